@@ -1,0 +1,136 @@
+"""The command line: parse, call, print. Heavy imports stay inside the commands; `analysis` and `mdl` meet only here."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mdl import __version__
+from mdl.errors import MdlError
+
+if TYPE_CHECKING:
+    from mdl.driver import Plan
+
+app = typer.Typer(
+    help="How big a model does this data pay for? Language models as compressors, their parameters counted.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+OutRuns = Annotated[Path, typer.Option("--out", help="Folder of all sweeps' records.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mdl {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def sweep(
+    file: Annotated[Path, typer.Argument(help="A sweep file (YAML), such as sweeps/quick.yaml.")],
+    out: OutRuns = Path("runs"),
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print cells, cohorts, FLOPs and bytes; run none.")
+    ] = False,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one a GPU, or one a core.")] = None,
+    baselines: Annotated[bool, typer.Option(help="Run the classical coders too.")] = True,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed cells again.")] = False,
+) -> None:
+    """Make every record of a sweep that is missing. Run it again to go on after a stop."""
+    from mdl.driver import describe, plan_sweep
+
+    plan = plan_sweep(file, out)
+    if dry_run:
+        typer.echo("\n".join(describe(plan)))
+        return
+    _run(plan, workers, baselines, retry_failed)
+    typer.echo(f"records: {plan.paths.root}; next: mdl report {plan.paths.root}")
+
+
+@app.command()
+def run(
+    settings: Annotated[list[str], typer.Argument(help="key=value, such as size=16x2 subset_bytes=1MB.")],
+    out: OutRuns = Path("runs"),
+    sweep_name: Annotated[str, typer.Option("--sweep", help="Which sweep's folder the record goes to.")] = "single",
+    baselines: Annotated[bool, typer.Option(help="Run the classical coders too.")] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run it again if it failed.")] = False,
+) -> None:
+    """Run one cell. This is what W&B agents call."""
+    from mdl.driver import plan_cell
+
+    plan = plan_cell(settings, sweep_name, out)
+    _run(plan, 1, baselines, retry_failed)
+    typer.echo(f"record: {plan.paths.record(plan.cells[0].run_id)}")
+
+
+def _run(plan: Plan, workers: int | None, baselines: bool, retry_failed: bool) -> None:
+    from rich.console import Console
+
+    from mdl.driver import run_sweep
+
+    console = Console(highlight=False)
+    command = shlex.join(["mdl", *sys.argv[1:]])
+    n_failed = run_sweep(plan, command, console, n_workers=workers, with_baselines=baselines, retry_failed=retry_failed)
+    if n_failed:
+        raise MdlError(f"{n_failed} failed, the rest is recorded; details above and in {plan.paths.root / 'log.txt'}")
+
+
+@app.command()
+def report(
+    folder: Annotated[Path | None, typer.Argument(help="A sweep's run folder; default: the newest in runs/.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Default: reports/<sweep>.")] = None,
+    cost: Annotated[str, typer.Option("--cost", help="What a parameter costs: float16 (the paper), float32, none.")] = (
+        "float16"
+    ),
+) -> None:
+    """Critical model sizes, adjusted rates and figures of a sweep, as a PDF and tables."""
+    from analysis.report import build_report, terminal_table
+
+    folder = folder or _newest_sweep(Path("runs"))
+    made = build_report(folder, out or Path("reports") / folder.resolve().name, cost=cost)
+    typer.echo(terminal_table(made.summary))
+    typer.echo(f"report: {made.pdf}")
+
+
+def _newest_sweep(runs: Path) -> Path:
+    manifests = sorted(runs.glob("*/sweep.json"), key=lambda path: path.stat().st_mtime_ns)
+    if not manifests:
+        raise MdlError(f"no sweep in {runs.resolve().name}/; run 'mdl sweep sweeps/quick.yaml' first, or name a folder")
+    return manifests[-1].parent
+
+
+def main() -> None:
+    """Entry point: one line and status 2 for whatever a user can mend, 130 for a stop."""
+    try:
+        app()
+    except MdlError as error:
+        _fail(str(error))
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        _fail(f"{error.strerror or error}{where}")
+    except KeyboardInterrupt:
+        typer.echo("stopped; what is finished is recorded, run the same command to go on", err=True)
+        sys.exit(130)
+
+
+def _fail(message: str) -> None:
+    typer.echo(f"error: {' '.join(message.split())}", err=True)
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

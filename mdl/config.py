@@ -1,0 +1,204 @@
+"""One cell of a sweep as a frozen, checked configuration. Keys are flat and dotted, as in a W&B sweep file.
+
+Every leaf name is unique, so `width` is as good as `model.width`. An unknown key or an impossible value is one MdlError
+that names the key, the value and the nearest valid key.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from mdl.corpus import CorpusSpec
+from mdl.errors import MdlError, nearest
+from mdl.recipe import learning_rate
+from mdl.results import digest
+from mdl.shapes import check_shape, parse_size, shape_label, usual_heads
+from mdl.units import parse_bytes, short_bytes
+
+
+def _count(value: Any) -> Any:
+    """Whole numbers as people and YAML write them: 1000, '1e3', 1_000."""
+    if isinstance(value, str):
+        value = float(value.replace("_", ""))
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def _auto_or_number(value: Any) -> Any:
+    return None if value == "auto" else value
+
+
+Bytes = Annotated[int, BeforeValidator(parse_bytes)]
+Count = Annotated[int, BeforeValidator(_count)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class CorpusConfig(_Part):
+    """Which bytes."""
+
+    source: str = Field("stdlib", description="stdlib | file:PATH | random:BYTES | enwik8 | enwik9 | hf:NAME")
+    shuffle_seed: Count = Field(0, ge=0, description="seed of the block shuffle and of the held-out choice")
+    block_bytes: Bytes = Field(4096, ge=1, description="unit of the shuffle, bytes")
+    heldout_bytes: Bytes | None = Field(None, ge=1, description="bytes that no subset touches; null: chosen by size")
+
+    def spec(self) -> CorpusSpec:
+        """The same, for `open_corpus`."""
+        return CorpusSpec(self.source, self.shuffle_seed, self.block_bytes, self.heldout_bytes)
+
+
+class ModelConfig(_Part):
+    """Which model shape: a size name, or width and depth."""
+
+    size: str | None = Field(None, description="width x depth, such as 16x2, or a preset such as paper-200k")
+    width: Count | None = Field(None, ge=2, le=16384, description="residual width, dimensions")
+    depth: Count | None = Field(None, ge=1, le=256, description="layers")
+    heads: Count | None = Field(None, ge=1, description="attention heads; null: width / 32, at least 1")
+    context_bytes: Bytes = Field(256, ge=2, le=2**20, description="window length, bytes")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        explicit = (self.width is not None) + (self.depth is not None)
+        if self.size is not None and (explicit or self.heads is not None):
+            raise ValueError("give model.size or model.width and model.depth, not both")
+        if self.size is None and explicit != 2:
+            raise ValueError("give model.size, or both model.width and model.depth")
+        return self
+
+    def dimensions(self) -> tuple[int, int, int]:
+        """(width, depth, heads)."""
+        if self.size is not None:
+            return parse_size(self.size)
+        assert self.width is not None  # noqa: S101 - held by _one_way
+        assert self.depth is not None  # noqa: S101
+        return self.width, self.depth, self.heads or usual_heads(self.width)
+
+
+class TrainConfig(_Part):
+    """How it is trained. AdamW (0.9, 0.95); linear warm-up, flat, then linear decay."""
+
+    seed: Count = Field(0, ge=0, lt=2**63, description="training seed: initial weights and data order")
+    steps: Count = Field(1000, ge=1, description="optimiser steps")
+    batch_windows: Count = Field(4, ge=1, description="windows of the context a step and member")
+    learning_rate: Annotated[float | None, BeforeValidator(_auto_or_number)] = Field(
+        None, gt=0, description="peak learning rate; auto: by width (mdl.recipe)"
+    )
+    lr_scale: float = Field(1.0, gt=0, description="this member's factor on the learning rate")
+    weight_decay: float = Field(0.01, ge=0, description="decoupled, on matrices only")
+    clip_norm: float = Field(1.0, gt=0, description="each member's gradient norm is clipped to this")
+    warmup_steps: Count = Field(50, ge=0, description="linear warm-up, steps")
+    decay_start: float = Field(0.5, ge=0, le=1, description="fraction of the steps after which the rate falls")
+    final_lr_fraction: float = Field(0.05, ge=0, le=1, description="learning rate at the end, fraction of the peak")
+    evaluate_every: Count = Field(100, ge=1, description="steps between looks at the held-out sample")
+    heldout_sample_bytes: Bytes = Field(16384, ge=1, description="size of that sample, bytes")
+    precision: Literal["auto", "float32", "bf16"] = Field("auto", description="auto: bf16 autocast on a GPU")
+    compile: Literal["auto", "yes", "no"] = Field("auto", description="torch.compile; auto: on a GPU")
+    threads: Count = Field(1, ge=1, le=1024, description="CPU threads of one process; cohorts run side by side instead")
+    memory_bytes: Bytes = Field(8 * 10**9, ge=1, description="a cohort is split where its estimate exceeds this")
+    checkpoint_seconds: float = Field(60, gt=0, description="an unfinished cohort is saved this often")
+
+
+class MeasureConfig(_Part):
+    """What is coded after training."""
+
+    reach_ratio: float = Field(10.0, ge=1, description="code up to the ladder boundary at or past ratio x D; 1: D only")
+    stream_bytes: Bytes = Field(8192, ge=0, description="held-out bytes really entropy-coded, 0: none")
+
+
+class RunConfig(_Part):
+    """One cell."""
+
+    subset_bytes: Bytes = Field(100_000, ge=1, description="D: the first D bytes of the shuffled corpus, bytes")
+    corpus: CorpusConfig = CorpusConfig()
+    model: ModelConfig
+    train: TrainConfig = TrainConfig()
+    measure: MeasureConfig = MeasureConfig()
+    logger: Literal["none", "csv", "wandb"] = Field("none", description="curves of each member, beside the record")
+
+    def flat(self) -> dict[str, Any]:
+        """Dotted keys to values, every default and every automatic choice spelled out: what a record holds."""
+        width, depth, heads = self.model.dimensions()
+        values = _flatten(self.model_dump())
+        values |= {"model.size": None, "model.width": width, "model.depth": depth, "model.heads": heads}
+        if self.train.learning_rate is None:
+            values["train.learning_rate"] = learning_rate(width, depth)
+        return values
+
+    @property
+    def run_id(self) -> str:
+        """Name + 8 hex of what the result depends on."""
+        width, depth, heads = self.model.dimensions()
+        content = digest({k: v for k, v in self.flat().items() if k not in _NOT_RESULT})
+        return f"{shape_label(width, depth, heads)}-{short_bytes(self.subset_bytes)}-s{self.train.seed}-{content}"
+
+    def cohort_key(self) -> str:
+        """Equal for cells that train together: everything but the subset size, the seed and the rate's scale."""
+        return json.dumps({k: v for k, v in self.flat().items() if k not in _MEMBER}, sort_keys=True)
+
+
+# How a result is come by or watched, not what it is.
+_NOT_RESULT = {"logger", "train.threads", "train.memory_bytes", "train.checkpoint_seconds"}
+_MEMBER = {"subset_bytes", "train.seed", "train.lr_scale"}
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat
+
+
+def valid_keys() -> dict[str, str]:
+    """Every dotted key and its one-line description."""
+    keys: dict[str, str] = {}
+    for name, spec in RunConfig.model_fields.items():
+        part = spec.annotation
+        if isinstance(part, type) and issubclass(part, BaseModel):
+            keys |= {f"{name}.{leaf}": str(inner.description) for leaf, inner in part.model_fields.items()}
+        else:
+            keys[name] = str(spec.description)
+    return keys
+
+
+def full_key(key: str) -> str:
+    """The dotted key that `key`, a dotted key or a leaf name, stands for; MdlError naming the nearest otherwise."""
+    known = valid_keys()
+    if key in known:
+        return key
+    by_leaf = {name.rsplit(".", 1)[-1]: name for name in known}
+    if key in by_leaf:
+        return by_leaf[key]
+    raise MdlError(f"unknown key '{key}'{nearest(key, [*known, *by_leaf])}")
+
+
+def from_flat(values: Mapping[str, Any]) -> RunConfig:
+    """A checked RunConfig from dotted keys (or leaf names); MdlError in one line for a bad key or value."""
+    nested: dict[str, Any] = {"model": {}}
+    for key, value in values.items():
+        *part, leaf = full_key(key).split(".")
+        (nested.setdefault(part[0], {}) if part else nested)[leaf] = value
+    if not nested["model"]:
+        raise MdlError("no model: give model.size (such as 16x2), or model.width and model.depth")
+    try:
+        config = RunConfig.model_validate(nested)
+    except ValidationError as error:
+        raise MdlError(_one_line(error)) from None
+    check_shape(*config.model.dimensions())
+    return config
+
+
+def _one_line(error: ValidationError) -> str:
+    """`key: message, got value` for the first thing wrong."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"] if not str(part).startswith("function-"))
+    text = first["msg"].removeprefix("Value error, ")
+    if first["loc"] == ("model",):
+        return text
+    return f"{key}: {text[0].lower()}{text[1:]}, got {first['input']!r} ({valid_keys().get(key, 'see the README')})"

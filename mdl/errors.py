@@ -1,0 +1,16 @@
+"""The one exception a user may meet: what is wrong, what was found, how to mend it, in one line."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class MdlError(Exception):
+    """Bad input or a missing resource. The command line prints the message alone and exits with 2."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`'; did you mean X?'` for the known name closest to `word`, or an empty string."""
+    matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f"; did you mean '{matches[0]}'?" if matches else ""

@@ -1,0 +1,78 @@
+"""Curves for people: one Lightning logger a member, so that a W&B run or a CSV file is a cell, in whatever cohort."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from mdl.results import CellRecord, RunPaths
+from mdl.sweep import Cohort
+
+if TYPE_CHECKING:
+    from pytorch_lightning.loggers import Logger
+
+
+def make_loggers(cohort: Cohort, paths: RunPaths) -> list[Logger]:
+    """A logger a member in the order of the cohort; none where the sweep asks for none."""
+    kind = cohort.cells[0].config.logger
+    if kind == "none":
+        return []
+    return [_wandb(cohort, m, paths) if kind == "wandb" else _csv(cohort, m, paths) for m in range(len(cohort.cells))]
+
+
+def _csv(cohort: Cohort, m: int, paths: RunPaths) -> Logger:
+    """`<run id>/curves/metrics.csv`."""
+    from pytorch_lightning.loggers import CSVLogger
+
+    return CSVLogger(paths.root / cohort.cells[m].run_id, name="", version="curves", flush_logs_every_n_steps=10)
+
+
+def _wandb(cohort: Cohort, m: int, paths: RunPaths) -> Logger:
+    """A W&B run of its own; the cohort is its group. Offline with WANDB_MODE=offline, and then without an account."""
+    import wandb
+    from pytorch_lightning.loggers import WandbLogger
+
+    cell = cohort.cells[m]
+    paths.root.mkdir(parents=True, exist_ok=True)
+    run = wandb.init(
+        project=os.environ.get("WANDB_PROJECT", "mdl"),
+        name=cell.run_id,
+        group=cohort.cohort_id,
+        config=cell.config.flat(),
+        dir=str(paths.root),
+        # The first run of an agent's process is the one the agent opened; further members open their own.
+        reinit="create_new" if m else "return_previous",
+    )
+    return WandbLogger(experiment=run)
+
+
+def summary(record: CellRecord) -> dict[str, Any]:
+    """The record's figures as flat keys, so that a panel can plot them against each other."""
+    figures: dict[str, Any] = {
+        "status": record.status,
+        "n_params": record.model.n_params,
+        "subset_bytes": record.subset_bytes,
+        "training_flops": record.training.flops,
+        "bytes_seen": record.training.bytes_seen,
+    }
+    for snapshot in record.snapshots:
+        own = sum(s.code_bits for s in snapshot.segments if s.part == "train" and s.end_bytes <= record.subset_bytes)
+        heldout = sum(s.code_bits for s in snapshot.segments if s.part == "heldout")
+        own_bytes = own / 8
+        figures |= {
+            f"{snapshot.name}/own_code_bits": own,
+            f"{snapshot.name}/heldout_code_bits": heldout,
+            f"{snapshot.name}/raw_rate": own_bytes / record.subset_bytes,
+            f"{snapshot.name}/adjusted_rate": (own_bytes + 2 * record.model.n_params) / record.subset_bytes,
+            f"{snapshot.name}/heldout_rate": heldout / 8 / record.corpus.heldout_bytes,
+        }
+    return figures
+
+
+def finish_loggers(loggers: Sequence[Any], records: Sequence[CellRecord]) -> None:
+    """Write the final figures of every member and close its logger."""
+    for logger, record in zip(loggers, records, strict=False):
+        if type(logger).__name__ == "WandbLogger":
+            logger.experiment.summary.update(summary(record))
+            logger.experiment.finish(exit_code=0 if record.status == "ok" else 1)

@@ -1,0 +1,186 @@
+"""A byte Transformer whose every weight has a leading member axis: M independent models in one.
+
+Shape letters: M members, B windows, T bytes of a window, C width, H heads, V = 256 byte values.
+Small models leave an accelerator idle, so all cells of one shape are trained as one stacked model: each product is
+one batched product over M. Nothing mixes members, so M = 1 is the ordinary case of the same code.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import cast
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as safetensors_bytes
+from torch import Tensor, nn
+
+from mdl.errors import MdlError
+from mdl.results import write_atomically
+from mdl.shapes import VOCABULARY, Shape
+
+RMS_EPS = 1e-6
+ROTARY_BASE = 10_000.0
+
+
+def rotary_tables(shape: Shape, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """cos and sin (T, C/H/2) of the rotary angles, computed in float64 and then rounded to `dtype`."""
+    half = shape.width // shape.n_heads // 2
+    frequency = ROTARY_BASE ** (-torch.arange(half, dtype=torch.float64) / half)
+    angle = torch.arange(shape.context_bytes, dtype=torch.float64)[:, None] * frequency
+    return angle.cos().to(dtype), angle.sin().to(dtype)
+
+
+class StackedTransformer(nn.Module):
+    """M decoder-only byte Transformers: RMSNorm, rotary, tied embedding, GELU 4x, a learned start vector."""
+
+    cos: Tensor
+    sin: Tensor
+
+    def __init__(self, shape: Shape, seeds: Sequence[int]):
+        """One member a seed; a member's initial weights depend on its seed and the shape alone."""
+        super().__init__()
+        self.shape = shape
+        members = [_initial_weights(shape, seed) for seed in seeds]
+        for name in members[0]:
+            self.register_parameter(name, nn.Parameter(torch.stack([m[name] for m in members])))
+        cos, sin = rotary_tables(shape, torch.float32)
+        self.register_buffer("cos", cos, persistent=False)
+        self.register_buffer("sin", sin, persistent=False)
+
+    @property
+    def n_members(self) -> int:
+        """M."""
+        return self.weight("embedding").shape[0]
+
+    def weight(self, name: str) -> Tensor:
+        """The stacked weight of that name, its first axis M."""
+        return cast(Tensor, getattr(self, name))
+
+    def double(self) -> StackedTransformer:
+        """In float64, the rotary tables recomputed: rounding them through float32 would not be the same everywhere."""
+        super().double()
+        cos, sin = rotary_tables(self.shape, torch.float64)
+        self.cos, self.sin = cos.to(self.cos.device), sin.to(self.sin.device)
+        return self
+
+    def forward(self, bytes_MBT: Tensor) -> Tensor:
+        """Logits (M, B, T, V) for every byte of every window, each from the bytes before it in its window."""
+        x = self.hidden(bytes_MBT)
+        M, B, T, C = x.shape
+        return torch.bmm(x.reshape(M, B * T, C), self.weight("embedding").mT).view(M, B, T, VOCABULARY)
+
+    def hidden(self, bytes_MBT: Tensor) -> Tensor:
+        """The normalised last residual stream (M, B, T, C)."""
+        x = self._embed(bytes_MBT)
+        for layer in range(self.shape.depth):
+            x = x + self._attention(x, layer)
+            x = x + self._mlp(x, layer)
+        return F.rms_norm(x, x.shape[-1:], eps=RMS_EPS)
+
+    def _embed(self, bytes_MBT: Tensor) -> Tensor:
+        """The start vector, then the embeddings of all bytes but the last."""
+        M, B, T = bytes_MBT.shape
+        table = self.weight("embedding").reshape(M * VOCABULARY, -1)  # one look-up for all members
+        offset = torch.arange(M, device=bytes_MBT.device).view(M, 1, 1) * VOCABULARY
+        previous = F.embedding(bytes_MBT[:, :, : T - 1].long() + offset, table)
+        start = self.weight("start")[:, None, None, :].expand(M, B, 1, -1)
+        return torch.cat([start, previous], dim=2)
+
+    def _norm(self, x: Tensor, gain: str) -> Tensor:
+        return F.rms_norm(x, x.shape[-1:], eps=RMS_EPS) * self.weight(gain)[:, None, None, :]
+
+    def _linear(self, x: Tensor, name: str) -> Tensor:
+        M, B, T, C = x.shape
+        return torch.bmm(x.reshape(M, B * T, C), self.weight(name)).view(M, B, T, -1)
+
+    def _attention(self, x: Tensor, layer: int) -> Tensor:
+        M, B, T, C = x.shape
+        qkv = self._linear(self._norm(x, f"attention_gain_{layer}"), f"qkv_{layer}")
+        q, k, v = qkv.view(M * B, T, 3, self.shape.n_heads, -1).permute(2, 0, 3, 1, 4)  # each (M·B, H, T, C/H)
+        q, k = self._rotate(q), self._rotate(k)
+        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return self._linear(mixed.transpose(1, 2).reshape(M, B, T, C), f"out_{layer}")
+
+    def _rotate(self, x: Tensor) -> Tensor:
+        T = x.shape[-2]
+        a, b = x.chunk(2, dim=-1)
+        cos, sin = self.cos[:T].to(x.dtype), self.sin[:T].to(x.dtype)
+        return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
+
+    def _mlp(self, x: Tensor, layer: int) -> Tensor:
+        up = self._linear(self._norm(x, f"mlp_gain_{layer}"), f"up_{layer}")
+        return self._linear(F.gelu(up), f"down_{layer}")
+
+    def member(self, index: int) -> dict[str, Tensor]:
+        """One member's weights without the member axis, copied to the CPU."""
+        return {name: weight[index].detach().cpu().clone() for name, weight in self.named_parameters()}
+
+
+def _initial_weights(shape: Shape, seed: int) -> dict[str, Tensor]:
+    """Normal matrices of variance 1/fan-in, those that write to the residual stream scaled down by the depth."""
+    generator = torch.Generator().manual_seed(seed)
+    C = shape.width
+
+    def normal(rows: int, columns: int, std: float) -> Tensor:
+        return torch.randn(rows, columns, generator=generator) * std
+
+    residual = 1 / math.sqrt(2 * shape.depth)
+    weights = {
+        "embedding": normal(VOCABULARY, C, 1 / math.sqrt(C)),
+        "start": normal(1, C, 1 / math.sqrt(C))[0],
+    }
+    for layer in range(shape.depth):
+        weights |= {
+            f"attention_gain_{layer}": torch.ones(C),
+            f"qkv_{layer}": normal(C, 3 * C, C**-0.5),
+            f"out_{layer}": normal(C, C, residual * C**-0.5),
+            f"mlp_gain_{layer}": torch.ones(C),
+            f"up_{layer}": normal(C, 4 * C, C**-0.5),
+            f"down_{layer}": normal(4 * C, C, residual * (4 * C) ** -0.5),
+        }
+    return weights
+
+
+def stack(shape: Shape, members: Sequence[dict[str, Tensor]]) -> StackedTransformer:
+    """A stacked model of given members' weights (see `StackedTransformer.member`)."""
+    with torch.device("meta"):
+        model = StackedTransformer(shape, [0] * len(members))
+    model.load_state_dict({name: torch.stack([m[name] for m in members]) for name in members[0]}, assign=True)
+    model.cos, model.sin = rotary_tables(shape, torch.float32)
+    return model
+
+
+def weights_bytes(shape: Shape, weights: dict[str, Tensor]) -> bytes:
+    """One member as a safetensors file, its shape in the metadata."""
+    metadata = {"format": "mdl-1", "shape": json.dumps(asdict(shape))}
+    return safetensors_bytes({name: tensor.contiguous() for name, tensor in weights.items()}, metadata)
+
+
+def save_weights(path: Path, shape: Shape, weights: dict[str, Tensor]) -> bytes:
+    """Write one member's weights atomically; returns the file's bytes, so that the caller can hash them."""
+    content = weights_bytes(shape, weights)
+    write_atomically(path, content)
+    return content
+
+
+def load_weights(path: Path) -> tuple[Shape, dict[str, Tensor]]:
+    """One member's shape and weights; MdlError for a file that is not such a one."""
+    try:
+        with safe_open(path, framework="pt") as stored:
+            metadata = stored.metadata() or {}
+            weights = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a dict
+        shape = Shape(**json.loads(metadata["shape"]))
+    except FileNotFoundError:
+        raise MdlError(f"no weights at {path}") from None
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise MdlError(f"{path} does not hold weights that mdl wrote ({error})") from None
+    expected = {name: tensor.shape for name, tensor in _initial_weights(shape, 0).items()}
+    if {name: tensor.shape for name, tensor in weights.items()} != expected:
+        raise MdlError(f"{path}: the weights do not fit the shape {shape.label} that the file names")
+    return shape, weights

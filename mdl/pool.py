@@ -1,0 +1,148 @@
+"""Jobs over worker processes: one thread here a process there, each taking the next job that its lane may do."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+_STOP_SECONDS = 30.0  # a stopped worker has this long to save its checkpoint
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker is asked (see `mdl.worker`), how the display names it, and its cost to order and weigh it by."""
+
+    name: str
+    request: dict[str, Any]
+    cost: float
+
+
+@dataclass(frozen=True)
+class Lane:
+    """A place for one process: which kinds of job it takes, and what its environment adds."""
+
+    kinds: frozenset[str]
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ended: `error` is one line, or None."""
+
+    job: Job
+    error: str | None
+    result: dict[str, Any]
+
+
+# job, phase, fraction done of the phase
+OnProgress = Callable[[Job, str, float], None]
+OnOutcome = Callable[[Outcome], None]
+
+
+class Pool:
+    """Runs jobs to their end, costliest first, on as many processes as there are lanes."""
+
+    def __init__(self, lanes: Sequence[Lane], log: Path) -> None:
+        """Everything that workers print goes to the file `log`."""
+        self._lanes, self._log = lanes, log
+        self._lock = threading.Lock()
+        self._waiting: list[Job] = []
+        self._workers: set[subprocess.Popen[str]] = set()
+        self._stopping = False
+
+    def run(self, jobs: Sequence[Job], on_progress: OnProgress, on_outcome: OnOutcome) -> None:
+        """Return when all are done. KeyboardInterrupt lets every worker save its checkpoint, then goes on up."""
+        self._waiting = sorted(jobs, key=lambda job: -job.cost)
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        with self._log.open("a") as log:
+            threads = [
+                threading.Thread(target=self._serve, args=(lane, log, on_progress, on_outcome), daemon=True)
+                for lane in self._lanes
+            ]
+            for thread in threads:
+                thread.start()
+            try:
+                for thread in threads:
+                    while thread.is_alive():
+                        thread.join(timeout=0.2)
+            except KeyboardInterrupt:
+                self._stop()
+                raise
+
+    def _stop(self) -> None:
+        with self._lock:
+            self._stopping = True
+            workers = list(self._workers)
+        for worker in workers:
+            worker.terminate()
+        for worker in workers:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                worker.wait(_STOP_SECONDS)
+            worker.kill()
+
+    def _next(self, lane: Lane) -> Job | None:
+        with self._lock:
+            for job in self._waiting:
+                if job.request["kind"] in lane.kinds and not self._stopping:
+                    self._waiting.remove(job)
+                    return job
+        return None
+
+    def _serve(self, lane: Lane, log: TextIO, on_progress: OnProgress, on_outcome: OnOutcome) -> None:
+        worker: subprocess.Popen[str] | None = None
+        while job := self._next(lane):
+            if worker is None or worker.poll() is not None:
+                worker = self._start(lane, log)
+            outcome = _ask(worker, job, on_progress)
+            if not self._stopping:
+                on_outcome(outcome)
+        if worker is not None:
+            self._end(worker)
+
+    def _start(self, lane: Lane, log: TextIO) -> subprocess.Popen[str]:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "mdl.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env={**os.environ, **lane.environment},
+            start_new_session=True,  # a Ctrl-C reaches the driver alone, which then stops its workers in order
+        )
+        with self._lock:
+            self._workers.add(worker)
+            if self._stopping:
+                worker.kill()
+        return worker
+
+    def _end(self, worker: subprocess.Popen[str]) -> None:
+        with contextlib.suppress(OSError):
+            worker.communicate('"end"\n', timeout=_STOP_SECONDS)
+        worker.wait()
+        with self._lock:
+            self._workers.discard(worker)
+
+
+def _ask(worker: subprocess.Popen[str], job: Job, on_progress: OnProgress) -> Outcome:
+    assert worker.stdin is not None  # noqa: S101 - both are pipes
+    assert worker.stdout is not None  # noqa: S101
+    with contextlib.suppress(OSError):  # a dead worker is noticed below
+        worker.stdin.write(json.dumps(job.request) + "\n")
+        worker.stdin.flush()
+    for line in worker.stdout:
+        event = json.loads(line)
+        if event["event"] == "progress":
+            on_progress(job, event["phase"], event["done"] / max(1, event["total"]))
+        else:
+            return Outcome(job, event.get("message"), event)
+    code = worker.wait()
+    why = f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"
+    return Outcome(job, f"its process {why} (out of memory? see the log)", {})

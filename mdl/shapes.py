@@ -1,0 +1,97 @@
+"""Model shapes: their names, what they cost in parameters and in arithmetic. Free of torch, so that a plan is cheap."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from mdl.errors import MdlError
+
+VOCABULARY = 256
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The hyper-parameters that fix a model's parameters and its arithmetic."""
+
+    width: int  # C
+    depth: int  # layers
+    n_heads: int
+    context_bytes: int  # T, the longest window
+
+    def __post_init__(self) -> None:
+        check_shape(self.width, self.depth, self.n_heads)
+        if self.context_bytes < 1:
+            raise MdlError(f"a model needs a context of at least 1 byte, got {self.context_bytes}")
+
+    @property
+    def label(self) -> str:
+        """`16x2`, or `64x4h4` where the number of heads is not the usual one."""
+        return shape_label(self.width, self.depth, self.n_heads)
+
+
+def shape_label(width: int, depth: int, n_heads: int) -> str:
+    """`16x2`, or `64x4h4` where the number of heads is not the usual one."""
+    name = f"{width}x{depth}"
+    return name if n_heads == usual_heads(width) else f"{name}h{n_heads}"
+
+
+def check_shape(width: int, depth: int, n_heads: int) -> None:
+    """MdlError for dimensions that do not make a model."""
+    if min(width, depth, n_heads) < 1:
+        raise MdlError(f"a model needs width, depth and heads of at least 1, got {width}, {depth}, {n_heads}")
+    if width % (2 * n_heads):
+        raise MdlError(
+            f"width {width} does not divide into {n_heads} head(s) of even size (rotary turns pairs); "
+            f"use a width that is a multiple of {2 * n_heads}"
+        )
+
+
+def usual_heads(width: int) -> int:
+    """Heads of 32 dimensions, one head for narrower models."""
+    return max(1, width // 32)
+
+
+# The paper's three sizes (configurations from its authors' issue tracker); give them context_bytes 2048.
+PRESETS = {"paper-200k": (64, 4, 4), "paper-800k": (128, 4, 4), "paper-3.2m": (256, 4, 8)}
+
+
+def parse_size(name: str) -> tuple[int, int, int]:
+    """(width, depth, heads) of `16x2`, `64x4h4`, or a preset such as `paper-200k`; MdlError otherwise."""
+    if name.lower() in PRESETS:
+        return PRESETS[name.lower()]
+    match = re.fullmatch(r"(\d{1,5})[x×](\d{1,3})(?:h(\d{1,4}))?", name)
+    if not match:
+        raise MdlError(f"size '{name}' is not width x depth, such as 16x2, nor one of {', '.join(PRESETS)}")
+    width, depth = int(match[1]), int(match[2])
+    return width, depth, int(match[3]) if match[3] else usual_heads(width)
+
+
+def count_params(shape: Shape) -> dict[str, int]:
+    """Parameters by group, and their `total`. The output head is the embedding (tied), counted once."""
+    C, L = shape.width, shape.depth
+    groups = {
+        "embedding": VOCABULARY * C,
+        "start": C,
+        "attention": L * 4 * C * C,
+        "mlp": L * 8 * C * C,
+        "norm": L * 2 * C,
+    }
+    return {**groups, "total": sum(groups.values())}
+
+
+def forward_flops_per_byte(shape: Shape) -> float:
+    """Floating point operations to predict one byte of a full window: every product, the head and attention included.
+
+    Attention is causal: a byte meets (T + 1) / 2 others on average, 4·C operations each a layer.
+    """
+    C, L, T = shape.width, shape.depth, shape.context_bytes
+    return 2.0 * (L * 12 * C * C + VOCABULARY * C) + L * 4.0 * C * (T + 1) / 2
+
+
+def training_bytes(shape: Shape, batch_windows: int) -> int:
+    """Estimated memory of training one member, bytes: six copies of the weights (gradient, two moments, best, a look)
+    and, for every byte of a batch, some 24 float32 activations a width and layer and three copies of the logits.
+    """
+    n_positions = batch_windows * shape.context_bytes
+    return 4 * (6 * count_params(shape)["total"] + n_positions * (24 * shape.width * shape.depth + 3 * VOCABULARY))

@@ -1,0 +1,38 @@
+"""What tests share: one thread, a private cache, small data made on the spot."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("WANDB_MODE", "offline")
+os.environ.setdefault("WANDB_SILENT", "true")
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No test reads or leaves anything in the user's cache."""
+    monkeypatch.setenv("MDL_CACHE", str(tmp_path_factory.mktemp("cache")))
+    yield
+
+
+def markov_text(n_bytes: int, seed: int = 0) -> bytes:
+    """Text with structure that a small model learns: words of a small vocabulary in a random order."""
+    generator = np.random.default_rng(seed)
+    words = [bytes(generator.integers(97, 123, size=generator.integers(2, 9)).tolist()) for _ in range(200)]
+    weights = 1 / np.arange(1, 201)
+    chosen = generator.choice(200, size=n_bytes // 3 + 1, p=weights / weights.sum())
+    return b" ".join(words[i] for i in chosen)[:n_bytes]
+
+
+@pytest.fixture
+def text_file(tmp_path: Path) -> Path:
+    """200 KB of such text."""
+    path = tmp_path / "text.txt"
+    path.write_bytes(markov_text(200_000))
+    return path

@@ -1,0 +1,116 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mdl.errors import MdlError
+from mdl.model import StackedTransformer, load_weights, save_weights, stack
+from mdl.shapes import Shape, count_params, forward_flops_per_byte, parse_size
+
+# Delétang et al. name three sizes by their parameters; the other totals are the reference recipe's.
+TOTALS = {
+    "8x1": 2_840, "16x1": 7_216, "16x2": 10_320, "32x2": 32_928,
+    "64x2": 115_008, "64x4": 213_568, "128x4": 820_352, "256x4": 3_213_568,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("size", "total"), TOTALS.items())
+def test_count_params_counts_what_the_model_has(size: str, total: int) -> None:
+    shape = Shape(*parse_size(size), 64)
+    counted = count_params(shape)
+    assert counted["total"] == total == sum(v for k, v in counted.items() if k != "total")
+    model = StackedTransformer(shape, [0])
+    assert sum(weight.numel() for weight in model.parameters()) == total
+
+
+@pytest.mark.parametrize(("preset", "nominal"), [("paper-200k", 2e5), ("paper-800k", 8e5), ("paper-3.2m", 3.2e6)])
+def test_the_papers_sizes_are_presets(preset: str, nominal: float) -> None:
+    shape = Shape(*parse_size(preset), 2048)
+    assert count_params(shape)["total"] == pytest.approx(nominal, rel=0.08)
+    assert shape.depth == 4
+
+
+@pytest.mark.parametrize("bad", ["16", "x2", "0x1", "6x1h2", "ax2", "16x2x2", "paper-200m"])
+def test_a_size_that_is_none_is_refused(bad: str) -> None:
+    with pytest.raises(MdlError):
+        Shape(*parse_size(bad), 64)
+
+
+def windows(M: int, B: int, T: int) -> torch.Tensor:
+    return torch.randint(0, 256, (M, B, T), generator=torch.Generator().manual_seed(3), dtype=torch.uint8)
+
+
+def test_a_byte_is_predicted_from_what_came_before_it_in_its_window_alone() -> None:
+    model = StackedTransformer(Shape(32, 2, 2, 16), [0])
+    x = windows(1, 2, 16)
+    changed = x.clone()
+    changed[0, 0, 9] += 1
+    a, b = model(x), model(changed)
+    assert torch.equal(a[0, 0, :10], b[0, 0, :10])
+    assert not torch.equal(a[0, 0, 10], b[0, 0, 10])
+    assert torch.equal(a[0, 1], b[0, 1])
+
+
+def test_members_do_not_mix() -> None:
+    """A member's logits are to the bit what they are alone."""
+    shape = Shape(16, 2, 1, 32)
+    x = windows(3, 2, 32)
+    together = StackedTransformer(shape, [5, 6, 7])(x)
+    alone = StackedTransformer(shape, [6])(x[1:2])
+    assert torch.equal(together[1], alone[0])
+
+
+def test_a_shorter_window_is_the_beginning_of_a_longer_one() -> None:
+    model = StackedTransformer(Shape(16, 1, 1, 32), [0])
+    x = windows(1, 3, 32)
+    assert torch.allclose(model(x)[:, :, :7], model(x[:, :, :7]), atol=1e-5)
+
+
+def test_an_untrained_model_is_close_to_uniform() -> None:
+    model = StackedTransformer(Shape(64, 2, 2, 64), [0])
+    x = windows(1, 4, 64)
+    nats = torch.nn.functional.cross_entropy(model(x).view(-1, 256), x.view(-1).long())
+    assert 5.0 < nats.item() < 7.0
+
+
+def test_flops_agree_with_a_count_by_torch() -> None:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    shape = Shape(32, 2, 1, 64)
+    model = StackedTransformer(shape, [0])
+    with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        model(windows(1, 4, 64))
+    full_attention = 2 * 4.0 * shape.width * (64 - (64 + 1) / 2)  # torch counts what the causal mask then hides
+    assert counter.get_total_flops() / (4 * 64) == pytest.approx(forward_flops_per_byte(shape) + full_attention, rel=1e-6)
+
+
+def test_weights_come_back_from_disk(tmp_path: Path) -> None:
+    shape = Shape(16, 2, 1, 32)
+    model = StackedTransformer(shape, [1, 2])
+    save_weights(tmp_path / "w.safetensors", shape, model.member(1))
+    read_shape, weights = load_weights(tmp_path / "w.safetensors")
+    assert read_shape == shape
+    x = windows(1, 2, 32)
+    assert torch.equal(stack(shape, [weights])(x)[0], model(x.expand(2, -1, -1))[1])
+
+
+def test_files_that_are_not_weights_are_refused(tmp_path: Path) -> None:
+    shape = Shape(16, 2, 1, 32)
+    path = tmp_path / "w.safetensors"
+    for content in (b"", b"\x80\x04pickled", bytes(100)):
+        path.write_bytes(content)
+        with pytest.raises(MdlError, match="does not hold weights"):
+            load_weights(path)
+    with pytest.raises(MdlError, match="no weights"):
+        load_weights(tmp_path / "none")
+    save_weights(path, replace(shape, depth=1), StackedTransformer(shape, [0]).member(0))
+    with pytest.raises(MdlError, match="do not fit the shape"):
+        load_weights(path)
+
+
+def test_float64_rotary_tables_are_not_rounded_through_float32() -> None:
+    model = StackedTransformer(Shape(16, 1, 1, 64), [0]).double()
+    angle = 63 * 10_000.0 ** (-3 / 8)
+    assert abs(float(model.cos[63, 3]) - np.cos(angle)) < 1e-14
