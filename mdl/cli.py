@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from analysis import AnalysisError
 from mdl import __version__
 from mdl.errors import MdlError
 
@@ -22,6 +23,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+class Stopped(Exception):  # noqa: N818 - a wish, not an error
+    """The user stopped a sweep. (A KeyboardInterrupt would be swallowed by the command-line library.)"""
+
 
 OutRuns = Annotated[Path, typer.Option("--out", help="Folder of all sweeps' records.")]
 
@@ -84,7 +90,12 @@ def _run(plan: Plan, workers: int | None, baselines: bool, retry_failed: bool) -
 
     console = Console(highlight=False)
     command = shlex.join(["mdl", *sys.argv[1:]])
-    n_failed = run_sweep(plan, command, console, n_workers=workers, with_baselines=baselines, retry_failed=retry_failed)
+    try:
+        n_failed = run_sweep(
+            plan, command, console, n_workers=workers, with_baselines=baselines, retry_failed=retry_failed
+        )
+    except KeyboardInterrupt:
+        raise Stopped from None
     if n_failed:
         raise MdlError(f"{n_failed} failed, the rest is recorded; details above and in {plan.paths.root / 'log.txt'}")
 
@@ -117,12 +128,12 @@ def main() -> None:
     """Entry point: one line and status 2 for whatever a user can mend, 130 for a stop."""
     try:
         app()
-    except MdlError as error:
+    except (MdlError, AnalysisError) as error:
         _fail(str(error))
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         _fail(f"{error.strerror or error}{where}")
-    except KeyboardInterrupt:
+    except Stopped:
         typer.echo("stopped; what is finished is recorded, run the same command to go on", err=True)
         sys.exit(130)
 

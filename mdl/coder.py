@@ -29,7 +29,8 @@ _TABLE_BITS = 30
 def exponential_table() -> Ints:
     """floor(2^30 · exp(−j · GRID)) for j = 0, 1, … down to 0, exactly."""
     step = Decimal(GRID)
-    values, j = [], 0
+    values: list[int] = []
+    j = 0
     while not values or values[-1] > 0:
         values.append(int((1 << _TABLE_BITS) * (-j * step).exp()))
         j += 1
@@ -40,7 +41,8 @@ def to_grid(logits: Floats) -> Ints:
     """The nearest grid point of every logit, in steps of GRID; MdlError where a logit is not finite or is over 2^40."""
     if not np.all(np.abs(logits) < 2.0**40):
         raise MdlError("the model's logits are not finite; it cannot code anything (a failed training run?)")
-    return np.rint(logits / GRID).astype(np.int64)
+    nearest: Ints = np.rint(logits / GRID).astype(np.int64)
+    return nearest
 
 
 def counts(grid_logits: Ints) -> Ints:
@@ -50,7 +52,8 @@ def counts(grid_logits: Ints) -> Ints:
     weights = table[np.minimum(below, len(table) - 1)]
     cumulative = np.cumsum(weights, axis=-1)
     quantiles = cumulative * TOTAL // cumulative[..., -1:]  # below 2^38 · 2^24 = 2^62
-    return np.diff(quantiles, axis=-1, prepend=0)
+    each: Ints = np.diff(quantiles, axis=-1, prepend=0)
+    return each
 
 
 def code_bits(byte_counts: Ints, symbols: npt.NDArray[np.uint8]) -> float:

@@ -29,11 +29,18 @@ def _count(value: Any) -> Any:
     return value
 
 
+def _bytes(value: Any) -> Any:
+    try:
+        return None if value is None else parse_bytes(value)
+    except MdlError as error:  # pydantic adds the key to a ValueError
+        raise ValueError(str(error)) from None
+
+
 def _auto_or_number(value: Any) -> Any:
     return None if value == "auto" else value
 
 
-Bytes = Annotated[int, BeforeValidator(parse_bytes)]
+Bytes = Annotated[int, BeforeValidator(_bytes)]
 Count = Annotated[int, BeforeValidator(_count)]
 
 
@@ -45,7 +52,7 @@ class CorpusConfig(_Part):
     """Which bytes."""
 
     source: str = Field("stdlib", description="stdlib | file:PATH | random:BYTES | enwik8 | enwik9 | hf:NAME")
-    shuffle_seed: Count = Field(0, ge=0, description="seed of the block shuffle and of the held-out choice")
+    shuffle_seed: Count = Field(0, ge=0, lt=2**63, description="seed of the block shuffle")
     block_bytes: Bytes = Field(4096, ge=1, description="unit of the shuffle, bytes")
     heldout_bytes: Bytes | None = Field(None, ge=1, description="bytes that no subset touches; null: chosen by size")
 

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -23,11 +24,23 @@ from mdl.display import Display
 from mdl.errors import MdlError
 from mdl.pool import Job, Lane, Pool
 from mdl.results import RunPaths, load_baseline, load_cell, write_atomically
-from mdl.shapes import forward_flops_per_byte
-from mdl.sweep import Cell, Cohort, cells_of, check_name, cohorts_of, grid_cells, load_sweep
+from mdl.shapes import count_params, forward_flops_per_byte
+from mdl.sweep import Cell, Cohort, bytes_seen, cells_of, check_name, cohorts_of, grid_cells, load_sweep
+from mdl.units import format_bytes
 
 # What a byte costs beside its products (softmax over 256 values, memory traffic), in the same unit.
 _FLOPS_A_BYTE_ANYWAY = 30_000.0
+# The same for the classical coders, by their measured seconds a megabyte.
+_CODER_COST_A_BYTE = {
+    "brotli": 6e5,
+    "zstd-ultra": 2.3e5,
+    "zstd": 1.8e5,
+    "xz": 1.6e5,
+    "ppmd": 9e4,
+    "gzip": 3e4,
+    "bzip2": 2e4,
+}
+_TELL_DOWNLOAD_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -110,7 +123,7 @@ def _open_corpora(plan: Plan, console: Console) -> dict[CorpusSpec, Corpus]:
     for cell in plan.cells:
         spec = cell.config.corpus.spec()
         if spec not in corpora:
-            corpora[spec] = open_corpus(spec)
+            corpora[spec] = open_corpus(spec, progress=_Download(console))
             info = corpora[spec].info
             if before.get(info.source, info.sha256) != info.sha256:
                 raise MdlError(
@@ -120,7 +133,7 @@ def _open_corpora(plan: Plan, console: Console) -> dict[CorpusSpec, Corpus]:
             console.print(
                 f"corpus {info.source}: {info.size_bytes:,} bytes, sha256 {info.sha256[:12]}…, "
                 f"{info.train_bytes:,} to train on, {info.heldout_bytes:,} held out",
-                highlight=False,
+                soft_wrap=True,
             )
         corpora[spec].require(cell.config.subset_bytes)
     return corpora
@@ -180,8 +193,27 @@ def _baseline_jobs(plan: Plan, corpora: dict[CorpusSpec, Corpus]) -> list[Job]:
                     load_baseline(path)
                     continue
                 request = {"kind": "baseline", "corpus": asdict(spec), "job": asdict(job), "root": str(plan.paths.root)}
-                jobs.append(Job(f"{job.coder} {job.subset_bytes}", request, 2e5 * job.subset_bytes))
+                jobs.append(Job(f"{job.coder} {job.subset_bytes}", request, _baseline_cost(job)))
     return list({json.dumps(job.request): job for job in jobs}.values())
+
+
+def _baseline_cost(job: baselines.BaselineJob) -> float:
+    n_bytes = job.subset_bytes if job.chunk_bytes is None else min(job.subset_bytes, baselines.CHUNKED_SAMPLE_BYTES)
+    return _CODER_COST_A_BYTE.get(job.coder, 1e5) * n_bytes
+
+
+class _Download:
+    """Tells about a download now and then."""
+
+    def __init__(self, console: Console) -> None:
+        self.console, self.told = console, 0.0
+
+    def __call__(self, what: str, done: int, total: int | None) -> None:
+        now = time.monotonic()
+        if now - self.told > _TELL_DOWNLOAD_SECONDS or done == total:
+            self.told = now
+            of = f" of {format_bytes(total)}" if total else ""
+            self.console.print(f"{what}: {format_bytes(done)}{of}", soft_wrap=True)
 
 
 def _lanes(n_workers: int | None, n_jobs: int) -> list[Lane]:
@@ -221,10 +253,6 @@ def _terminate_as_interrupt() -> Iterator[None]:
 
 def describe(plan: Plan) -> Sequence[str]:
     """What `--dry-run` prints: cohorts with their cells, parameters, FLOPs and bytes."""
-    from mdl.shapes import count_params
-    from mdl.sweep import bytes_seen
-    from mdl.units import format_bytes
-
     lines = []
     for cohort in plan.cohorts:
         seen = sum(bytes_seen(cell.config) for cell in cohort.cells)

@@ -11,6 +11,7 @@ from functools import partial
 
 import numpy as np
 import torch
+from pytorch_lightning.loggers import Logger
 
 from mdl import results
 from mdl.corpus import Corpus, open_corpus
@@ -66,12 +67,12 @@ def run_cohort(
         if not path.exists():
             results.save(record, path)
     finish_loggers(loggers, records)
-    paths.checkpoint(cohort.cohort_id).unlink(missing_ok=True)
+    paths.forget_checkpoint(cohort.cohort_id)
     return records
 
 
 def train_cohort(
-    cohort: Cohort, corpus: Corpus, paths: RunPaths, loggers: Sequence[object], progress: Progress | None
+    cohort: Cohort, corpus: Corpus, paths: RunPaths, loggers: Sequence[Logger], progress: Progress | None
 ) -> Trained:
     """Train from the cohort's checkpoint where there is a sound one."""
     config = cohort.cells[0].config.train

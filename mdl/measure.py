@@ -7,6 +7,7 @@ ideal ones, −log2 p of every byte in float32, summed in float64.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -57,7 +58,7 @@ def bits_per_byte_of_window(model: StackedTransformer, windows_BT: npt.NDArray[n
     with torch.inference_mode():
         logits = model(bytes_MBT)
         nats = F.cross_entropy(logits.view(-1, VOCABULARY), bytes_MBT.reshape(-1).long(), reduction="none")
-    return nats.view(bytes_MBT.shape) / np.log(2.0)
+    return nats.view(bytes_MBT.shape) / math.log(2.0)
 
 
 def code_lengths(
@@ -108,8 +109,8 @@ def code_lengths(
 
 
 def _windows_a_call(model: StackedTransformer) -> int:
-    """Windows that keep one call's logits near 16 MB on a CPU (its caches) and 1 GB on an accelerator."""
-    limit_bytes = 2**24 if model.weight("embedding").device.type == "cpu" else 2**30
+    """Windows that keep one call's logits near 4 MB on a CPU (its caches) and 1 GB on an accelerator."""
+    limit_bytes = 2**22 if model.weight("embedding").device.type == "cpu" else 2**30
     return max(1, limit_bytes // (model.n_members * model.shape.context_bytes * VOCABULARY * 4))
 
 
@@ -121,7 +122,8 @@ def _code_range(model: StackedTransformer, view: Readable, start: int, stop: int
     padded = np.zeros(n_windows * T, np.uint8)  # what follows a byte does not change its probability
     padded[: data.size] = data
     bits = bits_per_byte_of_window(model, padded.reshape(n_windows, T)).flatten(1)[:, : data.size]
-    return bits.double().cpu().numpy()
+    in_float64: npt.NDArray[np.float64] = bits.double().cpu().numpy()
+    return in_float64
 
 
 def _segments(
@@ -173,4 +175,5 @@ def window_logits(model: StackedTransformer, data: npt.NDArray[np.uint8]) -> npt
     device = model.weight("embedding").device
     with torch.inference_mode():
         logits = model(torch.from_numpy(padded.reshape(1, n_windows, T)).to(device))
-    return logits.reshape(-1, VOCABULARY)[: data.size].double().cpu().numpy()
+    flat: npt.NDArray[np.float64] = logits.reshape(-1, VOCABULARY)[: data.size].double().cpu().numpy()
+    return flat

@@ -157,8 +157,11 @@ def stack(shape: Shape, members: Sequence[dict[str, Tensor]]) -> StackedTransfor
 
 
 def weights_bytes(shape: Shape, weights: dict[str, Tensor]) -> bytes:
-    """One member as a safetensors file, its shape in the metadata."""
-    metadata = {"format": "mdl-1", "shape": json.dumps(asdict(shape))}
+    """One member as a safetensors file, its shape in the metadata.
+
+    Metadata of one key: safetensors writes several in a random order, and equal weights would not be equal bytes.
+    """
+    metadata = {"mdl": json.dumps({"format": 1, "shape": asdict(shape)}, sort_keys=True)}
     return safetensors_bytes({name: tensor.contiguous() for name, tensor in weights.items()}, metadata)
 
 
@@ -175,7 +178,7 @@ def load_weights(path: Path) -> tuple[Shape, dict[str, Tensor]]:
         with safe_open(path, framework="pt") as stored:
             metadata = stored.metadata() or {}
             weights = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a dict
-        shape = Shape(**json.loads(metadata["shape"]))
+        shape = Shape(**json.loads(metadata["mdl"])["shape"])
     except FileNotFoundError:
         raise MdlError(f"no weights at {path}") from None
     except (SafetensorError, KeyError, TypeError, ValueError) as error:

@@ -41,7 +41,7 @@ class WindowOrder:
 
     def _pass_starts(self, number: int) -> npt.NDArray[np.int64]:
         if number != self._pass:
-            generator = np.random.Generator(np.random.Philox(key=[self.seed, number]))
+            generator = np.random.Generator(np.random.Philox(key=np.array([self.seed, number], np.uint64)))
             phase = int(generator.integers(self.n_phases))
             order = generator.permutation(self.n_windows)
             self._pass, self._starts = number, phase + order * self.context_bytes

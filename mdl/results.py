@@ -7,6 +7,7 @@ A *cell* is one model shape trained on one subset with one seed; its record is
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -317,3 +318,9 @@ class RunPaths:
     def checkpoint(self, cohort_id: str) -> Path:
         """The state of an unfinished cohort."""
         return self.cohorts / f"{cohort_id}.ckpt"
+
+    def forget_checkpoint(self, cohort_id: str) -> None:
+        """Remove it, and the folder with the last one."""
+        self.checkpoint(cohort_id).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # not empty, or already gone
+            self.cohorts.rmdir()

@@ -144,9 +144,10 @@ class CohortModule(pl.LightningModule):
         with torch.no_grad():
             for weight, old in zip(self.model.parameters(), before, strict=True):
                 scale = self._lr_scale.view(-1, *[1] * (weight.ndim - 1))
-                weight.copy_(old + scale * (weight - old))
+                # Where the factor is 1 the step stays as it is, to the bit: whatever its companions' are.
+                weight.copy_(torch.where(scale == 1, weight, old + scale * (weight - old)))
 
-    def on_train_batch_end(self, *_: Any) -> None:
+    def after_step(self) -> None:
         """Look at the held-out sample now and then, and at the end; stop when nobody is left to train."""
         step = self.global_step
         if step % self.recipe.evaluate_every == 0 or step == self.recipe.steps:
@@ -249,14 +250,19 @@ class CheckpointFile(CheckpointIO):
 
 
 class Watcher(pl.Callback):
-    """Reports progress and saves the cohort's state every so many seconds."""
+    """After a step, in this order: the look at the held-out sample, the progress, the saving of the cohort's state.
+
+    Lightning calls callbacks before the module's own hook, and a state saved before the look would lack it.
+    """
 
     def __init__(self, path: Path, every_seconds: float, progress: Progress | None) -> None:
         self.path, self.every_seconds, self.progress = path, every_seconds, progress
         self._saved = self._told = time.monotonic()
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         """After every step."""
+        assert isinstance(pl_module, CohortModule)  # noqa: S101 - `fit` trains nothing else
+        pl_module.after_step()
         now = time.monotonic()
         if self.progress and now - self._told > 0.3:
             self.progress(trainer.global_step)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mdl.errors import MdlError
-from mdl.model import StackedTransformer, load_weights, save_weights, stack
+from mdl.model import StackedTransformer, load_weights, save_weights, stack, weights_bytes
 from mdl.shapes import Shape, count_params, forward_flops_per_byte, parse_size
 
 # Delétang et al. name three sizes by their parameters; the other totals are the reference recipe's.
@@ -83,7 +83,9 @@ def test_flops_agree_with_a_count_by_torch() -> None:
     with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         model(windows(1, 4, 64))
     full_attention = 2 * 4.0 * shape.width * (64 - (64 + 1) / 2)  # torch counts what the causal mask then hides
-    assert counter.get_total_flops() / (4 * 64) == pytest.approx(forward_flops_per_byte(shape) + full_attention, rel=1e-6)
+    assert counter.get_total_flops() / (4 * 64) == pytest.approx(
+        forward_flops_per_byte(shape) + full_attention, rel=1e-6
+    )
 
 
 def test_weights_come_back_from_disk(tmp_path: Path) -> None:
@@ -94,6 +96,13 @@ def test_weights_come_back_from_disk(tmp_path: Path) -> None:
     assert read_shape == shape
     x = windows(1, 2, 32)
     assert torch.equal(stack(shape, [weights])(x)[0], model(x.expand(2, -1, -1))[1])
+
+
+def test_equal_weights_are_equal_bytes() -> None:
+    """safetensors keeps its metadata in a hash map: more than one key came out in a random order."""
+    shape = Shape(16, 1, 1, 32)
+    model = StackedTransformer(shape, [1])
+    assert len({weights_bytes(shape, model.member(0)) for _ in range(20)}) == 1
 
 
 def test_files_that_are_not_weights_are_refused(tmp_path: Path) -> None:

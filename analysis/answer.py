@@ -1,0 +1,133 @@
+"""Page one in words: the critical sizes, the law they follow, and what a reader might otherwise take wrongly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from analysis.blocks import Block, Grid, Text, named_grid
+from analysis.units import format_bytes, format_count, format_percent, join
+
+Json = dict[str, Any]
+
+
+def answer(summary: Json) -> list[Block]:
+    """The sentences and the table that a reader came for."""
+    if not summary["critical"]:
+        return [Text(_nothing(summary), "lead")]
+    blocks: list[Block] = []
+    for law in summary["laws"]:
+        own = [row for row in summary["critical"] if row["group"] == law["group"]]
+        begin = f"{law['group']}: " if len(summary["laws"]) > 1 else ""
+        sentences = [_located(own), *_open(own), _law(law, own)]
+        blocks.append(Text(begin + " ".join(s for s in sentences if s), "lead"))
+    return [*blocks, answer_table(summary), Text(_caveat(summary), "small")]
+
+
+def _nothing(summary: Json) -> str:
+    if not summary["n_cells"]:
+        return "No cell has been recorded, so nothing can be said about a critical model size. Run the sweep first."
+    if summary["n_failed"] == summary["n_cells"]:
+        return "Every cell failed, so nothing can be said about a critical model size. The reasons are below."
+    return "No cell's own subset was coded in full, so nothing can be said about a critical model size."
+
+
+def _located(rows: list[Json]) -> str:
+    found = [
+        f"{format_count(row['n_params'])} parameters for {format_bytes(row['subset_bytes'])} of data"
+        for row in rows
+        if row["status"] == "bracketed"
+    ]
+    if not found:
+        return "No critical model size can be given within this grid."
+    return f"The adjusted rate is least at {join(found)}."
+
+
+def _open(rows: list[Json]) -> list[str]:
+    return [f"For {format_bytes(r['subset_bytes'])}: {r['message']}." for r in rows if r["status"] != "bracketed"]
+
+
+def _law(law: Json, rows: list[Json]) -> str:
+    if law["gamma"] is None:
+        return f"How the critical size grows with the data cannot be said: {law['message']}." if len(rows) > 1 else ""
+    error = "through two points, so no error can be given"
+    if law["gamma_se"] is not None:
+        error = f"standard error {law['gamma_se']:.2f}, {law['n_points']} dataset sizes"
+    return f"The critical size grows as D^γ with γ = {law['gamma']:.2f} ({error})."
+
+
+def answer_table(summary: Json) -> Grid:
+    """Dataset size, critical model size, adjusted and raw rate there, best classical coder."""
+    header = ("dataset", "critical model size", "adjusted rate there", "raw rate there", "best classical coder")
+    rows = [_answer_row(row) for row in summary["critical"]]
+    return named_grid(header, rows, "lrrrr", [row["group"] for row in summary["critical"]])
+
+
+def _answer_row(row: Json) -> tuple[str, ...]:
+    best = format_count(row["grid_best"])
+    size, at = "too few sizes", f" at {best}"
+    if row["status"] == "bracketed":
+        size, at = f"{row['n_params']:,.0f}", ""
+    elif row["status"] in ("below", "above"):
+        size = f"{'≤' if row['status'] == 'below' else '≥'} {best}, not bracketed"
+    coder = f"{row['coder']} {format_percent(row['classical_rate'])}" if row["coder"] else "not run"
+    rates = format_percent(row["adjusted_rate"]) + at, format_percent(row["raw_rate"])
+    return format_bytes(row["subset_bytes"]), size, *rates, coder
+
+
+def _caveat(summary: Json) -> str:
+    seeds = sorted({row["n_seeds"] for row in summary["rates"]})
+    number = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
+    text = (
+        f"Adjusted rate: (code of the subset + parameters) / subset. Seeds a point: {number}; no interval is given. "
+        "A critical size is found by interpolating the measured code length between the sizes that were run, and it "
+        "belongs to this training recipe: longer training moves it. Models: ideal code length. Classical coders: true "
+        "file size of the whole, the better of the shuffled and the original order."
+    )
+    pooled = sum(bool(row["n_pooled"]) for row in summary["critical"])
+    if pooled:
+        text += (
+            f" At {pooled} of the dataset sizes the code length rose with N somewhere; there neighbours were averaged."
+        )
+    return text
+
+
+def notes(summary: Json) -> list[Block]:
+    """What a reader might otherwise take wrongly."""
+    said = [_memorising(summary["memorising"]), _unpaid(summary), _against_classical(summary)]
+    return [Text(note, "note") for note in said if note]
+
+
+def _memorising(found: Json) -> str:
+    gap = found["largest_gap"]
+    if gap is None:
+        return ""
+    own, unseen, adjusted = (format_percent(gap[name]) for name in ("raw_rate", "heldout_rate", "adjusted_rate"))
+    text = (
+        f"Memorising: {found['n_below_heldout']} of {found['n_models']} models have a raw rate on their own subset "
+        f"below their held-out rate, most of all {gap['size']} on {format_bytes(gap['subset_bytes'])} ({own} on the "
+        f"subset, {unseen} held out). What they know of the subset alone is in their parameters; the adjusted "
+        f"rate, {adjusted} there, counts them."
+    )
+    if found["n_by_heart"]:
+        text += (
+            f" {found['n_by_heart']} of them code unseen bytes at 100 % or more: they have learned nothing but the "
+            "subset by heart, and their raw rate below 100 % is no compression."
+        )
+    return text
+
+
+def _unpaid(summary: Json) -> str:
+    sizes = [format_bytes(row["subset_bytes"]) for row in summary["critical"] if row["adjusted_rate"] >= 1]
+    if not sizes:
+        return ""
+    return f"Not paid for: at {join(sizes)} even the least adjusted rate is 100 % or more; plain bytes cost less."
+
+
+def _against_classical(summary: Json) -> str:
+    rows = [row for row in summary["critical"] if row["classical_rate"] is not None]
+    won = [format_bytes(row["subset_bytes"]) for row in rows if row["adjusted_rate"] < row["classical_rate"]]
+    if not rows:
+        return ""
+    if not won:
+        return "At every dataset size the best classical coder is shorter than the best model with its parameters."
+    return f"At {join(won)} the best model with its parameters counted is shorter than the best classical coder."

@@ -1,0 +1,130 @@
+"""How lines look and are named, and logarithmic axes with plain numbers: what all figures share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from scipy.optimize import isotonic_regression
+
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+_LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (6, 1.5, 1.5, 1.5)))
+_TICKS = ((1, 1.5, 2, 3, 4, 5, 6, 8), (1, 2, 3, 5), (1, 3), (1,))  # of a decade, densest first
+HALO = [withStroke(linewidth=2.5, foreground="white")]
+
+
+Name = Callable[[float], str]
+
+
+class Curve(NamedTuple):
+    """One line: x, y, its name and its look."""
+
+    x: Sequence[float]
+    y: Sequence[float]
+    label: str
+    style: dict[str, Any]
+
+
+def styled(frame: pd.DataFrame, by: str) -> list[tuple[tuple[Any, pd.DataFrame], dict[str, Any]]]:
+    """Groups of a frame in order, each with its look."""
+    groups = list(frame.groupby(by, sort=True))
+    colours = sns.color_palette("viridis", len(groups) + 1)  # the palest is left out
+    styles = [
+        {"color": colours[i], "marker": _MARKERS[i % len(_MARKERS)], "linestyle": _LINES[i % len(_LINES)],
+         "markersize": 4.5, "linewidth": 1.5}
+        for i in range(len(groups))
+    ]  # fmt: skip
+    return list(zip(groups, styles, strict=True))
+
+
+def draw(axes: Axes, curves: Sequence[Curve]) -> None:
+    """The lines, without a legend: `name_curves` names them."""
+    for curve in curves:
+        sns.lineplot(x=curve.x, y=curve.y, ax=axes, legend=False, markeredgewidth=0, **curve.style)
+
+
+def name_curves(axes: Axes, curves: Sequence[Curve]) -> None:
+    """Each curve's name where it ends on the right, or where it leaves through the top; kept apart from each other."""
+    high = axes.get_ylim()[1]
+    inside = [c for c in curves if c.y[-1] <= high]
+    to_axes = axes.transData + axes.transAxes.inverted()
+    ends = [to_axes.transform((c.x[-1], c.y[-1]))[1] for c in inside]
+    for curve, end, y in zip(inside, ends, _apart(ends, 0.055), strict=True):
+        x = to_axes.transform((curve.x[-1], curve.y[-1]))[0]
+        axes.annotate(
+            curve.label, (x, end), (1.015, y), xycoords="axes fraction", textcoords="axes fraction", va="center",
+            fontsize=8.5, color=curve.style["color"], arrowprops={"arrowstyle": "-", "color": "0.75", "linewidth": 0.6},
+        )  # fmt: skip
+    outside = [c for c in curves if c.y[-1] > high]
+    exits = [to_axes.transform((_crossing(c, high), high))[0] for c in outside]
+    for curve, x, at in zip(outside, exits, _apart(exits, 0.11), strict=True):
+        text = f"{curve.label} ↑"
+        axes.annotate(
+            text, (x, 1.0), (at, 1.03), xycoords="axes fraction", textcoords="axes fraction", ha="center",
+            fontsize=8.5, color=curve.style["color"],
+        )  # fmt: skip
+
+
+def _crossing(curve: Curve, level: float) -> float:
+    """Where the drawn line, straight on logarithmic axes, last rises through a level."""
+    i = next(k for k in range(len(curve.y) - 1, -1, -1) if k == 0 or curve.y[k - 1] <= level)
+    if i == 0:
+        return float(curve.x[0])
+    return float(np.exp(np.interp(np.log(level), np.log(curve.y[i - 1 : i + 1]), np.log(curve.x[i - 1 : i + 1]))))
+
+
+def _apart(places: Sequence[float], least: float) -> list[float]:
+    """The places in the same order, at least `least` apart, moved as little as it takes (least squares)."""
+    order = np.argsort(places, kind="stable")
+    steps = least * np.arange(order.size)
+    moved = np.empty(order.size)
+    if order.size:
+        moved[order] = isotonic_regression(np.asarray(places, float)[order] - steps).x + steps
+    return [float(place) for place in moved]
+
+
+def label(axes: Axes, text: str, at: tuple[float, float], offset: tuple[float, float], **how: Any) -> None:
+    """Text near a point, readable over lines; `offset` in points."""
+    axes.annotate(text, at, offset, textcoords="offset points", fontsize=8.5, path_effects=HALO, zorder=6, **how)
+
+
+def log_scales(axes: Axes, name_x: Name, name_y: Name, x_ticks: Sequence[float] | None = None) -> None:
+    """Logarithmic axes with plain ticks; given `x_ticks`, each spans at least a decade."""
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    if x_ticks is not None:
+        for scale, limits in ((axes.set_xlim, axes.get_xlim()), (axes.set_ylim, axes.get_ylim())):
+            scale(*_at_least_a_decade(limits))
+    for axis, name, limits in ((axes.xaxis, name_x, axes.get_xlim()), (axes.yaxis, name_y, axes.get_ylim())):
+        ticks = x_ticks if axis is axes.xaxis and x_ticks is not None else _log_ticks(*limits)
+        _set_ticks(axis, ticks, name)
+
+
+def _set_ticks(axis: Axis, ticks: Sequence[float], name: Name) -> None:
+    axis.set_major_locator(FixedLocator(list(ticks)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: name(value)))
+
+
+def _log_ticks(low: float, high: float, most: int = 9) -> list[float]:
+    """Round numbers between the limits: the densest choice of at most `most`."""
+    decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    for choice in _TICKS:
+        ticks = [m * 10.0**k for k in decades for m in choice if low <= m * 10.0**k <= high]
+        if len(ticks) <= most:
+            return ticks
+    return ticks[:: -(-len(ticks) // most)]
+
+
+def _at_least_a_decade(limits: tuple[float, float]) -> tuple[float, float]:
+    """Few points close together would otherwise fill a picture of a few per cent."""
+    low, high = np.log10(limits)
+    half = max(0.5, (high - low) / 2 * 1.15)
+    return float(10 ** ((low + high) / 2 - half)), float(10 ** ((low + high) / 2 + half))

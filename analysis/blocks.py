@@ -1,0 +1,63 @@
+"""What a document is made of: blocks that any typesetter can set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Heading:
+    """Begins a section; `new_page` puts it at the top of one."""
+
+    text: str
+    new_page: bool = False
+    kind: str = "heading"
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph. Style: lead (the answer), body, small, note (boxed)."""
+
+    text: str
+    style: str = "body"
+    kind: str = "text"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table; `align` has l or r for each column, `w` for a left one that takes the room there is."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    align: str
+    kind: str = "grid"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure by its file's name."""
+
+    file: str
+    caption: str
+    kind: str = "picture"
+
+
+Block = Heading | Text | Grid | Picture
+
+
+@dataclass(frozen=True)
+class Document:
+    """A report in words."""
+
+    title: str
+    subtitle: str
+    blocks: tuple[Block, ...]
+
+
+def named_grid(header: Sequence[str], rows: Sequence[tuple[str, ...]], align: str, names: Sequence[str]) -> Grid:
+    """A table with a first column of the rows' names, where they are not all the same."""
+    if len(set(names)) < 2:
+        return Grid(tuple(header), tuple(rows), align)
+    named = tuple((name, *row) for name, row in zip(names, rows, strict=True))
+    return Grid(("corpus", *header), named, f"l{align}")

@@ -1,0 +1,113 @@
+"""Compression rates as fractions of the raw size, and the code lengths they come from as sums of segments."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+Floats = npt.NDArray[np.float64]
+
+
+def raw_rate(code_bits: npt.ArrayLike, raw_bytes: npt.ArrayLike) -> Floats:
+    """Compressed size / raw size, parameters not counted (Delétang et al. 2024, section 2). Broadcasts."""
+    return np.asarray(code_bits, np.float64) / (8 * np.asarray(raw_bytes, np.float64))
+
+
+def adjusted_compression_rate(
+    raw_rate: npt.ArrayLike, n_params: npt.ArrayLike, raw_bytes: npt.ArrayLike, bytes_per_param: float = 2.0
+) -> Floats:
+    """(Compressed size + parameter size) / raw size, a two-part code (Delétang et al. 2024, Table 1). Broadcasts."""
+    parameter_bytes = np.asarray(n_params, np.float64) * bytes_per_param
+    return np.asarray(raw_rate, np.float64) + parameter_bytes / np.asarray(raw_bytes, np.float64)
+
+
+def span_bits(segments: pd.DataFrame, start_bytes: int, end_bytes: int) -> float:
+    """Code length in bits of [start, end): the sum of the segments that tile it exactly; NaN where they do not.
+
+    `segments` are of one part of one snapshot: columns start_bytes, end_bytes, code_bits, in any order.
+    """
+    start, end = segments["start_bytes"].to_numpy(), segments["end_bytes"].to_numpy()
+    inside = (start >= start_bytes) & (end <= end_bytes)
+    order = np.argsort(start[inside])
+    edges = np.stack([start[inside][order], end[inside][order]])
+    if not edges.size or edges[0, 0] != start_bytes or edges[1, -1] != end_bytes:
+        return float("nan")
+    tiled = np.array_equal(edges[0, 1:], edges[1, :-1])
+    return float(segments["code_bits"].to_numpy()[inside].sum()) if tiled else float("nan")
+
+
+def one_model_many_sizes(segments: pd.DataFrame) -> pd.DataFrame:
+    """The paper's curves: one model's code for growing prefixes, whatever it was trained on (its Figure 2).
+
+    `segments` as in `table.Table.segments`. One row per (run_id, snapshot, boundary): raw_bytes and code_bits of
+    [0, boundary), up to the first gap.
+    """
+    rows: list[dict[str, object]] = []
+    train = segments[segments["part"] == "train"].sort_values("start_bytes")
+    for (run_id, snapshot), own in train.groupby(["run_id", "snapshot"], sort=True):
+        total, reached = 0.0, 0
+        for start, end, bits in zip(own["start_bytes"], own["end_bytes"], own["code_bits"], strict=True):
+            if start != reached:
+                break
+            total, reached = total + bits, int(end)
+            rows.append({"run_id": run_id, "snapshot": snapshot, "raw_bytes": reached, "code_bits": total})
+    return pd.DataFrame(rows, columns=["run_id", "snapshot", "raw_bytes", "code_bits"])
+
+
+def prequential(cells: pd.DataFrame, segments: pd.DataFrame, snapshot: str = "final") -> pd.DataFrame:
+    """Block-prequential code of each size: block k by the model trained on the blocks before (Blier & Ollivier 2018).
+
+    Blocks end at the dataset sizes of a group; the first block is coded at 8 bits a byte. One row per (group, n_params,
+    seed, shuffle_seed, raw_bytes) with the code length in bits of [0, raw_bytes): parameters cost nothing here. A chain
+    ends where a block was not evaluated. Of several recipes of one cell, the one whose block is shortest counts.
+    """
+    key = ["group", "n_params", "seed", "shuffle_seed"]
+    rows: list[dict[str, object]] = []
+    train = segments[segments["part"] == "train"]
+    by_run = {(str(run), str(name)): own for (run, name), own in train.groupby(["run_id", "snapshot"])}
+    for values, chain in cells[cells["snapshot"] == snapshot].groupby(key, sort=True):
+        for raw_bytes, bits in _chain(chain, by_run, snapshot):
+            rows.append({**dict(zip(key, values, strict=True)), "raw_bytes": raw_bytes, "code_bits": bits})
+    return pd.DataFrame(rows, columns=[*key, "raw_bytes", "code_bits"])
+
+
+def _chain(
+    chain: pd.DataFrame, by_run: dict[tuple[str, str], pd.DataFrame], snapshot: str
+) -> Iterator[tuple[int, float]]:
+    """(raw bytes, bits) at every dataset size of one (group, N, seed)."""
+    sizes = sorted(set(chain["subset_bytes"].tolist()))
+    total = 8.0 * sizes[0]
+    yield sizes[0], total
+    for start, end in itertools.pairwise(sizes):
+        runs = chain.loc[chain["subset_bytes"] == start, "run_id"]
+        block = [span_bits(by_run[run, snapshot], start, end) for run in runs if (run, snapshot) in by_run]
+        bits = min((b for b in block if b == b), default=None)
+        if bits is None:
+            return
+        total += bits
+        yield end, total
+
+
+def classical_rates(baselines: pd.DataFrame) -> pd.DataFrame:
+    """`baselines` with two rates of what was coded: `rate` at true size and `rate_header_once`, the paper's way."""
+    headers_saved = (baselines["n_chunks"] - 1).clip(lower=0) * baselines["header_bytes"]
+    return baselines.assign(
+        rate=baselines["compressed_bytes"] / baselines["sample_bytes"],
+        rate_header_once=(baselines["compressed_bytes"] - headers_saved) / baselines["sample_bytes"],
+    )
+
+
+def best_classical(baselines: pd.DataFrame) -> pd.DataFrame:
+    """The classical coder to beat: per (corpus, subset_bytes) the least true-size rate over whole-subset runs.
+
+    Shuffling costs a classical coder some, so of the shuffled and the contiguous order the smaller counts; several
+    shuffle seeds are averaged. Columns: corpus, subset_bytes, coder, order, rate.
+    """
+    whole = classical_rates(baselines[baselines["chunk_bytes"].isna()])
+    key = ["corpus", "subset_bytes", "coder", "order"]
+    mean = whole.groupby(key)["rate"].mean().reset_index().sort_values(["corpus", "subset_bytes", "rate", "coder"])
+    return mean.drop_duplicates(["corpus", "subset_bytes"]).reset_index(drop=True)

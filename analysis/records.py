@@ -1,0 +1,182 @@
+"""Records on disk, checked, as rows. The one place that knows the JSON's layout (schema version 1)."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from analysis import AnalysisError
+
+SCHEMA_VERSION = 1
+Row = dict[str, Any]
+
+
+class Column(NamedTuple):
+    """Where a column is in the record (dotted), its type, what it is and its unit. A type of None: may be absent."""
+
+    path: str
+    types: tuple[type | None, ...]
+    meaning: str
+
+
+_CORPUS = {
+    "source": Column("corpus.source", (str,), "the corpus as given, e.g. stdlib"),
+    "modality": Column("corpus.modality", (str,), "text, image, audio, bytes"),
+    "corpus_bytes": Column("corpus.size_bytes", (int,), "whole raw corpus, bytes"),
+    "sha256": Column("corpus.sha256", (str,), "of the whole raw corpus"),
+    "block_bytes": Column("corpus.block_bytes", (int,), "unit of the shuffle, bytes"),
+    "shuffle_seed": Column("corpus.shuffle_seed", (int,), "corpus seed"),
+    "train_bytes": Column("corpus.train_bytes", (int,), "training part; subsets are its prefixes, bytes"),
+    "heldout_bytes": Column("corpus.heldout_bytes", (int,), "part that no subset touches, bytes"),
+    "subset_bytes": Column("subset_bytes", (int,), "D, bytes"),
+}
+RUN_COLUMNS = {
+    "run_id": Column("run_id", (str,), "unique in the sweep"),
+    "status": Column("status", (str,), "ok or failed"),
+    "reason": Column("reason", (str, None), "why it failed"),
+    "cohort_id": Column("cohort_id", (str,), "cells that trained together"),
+    "config": Column("config", (dict,), "flat dotted settings"),
+    **_CORPUS,
+    "size": Column("model.size", (str,), "width x depth"),
+    "n_params": Column("model.n_params", (int,), "N, parameters"),
+    "context_bytes": Column("model.context_bytes", (int,), "window length, bytes"),
+    "seed": Column("training.seed", (int,), "training seed"),
+    "n_steps": Column("training.n_steps", (int,), "optimiser steps"),
+    "bytes_seen": Column("training.bytes_seen", (int,), "training bytes, repeats counted"),
+    "flops": Column("training.flops", (float,), "training FLOPs"),
+    "created": Column("provenance.created", (str,), "ISO 8601, UTC"),
+    "command": Column("provenance.command", (str,), "what was run"),
+    "git_commit": Column("provenance.git_commit", (str, None), "of the source"),
+    "hostname": Column("provenance.hostname", (str,), "machine"),
+    "device": Column("provenance.device", (str,), "processor or GPU"),
+    "n_threads": Column("provenance.n_threads", (int,), "CPU threads of the process"),
+    "precision": Column("provenance.precision", (str,), "of the arithmetic"),
+    "versions": Column("provenance.versions", (dict,), "library versions"),
+    "training_seconds": Column("provenance.training_seconds", (float,), "of the whole cohort, seconds"),
+    "measuring_seconds": Column("provenance.measuring_seconds", (float,), "of the whole cohort, seconds"),
+    "cohort_size": Column("provenance.cohort_size", (int,), "cells of the cohort"),
+}
+SNAPSHOT_COLUMNS = {
+    "snapshot": Column("name", (str,), "final, or best: least on a held-out sample"),
+    "step": Column("step", (int,), "optimiser steps it has had"),
+}
+SEGMENT_COLUMNS = {
+    "part": Column("part", (str,), "train or heldout"),
+    "start_bytes": Column("start_bytes", (int,), "first byte, in the shuffled order"),
+    "end_bytes": Column("end_bytes", (int,), "one past the last byte"),
+    "code_bits": Column("code_bits", (float,), "ideal code length, bits"),
+}
+POSITION_COLUMNS = {
+    "start": Column("start", (int,), "first position in the window, bytes"),
+    "end": Column("end", (int,), "one past the last position"),
+    "n_bytes": Column("n_bytes", (int,), "held-out bytes at these positions"),
+    "code_bits": Column("code_bits", (float,), "their code length, bits"),
+}
+CURVE_COLUMNS = {
+    "step": Column("step", (int,), "optimiser steps so far"),
+    "n_bytes": Column("n_bytes", (int,), "held-out sample, bytes"),
+    "code_bits": Column("code_bits", (float,), "its code length, bits"),
+}
+BASELINE_COLUMNS = {
+    "coder": Column("coder", (str,), "classical coder"),
+    "settings": Column("settings", (str,), "its settings"),
+    **_CORPUS,
+    "order": Column("order", (str,), "shuffled subset, or contiguous: first D bytes of the source"),
+    "chunk_bytes": Column("chunk_bytes", (int, None), "absent: the whole at once"),
+    "sample_bytes": Column("sample_bytes", (int,), "bytes actually coded"),
+    "n_chunks": Column("n_chunks", (int,), "number of chunks coded"),
+    "compressed_bytes": Column("compressed_bytes", (int,), "true size, a header a chunk, bytes"),
+    "header_bytes": Column("header_bytes", (int,), "size of the code of nothing, bytes"),
+    "seconds": Column("seconds", (float,), "time to compress, seconds"),
+    "version": Column("version", (str,), "of the library"),
+}
+
+
+class CellRows(NamedTuple):
+    """A cell's record as rows of the tables; all but the run's are empty for a failed cell."""
+
+    run: Row
+    snapshots: list[Row]
+    segments: list[Row]
+    positions: list[Row]
+    curves: list[Row]
+
+
+def read_cell(path: Path) -> CellRows:
+    """A cell's record; AnalysisError naming the file if it is not one, is damaged, or is of a newer schema."""
+    record = read_json(path, "cell")
+    run = _row(record, RUN_COLUMNS, path)
+    _require(run["n_params"] > 0 and run["subset_bytes"] > 0, path, "n_params and subset_bytes must be positive")
+    _require(run["status"] in ("ok", "failed"), path, f"status is '{run['status']}'")
+    rows = CellRows(run, [], [], [], [])
+    key = {"run_id": run["run_id"]}
+    rows.curves.extend(key | _row(c, CURVE_COLUMNS, path) for c in _list(record["training"], "curve", path))
+    for raw in _list(record, "snapshots", path) if run["status"] == "ok" else []:
+        snapshot = _row(raw, SNAPSHOT_COLUMNS, path)
+        own = key | {"snapshot": snapshot["snapshot"]}
+        rows.snapshots.append(key | snapshot)
+        rows.segments.extend(own | _row(s, SEGMENT_COLUMNS, path) for s in _list(raw, "segments", path))
+        rows.positions.extend(own | _row(p, POSITION_COLUMNS, path) for p in _list(raw, "positions", path))
+    return rows
+
+
+def read_baseline(path: Path) -> Row:
+    """A baseline's record; AnalysisError naming the file if it is not one, is damaged, or is of a newer schema."""
+    row = _row(read_json(path, "baseline"), BASELINE_COLUMNS, path)
+    _require(row["sample_bytes"] > 0, path, "sample_bytes must be positive")
+    return row
+
+
+def read_json(path: Path, kind: str | None) -> dict[str, Any]:
+    """A JSON object, of a kind and a schema that this version knows; `kind` None: any object."""
+
+    def refuse(constant: str) -> float:
+        raise ValueError(f"{constant} is not a measurement")
+
+    try:
+        content = json.loads(path.read_bytes(), parse_constant=refuse)
+    except (ValueError, RecursionError) as error:
+        raise AnalysisError(f"{path} is not a record: {error}; delete it and run the sweep again") from None
+    _require(isinstance(content, dict), path, "no JSON object")
+    if kind is not None:
+        _require(content.get("kind") == kind, path, f"kind is {content.get('kind')!r}, want '{kind}'")
+        version = content.get("schema_version")
+        if not isinstance(version, int) or version > SCHEMA_VERSION:
+            known = f"this version reads up to {SCHEMA_VERSION}; upgrade mdl"
+            raise AnalysisError(f"{path} has schema version {version!r}, {known}")
+    return dict(content)
+
+
+def _row(record: Any, columns: Mapping[str, Column], path: Path) -> Row:
+    return {name: _value(record, column, path) for name, column in columns.items()}
+
+
+def _value(record: Any, column: Column, path: Path) -> Any:
+    value = record
+    for part in column.path.split("."):
+        _require(isinstance(value, dict), path, f"{column.path} is missing")
+        _require(part in value or None in column.types, path, f"{column.path} is missing")
+        value = value.get(part)
+    if value is None and None in column.types:
+        return None
+    if column.types[0] is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    known = column.types[0] or object
+    _require(isinstance(value, known) and not isinstance(value, bool), path, f"{column.path} is {value!r:.40}")
+    if isinstance(value, int | float):
+        _require(math.isfinite(value) and value >= 0, path, f"{column.path} is {value}, want at least 0")
+    return value
+
+
+def _list(record: Any, key: str, path: Path) -> list[Any]:
+    value = record.get(key) if isinstance(record, dict) else None
+    _require(isinstance(value, list), path, f"{key} is no list")
+    return list(value or [])
+
+
+def _require(condition: bool, path: Path, problem: str) -> None:
+    if not condition:
+        raise AnalysisError(f"{path} is not a record of this kind: {problem}; delete it and run the sweep again")

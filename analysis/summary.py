@@ -1,0 +1,129 @@
+"""What a report says, as JSON: numbers, names and messages, unrounded. Every number in its text comes from here."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.rates import classical_rates
+from analysis.study import Study
+from analysis.table import Table
+
+SUMMARY_VERSION = 1
+Json = dict[str, Any]
+
+
+def summarise(study: Study) -> Json:
+    """The summary of a study. Not known: null, never NaN. Rates are fractions, lengths bits, sizes bytes."""
+    table = study.table
+    evaluated = set(table.cells.loc[table.cells["own_bits"].notna(), "run_id"])
+    sound = table.runs[table.runs["status"] == "ok"]
+    content = {
+        "summary_version": SUMMARY_VERSION,
+        "name": table.name,
+        "cost": {"name": study.cost.name, "bytes_per_param": study.cost.bytes_per_param},
+        "n_cells": len(table.runs),
+        "n_failed": len(table.failed),
+        "n_missing": table.n_missing,
+        "critical": _rows(study.critical),
+        "laws": [{"group": group, **vars(law)} for group, law in study.laws.items()],
+        "rates": _rows(study.rates),
+        "memorising": _memorising(study.rates),
+        "classical": _classical(table.baselines),
+        "failed": _rows(table.failed[["run_id", "reason"]]),
+        "not_evaluated": sorted(set(sound["run_id"]) - evaluated),
+        "corpora": _corpora(table),
+        "provenance": _provenance(table),
+    }
+    return {key: _plain(value) for key, value in content.items()}
+
+
+def _rows(frame: pd.DataFrame) -> list[Json]:
+    return [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")]
+
+
+def _memorising(rates: pd.DataFrame) -> Json:
+    """Models that code their own subset in fewer bits a byte than bytes they have not seen."""
+    known = rates[rates["heldout_rate"].notna()]
+    below = known[known["raw_rate"] < known["heldout_rate"]]
+    # Held-out bytes cost as much as they are: what such a model knows of its subset is that subset alone.
+    by_heart = below[(below["heldout_rate"] >= 1) & (below["raw_rate"] < 1)]
+    ratio = below["raw_rate"] / below["heldout_rate"]
+    columns = ["group", "size", "subset_bytes", "n_params", "raw_rate", "heldout_rate", "adjusted_rate"]
+    return {
+        "n_models": len(known),
+        "n_below_heldout": len(below),
+        "n_by_heart": len(by_heart),
+        "largest_gap": _rows(below.loc[[ratio.idxmin()], columns])[0] if len(below) else None,
+    }
+
+
+def _classical(baselines: pd.DataFrame) -> list[Json]:
+    """Every coder at every D: whole in both orders, and in chunks at true size and with the header counted once."""
+    rates, rows = classical_rates(baselines), []
+    for (corpus, subset_bytes, coder), own in rates.groupby(["corpus", "subset_bytes", "coder"], sort=True):
+        whole, chunked = own[own["chunk_bytes"].isna()], own[own["chunk_bytes"].notna()]
+        rows.append(
+            {
+                "corpus": corpus,
+                "subset_bytes": subset_bytes,
+                "coder": coder,
+                "settings": own["settings"].iloc[0],
+                "shuffled_rate": whole.loc[whole["order"] == "shuffled", "rate"].mean(),
+                "contiguous_rate": whole.loc[whole["order"] == "contiguous", "rate"].mean(),
+                "chunk_bytes": chunked["chunk_bytes"].min(),
+                "chunked_rate": _at_least_chunk(chunked, "rate"),
+                "chunked_rate_header_once": _at_least_chunk(chunked, "rate_header_once"),
+            }
+        )
+    return rows
+
+
+def _at_least_chunk(chunked: pd.DataFrame, column: str) -> float:
+    """Mean over seeds at the smallest chunk length."""
+    return float(chunked.loc[chunked["chunk_bytes"] == chunked["chunk_bytes"].min(), column].mean())
+
+
+def _corpora(table: Table) -> list[Json]:
+    columns = ["corpus", "source", "corpus_bytes", "sha256", "block_bytes", "shuffle_seed", "train_bytes"]
+    return _rows(table.runs[[*columns, "heldout_bytes"]].drop_duplicates())
+
+
+def _provenance(table: Table) -> Json:
+    """How, where and when; a cohort's seconds count once."""
+    runs = table.runs
+    cohorts = runs.drop_duplicates("cohort_id")
+    versions = sorted({f"{name} {version}" for own in runs["versions"] for name, version in own.items()})
+
+    def values(column: str) -> list[Any]:
+        return sorted({v for v in runs[column] if pd.notna(v) and v != ""})
+
+    return {
+        "command": table.manifest.get("command") or (values("command") or [None])[0],
+        "created": max(values("created"), default=table.manifest.get("created")),
+        "git_commits": values("git_commit"),
+        "devices": values("device"),
+        "hostnames": values("hostname"),
+        "precisions": values("precision"),
+        "n_threads": values("n_threads"),
+        "versions": versions,
+        "n_cohorts": len(cohorts),
+        "training_seconds": cohorts["training_seconds"].sum(),
+        "measuring_seconds": cohorts["measuring_seconds"].sum(),
+        "bytes_seen": runs["bytes_seen"].sum(),
+        "flops": runs["flops"].sum(),
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Python's own numbers, and null for NaN: what JSON can say."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value

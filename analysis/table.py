@@ -1,0 +1,170 @@
+"""A sweep's records as tables. What was not evaluated is NaN here; nothing is averaged or chosen yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis import AnalysisError, records
+from analysis.rates import span_bits
+from analysis.records import Row
+
+_KEY = ["source", "sha256", "block_bytes", "heldout_bytes"]  # with these equal, D bytes are the same D bytes
+
+
+@dataclass(frozen=True)
+class Table:
+    """A sweep. The columns read from records are described, with units, in `analysis.records`; added ones here.
+
+    runs       one row a record, failed ones too: RUN_COLUMNS, and
+               corpus  short name of the corpus, the same for cells and baselines of the same bytes
+               group   cells whose sizes can be compared: corpus, and the context where there are several
+    cells      one row per (run_id, snapshot): the columns of `runs`, SNAPSHOT_COLUMNS, and
+               own_bits      code length of the own subset [0, D), bits; NaN if not evaluated in full
+               heldout_bits  code length of the whole held-out part, bits; NaN if not evaluated in full
+    segments   one row a segment: run_id, snapshot, SEGMENT_COLUMNS
+    positions  one row a position bin: run_id, snapshot, POSITION_COLUMNS
+    curves     one row a look during training: run_id, CURVE_COLUMNS
+    baselines  one row a classical coder's record: BASELINE_COLUMNS, and corpus
+    """
+
+    name: str
+    runs: pd.DataFrame
+    cells: pd.DataFrame
+    segments: pd.DataFrame
+    positions: pd.DataFrame
+    curves: pd.DataFrame
+    baselines: pd.DataFrame
+    manifest: dict[str, Any]  # sweep.json, empty where there is none
+
+    @property
+    def failed(self) -> pd.DataFrame:
+        """The runs without a result: run_id, reason and the rest."""
+        return self.runs[self.runs["status"] == "failed"]
+
+    @property
+    def n_missing(self) -> int:
+        """Cells that the sweep asks for and that have no record yet."""
+        return len(set(self.manifest.get("run_ids", [])) - set(self.runs["run_id"]))
+
+
+def load(path: Path) -> Table:
+    """A run folder, or a CSV with columns N (parameters), D (bytes) and code_bits, optionally seed.
+
+    AnalysisError, in one line naming the file, for what is neither, or is damaged, or of a newer schema.
+    """
+    if path.is_dir():
+        return _load_folder(path)
+    if path.is_file():
+        return _load_csv(path)
+    raise AnalysisError(f"no sweep at {path}; name a run folder such as runs/quick, or a CSV with N, D, code_bits")
+
+
+def _load_folder(folder: Path) -> Table:
+    manifest = folder / "sweep.json"
+    content = records.read_json(manifest, None) if manifest.exists() else {}
+    cells = [records.read_cell(p) for p in sorted(folder.glob("*/record.json"))]
+    baselines = [records.read_baseline(p) for p in sorted((folder / "baselines").glob("*.json"))]
+    return _table(str(content.get("name", folder.resolve().name)), cells, baselines, content)
+
+
+def _table(name: str, read: list[records.CellRows], baselines: list[Row], manifest: dict[str, Any]) -> Table:
+    key, own = ["run_id"], ["run_id", "snapshot"]
+    runs = _frame((c.run for c in read), [*records.RUN_COLUMNS])
+    coded = _frame(baselines, [*records.BASELINE_COLUMNS])
+    repeated = runs.loc[runs["run_id"].duplicated(), "run_id"]
+    if len(repeated):
+        raise AnalysisError(f"{name} has two records of {repeated.iloc[0]}; delete one of them")
+    corpora = _corpus_labels(pd.concat([frame[_KEY] for frame in (runs, coded) if len(frame)] or [runs[_KEY]]))
+    runs["corpus"] = _labels_of(runs, corpora)
+    coded["corpus"] = _labels_of(coded, corpora)
+    runs["group"] = _groups(runs)
+    snapshots = _frame((s for c in read for s in c.snapshots), [*key, *records.SNAPSHOT_COLUMNS])
+    segments = _frame((s for c in read for s in c.segments), [*own, *records.SEGMENT_COLUMNS])
+    positions = _frame((p for c in read for p in c.positions), [*own, *records.POSITION_COLUMNS])
+    curves = _frame((p for c in read for p in c.curves), [*key, *records.CURVE_COLUMNS])
+    cells = snapshots.merge(runs, on="run_id", validate="many_to_one")
+    return Table(name, runs, _with_code_lengths(cells, segments), segments, positions, curves, coded, manifest)
+
+
+def _frame(rows: Iterable[Row], columns: list[str]) -> pd.DataFrame:
+    return pd.DataFrame(list(rows), columns=columns)
+
+
+def _corpus_labels(keys: pd.DataFrame) -> dict[tuple[Any, ...], str]:
+    """Short, distinct names: the source, and what tells apart two corpora of one source."""
+    distinct = keys.drop_duplicates()
+    short = distinct["source"].map(_short_source)
+    labels = {}
+    keys_of = [tuple(row) for row in distinct.itertuples(index=False)]
+    for (source, sha256, block, heldout), name, crowded in zip(
+        keys_of, short, short.duplicated(keep=False), strict=True
+    ):
+        full = f"{source} ({sha256[:8]}, blocks of {block}, held out {heldout})"
+        labels[source, sha256, block, heldout] = full if crowded else str(name)
+    return labels
+
+
+def _short_source(source: str) -> str:
+    return f"file:{Path(source[5:]).name}" if source.startswith("file:") else source
+
+
+def _labels_of(frame: pd.DataFrame, corpora: dict[tuple[Any, ...], str]) -> pd.Series[str]:
+    labels = [corpora[tuple(row)] for row in frame[_KEY].itertuples(index=False)]
+    return pd.Series(labels, index=frame.index, dtype=object)
+
+
+def _groups(runs: pd.DataFrame) -> pd.Series[str]:
+    if runs["context_bytes"].nunique() < 2:
+        return runs["corpus"]
+    return runs["corpus"] + ", context " + runs["context_bytes"].astype(str)
+
+
+def _with_code_lengths(cells: pd.DataFrame, segments: pd.DataFrame) -> pd.DataFrame:
+    """Add own_bits and heldout_bits: sums of the segments that tile the part exactly."""
+    parts = dict(list(segments.groupby(["run_id", "snapshot", "part"])))
+    none = segments.iloc[:0]
+
+    def bits(part: str, end: str) -> list[float]:
+        keys = zip(cells["run_id"], cells["snapshot"], cells[end], strict=True)
+        return [span_bits(parts.get((run, snapshot, part), none), 0, n_bytes) for run, snapshot, n_bytes in keys]
+
+    own, heldout = bits("train", "subset_bytes"), bits("heldout", "heldout_bytes")
+    return cells.assign(own_bits=own, heldout_bits=heldout).astype({"own_bits": float, "heldout_bits": float})
+
+
+def _load_csv(path: Path) -> Table:
+    try:
+        frame = pd.read_csv(path)
+    except ValueError as error:  # pandas' parser errors and undecodable text
+        raise AnalysisError(f"{path} is not a CSV: {error}") from None
+    for column in ("N", "D", "code_bits"):
+        if column not in frame:
+            raise AnalysisError(f"{path} has no column '{column}'; want N (parameters), D (bytes), code_bits")
+    frame = frame.assign(seed=frame.get("seed", 0))
+    for column in ("N", "D", "code_bits", "seed"):
+        numbers = pd.to_numeric(frame[column], errors="coerce")
+        bad = ~(numbers >= (1 if column in "ND" else 0)) | (numbers == float("inf"))
+        if bad.any():
+            row = int(bad.to_numpy().argmax())
+            raise AnalysisError(f"{path}, line {row + 2}: {column} is {frame[column].iloc[row]!r}, want a number ≥ 0")
+        frame[column] = numbers
+    return _table(path.stem, [_csv_cell(path.stem, i, row) for i, row in enumerate(frame.to_dict("records"))], [], {})
+
+
+def _csv_cell(name: str, i: int, row: dict[Any, Any]) -> records.CellRows:
+    """A line of a CSV as a record that knows only its size, its data and its code length."""
+    kinds = {int: 0, float: 0.0, str: "", dict: {}}
+    run: Row = {
+        c: None if None in spec.types else kinds[spec.types[0] or str] for c, spec in records.RUN_COLUMNS.items()
+    }
+    n, d = int(row["N"]), int(row["D"])
+    run |= {"run_id": f"{name}-{i + 1}", "status": "ok", "cohort_id": f"{name}-{i + 1}", "source": name}
+    run |= {"size": str(n), "n_params": n, "subset_bytes": d, "train_bytes": d, "seed": int(row["seed"])}
+    own = {"run_id": run["run_id"], "snapshot": "final"}
+    segment = own | {"part": "train", "start_bytes": 0, "end_bytes": d, "code_bits": float(row["code_bits"])}
+    return records.CellRows(run, [own | {"step": 0}], [segment], [], [])

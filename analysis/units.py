@@ -1,0 +1,40 @@
+"""Numbers as people read them. Everything else in `analysis` keeps bytes, bits, counts and fractions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+def format_bytes(n_bytes: float) -> str:
+    """Three significant digits, decimal units: 100 KB, 262 KB, 1.05 MB."""
+    return _scaled(n_bytes, (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("KB", 1e3), ("B", 1)))
+
+
+def format_count(n: float) -> str:
+    """Three significant digits: 2.84 K, 115 K, 3.21 M."""
+    return _scaled(n, (("T", 1e12), ("G", 1e9), ("M", 1e6), ("K", 1e3), ("", 1)))
+
+
+def _scaled(value: float, units: tuple[tuple[str, float], ...]) -> str:
+    # 0.9995: what would be rounded to 1000 of a unit is 1 of the next.
+    unit, factor = next(((u, f) for u, f in units if value >= 0.9995 * f), units[-1])
+    return f"{float(f'{value / factor:.3g}'):g} {unit}".strip()
+
+
+def format_percent(rate: float) -> str:
+    """A fraction in print, ×100: 44.3 %, 6430 %."""
+    percent = 100 * rate
+    return f"{percent:.1f} %" if percent < 999.95 else f"{float(f'{percent:.3g}'):,.0f} %"
+
+
+def format_seconds(seconds: float) -> str:
+    """48 s, 12.5 min, 3.2 h."""
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    return f"{seconds / 60:.3g} min" if seconds < 7200 else f"{seconds / 3600:.3g} h"
+
+
+def join(words: Iterable[object]) -> str:
+    """a, b and c."""
+    items = [str(word) for word in words]
+    return f"{', '.join(items[:-1])} and {items[-1]}" if len(items) > 1 else "".join(items)

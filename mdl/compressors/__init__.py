@@ -1,0 +1,47 @@
+"""Every coder is a peer: one Protocol, one registry, one file a family."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from mdl.compressors import classical
+from mdl.errors import MdlError, nearest
+
+
+class Compressor(Protocol):
+    """Bytes to fewer bytes and back, exactly."""
+
+    @property
+    def name(self) -> str:
+        """Its registry name, such as gzip."""
+        ...
+
+    @property
+    def settings(self) -> str:
+        """As its command-line tool writes them, such as -9."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Of the library that does the work."""
+        ...
+
+    def compress(self, data: bytes) -> bytes:
+        """A self-contained file of `data`."""
+        ...
+
+    def decompress(self, data: bytes) -> bytes:
+        """What `compress` was given; MdlError for data that is seen to be damaged."""
+        ...
+
+
+# name -> factory(chunk_bytes): some coders take less memory and time when told the longest input.
+REGISTRY: dict[str, Callable[[int | None], Compressor]] = dict(classical.FACTORIES)
+
+
+def get(name: str, chunk_bytes: int | None = None) -> Compressor:
+    """The coder of that name, for inputs of `chunk_bytes` at the most where given; MdlError naming the nearest."""
+    if name not in REGISTRY:
+        raise MdlError(f"unknown coder '{name}'{nearest(name, REGISTRY)} (there are {', '.join(REGISTRY)})")
+    return REGISTRY[name](chunk_bytes)

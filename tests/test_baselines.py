@@ -1,0 +1,105 @@
+"""What the classical coders really take, on the very bytes that the models see, measured once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mdl import compressors
+from mdl.baselines import CODERS, ORDERS, BaselineJob, job_path, measure, pieces_of, plan, run_job
+from mdl.corpus import Corpus, CorpusSpec, open_corpus
+from mdl.errors import MdlError
+from mdl.results import RunPaths, load_baseline
+from tests.arrays import ArrayView
+
+CONTENT = np.random.default_rng(0).bytes(10**6)
+
+
+@pytest.fixture
+def corpus(text_file: Path) -> Corpus:
+    return open_corpus(CorpusSpec(f"file:{text_file}", block_bytes=512))
+
+
+def test_every_coder_is_planned_in_both_orders_whole_and_in_chunks(corpus: Corpus) -> None:
+    jobs = plan(corpus, [1000, 3000], 256)
+    assert len(set(jobs)) == len(jobs) == 2 * len(CODERS) * 2 * 2
+    assert set(CODERS) == set(compressors.REGISTRY)
+    assert {job.chunk_bytes for job in jobs} == {None, 256}
+
+
+def test_a_subset_that_is_not_there_is_not_planned(corpus: Corpus) -> None:
+    with pytest.raises(MdlError, match="subset_bytes 1,000,000 is more than the 190,000 training bytes"):
+        plan(corpus, [1000, 1_000_000], 256)
+
+
+@pytest.mark.parametrize("coder", CODERS)
+def test_a_whole_run_codes_the_whole_subset(corpus: Corpus, coder: str) -> None:
+    for order in ORDERS:
+        view = corpus.train if order == "shuffled" else corpus.source_train
+        record = measure(corpus, BaselineJob(coder, 20_000, order, None))
+        packed = compressors.get(coder).compress(view.read(0, 20_000).tobytes())
+        assert (record.sample_bytes, record.n_chunks, record.compressed_bytes) == (20_000, 1, len(packed))
+        assert record.header_bytes == len(compressors.get(coder).compress(b""))
+        assert (record.coder, record.order, record.subset_bytes, record.corpus) == (coder, order, 20_000, corpus.info)
+        assert record.seconds > 0
+
+
+@pytest.mark.parametrize("coder", CODERS)
+def test_a_chunked_run_codes_every_chunk_by_itself(corpus: Corpus, coder: str) -> None:
+    """The partial last one too, where all fit into the sample."""
+    record = measure(corpus, BaselineJob(coder, 5000, "shuffled", 256))
+    data, same = corpus.train.read(0, 5000).tobytes(), compressors.get(coder, 256)
+    sizes = [len(same.compress(data[i : i + 256])) for i in range(0, 5000, 256)]
+    assert (record.sample_bytes, record.n_chunks, record.compressed_bytes) == (5000, 20, sum(sizes))
+
+
+@settings(deadline=None)
+@given(st.integers(1, 10**6), st.integers(16, 300_000))
+def test_a_sample_is_all_chunks_or_256_kib_of_whole_ones(subset_bytes: int, chunk_bytes: int) -> None:
+    view = ArrayView(CONTENT[:subset_bytes])
+    n_chunks, n_most = -(-subset_bytes // chunk_bytes), max(1, 256 * 1024 // chunk_bytes)
+    pieces = pieces_of(view, BaselineJob("gzip", subset_bytes, "shuffled", chunk_bytes))
+    if n_chunks <= n_most:
+        assert b"".join(pieces) == CONTENT[:subset_bytes]
+        assert len(pieces) == n_chunks
+    else:
+        assert [len(piece) for piece in pieces] == [chunk_bytes] * n_most
+        assert len(set(pieces)) == n_most
+        assert all(piece in CONTENT[:subset_bytes] for piece in pieces[:3])
+
+
+def test_a_sample_reaches_from_the_first_chunk_to_the_last_whole_one() -> None:
+    content = np.arange(500_100 // 4 + 1, dtype="<u4").tobytes()[:500_100]
+    pieces = pieces_of(ArrayView(content), BaselineJob("gzip", 500_100, "shuffled", 1000))
+    starts = [content.index(piece) for piece in pieces]
+    assert (starts[0], starts[-1], len(starts)) == (0, 499_000, 262)
+    assert set(np.diff(starts)) == {1000, 2000}
+
+
+def test_a_job_is_measured_once(corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second time its record is read, and the record says the same."""
+    paths, job = RunPaths(tmp_path / "runs"), BaselineJob("xz", 2000, "contiguous", 256)
+    record = run_job(corpus, job, paths)
+    assert load_baseline(job_path(corpus, job, paths)) == record
+    monkeypatch.delattr(compressors, "get")
+    assert run_job(corpus, job, paths) == record
+
+
+def test_no_two_measurements_share_a_name(text_file: Path, tmp_path: Path) -> None:
+    """Another shuffle, block or held-out part is another record; but no shuffle touches the source's own order."""
+    paths, names = RunPaths(tmp_path / "runs"), set()
+    specs = [
+        CorpusSpec(str(text_file), shuffle_seed, block_bytes, heldout_bytes)
+        for shuffle_seed in (0, 1) for block_bytes in (512, 1024) for heldout_bytes in (1000, 2000)
+    ]  # fmt: skip
+    for spec in specs:
+        opened = open_corpus(spec)
+        names |= {job_path(opened, job, paths) for job in plan(opened, [1000, 1001], 256)}
+    shuffled = len(specs) * 2 * len(CODERS) * 2
+    contiguous = 2 * 2 * len(CODERS) * 2
+    assert len(names) == shuffled + contiguous
+    assert all(opened.info.sha256[:8] in path.name and path.parent == paths.baselines for path in names)

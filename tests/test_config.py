@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+from pydantic import BaseModel
+
+from mdl.config import RunConfig, from_flat, full_key, valid_keys
+from mdl.errors import MdlError
+
+BASE = {"size": "16x2"}
+
+
+def test_every_leaf_name_is_unique_so_that_it_can_stand_for_its_key() -> None:
+    leaves = [key.rsplit(".", 1)[-1] for key in valid_keys()]
+    assert len(leaves) == len(set(leaves))
+
+
+def test_every_field_says_what_it_is() -> None:
+    for name, spec in RunConfig.model_fields.items():
+        part = spec.annotation
+        fields = part.model_fields if isinstance(part, type) and issubclass(part, BaseModel) else {name: spec}
+        assert all(field.description for field in fields.values()), name
+
+
+def test_flat_keys_come_back() -> None:
+    config = from_flat({"subset_bytes": "1MB", "model.size": "64x4", "train.seed": 3, "source": "random:5MB"})
+    assert from_flat(config.flat()).flat() == config.flat()
+    assert from_flat(config.flat()).run_id == config.run_id
+    assert config.subset_bytes == 1_000_000
+
+
+@pytest.mark.parametrize("value", ["1e6", 1e6, 1_000_000, "1MB", "1000KB", "1_000_000"])
+def test_sizes_as_people_and_yaml_write_them(value: object) -> None:
+    assert from_flat({**BASE, "subset_bytes": value, "steps": "1e3"}).subset_bytes == 1_000_000
+
+
+def test_a_size_and_its_dimensions_are_the_same_cell() -> None:
+    assert from_flat({"size": "16x2"}).run_id == from_flat({"width": 16, "depth": 2}).run_id
+
+
+def test_what_does_not_touch_the_result_is_not_in_the_id() -> None:
+    plain = from_flat(BASE).run_id
+    assert from_flat({**BASE, "logger": "csv", "checkpoint_seconds": 5, "memory_bytes": "1GB"}).run_id == plain
+    assert from_flat({**BASE, "weight_decay": 0.1}).run_id != plain
+    assert re.fullmatch(r"16x2-100KB-s0-[0-9a-f]{8}", plain)
+
+
+def test_cells_of_one_shape_and_recipe_train_together() -> None:
+    key = from_flat(BASE).cohort_key()
+    assert from_flat({**BASE, "subset_bytes": "1MB", "train.seed": 9, "lr_scale": 0.5}).cohort_key() == key
+    assert from_flat({**BASE, "steps": 5}).cohort_key() != key
+    assert from_flat({**BASE, "shuffle_seed": 5}).cohort_key() != key
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"sise": "16x2"}, "unknown key 'sise'; did you mean 'size'?"),
+        ({"model.widht": 3}, "did you mean 'model.width'"),
+        ({**BASE, "steps": "many"}, "train.steps"),
+        ({**BASE, "steps": 0}, "greater than or equal to 1, got 0"),
+        ({**BASE, "steps": 1.5}, "train.steps"),
+        ({**BASE, "subset_bytes": "1XB"}, "'1XB'"),
+        ({**BASE, "subset_bytes": -5}, "subset_bytes"),
+        ({**BASE, "learning_rate": -1}, "train.learning_rate"),
+        ({**BASE, "learning_rate": float("nan")}, "train.learning_rate"),
+        ({**BASE, "logger": "tensorboard"}, "logger"),
+        ({**BASE, "width": 16}, "not both"),
+        ({"width": 16}, "both model.width and model.depth"),
+        ({"width": 15, "depth": 1}, "width 15"),
+        ({"size": "banana"}, "size 'banana'"),
+        ({}, "no model"),
+    ],
+)
+def test_a_bad_key_or_value_is_one_line_that_names_it(values: dict[str, object], message: str) -> None:
+    with pytest.raises(MdlError, match=re.escape(message)) as caught:
+        from_flat(values)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_leaf_stands_for_its_key() -> None:
+    assert full_key("width") == "model.width"
+    assert full_key("seed") == "train.seed"

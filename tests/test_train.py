@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import hashlib
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mdl import train
+from mdl.errors import MdlError
+from mdl.shapes import Shape
+from mdl.train import CheckpointFile, CohortModule, Member, Recipe, fit, resolve_machine
+from tests.arrays import ArrayView
+from tests.conftest import markov_text
+
+T = 64
+SOURCE = ArrayView(markov_text(60_000))
+HELDOUT = SOURCE.gather(np.arange(50_000, 50_000 + 8 * T, T), T)
+MEMBERS = [Member(0, 20_000), Member(1, 20_000, lr_scale=0.5), Member(0, 50_000)]
+
+
+def cohort(members: list[Member], steps: int = 40, learning_rate: float = 1e-2) -> CohortModule:
+    recipe = Recipe(steps, 4, learning_rate, 0.01, 1.0, 10, 0.5, 0.05, evaluate_every=15)
+    return CohortModule(Shape(16, 2, 1, T), members, recipe, HELDOUT)
+
+
+def trained(members: list[Member], path: Path, **settings: float) -> CohortModule:
+    torch.set_num_threads(1)
+    module = cohort(members, **settings)
+    fit(module, SOURCE, resolve_machine("auto", "auto"), path)
+    return module
+
+
+def same_weights(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_member_trained_with_companions_is_to_the_bit_what_it_is_alone(tmp_path: Path) -> None:
+    together = trained(MEMBERS, tmp_path / "together")
+    for m, member in enumerate(MEMBERS):
+        alone = trained([member], tmp_path / f"alone-{m}")
+        assert same_weights(together.model.member(m), alone.model.member(0))
+        assert same_weights(together.best_weights(m), alone.best_weights(0))
+        assert [bits[m] for _, bits in together.curve] == [bits[0] for _, bits in alone.curve]
+
+
+def test_training_learns(tmp_path: Path) -> None:
+    module = trained(MEMBERS[:1], tmp_path / "c", steps=120)
+    bits_per_byte = [bits[0] / HELDOUT.size for _, bits in module.curve]
+    assert bits_per_byte[0] > bits_per_byte[-1]
+    assert bits_per_byte[-1] < 4.5
+
+
+@pytest.mark.parametrize("stop_at", [7, 15, 33])
+def test_a_run_that_is_stopped_and_resumed_is_the_run_that_was_not(
+    stop_at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = trained(MEMBERS, tmp_path / "whole")
+    stopped = cohort(MEMBERS)
+
+    class StopsThere(train.Watcher):
+        def on_train_batch_end(self, *arguments: object) -> None:
+            super().on_train_batch_end(*arguments)
+            if stopped.global_step == stop_at:
+                stopped.trainer.save_checkpoint(self.path)
+                raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "Watcher", StopsThere)
+        with pytest.raises(SystemExit):
+            fit(stopped, SOURCE, resolve_machine("auto", "auto"), tmp_path / "part")
+    resumed = trained(MEMBERS, tmp_path / "part")
+    assert resumed.curve == whole.curve
+    for m in range(len(MEMBERS)):
+        assert same_weights(resumed.model.member(m), whole.model.member(m))
+        assert same_weights(resumed.best_weights(m), whole.best_weights(m))
+
+
+def test_a_learning_rate_scale_is_a_learning_rate(tmp_path: Path) -> None:
+    scaled = trained([Member(3, 20_000, lr_scale=0.25)], tmp_path / "a", learning_rate=8e-3)
+    plain = trained([Member(3, 20_000)], tmp_path / "b", learning_rate=2e-3)
+    for name, weight in scaled.model.member(0).items():
+        assert torch.allclose(weight, plain.model.member(0)[name], atol=2e-4), name
+
+
+def test_a_member_that_diverges_is_noticed_and_leaves_its_companions_alone(tmp_path: Path) -> None:
+    wild = [MEMBERS[0], Member(5, 20_000, lr_scale=1e30), MEMBERS[2]]
+    module = trained(wild, tmp_path / "wild")
+    alone = trained([MEMBERS[0]], tmp_path / "alone")
+    assert module.first_bad_step.tolist()[1] >= 0
+    assert module.first_bad_step.tolist()[::2] == [-1, -1]
+    assert same_weights(module.model.member(0), alone.model.member(0))
+
+
+def test_training_ends_early_where_nobody_is_left(tmp_path: Path) -> None:
+    module = trained([Member(0, 20_000, lr_scale=1e30)], tmp_path / "none", steps=1000)
+    assert module.first_bad_step.item() >= 0
+    assert module.global_step < 100
+
+
+def test_the_best_snapshot_is_the_look_with_the_least_heldout_bits(tmp_path: Path) -> None:
+    module = trained([Member(0, 3_000)], tmp_path / "small", steps=150, learning_rate=3e-2)
+    looks = {step: bits[0] for step, bits in module.curve}
+    assert looks[int(module.best_step[0])] == min(looks.values()) == float(module.best_bits[0])
+
+
+def test_the_learning_rate_warms_up_stays_and_falls() -> None:
+    recipe = Recipe(1000, 4, 1.0, 0.0, 1.0, 10, 0.5, 0.05, 100)
+    factors = [recipe.lr_factor(step) for step in range(1001)]
+    assert factors[0] == pytest.approx(0.1)
+    assert factors[9:501] == [1.0] * 492
+    assert factors[750] == pytest.approx(0.525)
+    assert factors[1000] == pytest.approx(0.05)
+
+
+def test_a_damaged_checkpoint_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "c"
+    trained(MEMBERS[:1], path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(MdlError, match="damaged"):
+        trained(MEMBERS[:1], path)
+
+
+class Bomb:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return (exec, ("raise SystemError('code ran')",))
+
+
+def test_a_checkpoint_cannot_run_code(tmp_path: Path) -> None:
+    for content in (pickle.dumps(Bomb()), b"", b"nothing"):
+        path = tmp_path / "c"
+        path.write_bytes(hashlib.sha256(content).digest() + content)
+        with pytest.raises(MdlError, match="cannot be read"):
+            CheckpointFile().load_checkpoint(path)
