@@ -51,7 +51,7 @@ def _law(law: Json, rows: list[Json]) -> str:
         return f"How the critical size grows with the data cannot be said: {law['message']}." if len(rows) > 1 else ""
     error = "through two points, so no error can be given"
     if law["gamma_se"] is not None:
-        error = f"standard error {law['gamma_se']:.2f}, {law['n_points']} dataset sizes"
+        error = f"standard error {law['gamma_se']:.2g}, {law['n_points']} dataset sizes"
     return f"The critical size grows as D^γ with γ = {law['gamma']:.2f} ({error})."
 
 
@@ -93,18 +93,25 @@ def _caveat(summary: Json) -> str:
 
 def notes(summary: Json) -> list[Block]:
     """What a reader might otherwise take wrongly."""
-    said = [_memorising(summary["memorising"]), _unpaid(summary), _against_classical(summary)]
+    said = [_memorising(summary), _unpaid(summary), _against_classical(summary)]
     return [Text(note, "note") for note in said if note]
 
 
-def _memorising(found: Json) -> str:
+def _place(row: Json, summary: Json) -> str:
+    """1 MB, or 1 MB of a corpus where there are several."""
+    size = format_bytes(row["subset_bytes"])
+    return f"{size} of {row['group']}" if len(summary["laws"]) > 1 else size
+
+
+def _memorising(summary: Json) -> str:
+    found = summary["memorising"]
     gap = found["largest_gap"]
     if gap is None:
         return ""
     own, unseen, adjusted = (format_percent(gap[name]) for name in ("raw_rate", "heldout_rate", "adjusted_rate"))
     text = (
         f"Memorising: {found['n_below_heldout']} of {found['n_models']} models have a raw rate on their own subset "
-        f"below their held-out rate, most of all {gap['size']} on {format_bytes(gap['subset_bytes'])} ({own} on the "
+        f"below their held-out rate, most of all {gap['size']} on {_place(gap, summary)} ({own} on the "
         f"subset, {unseen} held out). What they know of the subset alone is in their parameters; the adjusted "
         f"rate, {adjusted} there, counts them."
     )
@@ -117,7 +124,7 @@ def _memorising(found: Json) -> str:
 
 
 def _unpaid(summary: Json) -> str:
-    sizes = [format_bytes(row["subset_bytes"]) for row in summary["critical"] if row["adjusted_rate"] >= 1]
+    sizes = [_place(row, summary) for row in summary["critical"] if row["adjusted_rate"] >= 1]
     if not sizes:
         return ""
     return f"Not paid for: at {join(sizes)} even the least adjusted rate is 100 % or more; plain bytes cost less."
@@ -125,7 +132,7 @@ def _unpaid(summary: Json) -> str:
 
 def _against_classical(summary: Json) -> str:
     rows = [row for row in summary["critical"] if row["classical_rate"] is not None]
-    won = [format_bytes(row["subset_bytes"]) for row in rows if row["adjusted_rate"] < row["classical_rate"]]
+    won = [_place(row, summary) for row in rows if row["adjusted_rate"] < row["classical_rate"]]
     if not rows:
         return ""
     if not won:

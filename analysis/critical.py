@@ -111,8 +111,8 @@ def slopes(x: Floats, y: Floats) -> Floats:
     nearest three); where no such curve passes through three points, PCHIP's. Limited after Fritsch & Carlson 1980.
     Chosen by measurement, largest error of N* over noise-free L(N, D), α 0.2 … 0.6, size ratios up to 3.5, least cell
     inside the grid, three sizes and more: this 0.4 %, PCHIP 5.9 %, Hyman-filtered not-a-knot spline 6.0 %, the same on
-    the logarithm 5.2 %, Akima 10.5 %. With 0.3 % and 1 % noise on the code lengths it is as good as PCHIP, the best of
-    the others, and on sigmoid curves better.
+    the logarithm 5.2 %, Akima 10.5 %. The truth was of the kind that the slopes assume; with 0.3 % and 1 % noise on the
+    code lengths it was as good as PCHIP, and on noise-free sigmoid curves Hyman's filter did better on one grid of two.
     """
     from scipy.interpolate import PchipInterpolator
 

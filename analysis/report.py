@@ -92,27 +92,29 @@ def _drawings(explained: Study, group: str) -> dict[str, tuple[Callable[[], Any]
 
     rates, critical = (frame[frame["group"] == group] for frame in (explained.rates, explained.critical))
     positions = in_context(explained.table, group)
-    drawings: dict[str, tuple[Callable[[], Any], str]] = {
-        "adjusted_rate": (lambda: figures.plot_adjusted_rate(rates, critical), _CAPTIONS["adjusted_rate"])
-    }
-    if (critical["status"] != "too few sizes").any():
+    coders = _CLASSICAL if critical["coder"].notna().any() else ""
+    drawings: dict[str, Callable[[], Any]] = {"adjusted_rate": lambda: figures.plot_adjusted_rate(rates, critical)}
+    if (critical["status"] != "too few sizes").sum() > 1:
         line = law_line(explained.laws[group], critical)
-        drawings["critical_size"] = lambda: figures.plot_critical_size(critical, line), _CAPTIONS["critical_size"]
-    drawings["raw_rate"] = lambda: figures.plot_raw_rate(rates, critical), _CAPTIONS["raw_rate"]
+        drawings["critical_size"] = lambda: figures.plot_critical_size(critical, line)
+    drawings["raw_rate"] = lambda: figures.plot_raw_rate(rates, critical)
     if rates["heldout_rate"].notna().any():
-        drawings["heldout_rate"] = lambda: figures.plot_heldout_rate(rates), _CAPTIONS["heldout_rate"]
+        drawings["heldout_rate"] = lambda: figures.plot_heldout_rate(rates)
     if len(positions):
-        drawings["in_context"] = lambda: figures.plot_in_context(positions), _CAPTIONS["in_context"]
-    return drawings
+        drawings["in_context"] = lambda: figures.plot_in_context(positions)
+    return {
+        name: (plot, _CAPTIONS[name] + (coders if name in ("adjusted_rate", "raw_rate") else ""))
+        for name, plot in drawings.items()
+    }
 
 
+_CLASSICAL = " Short lines on the left: the best classical coder on as many bytes."
 _CAPTIONS = {
     "adjusted_rate": "Adjusted rate against model size, a curve a dataset size. Stars mark critical sizes, arrowheads "
-    "a least rate at the grid's edge. Short lines on the left: the best classical coder on as many bytes. Curves "
-    "leave through the top where the parameters dwarf the data.",
+    "a least rate at the grid's edge. Curves leave through the top where the parameters dwarf the data.",
     "critical_size": "Critical model size against dataset size. Arrows: at or beyond the edge of the grid.",
     "raw_rate": "Raw rate on the subset itself, parameters not counted: it falls as models grow, and below the "
-    "held-out rate by memorising. Short lines on the left: the best classical coder.",
+    "held-out rate by memorising.",
     "heldout_rate": "Rate on bytes that no subset contains, a curve a size of the subset trained on.",
     "in_context": "Held-out bits a byte by position in the window, for models trained on the largest subset.",
 }
@@ -137,7 +139,7 @@ def theme() -> Iterator[None]:
     ours = {
         "axes.grid": True, "grid.color": "0.92", "grid.linewidth": 0.6, "axes.linewidth": 0.8, "axes.edgecolor": "0.3",
         "font.family": ["DejaVu Sans"], "font.size": 9, "axes.labelsize": 9, "xtick.labelsize": 8.5,
-        "ytick.labelsize": 8.5, "pdf.fonttype": 42, "figure.constrained_layout.use": True, "savefig.bbox": "tight",
+        "ytick.labelsize": 8.5, "pdf.fonttype": 42, "savefig.bbox": "tight",
     }  # fmt: skip
     with mpl.rc_context(sns.axes_style("ticks") | sns.plotting_context("paper") | ours):
         yield
@@ -175,6 +177,7 @@ def terminal_table(summary: dict[str, Any]) -> str:
         for row in rows
     ]
     lines.insert(1, "  ".join("─" * width for width in widths))
-    counts = (("n_failed", "failed"), ("n_missing", "not run yet"))
-    lines += [f"{summary[key]} of {summary['n_cells']} cells {word}" for key, word in counts if summary[key]]
+    counts = (("n_failed", "failed"), ("n_missing", "not recorded yet"))
+    asked = summary["n_cells"] + summary["n_missing"]
+    lines += [f"{summary[key]} of {asked} cells {word}" for key, word in counts if summary[key]]
     return "\n".join(line.rstrip() for line in lines)

@@ -32,7 +32,7 @@ CodeBits = Callable[[int, int, int], float]  # (N, D, seed) -> bits of the own s
 
 def power_law(n_params: int, subset_bytes: int, seed: int = 0, alpha: float = 0.4) -> float:
     """Noise-free n·L(N, D) in bits: E = 1.5, A = 60, B = 20, beta = 0.3."""
-    return subset_bytes * (1.5 + 60 * n_params**-alpha + 20 * subset_bytes**-0.3)
+    return float(subset_bytes) * float(1.5 + 60 * n_params**-alpha + 20 * subset_bytes**-0.3)
 
 
 def closed_form(subset_bytes: int, bits_per_param: float, alpha: float = 0.4) -> float:

@@ -23,7 +23,8 @@ C = 16.0  # bits a parameter
 
 def code_bits(sizes: Sequence[float], subset_bytes: float, alpha: float, A: float, E: float = 1.5) -> Floats:
     """n·L(N, D), the law's form of Hoffmann et al. 2022, B·D^−β a constant within E at one D."""
-    return subset_bytes * (E + 20 * subset_bytes**-0.3 + A * np.asarray(sizes, float) ** -alpha)
+    rates: Floats = E + 20 * subset_bytes**-0.3 + A * np.asarray(sizes, np.float64) ** -alpha
+    return subset_bytes * rates
 
 
 @pytest.mark.parametrize("alpha", [0.2, 0.3, 0.4, 0.5, 0.6])
