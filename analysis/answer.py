@@ -110,10 +110,10 @@ def _memorising(summary: Json) -> str:
         return ""
     own, unseen, adjusted = (format_percent(gap[name]) for name in ("raw_rate", "heldout_rate", "adjusted_rate"))
     text = (
-        f"Memorising: {found['n_below_heldout']} of {found['n_models']} models have a raw rate on their own subset "
-        f"below their held-out rate, most of all {gap['size']} on {_place(gap, summary)} ({own} on the "
-        f"subset, {unseen} held out). What they know of the subset alone is in their parameters; the adjusted "
-        f"rate, {adjusted} there, counts them."
+        f"Memorising: {found['n_memorising']} of {found['n_models']} models code their own subset better than unseen "
+        f"bytes by over a tenth more than the least memorising model does, most of all {gap['size']} on "
+        f"{_place(gap, summary)} ({own} on the subset, {unseen} held out). What they know by heart is in their "
+        f"parameters; the adjusted rate, {adjusted} there, counts them."
     )
     if found["n_by_heart"]:
         text += (

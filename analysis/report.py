@@ -62,10 +62,10 @@ def build_report(folder: Path, out: Path, cost: str | float | Cost = "float16") 
 def _move_in(made: Path, out: Path) -> None:
     """Each piece whole; figures of an earlier report that this one does not have go."""
     (out / "figures").mkdir(parents=True, exist_ok=True)
-    for old in (out / "figures").glob("*.pdf"):
+    for old in (out / "figures").glob("*.*"):
         if not (made / "figures" / old.name).exists():
             old.unlink()
-    pieces = [*sorted((made / "figures").glob("*.pdf")), *(made / n for n in _FILES)]
+    pieces = [*sorted((made / "figures").glob("*.*")), *(made / n for n in _FILES)]
     for piece in pieces:
         piece.replace(out / piece.relative_to(made))
 
@@ -74,7 +74,7 @@ _FILES = ("rates.csv", "critical_size.csv", "summary.json", "report.pdf")
 
 
 def draw(explained: Study, folder: Path) -> list[Picture]:
-    """Every figure that the records allow, as PDF, in the order of the report."""
+    """Every figure that the records allow, as PDF and SVG, in the order of the report."""
     folder.mkdir(parents=True)
     groups = list(dict.fromkeys(explained.rates["group"]))
     pictures = []
@@ -127,6 +127,7 @@ def _save(plot: Callable[[], Any], path: Path) -> None:
         axes = plot()
         # No date and no producer's version: the same figure is the same bytes.
         axes.figure.savefig(path, metadata={"CreationDate": None, "Creator": None, "Producer": None})
+        axes.figure.savefig(path.with_suffix(".svg"), metadata={"Date": None, "Creator": None})  # for web pages
         plt.close(axes.figure)
 
 
@@ -139,7 +140,7 @@ def theme() -> Iterator[None]:
     ours = {
         "axes.grid": True, "grid.color": "0.92", "grid.linewidth": 0.6, "axes.linewidth": 0.8, "axes.edgecolor": "0.3",
         "font.family": ["DejaVu Sans"], "font.size": 9, "axes.labelsize": 9, "xtick.labelsize": 8.5,
-        "ytick.labelsize": 8.5, "pdf.fonttype": 42, "savefig.bbox": "tight",
+        "ytick.labelsize": 8.5, "pdf.fonttype": 42, "svg.hashsalt": "mdl", "savefig.bbox": "tight",
     }  # fmt: skip
     with mpl.rc_context(sns.axes_style("ticks") | sns.plotting_context("paper") | ours):
         yield
