@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
+from mdl.errors import MdlError
+
 _STOP_SECONDS = 30.0  # a stopped worker has this long to save its checkpoint
 
 
@@ -57,9 +59,13 @@ class Pool:
         self._waiting: list[Job] = []
         self._workers: set[subprocess.Popen[str]] = set()
         self._stopping = False
+        self._fatal: str | None = None
 
     def run(self, jobs: Sequence[Job], on_progress: OnProgress, on_outcome: OnOutcome) -> None:
-        """Return when all are done. KeyboardInterrupt lets every worker save its checkpoint, then goes on up."""
+        """Return when all are done. KeyboardInterrupt lets every worker save its checkpoint, then goes on up.
+
+        MdlError where the disk takes no more.
+        """
         self._waiting = sorted(jobs, key=lambda job: -job.cost)
         self._log.parent.mkdir(parents=True, exist_ok=True)
         with self._log.open("a") as log:
@@ -71,11 +77,14 @@ class Pool:
                 thread.start()
             try:
                 for thread in threads:
-                    while thread.is_alive():
+                    while thread.is_alive() and not self._fatal:
                         thread.join(timeout=0.2)
             except KeyboardInterrupt:
                 self._stop()
                 raise
+        if self._fatal:
+            self._stop()
+            raise MdlError(f"{self._fatal}; what is finished is recorded, run the same command to go on")
 
     def _stop(self) -> None:
         with self._lock:
@@ -102,6 +111,9 @@ class Pool:
             if worker is None or worker.poll() is not None:
                 worker = self._start(lane, log)
             outcome = _ask(worker, job, on_progress)
+            if outcome.result.get("fatal"):
+                self._fatal = outcome.error
+                return
             if not self._stopping:
                 on_outcome(outcome)
         if worker is not None:

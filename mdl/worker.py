@@ -6,6 +6,7 @@ that the driver is gone: it stops at once, since whatever it holds can be made a
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import queue
@@ -20,6 +21,9 @@ from mdl import stopping
 from mdl.errors import MdlError
 
 Emit = Callable[..., None]
+
+# The disk takes no more: every other job would end the same way.
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 
 
 def main() -> None:
@@ -51,7 +55,7 @@ def _serve(job: dict[str, Any], emit: Emit) -> None:
     except MdlError as error:
         emit("error", message=str(error))
     except OSError as error:
-        emit("error", message=one_line(error))
+        emit("error", message=one_line(error), fatal=error.errno in _DISK)
     except Exception as error:
         traceback.print_exc()
         emit("error", message=f"{type(error).__name__}: {' '.join(str(error).split())[:300]}", unexpected=True)
