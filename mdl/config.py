@@ -51,7 +51,9 @@ class _Part(BaseModel):
 class CorpusConfig(_Part):
     """Which bytes."""
 
-    source: str = Field("stdlib", description="stdlib | file:PATH | random:BYTES | enwik8 | enwik9 | hf:NAME")
+    source: str = Field(
+        "stdlib", description="stdlib | file:PATH | image:PATH | audio:PATH | random:BYTES | enwik8 | enwik9 | hf:NAME"
+    )
     shuffle_seed: Count = Field(0, ge=0, lt=2**63, description="seed of the block shuffle")
     block_bytes: Bytes = Field(4096, ge=1, description="unit of the shuffle, bytes")
     heldout_bytes: Bytes | None = Field(None, ge=1, description="bytes that no subset touches; null: chosen by size")
@@ -106,7 +108,7 @@ class TrainConfig(_Part):
     evaluate_every: Count = Field(100, ge=1, description="steps between looks at the held-out sample")
     heldout_sample_bytes: Bytes = Field(16384, ge=1, description="size of that sample, bytes")
     precision: Literal["auto", "float32", "bf16"] = Field("auto", description="auto: bf16 autocast on a GPU")
-    compile: Literal["auto", "yes", "no"] = Field("auto", description="torch.compile; auto: on a GPU")
+    compile: Literal["auto"] | bool = Field("auto", description="torch.compile: auto (on a GPU), true or false")
     threads: Count = Field(1, ge=1, le=1024, description="CPU threads of one process; cohorts run side by side instead")
     memory_bytes: Bytes = Field(8 * 10**9, ge=1, description="a cohort is split where its estimate exceeds this")
     checkpoint_seconds: float = Field(60, gt=0, description="an unfinished cohort is saved this often")

@@ -79,6 +79,13 @@ def test_a_bad_key_or_value_is_one_line_that_names_it(values: dict[str, object],
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("value", "meant"), [("auto", "auto"), (True, True), (False, False), ("yes", True), ("no", False)]
+)
+def test_yaml_reads_yes_as_true(value: object, meant: object) -> None:
+    assert from_flat({**BASE, "compile": value}).train.compile == meant
+
+
 def test_a_leaf_stands_for_its_key() -> None:
     assert full_key("width") == "model.width"
     assert full_key("seed") == "train.seed"
