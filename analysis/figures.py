@@ -48,8 +48,8 @@ def plot_adjusted_rate(
         axes.plot(edge["grid_best"], edge["adjusted_rate"], marker=marker, **_EDGE)
     for row in critical[critical["status"] == "bracketed"].to_dict("records"):
         axes.annotate(
-            format_count(row["n_params"]), (row["n_params"], row["adjusted_rate"]), (0, -9), textcoords="offset points",
-            ha="center", va="top", fontsize=8, path_effects=HALO, zorder=6,
+            format_count(row["n_params"]), (row["n_params"], row["adjusted_rate"]), (0, 9), textcoords="offset points",
+            ha="center", va="bottom", fontsize=8, path_effects=HALO, zorder=6,
         )  # fmt: skip
     return axes
 

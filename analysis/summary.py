@@ -76,7 +76,7 @@ def _classical(baselines: pd.DataFrame) -> list[Json]:
                 "corpus": corpus,
                 "subset_bytes": subset_bytes,
                 "coder": coder,
-                "settings": own["settings"].iloc[0],
+                "settings": (whole if len(whole) else own)["settings"].iloc[0],
                 "shuffled_rate": whole.loc[whole["order"] == "shuffled", "rate"].mean(),
                 "contiguous_rate": whole.loc[whole["order"] == "contiguous", "rate"].mean(),
                 "chunk_bytes": chunked["chunk_bytes"].min(),
