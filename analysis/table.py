@@ -110,7 +110,8 @@ def _corpus_labels(keys: pd.DataFrame) -> dict[tuple[Any, ...], str]:
 
 
 def _short_source(source: str) -> str:
-    return f"file:{Path(source[5:]).name}" if source.startswith("file:") else source
+    kind, _, path = source.partition(":")
+    return f"{kind}:{Path(path).name}" if kind in ("file", "image", "audio") else source
 
 
 def _labels_of(frame: pd.DataFrame, corpora: dict[tuple[Any, ...], str]) -> pd.Series[str]:

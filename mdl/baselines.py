@@ -22,7 +22,8 @@ from mdl.units import short_bytes
 
 Order = Literal["shuffled", "contiguous"]
 ORDERS: tuple[Order, ...] = ("shuffled", "contiguous")
-CODERS = ("gzip", "xz", "bzip2", "zstd", "zstd-ultra", "brotli", "ppmd")
+CODERS = ("gzip", "xz", "bzip2", "zstd", "zstd-ultra", "brotli", "ppmd")  # for any data
+_OF_MODALITY = {"image": ("png", "webp", "jpegxl"), "audio": ("flac", "wavpack")}
 # A chunk is coded by itself, so a sample of chunks says what all of them would.
 CHUNKED_SAMPLE_BYTES = 256 * 1024
 
@@ -45,13 +46,20 @@ class Readable(Protocol):
         ...
 
 
+def coders_for(modality: str) -> tuple[str, ...]:
+    """The general coders, and those made for the modality ("text", "image", "audio", "bytes")."""
+    return CODERS + _OF_MODALITY.get(modality, ())
+
+
 def plan(corpus: Corpus, subset_sizes: Sequence[int], context_bytes: int) -> list[BaselineJob]:
-    """Every coder on every subset in both orders, whole and in chunks of the context."""
+    """Every coder that suits the data on every subset in both orders, whole and in chunks of the context."""
     for size in subset_sizes:
         corpus.require(size)
     return [
         BaselineJob(coder, size, order, chunk_bytes)
-        for size, coder, order, chunk_bytes in product(subset_sizes, CODERS, ORDERS, (None, context_bytes))
+        for size, coder, order, chunk_bytes in product(
+            subset_sizes, coders_for(corpus.info.modality), ORDERS, (None, context_bytes)
+        )
     ]
 
 

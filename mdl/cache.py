@@ -26,11 +26,15 @@ CHUNK_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Source:
-    """Raw bytes in one file, and where each document in it begins (one document: [0])."""
+    """Raw bytes in one file, and where each document in it begins (one document: [0]).
+
+    A corpus is made of things of `unit_bytes` that no split or shuffle may cut: a picture's patches, a byte of text.
+    """
 
     path: Path
     starts: npt.NDArray[np.int64]
     modality: str
+    unit_bytes: int = 1
 
 
 def cache_folder() -> Path:
@@ -55,7 +59,9 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
             temporary.unlink()  # gone already where all went well
 
 
-def cached(cache: Path, name: str, documents: Callable[[], Iterable[Iterable[bytes]]], modality: str) -> Source:
+def cached(
+    cache: Path, name: str, documents: Callable[[], Iterable[Iterable[bytes]]], modality: str, unit_bytes: int = 1
+) -> Source:
     """Documents one after another in `name`.bin, their starts in `name`.starts.npy; made only where not there yet.
 
     The .bin comes last, so that where it is, all is. `name` must change with anything that the documents depend on.
@@ -72,7 +78,7 @@ def cached(cache: Path, name: str, documents: Callable[[], Iterable[Iterable[byt
                 content = io.BytesIO()
                 np.save(content, np.array(starts, np.int64))
                 index_stream.write(content.getvalue())
-    return Source(path, np.load(index, allow_pickle=False), modality)
+    return Source(path, np.load(index, allow_pickle=False), modality, unit_bytes)
 
 
 def sha256_of(path: Path, cache: Path) -> str:

@@ -101,6 +101,27 @@ def _run(plan: Plan, workers: int | None, baselines: bool, retry_failed: bool) -
 
 
 @app.command()
+def baselines(
+    path: Annotated[str, typer.Argument(help="A file, a folder or a corpus, such as image:samples.")],
+    modality: Annotated[str | None, typer.Option(help="text, image or audio; default: text.")] = None,
+    out: Annotated[Path, typer.Option("--out", help="Run folder that the records go to.")] = Path("runs/baselines"),
+    size: Annotated[str, typer.Option("--bytes", help="Code this much of it at the most.")] = "10MB",
+    chunk: Annotated[str, typer.Option("--chunk", help="Chunk length; the paper's is 2048.")] = "2048",
+) -> None:
+    """What the classical coders make of any data, whole and in chunks, beside the paper's Table 1."""
+    from rich.console import Console
+
+    from mdl.baselines_cli import lines, source_of
+    from mdl.driver import Download
+    from mdl.units import parse_bytes
+
+    progress = Download(Console(stderr=True, highlight=False))
+    for line in lines(source_of(path, modality), parse_bytes(size), parse_bytes(chunk), out, progress):
+        typer.echo(line)
+    typer.echo(f"records: {out / 'baselines'}")
+
+
+@app.command()
 def report(
     folder: Annotated[Path | None, typer.Argument(help="A sweep's run folder; default: the newest in runs/.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Default: reports/<sweep>.")] = None,
@@ -117,11 +138,85 @@ def report(
     typer.echo(f"report: {made.pdf}")
 
 
+@app.command()
+def fit(
+    path: Annotated[Path, typer.Argument(help="A CSV of losses, or a sweep's run folder (held-out bits a byte).")],
+    n: Annotated[str, typer.Option("--n", help="Column of model sizes N, parameters.")] = "N",
+    d: Annotated[str, typer.Option("--d", help="Column of data D; where it is missing, D = C / (6·N).")] = "D",
+    loss: Annotated[str, typer.Option("--loss", help="Column of losses.")] = "loss",
+    c: Annotated[str, typer.Option("--c", help="Column of compute C, FLOPs; where it is missing, C = 6·N·D.")] = "C",
+    delta: Annotated[
+        str | None, typer.Option("--delta", help="Huber's δ; auto: 1.345 residual scales. Default: 1e-3, sweeps auto.")
+    ] = None,
+    holdout: Annotated[
+        list[str] | None, typer.Option("--holdout", help="Rows to predict without having seen them, such as 'C>1e21'.")
+    ] = None,
+    cluster: Annotated[
+        str, typer.Option("--cluster", help="Columns whose equal values mark rows with common noise.")
+    ] = "",
+    group: Annotated[str | None, typer.Option("--group", help="Which corpus of a sweep with several.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
+) -> None:
+    """Fit L = E + A·N^-α + B·D^-β, with intervals and a test on held-out runs."""
+    from analysis import fit_cli
+
+    measured, usual = fit_cli.read(path, {"n": n, "d": d, "loss": loss, "c": c}, cluster, group)
+    made = fit_cli.report(measured, fit_cli.parse_delta(delta, usual), holdout or ())
+    typer.echo(fit_cli.to_json(made) if as_json else fit_cli.to_text(made))
+
+
 def _newest_sweep(runs: Path) -> Path:
     manifests = sorted(runs.glob("*/sweep.json"), key=lambda path: path.stat().st_mtime_ns)
     if not manifests:
         raise MdlError(f"no sweep in {runs.resolve().name}/; run 'mdl sweep sweeps/quick.yaml' first, or name a folder")
     return manifests[-1].parent
+
+
+Device = Annotated[str, typer.Option(help="auto (a CUDA device where there is one), cpu, cuda.")]
+Output = Annotated[Path | None, typer.Option("-o", "--out", help="Default: the name with .mdl added, or removed.")]
+RunsFolder = Annotated[Path, typer.Option("--runs", help="Folder of all sweeps' records.")]
+
+
+@app.command()
+def compress(
+    file: Annotated[Path, typer.Argument(help="Any file.")],
+    out: Output = None,
+    model: Annotated[
+        str, typer.Option(help="A run's folder, a .safetensors file, or auto: the newest sweep's best for this size.")
+    ] = "auto",
+    embed_model: Annotated[bool, typer.Option("--embed-model", help="Put the weights into the archive.")] = False,
+    runs: RunsFolder = Path("runs"),
+    device: Device = "auto",
+) -> None:
+    """Code a file with a trained model, losslessly: any machine with the same weights decodes it byte for byte."""
+    from mdl import archive_cli
+
+    typer.echo("\n".join(archive_cli.compress(file, out, model, runs, device, embed=embed_model)))
+
+
+@app.command()
+def decompress(
+    file: Annotated[Path, typer.Argument(help="An archive made by mdl compress.")],
+    out: Output = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="A run's folder or a .safetensors file; default: in the archive, else by hash in runs."),
+    ] = None,
+    runs: RunsFolder = Path("runs"),
+    device: Device = "auto",
+) -> None:
+    """Decode an archive, and check that every byte is the original's."""
+    from mdl import archive_cli
+
+    typer.echo("\n".join(archive_cli.decompress(file, out, model, runs, device)))
+
+
+@app.command()
+def inspect(file: Annotated[Path, typer.Argument(help="An archive made by mdl compress.")]) -> None:
+    """What an archive holds, the sizes of its parts, and what decodes it."""
+    from mdl import archive_cli
+
+    typer.echo("\n".join(archive_cli.inspect(file)))
 
 
 def main() -> None:

@@ -75,6 +75,27 @@ class StreamEncoder:
         """Append `symbols` (n,) under their tables (n, 256)."""
         self._encoder.encode(symbols.astype(np.int32), self._family, byte_counts.astype(np.float64))
 
+    def write_intervals(self, left: Ints, width: Ints) -> None:
+        """The same stream as `write`, from where each table puts its symbol: [left, left + width) of 2^24, (n,) each.
+
+        A table of three symbols stands for the one of 256: what is below, the symbol, what is above. A symbol at
+        either end of the range has nothing on that side, and two on the other.
+        """
+        above = (1 << 24) - left - width
+        first, last = left == 0, above == 0
+        both = first & last
+        if np.any(width < 1) or np.any(left < 0) or np.any(above < 0) or np.any(both):
+            raise MdlError("a coded interval must be a proper part of [0, 2^24)")
+        inner = ~(first | last)
+        half = np.where(first, above, left) // 2
+        sizes = np.stack([
+            np.where(inner, left, np.where(first, width, half)),
+            np.where(inner, width, np.where(first, half, left - half)),
+            np.where(inner, above, np.where(first, above - half, width)),
+        ], axis=-1)  # fmt: skip
+        symbols = np.where(inner, 1, np.where(first, 0, 2)).astype(np.int32)
+        self._encoder.encode(symbols, self._family, (sizes - 1).astype(np.float64))
+
     def finish(self) -> bytes:
         """The whole stream, 32-bit words in little-endian order."""
         words: npt.NDArray[np.uint32] = self._encoder.get_compressed()

@@ -31,7 +31,8 @@ class CorpusSpec:
     """Which bytes, in which order, and how many of them are held out.
 
     `heldout_bytes` None: 5 % of the corpus, but at least a block, at most 1 MB and at most half of it. Where whole
-    documents are held out they may come to as much as twice what is asked for.
+    documents are held out they may come to as much as twice what is asked for. Of pictures and sound, `block_bytes` is
+    whole patches or chunks, and what is held out is rounded up to them.
     """
 
     source: str
@@ -118,7 +119,9 @@ def open_corpus(spec: CorpusSpec, cache_dir: Path | None = None, progress: Progr
     cache = cache_dir or cache_folder()
     source = open_source(spec.source, cache, progress)
     size = source.path.stat().st_size
-    n_heldout = _heldout_bytes(spec, size)
+    _check_units(spec, source.unit_bytes, size)
+    n_heldout = _heldout_bytes(spec, size, source.unit_bytes)
+    n_heldout += -n_heldout % source.unit_bytes  # then what is left to train on is whole units
     train, heldout = _split(source, size, n_heldout)
     raw = _map(source.path)
     shuffled = _shuffle(train, spec)
@@ -142,16 +145,27 @@ def _map(path: Path) -> Bytes:
         raise MdlError(f"cannot read {path}: {error.strerror or error}") from None
 
 
-def _heldout_bytes(spec: CorpusSpec, size: int) -> int:
+def _check_units(spec: CorpusSpec, unit: int, size: int) -> None:
+    """MdlError where a block would cut a patch, or where there is not one to train on and another to hold out."""
+    if spec.block_bytes % unit:
+        raise MdlError(
+            f"block_bytes {spec.block_bytes:,} would cut the {unit}-byte units of corpus '{spec.source}'; take a "
+            f"multiple of {unit}, such as {2 * unit}"
+        )
+    if unit > 1 and size < 2 * unit:
+        raise MdlError(f"corpus '{spec.source}' has one {unit}-byte unit; it takes 1 to train on and 1 to hold out")
+
+
+def _heldout_bytes(spec: CorpusSpec, size: int, unit: int) -> int:
     """How many to hold out: as asked, else 5 % but at least a block, at most 1 MB and at most half of the corpus."""
     if size < 2:
         raise MdlError(f"corpus '{spec.source}' has {size} bytes; it takes at least 1 to train on and 1 to hold out")
     if spec.heldout_bytes is None:
         return min(max(size // _HELDOUT_SHARE, spec.block_bytes), _HELDOUT_MOST, size // 2)
-    if not 1 <= spec.heldout_bytes < size:
+    if not 1 <= spec.heldout_bytes <= size - unit:
         raise MdlError(
             f"heldout_bytes must leave a byte to train on: got {spec.heldout_bytes:,} of the {size:,} bytes of corpus "
-            f"'{spec.source}'; take 1 to {size - 1:,}"
+            f"'{spec.source}'; take 1 to {size - unit:,}"
         )
     return spec.heldout_bytes
 

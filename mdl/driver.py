@@ -32,10 +32,13 @@ from mdl.units import format_bytes
 _FLOPS_A_BYTE_ANYWAY = 30_000.0
 # The same for the classical coders, by their measured seconds a megabyte.
 _CODER_COST_A_BYTE = {
+    "jpegxl": 5e6,
     "brotli": 6e5,
     "zstd-ultra": 2.3e5,
     "zstd": 1.8e5,
     "xz": 1.6e5,
+    "webp": 2e5,
+    "png": 6e5,
     "ppmd": 9e4,
     "gzip": 3e4,
     "bzip2": 2e4,
@@ -123,7 +126,7 @@ def _open_corpora(plan: Plan, console: Console) -> dict[CorpusSpec, Corpus]:
     for cell in plan.cells:
         spec = cell.config.corpus.spec()
         if spec not in corpora:
-            corpora[spec] = open_corpus(spec, progress=_Download(console))
+            corpora[spec] = open_corpus(spec, progress=Download(console))
             info = corpora[spec].info
             if before.get(info.source, info.sha256) != info.sha256:
                 raise MdlError(
@@ -202,13 +205,14 @@ def _baseline_cost(job: baselines.BaselineJob) -> float:
     return _CODER_COST_A_BYTE.get(job.coder, 1e5) * n_bytes
 
 
-class _Download:
-    """Tells about a download now and then."""
+class Download:
+    """Tells about a download, or a corpus being made, now and then."""
 
     def __init__(self, console: Console) -> None:
         self.console, self.told = console, 0.0
 
     def __call__(self, what: str, done: int, total: int | None) -> None:
+        """Bytes `done` of `total`, of `what`."""
         now = time.monotonic()
         if now - self.told > _TELL_DOWNLOAD_SECONDS or done == total:
             self.told = now

@@ -24,8 +24,8 @@ from mdl.errors import MdlError, nearest
 from mdl.results import digest
 from mdl.units import parse_bytes
 
-_KINDS = ("stdlib", "file", "random", "enwik8", "enwik9", "hf")
-_FORMS = "stdlib, file:PATH, random:BYTES[:SEED], enwik8, enwik9 or hf:NAME"
+_KINDS = ("stdlib", "file", "image", "audio", "random", "enwik8", "enwik9", "hf")
+_FORMS = "stdlib, file:PATH, image:PATH, audio:PATH, random:BYTES[:SEED], enwik8, enwik9 or hf:NAME"
 _HEAD_BYTES = 8192
 _NOT_LIBRARY = {"site-packages", "dist-packages", "test", "tests", "idle_test", "lib2to3", "__pycache__"}
 
@@ -52,6 +52,14 @@ def _open(source: str, cache: Path, progress: Progress | None) -> Source:
         from mdl.huggingface import open_hugging_face
 
         return open_hugging_face(rest, cache)
+    if kind == "image" and rest:
+        from mdl.images import open_images
+
+        return open_images(rest, cache, progress)
+    if kind == "audio" and rest:
+        from mdl.audio import open_audio
+
+        return open_audio(rest, cache, progress)
     if kind == "file" and rest:
         return _files(rest, cache)
     if kind == "random" and rest:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mdl import compressors
-from mdl.baselines import CODERS, ORDERS, BaselineJob, job_path, measure, pieces_of, plan, run_job
+from mdl.baselines import CODERS, ORDERS, BaselineJob, coders_for, job_path, measure, pieces_of, plan, run_job
 from mdl.corpus import Corpus, CorpusSpec, open_corpus
 from mdl.errors import MdlError
 from mdl.results import RunPaths, load_baseline
@@ -27,8 +27,14 @@ def corpus(text_file: Path) -> Corpus:
 def test_every_coder_is_planned_in_both_orders_whole_and_in_chunks(corpus: Corpus) -> None:
     jobs = plan(corpus, [1000, 3000], 256)
     assert len(set(jobs)) == len(jobs) == 2 * len(CODERS) * 2 * 2
-    assert set(CODERS) == set(compressors.REGISTRY)
     assert {job.chunk_bytes for job in jobs} == {None, 256}
+
+
+def test_pictures_and_sound_have_coders_of_their_own_beside_the_general_ones() -> None:
+    assert coders_for("text") == coders_for("bytes") == CODERS
+    assert set(coders_for("image")) - set(CODERS) == {"png", "webp", "jpegxl"}
+    assert set(coders_for("audio")) - set(CODERS) == {"flac", "wavpack"}
+    assert {*coders_for("image"), *coders_for("audio")} <= set(compressors.REGISTRY)
 
 
 def test_a_subset_that_is_not_there_is_not_planned(corpus: Corpus) -> None:

@@ -25,7 +25,7 @@ def sources(n_bytes: int) -> bytes:
 
 
 def test_the_registry_holds_them_under_their_own_names() -> None:
-    assert list(compressors.REGISTRY) == NAMES
+    assert list(compressors.REGISTRY)[: len(NAMES)] == NAMES
     for name in NAMES:
         coder = compressors.get(name)
         assert coder.name == name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from mdl.compressors import classical
+from mdl.compressors import classical, media, wavpack
 from mdl.errors import MdlError, nearest
 
 
@@ -37,7 +37,11 @@ class Compressor(Protocol):
 
 
 # name -> factory(chunk_bytes): some coders take less memory and time when told the longest input.
-REGISTRY: dict[str, Callable[[int | None], Compressor]] = dict(classical.FACTORIES)
+REGISTRY: dict[str, Callable[[int | None], Compressor]] = {
+    **classical.FACTORIES,
+    **media.FACTORIES,
+    **wavpack.FACTORIES,
+}
 
 
 def get(name: str, chunk_bytes: int | None = None) -> Compressor:

@@ -1,0 +1,153 @@
+"""What `mdl compress`, `mdl decompress` and `mdl inspect` do."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
+from mdl.archive import Archive
+from mdl.choose import choose_model, find_by_hash
+from mdl.errors import MdlError
+from mdl.shapes import count_params
+from mdl.units import format_bytes
+
+SUFFIX = ".mdl"
+
+
+def compress(file: Path, out: Path | None, model: str, runs: Path, device: str, *, embed: bool) -> list[str]:
+    """Write `file`'s archive; returns what to print."""
+    from mdl.compressors.language_model import choose_device, compress_stream, load_model
+
+    _use_free_cores()
+    target = out or _free(file.with_name(file.name + SUFFIX))
+    with file.open("rb") as source:
+        size_bytes = os.fstat(source.fileno()).st_size
+        choice = choose_model(model, size_bytes, runs)
+        exact = load_model(choice.weights, choose_device(device))
+        started = time.monotonic()
+        with _replacing(target, file) as stream, _progress("compress", size_bytes) as tell:
+            written = compress_stream(source, stream, exact, embed=embed, progress=tell)
+    return [
+        f"model: {choice.reason} ({exact.shape.label}, sha256 {exact.sha256[:12]}…)",
+        f"{target}: {written.n_bytes:,} to {written.archive_bytes:,} bytes"
+        + _rate(written.archive_bytes, written.n_bytes)
+        + _speed(written.n_bytes, started),
+    ]
+
+
+def decompress(file: Path, out: Path | None, model: str | None, runs: Path, device: str) -> list[str]:
+    """Write an archive's content; returns what to print."""
+    from mdl.compressors import language_model
+
+    _use_free_cores()
+    if out is None:
+        if file.suffix != SUFFIX:
+            raise MdlError(f"{file} does not end in {SUFFIX}; name the output with -o")
+        out = _free(file.with_suffix(""))
+    with file.open("rb") as source:
+        archive = Archive(_seekable(source, file))
+        where = language_model.choose_device(device)
+        if model is not None:
+            exact = language_model.load_model(choose_model(model, archive.n_bytes, runs).weights, where)
+        elif archive.header.embedded_bytes:
+            exact = language_model.load_embedded(archive, where)
+        else:
+            exact = language_model.load_model(find_by_hash(archive.header.model_sha256, runs), where)
+        started = time.monotonic()
+        with _replacing(out, file) as stream, _progress("decompress", archive.n_bytes) as tell:
+            language_model.decompress_stream(archive, stream, exact, progress=tell)
+    return [f"{out}: {archive.n_bytes:,} bytes, checksums right" + _speed(archive.n_bytes, started)]
+
+
+def inspect(file: Path) -> list[str]:
+    """What an archive holds, what its parts take, what decodes it."""
+    with file.open("rb") as source:
+        archive = Archive(_seekable(source, file))
+    header, shape = archive.header, archive.header.shape
+    rest = archive.size_bytes - archive.stream_bytes - archive.guard_bytes - header.embedded_bytes
+    n_params = count_params(shape)["total"]
+    found = (
+        "in the archive" if header.embedded_bytes else "not in the archive: decompress looks in runs/ or takes --model"
+    )
+    rows = [
+        ("content", f"{archive.n_bytes:,} bytes, sha256 {archive.content_sha256.hex()}"),
+        (
+            "archive",
+            f"{archive.size_bytes:,} bytes{_rate(archive.size_bytes, archive.n_bytes)}, written by {header.writer}",
+        ),
+        ("  coded streams", f"{archive.stream_bytes:,} bytes in {archive.n_blocks:,} blocks"),
+        ("  guard lists", f"{archive.guard_bytes:,} bytes"),
+        ("  weights", f"{header.embedded_bytes:,} bytes"),
+        ("  header, table, hashes", f"{rest:,} bytes"),
+        ("model", f"{shape.label}, context {shape.context_bytes:,} bytes, {n_params:,} parameters, {found}"),
+        ("model sha256", header.model_sha256),
+        ("decoding takes", f"{format_bytes(header.cache_bytes)} for the keys and values of a block"),
+    ]
+    return [f"{name:24}{value}" for name, value in rows]
+
+
+def _use_free_cores() -> None:
+    """A thread that waits for a busy core holds up all others: two threads on one free core take ten times as long."""
+    import torch
+
+    if "OMP_NUM_THREADS" not in os.environ and hasattr(os, "getloadavg"):
+        torch.set_num_threads(max(1, torch.get_num_threads() - round(os.getloadavg()[0])))
+
+
+def _rate(archive_bytes: int, n_bytes: int) -> str:
+    return f", {8 * archive_bytes / n_bytes:.4f} bits per byte" if n_bytes else ""
+
+
+def _speed(n_bytes: int, started: float) -> str:
+    seconds = time.monotonic() - started
+    return f" ({seconds:.1f} s, {format_bytes(n_bytes / max(seconds, 1e-9))}/s)"
+
+
+def _seekable(source: BinaryIO, file: Path) -> BinaryIO:
+    if not source.seekable():
+        raise MdlError(f"{file} is not a plain file; an archive's end is read before its beginning: save it first")
+    return source
+
+
+def _free(path: Path) -> Path:
+    """A name made up by the program must not cost the user a file."""
+    if path.exists():
+        raise MdlError(f"{path} is there already; remove it, or name the output with -o")
+    return path
+
+
+@contextmanager
+def _replacing(path: Path, source: Path) -> Iterator[BinaryIO]:
+    """A stream to a temporary file that is moved to `path` once all went well, and removed otherwise."""
+    if path.exists() and not path.is_file():
+        raise MdlError(f"{path} is not a plain file; name another output with -o")
+    if path.exists() and path.samefile(source):
+        raise MdlError(f"{path} is the input; name another output with -o")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()  # gone already where all went well
+
+
+@contextmanager
+def _progress(what: str, size_bytes: int) -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal, nothing elsewhere."""
+    console = Console(stderr=True)
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=size_bytes)
+        yield lambda n_bytes: bar.advance(task, n_bytes)

@@ -1,0 +1,95 @@
+"""`mdl baselines`: the classical coders on any data, in the layout of the paper's Table 1 and with its figures."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+from mdl import paper
+from mdl.baselines import CHUNKED_SAMPLE_BYTES, BaselineJob, coders_for, run_job
+from mdl.cache import Progress
+from mdl.corpus import Corpus, CorpusSpec, open_corpus
+from mdl.errors import MdlError, nearest
+from mdl.results import BaselineRecord, RunPaths
+
+MODALITIES = ("text", "image", "audio")
+_PREFIX = {"text": "file", "image": "image", "audio": "audio"}
+_KINDS = ("file:", "image:", "audio:", "random:", "hf:")
+_LINE = "{:>5}  {:<16} {:<20} {:>10} {:>11} {:>10} {:>14}"
+
+
+def source_of(path: str, modality: str | None) -> str:
+    """The corpus of a path: itself where it names its kind, else as the modality (default text) says."""
+    if modality is not None and modality not in MODALITIES:
+        raise MdlError(f"unknown modality '{modality}'{nearest(modality, MODALITIES)} (there are {list(MODALITIES)})")
+    if not path.startswith(_KINDS):
+        named = path in ("stdlib", "enwik8", "enwik9") and not Path(path).exists()
+        return path if named else f"{_PREFIX[modality or 'text']}:{path}"
+    if modality is not None and path.startswith(("image:", "audio:")) and not path.startswith(_PREFIX[modality]):
+        raise MdlError(f"'{path}' is not {modality}; leave --modality out")
+    return path
+
+
+def lines(source: str, most_bytes: int, chunk_bytes: int, out: Path, progress: Progress | None = None) -> Iterator[str]:
+    """The table, line by line as the coders finish; every measurement's record goes to `out`/baselines."""
+    if most_bytes < 1 or chunk_bytes < 1:
+        raise MdlError(f"--bytes and --chunk must be at least 1, got {most_bytes} and {chunk_bytes}")
+    corpus = open_corpus(CorpusSpec(source), progress=progress)
+    subset_bytes = min(most_bytes, len(corpus.train))
+    paths = RunPaths(out)
+    yield from _head(corpus, subset_bytes, chunk_bytes)
+    beside = _data_set(corpus)
+    for chunk, coder in itertools.product((None, chunk_bytes), _coders(corpus)):
+        record = run_job(corpus, BaselineJob(coder, subset_bytes, "contiguous", chunk), paths)
+        yield _line(record, beside)
+    if beside:
+        yield from (_paper_line(row, beside) for row in paper.TABLE_1 if row.compressor not in paper.CLASSICAL)
+
+
+def _coders(corpus: Corpus) -> list[str]:
+    """The paper's four, then the others that suit the data."""
+    return [*paper.CLASSICAL, *(c for c in coders_for(corpus.info.modality) if c not in paper.CLASSICAL)]
+
+
+def _data_set(corpus: Corpus) -> paper.DataSet | None:
+    kind = "random" if corpus.info.source.startswith("random:") else corpus.info.modality
+    return paper.DATA_SETS.get(kind)
+
+
+def _head(corpus: Corpus, subset_bytes: int, chunk_bytes: int) -> Iterator[str]:
+    info = corpus.info
+    n_chunks = -(-subset_bytes // chunk_bytes)
+    n_sample = min(n_chunks, max(1, CHUNKED_SAMPLE_BYTES // chunk_bytes))
+    yield (
+        f"{info.source}: {info.modality}, the first {subset_bytes:,} of {info.train_bytes:,} bytes "
+        f"({info.heldout_bytes:,} held out); {n_sample:,} of {n_chunks:,} chunks of {chunk_bytes:,} bytes"
+    )
+    yield "compressed size in % of the raw size; paper: Delétang et al. 2024, " + (
+        f"{_data_set(corpus) or 'which has no such data'}, 1 GB, a header once"
+    )
+    titles = ("chunk", "compressor", "settings", "true size", "header once", "paper raw", "paper adjusted")
+    yield _LINE.format(*titles)
+
+
+def _line(record: BaselineRecord, beside: paper.DataSet | None) -> str:
+    once = record.compressed_bytes - (record.n_chunks - 1) * record.header_bytes
+    theirs = paper.row(record.coder, record.chunk_bytes)
+    return _LINE.format(
+        record.chunk_bytes or "whole",
+        record.coder,
+        record.settings,
+        _percent(record.compressed_bytes / record.sample_bytes),
+        _percent(once / record.sample_bytes),
+        _percent(theirs.raw[beside]) if theirs and beside else "",
+        _percent(theirs.adjusted[beside]) if theirs and beside else "",
+    ).rstrip()
+
+
+def _paper_line(row: paper.Row, beside: paper.DataSet) -> str:
+    own = (row.chunk_bytes or "whole", row.compressor, "the paper's", "", "")
+    return _LINE.format(*own, _percent(row.raw[beside]), _percent(row.adjusted[beside]))
+
+
+def _percent(rate: float) -> str:
+    return f"{100 * rate:.1f}"

@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mdl import blocks, coder, exact, guard
+from mdl.errors import MdlError
+from mdl.exact import EPSILON, MAX_LOGIT
+from mdl.guard import Guard
+from mdl.model import StackedTransformer
+from mdl.shapes import Shape, usual_heads
+from tests.conftest import markov_text
+
+LADDER = [(4, 1), (8, 1), (16, 1), (16, 2), (32, 2), (48, 2), (64, 2), (64, 4), (128, 4)]
+DATA = np.frombuffer(markov_text(20_000), np.uint8).copy()
+
+
+def sharpened(width: int, depth: int, context_bytes: int, scale: float = 1.5) -> StackedTransformer:
+    """A float64 model with weights as large as training makes them: its logits reach tens, as trained ones do."""
+    heads = usual_heads(width) if width % (2 * usual_heads(width)) == 0 else 1
+    model = StackedTransformer(Shape(width, depth, heads, context_bytes), [width + depth])
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            weight.mul_(5 * scale if name == "embedding" else scale)
+    return model.double()
+
+
+def trained(width: int, depth: int, context_bytes: int, steps: int) -> StackedTransformer:
+    """A float64 model after a few steps of AdamW on the text."""
+    shape = Shape(width, depth, usual_heads(width), context_bytes)
+    model = StackedTransformer(shape, [0])
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    generator = np.random.default_rng(0)
+    for _ in range(steps):
+        starts = generator.integers(0, len(DATA) - context_bytes, 8)
+        windows = torch.from_numpy(np.stack([DATA[s : s + context_bytes] for s in starts]))[None]
+        logits = model(windows)
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(logits.view(-1, 256), windows.reshape(-1).long()).backward()
+        optimizer.step()
+    return model.double()
+
+
+@pytest.fixture(scope="module")
+def small() -> StackedTransformer:
+    return trained(16, 2, 64, 25)
+
+
+@pytest.mark.parametrize(("width", "depth"), LADDER)
+def test_epsilon_is_a_thousand_times_the_largest_difference(width: int, depth: int) -> None:
+    """Parallel against step by step, over every shape of the ladder, with logits as large as trained ones."""
+    context = 192
+    model = sharpened(width, depth, context)
+    windows = DATA[: 4 * context].reshape(4, context)
+    with torch.inference_mode():
+        assert float(model(torch.from_numpy(windows)[None]).abs().max()) > 10
+    assert 1000 * exact.largest_difference(model, windows) <= EPSILON
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "depth"), [(8, 1), (32, 2), (64, 4), (128, 4)])
+def test_epsilon_is_a_thousand_times_the_difference_of_trained_models(width: int, depth: int) -> None:
+    model = trained(width, depth, 256, 40)
+    assert 1000 * exact.largest_difference(model, DATA[:1024].reshape(4, 256)) <= EPSILON
+
+
+def test_the_largest_difference_is_not_blind(small: StackedTransformer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step that computes a little differently is seen, and such a model is refused."""
+    plain = exact.Stepper.step
+    monkeypatch.setattr(exact.Stepper, "step", lambda self, previous, n: plain(self, previous, n) + 1e-10)
+    windows = DATA[:128].reshape(2, 64)
+    assert exact.largest_difference(small, windows) == pytest.approx(1e-10, rel=0.01)
+    with pytest.raises(MdlError, match="not stable enough"):
+        exact.check_agreement(small, windows)
+
+
+@pytest.mark.parametrize("n_bytes", [1, 63, 64, 65, 1000, 6400])
+def test_a_block_of_any_length_is_decoded(small: StackedTransformer, n_bytes: int) -> None:
+    data = DATA[:n_bytes]
+    assert blocks.decode_blocks(small, [blocks.encode_block(small, data)]) == [data.tobytes()]
+
+
+@pytest.mark.parametrize("last", [1, 17, 64, 100, 640])
+def test_blocks_in_lockstep_are_decoded_as_each_alone(small: StackedTransformer, last: int) -> None:
+    parts = [DATA[:640], DATA[640:1280], DATA[1280 : 1280 + last]]
+    coded = [blocks.encode_block(small, part) for part in parts]
+    assert blocks.decode_blocks(small, coded) == [part.tobytes() for part in parts]
+
+
+def _noisy(monkeypatch: pytest.MonkeyPatch, amount: float) -> None:
+    plain, generator = exact.Stepper.step, torch.Generator().manual_seed(5)
+
+    def step(self: exact.Stepper, previous: np.ndarray | None, n_windows: int) -> torch.Tensor:
+        logits = plain(self, previous, n_windows)
+        signs = torch.randint(0, 2, logits.shape, generator=generator) * 2.0 - 1
+        return logits + amount * signs
+
+    monkeypatch.setattr(exact.Stepper, "step", step)
+
+
+def test_noise_within_epsilon_decodes_exactly_and_only_for_the_list(
+    small: StackedTransformer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """±0.9e-9 on every logit. With a band so wide that the list is long, as the real one is over many megabytes."""
+    monkeypatch.setattr(exact, "EPSILON", 1e-5)
+    coded = blocks.encode_block(small, DATA)
+    listed = guard.unpack(coded.guard, 1 << 40)
+    assert listed.index.size > 1000
+    _noisy(monkeypatch, 0.9e-5)
+    assert blocks.decode_blocks(small, [coded]) == [DATA.tobytes()]
+    bare = blocks.Block(coded.n_bytes, coded.stream, b"", coded.crc32)
+    with pytest.raises(MdlError, match=r"damaged|checksum"):
+        blocks.decode_blocks(small, [bare])
+
+
+def test_noise_of_nine_tenths_of_the_real_epsilon_decodes_exactly(
+    small: StackedTransformer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coded = blocks.encode_block(small, DATA)
+    _noisy(monkeypatch, 0.9e-9)
+    assert EPSILON == 1e-9
+    assert blocks.decode_blocks(small, [coded]) == [DATA.tobytes()]
+
+
+def test_one_logit_at_a_boundary_takes_the_side_it_is_told() -> None:
+    boundary = torch.full((1, 256), 2.5 * coder.GRID, dtype=torch.float64)
+    for side, sign in ((True, 1), (False, -1)):
+        grid, up, near = exact.grid_of(boundary + sign * 0.5e-9)
+        assert bool(near.all())
+        assert bool((up == side).all())
+        index = torch.arange(256)
+        told = exact.guided_grid(boundary - sign * 0.4e-9, index, up.reshape(-1).long())
+        assert torch.equal(told, grid)
+
+
+def test_logits_too_large_for_the_bound_are_refused() -> None:
+    for wrong in (MAX_LOGIT * 1.001, -MAX_LOGIT * 1.001, float("nan"), float("inf")):
+        logits = torch.zeros(2, 256, dtype=torch.float64)
+        logits[1, 7] = wrong
+        with pytest.raises(MdlError, match="largest logit"):
+            exact.grid_of(logits)
+
+
+def test_tables_on_any_device_are_those_of_the_coder() -> None:
+    grid = np.random.default_rng(0).integers(-3000, 3000, (300, 256))
+    cumulative = exact.cumulative_counts(torch.from_numpy(grid)).numpy()
+    assert np.array_equal(np.diff(cumulative, prepend=0), coder.counts(grid))
+
+
+@given(st.integers(0, 2**32), st.floats(0.01, 30), st.sampled_from([0, 255, None]))
+@settings(deadline=None, max_examples=40)
+def test_intervals_make_the_stream_that_tables_make(seed: int, scale: float, symbol: int | None) -> None:
+    generator = np.random.default_rng(seed)
+    grid = coder.to_grid(generator.normal(size=(50, 256)) * scale)
+    symbols = generator.integers(0, 256, 50).astype(np.uint8) if symbol is None else np.full(50, symbol, np.uint8)
+    tables, intervals = coder.StreamEncoder(), coder.StreamEncoder()
+    tables.write(coder.counts(grid), symbols)
+    left, width = exact.symbol_intervals(torch.from_numpy(grid), torch.from_numpy(symbols.astype(np.int64)))
+    intervals.write_intervals(left.numpy(), width.numpy())
+    assert intervals.finish() == tables.finish()
+
+
+@given(st.sets(st.integers(0, 2**34), max_size=60), st.integers(0, 2**32))
+@settings(deadline=None)
+def test_a_guard_list_is_packed_and_read_back(places: set[int], seed: int) -> None:
+    listed = Guard(np.array(sorted(places), np.int64), np.random.default_rng(seed).random(len(places)) < 0.5)
+    packed = guard.pack(listed)
+    back = guard.unpack(packed, 2**34 + 1)
+    assert np.array_equal(back.index, listed.index)
+    assert np.array_equal(back.up, listed.up)
+
+
+def test_a_guard_list_takes_half_a_bit_a_place_over_its_entropy() -> None:
+    """Geometric gaps of mean m have log2(e·m) bits, and the side has one."""
+    n_bytes, n = 1 << 24, 550
+    places = np.sort(np.random.default_rng(1).choice(n_bytes * 256, n, replace=False))
+    assert 8 * len(guard.pack(Guard(places, np.zeros(n, np.bool_)))) < (1.5 + np.log2(np.e * n_bytes * 256 / n)) * n
+
+
+@given(st.binary(max_size=40))
+@settings(deadline=None, max_examples=300)
+def test_any_bytes_are_a_guard_list_or_one_clear_error(packed: bytes) -> None:
+    try:
+        listed = guard.unpack(packed, 2**20)
+    except MdlError:
+        return
+    assert np.all(np.diff(listed.index, prepend=-1) > 0)
+    assert np.all(listed.index < 2**20)
+
+
+def test_golden_bytes_pin_the_guard_list() -> None:
+    listed = Guard(np.array([5, 70_000, 70_001, 9_000_000], np.int64), np.array([True, False, True, True]))
+    assert guard.pack(listed).hex() == "150480000a0445aa000007c842ce"

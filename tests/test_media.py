@@ -1,0 +1,292 @@
+"""Pictures and sound become the paper's bytes whatever file they come in, and are split by file."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from mdl.audio import whole_chunks
+from mdl.cache import Source, cache_folder
+from mdl.corpus import CorpusSpec, open_corpus
+from mdl.errors import MdlError
+from mdl.images import patches, read_grey
+from mdl.sources import open_source
+
+RANDOM = np.random.default_rng(0)
+GREY = RANDOM.integers(0, 256, (96, 192)).astype(np.uint8)
+COLOUR = RANDOM.integers(0, 256, (64, 128, 3)).astype(np.uint8)
+MEAN = (COLOUR.astype(int).sum(axis=2) // 3).astype(np.uint8)
+U8 = RANDOM.integers(0, 256, 5000).astype(np.uint8)
+
+
+def open_(source: str) -> Source:
+    return open_source(source, cache_folder())
+
+
+def bytes_of(source: str) -> bytes:
+    return open_(source).path.read_bytes()
+
+
+def refusal(source: str) -> str:
+    """The one line that says why `source` cannot be had; nothing half made is left."""
+    with pytest.raises(MdlError) as caught:
+        open_(source)
+    assert "\n" not in str(caught.value)
+    assert not list(cache_folder().glob("*.tmp"))
+    return str(caught.value)
+
+
+def saved(path: Path, image: Image.Image, **options: Any) -> Path:
+    image.save(path, **options)
+    return path
+
+
+@given(st.integers(0, 100), st.integers(0, 200))
+def test_patches_lie_in_rows_and_the_rest_at_the_edges_is_dropped(height: int, width: int) -> None:
+    rows, columns = np.indices((height, width))
+    grey = (rows * 7 + columns * 3 + rows * columns).astype(np.uint8)
+    expected = b"".join(
+        grey[i : i + 32, j : j + 64].tobytes() for i in range(0, height - 31, 32) for j in range(0, width - 63, 64)
+    )
+    assert patches(grey) == expected
+
+
+def test_a_folder_is_its_pictures_in_order_a_document_each(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "deep").mkdir()
+    saved(tmp_path / "b.png", Image.fromarray(GREY))
+    saved(tmp_path / "deep" / "A.BMP", Image.fromarray(COLOUR))
+    saved(tmp_path / "small.png", Image.fromarray(GREY[:31]))
+    (tmp_path / "notes.txt").write_text("not a picture")
+    with caplog.at_level(logging.WARNING):
+        found = open_(f"image:{tmp_path}")
+    assert "left out 1 of 4 files" in caplog.text
+    assert found.path.read_bytes() == patches(GREY) + patches(MEAN)
+    assert found.starts.tolist() == [0, 18432, 26624]
+    assert (found.modality, found.unit_bytes) == ("image", 2048)
+
+
+def test_grey_is_the_mean_of_the_channels(tmp_path: Path) -> None:
+    assert np.array_equal(read_grey(saved(tmp_path / "a.png", Image.fromarray(COLOUR))), MEAN)
+    assert np.array_equal(read_grey(saved(tmp_path / "b.png", Image.fromarray(GREY))), GREY)
+
+
+def test_sixteen_bits_become_their_upper_eight(tmp_path: Path) -> None:
+    wide = RANDOM.integers(0, 1 << 16, (40, 70)).astype(np.uint16)
+    for name in ("a.png", "a.tif"):
+        assert np.array_equal(read_grey(saved(tmp_path / name, Image.fromarray(wide))), wide >> 8)
+
+
+def test_a_palette_and_black_and_white_become_what_they_show(tmp_path: Path) -> None:
+    levels = Image.fromarray(GREY // 64 * 64)
+    palette = saved(tmp_path / "p.png", levels.convert("P"))
+    with Image.open(palette) as image:
+        assert image.mode == "P"
+    assert np.array_equal(read_grey(palette), GREY // 64 * 64)
+    bits = Image.fromarray((GREY > 127).astype(np.uint8) * 255).convert("1")
+    assert np.array_equal(read_grey(saved(tmp_path / "1.png", bits)), (GREY > 127) * np.uint8(255))
+
+
+def test_what_is_transparent_lies_on_white(tmp_path: Path) -> None:
+    alpha = np.zeros((64, 128), np.uint8)
+    alpha[:, :64] = 255
+    picture = Image.fromarray(np.dstack([COLOUR, alpha]))
+    grey = read_grey(saved(tmp_path / "a.png", picture))
+    assert np.array_equal(grey[:, :64], MEAN[:, :64])
+    assert (grey[:, 64:] == 255).all()
+
+
+def test_a_photograph_stands_as_its_exif_note_says(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn a quarter clockwise to see it
+    path = saved(tmp_path / "a.png", Image.fromarray(GREY), exif=exif)
+    assert np.array_equal(read_grey(path), np.rot90(GREY, -1))
+
+
+def test_inks_become_colours(tmp_path: Path) -> None:
+    """A CMYK JPEG of an even grey is that grey, about."""
+    path = saved(tmp_path / "a.jpg", Image.new("RGB", (64, 32), (100, 100, 100)).convert("CMYK"))
+    with Image.open(path) as image:
+        assert image.mode == "CMYK"
+    assert np.abs(read_grey(path).astype(int) - 100).max() <= 2
+
+
+def test_of_several_frames_the_first_counts(tmp_path: Path) -> None:
+    frames = [Image.new("L", (64, 32), value) for value in (10, 200)]
+    path = saved(tmp_path / "a.gif", frames[0], save_all=True, append_images=frames[1:])
+    assert (read_grey(path) == 10).all()
+
+
+def test_a_scale_makes_each_pixel_the_mean_of_those_it_covers_about(tmp_path: Path) -> None:
+    saved(tmp_path / "a,b.png", Image.fromarray(GREY))
+    half = bytes_of(f"image:{tmp_path},scale=0.5")
+    means = GREY.reshape(48, 2, 96, 2).mean(axis=(1, 3))
+    got = np.frombuffer(half, np.uint8).reshape(32, 64).astype(float)
+    assert np.abs(got - means[:32, :64]).max() <= 1  # the library rounds twice, across and down
+    assert bytes_of(f"image:{tmp_path}/a,b.png") == bytes_of(f"image:{tmp_path},scale=1") == patches(GREY)
+
+
+def test_a_picture_that_cannot_be_read_is_one_line_naming_it(tmp_path: Path) -> None:
+    saved(tmp_path / "a.png", Image.fromarray(GREY))
+    saved(tmp_path / "b.jpg", Image.fromarray(COLOUR))
+    bad = tmp_path / "b.jpg"
+    whole = bad.read_bytes()
+    for damage in (b"", b"not a picture", whole[: len(whole) // 2], whole[:200]):
+        bad.write_bytes(damage)
+        assert refusal(f"image:{tmp_path}").startswith(f"cannot read image {bad}: ")
+    deep = saved(tmp_path / "deep.tif", Image.fromarray(GREY.astype(np.float32)))
+    assert "convert it to 8 or 16 bits" in refusal(f"image:{deep}")
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("image:nowhere", "no file or folder at nowhere"),
+        ("image:{}", "none of the 0 files in"),
+        ("image:{},scale=0", "scale must be above 0 and at most 1, got '0'"),
+        ("image:{},scale=two", "scale must be above 0 and at most 1, got 'two'"),
+        ("image:{},scal=0.5", "unknown setting 'scal'; did you mean 'scale'?"),
+        ("audio:nowhere.wav", "no file or folder at nowhere.wav"),
+        ("audio:{},rate=8000", "unknown setting 'rate'"),
+        ("imag:photos", "unknown corpus 'imag:photos'; did you mean 'image'?"),
+    ],
+)
+def test_what_cannot_be_had_is_one_line(source: str, says: str, tmp_path: Path) -> None:
+    assert says in refusal(source.format(tmp_path))
+
+
+def test_pictures_that_are_all_too_small_are_one_line(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.png", Image.fromarray(GREY[:31]))
+    assert refusal(f"image:{path}") == f"no 2048-byte chunk of image in {path}: all of it is smaller"
+
+
+def test_the_samples_are_photographs_from_the_extra() -> None:
+    """Some 6 MB, without a network, and at half size a quarter of that."""
+    found = open_("image:samples")
+    sizes = np.diff(found.starts, append=found.path.stat().st_size)
+    assert len(sizes) >= 15
+    assert sizes.min() >= 2048
+    assert 5_000_000 < sizes.sum() < 10_000_000
+    assert 0.2 < len(bytes_of("image:samples,scale=0.5")) / sizes.sum() < 0.26
+
+
+def test_a_picture_is_made_once_and_anew_when_it_changes(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.png", Image.fromarray(GREY))
+    seen: list[tuple[str, int, int | None]] = []
+    for _ in range(2):
+        open_source(f"image:{path}", cache_folder(), lambda *told: seen.append(told))
+    assert seen == [("image a.png (1 of 1)", path.stat().st_size, path.stat().st_size)]
+    saved(path, Image.fromarray(MEAN))
+    assert bytes_of(f"image:{path}") == patches(MEAN)
+
+
+def test_whole_files_are_held_out_and_no_block_cuts_a_patch(tmp_path: Path) -> None:
+    """Every 2048 bytes of both parts are a patch of one picture; held-out pictures have none among the others."""
+    pictures = {i: np.full((64, 128), i, np.uint8) for i in range(20)}
+    for i, picture in pictures.items():
+        saved(tmp_path / f"{i:02}.png", Image.fromarray(picture))
+    corpus = open_corpus(CorpusSpec(f"image:{tmp_path}", block_bytes=2048, heldout_bytes=16_384))
+    train = corpus.train.read(0, len(corpus.train)).reshape(-1, 2048)
+    heldout = corpus.heldout.read(0, len(corpus.heldout)).reshape(-1, 2048)
+    for part in (train, heldout):
+        assert (part == part[:, :1]).all()
+    assert len(heldout) == 8
+    assert not set(heldout[:, 0]) & set(train[:, 0])
+    assert corpus.info.modality == "image"
+
+
+def test_of_one_picture_whole_patches_are_held_out(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.png", Image.fromarray(GREY))
+    for asked, held in ((None, 4096), (1, 2048), (5000, 6144), (16_384, 16_384)):
+        corpus = open_corpus(CorpusSpec(f"image:{path}", heldout_bytes=asked))
+        assert (len(corpus.heldout), len(corpus.train)) == (held, 18_432 - held)
+    with pytest.raises(MdlError, match="take 1 to 16,384"):
+        open_corpus(CorpusSpec(f"image:{path}", heldout_bytes=16_385))
+
+
+def test_a_block_that_would_cut_patches_is_one_line(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.png", Image.fromarray(GREY))
+    with pytest.raises(
+        MdlError, match=r"block_bytes 3,000 would cut the 2048-byte units of .*; take a multiple of 2048"
+    ):
+        open_corpus(CorpusSpec(f"image:{path}", block_bytes=3000))
+    one = saved(tmp_path / "one.png", Image.fromarray(GREY[:32, :64]))
+    with pytest.raises(MdlError, match="has one 2048-byte unit; it takes 1 to train on and 1 to hold out"):
+        open_corpus(CorpusSpec(f"image:{one}"))
+
+
+def heard(path: Path) -> np.ndarray:
+    return np.frombuffer(bytes_of(f"audio:{path}"), np.uint8)
+
+
+def test_sixteen_bit_sound_becomes_its_upper_eight(tmp_path: Path) -> None:
+    """(s16 >> 8) + 128, in whole chunks, whatever lossless file it lies in; 24 bits likewise."""
+    s16 = RANDOM.integers(-(1 << 15), 1 << 15, 5000).astype(np.int16)
+    for name, subtype in (("a.wav", "PCM_16"), ("a.flac", "PCM_16"), ("a.aiff", "PCM_16"), ("b.wav", "PCM_24")):
+        soundfile.write(tmp_path / name, s16, 16_000, subtype=subtype)
+        assert np.array_equal(heard(tmp_path / name), ((s16 >> 8) + 128)[:4096])
+
+
+def test_eight_bit_sound_stays_as_it_is(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", (U8.astype(np.int16) - 128) << 8, 16_000, subtype="PCM_U8")
+    assert np.array_equal(heard(tmp_path / "a.wav"), U8[:4096])
+
+
+def test_channels_are_averaged(tmp_path: Path) -> None:
+    s16 = RANDOM.integers(-(1 << 15), 1 << 15, (2048, 2)).astype(np.int16)
+    soundfile.write(tmp_path / "a.wav", s16, 16_000)
+    assert np.array_equal(heard(tmp_path / "a.wav"), (s16.astype(int).sum(axis=1) >> 9) + 128)
+
+
+def test_floating_point_is_clipped_at_full_scale(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.repeat([2.0, -2.0, 0.0, 0.5], 512), 16_000, subtype="FLOAT")
+    assert heard(tmp_path / "a.wav")[::512].tolist() == [255, 0, 128, 192]
+    soundfile.write(tmp_path / "n.wav", np.full(4096, np.nan), 16_000, subtype="FLOAT")
+    assert refusal(f"audio:{tmp_path}/n.wav").endswith("n.wav: it holds samples that are no numbers")
+
+
+@pytest.mark.parametrize("rate_hz", [8000, 44_100, 48_000])
+def test_another_rate_is_resampled(rate_hz: int, tmp_path: Path) -> None:
+    """A tone of 440 Hz is one still, as loud and as long, across the blocks in which it is read."""
+    n = rate_hz * 8
+    soundfile.write(
+        tmp_path / "a.wav", 0.5 * np.sin(2 * np.pi * 440 * np.arange(n) / rate_hz), rate_hz, subtype="PCM_24"
+    )
+    sound = heard(tmp_path / "a.wav").astype(float) - 127.5
+    assert len(sound) == 16_000 * 8 // 2048 * 2048
+    expected = 64 * np.sin(2 * np.pi * 440 * np.arange(len(sound)) / 16_000)
+    assert np.abs(sound - expected)[200:-200].max() < 1.5
+
+
+@given(st.lists(st.binary(max_size=5000), max_size=6))
+def test_only_whole_chunks_are_kept(parts: list[bytes]) -> None:
+    data = b"".join(parts)
+    assert b"".join(whole_chunks(iter(parts))) == data[: len(data) // 2048 * 2048]
+
+
+def test_a_folder_of_recordings_is_split_by_file(tmp_path: Path) -> None:
+    for i in range(10):
+        soundfile.write(tmp_path / f"{i}.wav", np.full(5000, i << 8, np.int16), 16_000)
+    corpus = open_corpus(CorpusSpec(f"audio:{tmp_path}", heldout_bytes=4096))
+    heldout = set(corpus.heldout.read(0, len(corpus.heldout)).tolist())
+    train = set(corpus.train.read(0, len(corpus.train)).tolist())
+    assert len(corpus.heldout) == 4096
+    assert heldout | train == set(range(128, 138))
+    assert not heldout & train
+    assert corpus.info.modality == "audio"
+
+
+def test_sound_that_cannot_be_read_is_one_line_naming_it(tmp_path: Path) -> None:
+    bad = tmp_path / "a.flac"
+    soundfile.write(bad, RANDOM.integers(-999, 999, 300_000).astype(np.int16), 16_000)
+    whole = bad.read_bytes()
+    for damage in (b"", b"not sound", whole[: len(whole) // 2], whole[:200]):
+        bad.write_bytes(damage)
+        assert refusal(f"audio:{tmp_path}").startswith(f"cannot read audio {bad}: ")
