@@ -304,6 +304,8 @@ def fit(
     for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch"):
         logging.getLogger(name).setLevel(logging.ERROR)
     if machine.compiled:
+        # One process trains many cohorts: without this the ninth graph of `forward` would silently run uncompiled.
+        torch.compiler.reset()
         module.model.compile(dynamic=False)
     trainer = pl.Trainer(
         accelerator="gpu" if machine.accelerator == "cuda" else "cpu",
