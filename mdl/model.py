@@ -147,6 +147,22 @@ def _initial_weights(shape: Shape, seed: int) -> dict[str, Tensor]:
     return weights
 
 
+def weight_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
+    """The shape of every weight of one member, told without making any: a forged file may name any size."""
+    C = shape.width
+    shapes: dict[str, tuple[int, ...]] = {"embedding": (VOCABULARY, C), "start": (C,)}
+    for layer in range(shape.depth):
+        shapes |= {
+            f"attention_gain_{layer}": (C,),
+            f"qkv_{layer}": (C, 3 * C),
+            f"out_{layer}": (C, C),
+            f"mlp_gain_{layer}": (C,),
+            f"up_{layer}": (C, 4 * C),
+            f"down_{layer}": (4 * C, C),
+        }
+    return shapes
+
+
 def stack(shape: Shape, members: Sequence[dict[str, Tensor]]) -> StackedTransformer:
     """A stacked model of given members' weights (see `StackedTransformer.member`)."""
     with torch.device("meta"):
@@ -183,7 +199,7 @@ def load_weights(path: Path) -> tuple[Shape, dict[str, Tensor]]:
         raise MdlError(f"no weights at {path}") from None
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise MdlError(f"{path} does not hold weights that mdl wrote ({error})") from None
-    expected = {name: tensor.shape for name, tensor in _initial_weights(shape, 0).items()}
-    if {name: tensor.shape for name, tensor in weights.items()} != expected:
+    told = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    if len(told) != 2 + 6 * shape.depth or told != weight_shapes(shape):  # the count first: a forged depth has no end
         raise MdlError(f"{path}: the weights do not fit the shape {shape.label} that the file names")
     return shape, weights

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mdl.errors import MdlError
-from mdl.model import StackedTransformer, load_weights, save_weights, stack, weights_bytes
+from mdl.model import StackedTransformer, load_weights, save_weights, stack, weight_shapes, weights_bytes
 from mdl.shapes import Shape, count_params, forward_flops_per_byte, parse_size
 
 # Delétang et al. name three sizes by their parameters; the other totals are the reference recipe's.
@@ -98,6 +98,12 @@ def test_weights_come_back_from_disk(tmp_path: Path) -> None:
     assert torch.equal(stack(shape, [weights])(x)[0], model(x.expand(2, -1, -1))[1])
 
 
+def test_weights_have_the_shapes_that_are_told() -> None:
+    shape = Shape(16, 2, 1, 32)
+    member = StackedTransformer(shape, [1]).member(0)
+    assert {name: tuple(weight.shape) for name, weight in member.items()} == weight_shapes(shape)
+
+
 def test_equal_weights_are_equal_bytes() -> None:
     """safetensors keeps its metadata in a hash map: more than one key came out in a random order."""
     shape = Shape(16, 1, 1, 32)
@@ -114,9 +120,10 @@ def test_files_that_are_not_weights_are_refused(tmp_path: Path) -> None:
             load_weights(path)
     with pytest.raises(MdlError, match="no weights"):
         load_weights(tmp_path / "none")
-    save_weights(path, replace(shape, depth=1), StackedTransformer(shape, [0]).member(0))
-    with pytest.raises(MdlError, match="do not fit the shape"):
-        load_weights(path)
+    for forged in (replace(shape, depth=1), replace(shape, depth=10**15), replace(shape, width=2**40)):
+        save_weights(path, forged, StackedTransformer(shape, [0]).member(0))
+        with pytest.raises(MdlError, match="do not fit the shape"):
+            load_weights(path)
 
 
 def test_float64_rotary_tables_are_not_rounded_through_float32() -> None:
