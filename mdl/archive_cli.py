@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColu
 from mdl.archive import Archive
 from mdl.choose import choose_model, find_by_hash
 from mdl.errors import MdlError
+from mdl.results import replacing
 from mdl.shapes import count_params
 from mdl.units import format_bytes
 
@@ -131,16 +131,8 @@ def _replacing(path: Path, source: Path) -> Iterator[BinaryIO]:
         raise MdlError(f"{path} is not a plain file; name another output with -o")
     if path.exists() and path.samefile(source):
         raise MdlError(f"{path} is the input; name another output with -o")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()  # gone already where all went well
+    with replacing(path) as stream:
+        yield stream
 
 
 @contextmanager

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mdl.errors import MdlError
-from mdl.results import write_atomically
+from mdl.results import replacing, write_atomically
 
 # what is being done, bytes done, bytes in all where known
 Progress = Callable[[str, int, int | None], None]
@@ -45,18 +45,13 @@ def cache_folder() -> Path:
 @contextmanager
 def new_file(path: Path) -> Iterator[BinaryIO]:
     """A file that is at `path` once it is whole, and nowhere if anything fails; MdlError where it cannot be written."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as stream:
+        with replacing(path) as stream:
             yield stream
-        temporary.replace(path)
     except OSError as error:
         reason = error.strerror or str(error)
         raise MdlError(f"cannot write the cache {path.parent}: {reason}; free some space or set MDL_CACHE") from None
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()  # gone already where all went well
 
 
 def cached(

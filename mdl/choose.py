@@ -59,10 +59,7 @@ def best_of_newest_sweep(size_bytes: int, runs: Path) -> Choice:
     Adjusted: own rate × size + 2 bytes a parameter. A model of a much smaller subset may know that by heart, and
     its own rate says nothing of a larger file.
     """
-    manifests = sorted(runs.glob("*/sweep.json"), key=lambda path: path.stat().st_mtime_ns)
-    if not manifests:
-        raise MdlError(f"no sweep in {runs}/; run 'mdl sweep sweeps/quick.yaml' first, or name a model with --model")
-    paths = RunPaths(manifests[-1].parent)
+    paths = RunPaths(RunPaths.newest(runs))
     records = [load_cell(path) for path in sorted(paths.root.glob("*/record.json"))]
     costs = [(*_adjusted(record, size_bytes), record) for record in records if _own_rate(record) is not None]
     if not costs:

@@ -11,7 +11,7 @@ import typer
 
 from analysis import AnalysisError
 from mdl import __version__
-from mdl.errors import MdlError
+from mdl.errors import MdlError, one_line
 
 if TYPE_CHECKING:
     from mdl.driver import Plan
@@ -131,8 +131,9 @@ def report(
 ) -> None:
     """Critical model sizes, adjusted rates and figures of a sweep, as a PDF and tables."""
     from analysis.report import build_report, terminal_table
+    from mdl.results import RunPaths
 
-    folder = folder or _newest_sweep(Path("runs"))
+    folder = folder or RunPaths.newest(Path("runs"))
     made = build_report(folder, out or Path("reports") / folder.resolve().name, cost=cost)
     typer.echo(terminal_table(made.summary))
     typer.echo(f"report: {made.pdf}")
@@ -163,13 +164,6 @@ def fit(
     measured, usual = fit_cli.read(path, {"n": n, "d": d, "loss": loss, "c": c}, cluster, group)
     made = fit_cli.report(measured, fit_cli.parse_delta(delta, usual), holdout or ())
     typer.echo(fit_cli.to_json(made) if as_json else fit_cli.to_text(made))
-
-
-def _newest_sweep(runs: Path) -> Path:
-    manifests = sorted(runs.glob("*/sweep.json"), key=lambda path: path.stat().st_mtime_ns)
-    if not manifests:
-        raise MdlError(f"no sweep in {runs.resolve().name}/; run 'mdl sweep sweeps/quick.yaml' first, or name a folder")
-    return manifests[-1].parent
 
 
 Device = Annotated[str, typer.Option(help="auto (a CUDA device where there is one), cpu, cuda.")]
@@ -226,8 +220,7 @@ def main() -> None:
     except (MdlError, AnalysisError) as error:
         _fail(str(error))
     except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
-        _fail(f"{error.strerror or error}{where}")
+        _fail(one_line(error))
     except Stopped:
         typer.echo("stopped; what is finished is recorded, run the same command to go on", err=True)
         sys.exit(130)

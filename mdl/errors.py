@@ -14,3 +14,9 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """`'; did you mean X?'` for the known name closest to `word`, or an empty string."""
     matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f"; did you mean '{matches[0]}'?" if matches else ""
+
+
+def one_line(error: OSError) -> str:
+    """What the system refused, in one line: no space, no permission, …"""
+    where = f" ({error.filename})" if error.filename else ""
+    return f"{error.strerror or error}{where}"

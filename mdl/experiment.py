@@ -6,7 +6,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -131,16 +131,9 @@ def _measure(
     final = code(sound, "final", [module.model.member(m) for m in sound], [final_step] * len(sound))
     best = code(earlier, "best", [module.best_weights(m) for m in earlier], [int(module.best_step[m]) for m in earlier])
     return {
-        m: (final[m], best[m] if m in best else _renamed(final[m]))
+        m: (final[m], best[m] if m in best else replace(final[m], name="best"))
         for m in sound
     }  # fmt: skip
-
-
-def _renamed(snapshot: Snapshot) -> Snapshot:
-    return Snapshot(
-        "best", snapshot.step, snapshot.weights_file, snapshot.weights_sha256, snapshot.segments,
-        snapshot.positions, snapshot.stream,
-    )  # fmt: skip
 
 
 class _Meter:

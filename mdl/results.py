@@ -15,9 +15,11 @@ import math
 import os
 import types
 import typing
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, BinaryIO, Literal, TypeVar
 
 from mdl.errors import MdlError
 
@@ -191,22 +193,29 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """All of `content` at `path`, or nothing: written beside it, synced, and moved.
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A stream to a file beside `path`, synced and moved there once all went well, and removed otherwise.
 
-    Raises OSError (no space, read-only) with nothing left behind.
+    Every file of this package is written through here. OSError (no space, read-only) leaves nothing behind.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as stream:
-            stream.write(content)
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()  # gone already where all went well
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """All of `content` at `path`, or nothing. Raises OSError (no space, read-only) with nothing left behind."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as stream:
+        stream.write(content)
 
 
 def to_json(record: CellRecord | BaselineRecord) -> bytes:
@@ -306,6 +315,14 @@ class RunPaths:
         object.__setattr__(self, "manifest", self.root / "sweep.json")
         object.__setattr__(self, "baselines", self.root / "baselines")
         object.__setattr__(self, "cohorts", self.root / "cohorts")
+
+    @staticmethod
+    def newest(runs: Path) -> Path:
+        """The folder of the sweep started last under `runs`; MdlError where there is none."""
+        manifests = sorted(runs.glob("*/sweep.json"), key=lambda path: path.stat().st_mtime_ns)
+        if not manifests:
+            raise MdlError(f"no sweep in {runs}/; run 'mdl sweep sweeps/quick.yaml' first, or name what you mean")
+        return manifests[-1].parent
 
     def record(self, run_id: str) -> Path:
         """A cell's record."""

@@ -14,7 +14,7 @@ import yaml
 from mdl.config import RunConfig, from_flat, full_key
 from mdl.errors import MdlError, nearest
 from mdl.results import digest
-from mdl.shapes import Shape, count_params, forward_flops_per_byte, training_bytes
+from mdl.shapes import Shape, forward_flops_per_byte, training_bytes
 
 # https://docs.wandb.ai, "Sweep configuration options": the keys W&B itself knows.
 _TOP_LEVEL = {
@@ -184,8 +184,3 @@ def _split(group: list[Cell]) -> list[Cohort]:
     ordered = sorted(group, key=lambda cell: (cell.config.subset_bytes, cell.config.train.seed, cell.run_id))
     bounds = [len(group) * i // n_parts for i in range(n_parts + 1)]
     return [Cohort(tuple(ordered[a:b])) for a, b in itertools.pairwise(bounds)]
-
-
-def n_params(config: RunConfig) -> int:
-    """N of a cell."""
-    return count_params(shape_of(config))["total"]

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from mdl import stopping
-from mdl.errors import MdlError
+from mdl.errors import MdlError, one_line
 
 Emit = Callable[..., None]
 
@@ -59,12 +59,6 @@ def _serve(job: dict[str, Any], emit: Emit) -> None:
     except Exception as error:
         traceback.print_exc()
         emit("error", message=f"{type(error).__name__}: {' '.join(str(error).split())[:300]}", unexpected=True)
-
-
-def one_line(error: OSError) -> str:
-    """What the system refused, in one line: no space, no permission, …"""
-    where = f" ({error.filename})" if error.filename else ""
-    return f"{error.strerror or error}{where}"
 
 
 def _cohort(job: dict[str, Any], emit: Emit) -> dict[str, Any]:
