@@ -7,8 +7,10 @@ lockstep. Blocks are independent: a decoder takes as many at a time as its memor
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +19,12 @@ import torch
 from mdl import guard
 from mdl.archive import Block, checked_crc
 from mdl.coder import StreamDecoder, StreamEncoder
-from mdl.exact import Stepper, check_agreement, cumulative_counts, grid_of, guided_grid, symbol_intervals
+from mdl.exact import grid_of, symbol_intervals
 from mdl.guard import Guard
 from mdl.model import StackedTransformer
+from mdl.parallel import check_agreement, parallel_logits
 from mdl.shapes import VOCABULARY
+from mdl.stepper import Stepper
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -43,8 +47,23 @@ def probe(model: StackedTransformer, data: Bytes) -> None:
     check_agreement(model, windows[:_PROBE_WINDOWS, :_PROBE_BYTES])
 
 
+@dataclass(frozen=True)
+class Placed:
+    """A block's bytes placed in the coder's tables: window by window, what its stream is made of."""
+
+    data: Bytes  # (n,)
+    left: npt.NDArray[np.int64]  # (windows, T), of 2^24; past the last byte meaningless, as `width`
+    width: npt.NDArray[np.int64]
+    listed: Guard
+
+
 def encode_block(model: StackedTransformer, data: Bytes) -> Block:
     """Code `data` (n,) > 0 bytes with a one-member float64 model, in one parallel pass."""
+    return write_block(place_block(model, data))
+
+
+def place_block(model: StackedTransformer, data: Bytes) -> Placed:
+    """The model's part of encoding, which an accelerator does."""
     windows = windows_of(data, model.shape.context_bytes)
     left, width = np.empty(windows.shape, np.int64), np.empty(windows.shape, np.int64)
     index, up = [], []
@@ -52,15 +71,19 @@ def encode_block(model: StackedTransformer, data: Bytes) -> Block:
     for first in range(0, len(windows), step):
         some = windows[first : first + step]
         n_here = min(data.size - first * windows.shape[1], some.size)
-        intervals, near = _encode_windows(model, some, n_here)
+        intervals, near = _place_windows(model, some, n_here)
         left[first : first + step], width[first : first + step] = (i.reshape(some.shape) for i in intervals)
         index.append(near.index + first * windows.shape[1] * VOCABULARY)
         up.append(near.up)
+    return Placed(data, left, width, Guard(np.concatenate(index), np.concatenate(up)))
+
+
+def write_block(placed: Placed) -> Block:
+    """The coder's part of encoding, which the host does."""
     encoder = StreamEncoder()
-    order = time_major(data.size, windows.shape[1])
-    encoder.write_intervals(left.reshape(-1)[order], width.reshape(-1)[order])
-    packed = guard.pack(Guard(np.concatenate(index), np.concatenate(up)))
-    return Block(data.size, encoder.finish(), packed, zlib.crc32(data.tobytes()))
+    order = time_major(placed.data.size, placed.left.shape[1])
+    encoder.write_intervals(placed.left.reshape(-1)[order], placed.width.reshape(-1)[order])
+    return Block(placed.data.size, encoder.finish(), guard.pack(placed.listed), zlib.crc32(placed.data.tobytes()))
 
 
 def time_major(n_bytes: int, length: int) -> npt.NDArray[np.int64]:
@@ -71,15 +94,15 @@ def time_major(n_bytes: int, length: int) -> npt.NDArray[np.int64]:
 
 
 @torch.inference_mode()
-def _encode_windows(
+def _place_windows(
     model: StackedTransformer, windows: Bytes, n_bytes: int
 ) -> tuple[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]], Guard]:
     """Intervals of every byte of the windows, and the guard list of the first `n_bytes` of them."""
     symbols = torch.from_numpy(windows).to(model.cos.device)
-    grid, up, near = grid_of(model(symbols[None])[0].reshape(-1, VOCABULARY))
+    grid, place, up = grid_of(parallel_logits(model, symbols).view(-1, VOCABULARY))
     left, width = symbol_intervals(grid, symbols.reshape(-1).long())
-    place = near[:n_bytes].reshape(-1).nonzero()[:, 0]
-    listed = Guard(place.cpu().numpy(), up.reshape(-1)[place].cpu().numpy())
+    inside = place < n_bytes * VOCABULARY  # not in what fills up the last window
+    listed = Guard(place[inside].cpu().numpy(), up[inside].cpu().numpy())
     return (left.cpu().numpy(), width.cpu().numpy()), listed
 
 
@@ -89,43 +112,86 @@ def _windows_a_call(model: StackedTransformer, length: int) -> int:
     return max(1, limit_bytes // (length * VOCABULARY * 8))
 
 
-def decode_blocks(model: StackedTransformer, blocks: Sequence[Block]) -> list[bytes]:
-    """The content of several blocks in lockstep; MdlError where a checksum is wrong.
+class BlockDecoder:
+    """Decodes blocks of one model, several in lockstep.
 
-    All but the last must be of one length, a multiple of the context.
+    Two halves take turns: while the host reads one half's bytes from their streams, an accelerator computes the tables
+    of the other.
     """
-    T = model.shape.context_bytes
-    length = min(T, max(block.n_bytes for block in blocks))
-    n_windows = [-(-block.n_bytes // T) for block in blocks]
-    lanes = [_Lane(block, length) for block in blocks]
-    out = [np.zeros((n, length), np.uint8) for n in n_windows]
-    stepper = Stepper(model, sum(n_windows), length)
-    previous: Bytes | None = None
-    for t in range(length):
-        active = [lane.n_active(t) for lane in lanes]
-        logits = stepper.step(previous, sum(active))
-        tables = _tables(logits, [lane.guard_at(t) for lane in lanes], active)
-        ends = np.cumsum(active)
-        for lane, content, end, n in zip(lanes, out, ends, active, strict=True):
-            if n:
-                content[:n, t] = lane.decoder.read(tables[end - n : end])
-        previous = np.concatenate([content[:n, t] for content, n in zip(out, active, strict=True)])
-    return [
-        checked_crc(block, content.reshape(-1)[: block.n_bytes].tobytes())
-        for block, content in zip(blocks, out, strict=True)
-    ]
+
+    def __init__(self, model: StackedTransformer) -> None:
+        self._model = model
+        self._steppers: dict[int, Stepper] = {}  # of each half: what they recorded serves the next blocks
+
+    def decode(self, blocks: Sequence[Block]) -> list[bytes]:
+        """Their contents; MdlError where a checksum is wrong.
+
+        All but the last must be of one length, a multiple of the context.
+        """
+        T = self._model.shape.context_bytes
+        length = min(T, max(block.n_bytes for block in blocks))
+        middle = -(-len(blocks) // 2)
+        halves = [some for some in (blocks[:middle], blocks[middle:]) if some]
+        teams = [_Team(some, length, self._stepper(i, some, length)) for i, some in enumerate(halves)]
+        for t in range(length + 1):
+            for team in teams:
+                if t:
+                    team.read(t - 1)
+                if t < length:
+                    team.launch(t)
+        return [content for team in teams for content in team.contents()]
+
+    def _stepper(self, half: int, blocks: Sequence[Block], length: int) -> Stepper:
+        n_windows = sum(-(-block.n_bytes // length) for block in blocks)
+        old = self._steppers.pop(half, None)
+        if old is None or (old.n_windows, old.length) != (n_windows, length):
+            old = None  # its memory goes first
+            old = Stepper(self._model, n_windows, length)
+        old.restart()
+        self._steppers[half] = old
+        return old
 
 
-@torch.inference_mode()
-def _tables(logits: torch.Tensor, places: list[Guard], active: list[int]) -> npt.NDArray[np.int64]:
-    """The coder's tables (n, V) under the guard lists of the blocks that are stepped together."""
-    starts = np.cumsum([0, *active[:-1]]) * VOCABULARY
-    index = torch.from_numpy(np.concatenate([p.index + s for p, s in zip(places, starts, strict=True)]))
-    up = torch.from_numpy(np.concatenate([p.up for p in places]).astype(np.int64))
-    index, up = index.to(logits.device), up.to(logits.device)
-    cumulative = cumulative_counts(guided_grid(logits, index, up))
-    counts = torch.diff(cumulative, prepend=torch.zeros_like(cumulative[:, :1])).int()  # half the bytes to move
-    return counts.cpu().numpy().astype(np.int64)
+def decode_blocks(model: StackedTransformer, blocks: Sequence[Block]) -> list[bytes]:
+    """The content of several blocks, once."""
+    return BlockDecoder(model).decode(blocks)
+
+
+class _Team:
+    """Blocks that step together: launch the tables of time t, then read the bytes of time t."""
+
+    def __init__(self, blocks: Sequence[Block], length: int, stepper: Stepper) -> None:
+        self._blocks = blocks
+        self._lanes = [_Lane(block, length) for block in blocks]
+        rows = np.cumsum([0, *(-(-block.n_bytes // length) for block in blocks)])
+        self._rows = [slice(*ends) for ends in itertools.pairwise(rows.tolist())]  # each lane's windows
+        self._out = np.zeros((rows[-1], length), np.uint8)
+        self._stepper = stepper
+
+    def launch(self, t: int) -> None:
+        """Begin the tables of time t, after the bytes of all times before."""
+        if any(lane.n_active(t) for lane in self._lanes):  # else a shorter last block, done before the others
+            self._stepper.launch(self._out[:, t - 1] if t else None, self._places(t))
+
+    def _places(self, t: int) -> Guard:
+        """The guard lists of time t of all lanes, as row · 256 + byte of the logits."""
+        listed = [lane.guard_at(t) for lane in self._lanes]
+        index = [places.index + rows.start * VOCABULARY for places, rows in zip(listed, self._rows, strict=True)]
+        return Guard(np.concatenate(index), np.concatenate([places.up for places in listed]))
+
+    def read(self, t: int) -> None:
+        """Wait for the tables of time t and read its bytes."""
+        for lane, rows in zip(self._lanes, self._rows, strict=True):
+            if n := lane.n_active(t):
+                some = slice(rows.start, rows.start + n)
+                self._out[some, t] = lane.decoder.read(self._stepper.tables()[some])
+
+    def contents(self) -> list[bytes]:
+        """Every block's content, its checksum right."""
+        return [
+            checked_crc(block, self._out[rows].reshape(-1)[: block.n_bytes].tobytes())
+            for block, rows in zip(self._blocks, self._rows, strict=True)
+        ]
 
 
 class _Lane:

@@ -113,10 +113,10 @@ class StreamDecoder:
         self._family = constriction.stream.model.Categorical(perfect=False)
         self._decoder = constriction.stream.queue.RangeDecoder(np.frombuffer(stream, "<u4").astype(np.uint32))
 
-    def read(self, byte_counts: Ints) -> npt.NDArray[np.uint8]:
-        """The next n symbols, one a table (n, 256)."""
+    def read(self, byte_counts: Ints | npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
+        """The next n symbols, one a table (n, 256) of whole numbers."""
         try:
-            symbols = self._decoder.decode(self._family, byte_counts.astype(np.float64))
+            symbols = self._decoder.decode(self._family, byte_counts.astype(np.float64, copy=False))
         except AssertionError:
             raise MdlError("the coded stream is damaged, or the model is not the one that wrote it") from None
         return np.asarray(symbols).astype(np.uint8)

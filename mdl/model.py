@@ -81,7 +81,7 @@ class StackedTransformer(nn.Module):
         for layer in range(self.shape.depth):
             x = x + self._attention(x, layer)
             x = x + self._mlp(x, layer)
-        return F.rms_norm(x, x.shape[-1:], eps=RMS_EPS)
+        return rms_normalised(x)
 
     def _embed(self, bytes_MBT: Tensor) -> Tensor:
         """The start vector, then the embeddings of all bytes but the last."""
@@ -93,7 +93,7 @@ class StackedTransformer(nn.Module):
         return torch.cat([start, previous], dim=2)
 
     def _norm(self, x: Tensor, gain: str) -> Tensor:
-        return F.rms_norm(x, x.shape[-1:], eps=RMS_EPS) * self.weight(gain)[:, None, None, :]
+        return rms_normalised(x) * self.weight(gain)[:, None, None, :]
 
     def _linear(self, x: Tensor, name: str) -> Tensor:
         M, B, T, C = x.shape
@@ -103,15 +103,10 @@ class StackedTransformer(nn.Module):
         M, B, T, C = x.shape
         qkv = self._linear(self._norm(x, f"attention_gain_{layer}"), f"qkv_{layer}")
         q, k, v = qkv.view(M * B, T, 3, self.shape.n_heads, -1).permute(2, 0, 3, 1, 4)  # each (M·B, H, T, C/H)
-        q, k = self._rotate(q), self._rotate(k)
+        T = q.shape[-2]
+        q, k = (rotated(x, self.cos[:T], self.sin[:T]) for x in (q, k))
         mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         return self._linear(mixed.transpose(1, 2).reshape(M, B, T, C), f"out_{layer}")
-
-    def _rotate(self, x: Tensor) -> Tensor:
-        T = x.shape[-2]
-        a, b = x.chunk(2, dim=-1)
-        cos, sin = self.cos[:T].to(x.dtype), self.sin[:T].to(x.dtype)
-        return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
 
     def _mlp(self, x: Tensor, layer: int) -> Tensor:
         up = self._linear(self._norm(x, f"mlp_gain_{layer}"), f"up_{layer}")
@@ -120,6 +115,18 @@ class StackedTransformer(nn.Module):
     def member(self, index: int) -> dict[str, Tensor]:
         """One member's weights without the member axis, copied to the CPU."""
         return {name: weight[index].detach().cpu().clone() for name, weight in self.named_parameters()}
+
+
+def rms_normalised(x: Tensor) -> Tensor:
+    """x over its root mean square along the last axis."""
+    return F.rms_norm(x, x.shape[-1:], eps=RMS_EPS)
+
+
+def rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Queries or keys (…, T, C/H) turned by the rotary angles (T, C/H/2)."""
+    a, b = x.chunk(2, dim=-1)
+    cos, sin = cos.to(x.dtype), sin.to(x.dtype)
+    return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
 
 
 def _initial_weights(shape: Shape, seed: int) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mdl import blocks, coder, exact, guard
+from mdl import blocks, coder, exact, guard, parallel, stepper
 from mdl.errors import MdlError
 from mdl.exact import EPSILON, MAX_LOGIT
 from mdl.guard import Guard
@@ -57,24 +57,49 @@ def test_epsilon_is_a_thousand_times_the_largest_difference(width: int, depth: i
     windows = DATA[: 4 * context].reshape(4, context)
     with torch.inference_mode():
         assert float(model(torch.from_numpy(windows)[None]).abs().max()) > 10
-    assert 1000 * exact.largest_difference(model, windows) <= EPSILON
+    assert 1000 * parallel.largest_difference(model, windows) <= EPSILON
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("width", "depth"), [(8, 1), (32, 2), (64, 4), (128, 4)])
 def test_epsilon_is_a_thousand_times_the_difference_of_trained_models(width: int, depth: int) -> None:
     model = trained(width, depth, 256, 40)
-    assert 1000 * exact.largest_difference(model, DATA[:1024].reshape(4, 256)) <= EPSILON
+    assert 1000 * parallel.largest_difference(model, DATA[:1024].reshape(4, 256)) <= EPSILON
 
 
 def test_the_largest_difference_is_not_blind(small: StackedTransformer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A step that computes a little differently is seen, and such a model is refused."""
-    plain = exact.Stepper.step
-    monkeypatch.setattr(exact.Stepper, "step", lambda self, previous, n: plain(self, previous, n) + 1e-10)
+    plain = stepper.Stepper._logits
+    monkeypatch.setattr(stepper.Stepper, "_logits", lambda self, length: plain(self, length) + 1e-10)
     windows = DATA[:128].reshape(2, 64)
-    assert exact.largest_difference(small, windows) == pytest.approx(1e-10, rel=0.01)
+    assert parallel.largest_difference(small, windows) == pytest.approx(1e-10, rel=0.01)
     with pytest.raises(MdlError, match="not stable enough"):
-        exact.check_agreement(small, windows)
+        parallel.check_agreement(small, windows)
+
+
+@pytest.mark.parametrize("length", [20, 64])
+@torch.inference_mode()
+def test_the_plain_products_that_cuda_takes_give_the_same_logits(small: StackedTransformer, length: int) -> None:
+    """In parallel, and step by step with room for bytes to come."""
+    windows = DATA[: 3 * length].reshape(3, length)
+    expected = small(torch.from_numpy(windows)[None])[0]
+    plain = parallel._in_plain_products(small, torch.from_numpy(windows))
+    assert float((plain - expected).abs().max()) < 1e-12
+    steps = stepper.Stepper(small, 3, length)
+    steps._plain = True
+    for t in range(length):
+        if t:
+            steps._previous.copy_(torch.from_numpy(windows[:, t - 1]))
+        steps._at.fill_(t)
+        assert float((steps._logits(length) - expected[:, t]).abs().max()) < 1e-12
+
+
+def test_a_stepper_begins_anew(small: StackedTransformer) -> None:
+    """Blocks after blocks through one decoder are those of fresh ones."""
+    parts = [DATA[:640], DATA[640:1280], DATA[1280:1920], DATA[1920:2000]]
+    coded = [blocks.encode_block(small, part) for part in parts]
+    decoder = blocks.BlockDecoder(small)
+    assert decoder.decode(coded[:2]) + decoder.decode(coded[2:]) == [part.tobytes() for part in parts]
 
 
 @pytest.mark.parametrize("n_bytes", [1, 63, 64, 65, 1000, 6400])
@@ -91,14 +116,14 @@ def test_blocks_in_lockstep_are_decoded_as_each_alone(small: StackedTransformer,
 
 
 def _noisy(monkeypatch: pytest.MonkeyPatch, amount: float) -> None:
-    plain, generator = exact.Stepper.step, torch.Generator().manual_seed(5)
+    plain, generator = stepper.Stepper._logits, torch.Generator().manual_seed(5)
 
-    def step(self: exact.Stepper, previous: np.ndarray | None, n_windows: int) -> torch.Tensor:
-        logits = plain(self, previous, n_windows)
+    def noisy(self: stepper.Stepper, length: int) -> torch.Tensor:
+        logits = plain(self, length)
         signs = torch.randint(0, 2, logits.shape, generator=generator) * 2.0 - 1
         return logits + amount * signs
 
-    monkeypatch.setattr(exact.Stepper, "step", step)
+    monkeypatch.setattr(stepper.Stepper, "_logits", noisy)
 
 
 def test_noise_within_epsilon_decodes_exactly_and_only_for_the_list(
@@ -128,11 +153,10 @@ def test_noise_of_nine_tenths_of_the_real_epsilon_decodes_exactly(
 def test_one_logit_at_a_boundary_takes_the_side_it_is_told() -> None:
     boundary = torch.full((1, 256), 2.5 * coder.GRID, dtype=torch.float64)
     for side, sign in ((True, 1), (False, -1)):
-        grid, up, near = exact.grid_of(boundary + sign * 0.5e-9)
-        assert bool(near.all())
+        grid, places, up = exact.grid_of(boundary + sign * 0.5e-9)
+        assert places.tolist() == list(range(256))
         assert bool((up == side).all())
-        index = torch.arange(256)
-        told = exact.guided_grid(boundary - sign * 0.4e-9, index, up.reshape(-1).long())
+        told = exact.guided_grid(boundary - sign * 0.4e-9, places, up)
         assert torch.equal(told, grid)
 
 

@@ -6,7 +6,8 @@ import hashlib
 import io
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -17,7 +18,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from mdl import __version__, blocks
-from mdl.archive import Archive, ArchiveWriter, Header, windows_per_block
+from mdl.archive import Archive, ArchiveWriter, Block, Header, windows_per_block
 from mdl.errors import MdlError
 from mdl.model import StackedTransformer, load_weights, stack
 from mdl.shapes import Shape, count_params
@@ -94,15 +95,29 @@ def compress_stream(
     writer_name = f"mdl {__version__}"
     header = Header(exact.sha256, exact.shape, windows_per_block(exact.shape), len(weights), writer_name)
     writer = ArchiveWriter(target, header, weights)
-    while content := _read_fully(source, header.block_bytes):
-        data = np.frombuffer(content, np.uint8)
-        if not writer.n_bytes:
-            blocks.probe(exact.model, data)
-        writer.add(blocks.encode_block(exact.model, data), content)
+    contents = iter(lambda: _read_fully(source, header.block_bytes), b"")
+    for block, content in _encoded(exact.model, contents):
+        writer.add(block, content)
         if progress:
             progress(len(content))
     writer.finish()
     return writer
+
+
+def _encoded(model: StackedTransformer, contents: Iterable[bytes]) -> Iterator[tuple[Block, bytes]]:
+    """Blocks with their content; the host codes one while the model works on the next."""
+    pending: tuple[Future[Block], bytes] | None = None
+    with ThreadPoolExecutor(1) as host:
+        for content in contents:
+            data = np.frombuffer(content, np.uint8)
+            if pending is None:
+                blocks.probe(model, data)
+            placed = blocks.place_block(model, data)
+            if pending:
+                yield pending[0].result(), pending[1]
+            pending = host.submit(blocks.write_block, placed), content
+        if pending:
+            yield pending[0].result(), pending[1]
 
 
 def _read_fully(source: BinaryIO, n_bytes: int) -> bytes:
@@ -126,9 +141,9 @@ def decompress_stream(
         )
     content = hashlib.sha256()
     at_a_time = _blocks_at_a_time(header, exact.model.cos.device)
-    each = archive.blocks()
+    each, decoder = archive.blocks(), blocks.BlockDecoder(exact.model)
     while some := list(islice(each, at_a_time)):
-        for decoded in blocks.decode_blocks(exact.model, some):
+        for decoded in decoder.decode(some):
             content.update(decoded)
             target.write(decoded)
             if progress:
@@ -140,7 +155,8 @@ def decompress_stream(
 def _blocks_at_a_time(header: Header, device: torch.device) -> int:
     if device.type != "cuda":
         return 1
-    free_bytes, _ = torch.cuda.mem_get_info(device)
+    held_bytes = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # by torch, unused
+    free_bytes = torch.cuda.mem_get_info(device)[0] + held_bytes
     by_memory = free_bytes // 2 // header.cache_bytes
     return max(1, min(by_memory, _MOST_WINDOWS // header.windows_per_block))
 
