@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from analysis.blocks import Block, Grid, Text, named_grid
-from analysis.units import format_bytes, format_count, format_percent, join
+from analysis.units import format_bytes, format_count, format_percent, format_range, join
 
 Json = dict[str, Any]
+_SURE = 0.975  # of the replicates; with fewer inside, an end of the interval may be the grid's edge
 
 
 def answer(summary: Json) -> list[Block]:
@@ -32,14 +33,18 @@ def _nothing(summary: Json) -> str:
 
 
 def _located(rows: list[Json]) -> str:
-    found = [
-        f"{format_count(row['n_params'])} parameters for {format_bytes(row['subset_bytes'])} of data"
-        for row in rows
-        if row["status"] == "bracketed"
-    ]
+    found = [row for row in rows if row["status"] == "bracketed"]
     if not found:
         return "No critical model size can be given within this grid."
-    return f"The adjusted rate is least at {join(found)}."
+    phrases = [_phrase(row, *(("", "") if i else (" parameters", " of data"))) for i, row in enumerate(found)]
+    return f"The adjusted rate is least at {join(phrases)}."
+
+
+def _phrase(row: Json, parameters: str, of_data: str) -> str:
+    """11.2 K parameters for 300 KB of data (95 %: 9.8 K to 13 K)."""
+    interval = format_range(row.get("low"), row.get("high"), format_count)
+    known = f" (95 %: {interval})" if interval != "–" else ""
+    return f"{format_count(row['n_params'])}{parameters} for {format_bytes(row['subset_bytes'])}{of_data}{known}"
 
 
 def _open(rows: list[Json]) -> list[str]:
@@ -52,17 +57,30 @@ def _law(law: Json, rows: list[Json]) -> str:
     error = "through two points, so no error can be given"
     if law["gamma_se"] is not None:
         error = f"standard error {law['gamma_se']:.2g}, {law['n_points']} dataset sizes"
+    if law.get("gamma_low") is not None and law.get("gamma_high") is not None:
+        error = f"95 %: {law['gamma_low']:.2f} to {law['gamma_high']:.2f}, {law['n_points']} dataset sizes"
     return f"The critical size grows as D^γ with γ = {law['gamma']:.2f} ({error})."
 
 
 def answer_table(summary: Json) -> Grid:
     """Dataset size, critical model size, adjusted and raw rate there, best classical coder."""
-    header = ("dataset", "critical model size", "adjusted rate there", "raw rate there", "best classical coder")
-    rows = [_answer_row(row) for row in summary["critical"]]
-    return named_grid(header, rows, "lrrrr", [row["group"] for row in summary["critical"]])
+    # Where every replicate is at the same edge of the grid there is no interval to print.
+    ends = [(row["low"], row["high"]) if row["low"] != row["high"] else (None, None) for row in summary["critical"]]
+    intervals = [format_range(low, high, format_count) for low, high in ends]
+    kinds = {row["interval"] for row in summary["critical"] if row["low"] is not None}
+    if kinds > {"pooled"}:
+        intervals = [f"{text}, pooled" if row["interval"] == "pooled" else text
+                     for text, row in zip(intervals, summary["critical"], strict=True)]  # fmt: skip
+    known = ("95 % interval, pooled" if kinds == {"pooled"} else "95 % interval",) if kinds else ()
+    header = ("dataset", "critical model size", *known, "adjusted rate there", "raw rate there", "best classical coder")
+    rows = [
+        _answer_row(row, (interval,) if known else ())
+        for row, interval in zip(summary["critical"], intervals, strict=True)
+    ]
+    return named_grid(header, rows, "lrrrr" + "r" * len(known), [row["group"] for row in summary["critical"]])
 
 
-def _answer_row(row: Json) -> tuple[str, ...]:
+def _answer_row(row: Json, interval: tuple[str, ...]) -> tuple[str, ...]:
     best = format_count(row["grid_best"])
     size, at = "too few sizes", f" at {best}"
     if row["status"] == "bracketed":
@@ -71,18 +89,25 @@ def _answer_row(row: Json) -> tuple[str, ...]:
         size = f"{'≤' if row['status'] == 'below' else '≥'} {best}, not bracketed"
     coder = f"{row['coder']} {format_percent(row['classical_rate'])}" if row["coder"] else "not run"
     rates = format_percent(row["adjusted_rate"]) + at, format_percent(row["raw_rate"])
-    return format_bytes(row["subset_bytes"]), size, *rates, coder
+    return format_bytes(row["subset_bytes"]), size, *interval, *rates, coder
 
 
 def _caveat(summary: Json) -> str:
     seeds = sorted({row["n_seeds"] for row in summary["rates"]})
     number = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
     text = (
-        f"Adjusted rate: (code of the subset + parameters) / subset. Seeds a point: {number}; no interval is given. "
+        f"Adjusted rate: (code of the subset + parameters) / subset. Seeds a point: {number}. "
+        f"{summary['intervals']['note'] or ''} "
         "A critical size is found by interpolating the measured code length between the sizes that were run, and it "
         "belongs to this training recipe: longer training moves it. Models: ideal code length. Classical coders: true "
         "file size of the whole, the better of the shuffled and the original order."
     )
+    at_edge = [row for row in summary["critical"] if row["p_bracketed"] and row["p_bracketed"] < _SURE]
+    if at_edge:
+        rows = [f"{format_percent(row['p_bracketed'])} for {_place(row, summary)}" for row in at_edge]
+        text += (
+            f" Replicates with the least inside the grid: {join(rows)}; elsewhere the grid's edge ends the interval."
+        )
     pooled = sum(bool(row["n_pooled"]) for row in summary["critical"])
     if pooled:
         text += (

@@ -1,11 +1,11 @@
-"""What the answer rests on, in tables: all cells, failures, classical coders, provenance, definitions."""
+"""What the answer rests on, in tables: all cells, failures, classical coders, provenance."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from analysis.blocks import Block, Grid, Heading, Text, named_grid
-from analysis.units import format_bytes, format_percent, format_seconds, join
+from analysis.units import format_bytes, format_flops, format_percent, format_seconds, join
 
 Json = dict[str, Any]
 
@@ -17,7 +17,7 @@ def measured(summary: Json) -> list[Block]:
     header = ("dataset", "shape", "parameters", "seeds", "code, bytes", "raw", "adjusted", "held out")
     rows = [_measured_row(row) for row in summary["rates"]]
     return [
-        Heading("All cells", new_page=True),
+        Heading("All cells"),
         named_grid(header, rows, "llrrrrrr", _names(summary["rates"], "group")),
     ]
 
@@ -86,41 +86,33 @@ def provenance(summary: Json) -> list[Block]:
     spent = f"{format_seconds(p['training_seconds'])} training and {format_seconds(p['measuring_seconds'])} measuring"
     rows = [
         ("command", p["command"] or "not recorded"),
-        *(("corpus", _corpus(corpus)) for corpus in summary["corpora"] if corpus["corpus_bytes"]),
+        *(("corpus", text) for text in _corpora(summary["corpora"])),
         ("commit", join(p["git_commits"]) or "not recorded"),
         ("hardware", f"{join(p['devices']) or 'not recorded'}; host {join(p['hostnames']) or 'not recorded'}"),
         ("arithmetic", f"{join(p['precisions']) or 'not recorded'}; threads a process: {join(p['n_threads']) or '–'}"),
         ("time", f"{spent}, summed over {p['n_cohorts']} cohorts; newest record {p['created'] or 'not dated'}"),
-        ("work", f"{format_bytes(p['bytes_seen'])} seen in training, {p['flops']:.3g} FLOPs"),
+        ("work", f"{format_bytes(p['bytes_seen'])} seen in training, {format_flops(p['flops'])} FLOPs"),
         ("versions", ", ".join(p["versions"]) or "not recorded"),
     ]
     return [Heading("Provenance"), Grid(("", ""), tuple(rows), "lw")]
 
 
-def _corpus(corpus: Json) -> str:
+def _corpora(corpora: list[Json]) -> list[str]:
+    """One text a corpus, all its shuffles together."""
+    seeds: dict[tuple[Any, ...], list[int]] = {}
+    for corpus in corpora:
+        key = tuple(corpus[name] for name in _CORPUS)
+        if corpus["corpus_bytes"]:
+            seeds.setdefault(key, []).append(corpus["shuffle_seed"])
+    return [_corpus(dict(zip(_CORPUS, key, strict=True)), own) for key, own in seeds.items()]
+
+
+_CORPUS = ("source", "corpus_bytes", "sha256", "block_bytes", "train_bytes", "heldout_bytes")
+
+
+def _corpus(corpus: Json, seeds: list[int]) -> str:
     return (
         f"{corpus['source']}, {corpus['corpus_bytes']:,} bytes, sha256 {corpus['sha256']}; blocks of "
-        f"{corpus['block_bytes']:,} bytes shuffled with seed {corpus['shuffle_seed']}; {corpus['train_bytes']:,} bytes "
-        f"to train on, {corpus['heldout_bytes']:,} held out"
+        f"{corpus['block_bytes']:,} bytes shuffled with seed{'s' * (len(seeds) > 1)} {join(seeds)}; "
+        f"{corpus['train_bytes']:,} bytes to train on, {corpus['heldout_bytes']:,} held out"
     )
-
-
-_DEFINITIONS = {
-    "raw rate": "code length / raw size, on the subset that the model was trained on. A code length is the sum of "
-    "−log₂ p over the bytes, p the probability that the model gives the byte; parameters are not counted.",
-    "adjusted rate": "(code length + parameters) / raw size, a two-part code (Delétang et al., Language Modeling Is "
-    "Compression, ICLR 2024, who count 2 bytes a parameter). The decoder's program is left out. Of the final and the "
-    "best snapshot the one with the shorter code counts.",
-    "critical model size N*": "the number of parameters at which the adjusted rate is least for a dataset size.",
-    "dataset size D": "the first D bytes of the corpus after its blocks were shuffled; smaller subsets are prefixes of "
-    "larger ones. Units are decimal: 1 KB = 1000 bytes.",
-    "held-out rate": "rate on bytes of the corpus that no subset contains, by the snapshot that did best on a sample "
-    "of them: selected there, so slightly favourable.",
-    "not bracketed": "the least adjusted rate is at the smallest or the largest size that was run; the critical size "
-    "may lie beyond it.",
-}
-
-
-def definitions() -> list[Block]:
-    """The words that the report uses."""
-    return [Heading("Definitions"), Grid(("", ""), tuple(_DEFINITIONS.items()), "lw")]

@@ -17,6 +17,11 @@ from scipy.optimize import isotonic_regression
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (6, 1.5, 1.5, 1.5)))
 _TICKS = ((1, 1.5, 2, 3, 4, 5, 6, 8), (1, 2, 3, 5), (1, 3), (1,))  # of a decade, densest first
+# Without a patch to keep clear of, a straight line costs no search for where it meets one.
+_LEADER: dict[str, Any] = {
+    "arrowstyle": "-", "color": "0.75", "linewidth": 0.6, "relpos": (0, 0.5), "patchA": None, "shrinkA": 1,
+    "shrinkB": 0,
+}  # fmt: skip
 HALO = [withStroke(linewidth=2.5, foreground="white")]
 
 
@@ -44,10 +49,20 @@ def styled(frame: pd.DataFrame, by: str) -> list[tuple[tuple[Any, pd.DataFrame],
     return list(zip(groups, styles, strict=True))
 
 
+def new_axes(ax: Axes | None) -> Axes:
+    """The given axes, or new ones in a figure of the report's size; without a frame at the top and the right."""
+    if ax is None:
+        import matplotlib.pyplot as plt
+
+        ax = plt.subplots(figsize=(6.5, 3.9))[1]
+    sns.despine(ax=ax)
+    return ax
+
+
 def draw(axes: Axes, curves: Sequence[Curve]) -> None:
     """The lines, without a legend: `name_curves` names them."""
     for curve in curves:
-        sns.lineplot(x=curve.x, y=curve.y, ax=axes, legend=False, markeredgewidth=0, **curve.style)
+        axes.plot(curve.x, curve.y, markeredgewidth=0, **curve.style)
 
 
 def name_curves(axes: Axes, curves: Sequence[Curve]) -> None:
@@ -60,15 +75,15 @@ def name_curves(axes: Axes, curves: Sequence[Curve]) -> None:
         x = to_axes.transform((curve.x[-1], curve.y[-1]))[0]
         axes.annotate(
             curve.label, (x, end), (1.015, y), xycoords="axes fraction", textcoords="axes fraction", va="center",
-            fontsize=8.5, color=curve.style["color"], arrowprops={"arrowstyle": "-", "color": "0.75", "linewidth": 0.6},
+            fontsize=9.5, color=curve.style["color"], arrowprops=_LEADER,
         )  # fmt: skip
     outside = [c for c in curves if c.y[-1] > high]
     exits = [to_axes.transform((_crossing(c, high), high))[0] for c in outside]
-    for curve, x, at in zip(outside, exits, _apart(exits, 0.11), strict=True):
+    for curve, x, at in zip(outside, exits, _apart(exits, 0.14), strict=True):
         text = f"{curve.label} ↑"
         axes.annotate(
             text, (x, 1.0), (at, 1.03), xycoords="axes fraction", textcoords="axes fraction", ha="center",
-            fontsize=8.5, color=curve.style["color"],
+            fontsize=9.5, color=curve.style["color"],
         )  # fmt: skip
 
 
@@ -90,21 +105,32 @@ def _apart(places: Sequence[float], least: float) -> list[float]:
     return [float(place) for place in moved]
 
 
+def name_below(axes: Axes, x: Sequence[float], y: Sequence[float], name: Name) -> None:
+    """Each point's x, named at the foot of the axes where no curve is, with a line up to the point."""
+    places = axes.transAxes.inverted().transform(axes.transData.transform(np.column_stack([x, y]))) if len(x) else ()
+    for value, height, at in zip(x, y, _apart([place[0] for place in places], 0.1), strict=True):
+        axes.annotate(
+            name(value), (value, height), (at, 0.02), textcoords="axes fraction", ha="center", fontsize=9.5,
+            path_effects=HALO, zorder=3, arrowprops=_LEADER | {"relpos": (0.5, 1), "linestyle": ":", "color": "0.5"},
+        )  # fmt: skip
+
+
 def label(axes: Axes, text: str, at: tuple[float, float], offset: tuple[float, float], **how: Any) -> None:
     """Text near a point, readable over lines; `offset` in points."""
-    axes.annotate(text, at, offset, textcoords="offset points", fontsize=8.5, path_effects=HALO, zorder=6, **how)
+    axes.annotate(text, at, offset, textcoords="offset points", fontsize=9.5, path_effects=HALO, zorder=6, **how)
 
 
-def log_scales(axes: Axes, name_x: Name, name_y: Name, x_ticks: Sequence[float] | None = None) -> None:
-    """Logarithmic axes with plain ticks; given `x_ticks`, each spans at least a decade."""
+def log_scales(axes: Axes, name_x: Name, name_y: Name | None, x_ticks: Sequence[float] | None = None) -> None:
+    """Logarithmic axes with plain ticks; given `x_ticks`, each spans at least a decade; without `name_y`, y stays."""
     axes.set_xscale("log")
-    axes.set_yscale("log")
+    if name_y is not None:
+        axes.set_yscale("log")
     if x_ticks is not None:
         for scale, limits in ((axes.set_xlim, axes.get_xlim()), (axes.set_ylim, axes.get_ylim())):
             scale(*_at_least_a_decade(limits))
-    for axis, name, limits in ((axes.xaxis, name_x, axes.get_xlim()), (axes.yaxis, name_y, axes.get_ylim())):
-        ticks = x_ticks if axis is axes.xaxis and x_ticks is not None else _log_ticks(*limits)
-        _set_ticks(axis, ticks, name)
+    _set_ticks(axes.xaxis, _log_ticks(*axes.get_xlim()) if x_ticks is None else x_ticks, name_x)
+    if name_y is not None:
+        _set_ticks(axes.yaxis, _log_ticks(*axes.get_ylim()), name_y)
 
 
 def _set_ticks(axis: Axis, ticks: Sequence[float], name: Name) -> None:

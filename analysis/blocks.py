@@ -36,10 +36,11 @@ class Grid:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure by its file's name."""
+    """A figure by its file's name; `name` says which of the figures it is, whatever the corpus."""
 
     file: str
     caption: str
+    name: str = ""
     kind: str = "picture"
 
 
@@ -56,8 +57,15 @@ class Document:
 
 
 def named_grid(header: Sequence[str], rows: Sequence[tuple[str, ...]], align: str, names: Sequence[str]) -> Grid:
-    """A table with a first column of the rows' names, where they are not all the same."""
+    """A table with a first column of the rows' names, each said once, where there are several. Columns of – go."""
+    kept = [i for i in range(len(header)) if not rows or any(row[i] != "–" for row in rows)]
+    grid = Grid(
+        tuple(header[i] for i in kept),
+        tuple(tuple(row[i] for i in kept) for row in rows),
+        "".join(align[i] for i in kept),
+    )
     if len(set(names)) < 2:
-        return Grid(tuple(header), tuple(rows), align)
-    named = tuple((name, *row) for name, row in zip(names, rows, strict=True))
-    return Grid(("corpus", *header), named, f"l{align}")
+        return grid
+    said = [name if name != before else "" for name, before in zip(names, [None, *names[:-1]], strict=True)]
+    named = tuple((name, *row) for name, row in zip(said, grid.rows, strict=True))
+    return Grid(("corpus", *grid.header), named, f"l{grid.align}")

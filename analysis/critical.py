@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis import AnalysisError
+from analysis.minimum import minima
 from analysis.units import format_bytes, format_count
 
 Floats = npt.NDArray[np.float64]
@@ -30,29 +31,33 @@ class CriticalSize:
     n_pooled: int  # sizes whose code length was averaged with a neighbour's because it rose with N
 
 
-def critical_size(n_params: npt.ArrayLike, code_bits: npt.ArrayLike, bits_per_param: float) -> CriticalSize:
+def critical_size(
+    n_params: npt.ArrayLike, code_bits: npt.ArrayLike, bits_per_param: float, n_seeds: npt.ArrayLike = 1
+) -> CriticalSize:
     """Critical size of one dataset from code lengths in bits at sizes N; a size given several times is averaged.
+
+    `n_seeds`: how many cells each code length averages already.
 
     Only the measured code length is interpolated, monotone in log N; the parameters' bits are added exactly and the sum
     is minimised between the neighbours of the best measured size. Definition: Delétang et al. 2024, section 3.
     AnalysisError for unequal lengths, no sizes, sizes below 1, code lengths or a price that are negative or not finite.
     """
     n, bits = _checked(n_params, code_bits, bits_per_param)
+    counts = np.broadcast_to(np.asarray(n_seeds, np.float64), n.shape)
     sizes, where = np.unique(n, return_inverse=True)
-    n_seeds = np.bincount(where).astype(np.float64)
-    mean = np.bincount(where, weights=bits) / n_seeds
-    total = mean + bits_per_param * sizes
-    best = int(total.argmin())
+    weights = np.bincount(where, weights=counts).astype(np.float64)
+    mean = np.bincount(where, weights=bits * counts) / weights
+    found = minima(sizes, mean[None], weights, bits_per_param)
+    best, code, n_pooled = int(found.best[0]), float(found.code_bits[0]), int(found.n_pooled[0])
     status, message = _edge(sizes, best)
     if status != "bracketed":
-        return CriticalSize(None, total[best], mean[best], status, message, int(sizes[best]), sizes.size, 0)
-    smooth = _non_increasing(mean, n_seeds)
-    located, code = _minimum(sizes, smooth, best, bits_per_param)
-    n_pooled = int((np.abs(smooth - mean) > 1e-9 * mean).sum())
+        total = float(mean[best] + bits_per_param * sizes[best])
+        return CriticalSize(None, total, float(mean[best]), status, message, int(sizes[best]), sizes.size, 0)
+    located = float(found.n_params[0])
     if n_pooled:
         message = f"bracketed; the code length rose with N at some sizes, {n_pooled} were averaged with a neighbour"
-    total_bits = code + bits_per_param * located
-    return CriticalSize(located, total_bits, code, "bracketed", message, int(sizes[best]), sizes.size, n_pooled)
+    total = code + bits_per_param * located
+    return CriticalSize(located, total, code, "bracketed", message, int(sizes[best]), sizes.size, n_pooled)
 
 
 def _checked(n_params: npt.ArrayLike, code_bits: npt.ArrayLike, bits_per_param: float) -> tuple[Floats, Floats]:
@@ -78,73 +83,6 @@ def _edge(sizes: Floats, best: int) -> tuple[Status, str]:
     return "bracketed", "bracketed"
 
 
-def _non_increasing(bits: Floats, weights: Floats) -> Floats:
-    """Least-squares non-increasing code lengths: a larger model cannot need more bits but by noise or poor training."""
-    from scipy.optimize import isotonic_regression
-
-    return np.asarray(isotonic_regression(bits, weights=weights, increasing=False).x, np.float64)
-
-
-def _minimum(sizes: Floats, bits: Floats, best: int, bits_per_param: float) -> tuple[float, float]:
-    """(N*, code bits there) between the neighbours of size `best`: a fine grid, then Brent within its best step."""
-    from scipy.interpolate import CubicHermiteSpline
-    from scipy.optimize import minimize_scalar
-
-    log_n = np.log(sizes)
-    code = CubicHermiteSpline(log_n, bits, slopes(log_n, bits))
-
-    def total(x: float) -> float:
-        return float(code(x) + bits_per_param * np.exp(x))
-
-    grid = np.linspace(log_n[best - 1], log_n[best + 1], 2001)
-    k = int((code(grid) + bits_per_param * np.exp(grid)).argmin())
-    around = grid[max(k - 1, 0)], grid[min(k + 1, grid.size - 1)]
-    found = float(minimize_scalar(total, bounds=around, method="bounded", options={"xatol": 1e-9}).x)
-    x = min(found, float(grid[k]), key=total)
-    return float(np.exp(x)), float(code(x))
-
-
-def slopes(x: Floats, y: Floats) -> Floats:
-    """Slopes at the nodes of a non-increasing curve for cubic Hermite interpolation that stays non-increasing.
-
-    Each is that of E + A·exp(−a·x), a power law with a floor in N, through the node and its two neighbours (ends: the
-    nearest three); where no such curve passes through three points, PCHIP's. Limited after Fritsch & Carlson 1980.
-    Chosen by measurement, largest error of N* over noise-free L(N, D), α 0.2 … 0.6, size ratios up to 3.5, least cell
-    inside the grid, three sizes and more: this 0.4 %, PCHIP 5.9 %, Hyman-filtered not-a-knot spline 6.0 %, the same on
-    the logarithm 5.2 %, Akima 10.5 %. The truth was of the kind that the slopes assume; with 0.3 % and 1 % noise on the
-    code lengths it was as good as PCHIP, and on noise-free sigmoid curves Hyman's filter did better on one grid of two.
-    """
-    from scipy.interpolate import PchipInterpolator
-
-    d = np.asarray(PchipInterpolator(x, y)(x, 1), np.float64)
-    for j in range(x.size):
-        i = min(max(j, 1), x.size - 2)
-        local = _floored_power_slope(x[i - 1 : i + 2], y[i - 1 : i + 2], x[j])
-        d[j] = d[j] if local is None else local
-    secants = np.diff(y) / np.diff(x)
-    steepest = 3 * np.maximum(np.append(secants, secants[-1]), np.insert(secants, 0, secants[0]))
-    return np.clip(d, steepest, 0.0)
-
-
-def _floored_power_slope(x: Floats, y: Floats, at: float) -> float | None:
-    """Slope at `at` of E + A·exp(−a·x) through three points; None where there is none with a in [−5, 20]."""
-    from scipy.optimize import brentq
-    from scipy.special import exprel
-
-    h1, h2 = np.diff(x)
-    drop1, drop2 = -np.diff(y)
-    if drop1 <= 0 or drop2 <= 0:
-        return None
-
-    def mismatch(a: float) -> float:
-        return float(np.exp(-a * h1) * h2 * exprel(-a * h2) / (h1 * exprel(-a * h1)) - drop2 / drop1)
-
-    if mismatch(-5.0) * mismatch(20.0) > 0:
-        return None
-    a = float(brentq(mismatch, -5.0, 20.0))
-    return float(-drop1 / (h1 * exprel(-a * h1)) * np.exp(-a * (at - x[0])))
-
-
 @dataclass(frozen=True)
 class PowerLaw:
     """N* = k · D^gamma, D in bytes. `gamma_se` is the standard error, None with fewer than three points."""
@@ -154,6 +92,10 @@ class PowerLaw:
     gamma_se: float | None
     n_points: int
     message: str
+    gamma_low: float | None = None  # 95 % interval over what `Study.intervals` says
+    gamma_high: float | None = None
+    k_low: float | None = None
+    k_high: float | None = None
 
     def predict(self, dataset_bytes: npt.ArrayLike) -> Floats:
         """N* at dataset sizes in bytes; AnalysisError where nothing was fitted."""

@@ -5,29 +5,44 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from analysis import appendix
+from analysis import appendix, findings
 from analysis.answer import answer, notes
 from analysis.blocks import Block, Document, Heading, Picture
+from analysis.definitions import definitions
 
 Json = dict[str, Any]
 
 
 def write(summary: Json, pictures: Sequence[Picture]) -> Document:
-    """The report: the answer, the figures, then what it rests on."""
+    """The report: the answer, then what it rests on, section by section. What has nothing to show is left out."""
+
+    def section(title: str, names: Sequence[str], words: list[Block]) -> list[Block]:
+        shown: list[Block] = [p for name in names for p in pictures if p.name == name]
+        return [Heading(title), *words, *shown] if words or shown else []
+
     blocks: list[Block] = [*answer(summary), *notes(summary)]
-    if pictures:
-        blocks += [Heading("Figures"), *pictures]
-    blocks += [*appendix.measured(summary), *appendix.failed(summary), *appendix.classical(summary)]
-    blocks += [*appendix.provenance(summary), *appendix.definitions()]
-    return Document("How big a model does this data pay for?", _subtitle(summary), tuple(blocks))
+    blocks += section("Rates and model size", ("adjusted_rate", "raw_rate"), [])
+    blocks += section("How the critical size grows with the data", ("critical_size",), findings.law(summary))
+    blocks += [*findings.estimates(summary), *findings.crossings(summary)]
+    blocks += section("Unseen bytes", ("heldout_rate",), [])
+    blocks += section("Scaling law of the held-out loss", ("fit", "residuals"), findings.fit(summary))
+    blocks += [*findings.held_out(summary), *findings.seeds(summary), *findings.costs(summary)]
+    blocks += section("What the compute would buy", ("compute",), findings.compute(summary))
+    blocks += section("Learning in context", ("in_context",), [])
+    blocks += [*appendix.classical(summary), *appendix.measured(summary), *appendix.failed(summary)]
+    blocks += [*appendix.provenance(summary), *definitions()]
+    return Document(
+        "How big a model does this data pay for?", f"{which_sweep(summary)} {_price(summary)}", tuple(blocks)
+    )
 
 
-def _subtitle(summary: Json) -> str:
+def which_sweep(summary: Json) -> str:
+    """The sweep, its corpora and how many cells it has."""
     corpora = ", ".join(sorted({c["corpus"] for c in summary["corpora"]})) or "no corpus"
     counts = f"{summary['n_cells']} cells"
     counts += f", {summary['n_failed']} of them failed" if summary["n_failed"] else ""
     counts += f", {summary['n_missing']} still to run" if summary["n_missing"] else ""
-    return f"Sweep {summary['name']} on {corpora}: {counts}. {_price(summary)}"
+    return f"Sweep {summary['name']} on {corpora}: {counts}."
 
 
 def _price(summary: Json) -> str:

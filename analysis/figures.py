@@ -9,14 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
-from analysis.axes import HALO, Curve, draw, label, log_scales, name_curves, styled
+from analysis.axes import Curve, draw, label, log_scales, name_below, name_curves, new_axes, styled
 from analysis.units import format_bytes, format_count
 
 CEILING_OVER_MINIMA = 2.5  # adjusted rates span decades; the minima are what is to be read
@@ -46,11 +44,8 @@ def plot_adjusted_rate(
     for status, marker in (("below", "<"), ("above", ">")):
         edge = critical[critical["status"] == status]
         axes.plot(edge["grid_best"], edge["adjusted_rate"], marker=marker, **_EDGE)
-    for row in critical[critical["status"] == "bracketed"].to_dict("records"):
-        axes.annotate(
-            format_count(row["n_params"]), (row["n_params"], row["adjusted_rate"]), (0, 9), textcoords="offset points",
-            ha="center", va="bottom", fontsize=8, path_effects=HALO, zorder=6,
-        )  # fmt: skip
+    found = critical[critical["status"] == "bracketed"]
+    name_below(axes, found["n_params"].tolist(), found["adjusted_rate"].tolist(), format_count)
     return axes
 
 
@@ -68,34 +63,83 @@ def plot_heldout_rate(rates: pd.DataFrame, ax: Axes | None = None) -> Axes:
     return axes
 
 
-def plot_critical_size(critical: pd.DataFrame, law: pd.DataFrame | None = None, ax: Axes | None = None) -> Axes:
-    """Critical size against dataset size, both logarithmic. Arrows: at or beyond the grid's edge.
+def plot_critical_size(
+    critical: pd.DataFrame,
+    law: pd.DataFrame | None = None,
+    theory: pd.DataFrame | None = None,
+    predictions: pd.DataFrame | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Critical size against dataset size, both logarithmic. Arrows: at or beyond the grid's edge; bars: intervals.
 
-    `critical` as in `study.Study`; `law`: the fitted line, columns subset_bytes, n_params and label.
+    `critical` and `predictions` as in `study.Study`, the latter's intervals make a band; `law` and `theory`: lines,
+    columns subset_bytes, n_params, label.
     """
-    axes = _axes(ax)
-    if law is not None and len(law):
-        axes.plot(law["subset_bytes"], law["n_params"], color="0.4", linewidth=1.2, zorder=2)
-        end = law.iloc[len(law) // 2]
-        label(axes, str(end["label"]), (float(end["subset_bytes"]), float(end["n_params"])), (10, -12), va="top")
+    axes = new_axes(ax)
+    for line, look in ((theory, _THEORY), (law, _LAW)):
+        if line is not None and len(line):
+            _line(axes, line, look)
+    _bars(axes, critical, "0.25")
     _stars(axes, critical, "subset_bytes", "n_params")
-    names = {"bracketed": "{}", "below": "≤ {}", "above": "≥ {}"}
-    for row in critical[critical["status"].isin(names)].to_dict("records"):
-        inside = row["status"] == "bracketed"
-        n = row["n_params"] if inside else row["grid_best"]
-        if not inside:
-            axes.plot(row["subset_bytes"], n, marker="v" if row["status"] == "below" else "^", **_EDGE)
-        beside: dict[str, Any] = {"offset": (-9, 3), "ha": "right"} if inside else {"offset": (9, -4), "ha": "left"}
-        label(axes, names[row["status"]].format(format_count(n)), (row["subset_bytes"], n), **beside)
-    log_scales(axes, format_bytes, format_count, x_ticks=sorted(set(critical["subset_bytes"])))
+    _size_labels(axes, critical, law)
+    ticks = set(critical["subset_bytes"])
+    if predictions is not None and len(predictions):
+        outside = predictions[predictions["extrapolated"].astype(bool)]
+        _band(axes, predictions)
+        _predicted(axes, outside)
+        ticks |= set(outside["subset_bytes"])
+    log_scales(axes, format_bytes, format_count, x_ticks=sorted(ticks))
     axes.set_xlabel("dataset size D, bytes")
     axes.set_ylabel("critical model size N*, parameters")
+    if law is not None or theory is not None:
+        axes.legend(frameon=False, fontsize=9.5, loc="upper left")
     return axes
+
+
+_LAW: dict[str, Any] = {"color": "0.35", "linewidth": 1.3}
+_THEORY: dict[str, Any] = {"color": "0.35", "linewidth": 1.2, "linestyle": (0, (4, 3))}
+
+
+def _line(axes: Axes, line: pd.DataFrame, look: dict[str, Any]) -> None:
+    axes.plot(line["subset_bytes"], line["n_params"], zorder=2, label=line["label"].iloc[0], **look)
+
+
+def _band(axes: Axes, predictions: pd.DataFrame) -> None:
+    known = predictions[predictions["low"].notna() & predictions["high"].notna()].sort_values("subset_bytes")
+    axes.fill_between(known["subset_bytes"], known["low"], known["high"], color="0.87", linewidth=0, zorder=1)
+
+
+def _bars(axes: Axes, frame: pd.DataFrame, color: str) -> None:
+    """Intervals where both ends are known."""
+    known = frame[frame["low"].notna() & frame["high"].notna()] if "low" in frame else frame.iloc[:0]
+    axes.vlines(known["subset_bytes"], known["low"], known["high"], color=color, linewidth=1.3, zorder=4)
+
+
+def _size_labels(axes: Axes, critical: pd.DataFrame, law: pd.DataFrame | None) -> None:
+    """On the side of the law's line on which the star lies."""
+    names = {"bracketed": "{}", "below": "≤ {}", "above": "≥ {}"}
+    for row in critical[critical["status"].isin(names)].to_dict("records"):
+        inside, d = row["status"] == "bracketed", row["subset_bytes"]
+        n = row["n_params"] if inside else row["grid_best"]
+        if not inside:
+            axes.plot(d, n, marker="v" if row["status"] == "below" else "^", **_EDGE)
+        over = inside and law is not None and n > np.interp(d, law["subset_bytes"], law["n_params"])
+        beside: dict[str, Any] = {"offset": (-9, 5), "ha": "right"} if over else {"offset": (9, -10), "ha": "left"}
+        label(axes, names[row["status"]].format(format_count(n)), (d, n), **beside)
+
+
+def _predicted(axes: Axes, predictions: pd.DataFrame) -> None:
+    axes.plot(predictions["subset_bytes"], predictions["n_params"], linestyle="none", marker="o", color="0.35",
+              markerfacecolor="white", markersize=6, zorder=5)  # fmt: skip
+    _bars(axes, predictions, "0.6")
+    for row in predictions[predictions["n_params"].notna()].to_dict("records"):
+        place = (row["subset_bytes"], row["n_params"])
+        label(axes, f"{format_count(row['n_params'])}\nextrapolated", place, (-12, 6), ha="right", linespacing=0.95)
 
 
 def plot_in_context(positions: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Held-out bits a byte against the position in the window; `positions` as made by `study.in_context`."""
-    axes = _axes(ax)
+    axes = new_axes(ax)
     curves = [
         Curve(own["position"].tolist(), own["bits_per_byte"].tolist(), str(own["size"].iloc[0]), style)
         for (_, own), style in styled(positions, "n_params")
@@ -112,18 +156,11 @@ def plot_in_context(positions: pd.DataFrame, ax: Axes | None = None) -> Axes:
     return axes
 
 
-def _axes(ax: Axes | None) -> Axes:
-    if ax is None:
-        ax = plt.subplots(figsize=(6.5, 3.9))[1]
-    sns.despine(ax=ax)
-    return ax
-
-
 def _rate_axes(
     rates: pd.DataFrame, column: str, critical: pd.DataFrame | None, ax: Axes | None, ceiling: float = np.inf
 ) -> Axes:
     """Curves of a rate against N on logarithmic axes, in percent."""
-    axes, curves = _axes(ax), []
+    axes, curves = new_axes(ax), []
     for (subset_bytes, own), style in styled(rates, "subset_bytes"):
         curves.append(Curve(own["n_params"].tolist(), own[column].tolist(), format_bytes(float(subset_bytes)), style))
         several = own[own["n_seeds"] > 1]
@@ -133,7 +170,10 @@ def _rate_axes(
     classical = pd.DataFrame() if critical is None else critical[critical["classical_rate"].notna()]
     every = [*rates[column], *classical.get("classical_rate", [])]
     minima = rates.groupby("subset_bytes")[column].min()
-    axes.set_ylim(0.86 * min(every), min(1.1 * max(every), max(1.2, ceiling * minima.max())))
+    axes.set_ylim(
+        (0.86 if column != "adjusted_rate" else 0.7) * min(every),
+        min(1.1 * max(every), max(1.2, ceiling * minima.max())),
+    )
     log_scales(axes, format_count, lambda rate: f"{100 * rate:g}")
     axes.set_xlim(rates["n_params"].min() / 1.35, rates["n_params"].max() * 1.35)
     axes.set_xlabel("model size N, parameters")
@@ -161,4 +201,6 @@ def _classical_ticks(axes: Axes, classical: pd.DataFrame, curves: Sequence[Curve
         axes.plot(x, y, transform=inside, marker=style["marker"], color=style["color"], mfc="white", markersize=4.5)
     text = "\n".join(["best classical:", *dict.fromkeys(classical["coder"])])
     top = (0.012, classical["classical_rate"].max())
-    axes.annotate(text, top, (0, 6), inside, textcoords="offset points", fontsize=7.5, va="bottom", color="0.3")
+    axes.annotate(
+        text, top, (0, 6), inside, textcoords="offset points", fontsize=8.5, va="bottom", color="0.3", linespacing=0.95
+    )

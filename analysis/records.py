@@ -75,6 +75,12 @@ POSITION_COLUMNS = {
     "n_bytes": Column("n_bytes", (int,), "held-out bytes at these positions"),
     "code_bits": Column("code_bits", (float,), "their code length, bits"),
 }
+CODED_COLUMNS = {
+    "precision_bits": Column("bits", (int,), "aimed at for a weight; 32: float32 as it is"),
+    "coder": Column("coder", (str,), "that made the fewest bits of the weights"),
+    "model_bits": Column("model_bits", (int,), "actual size of the coded weights, bits"),
+    "data_bits": Column("data_bits", (float,), "code length of the own subset under the weights as they decode, bits"),
+}
 CURVE_COLUMNS = {
     "step": Column("step", (int,), "optimiser steps so far"),
     "n_bytes": Column("n_bytes", (int,), "held-out sample, bytes"),
@@ -103,6 +109,7 @@ class CellRows(NamedTuple):
     segments: list[Row]
     positions: list[Row]
     curves: list[Row]
+    coded: list[Row]
 
 
 def read_cell(path: Path) -> CellRows:
@@ -111,7 +118,7 @@ def read_cell(path: Path) -> CellRows:
     run = _row(record, RUN_COLUMNS, path)
     _require(run["n_params"] > 0 and run["subset_bytes"] > 0, path, "n_params and subset_bytes must be positive")
     _require(run["status"] in ("ok", "failed"), path, f"status is '{run['status']}'")
-    rows = CellRows(run, [], [], [], [])
+    rows = CellRows(run, [], [], [], [], [])
     key = {"run_id": run["run_id"]}
     rows.curves.extend(key | _row(c, CURVE_COLUMNS, path) for c in _list(record["training"], "curve", path))
     for raw in _list(record, "snapshots", path) if run["status"] == "ok" else []:
@@ -120,6 +127,7 @@ def read_cell(path: Path) -> CellRows:
         rows.snapshots.append(key | snapshot)
         rows.segments.extend(own | _row(s, SEGMENT_COLUMNS, path) for s in _list(raw, "segments", path))
         rows.positions.extend(own | _row(p, POSITION_COLUMNS, path) for p in _list(raw, "positions", path))
+        rows.coded.extend(own | _row(c, CODED_COLUMNS, path) for c in _list({"coded": []} | raw, "coded", path))
     return rows
 
 

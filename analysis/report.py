@@ -1,149 +1,113 @@
-"""The report: a PDF set by typst, each figure as a vector PDF, tables as CSV, every number in summary.json."""
+"""The report: a PDF set by typst and its twins, figures as vector files, tables as CSV, numbers in summary.json."""
 
 from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from analysis import AnalysisError
+from analysis import AnalysisError, explorer
 from analysis.answer import answer_table
-from analysis.blocks import Document, Picture
+from analysis.blocks import Document, Text
 from analysis.cost import Cost, parse_cost
-from analysis.document import write
-from analysis.study import Study, in_context, law_line, study
+from analysis.cost_models import cost_models
+from analysis.document import which_sweep, write
+from analysis.drawing import draw
+from analysis.markdown import markdown
+from analysis.study import Study, study
 from analysis.summary import summarise
-from analysis.table import load
+from analysis.table import Table, load
 
 _RATES = ["group", "context_bytes", "subset_bytes", "size", "n_params", "n_seeds", "code_bits", "code_bits_sd",
           "raw_rate", "adjusted_rate", "rate_sd", "heldout_rate"]  # fmt: skip
+
+
+FORMATS = {"pdf": "report.pdf", "md": "report.md", "html": "explorer.html"}
+_TABLES = ("rates.csv", "critical_size.csv", "summary.json")
 
 
 @dataclass(frozen=True)
 class ReportPaths:
     """What was made, and the summary that the text was written from."""
 
-    pdf: Path
-    figures: Path
-    rates: Path
-    critical_size: Path
-    summary_json: Path
+    folder: Path
+    formats: tuple[str, ...]
     summary: dict[str, Any]
 
+    @property
+    def documents(self) -> list[Path]:
+        """The report in every format asked for."""
+        return [self.folder / FORMATS[name] for name in self.formats]
 
-def build_report(folder: Path, out: Path, cost: str | float | Cost = "float16") -> ReportPaths:
+
+def build_report(
+    folder: Path, out: Path, cost: str | float | Cost = "float16", formats: Sequence[str] = ("pdf",)
+) -> ReportPaths:
     """Report on a run folder (or a CSV) into the folder `out`, which is changed only once everything is made.
 
-    The same records give the same bytes. AnalysisError for what is no sweep, a damaged record, or an unknown cost.
+    `formats`: pdf, md (the same document for GitHub and W&B), html (the explorer). The same records give the same
+    bytes. AnalysisError for what is no sweep, a damaged record, an unknown cost or format.
     """
-    explained = study(load(folder), parse_cost(cost))
-    summary = summarise(explained)
+    wanted = _checked(formats)
+    table = load(folder)
+    explained = study(table, parse_cost(cost), predict_bytes=_asked(table))
+    summary = summarise(explained) | {"costs": cost_models(explained)}
     if out.exists() and not out.is_dir():
         raise AnalysisError(f"{out} is a file; give --out a folder")
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as name:
         made = Path(name)
-        pictures = draw(explained, made / "figures")
-        (made / "summary.json").write_text(json.dumps(summary, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
-        explained.rates[_RATES].to_csv(made / "rates.csv", index=False)
-        explained.critical.to_csv(made / "critical_size.csv", index=False)
-        typeset(write(summary, pictures), made, summary["provenance"]["created"])
-        _move_in(made, out)
-    return ReportPaths(
-        out / "report.pdf", out / "figures", out / "rates.csv", out / "critical_size.csv", out / "summary.json", summary
-    )
+        document = write(summary, draw(explained, made / "figures"))
+        _write_tables(explained, summary, made)
+        if "pdf" in wanted:
+            typeset(document, made, summary["provenance"]["created"])
+        if "md" in wanted:
+            (made / FORMATS["md"]).write_text(markdown(document), encoding="utf-8")
+        if "html" in wanted:
+            (made / FORMATS["html"]).write_text(
+                explorer.page(explained, which_sweep(summary), _first(document)), encoding="utf-8"
+            )
+        _move_in(made, out, [*_TABLES, *(FORMATS[name] for name in wanted)])
+    return ReportPaths(out, wanted, summary)
 
 
-def _move_in(made: Path, out: Path) -> None:
+def _first(document: Document) -> str:
+    """The first sentences: the answer, or why there is none."""
+    return next(block.text for block in document.blocks if isinstance(block, Text))
+
+
+def _asked(table: Table) -> list[float]:
+    """Dataset sizes at which the law is given with its interval: those of the grid, and ten times the largest."""
+    sizes = sorted({float(d) for d in table.cells["subset_bytes"]})
+    return [*sizes, 10 * sizes[-1]] if sizes else []
+
+
+def _checked(formats: Sequence[str]) -> tuple[str, ...]:
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown or not formats:
+        raise AnalysisError(f"unknown format '{', '.join(unknown)}': want {' or '.join(FORMATS)}")
+    return tuple(name for name in FORMATS if name in formats)
+
+
+def _write_tables(explained: Study, summary: dict[str, Any], folder: Path) -> None:
+    content = json.dumps(summary, indent=1, allow_nan=False, ensure_ascii=False)
+    (folder / "summary.json").write_text(content + "\n", encoding="utf-8")
+    explained.rates[_RATES].to_csv(folder / "rates.csv", index=False)
+    explained.critical.to_csv(folder / "critical_size.csv", index=False)
+
+
+def _move_in(made: Path, out: Path, names: Sequence[str]) -> None:
     """Each piece whole; figures of an earlier report that this one does not have go."""
     (out / "figures").mkdir(parents=True, exist_ok=True)
     for old in (out / "figures").glob("*.*"):
         if not (made / "figures" / old.name).exists():
             old.unlink()
-    pieces = [*sorted((made / "figures").glob("*.*")), *(made / n for n in _FILES)]
-    for piece in pieces:
+    for piece in [*sorted((made / "figures").glob("*.*")), *(made / name for name in names)]:
         piece.replace(out / piece.relative_to(made))
-
-
-_FILES = ("rates.csv", "critical_size.csv", "summary.json", "report.pdf")
-
-
-def draw(explained: Study, folder: Path) -> list[Picture]:
-    """Every figure that the records allow, as PDF and SVG, in the order of the report."""
-    folder.mkdir(parents=True)
-    groups = list(dict.fromkeys(explained.rates["group"]))
-    pictures = []
-    for i, group in enumerate(groups):
-        for name, (plot, caption) in _drawings(explained, group).items():
-            file = f"{name}.pdf" if i == 0 else f"{name}_{i + 1}.pdf"
-            _save(plot, folder / file)
-            pictures.append(Picture(file, f"{group}: {caption}" if len(groups) > 1 else caption))
-    return pictures
-
-
-def _drawings(explained: Study, group: str) -> dict[str, tuple[Callable[[], Any], str]]:
-    """Name to (drawing, caption)."""
-    from analysis import figures
-
-    rates, critical = (frame[frame["group"] == group] for frame in (explained.rates, explained.critical))
-    positions = in_context(explained.table, group)
-    coders = _CLASSICAL if critical["coder"].notna().any() else ""
-    drawings: dict[str, Callable[[], Any]] = {"adjusted_rate": lambda: figures.plot_adjusted_rate(rates, critical)}
-    if (critical["status"] != "too few sizes").sum() > 1:
-        line = law_line(explained.laws[group], critical)
-        drawings["critical_size"] = lambda: figures.plot_critical_size(critical, line)
-    drawings["raw_rate"] = lambda: figures.plot_raw_rate(rates, critical)
-    if rates["heldout_rate"].notna().any():
-        drawings["heldout_rate"] = lambda: figures.plot_heldout_rate(rates)
-    if len(positions):
-        drawings["in_context"] = lambda: figures.plot_in_context(positions)
-    return {
-        name: (plot, _CAPTIONS[name] + (coders if name in ("adjusted_rate", "raw_rate") else ""))
-        for name, plot in drawings.items()
-    }
-
-
-_CLASSICAL = " Short lines on the left: the best classical coder on as many bytes."
-_CAPTIONS = {
-    "adjusted_rate": "Adjusted rate against model size, a curve a dataset size. Stars mark critical sizes, arrowheads "
-    "a least rate at the grid's edge. Curves leave through the top where the parameters dwarf the data.",
-    "critical_size": "Critical model size against dataset size. Arrows: at or beyond the edge of the grid.",
-    "raw_rate": "Raw rate on the subset itself, parameters not counted: it falls as models grow, and below the "
-    "held-out rate by memorising.",
-    "heldout_rate": "Rate on bytes that no subset contains, a curve a size of the subset trained on.",
-    "in_context": "Held-out bits a byte by position in the window, for models trained on the largest subset.",
-}
-
-
-def _save(plot: Callable[[], Any], path: Path) -> None:
-    with theme():
-        from matplotlib import pyplot as plt
-
-        axes = plot()
-        # No date and no producer's version: the same figure is the same bytes.
-        axes.figure.savefig(path, metadata={"CreationDate": None, "Creator": None, "Producer": None})
-        axes.figure.savefig(path.with_suffix(".svg"), metadata={"Date": None, "Creator": None})  # for web pages
-        plt.close(axes.figure)
-
-
-@contextmanager
-def theme() -> Iterator[None]:
-    """The one look of all figures, in force while they are drawn."""
-    import matplotlib as mpl
-    import seaborn as sns
-
-    ours = {
-        "axes.grid": True, "grid.color": "0.92", "grid.linewidth": 0.6, "axes.linewidth": 0.8, "axes.edgecolor": "0.3",
-        "font.family": ["DejaVu Sans"], "font.size": 9, "axes.labelsize": 9, "xtick.labelsize": 8.5,
-        "ytick.labelsize": 8.5, "pdf.fonttype": 42, "svg.hashsalt": "mdl", "savefig.bbox": "tight",
-    }  # fmt: skip
-    with mpl.rc_context(sns.axes_style("ticks") | sns.plotting_context("paper") | ours):
-        yield
 
 
 def typeset(document: Document, folder: Path, created: str | None) -> None:
@@ -169,7 +133,7 @@ def typeset(document: Document, folder: Path, created: str | None) -> None:
 def terminal_table(summary: dict[str, Any]) -> str:
     """What a user came for, in plain text: a row a dataset size, then what failed or is missing."""
     if not summary["critical"]:
-        return write(summary, []).blocks[0].text  # type: ignore[union-attr]
+        return _first(write(summary, []))
     grid = answer_table(summary)
     rows = [grid.header, *grid.rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from analysis import AnalysisError
+from analysis.compute import compute_view
 from analysis.cost import Cost
-from analysis.critical import PowerLaw, critical_size, fit_power_law
+from analysis.critical import PowerLaw
+from analysis.crossing import crossings
+from analysis.estimates import critical_table, estimate
+from analysis.laws import law, prediction_table, predictions, theory
+from analysis.own_fit import own_fit
 from analysis.rates import adjusted_compression_rate, best_classical, classical_rates, raw_rate
 from analysis.table import Table
+from analysis.uncertainty import N_REPLICATES, columns, describe, relative_spread
 
 
 @dataclass(frozen=True)
@@ -21,8 +31,18 @@ class Study:
                subset) with code_bits_sd, raw_rate, adjusted_rate with rate_sd, heldout_rate
     critical   one row per (group, subset_bytes): n_params (NaN unless bracketed), adjusted_rate and raw_rate there (or
                at the best measured size), status, message, grid_best, n_sizes, n_pooled, coder, classical_rate
+               and low, high (95 % interval; NaN: none), interval (what varies: seeds, corpus seeds, both, pooled or
+               none), p_bracketed (share of replicates); second estimator n_closed_form, closed_low, closed_high
     laws       per group, N* = k · D^gamma through the bracketed sizes
     classical  Table.baselines with rate and rate_header_once
+    intervals  what the intervals are about: kind, n_replicates, note
+    crossings  one row per (group, n_small, n_large), adjacent sizes: subset_bytes at which the larger begins to pay
+               (NaN: not in the grid), low, high, message
+    theory     per group, γ against 1/(1+α); None: cannot be tested
+    predictions  one row per (group, subset_bytes) asked: n_params, low, high, extrapolated
+    fit        the scaling law of the held-out loss, as JSON (`analysis.fit_cli`), with group, residuals; None: no fit
+    compute    rows group, subset_bytes, flops, n_params, low, high, kind (compute-optimal or MDL-optimal), method
+    seeds      one row per (group, subset_bytes, n_params): size, n_seeds, rate_sd, relative_sd, pooled_relative_sd
     """
 
     table: Table
@@ -31,20 +51,50 @@ class Study:
     critical: pd.DataFrame
     laws: dict[str, PowerLaw]
     classical: pd.DataFrame
+    intervals: dict[str, Any]
+    crossings: pd.DataFrame
+    theory: dict[str, dict[str, Any] | None]
+    predictions: pd.DataFrame
+    fit: dict[str, Any] | None
+    compute: pd.DataFrame
+    seeds: pd.DataFrame
 
 
-def study(table: Table, cost: Cost) -> Study:
-    """Everything that follows from a table under one price of a parameter."""
+def study(
+    table: Table, cost: Cost, predict_bytes: Sequence[float] = (), n_replicates: int = N_REPLICATES, seed: int = 0
+) -> Study:
+    """Everything that follows from a table under one price of a parameter.
+
+    `predict_bytes`: dataset sizes, bytes, to give critical sizes for; none: ten times the largest of each group.
+    AnalysisError for one that is not above 0.
+    """
+    for asked in predict_bytes:
+        if not (np.isfinite(asked) and asked > 0):
+            raise AnalysisError(f"a dataset of {asked:g} bytes has no critical size; give a number above 0")
     chosen = shortest_codes(table.cells)
-    critical = _critical_sizes(chosen, cost).merge(
-        best_classical(table.baselines).rename(columns={"rate": "classical_rate"}),
-        on=["corpus", "subset_bytes"], how="left",
+    found = columns(chosen, n_replicates, seed)
+    estimates = [estimate(column, cost.bits_per_param) for column in found]
+    critical = _with_classical(critical_table(estimates), chosen, table.baselines)
+    laws, theories, predicted = {}, {}, []
+    for group, own in itertools.groupby(estimates, key=lambda e: str(e.row["group"])):
+        of = list(own)
+        laws[group], draws = law(of)
+        theories[group] = theory(laws[group], draws, of)
+        data = [float(str(e.row["subset_bytes"])) for e in of]
+        predicted += predictions(group, laws[group], draws, data, predict_bytes or [10 * max(data)])
+    fit = own_fit(table)
+    return Study(
+        table, cost, _rates(chosen, cost), critical, laws, classical_rates(table.baselines),
+        describe(found, n_replicates), crossings(found, cost.bits_per_param), theories, prediction_table(predicted),
+        fit, compute_view(table, critical, fit), relative_spread(chosen),
     )  # fmt: skip
-    laws = {
-        str(group): fit_power_law(own["subset_bytes"], own["n_params"])
-        for group, own in critical.groupby("group", sort=True)
-    }
-    return Study(table, cost, _rates(chosen, cost), critical, laws, classical_rates(table.baselines))
+
+
+def _with_classical(critical: pd.DataFrame, chosen: pd.DataFrame, baselines: pd.DataFrame) -> pd.DataFrame:
+    """The corpus of each group before, and its best classical coder behind."""
+    corpora = chosen[["corpus", "group"]].drop_duplicates()
+    best = best_classical(baselines).rename(columns={"rate": "classical_rate"})
+    return corpora.merge(critical, on="group").merge(best, on=["corpus", "subset_bytes"], how="left")
 
 
 def shortest_codes(cells: pd.DataFrame) -> pd.DataFrame:
@@ -81,31 +131,6 @@ def _rates(chosen: pd.DataFrame, cost: Cost) -> pd.DataFrame:
 
 def _heldout_rate(chosen: pd.DataFrame) -> pd.Series[float]:
     return chosen["heldout_bits"] / (8 * chosen["heldout_bytes"]).replace(0, np.nan)
-
-
-def _critical_sizes(chosen: pd.DataFrame, cost: Cost) -> pd.DataFrame:
-    rows: list[dict[str, object]] = []
-    for (corpus, group, subset_bytes), own in chosen.groupby(["corpus", "group", "subset_bytes"], sort=True):
-        d = int(str(subset_bytes))
-        found = critical_size(own["n_params"], own["own_bits"], cost.bits_per_param)
-        rows.append(
-            {
-                "corpus": corpus,
-                "group": group,
-                "subset_bytes": d,
-                "n_params": np.nan if found.n_params is None else found.n_params,
-                "adjusted_rate": found.total_bits / (8 * d),
-                "raw_rate": found.code_bits / (8 * d),
-                "status": found.status,
-                "message": found.message,
-                "grid_best": found.grid_best,
-                "n_sizes": found.n_sizes,
-                "n_pooled": found.n_pooled,
-            }
-        )
-    columns = ["corpus", "group", "subset_bytes", "n_params", "adjusted_rate", "raw_rate", "status", "message",
-               "grid_best", "n_sizes", "n_pooled"]  # fmt: skip
-    return pd.DataFrame(rows, columns=columns)
 
 
 def law_line(law: PowerLaw, critical: pd.DataFrame) -> pd.DataFrame | None:

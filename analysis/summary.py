@@ -29,7 +29,13 @@ def summarise(study: Study) -> Json:
         "n_failed": len(table.failed),
         "n_missing": table.n_missing,
         "critical": _rows(study.critical),
-        "laws": [{"group": group, **vars(law)} for group, law in study.laws.items()],
+        "intervals": study.intervals,
+        "laws": [{"group": group, **vars(law), "theory": study.theory[group]} for group, law in study.laws.items()],
+        "crossings": _rows(study.crossings),
+        "predictions": _rows(study.predictions),
+        "fit": study.fit,
+        "compute": _compute(study.compute),
+        "seeds": _rows(study.seeds),
         "rates": _rows(study.rates),
         "memorising": _memorising(study.rates),
         "classical": _classical(table.baselines),
@@ -43,6 +49,16 @@ def summarise(study: Study) -> Json:
 
 def _rows(frame: pd.DataFrame) -> list[Json]:
     return [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")]
+
+
+def _compute(compute: pd.DataFrame) -> list[Json]:
+    """Per dataset size the MDL-optimal size, what training it takes, and the compute-optimal size at as much."""
+    at = ["group", "subset_bytes", "flops"]
+    kinds = compute["kind"]
+    best = compute.loc[kinds == "compute-optimal", [*at, "n_params"]].rename(columns={"n_params": "compute_optimal_n"})
+    paid = compute[kinds == "MDL-optimal"].merge(best, on=at, how="left")
+    names = {"flops": "mdl_optimal_flops", "n_params": "mdl_optimal_n"}
+    return _rows(paid.rename(columns=names)[["group", "subset_bytes", *names.values(), "compute_optimal_n"]])
 
 
 def _memorising(rates: pd.DataFrame) -> Json:

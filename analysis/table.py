@@ -28,6 +28,7 @@ class Table:
                heldout_bits  code length of the whole held-out part, bits; NaN if not evaluated in full
     segments   one row a segment: run_id, snapshot, SEGMENT_COLUMNS
     positions  one row a position bin: run_id, snapshot, POSITION_COLUMNS
+    coded      one row a precision of a snapshot's weights, where measured: run_id, snapshot, CODED_COLUMNS
     curves     one row a look during training: run_id, CURVE_COLUMNS
     baselines  one row a classical coder's record: BASELINE_COLUMNS, and corpus
     """
@@ -38,6 +39,7 @@ class Table:
     segments: pd.DataFrame
     positions: pd.DataFrame
     curves: pd.DataFrame
+    coded: pd.DataFrame
     baselines: pd.DataFrame
     manifest: dict[str, Any]  # sweep.json, empty where there is none
 
@@ -87,8 +89,10 @@ def _table(name: str, read: list[records.CellRows], baselines: list[Row], manife
     segments = _frame((s for c in read for s in c.segments), [*own, *records.SEGMENT_COLUMNS])
     positions = _frame((p for c in read for p in c.positions), [*own, *records.POSITION_COLUMNS])
     curves = _frame((p for c in read for p in c.curves), [*key, *records.CURVE_COLUMNS])
+    weights = _frame((c for read_one in read for c in read_one.coded), [*own, *records.CODED_COLUMNS])
     cells = snapshots.merge(runs, on="run_id", validate="many_to_one")
-    return Table(name, runs, _with_code_lengths(cells, segments), segments, positions, curves, coded, manifest)
+    measured = _with_code_lengths(cells, segments)
+    return Table(name, runs, measured, segments, positions, curves, weights, coded, manifest)
 
 
 def _frame(rows: Iterable[Row], columns: list[str]) -> pd.DataFrame:
@@ -168,4 +172,4 @@ def _csv_cell(name: str, i: int, row: dict[Any, Any]) -> records.CellRows:
     run |= {"size": str(n), "n_params": n, "subset_bytes": d, "train_bytes": d, "seed": int(row["seed"])}
     own = {"run_id": run["run_id"], "snapshot": "final"}
     segment = own | {"part": "train", "start_bytes": 0, "end_bytes": d, "code_bits": float(row["code_bits"])}
-    return records.CellRows(run, [own | {"step": 0}], [segment], [], [])
+    return records.CellRows(run, [own | {"step": 0}], [segment], [], [], [])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 
 def format_bytes(n_bytes: float) -> str:
@@ -13,6 +13,11 @@ def format_bytes(n_bytes: float) -> str:
 def format_count(n: float) -> str:
     """Three significant digits: 2.84 K, 115 K, 3.21 M."""
     return _scaled(n, (("T", 1e12), ("G", 1e9), ("M", 1e6), ("K", 1e3), ("", 1)))
+
+
+def format_flops(flops: float) -> str:
+    """Three significant digits: 1.52e14."""
+    return f"{flops:.3g}".replace("e+0", "e").replace("e+", "e")
 
 
 def _scaled(value: float, units: tuple[tuple[str, float], ...]) -> str:
@@ -32,6 +37,11 @@ def format_seconds(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.3g} s"
     return f"{seconds / 60:.3g} min" if seconds < 7200 else f"{seconds / 3600:.3g} h"
+
+
+def format_range(low: float | None, high: float | None, name: Callable[[float], str]) -> str:
+    """Both ends of an interval, 9.8 K to 13 K; – where there is none."""
+    return "–" if low is None or high is None else f"{name(low)} to {name(high)}"
 
 
 def join(words: Iterable[object]) -> str:

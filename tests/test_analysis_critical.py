@@ -3,12 +3,16 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.interpolate import CubicHermiteSpline
+from scipy.optimize import isotonic_regression, minimize_scalar
 
 from analysis import AnalysisError
-from analysis.critical import critical_size, fit_power_law, slopes
+from analysis.critical import critical_size, fit_power_law
+from analysis.crossing import crossing
+from analysis.minimum import minima, non_increasing, slopes
+from analysis.theory import Curve, closed_form, common_exponent, fit_capacity, near_best
 
 Floats = npt.NDArray[np.float64]
 GRIDS = {
@@ -94,6 +98,105 @@ def test_a_dearer_parameter_never_makes_the_model_larger(drops: list[float], pri
     assert dear.grid_best <= cheap.grid_best
     if cheap.n_params is not None and dear.n_params is not None:
         assert dear.n_params <= cheap.n_params * (1 + 1e-6)
+
+
+@given(
+    alpha=st.floats(0.2, 0.7), A=st.floats(20, 200), grid=st.sampled_from(["six", "eight", "ratio 2"]),
+    subset_bytes=st.floats(1e4, 1e8), factor=st.floats(1.05, 10),
+)  # fmt: skip
+def test_more_data_never_makes_the_model_smaller(
+    alpha: float, A: float, grid: str, subset_bytes: float, factor: float
+) -> None:
+    sizes = GRIDS[grid]
+    less = critical_size(sizes, code_bits(sizes, subset_bytes, alpha, A), C)
+    more = critical_size(sizes, code_bits(sizes, subset_bytes * factor, alpha, A), C)
+    assert more.grid_best >= less.grid_best
+    if less.n_params is not None and more.n_params is not None:
+        assert more.n_params >= less.n_params
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(st.lists(st.floats(0.9, 1.1), min_size=6, max_size=6), min_size=1, max_size=5),
+    st.lists(st.integers(1, 5), min_size=6, max_size=6),
+)
+def test_many_draws_at_once_are_each_what_scipy_finds_alone(noise: list[list[float]], n_seeds: list[int]) -> None:
+    """Isotonic regression, then Brent's method on the same spline, agree with the vectorised path to 1e-6."""
+    sizes, weights = np.array(GRIDS["six"], np.float64), np.array(n_seeds, np.float64)
+    bits = code_bits(sizes, 3e5, 0.4, 60) * np.array(noise)
+    found = minima(sizes, bits, weights, C)
+    for row, n, code, best in zip(bits, found.n_params, found.code_bits, found.best, strict=True):
+        smooth = isotonic_regression(row, weights=weights, increasing=False).x
+        assert non_increasing(row[None], weights)[0] == pytest.approx(smooth, rel=1e-12)
+        assert best == (row + C * sizes).argmin()
+        if 0 < best < 5:
+            spline = CubicHermiteSpline(np.log(sizes), smooth, slopes(np.log(sizes), smooth))
+            grid = np.linspace(*np.log(sizes[[best - 1, best + 1]]), 5001)
+            k = int((spline(grid) + C * np.exp(grid)).argmin())
+            near = grid[max(k - 1, 0)], grid[min(k + 1, 5000)]
+            least = minimize_scalar(
+                lambda x, spline=spline: spline(x) + C * np.exp(x), bounds=near, method="bounded",
+                options={"xatol": 1e-10},
+            )  # fmt: skip
+            assert code + C * n == pytest.approx(float(least.fun), rel=1e-9)
+        else:
+            assert n == sizes[best]
+
+
+EXPONENT, CAPACITY = st.floats(0.1, 1.5), st.floats(1, 1e3)
+
+
+@given(alpha=EXPONENT, A=CAPACITY, subset_bytes=st.floats(1e4, 1e9), price=st.floats(0.5, 64))
+def test_the_closed_form_is_the_brute_force_minimum_to_four_digits(
+    alpha: float, A: float, subset_bytes: float, price: float
+) -> None:
+    """And there the parameters' bits are α times the excess bits."""
+    found = float(closed_form(alpha, A, subset_bytes, price))
+    n = np.geomspace(found / 1.2, found * 1.2, 20_001)
+    brute = n[(price * n + subset_bytes * A * n**-alpha).argmin()]
+    assert found == pytest.approx(brute, rel=1e-4)
+    assert price * found == pytest.approx(alpha * subset_bytes * A * found**-alpha)
+
+
+@given(alpha=st.floats(0.15, 1.0), A=CAPACITY, floor=st.floats(-0.5, 3), n_sizes=st.integers(3, 5))
+def test_the_second_estimator_recovers_a_floored_power_law(alpha: float, A: float, floor: float, n_sizes: int) -> None:
+    sizes = np.array(GRIDS["six"][:n_sizes], np.float64)
+    bits = 1e6 * (floor + 1 + A * sizes**-alpha)  # E may be negative: it is left free
+    curve = near_best(1e6, sizes, bits[None], 2)
+    fit = fit_capacity(curve)
+    assert fit.alpha[0] == pytest.approx(alpha, rel=1e-3)
+    assert closed_form(fit.alpha, fit.A, 1e6, C)[0] == pytest.approx(float(closed_form(alpha, A, 1e6, C)), rel=1e-3)
+
+
+def test_one_exponent_is_found_for_datasets_with_other_floors_and_amplitudes() -> None:
+    x = np.log(np.array(GRIDS["six"], np.float64))
+    curves = [Curve(1e6, x, (E + A * np.exp(-0.37 * x))[None]) for E, A in ((1.5, 40), (2.0, 80), (0.3, 55))]
+    assert common_exponent(curves)[0] == pytest.approx(0.37, rel=1e-6)
+    flat = Curve(1e6, x, np.full((1, 6), 2.0) - 1e-9 * x)
+    assert np.isnan(common_exponent([flat])[0]), "a straight line in log N is a power law of no exponent"
+
+
+@given(alpha=st.floats(0.2, 0.8), A=st.floats(5, 500), ratio=st.floats(1.2, 4), small=st.floats(1e3, 1e5))
+def test_two_sizes_cross_where_the_law_says(alpha: float, A: float, ratio: float, small: float) -> None:
+    """n = c·(N2 − N1)/(l1 − l2): exact, for what a byte saves does not depend on D in L(N, D)."""
+    saved_a_byte = A * (small**-alpha - (ratio * small) ** -alpha)
+    price = C * (ratio - 1) * small
+    truth = price / saved_a_byte
+    data = truth * np.array([0.01, 0.2, 0.9, 3.0, 40.0])
+    found = crossing(data, (data * saved_a_byte)[None], price)
+    assert found.crossed[0]
+    assert found.subset_bytes[0] == pytest.approx(truth, rel=1e-9)
+
+
+def test_sizes_that_do_not_cross_in_the_grid_stand_at_its_edge() -> None:
+    data = np.array([1e5, 1e6, 1e7])
+    never, always, twice = (
+        crossing(data, np.array([row]) * data, 1e6) for row in ([0.01, 0.01, 0.01], [20, 20, 20], [20, 0.5, 20])
+    )
+    assert (never.crossed[0], never.above[0], never.subset_bytes[0]) == (False, True, 1e7)
+    assert (always.crossed[0], always.above[0], always.subset_bytes[0]) == (False, False, 1e5)
+    assert twice.crossed[0]
+    assert 1e6 < twice.subset_bytes[0] < 1e7, "the last crossing, from which on the larger pays"
 
 
 @given(drops=st.lists(st.floats(1, 1e6), min_size=3, max_size=8), scale=st.floats(1e-3, 1e3))

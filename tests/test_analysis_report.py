@@ -1,3 +1,4 @@
+import itertools
 import json
 import re
 import subprocess
@@ -9,14 +10,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
-from analysis import AnalysisError, figures, report
-from analysis.axes import _apart, _log_ticks
-from analysis.blocks import Grid, Text
+from analysis import AnalysisError, drawing, figures, fit_figures, lines, report
+from analysis.axes import _apart, _log_ticks, styled
+from analysis.blocks import Grid, Heading, Text
 from analysis.document import write
 from analysis.report import ReportPaths, build_report, terminal_table
-from analysis.units import format_bytes, format_count, format_percent, format_seconds
+from analysis.units import format_bytes, format_count, format_flops, format_percent, format_range, format_seconds
+from mdl.cli import app
 from mdl.results import BaselineRecord, CellRecord, Segment
+from tests.synthetic import SIZES as MODEL_SIZES
 from tests.synthetic import baseline, cell, closed_form, corpus, grid, power_law, write_sweep
 
 SIZES = ["4x1", "8x1", "16x1", "16x2", "32x2", "64x2", "64x4", "128x4"]
@@ -25,12 +29,11 @@ SUBSETS = [10_000, 300_000, 1_000_000, 10_000_000]
 
 def full_sweep() -> list[CellRecord | BaselineRecord]:
     """Noisy seeds, a failed cell, classical coders; 10 KB is below the grid."""
-    rng = np.random.default_rng(0)
-
-    def bits(n: int, d: int, seed: int) -> float:
-        return power_law(n, d) * (1 + 1e-4 * rng.standard_normal())
-
-    records: list[CellRecord | BaselineRecord] = [*grid(SIZES, SUBSETS, bits, seeds=(0, 1))]
+    records: list[CellRecord | BaselineRecord] = []
+    for size, d, seed in itertools.product(SIZES, SUBSETS, (0, 1)):
+        N, noise = MODEL_SIZES[size], np.random.default_rng([seed, d, MODEL_SIZES[size]]).standard_normal(2)
+        unseen = (2 + 60 * N**-0.4 + 25 * d**-0.3) / 8 * (1 + 0.002 * noise[1])
+        records.append(cell(size, d, power_law(N, d) * (1 + 1e-3 * noise[0]), seed=seed, heldout_rate=unseen))
     records.append(cell("256x4", 300_000, None))
     for d in SUBSETS:
         records += [baseline("xz", d, 0.31), baseline("xz", d, 0.29, order="contiguous"), baseline("gzip", d, 0.35)]
@@ -41,7 +44,7 @@ def full_sweep() -> list[CellRecord | BaselineRecord]:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> ReportPaths:
     folder = write_sweep(tmp_path_factory.mktemp("runs") / "s", full_sweep(), more_run_ids=["later"])
-    return build_report(folder, tmp_path_factory.mktemp("reports") / "new" / "s")
+    return build_report(folder, tmp_path_factory.mktemp("reports") / "new" / "s", formats=("pdf", "md", "html"))
 
 
 def words(summary: dict[str, Any]) -> str:
@@ -52,18 +55,19 @@ def words(summary: dict[str, Any]) -> str:
 
 
 def test_every_piece_is_there(made: ReportPaths) -> None:
-    assert made.pdf.read_bytes().startswith(b"%PDF")
-    names = ("adjusted_rate", "critical_size", "raw_rate", "heldout_rate", "in_context")
-    assert {p.name for p in made.figures.iterdir()} == {f"{name}.{kind}" for name in names for kind in ("pdf", "svg")}
-    assert sorted(p.name for p in made.pdf.parent.iterdir()) == [
-        "critical_size.csv", "figures", "rates.csv", "report.pdf", "summary.json",
+    assert (made.folder / "report.pdf").read_bytes().startswith(b"%PDF")
+    names = ("adjusted_rate", "critical_size", "raw_rate", "heldout_rate", "in_context", "fit", "residuals")
+    there = {p.name for p in (made.folder / "figures").iterdir()}
+    assert there == {f"{name}.{kind}" for name in names for kind in ("pdf", "svg")}
+    assert sorted(p.name for p in made.folder.iterdir()) == [
+        "critical_size.csv", "explorer.html", "figures", "rates.csv", "report.md", "report.pdf", "summary.json",
     ]  # fmt: skip
-    assert json.loads(made.summary_json.read_text()) == made.summary
+    assert json.loads((made.folder / "summary.json").read_text()) == made.summary
 
 
 def test_figures_are_vectors_with_real_fonts(made: ReportPaths) -> None:
     """Type 3 fonts (fonttype 3) are refused by publishers; fonttype 42 embeds TrueType."""
-    for path in made.figures.glob("*.pdf"):
+    for path in (made.folder / "figures").glob("*.pdf"):
         content = path.read_bytes()
         assert b"/CIDFontType2" in content or b"/TrueType" in content
         assert b"/Type3" not in content
@@ -71,7 +75,7 @@ def test_figures_are_vectors_with_real_fonts(made: ReportPaths) -> None:
 
 
 def test_the_synthetic_truth_is_recovered_from_disk(made: ReportPaths) -> None:
-    critical = pd.read_csv(made.critical_size).set_index("subset_bytes")
+    critical = pd.read_csv(made.folder / "critical_size.csv").set_index("subset_bytes")
     assert critical["status"].tolist() == ["below", "bracketed", "bracketed", "bracketed"]
     for d in SUBSETS[1:]:
         assert critical.loc[d, "n_params"] == pytest.approx(closed_form(d, 16), rel=0.05)
@@ -81,7 +85,7 @@ def test_the_synthetic_truth_is_recovered_from_disk(made: ReportPaths) -> None:
 
 
 def test_rates_csv_has_a_row_a_size_with_the_seeds_spread(made: ReportPaths) -> None:
-    rates = pd.read_csv(made.rates)
+    rates = pd.read_csv(made.folder / "rates.csv")
     assert len(rates) == len(SIZES) * len(SUBSETS)
     assert (rates["n_seeds"] == 2).all()
     assert (rates["code_bits_sd"] > 0).all()
@@ -102,7 +106,8 @@ def test_failed_and_missing_cells_are_told(made: ReportPaths) -> None:
 def test_the_terminal_table_answers(made: ReportPaths) -> None:
     header, _, *rows = terminal_table(made.summary).splitlines()
     assert re.split(r"\s{2,}", header) == [
-        "dataset", "critical model size", "adjusted rate there", "raw rate there", "best classical coder",
+        "dataset", "critical model size", "95 % interval", "adjusted rate there", "raw rate there",
+        "best classical coder",
     ]  # fmt: skip
     assert rows[0].startswith("10 KB")
     assert "not bracketed" in rows[0]
@@ -111,24 +116,85 @@ def test_the_terminal_table_answers(made: ReportPaths) -> None:
 
 
 def test_the_text_is_a_function_of_the_summary_on_disk(made: ReportPaths) -> None:
-    assert words(json.loads(made.summary_json.read_text())) == words(made.summary)
+    assert words(json.loads((made.folder / "summary.json").read_text())) == words(made.summary)
 
 
 def test_the_same_records_give_the_same_bytes(made: ReportPaths, tmp_path: Path) -> None:
     """In another process, with another hash seed, hours later."""
     folder = write_sweep(tmp_path / "s", full_sweep(), more_run_ids=["later"])
-    code = "import sys, pathlib, analysis.report as r; r.build_report(*map(pathlib.Path, sys.argv[1:]))"
+    code = (
+        "import sys, pathlib as p, analysis.report as r; r.build_report(*map(p.Path, sys.argv[1:]), formats=r.FORMATS)"
+    )
     subprocess.run([sys.executable, "-c", code, str(folder), str(tmp_path / "r")], check=True)
-    for path in sorted(p for p in made.pdf.parent.rglob("*") if p.is_file()):
-        assert (tmp_path / "r" / path.relative_to(made.pdf.parent)).read_bytes() == path.read_bytes(), path.name
+    for path in sorted(p for p in made.folder.rglob("*") if p.is_file()):
+        assert (tmp_path / "r" / path.relative_to(made.folder)).read_bytes() == path.read_bytes(), path.name
 
 
-def test_a_price_moves_the_critical_size(made: ReportPaths, tmp_path: Path) -> None:
-    dear = build_report(write_sweep(tmp_path / "s", full_sweep()), tmp_path / "r", cost="float32")
-    assert dear.summary["cost"] == {"name": "float32", "bytes_per_param": 4.0}
-    for d, cheap, row in zip(SUBSETS[1:], made.summary["critical"][1:], dear.summary["critical"][1:], strict=True):
-        assert row["n_params"] < cheap["n_params"]
-        assert row["n_params"] == pytest.approx(closed_form(d, 32), rel=0.05)
+def test_a_price_moves_the_critical_size(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path / "s", grid(SIZES, [10**6]))
+    summary = build_report(folder, tmp_path / "r", cost="1.5").summary
+    assert summary["cost"] == {"name": "1.5 bytes", "bytes_per_param": 1.5}
+    prices = {row["bytes_per_param"]: row for row in summary["costs"]}
+    assert sorted(prices) == [0.0, 1.5, 2.0, 4.0]
+    assert prices[1.5]["n_params"] == summary["critical"][0]["n_params"]
+    for price in (1.5, 2.0, 4.0):
+        assert prices[price]["n_params"] == pytest.approx(closed_form(10**6, 8 * price), rel=0.05)
+    assert prices[0.0]["status"] == "above"
+
+
+def headings(summary: dict[str, Any]) -> list[str]:
+    return [block.text for block in write(summary, []).blocks if isinstance(block, Heading)]
+
+
+def test_a_section_with_nothing_to_show_is_left_out(made: ReportPaths) -> None:
+    """Here without pictures: what is then left is what has words or a table."""
+    assert headings(made.summary) == [
+        "How the critical size grows with the data", "Crossings", "Scaling law of the held-out loss", "Held-out test",
+        "Spread between seeds", "What a parameter costs", "Classical coders", "All cells", "Failed cells", "Provenance",
+        "Definitions",
+    ]  # fmt: skip
+    nothing = {
+        "fit": None,
+        "crossings": [],
+        "predictions": [],
+        "seeds": [],
+        "compute": [],
+        "costs": [],
+        "classical": [],
+    }
+    bare = made.summary | nothing | {"laws": [law | {"theory": None} for law in made.summary["laws"]]}
+    bare["critical"] = [row | dict.fromkeys(_ESTIMATED) for row in bare["critical"]]
+    assert headings(bare) == ["All cells", "Failed cells", "Provenance", "Definitions"]
+
+
+_ESTIMATED = ("low", "high", "p_bracketed", "n_closed_form", "closed_low", "closed_high")
+
+
+def test_the_intervals_are_printed_in_sentence_and_table(made: ReportPaths) -> None:
+    document = write(made.summary, [])
+    lead = next(block.text for block in document.blocks if isinstance(block, Text))
+    for row in made.summary["critical"][1:]:
+        interval = f"{format_count(row['low'])} to {format_count(row['high'])}"
+        assert f"{format_bytes(row['subset_bytes'])}" in lead
+        assert f"(95 %: {interval})" in lead
+        assert interval in terminal_table(made.summary)
+    (law,) = made.summary["laws"]
+    assert f"(95 %: {law['gamma_low']:.2f} to {law['gamma_high']:.2f}, 3 dataset sizes)" in lead
+
+
+def test_a_pooled_interval_is_called_pooled(made: ReportPaths) -> None:
+    mixed = [
+        row | {"interval": kind}
+        for row, kind in zip(made.summary["critical"], ["none", "pooled", "seeds", "seeds"], strict=True)
+    ]
+    assert words(made.summary | {"critical": mixed}).count(", pooled") == 1
+    alike = [row | {"interval": "pooled"} for row in made.summary["critical"]]
+    assert "95 % interval, pooled" in words(made.summary | {"critical": alike})
+
+
+def test_what_is_extrapolated_is_called_so(made: ReportPaths) -> None:
+    assert [row["extrapolated"] for row in made.summary["predictions"]] == [False] * 4 + [True]
+    assert words(made.summary).count("extrapolated") == 1
 
 
 DEGENERATE: dict[str, tuple[Sequence[CellRecord | BaselineRecord], str]] = {
@@ -148,7 +214,7 @@ DEGENERATE: dict[str, tuple[Sequence[CellRecord | BaselineRecord], str]] = {
 def test_a_sweep_that_says_little_gives_a_report_that_says_so(tmp_path: Path, case: str) -> None:
     records, said = DEGENERATE[case]
     made = build_report(write_sweep(tmp_path / "s", records), tmp_path / "r")
-    assert made.pdf.stat().st_size > 5000
+    assert (made.folder / "report.pdf").stat().st_size > 5000
     assert said in words(made.summary)
     assert terminal_table(made.summary)
 
@@ -176,8 +242,8 @@ def test_memorised_random_bytes_are_not_taken_for_compression(tmp_path: Path) ->
 
 def test_a_failure_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The old report stands whole, and nothing of the new one lies about."""
-    folder = write_sweep(tmp_path / "s", grid(SIZES, [10**6]))
-    out = build_report(folder, tmp_path / "r").pdf.parent
+    folder = write_sweep(tmp_path / "s", [cell("8x1", 10**6, 9e6)])
+    out = build_report(folder, tmp_path / "r").folder
     before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
 
     def full_disk(*_: object) -> None:
@@ -192,10 +258,10 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_figures_of_an_earlier_report_do_not_linger(tmp_path: Path) -> None:
     out = tmp_path / "r"
-    build_report(write_sweep(tmp_path / "s", [*grid(SIZES, [10**6]), cell("8x1", 10**6, 9e6, of=corpus("b"))]), out)
+    build_report(write_sweep(tmp_path / "s", [cell("8x1", 10**6, 9e6), cell("8x1", 10**6, 9e6, of=corpus("b"))]), out)
     (out / "notes.txt").write_text("mine")
     assert (out / "figures" / "adjusted_rate_2.pdf").exists()
-    build_report(write_sweep(tmp_path / "t", grid(SIZES, [10**6])), out)
+    build_report(write_sweep(tmp_path / "t", [cell("8x1", 10**6, 9e6)]), out)
     assert not (out / "figures" / "adjusted_rate_2.pdf").exists()
     assert (out / "notes.txt").read_text() == "mine"
 
@@ -211,7 +277,7 @@ def test_a_figure_stands_alone_and_changes_no_theme(made: ReportPaths) -> None:
     from matplotlib import pyplot as plt
 
     before = dict(mpl.rcParams)
-    rates, critical = pd.read_csv(made.rates), pd.read_csv(made.critical_size)
+    rates, critical = pd.read_csv(made.folder / "rates.csv"), pd.read_csv(made.folder / "critical_size.csv")
     _, given = plt.subplots()
     axes = figures.plot_adjusted_rate(rates, critical, ax=given)
     assert axes is given
@@ -223,6 +289,73 @@ def test_a_figure_stands_alone_and_changes_no_theme(made: ReportPaths) -> None:
     assert len({id(a.figure) for a in [axes, *alone]}) == 4
     plt.close("all")
     assert dict(mpl.rcParams) == before
+
+
+def test_no_two_labels_of_a_figure_overlap(made: ReportPaths) -> None:
+    from matplotlib import pyplot as plt
+
+    rates, critical = (pd.read_csv(made.folder / f"{name}.csv") for name in ("rates", "critical_size"))
+    with drawing.theme():
+        for axes in (figures.plot_adjusted_rate(rates, critical), figures.plot_critical_size(critical)):
+            boxes = [text.get_window_extent() for text in axes.texts if text.get_text()]
+            assert len(boxes) >= 4
+            assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+    plt.close("all")
+
+
+def test_curves_differ_in_grey_too() -> None:
+    """Of seven dataset sizes each has its own marker, neighbours another line style, and lightness rises throughout."""
+    styles = [style for _, style in styled(pd.DataFrame({"d": range(7)}), "d")]
+    assert len({style["marker"] for style in styles}) == 7
+    assert all(a["linestyle"] != b["linestyle"] for a, b in itertools.pairwise(styles))
+    grey = [np.dot(style["color"][:3], (0.299, 0.587, 0.114)) for style in styles]
+    assert np.all(np.diff(grey) > 0.03)
+
+
+def test_figures_of_a_fit_draw_what_they_are_given() -> None:
+    from matplotlib import pyplot as plt
+
+    fit = {"E": 1.0, "A": 50.0, "alpha": 0.4, "B": 20.0, "beta": 0.3}
+    n, d = (m.ravel() for m in np.meshgrid([1e3, 1e4, 1e5], [1e5, 1e6]))
+    fitted = 1 + 50 * n**-0.4 + 20 * d**-0.3
+    rows = pd.DataFrame({"n_params": n, "subset_bytes": d, "loss": 1.01 * fitted, "fitted": fitted})
+    made = fit | {"residuals": rows.to_dict("records")}
+    points, drawn = lines.fit_points(made), lines.fit_lines(made)
+    assert np.allclose(points["residual"], 0.01)
+    assert np.allclose(drawn.groupby("subset_bytes")["loss"].last(), fitted[n == 1e5])
+    _, given = plt.subplots()
+    axes = fit_figures.plot_residuals(points, ax=given)
+    assert axes is given
+    marks = [line for line in axes.lines if line.get_marker() not in ("None", None, "")]
+    assert np.allclose([y for line in marks for y in line.get_ydata()], 1.0)
+    compute = pd.DataFrame({"flops": [1e12, 1e13] * 2, "n_params": [1e3, 3e3, 1e4, 1e5], "low": np.nan, "high": np.nan})
+    compute["kind"] = ["MDL-optimal"] * 2 + ["compute-optimal"] * 2
+    for axes in (fit_figures.plot_fit(points, drawn), fit_figures.plot_compute(compute)):
+        assert axes.get_xscale() == "log"
+        assert axes is not given
+    plt.close("all")
+
+
+def test_an_unknown_format_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(AnalysisError, match="unknown format 'docx': want pdf or md or html"):
+        build_report(write_sweep(tmp_path / "s", []), tmp_path / "r", formats=("pdf", "docx"))
+
+
+def test_the_command_makes_the_formats_asked_for_and_says_where(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path / "s", [cell("8x1", 10_000, 4e4)])
+    made = CliRunner().invoke(
+        app, ["report", str(folder), "--out", str(tmp_path / "r"), "--format", "html", "--format", "md"]
+    )
+    assert made.exit_code == 0
+    assert made.output.splitlines()[-2:] == [f"report: {tmp_path}/r/report.md", f"report: {tmp_path}/r/explorer.html"]
+    assert not (tmp_path / "r" / "report.pdf").exists()
+
+
+def test_a_wrong_format_is_one_line_and_status_2(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mdl.cli", "report", str(tmp_path), "--format", "docx"]
+    made = subprocess.run(command, capture_output=True, text=True)
+    assert made.returncode == 2
+    assert made.stderr == "error: unknown format 'docx': want pdf or md or html\n"
 
 
 def test_labels_keep_their_distance_and_their_order() -> None:
@@ -247,4 +380,7 @@ def test_numbers_as_people_read_them() -> None:
     ]
     assert [format_count(n) for n in (1228, 115_008, 3_213_568, 7e9)] == ["1.23 K", "115 K", "3.21 M", "7 G"]
     assert [format_percent(r) for r in (0.4434, 1.0, 64.312)] == ["44.3 %", "100.0 %", "6,430 %"]
+    assert [format_flops(f) for f in (1.518e14, 2e9)] == ["1.52e14", "2e9"]
+    assert format_range(9812.0, 13_000.0, format_count) == "9.81 K to 13 K"
+    assert format_range(None, 13_000.0, format_count) == "–"
     assert [format_seconds(s) for s in (48, 750, 11_520)] == ["48 s", "12.5 min", "3.2 h"]

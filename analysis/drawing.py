@@ -1,0 +1,138 @@
+"""Which figures the records allow, their captions, and their files. The one look of all figures is set here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis.blocks import Picture
+from analysis.lines import fit_lines, fit_points, theory_line
+from analysis.study import Study, in_context, law_line
+
+Plot = Callable[[], Any]
+_CLASSICAL = " Short lines on the left: the best classical coder on as many bytes."
+_CAPTIONS = {
+    "adjusted_rate": "Adjusted rate against model size, a curve a dataset size. Stars mark critical sizes, arrowheads "
+    "a least rate at the grid's edge. Curves leave through the top where the parameters dwarf the data.",
+    "raw_rate": "Raw rate on the subset itself, parameters not counted: it falls as models grow, and below the "
+    "held-out rate by memorising.",
+    "critical_size": "Critical model size against dataset size. Stars: found; arrows: at or beyond the edge of the "
+    "grid.",
+    "heldout_rate": "Rate on bytes that no subset contains, a curve a size of the subset trained on.",
+    "fit": "Held-out loss: measured cells (marks) and the fitted law (lines), one a dataset size.",
+    "residuals": "What the fit leaves: measured over fitted loss, less one, against model size. The "
+    "dataset sizes stand side by side.",
+    "in_context": "Held-out bits a byte by position in the window, for models trained on the largest subset.",
+    "compute": "The size that the code pays for, and the size that makes the most of as much training compute.",
+}
+
+
+def draw(explained: Study, folder: Path) -> list[Picture]:
+    """Every figure that the records allow, as PDF and SVG, in the order of the report."""
+    folder.mkdir(parents=True)
+    groups = list(dict.fromkeys(explained.rates["group"]))
+    pictures = []
+    for i, group in enumerate(groups):
+        for name, (plot, caption) in _drawings(explained, group).items():
+            file = f"{name}.pdf" if i == 0 else f"{name}_{i + 1}.pdf"
+            _save(plot, folder / file)
+            pictures.append(Picture(file, f"{group}: {caption}" if len(groups) > 1 else caption, name))
+    return pictures
+
+
+def _drawings(explained: Study, group: str) -> dict[str, tuple[Plot, str]]:
+    """Name to (drawing, caption)."""
+    from analysis import figures
+
+    rates, critical = (frame[frame["group"] == group] for frame in (explained.rates, explained.critical))
+    more = {"adjusted_rate": _spread(rates), "raw_rate": _spread(rates)}
+    if critical["coder"].notna().any():
+        more = {name: text + _CLASSICAL for name, text in more.items()}
+    plots: dict[str, Plot] = {
+        "adjusted_rate": lambda: figures.plot_adjusted_rate(rates, critical),
+        "raw_rate": lambda: figures.plot_raw_rate(rates, critical),
+    }
+    if (critical["status"] != "too few sizes").sum() > 1:
+        plots["critical_size"], more["critical_size"] = _critical_size(explained, group)
+    if rates["heldout_rate"].notna().any():
+        plots["heldout_rate"] = lambda: figures.plot_heldout_rate(rates)
+    positions = in_context(explained.table, group)
+    if len(positions):
+        plots["in_context"] = lambda: figures.plot_in_context(positions)
+    plots |= _of_the_fit(explained, group)
+    return {name: (plots[name], text + more.get(name, "")) for name, text in _CAPTIONS.items() if name in plots}
+
+
+def _spread(rates: pd.DataFrame) -> str:
+    return " Bars: standard deviation over seeds." if (rates["n_seeds"] > 1).any() else ""
+
+
+def _critical_size(explained: Study, group: str) -> tuple[Plot, str]:
+    """The drawing, and what of it the caption has to explain."""
+    from analysis import figures
+
+    critical, predictions = (f[f["group"] == group] for f in (explained.critical, explained.predictions))
+    law = _labelled(explained, group, law_line(explained.laws[group], critical))
+    theory = theory_line(explained.theory.get(group), critical)
+    said = [
+        (critical["low"].notna().any(), " Bars: 95 % intervals."),
+        (predictions["low"].notna().any(), " Band: 95 % interval of the law."),
+        (theory is not None, " Dashed: the slope that theory asks for, through the middle of the stars."),
+        (predictions["extrapolated"].any(), " Circles: predicted, extrapolated beyond the grid."),
+    ]
+    return lambda: figures.plot_critical_size(critical, law, theory, predictions), "".join(t for has, t in said if has)
+
+
+def _labelled(explained: Study, group: str, line: pd.DataFrame | None) -> pd.DataFrame | None:
+    """With γ's interval in the label, where there is one."""
+    low, high = (getattr(explained.laws[group], name, None) for name in ("gamma_low", "gamma_high"))
+    if line is None or low is None or high is None:
+        return line
+    gamma = explained.laws[group].gamma
+    return line.assign(label=rf"$N^* \propto D^\gamma$, $\gamma$ = {gamma:.2f} (95 %: {low:.2f} to {high:.2f})")
+
+
+def _of_the_fit(explained: Study, group: str) -> dict[str, Plot]:
+    from analysis import fit_figures
+
+    plots: dict[str, Plot] = {}
+    fit = explained.fit
+    if fit and fit["success"] and fit.get("residuals") and fit.get("group", group) == group:
+        points, lines = fit_points(fit), fit_lines(fit)
+        plots["fit"] = lambda: fit_figures.plot_fit(points, lines)
+        plots["residuals"] = lambda: fit_figures.plot_residuals(points)
+    compute = explained.compute[explained.compute["group"] == group]
+    if compute["kind"].nunique() > 1:  # one kind alone compares nothing
+        plots["compute"] = lambda: fit_figures.plot_compute(compute)
+    return plots
+
+
+def _save(plot: Plot, path: Path) -> None:
+    with theme():
+        from matplotlib import pyplot as plt
+
+        axes = plot()
+        # No date and no producer's version: the same figure is the same bytes.
+        axes.figure.savefig(path, metadata={"CreationDate": None, "Creator": None, "Producer": None})
+        axes.figure.savefig(path.with_suffix(".svg"), metadata={"Date": None, "Creator": None})  # for web pages
+        plt.close(axes.figure)
+
+
+@contextmanager
+def theme() -> Iterator[None]:
+    """The one look of all figures, in force while they are drawn."""
+    import matplotlib as mpl
+    import seaborn as sns
+
+    ours = {
+        "axes.grid": True, "grid.color": "0.92", "grid.linewidth": 0.6, "axes.linewidth": 0.8, "axes.edgecolor": "0.3",
+        "font.family": ["STIXGeneral"], "mathtext.fontset": "stix", "font.size": 10, "axes.labelsize": 10.5,
+        "xtick.labelsize": 9.5, "ytick.labelsize": 9.5, "pdf.fonttype": 42, "svg.hashsalt": "mdl",
+        "savefig.bbox": "tight",
+    }  # fmt: skip
+    with mpl.rc_context(sns.axes_style("ticks") | sns.plotting_context("paper") | ours):
+        yield

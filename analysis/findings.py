@@ -1,0 +1,218 @@
+"""The sections between the answer and the appendix: law, crossings, fit and its tests, seeds, compute, prices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from analysis.blocks import Block, Grid, Heading, Text, named_grid
+from analysis.units import format_bytes, format_count, format_flops, format_range
+
+Json = dict[str, Any]
+
+
+def law(summary: Json) -> list[Block]:
+    """The law of the critical size against what theory asks for."""
+    return [Text(text) for found in summary["laws"] for text in _tested(found, summary)]
+
+
+def estimates(summary: Json) -> list[Block]:
+    """The two estimators of the critical size, and what the law predicts beyond the grid."""
+    blocks: list[Block] = []
+    both = [row for row in summary["critical"] if row.get("n_closed_form") is not None]
+    if both:
+        header = ("dataset", "interpolated", "95 % interval", "closed form", "95 % interval")
+        rows = [_estimates(row) for row in both]
+        blocks += [
+            Text("Two estimators of the critical size, from the same code lengths:"),
+            named_grid(header, rows, "lrrrr", [row["group"] for row in both]),
+        ]
+    return blocks + _predicted(summary)
+
+
+def _tested(found: Json, summary: Json) -> list[str]:
+    theory = found.get("theory")
+    if not theory or theory.get("gamma_predicted") is None:
+        return [theory["message"]] if theory and theory.get("message") else []
+    begin = f"{found['group']}: " if len(summary["laws"]) > 1 else ""
+    alpha = f"α = {theory['alpha']:.3g}{_interval(theory, 'alpha_low', 'alpha_high')}"
+    asked = f"{theory['gamma_predicted']:.3g}{_interval(theory, 'predicted_low', 'predicted_high')}"
+    text = f"{begin}The closed form asks for γ = 1/(1+α): with {alpha} that is {asked}"
+    if found["gamma"] is not None:
+        text += f"; measured γ = {found['gamma']:.3g}{_interval(found, 'gamma_low', 'gamma_high')}"
+    return [f"{text}. {_sentence(theory['message'])}"]
+
+
+def _sentence(message: str | None) -> str:
+    text = (message or "").strip()
+    return text[:1].upper() + text[1:] + ("" if not text or text.endswith(".") else ".")
+
+
+def _interval(row: Json, low: str, high: str) -> str:
+    ends = row.get(low), row.get(high)
+    return "" if None in ends else f" (95 %: {ends[0]:.3g} to {ends[1]:.3g})"
+
+
+def _estimates(row: Json) -> tuple[str, ...]:
+    found = "not bracketed" if row["n_params"] is None else format_count(row["n_params"])
+    first = format_range(row.get("low"), row.get("high"), format_count)
+    second = format_range(row["closed_low"], row["closed_high"], format_count)
+    return format_bytes(row["subset_bytes"]), found, first, format_count(row["n_closed_form"]), second
+
+
+def _predicted(summary: Json) -> list[Block]:
+    rows = [row for row in summary["predictions"] if row["n_params"] is not None and row["extrapolated"]]
+    if not rows:
+        return []
+    cells = [
+        (format_bytes(r["subset_bytes"]), format_count(r["n_params"]), format_range(r["low"], r["high"], format_count),
+         "extrapolated")
+        for r in rows
+    ]  # fmt: skip
+    grid = named_grid(("dataset", "predicted", "95 % interval", ""), cells, "lrrl", [row["group"] for row in rows])
+    return [Text("What the law says of dataset sizes outside the grid:"), grid]
+
+
+def crossings(summary: Json) -> list[Block]:
+    """From which dataset size on the next larger model pays."""
+    rows = summary["crossings"]
+    if not any(row["subset_bytes"] is not None for row in rows):
+        return []
+    cells = [
+        (f"{r['n_small']:,}", f"{r['n_large']:,}",
+         *((format_bytes(r["subset_bytes"]), format_range(r["low"], r["high"], format_bytes))
+           if r["subset_bytes"] is not None else (r["message"], "–")))
+        for r in rows
+    ]  # fmt: skip
+    header = ("smaller", "larger", "pays from", "95 % interval")
+    text = "From how many bytes on the next larger model pays for its parameters:"
+    return [Heading("Crossings"), Text(text), named_grid(header, cells, "rrrr", [row["group"] for row in rows])]
+
+
+def fit(summary: Json) -> list[Block]:
+    """The scaling law of the held-out loss."""
+    found = summary["fit"]
+    if not found:
+        return []
+    of = f" of {found['group']}" if found.get("group") and len(summary["laws"]) > 1 else ""
+    if not found["success"]:
+        return [Text(f"No scaling law can be given for the held-out loss{of}: {found['message']}.")]
+    text = (
+        f"L(N, D) = E + A·N^−α + B·D^−β for the held-out loss{of} in bits a byte, {found['n_points']} points, Huber "
+        f"loss of log-residuals with δ = {found['delta']:.3g}. {_sentence(found.get('interval', {}).get('message'))} "
+        f"{_sentence(found.get('interval', {}).get('varies'))}"
+    )
+    rows = tuple(_parameter(found, name) for name in ("E", "A", "B", "alpha", "beta"))
+    return [Text(text.strip()), Grid(("", "value", "standard error", "95 % interval"), rows, "lrrr")]
+
+
+def _parameter(found: Json, name: str) -> tuple[str, ...]:
+    symbol = {"alpha": "α", "beta": "β"}.get(name, name)
+    se, ends = found["se"].get(name), found["ci95"].get(name) or (None, None)
+    return (
+        symbol, _plain(found[name], 4), "–" if se is None else _plain(se, 2),
+        format_range(ends[0], ends[1], lambda value: _plain(value, 3)),
+    )  # fmt: skip
+
+
+def _plain(value: float, digits: int) -> str:
+    return f"{value:.{digits}g}".replace("e+0", "e").replace("e+", "e")
+
+
+def held_out(summary: Json) -> list[Block]:
+    """How far the law is off on runs that it has not seen, beside two guesses that fit nothing."""
+    splits = (summary["fit"] or {}).get("held_out") or []
+    if not splits:
+        return []
+    cells = tuple(
+        (s["held_out"].replace("e+", "e"), f"{s['n_held_out']} of {s['n_held_out'] + s['n_kept']}", _error(s["error"]),
+         _error(s["last_value_error"]), _error(s["nearest_error"]))
+        for s in splits
+    )  # fmt: skip
+    reasons = [_sentence(s["message"]) for s in splits if s["error"] is None]
+    header = ("held out", "cells", "law", "last value", "nearest run")
+    text = (
+        "The law fitted without some of the runs, and its mean relative error on those, beside two guesses that fit "
+        "nothing: the loss of the kept run of most compute, and that of the nearest kept run."
+    )
+    return [
+        Heading("Held-out test"),
+        Text(text),
+        Grid(header, cells, "lrrrr"),
+        *(Text(reason, "small") for reason in reasons),
+    ]
+
+
+def _error(error: float | None) -> str:
+    return "–" if error is None else f"{100 * error:.2f} %"
+
+
+def seeds(summary: Json) -> list[Block]:
+    """How far cells of one size lie apart: a table of model sizes by dataset sizes."""
+    rows = [row for row in summary["seeds"] if row["relative_sd"] is not None]
+    if not rows:
+        return []
+    blocks: list[Block] = [
+        Heading("Spread between seeds"),
+        Text(
+            "Standard deviation of the own subset's code length between cells of one model size and dataset size, "
+            "relative to the code length. –: run once."
+        ),
+    ]
+    groups = list(dict.fromkeys(row["group"] for row in rows))
+    for group in groups:
+        own = [row for row in rows if row["group"] == group]
+        begin = f"{group}: " if len(groups) > 1 else ""
+        pooled = _error(own[0]["pooled_relative_sd"])
+        blocks += [_spread_table(own), Text(f"{begin}Pooled over all sizes: {pooled}.", "small")]
+    return blocks
+
+
+def _spread_table(rows: list[Json]) -> Grid:
+    sizes = sorted({(row["n_params"], row["size"]) for row in rows})
+    data = sorted({row["subset_bytes"] for row in rows})
+    at = {(row["n_params"], row["subset_bytes"]): row for row in rows}
+    cells = tuple(
+        (size, f"{n:,}", *(_error(at[n, d]["relative_sd"]) if (n, d) in at else "–" for d in data)) for n, size in sizes
+    )
+    return Grid(("shape", "parameters", *map(format_bytes, data)), cells, "lr" + "r" * len(data))
+
+
+def costs(summary: Json) -> list[Block]:
+    """The critical size under each price of a parameter."""
+    rows = summary["costs"]
+    if not rows:
+        return []
+    names = list(dict.fromkeys((row["cost"], row["bytes_per_param"]) for row in rows))
+    places = list(dict.fromkeys((row["group"], row["subset_bytes"]) for row in rows))
+    found = {(row["group"], row["subset_bytes"], row["cost"]): row for row in rows}
+    header = ("dataset", *(f"{name}, {price:g} B" if name != f"{price:g} bytes" else name for name, price in names))
+    cells = [(format_bytes(d), *(_size(found[group, d, name]) for name, _ in names)) for group, d in places]
+    text = "The critical size, in parameters, under several prices of a parameter. Where it is free, only noise, poor "
+    text += "training and the grid end the growth."
+    grid = named_grid(header, cells, "l" + "r" * len(names), [group for group, _ in places])
+    return [Heading("What a parameter costs"), Text(text), grid]
+
+
+def _size(row: Json) -> str:
+    if row["status"] == "bracketed":
+        return format_count(row["n_params"])
+    sign = {"below": "≤ ", "above": "≥ "}.get(row["status"])
+    return f"{sign}{format_count(row['grid_best'])}" if sign else row["status"]
+
+
+def compute(summary: Json) -> list[Block]:
+    """Per dataset size what the code pays for, and what as much training compute would buy."""
+    rows = [row for row in summary["compute"] if row["mdl_optimal_n"] is not None]
+    if not any(row["compute_optimal_n"] is not None for row in rows):
+        return []
+    cells = [
+        (format_bytes(row["subset_bytes"]), format_count(row["mdl_optimal_n"]), format_flops(row["mdl_optimal_flops"]),
+         "–" if row["compute_optimal_n"] is None else format_count(row["compute_optimal_n"]))
+        for row in rows
+    ]  # fmt: skip
+    header = ("dataset", "MDL-optimal size", "its training FLOPs", "compute-optimal at as many FLOPs")
+    text = (
+        "The size with the least held-out loss for as many training FLOPs as training the critical size takes, were "
+        "data no limit. –: beyond the sizes that were run."
+    )
+    return [Text(text), named_grid(header, cells, "lrrr", [row["group"] for row in rows])]

@@ -1,0 +1,96 @@
+"""N* = k·D^γ with what is known of γ, the theory's γ = 1/(1+α) beside it, and predictions for other dataset sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from analysis.critical import PowerLaw, fit_power_law
+from analysis.estimates import Estimate
+from analysis.theory import common_exponent
+from analysis.uncertainty import interval
+
+Floats = npt.NDArray[np.float64]
+PREDICTED = ["group", "subset_bytes", "n_params", "low", "high", "extrapolated"]
+
+
+class LawDraws(NamedTuple):
+    """The law of every draw, (R,) each."""
+
+    log_k: Floats
+    gamma: Floats
+
+
+def law(estimates: Sequence[Estimate]) -> tuple[PowerLaw, LawDraws | None]:
+    """The law through one group's bracketed sizes; in a draw a size at an edge of the grid counts as that edge's."""
+    data = np.array([float(str(e.row["subset_bytes"])) for e in estimates])
+    found = fit_power_law(data, np.array([float(str(e.row["n_params"])) for e in estimates]))
+    used = [(d, e.joint) for d, e in zip(data, estimates, strict=True) if e.row["status"] == "bracketed"]
+    drawn = [draws for _, draws in used if draws is not None]
+    if found.gamma is None or len(drawn) < len(used):
+        return found, None
+    x = np.log([d for d, _ in used])
+    gamma, log_k = np.polyfit(x, np.log(np.stack(drawn)), 1)
+    (gamma_low, gamma_high), (k_low, k_high) = interval(gamma), interval(np.exp(log_k))
+    with_interval = replace(found, gamma_low=gamma_low, gamma_high=gamma_high, k_low=k_low, k_high=k_high)
+    return with_interval, LawDraws(log_k, gamma)
+
+
+def theory(found: PowerLaw, draws: LawDraws | None, estimates: Sequence[Estimate]) -> dict[str, Any] | None:
+    """γ against 1/(1+α): alpha, gamma_predicted, difference with intervals, agrees, message; None where no law is.
+
+    α is one for all bracketed dataset sizes, fitted to the same own-subset code lengths near each best size, E and A
+    free at each (`analysis.theory`). `agrees`: whether 0 lies within the difference's interval, None without one.
+    """
+    if found.gamma is None:
+        return None
+    curves = [e.curve for e in estimates if e.curve]
+    alpha = float(common_exponent(curves)[0]) if curves else np.nan
+    if np.isnan(alpha):
+        return None
+    keys = ("alpha_low", "alpha_high", "predicted_low", "predicted_high", "difference_low", "difference_high", "agrees")
+    predicted = 1 / (1 + alpha)
+    result: dict[str, Any] = dict.fromkeys(keys)
+    result |= {"alpha": alpha, "gamma_predicted": predicted, "difference": found.gamma - predicted}
+    drawn = [e.joint_curve for e in estimates if e.joint_curve]
+    if draws is None or not drawn:
+        return result | {"message": "not tested: without an interval the difference has no measure"}
+    alphas = common_exponent(drawn)
+    known = ~np.isnan(alphas)
+    if known.mean() < 0.975:
+        return result | {"message": f"not tested: {1 - known.mean():.0%} of the draws do not determine α"}
+    ratio = 1 / (1 + alphas[known])
+    for name, values in (("alpha", alphas[known]), ("predicted", ratio), ("difference", draws.gamma[known] - ratio)):
+        result[f"{name}_low"], result[f"{name}_high"] = interval(values)
+    agrees = result["difference_low"] <= 0 <= result["difference_high"]
+    said = (
+        "the difference is within the noise of the seeds" if agrees else "the difference is more than the seeds' noise"
+    )
+    return result | {"agrees": bool(agrees), "message": said}
+
+
+def predictions(
+    group: str, found: PowerLaw, draws: LawDraws | None, grid_bytes: Sequence[float], asked: Sequence[float]
+) -> list[dict[str, object]]:
+    """The law at the dataset sizes `asked`; `extrapolated`: outside those of the grid. None without a law."""
+    if found.gamma is None:
+        return []
+    rows: list[dict[str, object]] = []
+    for d in asked:
+        low = high = np.nan
+        if draws is not None:
+            low, high = interval(np.exp(draws.log_k + draws.gamma * np.log(d)))
+        outside = not min(grid_bytes) <= d <= max(grid_bytes)
+        n = float(found.predict(d))
+        rows.append(dict(zip(PREDICTED, (group, d, n, low, high, outside), strict=True)))
+    return rows
+
+
+def prediction_table(rows: list[dict[str, object]]) -> pd.DataFrame:
+    """Columns PREDICTED."""
+    return pd.DataFrame(rows, columns=PREDICTED)

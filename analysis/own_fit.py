@@ -1,0 +1,44 @@
+"""The scaling law of a sweep's own records: held-out loss on size and unique data, as `mdl fit` gives it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from analysis import AnalysisError
+from analysis.measurements import Measurements, from_records
+from analysis.table import Table
+
+if TYPE_CHECKING:
+    from analysis.fit_cli import Report
+
+
+def own_fit(table: Table) -> dict[str, Any] | None:
+    """`analysis.fit_cli`'s JSON of the group with most cells, with group, unit and residuals, a row a cell.
+
+    None where no cell's held-out part was coded in full.
+    """
+    from analysis.fit_cli import report, to_json
+
+    coded = table.cells[table.cells["heldout_bits"].notna() & (table.cells["heldout_bytes"] > 0)]
+    if coded.empty:
+        return None
+    group = str(coded.drop_duplicates("run_id")["group"].value_counts().sort_index(kind="stable").idxmax())
+    try:
+        measured = from_records(table, group)
+        made = report(measured, None)
+    except AnalysisError:
+        return None
+    content: dict[str, Any] = json.loads(to_json(made))
+    return content | {"group": group, "unit": "held-out bits a byte", "residuals": _residuals(measured, made)}
+
+
+def _residuals(measured: Measurements, made: Report) -> list[dict[str, float | None]]:
+    """Every cell's loss beside the fitted one, None without a fit."""
+    fitted = (
+        made.fit.predict(measured.n_params, measured.data) if made.fit.success else np.full(measured.loss.size, np.nan)
+    )
+    rows = zip(measured.n_params, measured.data, measured.loss, fitted, strict=True)
+    return [dict(zip(("n_params", "subset_bytes", "loss", "fitted"), map(float, row), strict=True)) for row in rows]

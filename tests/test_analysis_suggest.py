@@ -1,0 +1,223 @@
+"""The next cells: where nothing is bracketed or sure, what they cost, and a sweep file that runs as it is."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analysis import AnalysisError
+from analysis.cost import parse_cost
+from analysis.study import Study, study
+from analysis.suggest import Suggestion, suggest
+from analysis.table import load
+from mdl.config import from_flat
+from mdl.plan import plan_sweep
+from mdl.results import CellRecord
+from mdl.suggest_cli import LADDER, grids, ladder, lines, sweep_text, to_json, write
+from mdl.sweep import bytes_seen, training_flops
+from tests.synthetic import SIZES, cell, corpus, grid, power_law, write_sweep
+
+NAMES = ["8x1", "16x1", "16x2", "32x2", "64x2"]
+DATA = [300_000, 1_000_000]
+SPEED = 2e9  # FLOPs a second of every cohort
+
+
+def real(record: CellRecord, **settings: object) -> CellRecord:
+    """The record as this sweep's configuration would make it: its id, its settings, its arithmetic."""
+    config = from_flat(
+        {"subset_bytes": record.subset_bytes, "model.size": record.model.size, "train.seed": record.training.seed,
+         "train.steps": 900, "train.evaluate_every": 90, "corpus.source": record.corpus.source,
+         "corpus.shuffle_seed": record.corpus.shuffle_seed, **settings}
+    )  # fmt: skip
+    flops = training_flops(config)
+    training = dataclasses.replace(record.training, flops=flops, bytes_seen=bytes_seen(config))
+    provenance = dataclasses.replace(
+        record.provenance, training_seconds=flops / SPEED, measuring_seconds=0.0, cohort_size=1
+    )
+    return dataclasses.replace(
+        record, config=config.flat(), run_id=config.run_id, cohort_id=config.run_id, training=training,
+        provenance=provenance,
+    )  # fmt: skip
+
+
+def sweep(
+    tmp_path: Path, names: Sequence[str] = NAMES, data: Sequence[int] = DATA, seeds: Sequence[int] = (0,),
+    corpora: Sequence[int] = (0,), sd: float = 0.0,
+) -> Path:  # fmt: skip
+    """A run folder of the synthetic law with real settings."""
+    rng = np.random.default_rng(0)
+    records = [
+        real(cell(s, d, power_law(SIZES[s], d) * np.exp(sd * rng.normal()), seed=seed, of=corpus(shuffle_seed=c)))
+        for s in names for d in data for seed in seeds for c in corpora
+    ]  # fmt: skip
+    return write_sweep(tmp_path / "synthetic", records)
+
+
+def explained(folder: Path) -> Study:
+    return study(load(folder), parse_cost("float16"))
+
+
+def asked(found: Sequence[Suggestion]) -> set[tuple[int, str]]:
+    return {(one.subset_bytes, one.size) for one in found}
+
+
+def test_without_seeds_the_sizes_either_side_of_each_critical_size_are_repeated(tmp_path: Path) -> None:
+    found = suggest(explained(sweep(tmp_path)), ladder)
+    assert asked(found) == {(d, size) for d in DATA for size in ("16x2", "32x2")}, "N* is 11 K and 26 K"
+    assert {one.seeds for one in found} == {(1, 2)}
+
+
+def test_more_seeds_do_narrow_the_interval_and_then_nothing_is_left(tmp_path: Path) -> None:
+    few = suggest(explained(sweep(tmp_path / "few", seeds=(0, 1), sd=0.01)), ladder)
+    assert few
+    assert all(set(one.seeds).isdisjoint({0, 1}) and 1 <= len(one.seeds) <= 4 for one in few)
+    many = explained(sweep(tmp_path / "many", seeds=range(6), sd=0.001))
+    assert suggest(many, ladder) == []
+    assert lines([], 1.25) == ["nothing to do: every critical size is bracketed, its interval within a factor of 1.25"]
+    assert suggest(many, ladder, within=1.001), "a narrower wish asks for more"
+
+
+def test_to_follow_the_suggestions_is_to_come_to_an_end(tmp_path: Path) -> None:
+    """From one seed everywhere to nothing left to do, and by no more cells than four seeds more of every cell."""
+    cells = {(s, d, 0) for s in NAMES for d in DATA}
+
+    def bits(s: str, d: int, k: int) -> float:
+        return power_law(SIZES[s], d) * float(np.exp(0.004 * np.random.default_rng([SIZES[s], d, k]).normal()))
+
+    for _ in range(12):
+        records = [real(cell(s, d, bits(s, d, k), seed=k)) for s, d, k in sorted(cells)]
+        found = suggest(explained(write_sweep(tmp_path / "synthetic", records)), ladder)
+        if not found:
+            break
+        more = {(one.size, one.subset_bytes, seed) for one in found for seed in one.seeds}
+        assert not more & cells
+        cells |= more
+    assert found == []
+    assert len(cells) < 5 * len(NAMES) * len(DATA)
+
+
+def test_where_the_estimators_differ_a_shape_between_is_asked_for(tmp_path: Path) -> None:
+    """One shape codes worse than its neighbours for its size; no more seeds would tell, another shape does."""
+    rng = np.random.default_rng(0)
+    records = [
+        real(cell(s, d, power_law(SIZES[s], d) * (1 + 0.1 * (s == "32x2")) * (1 + 1e-4 * rng.normal()), seed=seed))
+        for s in NAMES for d in DATA[1:] for seed in range(3)
+    ]  # fmt: skip
+    (one,) = suggest(explained(write_sweep(tmp_path / "synthetic", records)), ladder)
+    assert (one.size, one.seeds) == ("24x2", (0, 1, 2))
+    assert "estimators" in one.reason
+
+
+def test_beyond_an_edge_the_next_shape_of_the_ladder_is_asked_for(tmp_path: Path) -> None:
+    small, large = 30_000, 30_000_000
+    found = suggest(explained(sweep(tmp_path, data=[small, *DATA, large])), ladder)
+    wider = {(one.subset_bytes, one.size) for one in found if one.reason.startswith("to bracket")}
+    assert (small, "4x1") in wider
+    assert (large, "64x4") in wider
+    assert {d for d, _ in wider} == {small, large}
+    assert wider <= {(small, name) for name in LADDER} | {(large, name) for name in LADDER}
+    assert len(wider) <= 6
+
+
+def test_two_sizes_ask_for_more_on_both_sides(tmp_path: Path) -> None:
+    found = suggest(explained(sweep(tmp_path, names=["16x1", "16x2"], data=DATA[:1])), ladder)
+    assert asked(found) == {(300_000, "8x1"), (300_000, "24x2")}
+    assert "too few sizes" in found[0].reason
+
+
+def test_several_corpus_seeds_ask_for_another_draw_of_the_whole_column(tmp_path: Path) -> None:
+    found = suggest(explained(sweep(tmp_path, corpora=(0, 1, 2), sd=0.01)), ladder)
+    assert found
+    assert {one.shuffle_seeds for one in found} == {(3,)}
+    assert {one.seeds for one in found} == {(0,)}
+    for d in {one.subset_bytes for one in found}:
+        assert {one.size for one in found if one.subset_bytes == d} == set(NAMES)
+
+
+def test_cost_is_that_of_the_records(tmp_path: Path) -> None:
+    """A known size costs what it did; a new one its own arithmetic over as many bytes, at the nearest's speed."""
+    found = suggest(explained(sweep(tmp_path, data=[30_000, *DATA])), ladder)
+    for one in found:
+        config = from_flat(
+            one.recipe | dict.fromkeys(("model.width", "model.depth", "model.heads")) | {"size": one.size}
+        )
+        assert one.flops == pytest.approx(training_flops(config))
+        assert one.seconds == pytest.approx(one.flops / SPEED)
+    total = lines(found, 1.25)[-1]
+    assert f"{sum(one.flops * len(one.seeds) for one in found):.3g} training FLOPs" in total
+
+
+def test_what_is_written_is_what_was_asked_and_runs_as_it_is(tmp_path: Path) -> None:
+    folder = sweep(tmp_path, data=[30_000, *DATA])
+    found = suggest(explained(folder), ladder)
+    told = write(grids(found), "synthetic", tmp_path / "next.yaml")
+    files = sorted(tmp_path.glob("next*.yaml"))
+    assert len(told) == len(files)
+    planned = {
+        (c.config.subset_bytes, c.config.model.size, c.config.train.seed)
+        for file in files for c in plan_sweep(file, tmp_path).cells
+    }  # fmt: skip
+    wanted = {(one.subset_bytes, one.size, seed) for one in found for seed in one.seeds}
+    assert wanted <= planned
+    assert {plan_sweep(file, tmp_path).paths.root for file in files} == {folder}, "records join those there are"
+    cost = sum(training_flops(c.config) for file in files for c in plan_sweep(file, tmp_path).cells)
+    assert cost <= 1.5 * sum(one.flops * len(one.seeds) for one in found)
+
+
+@pytest.mark.parametrize("settings", [{}, {"train.learning_rate": 0.003, "model.context_bytes": 128}])
+def test_the_recipe_is_the_records_own(tmp_path: Path, settings: dict[str, object]) -> None:
+    """The file of a cell that is recorded names that very record, so a sweep would not make it again."""
+    records = [real(r, **settings) for r in grid(NAMES, DATA, power_law)]
+    if settings:
+        records = [dataclasses.replace(r, model=dataclasses.replace(r.model, context_bytes=128)) for r in records]
+    found = suggest(explained(write_sweep(tmp_path / "synthetic", records)), ladder)
+    known = [dataclasses.replace(one, seeds=(0,)) for one in found]
+    for i, one in enumerate(grids(known)):
+        file = tmp_path / f"{i}.yaml"
+        file.write_text(sweep_text(one, "synthetic"))
+        assert {c.run_id for c in plan_sweep(file, tmp_path).cells} <= {r.run_id for r in records}
+
+
+def test_the_ladder_rises() -> None:
+    rungs = ladder(256)
+    assert [r.n_params for r in rungs] == sorted({r.n_params for r in rungs})
+    assert [r.flops_per_byte for r in rungs] == sorted(r.flops_per_byte for r in rungs)
+
+
+def test_what_tells_nothing_is_one_line(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("N,D,code_bits\n1000,100000,4e5\n2000,100000,3e5\n4000,100000,2.9e5\n")
+    with pytest.raises(AnalysisError, match="no cell whose settings are recorded"):
+        suggest(explained(table), ladder)
+    with pytest.raises(AnalysisError, match="free parameters"):
+        suggest(study(load(table), parse_cost("none")), ladder)
+    for within in (1.0, float("nan")):
+        with pytest.raises(AnalysisError, match="--within"):
+            suggest(explained(sweep(tmp_path / str(within))), ladder, within)
+
+
+def test_the_json_names_every_cell(tmp_path: Path) -> None:
+    found = suggest(explained(sweep(tmp_path)), ladder)
+    rows = json.loads(to_json(found))
+    assert [(row["subset_bytes"], row["size"]) for row in rows] == [(one.subset_bytes, one.size) for one in found]
+
+
+def mdl(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "mdl.cli", *words], capture_output=True, text=True, check=False)
+
+
+def test_the_command_prints_a_table_and_writes_the_file(tmp_path: Path) -> None:
+    folder = sweep(tmp_path)
+    done = mdl("suggest", str(folder), "-o", str(tmp_path / "next.yaml"))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "no interval yet" in done.stdout
+    assert plan_sweep(tmp_path / "next.yaml", tmp_path).name == "synthetic"
+    failed = mdl("suggest", str(tmp_path / "nowhere"))
+    assert failed.returncode == 2
+    assert failed.stderr.count("\n") == 1
+    assert failed.stderr.startswith("error: no sweep at ")

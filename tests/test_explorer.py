@@ -1,0 +1,217 @@
+"""The explorer in a real browser: its critical sizes are the toolkit's own, and it needs nothing but itself."""
+
+import itertools
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analysis.cost import parse_cost
+from analysis.critical import critical_size, fit_power_law
+from analysis.explorer import explorer_data, page
+from analysis.rates import prequential
+from analysis.report import build_report
+from analysis.study import Study, study
+from analysis.table import load
+from mdl.results import BaselineRecord, CellRecord
+from tests.synthetic import SIZES as MODEL_SIZES
+from tests.synthetic import cell, power_law, write_sweep
+
+BROWSER = shutil.which("chromium")
+needs_browser = pytest.mark.skipif(
+    BROWSER is None, reason="NO BROWSER, EXPLORER NOT TESTED: apt-get install --no-install-recommends chromium"
+)
+SUBSETS = [30_000, 90_000, 270_000, 810_000]  # each cell's records reach three times its own subset
+
+
+def noisy(N: int, d: int, seed: int) -> float:
+    """Noise enough for code lengths to rise with N here and there, so that averaging of neighbours is tested too."""
+    return power_law(N, d) * (1 + 0.01 * np.random.default_rng([N, d, seed]).standard_normal())
+
+
+def sweep_cell(size: str, d: int, seed: int) -> CellRecord:
+    N = MODEL_SIZES[size]
+    unseen = noisy(N, d, seed + 100) / (8 * d) + 0.02 * np.log10(1 + N / d)  # the largest overfit the smallest
+    return cell(size, d, noisy(N, d, seed), seed=seed, heldout_rate=unseen)
+
+
+def explained(folder: Path, records: list[CellRecord | BaselineRecord]) -> Study:
+    return study(load(write_sweep(folder, records)), parse_cost("float16"), n_replicates=10)
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    records = [sweep_cell(*key) for key in itertools.product(MODEL_SIZES, SUBSETS, (0, 1))]
+    records.append(sweep_cell("64x2", 270_000, 5))  # seeds weigh, so let their number differ
+    return explained(tmp_path_factory.mktemp("runs") / "s", [*records])
+
+
+Browse = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def browse(sweep: Study, tmp_path_factory: pytest.TempPathFactory) -> Browse:
+    """The page as the browser has it after its script ran, for an address fragment; `then` is a script run last."""
+    folder = tmp_path_factory.mktemp("page")
+
+    def dom(fragment: str = "", then: str = "") -> str:
+        html = page(sweep, "A sweep.").replace("</body>", f"<script>{then}</script></body>")
+        (folder / "explorer.html").write_text(html, encoding="utf-8")
+        return dump(folder / "explorer.html", fragment)
+
+    return dom
+
+
+def dump(file: Path, fragment: str = "") -> str:
+    assert BROWSER is not None
+    command = [
+        BROWSER, "--headless=new", "--no-sandbox", "--disable-gpu", "--dump-dom", "--virtual-time-budget=2000",
+        f"--user-data-dir={file.parent / 'profile'}", f"{file.as_uri()}#{fragment}",
+    ]  # fmt: skip
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
+
+
+def shown(dom: str) -> dict[int, tuple[str, str]]:
+    """Status and N* in full precision, by dataset size."""
+    rows = re.findall(r'data-subset-bytes="(\d+)" data-n-params="([^"]*)" data-status="([^"]*)"', dom)
+    return {int(d): (status, n) for d, n, status in rows}
+
+
+def text_of(dom: str, element: str) -> str:
+    match = re.search(rf'id="{element}"[^>]*>([^<]*)<', dom)
+    assert match, element
+    return match[1].replace("&nbsp;", " ")
+
+
+@needs_browser
+@pytest.mark.parametrize("price", [0.5, 3.7, 16.0, 32.0])
+@pytest.mark.parametrize("code", ["two-part", "held-out"])
+def test_critical_sizes_in_the_browser_are_those_of_critical_size(
+    sweep: Study, browse: Browse, price: float, code: str
+) -> None:
+    """From the cells themselves, not from what the page was given."""
+    found = shown(browse(f"price={price}&code={code}"))
+    cells = sweep.table.cells[sweep.table.cells["snapshot"] == "best"]
+    assert set(found) == set(SUBSETS)
+    for d, (status, n) in found.items():
+        own = cells[cells["subset_bytes"] == d]
+        bits = own["own_bits"] if code == "two-part" else own["heldout_bits"] / own["heldout_bytes"] * d
+        expected = critical_size(own["n_params"], bits, price)
+        assert status == expected.status
+        if expected.n_params is not None:
+            assert float(n) == pytest.approx(expected.n_params, rel=1e-4)
+    assert sum(status == "bracketed" for status, _ in found.values()) >= 2
+
+
+@needs_browser
+def test_the_slider_moves_sizes_and_law(browse: Browse) -> None:
+    """Set by hand to 2² bits; the law is the one through the sizes shown."""
+    moved = browse("price=16", 'el("price").value = 2; el("price").dispatchEvent(new Event("input"));')
+    assert shown(moved) == shown(browse("price=4"))
+    sizes = {d: float(n) for d, (_, n) in shown(moved).items() if n}
+    law = fit_power_law(list(sizes), list(sizes.values()))
+    assert law.gamma is not None
+    assert law.gamma_se is not None
+    assert f"At 4 bits per parameter the critical size grows as D^γ with γ = {law.gamma:.2f}" in text_of(
+        moved, "answer"
+    )
+    assert f"standard error {law.gamma_se:.2g}" in text_of(moved, "answer")
+    assert 'aria-valuetext="4 bits per parameter"' in moved
+
+
+@needs_browser
+def test_a_prequential_code_has_no_price(sweep: Study, browse: Browse) -> None:
+    """Parameters cost nothing in it; what is marked is the least of the sizes that were run."""
+    dom = browse("price=16&code=prequential")
+    assert re.search(r'<input id="price"[^>]* disabled=""', dom)
+    assert "cost nothing" in text_of(dom, "answer")
+    codes = prequential(sweep.table.cells, sweep.table.segments)
+    mean = codes.groupby(["raw_bytes", "n_params"])["code_bits"].mean()
+    assert set(shown(dom)) == set(SUBSETS[1:])
+    (group,) = explorer_data(sweep)["groups"]
+    (code,) = (c for c in group["codes"] if c["key"] == "prequential")
+    for curve in code["curves"]:
+        assert curve["bits"] == pytest.approx(mean[curve["d"]].tolist())
+        least = f"{100 * min(curve['bits']) / (8 * curve['d']):.1f} %"
+        assert re.search(rf'data-subset-bytes="{curve["d"]}".*?<td>{least}</td>', dom)
+
+
+@needs_browser
+def test_arrow_keys_read_the_cells_out(sweep: Study, browse: Browse) -> None:
+    press = "for (const key of {}) el('curves').dispatchEvent(new KeyboardEvent('keydown', {{ key }}));"
+    told = text_of(browse("price=16", press.format(["ArrowRight", "ArrowRight", "ArrowUp"])), "cell")
+    row = sweep.rates[(sweep.rates["size"] == "8x1") & (sweep.rates["subset_bytes"] == 90_000)].iloc[0]
+    assert told.startswith("8x1, 2,840 parameters on 90 KB; ")
+    for rate in (row["raw_rate"], row["adjusted_rate"], row["heldout_rate"]):
+        assert f"{100 * rate:.1f} %" in told
+    assert "2 seeds" in told
+    assert text_of(browse("price=16", press.format(["ArrowRight", "Escape"])), "cell") == "No cell chosen."
+
+
+@needs_browser
+def test_nothing_is_wider_than_a_phone(browse: Browse) -> None:
+    narrow = (
+        "document.documentElement.style.width = '390px'; window.dispatchEvent(new Event('resize'));"
+        "const texts = [...document.querySelectorAll('svg text')].map((t) => t.getBoundingClientRect());"
+        "document.title = JSON.stringify([document.body.scrollWidth, Math.max(...texts.map((t) => t.right)),"
+        "Math.min(...texts.map((t) => t.left)), texts.length]);"
+    )
+    title = re.search(r"<title>(.*?)</title>", browse("price=16", narrow))
+    assert title
+    width, right, left, n_texts = json.loads(title[1])
+    assert n_texts > 20
+    assert width <= 390
+    assert 0 <= left < right <= 390
+
+
+@needs_browser
+def test_no_name_can_end_the_script(tmp_path: Path) -> None:
+    hostile = "</script><script>document.title='taken'</script><!--{{data}}"
+    made = explained(tmp_path / "s", [sweep_cell(size, 90_000, 0) for size in MODEL_SIZES])
+    assert "{{data}}" in page(made, hostile)
+    (tmp_path / "explorer.html").write_text(page(made, hostile), encoding="utf-8")
+    dom = dump(tmp_path / "explorer.html")
+    assert "<title>synthetic: critical model sizes</title>" in dom
+    assert len(shown(dom)) == 1
+
+
+@needs_browser
+def test_without_cells_the_page_says_why(tmp_path: Path) -> None:
+    made = build_report(write_sweep(tmp_path / "s", []), tmp_path / "r", formats=("html",))
+    dom = dump(made.documents[0])
+    assert "No cell has been recorded" in text_of(dom, "answer")
+    assert "<svg" not in dom.split("<script")[0]
+
+
+class Tags(HTMLParser):
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+
+def test_the_page_loads_nothing_and_every_control_has_a_name(sweep: Study) -> None:
+    text = page(sweep, "A sweep.")
+    tags = Tags(text).tags
+    assert not any({"src", "href", "action", "srcset"} & set(attributes) for _, attributes in tags)
+    assert not re.search(r"fetch\(|XMLHttp|WebSocket|import\(|@import|url\((?!#)", text)
+    assert re.findall(r"https?://[^\"' ]+", text) == ["http://www.w3.org/2000/svg"]  # a name, not an address
+    assert any("default-src 'none'" in (attributes.get("content") or "") for _, attributes in tags)
+    named = {attributes.get("for") for tag, attributes in tags if tag == "label"}
+    assert {attributes["id"] for tag, attributes in tags if tag in ("input", "select")} <= named
+    assert all("aria-labelledby" in attributes for tag, attributes in tags if tag == "svg")
+    assert dict(tags)["html"]["lang"] == "en"
+
+
+def test_the_same_study_gives_the_same_page(sweep: Study) -> None:
+    assert page(sweep, "A sweep.") == page(sweep, "A sweep.")
+    assert explorer_data(sweep)["bits_per_param"] == 16
