@@ -45,12 +45,13 @@ def _snapshot_weights(record: Path) -> Path:
         )
     snapshot = _final(load_cell(record))
     if snapshot is None:
-        raise MdlError(f"{record}: the run failed, there are no weights; choose another")
+        raise MdlError(f"{record}: the run failed, or only evaluated a pretrained model; choose another")
     return record.parent / snapshot.weights_file
 
 
 def _final(record: CellRecord) -> Snapshot | None:
-    return next((s for s in record.snapshots if s.name == _SNAPSHOT), None)
+    own = record.snapshots if record.tokens is None else ()  # a pretrained model's weights are elsewhere, and code none
+    return next((s for s in own if s.name == _SNAPSHOT), None)
 
 
 def best_of_newest_sweep(size_bytes: int, runs: Path) -> Choice:

@@ -45,7 +45,35 @@ REGISTRY: dict[str, Callable[[int | None], Compressor]] = {
 
 
 def get(name: str, chunk_bytes: int | None = None) -> Compressor:
-    """The coder of that name, for inputs of `chunk_bytes` at the most where given; MdlError naming the nearest."""
+    """The coder of that name, for inputs of `chunk_bytes` at the most where given; MdlError naming the nearest.
+
+    Language models are named by where they are: model:RUN_FOLDER (or a .safetensors file), hf:PRETRAINED_MODEL.
+    """
+    kind, colon, _ = name.partition(":")
+    if colon and kind in _LANGUAGE_MODELS:
+        return _LANGUAGE_MODELS[kind](name)
     if name not in REGISTRY:
-        raise MdlError(f"unknown coder '{name}'{nearest(name, REGISTRY)} (there are {', '.join(REGISTRY)})")
+        known = ", ".join([*REGISTRY, "model:RUN_FOLDER", "hf:PRETRAINED_MODEL"])
+        raise MdlError(f"unknown coder '{name}'{nearest(name, REGISTRY)} (there are {known})")
     return REGISTRY[name](chunk_bytes)
+
+
+def _trained(name: str) -> Compressor:
+    from pathlib import Path
+
+    from mdl.choose import choose_model
+    from mdl.compressors.language_model import LanguageModel, load_model
+
+    model = name.partition(":")[2]
+    if model in ("", "auto"):
+        raise MdlError(f"'{name}' names no model; give model:RUN_FOLDER, or model:FILE.safetensors")
+    return LanguageModel(load_model(choose_model(model, 0, Path("runs")).weights), name)
+
+
+def _pretrained(name: str) -> Compressor:
+    from mdl.compressors.pretrained import open_pretrained
+
+    return open_pretrained(name)
+
+
+_LANGUAGE_MODELS: dict[str, Callable[[str], Compressor]] = {"model": _trained, "hf": _pretrained}

@@ -22,6 +22,7 @@ from mdl.archive import Archive, ArchiveWriter, Block, Header, windows_per_block
 from mdl.errors import MdlError
 from mdl.model import StackedTransformer, load_weights, stack
 from mdl.shapes import Shape, count_params
+from mdl.weights import decode as decode_weights
 
 Progress = Callable[[int], None]  # called with the number of bytes just coded
 
@@ -30,11 +31,12 @@ _MOST_WINDOWS = 8192  # in lockstep on an accelerator; more is no faster
 
 @dataclass(frozen=True)
 class ExactModel:
-    """One float64 model ready to code, and the hash of the weights file that it is."""
+    """One float64 model ready to code, and the hash of the weights file (or coded model) that it is."""
 
     model: StackedTransformer
     sha256: str
     weights: Path
+    coded: bytes = b""  # the coded model that it was decoded from; archives then embed that
 
     @property
     def shape(self) -> Shape:
@@ -66,9 +68,18 @@ def load_model(path: Path, device: torch.device | None = None) -> ExactModel:
     return ExactModel(stack(shape, [weights]).double().to(device or choose_device()), sha256, path)
 
 
+def load_coded(shape: Shape, content: bytes, device: torch.device | None = None) -> ExactModel:
+    """The model that a coded model (`mdl.weights`) decodes to; MdlError where it is damaged."""
+    decoded = {name: torch.from_numpy(weight) for name, weight in decode_weights(shape, content).items()}
+    model = stack(shape, [decoded]).double().to(device or choose_device())
+    return ExactModel(model, hashlib.sha256(content).hexdigest(), Path("coded weights"), content)
+
+
 def load_embedded(archive: Archive, device: torch.device | None = None) -> ExactModel:
     """The model that an archive holds."""
     content = archive.weights()
+    if archive.header.coded:
+        return load_coded(archive.header.shape, content, device)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "embedded.safetensors"
         path.write_bytes(content)
@@ -91,9 +102,11 @@ def compress_stream(
     source: BinaryIO, target: BinaryIO, exact: ExactModel, *, embed: bool = False, progress: Progress | None = None
 ) -> ArchiveWriter:
     """Code all of `source` into an archive at `target`, a block at a time; returns the finished writer."""
-    weights = exact.weights.read_bytes() if embed else b""
-    writer_name = f"mdl {__version__}"
-    header = Header(exact.sha256, exact.shape, windows_per_block(exact.shape), len(weights), writer_name)
+    weights = exact.coded or (exact.weights.read_bytes() if embed else b"")
+    header = Header(
+        exact.sha256, exact.shape, windows_per_block(exact.shape), len(weights), f"mdl {__version__}",
+        coded=bool(exact.coded),
+    )  # fmt: skip
     writer = ArchiveWriter(target, header, weights)
     contents = iter(lambda: _read_fully(source, header.block_bytes), b"")
     for block, content in _encoded(exact.model, contents):

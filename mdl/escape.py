@@ -1,0 +1,163 @@
+"""Bytes as tokens, and as raw bytes where a tokenizer does not give them back: invalid UTF-8, lost case, unknown signs.
+
+The code of a piece of data is a list of runs. A run is n tokens, then m raw bytes (either may be 0, not both):
+
+    gamma(n + 1)   n tokens, by the model   gamma(m + 1)   m bytes, 8 bits each
+
+with Elias' gamma code (1975). The decoder reads n, then n tokens, and asks the tokenizer for their text; then m, then m
+bytes; so on until it has all bytes (their number is known, as everywhere here). What is not tokens is the escape: its
+bits are counted, and `write` and `read` are its code itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+Ids = Sequence[int]
+Part = tuple[Ids | None, bytes]  # tokens and their bytes; None: raw
+
+PIECE_BYTES = 1 << 16  # tokenized, and if need be searched, at a time
+_LEAST_TEXT_BYTES = 4  # less than this beside raw bytes costs more in run lengths than it saves
+_INVALID = re.compile("([\udc80-\udcff]+)")  # what is no UTF-8, as Python's surrogateescape says it
+
+
+@dataclass(frozen=True)
+class Run:
+    """Tokens, and the raw bytes after them."""
+
+    ids: Ids
+    raw: bytes
+
+    @property
+    def escape_bits(self) -> int:
+        """All of its code but the tokens', bits."""
+        return gamma_bits(len(self.ids) + 1) + gamma_bits(len(self.raw) + 1) + 8 * len(self.raw)
+
+
+class Tokenizer:
+    """Text to tokens and back, as two functions; `n_vocabulary` is the model's, which may have fewer or more tokens."""
+
+    def __init__(self, encode: Callable[[str], list[int]], decode: Callable[[Ids], str], n_vocabulary: int) -> None:
+        self._encode, self.decode, self._n_vocabulary = encode, decode, n_vocabulary
+        self._lasting = cache(self._comes_back)  # of a single character; texts use few different ones
+
+    def runs(self, piece: bytes) -> list[Run]:
+        """The code of a piece. Its own parts are searched for what is lost in n log n, never n²."""
+        return _joined([part for text in self._texts(piece) for part in text])
+
+    def _texts(self, piece: bytes) -> Iterator[list[Part]]:
+        texts = _INVALID.split(piece.decode("utf-8", "surrogateescape"))
+        for i, text in enumerate(texts):
+            own = text.encode("utf-8", "surrogateescape")
+            raw = i % 2 or (len(texts) > 1 and len(own) < _LEAST_TEXT_BYTES)
+            yield [(None, own)] if raw else self._parts(text)
+
+    def _parts(self, text: str) -> list[Part]:
+        """The text whole, else cut out what is lost wherever it stands, else (lost where it stands) halved."""
+        ids = self._exact(text)
+        if ids is not None:
+            return [(ids, text.encode())]
+        lost = "".join(c for c in set(text) if not self._lasting(c))
+        if not lost:
+            return self._halved(text)
+        pieces = re.split(f"([{re.escape(lost)}]+)", text)
+        return [
+            part
+            for i, own in enumerate(pieces)
+            if own
+            for part in ([(None, own.encode())] if i % 2 else self._halved(own))
+        ]
+
+    def _halved(self, text: str) -> list[Part]:
+        ids = self._exact(text)
+        if ids is not None:
+            return [(ids, text.encode())]
+        core = text.strip()  # some tokenizers drop a space at an edge, and only there
+        if not core or len(text) == 1:
+            return [(None, text.encode())]
+        if core != text:
+            before, _, after = text.partition(core)
+            return [(None, before.encode()), *self._halved(core), (None, after.encode())]
+        middle = len(text) // 2
+        return self._halved(text[:middle]) + self._halved(text[middle:])
+
+    def _comes_back(self, character: str) -> bool:
+        """Alone or between others."""
+        return any(self._exact(text) is not None for text in (character, f"a{character}a"))
+
+    def _exact(self, text: str) -> list[int] | None:
+        """The tokens of a text that they give back and that the model has; None where there are none."""
+        ids = self._encode(text)
+        known = bool(ids) and min(ids) >= 0 and max(ids) < self._n_vocabulary
+        return ids if known and self.decode(ids) == text else None
+
+
+def _joined(parts: list[Part]) -> list[Run]:
+    """Raw neighbours made one, short texts beside them raw too."""
+    parts = [part for part in parts if part[1]]
+    flat: list[Part] = []
+    for i, (ids, content) in enumerate(parts):
+        beside = parts[max(0, i - 1) : i] + parts[i + 1 : i + 2]
+        short = len(content) < _LEAST_TEXT_BYTES and any(other is None for other, _ in beside)
+        if (short or ids is None) and flat and flat[-1][0] is None:
+            flat[-1] = (None, flat[-1][1] + content)
+        else:
+            flat.append((None if short else ids, content))
+    runs: list[Run] = []
+    for ids, content in flat:
+        if ids is not None:
+            runs.append(Run(ids, b""))
+        elif runs and not runs[-1].raw:
+            runs[-1] = Run(runs[-1].ids, content)
+        else:
+            runs.append(Run((), content))
+    return runs
+
+
+def cut(chunk: bytes) -> int:
+    """Where a piece of a longer text should end: after its last line, else not within a character."""
+    after_line = chunk.rfind(b"\n") + 1
+    if after_line:
+        return after_line
+    for back in range(1, min(4, len(chunk) - 1) + 1):
+        if chunk[-back] >= 0xC0:  # the first byte of a character of several
+            return len(chunk) - back
+        if chunk[-back] < 0x80:
+            break
+    return len(chunk)
+
+
+def gamma_bits(n: int) -> int:
+    """Length of Elias' gamma code of n ≥ 1, bits."""
+    return 2 * n.bit_length() - 1
+
+
+def write(runs: Sequence[Run]) -> str:
+    """The escape of some runs as binary digits: all but the tokens."""
+    return "".join(_gamma(len(r.ids) + 1) + _gamma(len(r.raw) + 1) + "".join(f"{b:08b}" for b in r.raw) for r in runs)
+
+
+def read(digits: str, ids: Ids, decode: Callable[[Ids], str], n_bytes: int) -> bytes:
+    """What `runs` was given, from the escape and all tokens one after another."""
+    content, at, token = b"", 0, 0
+    while len(content) < n_bytes:
+        n, at = _read_gamma(digits, at)
+        own = ids[token : token + n - 1]
+        content, token = content + (decode(own).encode() if own else b""), token + n - 1
+        m, at = _read_gamma(digits, at)
+        content += bytes(int(digits[i : i + 8], 2) for i in range(at, at + 8 * (m - 1), 8))
+        at += 8 * (m - 1)
+    return content
+
+
+def _gamma(n: int) -> str:
+    return "0" * (n.bit_length() - 1) + f"{n:b}"
+
+
+def _read_gamma(digits: str, at: int) -> tuple[int, int]:
+    one = digits.index("1", at)
+    end = 2 * one - at + 1
+    return int(digits[one:end], 2), end
