@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import cast
 
@@ -21,7 +21,7 @@ from safetensors.torch import save as safetensors_bytes
 from torch import Tensor, nn
 
 from mdl.errors import MdlError
-from mdl.results import write_atomically
+from mdl.files import write_atomically
 from mdl.shapes import VOCABULARY, Shape
 
 RMS_EPS = 1e-6
@@ -77,44 +77,80 @@ class StackedTransformer(nn.Module):
 
     def hidden(self, bytes_MBT: Tensor) -> Tensor:
         """The normalised last residual stream (M, B, T, C)."""
-        x = self._embed(bytes_MBT)
-        for layer in range(self.shape.depth):
-            x = x + self._attention(x, layer)
-            x = x + self._mlp(x, layer)
-        return rms_normalised(x)
+        return rms_normalised(self.residual(bytes_MBT))
 
-    def _embed(self, bytes_MBT: Tensor) -> Tensor:
-        """The start vector, then the embeddings of all bytes but the last."""
-        M, B, T = bytes_MBT.shape
-        table = self.weight("embedding").reshape(M * VOCABULARY, -1)  # one look-up for all members
-        offset = torch.arange(M, device=bytes_MBT.device).view(M, 1, 1) * VOCABULARY
-        previous = F.embedding(bytes_MBT[:, :, : T - 1].long() + offset, table)
-        start = self.weight("start")[:, None, None, :].expand(M, B, 1, -1)
-        return torch.cat([start, previous], dim=2)
+    def residual(self, bytes_MBT: Tensor, parts: Parts | None = None) -> Tensor:
+        """The last residual stream (M, B, T, C)."""
+        parts, T = parts or Parts(), bytes_MBT.shape[-1]
+        x = parts.embed(self.weight("embedding"), self.weight("start"), bytes_MBT)
+        for k in range(self.shape.depth):
+            weights = [self.weight(f"{name}_{k}") for name in LAYER_WEIGHTS]
+            x = parts.layer(x, *weights, self.cos[:T], self.sin[:T], self.shape.n_heads)
+        return x
 
-    def _norm(self, x: Tensor, gain: str) -> Tensor:
-        return rms_normalised(x) * self.weight(gain)[:, None, None, :]
-
-    def _linear(self, x: Tensor, name: str) -> Tensor:
-        M, B, T, C = x.shape
-        return torch.bmm(x.reshape(M, B * T, C), self.weight(name)).view(M, B, T, -1)
-
-    def _attention(self, x: Tensor, layer: int) -> Tensor:
-        M, B, T, C = x.shape
-        qkv = self._linear(self._norm(x, f"attention_gain_{layer}"), f"qkv_{layer}")
-        q, k, v = qkv.view(M * B, T, 3, self.shape.n_heads, -1).permute(2, 0, 3, 1, 4)  # each (M·B, H, T, C/H)
-        T = q.shape[-2]
-        q, k = (rotated(x, self.cos[:T], self.sin[:T]) for x in (q, k))
-        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        return self._linear(mixed.transpose(1, 2).reshape(M, B, T, C), f"out_{layer}")
-
-    def _mlp(self, x: Tensor, layer: int) -> Tensor:
-        up = self._linear(self._norm(x, f"mlp_gain_{layer}"), f"up_{layer}")
-        return self._linear(F.gelu(up), f"down_{layer}")
+    def nats(self, bytes_MBT: Tensor, parts: Parts | None = None) -> Tensor:
+        """−ln p (M, B, T) of every byte in float32; `parts` stand in for the functions below, compiled for example."""
+        parts = parts or Parts()
+        return parts.byte_nats(self.residual(bytes_MBT, parts), self.weight("embedding"), bytes_MBT)
 
     def member(self, index: int) -> dict[str, Tensor]:
         """One member's weights without the member axis, copied to the CPU."""
         return {name: weight[index].detach().cpu().clone() for name, weight in self.named_parameters()}
+
+
+LAYER_WEIGHTS = ("attention_gain", "qkv", "out", "mlp_gain", "up", "down")  # each with _0, _1, … for its layer
+
+
+def embedded(embedding: Tensor, start: Tensor, bytes_MBT: Tensor) -> Tensor:
+    """The start vector (M, C), then the embeddings (M, V, C) of all bytes but the last: (M, B, T, C)."""
+    M, B, T = bytes_MBT.shape
+    table = embedding.reshape(M * VOCABULARY, -1)  # one look-up for all members
+    offset = torch.arange(M, device=bytes_MBT.device).view(M, 1, 1) * VOCABULARY
+    previous = F.embedding(bytes_MBT[:, :, : T - 1].long() + offset, table)
+    return torch.cat([start[:, None, None, :].expand(M, B, 1, -1), previous], dim=2)
+
+
+def transformer_layer(
+    x: Tensor, attention_gain: Tensor, qkv: Tensor, out: Tensor, mlp_gain: Tensor, up: Tensor, down: Tensor,
+    cos: Tensor, sin: Tensor, n_heads: int,
+) -> Tensor:  # fmt: skip
+    """The residual stream (M, B, T, C) after causal attention and a GELU network of 4 C; weights with their axis M."""
+    M, B, T, C = x.shape
+    mixing = _linear(_scaled(rms_normalised(x), attention_gain), qkv)
+    q, k, v = mixing.view(M * B, T, 3, n_heads, -1).permute(2, 0, 3, 1, 4)  # each (M·B, H, T, C/H)
+    mixed = F.scaled_dot_product_attention(rotated(q, cos, sin), rotated(k, cos, sin), v, is_causal=True)
+    x = x + _linear(mixed.transpose(1, 2).reshape(M, B, T, C), out)
+    return x + _linear(F.gelu(_linear(_scaled(rms_normalised(x), mlp_gain), up)), down)
+
+
+def byte_nats(x: Tensor, embedding: Tensor, bytes_MBT: Tensor) -> Tensor:
+    """−ln p (M, B, T) of the bytes in float32, from the last residual stream (M, B, T, C)."""
+    M, B, T, C = x.shape
+    logits = torch.bmm(rms_normalised(x).reshape(M, B * T, C), embedding.mT)
+    nats = F.cross_entropy(logits.view(-1, VOCABULARY), bytes_MBT.reshape(-1).long(), reduction="none")
+    return nats.view(M, B, T)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The functions that the model is made of."""
+
+    embed: Callable[..., Tensor] = embedded
+    layer: Callable[..., Tensor] = transformer_layer
+    byte_nats: Callable[..., Tensor] = byte_nats
+
+    def compiled(self) -> Parts:
+        """Each by itself: one layer is compiled for all, in a third of the time that the whole model takes."""
+        return Parts(*(torch.compile(part, dynamic=False) for part in (self.embed, self.layer, self.byte_nats)))
+
+
+def _scaled(x: Tensor, gain: Tensor) -> Tensor:
+    return x * gain[:, None, None, :]
+
+
+def _linear(x: Tensor, weight: Tensor) -> Tensor:
+    M, B, T, C = x.shape
+    return torch.bmm(x.reshape(M, B * T, C), weight).view(M, B, T, -1)
 
 
 def rms_normalised(x: Tensor) -> Tensor:

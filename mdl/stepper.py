@@ -117,8 +117,8 @@ class Stepper:
     def _attention(self, x: Tensor, layer: int, length: int, turn: tuple[Tensor, Tensor], future: Tensor) -> Tensor:
         """Attends to what has been decoded: the first `length` bytes but for `future`."""
         w, (n, C) = self._weights, x.shape
-        q, k, v = (normalised(x) @ w[f"qkv_{layer}"]).view(n, 3, self._shape.n_heads, 1, -1).unbind(1)
-        q, k = rotated(q, *turn), rotated(k, *turn)  # each (n, H, 1, C/H)
+        qkv = (normalised(x) @ w[f"qkv_{layer}"]).view(n, 3, self._shape.n_heads, 1, -1)
+        (q, k), v = rotated(qkv[:, :2], *turn).unbind(1), qkv[:, 2]  # each (n, H, 1, C/H)
         keys, values = self._keys[layer], self._values[layer]
         values.index_copy_(2, self._at, v)
         if self._plain:  # on CUDA float64 attention has no kernel of its own and copies the cache

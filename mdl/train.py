@@ -19,17 +19,17 @@ import numpy as np
 import numpy.typing as npt
 import pytorch_lightning as pl
 import torch
-import torch.nn.functional as F  # noqa: N812 - its usual name
 from lightning_fabric.plugins.io.checkpoint_io import CheckpointIO
 from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
 from mdl import stopping
 from mdl.errors import MdlError
-from mdl.measure import bits_per_byte_of_window
-from mdl.model import StackedTransformer
+from mdl.files import write_atomically
+from mdl.measure import window_bits
+from mdl.model import Parts, StackedTransformer
 from mdl.order import WindowOrder
-from mdl.results import write_atomically
+from mdl.recording import RecordedStep
 from mdl.shapes import VOCABULARY, Shape
 
 Progress = Callable[[int], None]  # called with the number of steps done
@@ -40,6 +40,10 @@ class Gatherable(Protocol):
 
     def gather(self, starts: npt.NDArray[np.int64], length: int) -> npt.NDArray[np.uint8]:
         """Rows (n, length) of bytes from the given offsets."""
+        ...
+
+    def read(self, start: int, end: int) -> npt.NDArray[np.uint8]:
+        """Bytes [start, end)."""
         ...
 
 
@@ -82,6 +86,7 @@ class CohortModule(pl.LightningModule):
     best_step: Tensor
     _nats_since_look: Tensor
     _lr_scale: Tensor
+    _steps_done: Tensor
 
     def __init__(
         self, shape: Shape, members: Sequence[Member], recipe: Recipe, heldout_windows: npt.NDArray[np.uint8]
@@ -96,20 +101,80 @@ class CohortModule(pl.LightningModule):
         self.register_buffer("best_step", torch.zeros(M, dtype=torch.long))
         self.register_buffer("_nats_since_look", torch.zeros(M))
         self.register_buffer("_lr_scale", torch.tensor([m.lr_scale for m in members]), persistent=False)
+        self.register_buffer("_steps_done", torch.zeros((), dtype=torch.long), persistent=False)
         for name, weight in self.model.named_parameters():
             self.register_buffer(f"best_{name}", weight.detach().clone())
+        self.on_cuda = False
+        self._parts = Parts()
+        self._resident: Tensor | None = None  # the corpus on the device, as far as any member reads
+        self._recorded: RecordedStep | None = None
         self.curve: list[tuple[int, list[float]]] = []  # (step, held-out sample's bits a member)
 
-    def training_step(self, windows_MBT: Tensor) -> Tensor:
+    def prepare(self, machine: Machine, source: Gatherable) -> None:
+        """Compile and, on CUDA, put the corpus beside the model where a quarter of the free memory holds it."""
+        self.on_cuda = machine.accelerator == "cuda"
+        if machine.compiled:
+            # One process trains many cohorts: without this the ninth graph of a part would silently run uncompiled.
+            torch.compiler.reset()
+            self._parts = Parts().compiled()
+        n_bytes = max(member.subset_bytes for member in self.members)
+        if self.on_cuda and n_bytes < torch.cuda.mem_get_info()[0] / 4:
+            self._resident = torch.from_numpy(source.read(0, n_bytes)).cuda()
+            self._in_window = torch.arange(self.model.shape.context_bytes, device="cuda")
+
+    @property
+    def resident(self) -> bool:
+        """Does the corpus lie on the device?"""
+        return self._resident is not None
+
+    def training_step(self, batch_MB: Tensor) -> Tensor | None:
+        """One step's loss; on CUDA the whole step, done, and nothing for Lightning to differentiate."""
+        if self._recorded is None:
+            return self._loss(self._windows(batch_MB))
+        self._recorded(batch_MB)
+        return None
+
+    def _windows(self, batch_MB: Tensor) -> Tensor:
+        """Windows (M, B, T): the batch itself, or out of the corpus on the device where the batch is their starts."""
+        if self._resident is None:
+            return batch_MB
+        return self._resident[batch_MB[:, :, None] + self._in_window]
+
+    def _loss(self, windows_MBT: Tensor) -> Tensor:
         """The sum over members of their mean nats: each member's gradient is then its own."""
-        logits = self.model(windows_MBT)
-        nats = F.cross_entropy(logits.view(-1, VOCABULARY), windows_MBT.reshape(-1).long(), reduction="none")
-        per_member = nats.view(len(self.members), -1).mean(dim=1)
+        per_member = self.model.nats(windows_MBT, self._parts).flatten(1).mean(dim=1)
         with torch.no_grad():
             self._nats_since_look += per_member.detach()
             fresh = ~torch.isfinite(per_member) & (self.first_bad_step < 0)
-            self.first_bad_step[fresh] = self.global_step
+            self.first_bad_step.copy_(torch.where(fresh, self._steps_done, self.first_bad_step))
+            self._steps_done += 1
         return per_member.sum()
+
+    def _whole_step(self, batch_MB: Tensor) -> None:
+        """What Lightning does around `training_step`, in one piece that can be recorded."""
+        optimizer = self._optimizer()
+        optimizer.zero_grad(set_to_none=True)
+        loss = self._loss(self._windows(batch_MB))
+        with torch.autocast(self.device.type, enabled=False):  # Lightning's is for the loss alone
+            loss.backward()  # type: ignore[no-untyped-call]
+            self.on_before_optimizer_step()
+            self._scaled_step(optimizer.step)
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        optimizers = self.trainer.optimizers
+        return optimizers[0]
+
+    def on_train_start(self) -> None:
+        """A resumed run counts on; a recorded step reads its learning rate from the device."""
+        self._steps_done.fill_(self.global_step)
+        if self.on_cuda:
+            self._recorded = RecordedStep(self._whole_step)
+            for group in self._optimizer().param_groups:
+                group["lr"] = torch.as_tensor(group["lr"], dtype=torch.float32).to(self.device)
+
+    def on_train_end(self) -> None:
+        """What was recorded holds memory that measuring needs."""
+        self._recorded = self._resident = None
 
     def configure_optimizers(self) -> Any:
         """AdamW, decay on matrices only; the schedule moves every step."""
@@ -118,7 +183,8 @@ class CohortModule(pl.LightningModule):
             {"params": [w for w in weights if w.ndim == 3], "weight_decay": self.recipe.weight_decay},
             {"params": [w for w in weights if w.ndim < 3], "weight_decay": 0.0},
         ]
-        optimizer = torch.optim.AdamW(groups, lr=self.recipe.learning_rate, betas=(0.9, 0.95), fused=True)
+        rate = self.recipe.learning_rate
+        optimizer = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.95), fused=True, capturable=self.on_cuda)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self.recipe.lr_factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -126,21 +192,31 @@ class CohortModule(pl.LightningModule):
         """Clip each member's gradient by its own norm."""
         gradients = [w.grad for w in self.model.parameters() if w.grad is not None]
         squares = torch.zeros_like(self._lr_scale)
-        for (
-            gradient
-        ) in gradients:  # one by one: a reduction over stacked sums orders them by how many members there are
+        # One by one: a reduction over stacked sums orders them by how many members there are.
+        for gradient in gradients:
             squares += gradient.flatten(1).square().sum(dim=1)
         scale = (self.recipe.clip_norm / (squares.sqrt() + 1e-6)).clamp(max=1.0)
         for gradient in gradients:
             gradient.mul_(scale.view(-1, *[1] * (gradient.ndim - 1)))
 
-    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+    def optimizer_step(
+        self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Callable[[], Any] | None = None
+    ) -> None:
+        """As Lightning does it, but for members of another learning rate; a recorded step has done it all."""
+        if self._recorded is not None and optimizer_closure:
+            optimizer_closure()
+            return
+        self._scaled_step(
+            lambda: super(CohortModule, self).optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        )
+
+    def _scaled_step(self, step: Callable[[], Any]) -> None:
         """AdamW is linear in the learning rate: a member's factor interpolates between old and new weights."""
         if all(member.lr_scale == 1 for member in self.members):
-            super().optimizer_step(*args, **kwargs)
+            step()
             return
         before = [weight.detach().clone() for weight in self.model.parameters()]
-        super().optimizer_step(*args, **kwargs)
+        step()
         with torch.no_grad():
             for weight, old in zip(self.model.parameters(), before, strict=True):
                 scale = self._lr_scale.view(-1, *[1] * (weight.ndim - 1))
@@ -201,26 +277,29 @@ class CohortModule(pl.LightningModule):
 def sum_sample_bits(model: StackedTransformer, windows: npt.NDArray[np.uint8]) -> Tensor:
     """Bits (M,) in float64 of the sample's windows (n, T), a few windows a call."""
     rows = max(1, 2**24 // (model.n_members * windows.shape[1] * VOCABULARY * 4))
-    parts = [
-        bits_per_byte_of_window(model, windows[i : i + rows]).double().sum(dim=(1, 2))
-        for i in range(0, len(windows), rows)
-    ]
+    parts = [window_bits(model, windows[i : i + rows]).double().sum(dim=(1, 2)) for i in range(0, len(windows), rows)]
     return torch.stack(parts).sum(dim=0)
 
 
 class CohortWindows:
-    """The training windows (M, B, T) of every step from where the trainer stands: a resumed run goes on exactly."""
+    """The training windows of every step from where the trainer stands: a resumed run goes on exactly.
 
-    def __init__(self, module: CohortModule, source: Gatherable) -> None:
-        self.module, self.source = module, source
+    (M, B, T) bytes, or where the corpus lies on the device their starts (M, B).
+    """
+
+    def __init__(self, module: CohortModule, source: Gatherable, resident: bool) -> None:
+        self.module, self.source, self.resident = module, source, resident
         T, B = module.model.shape.context_bytes, module.recipe.batch_windows
         self.orders = [WindowOrder(m.seed, m.subset_bytes, T, B) for m in module.members]
 
     def __iter__(self) -> Iterator[Tensor]:
         T = self.module.model.shape.context_bytes
         for step in range(self.module.global_step, self.module.recipe.steps):
-            starts = np.concatenate([order.starts(step) for order in self.orders])
-            yield torch.from_numpy(self.source.gather(starts, T)).view(len(self.orders), -1, T)
+            starts = np.stack([order.starts(step) for order in self.orders])
+            if self.resident:
+                yield torch.from_numpy(starts)
+            else:
+                yield torch.from_numpy(self.source.gather(starts.reshape(-1), T)).view(*starts.shape, T)
 
 
 class CheckpointFile(CheckpointIO):
@@ -303,32 +382,33 @@ def fit(
     """Train to the end, from `checkpoint` where there is a sound one, and leave the end state there."""
     for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    if machine.compiled:
-        # One process trains many cohorts: without this the ninth graph of `forward` would silently run uncompiled.
-        torch.compiler.reset()
-        module.model.compile(dynamic=False)
-    trainer = pl.Trainer(
-        accelerator="gpu" if machine.accelerator == "cuda" else "cpu",
-        devices=1,
-        precision="bf16-mixed" if machine.precision == "bf16" else "32-true",
-        max_steps=module.recipe.steps,
-        max_epochs=-1,
-        callbacks=[Watcher(checkpoint, checkpoint_seconds, progress)],
-        logger=list(loggers) or False,
-        plugins=[CheckpointFile()],
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=False,
-    )
+    module.prepare(machine, source)
     with stopping.training(), warnings.catch_warnings():
         # Lightning's advice is for people who wrote the loop; none of it applies to this one.
-        warnings.filterwarnings("ignore", module=r"pytorch_lightning|lightning_fabric")
+        warnings.filterwarnings("ignore", module=r"pytorch_lightning|lightning_fabric|lightning_utilities")
+        trainer = _trainer(module, machine, Watcher(checkpoint, checkpoint_seconds, progress), loggers)
         trainer.fit(
             module,
-            train_dataloaders=CohortWindows(module, source),
+            train_dataloaders=CohortWindows(module, source, resident=module.resident),
             ckpt_path=checkpoint if checkpoint.exists() else None,
             weights_only=True,
         )
     if trainer.global_step < module.recipe.steps and not bool((module.first_bad_step >= 0).all()):
         raise MdlError(f"training stopped at step {trainer.global_step} of {module.recipe.steps}")
     trainer.save_checkpoint(checkpoint)
+
+
+def _trainer(module: CohortModule, machine: Machine, watcher: Watcher, loggers: Sequence[Logger]) -> pl.Trainer:
+    return pl.Trainer(
+        accelerator="gpu" if machine.accelerator == "cuda" else "cpu",
+        devices=1,
+        precision="bf16-mixed" if machine.precision == "bf16" else "32-true",
+        max_steps=module.recipe.steps,
+        max_epochs=-1,
+        callbacks=[watcher],
+        logger=list(loggers) or False,
+        plugins=[CheckpointFile()],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+    )

@@ -24,7 +24,7 @@ from mdl.blocks import decode_blocks, encode_block
 from mdl.choose import best_of_newest_sweep
 from mdl.compressors.language_model import LanguageModel, choose_device, compress_stream, load_model
 from mdl.errors import MdlError
-from mdl.measure import bits_per_byte_of_window
+from mdl.measure import window_bits
 from mdl.model import StackedTransformer, save_weights, stack
 from mdl.results import RunPaths, save
 from mdl.shapes import Shape
@@ -147,7 +147,7 @@ def test_the_archive_costs_the_ideal_length_and_a_thousandth_and_a_kilobyte(tmp_
         optimizer.step()
     path = tmp_path / "w.safetensors"
     save_weights(path, shape, model.member(0))
-    ideal_bits = float(sum(bits_per_byte_of_window(model, w.numpy()).double().sum() for w in windows.split(64)))
+    ideal_bits = float(sum(window_bits(model, w.numpy()).double().sum() for w in windows.split(64)))
     packed = LanguageModel(load_model(path, torch.device("cpu"))).compress(TEXT[:119_936])
     assert ideal_bits < 5 * 119_936
     assert 8 * len(packed) <= 1.001 * ideal_bits + 8 * 1024

@@ -136,3 +136,26 @@ def test_a_checkpoint_cannot_run_code(tmp_path: Path) -> None:
         path.write_bytes(hashlib.sha256(content).digest() + content)
         with pytest.raises(MdlError, match="cannot be read"):
             CheckpointFile().load_checkpoint(path)
+
+
+def test_the_whole_step_that_cuda_records_is_lightnings_to_the_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clip, learning-rate scale, schedule, looks and the count of steps among it; the corpus beside the model."""
+    usual = trained(MEMBERS, tmp_path / "usual")
+    plain_start, plain_prepare = CohortModule.on_train_start, CohortModule.prepare
+
+    def start(self: CohortModule) -> None:
+        plain_start(self)
+        self._recorded = self._whole_step  # type: ignore[assignment]
+
+    def prepare(self: CohortModule, machine: train.Machine, source: train.Gatherable) -> None:
+        plain_prepare(self, machine, source)
+        self._resident, self._in_window = torch.from_numpy(source.read(0, 50_000)), torch.arange(T)
+
+    monkeypatch.setattr(CohortModule, "on_train_start", start)
+    monkeypatch.setattr(CohortModule, "prepare", prepare)
+    whole = trained(MEMBERS, tmp_path / "whole")
+    assert whole.curve == usual.curve
+    for m in range(len(MEMBERS)):
+        assert same_weights(whole.model.member(m), usual.model.member(m))
