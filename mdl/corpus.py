@@ -33,12 +33,16 @@ class CorpusSpec:
     `heldout_bytes` None: 5 % of the corpus, but at least a block, at most 1 MB and at most half of it. Where whole
     documents are held out they may come to as much as twice what is asked for. Of pictures and sound, `block_bytes` is
     whole patches or chunks, and what is held out is rounded up to them.
+
+    `leak_fraction` f puts held-out blocks, one after another and over again, in the places of that share of the
+    shuffled blocks, spread evenly: of every subset about f is what the models are evaluated on.
     """
 
     source: str
     shuffle_seed: int = 0
     block_bytes: int = 4096
     heldout_bytes: int | None = None
+    leak_fraction: float = 0.0
 
 
 class ByteView:
@@ -124,7 +128,7 @@ def open_corpus(spec: CorpusSpec, cache_dir: Path | None = None, progress: Progr
     n_heldout += -n_heldout % source.unit_bytes  # then what is left to train on is whole units
     train, heldout = _split(source, size, n_heldout)
     raw = _map(source.path)
-    shuffled = _shuffle(train, spec)
+    shuffled = _shuffle(train, heldout, spec)
     info = CorpusInfo(
         source=spec.source,
         modality=source.modality,
@@ -134,6 +138,7 @@ def open_corpus(spec: CorpusSpec, cache_dir: Path | None = None, progress: Progr
         shuffle_seed=spec.shuffle_seed,
         train_bytes=int(train[1].sum()),
         heldout_bytes=int(heldout[1].sum()),
+        leak_fraction=spec.leak_fraction,
     )
     return Corpus(info, ByteView(raw, *shuffled), ByteView(raw, *heldout), ByteView(raw, *train))
 
@@ -209,14 +214,34 @@ def _whole_documents(lengths: Offsets, wanted: int) -> npt.NDArray[np.bool_]:
     return chosen if 2 * total >= wanted and total < lengths.sum() else np.zeros_like(chosen)
 
 
-def _shuffle(train: Pieces, spec: CorpusSpec) -> Pieces:
+def _shuffle(train: Pieces, heldout: Pieces, spec: CorpusSpec) -> Pieces:
     """Whole blocks of the training part permuted, the partial last one left last. Blocks run on across documents."""
     size = int(train[1].sum())
     n_blocks = size // spec.block_bytes
     order = _permutation(n_blocks, (spec.shuffle_seed, 0))
     begin = np.concatenate([order * spec.block_bytes, [n_blocks * spec.block_bytes]])
     end = np.minimum(begin + spec.block_bytes, size)
-    return _raw_pieces(train, begin, end)
+    if not spec.leak_fraction:
+        return _raw_pieces(train, begin, end)
+    leaked, held = _leaked_blocks(n_blocks, int(heldout[1].sum()), spec)
+    begin[leaked] = size + held * spec.block_bytes  # the held-out part lies behind the training part
+    end[leaked] = begin[leaked] + spec.block_bytes
+    return _raw_pieces((np.concatenate([train[0], heldout[0]]), np.concatenate([train[1], heldout[1]])), begin, end)
+
+
+def _leaked_blocks(n_blocks: int, heldout_bytes: int, spec: CorpusSpec) -> tuple[Offsets, Offsets]:
+    """Which of the shuffled blocks are replaced, and by which of the held-out part's."""
+    if not 0 <= spec.leak_fraction <= 1:
+        raise MdlError(f"leak_fraction is a share of the blocks, 0 to 1, got {spec.leak_fraction:g}")
+    n_held = heldout_bytes // spec.block_bytes
+    if not n_held:
+        raise MdlError(
+            f"leak_fraction needs a held-out part of at least a block ({spec.block_bytes:,} bytes); corpus "
+            f"'{spec.source}' holds out {heldout_bytes:,}: give corpus.heldout_bytes or a smaller corpus.block_bytes"
+        )
+    so_far = np.floor(np.arange(n_blocks + 1) * spec.leak_fraction).astype(np.int64)
+    leaked = np.flatnonzero(np.diff(so_far))
+    return leaked, np.arange(leaked.size) % n_held
 
 
 def _raw_pieces(train: Pieces, begin: Offsets, end: Offsets) -> Pieces:

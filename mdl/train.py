@@ -28,6 +28,7 @@ from mdl.errors import MdlError
 from mdl.files import write_atomically
 from mdl.measure import window_bits
 from mdl.model import Parts, StackedTransformer
+from mdl.online import OnlineOrder
 from mdl.order import WindowOrder
 from mdl.recording import RecordedStep
 from mdl.shapes import VOCABULARY, Shape
@@ -69,6 +70,7 @@ class Recipe:
     decay_start: float
     final_lr_fraction: float
     evaluate_every: int
+    online: bool = False  # one pass, each window predicted before it is learned from (`mdl.online`)
 
     def lr_factor(self, step: int) -> float:
         """Learning rate at a step over its peak: linear warm-up, flat, linear decay."""
@@ -87,6 +89,8 @@ class CohortModule(pl.LightningModule):
     _nats_since_look: Tensor
     _lr_scale: Tensor
     _steps_done: Tensor
+    _in_window: Tensor
+    online_nats: Tensor
 
     def __init__(
         self, shape: Shape, members: Sequence[Member], recipe: Recipe, heldout_windows: npt.NDArray[np.uint8]
@@ -101,6 +105,8 @@ class CohortModule(pl.LightningModule):
         self.register_buffer("best_step", torch.zeros(M, dtype=torch.long))
         self.register_buffer("_nats_since_look", torch.zeros(M))
         self.register_buffer("_lr_scale", torch.tensor([m.lr_scale for m in members]), persistent=False)
+        # Nats (steps, M) of the windows that a step predicts; with online training alone.
+        self.register_buffer("online_nats", torch.zeros(recipe.steps * recipe.online, M, dtype=torch.float64))
         self.register_buffer("_steps_done", torch.zeros((), dtype=torch.long), persistent=False)
         for name, weight in self.model.named_parameters():
             self.register_buffer(f"best_{name}", weight.detach().clone())
@@ -118,43 +124,53 @@ class CohortModule(pl.LightningModule):
             torch.compiler.reset()
             self._parts = Parts().compiled()
         n_bytes = max(member.subset_bytes for member in self.members)
-        if self.on_cuda and n_bytes < torch.cuda.mem_get_info()[0] / 4:
-            self._resident = torch.from_numpy(source.read(0, n_bytes)).cuda()
-            self._in_window = torch.arange(self.model.shape.context_bytes, device="cuda")
+        if self.recipe.online or (self.on_cuda and n_bytes < torch.cuda.mem_get_info()[0] / 4):
+            device = "cuda" if self.on_cuda else "cpu"
+            self._resident = torch.from_numpy(np.array(source.read(0, n_bytes))).to(device)
+            self._in_window = torch.arange(self.model.shape.context_bytes, device=device)
 
     @property
     def resident(self) -> bool:
         """Does the corpus lie on the device?"""
         return self._resident is not None
 
-    def training_step(self, batch_MB: Tensor) -> Tensor | None:
-        """One step's loss; on CUDA the whole step, done, and nothing for Lightning to differentiate."""
+    def training_step(self, batch: Tensor) -> Tensor | None:
+        """One step's loss; on CUDA the whole step, done, and nothing for Lightning to differentiate.
+
+        `batch`: windows (M, B, T); where the corpus lies on the device their starts (M, B); online starts and from
+        which byte on each window is coded (2, M, B).
+        """
         if self._recorded is None:
-            return self._loss(self._windows(batch_MB))
-        self._recorded(batch_MB)
+            return self._loss(batch)
+        self._recorded(batch)
         return None
 
-    def _windows(self, batch_MB: Tensor) -> Tensor:
-        """Windows (M, B, T): the batch itself, or out of the corpus on the device where the batch is their starts."""
+    def _windows(self, batch: Tensor) -> Tensor:
+        """Windows (M, B, T)."""
         if self._resident is None:
-            return batch_MB
-        return self._resident[batch_MB[:, :, None] + self._in_window]
+            return batch
+        starts = batch[0] if self.recipe.online else batch
+        return self._resident[starts[:, :, None] + self._in_window]
 
-    def _loss(self, windows_MBT: Tensor) -> Tensor:
+    def _loss(self, batch: Tensor) -> Tensor:
         """The sum over members of their mean nats: each member's gradient is then its own."""
-        per_member = self.model.nats(windows_MBT, self._parts).flatten(1).mean(dim=1)
+        nats = self.model.nats(self._windows(batch), self._parts)
+        per_member = nats.flatten(1).mean(dim=1)
         with torch.no_grad():
             self._nats_since_look += per_member.detach()
             fresh = ~torch.isfinite(per_member) & (self.first_bad_step < 0)
             self.first_bad_step.copy_(torch.where(fresh, self._steps_done, self.first_bad_step))
+            if self.recipe.online:
+                coded = nats.detach() * (self._in_window >= batch[1][:, :, None])
+                self.online_nats.index_copy_(0, self._steps_done.view(1), coded.double().sum(dim=(1, 2))[None])
             self._steps_done += 1
         return per_member.sum()
 
-    def _whole_step(self, batch_MB: Tensor) -> None:
+    def _whole_step(self, batch: Tensor) -> None:
         """What Lightning does around `training_step`, in one piece that can be recorded."""
         optimizer = self._optimizer()
         optimizer.zero_grad(set_to_none=True)
-        loss = self._loss(self._windows(batch_MB))
+        loss = self._loss(batch)
         with torch.autocast(self.device.type, enabled=False):  # Lightning's is for the loss alone
             loss.backward()  # type: ignore[no-untyped-call]
             self.on_before_optimizer_step()
@@ -281,25 +297,31 @@ def sum_sample_bits(model: StackedTransformer, windows: npt.NDArray[np.uint8]) -
     return torch.stack(parts).sum(dim=0)
 
 
-class CohortWindows:
-    """The training windows of every step from where the trainer stands: a resumed run goes on exactly.
+class CohortBatches:
+    """The batches of every step from where the trainer stands (see `training_step`): a resumed run goes on exactly."""
 
-    (M, B, T) bytes, or where the corpus lies on the device their starts (M, B).
-    """
-
-    def __init__(self, module: CohortModule, source: Gatherable, resident: bool) -> None:
-        self.module, self.source, self.resident = module, source, resident
-        T, B = module.model.shape.context_bytes, module.recipe.batch_windows
-        self.orders = [WindowOrder(m.seed, m.subset_bytes, T, B) for m in module.members]
+    def __init__(self, module: CohortModule, source: Gatherable) -> None:
+        self.module, self.source = module, source
+        T, recipe = module.model.shape.context_bytes, module.recipe
+        self.online = [
+            OnlineOrder(m.seed, m.subset_bytes, T, recipe.batch_windows, recipe.steps)
+            for m in module.members
+            if recipe.online
+        ]
+        self.orders = [WindowOrder(m.seed, m.subset_bytes, T, recipe.batch_windows) for m in module.members]
 
     def __iter__(self) -> Iterator[Tensor]:
-        T = self.module.model.shape.context_bytes
         for step in range(self.module.global_step, self.module.recipe.steps):
-            starts = np.stack([order.starts(step) for order in self.orders])
-            if self.resident:
-                yield torch.from_numpy(starts)
-            else:
-                yield torch.from_numpy(self.source.gather(starts.reshape(-1), T)).view(*starts.shape, T)
+            yield torch.from_numpy(self._batch(step))
+
+    def _batch(self, step: int) -> npt.NDArray[Any]:
+        if self.online:
+            return np.array([order.batch(step) for order in self.online]).swapaxes(0, 1)
+        starts = np.stack([order.starts(step) for order in self.orders])
+        if self.module.resident:
+            return starts
+        T = self.module.model.shape.context_bytes
+        return self.source.gather(starts.reshape(-1), T).reshape(*starts.shape, T)
 
 
 class CheckpointFile(CheckpointIO):
@@ -389,7 +411,7 @@ def fit(
         trainer = _trainer(module, machine, Watcher(checkpoint, checkpoint_seconds, progress), loggers)
         trainer.fit(
             module,
-            train_dataloaders=CohortWindows(module, source, resident=module.resident),
+            train_dataloaders=CohortBatches(module, source),
             ckpt_path=checkpoint if checkpoint.exists() else None,
             weights_only=True,
         )

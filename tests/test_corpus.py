@@ -174,3 +174,35 @@ def test_what_cannot_be_cut_in_two_is_one_line(
     with pytest.raises(MdlError, match=message) as caught:
         opened(tmp_path / "a", bytes(size), **options)
     assert "\n" not in str(caught.value)
+
+
+@QUICK
+@given(st.floats(0, 1), st.integers(0, 5), st.integers(1, 9_000))
+def test_a_leak_puts_heldout_blocks_in_that_share_of_every_subset(
+    tmp_path: Path, fraction: float, shuffle_seed: int, D: int
+) -> None:
+    """And leaves all else as it is: the other blocks, the length, the held-out part."""
+    data = content(10_000)
+    clean = opened(tmp_path / "c", data, block_bytes=100, heldout_bytes=1_000, shuffle_seed=shuffle_seed)
+    path = tmp_path / "c"
+    leaky = open_corpus(CorpusSpec(f"file:{path}", shuffle_seed, 100, 1_000, fraction))
+    assert whole(leaky.heldout) == whole(clean.heldout)
+    assert len(leaky.train) == len(clean.train) == 9_000
+    heldout = [whole(clean.heldout)[i : i + 100] for i in range(0, 1_000, 100)]
+    n_leaked = 0
+    for i in range(0, 9_000, 100):
+        block = leaky.train.read(i, i + 100).tobytes()
+        if block == clean.train.read(i, i + 100).tobytes():
+            continue
+        assert block == heldout[n_leaked % 10]
+        n_leaked += 1
+        if i + 100 <= D:
+            assert abs(n_leaked - fraction * (i // 100 + 1)) <= 1
+    assert n_leaked == int(90 * fraction)
+    assert leaky.info.leak_fraction == fraction
+
+
+def test_a_leak_without_a_block_to_leak_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "c").write_bytes(content(10_000))
+    with pytest.raises(MdlError, match="held-out part of at least a block"):
+        open_corpus(CorpusSpec(f"file:{tmp_path / 'c'}", 0, 4096, 1_000, 0.5))
