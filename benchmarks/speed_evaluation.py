@@ -1,0 +1,80 @@
+"""How fast checkpoints are measured, and how far that is from plain float32.
+
+python -m benchmarks.speed_evaluation [--shapes 64x2,256x4] [--megabytes 100] [--weights FILE.safetensors]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sysconfig
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks import machine
+from mdl.corpus import ByteView
+from mdl.measure import code_lengths, window_bits
+from mdl.model import StackedTransformer, load_weights, stack
+from mdl.shapes import Shape, forward_flops_per_byte, parse_size
+
+
+def view_of(n_bytes: int) -> ByteView:
+    """The running Python's own sources, over and over."""
+    sources = sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py"))
+    content = np.frombuffer(b"".join(path.read_bytes() for path in sources), np.uint8)
+    return ByteView(np.resize(content, n_bytes), np.array([0]), np.array([n_bytes]))
+
+
+def row(label: str, model: StackedTransformer, view: ByteView, floor: machine.Floor) -> str:
+    """A line of a Markdown table."""
+    T = model.shape.context_bytes
+    sample = view.read(0, min(256, len(view) // T) * T).reshape(-1, T)
+    code_lengths(model, view, "heldout", [4 * T])  # warm
+    plain_seconds = machine.seconds_of(lambda: window_bits(model, sample, half=False))
+    difference = window_bits(model, sample).double().mean() - window_bits(model, sample, half=False).double().mean()
+    machine.wait()
+    started = time.perf_counter()
+    code_lengths(model, view, "heldout", [len(view)])
+    machine.wait()
+    seconds = time.perf_counter() - started
+    speed = len(view) / seconds
+    share = speed * forward_flops_per_byte(model.shape) / floor.matmul_flops_per_second
+    plain = sample.size / plain_seconds
+    return (
+        f"| {label} | {len(view):,} | {seconds:.2f} s | {speed / 1e6:.3g} MB/s | {plain / 1e6:.3g} MB/s | "
+        f"{float(difference):+.1e} | {share:.1%} |"
+    )
+
+
+def rows(shapes: list[str], n_bytes: int, weights: Path | None, floor: machine.Floor) -> Iterator[str]:
+    """The table."""
+    yield "| shape | bytes | seconds, compiling included | speed | plain float32 | difference, bits/byte | of matmul |"
+    yield "|---|---|---|---|---|---|---|"
+    view = view_of(n_bytes)
+    if weights:
+        shape, own = load_weights(weights)
+        yield row(weights.name, stack(shape, [own]).to(machine.device()), view, floor)
+    for size in shapes:
+        model = StackedTransformer(Shape(*parse_size(size), 1024), [0]).to(machine.device())
+        yield row(size, model, view, floor)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Print the table."""
+    on_gpu = machine.device().type == "cuda"
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--shapes", default="64x2,256x4" if on_gpu else "8x1,32x2")
+    parser.add_argument("--megabytes", type=float, default=100 if on_gpu else 0.3)
+    parser.add_argument("--weights", type=Path)
+    chosen = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    print(f"measuring; {machine.name()}; {machine.versions()}\n")
+    for line in rows(chosen.shapes.split(","), int(chosen.megabytes * 1e6), chosen.weights, machine.floor()):
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
