@@ -19,9 +19,11 @@ import torch
 
 from benchmarks import machine
 from benchmarks.plain_model import PlainTransformer
+from mdl.cohort import CohortModule, Member, Recipe
+from mdl.machine import resolve_machine
 from mdl.recipe import learning_rate
 from mdl.shapes import Shape, forward_flops_per_byte, parse_size
-from mdl.train import CohortModule, Member, Recipe, Watcher, fit, resolve_machine
+from mdl.train import Watcher, fit
 
 _WARM_STEPS = 10
 _GPU_SHAPES, _CPU_SHAPES = "8x1,16x1,16x2,32x2,64x2,64x4,128x4,256x4", "4x1,8x1,16x2,32x2,64x2"

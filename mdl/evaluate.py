@@ -186,8 +186,8 @@ def _provenance(
 ) -> results.Provenance:
     import importlib.metadata
 
+    from mdl.machine import Machine
     from mdl.provenance import provenance_now
-    from mdl.train import Machine
 
     now = provenance_now(
         Machine(model.model.device.type, settings.dtype, compiled=False),

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import torch
 
+from mdl.machine import Machine
 from mdl.results import Provenance
-from mdl.train import Machine
 
 _PACKAGES = ("mdl", "torch", "pytorch-lightning", "numpy", "constriction")
 

@@ -10,14 +10,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mdl.cohort import CohortModule, Member, Recipe
 from mdl.config import from_flat
 from mdl.errors import MdlError
 from mdl.experiment import run_cohort
+from mdl.machine import resolve_machine
 from mdl.online import OnlineOrder
 from mdl.results import RunPaths, load_cell
 from mdl.shapes import Shape
 from mdl.sweep import Cell, Cohort
-from mdl.train import CohortModule, Member, Recipe, fit, resolve_machine
+from mdl.train import fit
 from tests.arrays import ArrayView
 from tests.conftest import markov_text
 

@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from mdl import train
+from mdl import batches, machine, train
+from mdl.checkpoint import CheckpointFile
+from mdl.cohort import CohortModule, Member, Recipe
 from mdl.errors import MdlError
+from mdl.machine import resolve_machine
 from mdl.shapes import Shape
-from mdl.train import CheckpointFile, CohortModule, Member, Recipe, fit, resolve_machine
+from mdl.train import fit
 from tests.arrays import ArrayView
 from tests.conftest import markov_text
 
@@ -149,7 +152,7 @@ def test_the_whole_step_that_cuda_records_is_lightnings_to_the_bit(
         plain_start(self)
         self._recorded = self._whole_step  # type: ignore[assignment]
 
-    def prepare(self: CohortModule, machine: train.Machine, source: train.Gatherable) -> None:
+    def prepare(self: CohortModule, machine: machine.Machine, source: batches.Gatherable) -> None:
         plain_prepare(self, machine, source)
         self._resident, self._in_window = torch.from_numpy(source.read(0, 50_000)), torch.arange(T)
 
