@@ -27,10 +27,19 @@ import torch
 
 from mdl import archive as fmt
 from mdl.archive import Archive
-from mdl.compressors.language_model import ExactModel, compress_stream, decompress_stream, load_embedded, load_model
+from mdl.compressors.language_model import (
+    ExactModel,
+    compress_stream,
+    decompress_stream,
+    load_coded,
+    load_embedded,
+    load_model,
+)
 from mdl.errors import MdlError
 from mdl.model import StackedTransformer, save_weights
+from mdl.precisions import coded_models
 from mdl.shapes import Shape
+from mdl.weights import FULL_BITS
 
 SHAPE = Shape(4, 1, 1, 16)
 LIMIT_SECONDS, LIMIT_BYTES = 20.0, 1 << 30
@@ -46,7 +55,7 @@ class Sample:
 
 
 def samples(folder: Path) -> list[Sample]:
-    """Empty, one block, many blocks, and with the weights inside; of a tiny model, so that each takes milliseconds."""
+    """Empty, one block, many blocks, with the weights inside, and with coded ones; each takes milliseconds."""
     weights = folder / "tiny.safetensors"
     save_weights(weights, SHAPE, StackedTransformer(SHAPE, [0]).member(0))
     model = load_model(weights, torch.device("cpu"))
@@ -60,6 +69,12 @@ def samples(folder: Path) -> list[Sample]:
         compress_stream(io.BytesIO(content), target, model, embed=embed)
         made.append(Sample(target.getvalue(), content, model))
     fmt._BLOCK_BYTES = usual
+    for bits in (3, FULL_BITS):
+        calibration = np.frombuffer(b"coded, and coded", np.uint8)[None]
+        coded = coded_models(SHAPE, StackedTransformer(SHAPE, [1]).member(0), calibration, [bits])[0]
+        model, target = load_coded(SHAPE, coded.content, torch.device("cpu")), io.BytesIO()
+        compress_stream(io.BytesIO(b"coded, coded, coded"), target, model)
+        made.append(Sample(target.getvalue(), b"coded, coded, coded", model))
     return made
 
 

@@ -1,11 +1,12 @@
-r"""The archive file, version 1: a coded content, and what a decoder must know. All integers are little-endian.
+r"""The archive file: a coded content, and what a decoder must know. All integers are little-endian.
 
     offset  size  what
     0       8     magic: 93 "MDL" 0D 0A 1A 0A (a transfer as text breaks it visibly)
-    8       2     version of this format: 1
+    8       2     version of this format: 1, or 2 where the weights are coded
     10      4     h, length of the header, at most 65,536
     14      h     header, JSON in UTF-8, with exactly the keys of `Header.to_json`
-            w     the model's weights, a safetensors file, where w = "embedded_bytes" of the header is not 0
+            w     the model's weights, where w = "embedded_bytes" of the header is not 0: a safetensors file, or in
+                  version 2 a coded model (`mdl.weights`)
             ...   the blocks' data, each a coded stream (`mdl.coder`) and then a guard list (`mdl.guard`)
             12·k  block table: for every block the lengths of its stream and guard list and the CRC-32 of its content
             8     n, length of the content
@@ -32,7 +33,7 @@ from mdl.errors import MdlError
 from mdl.shapes import Shape
 
 MAGIC = b"\x93MDL\r\n\x1a\n"
-VERSION = 1
+VERSION, VERSION_CODED = 1, 2
 MAX_HEADER_BYTES = 1 << 16
 MAX_BLOCK_BYTES = 1 << 20
 MAX_CONTEXT_BYTES = 1 << 16
@@ -60,11 +61,12 @@ class Block:
 class Header:
     """What a decoder must know before it begins."""
 
-    model_sha256: str  # of the weights file, 64 hex digits
+    model_sha256: str  # of the weights file, or of the coded model, 64 hex digits
     shape: Shape
     windows_per_block: int
     embedded_bytes: int  # 0: the weights are not in the archive
     writer: str  # program and version, for people
+    coded: bool = False  # version 2: the embedded weights are a coded model
 
     def __post_init__(self) -> None:
         """MdlError for values that no writer makes, or that would take unbounded memory to decode."""
@@ -84,6 +86,8 @@ class Header:
                 f"a block of {self.block_bytes:,} bytes takes {self.cache_bytes / 2**30:.3g} GiB to decode; archives go"
                 f" up to {MAX_BLOCK_BYTES:,} and {MAX_CACHE_BYTES >> 30} GiB: use a smaller model or context"
             )
+        if self.coded and not self.embedded_bytes:
+            raise MdlError("the archive's header is damaged or forged: its weights are coded, and it has none")
         if len(self.writer) > 64 or not self.writer.isascii() or not self.writer.isprintable():
             raise MdlError("the archive's header is damaged or forged: the writer's name is not plain text")
 
@@ -107,13 +111,19 @@ class Header:
         }
         return json.dumps(content, separators=(",", ":")).encode()
 
+    @property
+    def version(self) -> int:
+        """Of the format that such an archive has."""
+        return VERSION_CODED if self.coded else VERSION
+
     @staticmethod
-    def from_json(raw: bytes) -> Header:
+    def from_json(raw: bytes, version: int = VERSION) -> Header:
         """Read it back; MdlError for anything that `to_json` does not write."""
         try:
             content: dict[str, Any] = json.loads(raw)
             model = content.pop("model")
-            header = Header(model_sha256=model.pop("sha256"), shape=Shape(**model), **content)
+            sha256, coded = model.pop("sha256"), version == VERSION_CODED
+            header = Header(model_sha256=sha256, shape=Shape(**model), **content, coded=coded)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
             raise MdlError("the archive's header is damaged or forged") from None
         if header.to_json() != raw:
@@ -139,7 +149,7 @@ class ArchiveWriter:
         self._target, self._whole, self._content = target, hashlib.sha256(), hashlib.sha256()
         self._table, self.n_bytes, self.archive_bytes = bytearray(), 0, 0
         raw = header.to_json()
-        self._write(_START.pack(MAGIC, VERSION, len(raw)) + raw + weights)
+        self._write(_START.pack(MAGIC, header.version, len(raw)) + raw + weights)
 
     def _write(self, data: bytes) -> None:
         self._whole.update(data)
@@ -190,16 +200,17 @@ class Archive:
         if len(start) < _START.size:
             raise MdlError("the archive is cut short; get the whole file")
         _, version, length = _START.unpack(start)
-        if version != VERSION:
+        if version not in (VERSION, VERSION_CODED):
             raise MdlError(
-                f"the archive has version {version}, this mdl reads {VERSION}; or its first bytes are damaged"
+                f"the archive has version {version}, this mdl reads {VERSION} and {VERSION_CODED}; "
+                "or its first bytes are damaged"
             )
         if length > MAX_HEADER_BYTES:
             raise MdlError(f"the archive is damaged: its header is said to have {length:,} bytes")
         raw = self._source.read(length)
         if len(raw) < length:
             raise MdlError("the archive is cut short; get the whole file")
-        return Header.from_json(raw), _START.size + length
+        return Header.from_json(raw, version), _START.size + length
 
     def _check_hash(self) -> None:
         whole, left = hashlib.sha256(), self.size_bytes - 32
@@ -230,7 +241,7 @@ class Archive:
             yield from _ENTRY.iter_unpack(self._source.read(min(per_read, self.n_blocks - first) * _ENTRY.size))
 
     def weights(self) -> bytes:
-        """The embedded safetensors file, or nothing; MdlError where it is not the one that the header names."""
+        """The embedded weights (see `Header.coded`), or nothing; MdlError where they are not those of the header."""
         self._source.seek(self._weights_at)
         content = self._source.read(self.header.embedded_bytes)
         if content and hashlib.sha256(content).hexdigest() != self.header.model_sha256:

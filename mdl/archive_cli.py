@@ -15,7 +15,9 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColu
 from mdl.archive import Archive
 from mdl.choose import choose_model, find_by_hash
 from mdl.errors import MdlError
-from mdl.results import replacing
+from mdl.files import replacing
+from mdl.hub import PREFIX
+from mdl.pretrained_archive import is_pretrained, parse
 from mdl.shapes import count_params
 from mdl.units import format_bytes
 
@@ -26,8 +28,10 @@ def compress(file: Path, out: Path | None, model: str, runs: Path, device: str, 
     """Write `file`'s archive; returns what to print."""
     from mdl.compressors.language_model import choose_device, compress_stream, load_model
 
-    _use_free_cores()
+    use_free_cores()
     target = out or _free(file.with_name(file.name + SUFFIX))
+    if model.startswith(PREFIX):
+        return _compress_pretrained(file, target, model, device, embed=embed)
     with file.open("rb") as source:
         size_bytes = os.fstat(source.fileno()).st_size
         choice = choose_model(model, size_bytes, runs)
@@ -47,13 +51,15 @@ def decompress(file: Path, out: Path | None, model: str | None, runs: Path, devi
     """Write an archive's content; returns what to print."""
     from mdl.compressors import language_model
 
-    _use_free_cores()
+    use_free_cores()
     if out is None:
         if file.suffix != SUFFIX:
             raise MdlError(f"{file} does not end in {SUFFIX}; name the output with -o")
         out = _free(file.with_suffix(""))
     with file.open("rb") as source:
-        archive = Archive(_seekable(source, file))
+        if is_pretrained(seekable(source, file)):
+            return _decompress_pretrained(file, out, model, device)
+        archive = Archive(source)
         where = language_model.choose_device(device)
         if model is not None:
             exact = language_model.load_model(choose_model(model, archive.n_bytes, runs).weights, where)
@@ -70,7 +76,9 @@ def decompress(file: Path, out: Path | None, model: str | None, runs: Path, devi
 def inspect(file: Path) -> list[str]:
     """What an archive holds, what its parts take, what decodes it."""
     with file.open("rb") as source:
-        archive = Archive(_seekable(source, file))
+        if is_pretrained(seekable(source, file)):
+            return _inspect_pretrained(file)
+        archive = Archive(source)
     header, shape = archive.header, archive.header.shape
     rest = archive.size_bytes - archive.stream_bytes - archive.guard_bytes - header.embedded_bytes
     n_params = count_params(shape)["total"]
@@ -94,7 +102,58 @@ def inspect(file: Path) -> list[str]:
     return [f"{name:24}{value}" for name, value in rows]
 
 
-def _use_free_cores() -> None:
+def _compress_pretrained(file: Path, target: Path, model: str, device: str, *, embed: bool) -> list[str]:
+    from mdl.compressors.pretrained import open_pretrained
+
+    if embed:
+        raise MdlError("--embed-model is for models of mdl's own; a pretrained model stays where it is")
+    coder, data, started = open_pretrained(model, device), file.read_bytes(), time.monotonic()
+    with _progress("compress", len(data)) as tell:
+        archive = coder.compress(data, tell)
+    with _replacing(target, file) as stream:
+        stream.write(archive)
+    return [
+        f"model: {coder.name} in float64 ({coder.settings}, {coder.version})",
+        f"{target}: {len(data):,} to {len(archive):,} bytes"
+        + _rate(len(archive), len(data))
+        + _speed(len(data), started),
+    ]
+
+
+def _decompress_pretrained(file: Path, out: Path, model: str | None, device: str) -> list[str]:
+    from mdl.compressors.pretrained import open_pretrained
+
+    archive = parse(file.read_bytes())
+    if model is None or not model.startswith(PREFIX):
+        raise MdlError(
+            f"the archive was made with the pretrained model {archive.model_sha256} ({archive.about}); give it with "
+            f"--model {PREFIX}FOLDER"
+        )
+    coder, started = open_pretrained(model, device), time.monotonic()
+    with _replacing(out, file) as stream, _progress("decompress", archive.n_bytes) as tell:
+        stream.write(coder.read(archive, tell))
+    return [f"{out}: {archive.n_bytes:,} bytes, checksums right" + _speed(archive.n_bytes, started)]
+
+
+def _inspect_pretrained(file: Path) -> list[str]:
+    archive = parse(file.read_bytes())
+    size_bytes = file.stat().st_size
+    parts = (archive.stream_bytes, archive.guard_bytes, len(archive.escape))
+    rows = [
+        ("content", f"{archive.n_bytes:,} bytes, sha256 {archive.content_sha256.hex()}"),
+        ("archive", f"{size_bytes:,} bytes{_rate(size_bytes, archive.n_bytes)}"),
+        ("  coded streams", f"{parts[0]:,} bytes in {len(archive.blocks):,} blocks, {archive.n_tokens:,} tokens"),
+        ("  guard lists", f"{parts[1]:,} bytes"),
+        ("  escape", f"{parts[2]:,} bytes"),
+        ("  header, table, hashes", f"{size_bytes - sum(parts):,} bytes"),
+        ("model", f"{archive.about}, float64, context {archive.context_tokens:,} tokens of {archive.n_vocabulary:,}"),
+        ("model sha256", f"{archive.model_sha256}, with configuration and tokenizer {archive.fingerprint}"),
+        ("exact decoding", f"logits in steps of 2^-{archive.step_bits}, listed within 2^-{archive.epsilon_bits}"),
+    ]
+    return [f"{name:24}{value}" for name, value in rows]
+
+
+def use_free_cores() -> None:
     """A thread that waits for a busy core holds up all others: two threads on one free core take ten times as long."""
     import torch
 
@@ -111,7 +170,8 @@ def _speed(n_bytes: int, started: float) -> str:
     return f" ({seconds:.1f} s, {format_bytes(n_bytes / max(seconds, 1e-9))}/s)"
 
 
-def _seekable(source: BinaryIO, file: Path) -> BinaryIO:
+def seekable(source: BinaryIO, file: Path) -> BinaryIO:
+    """`source`; MdlError where it is a pipe."""
     if not source.seekable():
         raise MdlError(f"{file} is not a plain file; an archive's end is read before its beginning: save it first")
     return source

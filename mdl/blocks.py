@@ -162,7 +162,7 @@ class _Team:
 
     def __init__(self, blocks: Sequence[Block], length: int, stepper: Stepper) -> None:
         self._blocks = blocks
-        self._lanes = [_Lane(block, length) for block in blocks]
+        self._lanes = [Lane(block.n_bytes, block.stream, block.guard, length) for block in blocks]
         rows = np.cumsum([0, *(-(-block.n_bytes // length) for block in blocks)])
         self._rows = [slice(*ends) for ends in itertools.pairwise(rows.tolist())]  # each lane's windows
         self._out = np.zeros((rows[-1], length), np.uint8)
@@ -194,24 +194,24 @@ class _Team:
         ]
 
 
-class _Lane:
-    """One block being decoded: its stream, and its guard list by time."""
+class Lane:
+    """A block of n symbols of V being decoded: its stream, and its guard list by time."""
 
-    def __init__(self, block: Block, length: int) -> None:
-        self.decoder = StreamDecoder(block.stream)
-        self._n_full, self._rest = divmod(block.n_bytes, length)
-        listed = guard.unpack(block.guard, block.n_bytes * VOCABULARY)
-        position, byte = np.divmod(listed.index, VOCABULARY)
+    def __init__(self, n: int, stream: bytes, packed: bytes, length: int, n_values: int = VOCABULARY) -> None:
+        self.decoder = StreamDecoder(stream)
+        self._n_full, self._rest = divmod(n, length)
+        listed = guard.unpack(packed, n * n_values)
+        position, value = np.divmod(listed.index, n_values)
         window, t = np.divmod(position, length)
         order = np.argsort(t, kind="stable")
         self._t, self._up = t[order], listed.up[order]
-        self._index = (window * VOCABULARY + byte)[order]
+        self._index = (window * n_values + value)[order]
 
     def n_active(self, t: int) -> int:
-        """Windows that have a byte at t: all, or all but a shorter last one."""
+        """Windows that have a symbol at t: all, or all but a shorter last one."""
         return self._n_full + (t < self._rest)
 
     def guard_at(self, t: int) -> Guard:
-        """The places of time t, as window · 256 + byte."""
+        """The places of time t, as window · V + symbol."""
         low, high = np.searchsorted(self._t, [t, t + 1])
         return Guard(self._index[low:high], self._up[low:high])

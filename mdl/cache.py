@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mdl.errors import MdlError
-from mdl.results import replacing, write_atomically
+from mdl.files import remove_dead_temporaries, replacing, write_atomically
 
 # what is being done, bytes done, bytes in all where known
 Progress = Callable[[str, int, int | None], None]
@@ -47,6 +47,7 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
     """A file that is at `path` once it is whole, and nowhere if anything fails; MdlError where it cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        remove_dead_temporaries(path.parent)
         with replacing(path) as stream:
             yield stream
     except OSError as error:

@@ -5,16 +5,13 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from analysis import AnalysisError
 from mdl import __version__
-from mdl.errors import MdlError, one_line
-
-if TYPE_CHECKING:
-    from mdl.driver import Plan
+from mdl.errors import MdlError, Stopped, one_line
 
 app = typer.Typer(
     help="How big a model does this data pay for? Language models as compressors, their parameters counted.",
@@ -23,10 +20,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-
-class Stopped(Exception):  # noqa: N818 - a wish, not an error
-    """The user stopped a sweep. (A KeyboardInterrupt would be swallowed by the command-line library.)"""
 
 
 OutRuns = Annotated[Path, typer.Option("--out", help="Folder of all sweeps' records.")]
@@ -55,16 +48,61 @@ def sweep(
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one a GPU, or one a core.")] = None,
     baselines: Annotated[bool, typer.Option(help="Run the classical coders too.")] = True,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed cells again.")] = False,
+    per_gpu: Annotated[int, typer.Option(min=1, help="Cohorts that share a GPU; small ones may leave it idle.")] = 1,
+    wandb: Annotated[bool, typer.Option("--wandb", help="Register it with W&B and start agents here.")] = False,
+    backend: Annotated[str, typer.Option(help="local, or slurm: submit an array, a task a cohort.")] = "local",
+    partition: Annotated[str | None, typer.Option(help="Slurm's partition.")] = None,
+    gpus: Annotated[int, typer.Option(min=0, help="GPUs of a Slurm task.")] = 0,
+    time: Annotated[str | None, typer.Option(help="Time limit of a Slurm task; it queues again when it is up.")] = None,
+    max_parallel: Annotated[int | None, typer.Option(min=1, help="Slurm tasks at once.")] = None,
+    sbatch: Annotated[str, typer.Option(help="More options of sbatch, such as '--mem=16G --account=me'.")] = "",
 ) -> None:
     """Make every record of a sweep that is missing. Run it again to go on after a stop."""
-    from mdl.driver import describe, plan_sweep
+    from mdl import sweep_cli
+    from mdl.plan import describe, plan_sweep
 
+    if backend not in ("local", "slurm"):
+        raise MdlError(f"no backend '{backend}'; use local or slurm (W&B agents: --wandb)")
+    if wandb and not dry_run:
+        sweep_cli.agents(file, out, workers)
+        return
     plan = plan_sweep(file, out)
     if dry_run:
         typer.echo("\n".join(describe(plan)))
-        return
-    _run(plan, workers, baselines, retry_failed)
-    typer.echo(f"records: {plan.paths.root}; next: mdl report {plan.paths.root}")
+    if backend == "slurm":
+        from mdl.slurm import Options
+
+        options = Options(partition, gpus, time, max_parallel, per_gpu, sbatch)
+        sweep_cli.submit(plan, options, dry_run=dry_run, retry_failed=retry_failed, with_baselines=baselines)
+    elif not dry_run:
+        sweep_cli.run(plan, retry_failed=retry_failed, n_workers=workers, with_baselines=baselines, per_gpu=per_gpu)
+        typer.echo(f"records: {plan.paths.root}; next: mdl report {plan.paths.root}")
+
+
+@app.command(name="slurm-task", hidden=True)
+def slurm_task(file: Path, index: int) -> None:
+    """One task of an array that `mdl sweep --backend slurm` submitted."""
+    from mdl import sweep_cli
+
+    sweep_cli.slurm_task(file, index)
+
+
+@app.command()
+def status(
+    file: Annotated[Path, typer.Argument(help="The sweep file.")],
+    out: OutRuns = Path("runs"),
+    watch: Annotated[bool, typer.Option("--watch", help="Go on telling until nothing is left.")] = False,
+) -> None:
+    """What of a sweep is done, running (where, since when), failed (why) and left."""
+    from mdl import status as progress
+    from mdl.plan import plan_sweep
+
+    plan = plan_sweep(file, out)
+    try:
+        for lines in progress.watch(plan) if watch else [progress.lines(progress.status(plan))]:
+            typer.echo("\n".join(lines))
+    except KeyboardInterrupt:
+        raise Stopped from None
 
 
 @app.command()
@@ -76,28 +114,9 @@ def run(
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run it again if it failed.")] = False,
 ) -> None:
     """Run one cell. This is what W&B agents call."""
-    from mdl.driver import plan_cell
+    from mdl import sweep_cli
 
-    plan = plan_cell(settings, sweep_name, out)
-    _run(plan, 1, baselines, retry_failed)
-    typer.echo(f"record: {plan.paths.record(plan.cells[0].run_id)}")
-
-
-def _run(plan: Plan, workers: int | None, baselines: bool, retry_failed: bool) -> None:
-    from rich.console import Console
-
-    from mdl.driver import run_sweep
-
-    console = Console(highlight=False)
-    command = shlex.join(["mdl", *sys.argv[1:]])
-    try:
-        n_failed = run_sweep(
-            plan, command, console, n_workers=workers, with_baselines=baselines, retry_failed=retry_failed
-        )
-    except KeyboardInterrupt:
-        raise Stopped from None
-    if n_failed:
-        raise MdlError(f"{n_failed} failed, the rest is recorded; details above and in {plan.paths.root / 'log.txt'}")
+    typer.echo(f"record: {sweep_cli.run_cell(settings, sweep_name, out, baselines, retry_failed)}")
 
 
 @app.command()
@@ -122,21 +141,59 @@ def baselines(
 
 
 @app.command()
+def evaluate(
+    models_and_corpus: Annotated[
+        list[str], typer.Argument(metavar="hf:MODEL... CORPUS", help="Model folders or hub names; last, the data.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Run folder that the records go to.")] = Path("runs/evaluate"),
+    sizes: Annotated[str | None, typer.Option(help="Such as 100KB,1MB: the first so many bytes; default: all.")] = None,
+    context: Annotated[int | None, typer.Option(help="Tokens a window; default: the model's, 2048 at most.")] = None,
+    stride: Annotated[int | None, typer.Option(help="Tokens from window to window; default: the context.")] = None,
+    dtype: Annotated[str, typer.Option(help="Of the arithmetic: float32, bfloat16, float16.")] = "float32",
+    batch: Annotated[int | None, typer.Option(min=1, help="Windows a call; default: what fits.")] = None,
+    device: Annotated[str, typer.Option(help="auto (a CUDA device where there is one), cpu, cuda.")] = "auto",
+    baselines: Annotated[bool, typer.Option(help="Run the classical coders too.")] = True,
+) -> None:
+    """What pretrained language models make of any data, in bits per raw byte, with records for a report."""
+    from rich.console import Console
+
+    from mdl.driver import Download
+    from mdl.evaluate import Settings
+    from mdl.evaluate_cli import lines
+
+    if len(models_and_corpus) < 2:
+        raise MdlError("mdl evaluate takes at least a model and a corpus, such as hf:/models/pythia-70m corpus.txt")
+    *models, corpus = models_and_corpus
+    settings = Settings(context, stride, dtype, batch, device)
+    command = shlex.join(["mdl", *sys.argv[1:]])
+    progress = Download(Console(stderr=True, highlight=False))
+    for line in lines(models, corpus, sizes, out, settings, command, with_baselines=baselines, progress=progress):
+        typer.echo(line)
+    typer.echo(f"records: {out}; next: mdl report {out}")
+
+
+@app.command()
 def report(
     folder: Annotated[Path | None, typer.Argument(help="A sweep's run folder; default: the newest in runs/.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Default: reports/<sweep>.")] = None,
     cost: Annotated[str, typer.Option("--cost", help="What a parameter costs: float16 (the paper), float32, none.")] = (
         "float16"
     ),
+    formats: Annotated[
+        list[str] | None,
+        typer.Option("--format", help="pdf (default), md (its twin for GitHub), html (an explorer); several allowed."),
+    ] = None,
 ) -> None:
     """Critical model sizes, adjusted rates and figures of a sweep, as a PDF and tables."""
     from analysis.report import build_report, terminal_table
     from mdl.results import RunPaths
 
     folder = folder or RunPaths.newest(Path("runs"))
-    made = build_report(folder, out or Path("reports") / folder.resolve().name, cost=cost)
+    out = out or Path("reports") / folder.resolve().name
+    made = build_report(folder, out, cost=cost, formats=formats or ("pdf",))
     typer.echo(terminal_table(made.summary))
-    typer.echo(f"report: {made.pdf}")
+    for path in made.documents:
+        typer.echo(f"report: {path}")
 
 
 @app.command()
@@ -166,6 +223,36 @@ def fit(
     typer.echo(fit_cli.to_json(made) if as_json else fit_cli.to_text(made))
 
 
+@app.command()
+def suggest(
+    folder: Annotated[Path | None, typer.Argument(help="A sweep's run folder; default: the newest in runs/.")] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Write them as a sweep file, such as next.yaml.")] = (
+        None
+    ),
+    cost: Annotated[str, typer.Option("--cost", help="What a parameter costs: float16 (the paper), float32, none.")] = (
+        "float16"
+    ),
+    within: Annotated[float, typer.Option(help="Wanted: an interval's upper end over its lower end, at the most.")] = (
+        1.25
+    ),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the cells as a JSON list.")] = False,
+) -> None:
+    """Which cells to train next: to bracket a critical size, or to narrow its interval, and what they would cost."""
+    from analysis.cost import parse_cost
+    from analysis.study import study
+    from analysis.suggest import suggest as suggestions
+    from analysis.table import load
+    from mdl import suggest_cli
+    from mdl.results import RunPaths
+
+    table = load(folder or RunPaths.newest(Path("runs")))
+    found = suggestions(study(table, parse_cost(cost)), suggest_cli.ladder, within)
+    typer.echo(suggest_cli.to_json(found) if as_json else "\n".join(suggest_cli.lines(found, within)))
+    if out and found:
+        for line in suggest_cli.write(suggest_cli.grids(found), table.name, out):
+            typer.echo(line, err=as_json)
+
+
 Device = Annotated[str, typer.Option(help="auto (a CUDA device where there is one), cpu, cuda.")]
 Output = Annotated[Path | None, typer.Option("-o", "--out", help="Default: the name with .mdl added, or removed.")]
 RunsFolder = Annotated[Path, typer.Option("--runs", help="Folder of all sweeps' records.")]
@@ -176,7 +263,10 @@ def compress(
     file: Annotated[Path, typer.Argument(help="Any file.")],
     out: Output = None,
     model: Annotated[
-        str, typer.Option(help="A run's folder, a .safetensors file, or auto: the newest sweep's best for this size.")
+        str,
+        typer.Option(
+            help="A run's folder, a .safetensors file, hf:MODEL, or auto: the newest sweep's best for this size."
+        ),
     ] = "auto",
     embed_model: Annotated[bool, typer.Option("--embed-model", help="Put the weights into the archive.")] = False,
     runs: RunsFolder = Path("runs"),
@@ -194,7 +284,9 @@ def decompress(
     out: Output = None,
     model: Annotated[
         str | None,
-        typer.Option(help="A run's folder or a .safetensors file; default: in the archive, else by hash in runs."),
+        typer.Option(
+            help="A run's folder, a .safetensors file or hf:MODEL; default: in the archive, else by hash in runs."
+        ),
     ] = None,
     runs: RunsFolder = Path("runs"),
     device: Device = "auto",
@@ -203,6 +295,31 @@ def decompress(
     from mdl import archive_cli
 
     typer.echo("\n".join(archive_cli.decompress(file, out, model, runs, device)))
+
+
+@app.command()
+def pack(
+    folder: Annotated[Path, typer.Argument(help="A run's folder: runs/<sweep>/<run id>.")],
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Default: <run id>.mdl.")] = None,
+    snapshot: Annotated[str, typer.Option(help="Which weights: final, or best.")] = "final",
+    device: Device = "auto",
+) -> None:
+    """A run's subset and its model's weights, coded, in one file: its size over the raw size is the two-part rate."""
+    from mdl import pack_cli
+
+    typer.echo("\n".join(pack_cli.pack(folder, out, snapshot, device)))
+
+
+@app.command()
+def unpack(
+    file: Annotated[Path, typer.Argument(help="A file made by mdl pack.")],
+    out: Output = None,
+    device: Device = "auto",
+) -> None:
+    """Decode a packed subset. Nothing but the file is needed."""
+    from mdl import pack_cli
+
+    typer.echo("\n".join(pack_cli.unpack(file, out, device)))
 
 
 @app.command()

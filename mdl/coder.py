@@ -26,13 +26,12 @@ _TABLE_BITS = 30
 
 
 @cache
-def exponential_table() -> Ints:
-    """floor(2^30 · exp(−j · GRID)) for j = 0, 1, … down to 0, exactly."""
-    step = Decimal(GRID)
+def exponential_table(step: float = GRID) -> Ints:
+    """floor(2^30 · exp(−j · step)) for j = 0, 1, … down to 0, exactly."""
     values: list[int] = []
     j = 0
     while not values or values[-1] > 0:
-        values.append(int((1 << _TABLE_BITS) * (-j * step).exp()))
+        values.append(int((1 << _TABLE_BITS) * (-j * Decimal(step)).exp()))
         j += 1
     return np.array(values, dtype=np.int64)
 
@@ -114,9 +113,13 @@ class StreamDecoder:
         self._decoder = constriction.stream.queue.RangeDecoder(np.frombuffer(stream, "<u4").astype(np.uint32))
 
     def read(self, byte_counts: Ints | npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
-        """The next n symbols, one a table (n, 256) of whole numbers."""
+        """The next n bytes, one a table (n, 256) of whole numbers."""
+        return self.read_symbols(byte_counts).astype(np.uint8)
+
+    def read_symbols(self, counts: Ints | npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
+        """The next n symbols, one a table (n, V) of whole numbers that sum to 2^24 − V."""
         try:
-            symbols = self._decoder.decode(self._family, byte_counts.astype(np.float64, copy=False))
+            symbols = self._decoder.decode(self._family, counts.astype(np.float64, copy=False))
         except AssertionError:
             raise MdlError("the coded stream is damaged, or the model is not the one that wrote it") from None
-        return np.asarray(symbols).astype(np.uint8)
+        return np.asarray(symbols, np.int32)

@@ -6,8 +6,8 @@ that names the key, the value and the nearest valid key.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
+from functools import cache, cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -47,6 +47,11 @@ Count = Annotated[int, BeforeValidator(_count)]
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    @cached_property
+    def leaves(self) -> dict[str, Any]:
+        """Names and values; of a sweep's cells many share their parts."""
+        return dict(self)
+
 
 class CorpusConfig(_Part):
     """Which bytes."""
@@ -57,10 +62,16 @@ class CorpusConfig(_Part):
     shuffle_seed: Count = Field(0, ge=0, lt=2**63, description="seed of the block shuffle")
     block_bytes: Bytes = Field(4096, ge=1, description="unit of the shuffle, bytes")
     heldout_bytes: Bytes | None = Field(None, ge=1, description="bytes that no subset touches; null: chosen by size")
+    leak_fraction: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of every subset's blocks replaced by held-out ones, on purpose",
+    )
 
     def spec(self) -> CorpusSpec:
         """The same, for `open_corpus`."""
-        return CorpusSpec(self.source, self.shuffle_seed, self.block_bytes, self.heldout_bytes)
+        return CorpusSpec(self.source, self.shuffle_seed, self.block_bytes, self.heldout_bytes, self.leak_fraction)
 
 
 class ModelConfig(_Part):
@@ -94,6 +105,9 @@ class TrainConfig(_Part):
     """How it is trained. AdamW (0.9, 0.95); linear warm-up, flat, then linear decay."""
 
     seed: Count = Field(0, ge=0, lt=2**63, description="training seed: initial weights and data order")
+    objective: Literal["subset", "prequential"] = Field(
+        "subset", description="subset: passes over it; prequential: one, each window predicted before it is learned"
+    )
     steps: Count = Field(1000, ge=1, description="optimiser steps")
     batch_windows: Count = Field(4, ge=1, description="windows of the context a step and member")
     learning_rate: Annotated[float | None, BeforeValidator(_auto_or_number)] = Field(
@@ -119,6 +133,9 @@ class MeasureConfig(_Part):
 
     reach_ratio: float = Field(10.0, ge=1, description="code up to the ladder boundary at or past ratio x D; 1: D only")
     stream_bytes: Bytes = Field(8192, ge=0, description="held-out bytes really entropy-coded, 0: none")
+    coded_weights: bool = Field(
+        False, description="the two-part code at every precision of the weights: codes the subset ten times more"
+    )
 
 
 class RunConfig(_Part):
@@ -133,37 +150,48 @@ class RunConfig(_Part):
 
     def flat(self) -> dict[str, Any]:
         """Dotted keys to values, every default and every automatic choice spelled out: what a record holds."""
+        return dict(self._flat)
+
+    @cached_property
+    def _flat(self) -> dict[str, Any]:
         width, depth, heads = self.model.dimensions()
-        values = _flatten(self.model_dump())
+        values = _flatten(self)
         values |= {"model.size": None, "model.width": width, "model.depth": depth, "model.heads": heads}
         if self.train.learning_rate is None:
             values["train.learning_rate"] = learning_rate(width, depth)
         return values
 
-    @property
+    @cached_property
     def run_id(self) -> str:
         """Name + 8 hex of what the result depends on."""
         width, depth, heads = self.model.dimensions()
-        content = digest({k: v for k, v in self.flat().items() if k not in _NOT_RESULT})
+        told = {k: v for k, v in self._flat.items() if k not in _NOT_RESULT and (k not in _LATER or v != _LATER[k])}
+        content = digest(told)
         return f"{shape_label(width, depth, heads)}-{short_bytes(self.subset_bytes)}-s{self.train.seed}-{content}"
 
-    def cohort_key(self) -> str:
+    def cohort_key(self) -> tuple[Any, ...]:
         """Equal for cells that train together: everything but the subset size, the seed and the rate's scale."""
-        return json.dumps({k: v for k, v in self.flat().items() if k not in _MEMBER}, sort_keys=True)
+        return tuple(v for k, v in self._flat.items() if k not in _MEMBER)
 
 
 # How a result is come by or watched, not what it is.
 _NOT_RESULT = {"logger", "train.threads", "train.memory_bytes", "train.checkpoint_seconds"}
+# Options added later: at their default they leave the names of older records as they are.
+_LATER = {"measure.coded_weights": False, "corpus.leak_fraction": 0.0, "train.objective": "subset"}
 _MEMBER = {"subset_bytes", "train.seed", "train.lr_scale"}
 
 
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flatten(config: BaseModel) -> dict[str, Any]:
     flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    for key, value in config:
+        if isinstance(value, _Part):
+            flat |= {f"{key}.{name}": leaf for name, leaf in value.leaves.items()}
+        else:
+            flat[key] = value
     return flat
 
 
+@cache
 def valid_keys() -> dict[str, str]:
     """Every dotted key and its one-line description."""
     keys: dict[str, str] = {}
@@ -176,6 +204,7 @@ def valid_keys() -> dict[str, str]:
     return keys
 
 
+@cache
 def full_key(key: str) -> str:
     """The dotted key that `key`, a dotted key or a leaf name, stands for; MdlError naming the nearest otherwise."""
     known = valid_keys()
@@ -187,6 +216,10 @@ def full_key(key: str) -> str:
     raise MdlError(f"unknown key '{key}'{nearest(key, [*known, *by_leaf])}")
 
 
+# Parts that were checked once, by name and text: a sweep of 10,000 cells has few.
+_PARTS: dict[tuple[str, str], _Part] = {}
+
+
 def from_flat(values: Mapping[str, Any]) -> RunConfig:
     """A checked RunConfig from dotted keys (or leaf names); MdlError in one line for a bad key or value."""
     nested: dict[str, Any] = {"model": {}}
@@ -195,10 +228,12 @@ def from_flat(values: Mapping[str, Any]) -> RunConfig:
         (nested.setdefault(part[0], {}) if part else nested)[leaf] = value
     if not nested["model"]:
         raise MdlError("no model: give model.size (such as 16x2), or model.width and model.depth")
+    parts = {name: repr(part) for name, part in nested.items() if isinstance(part, dict)}
     try:
-        config = RunConfig.model_validate(nested)
+        config = RunConfig.model_validate(nested | {k: _PARTS[k, v] for k, v in parts.items() if (k, v) in _PARTS})
     except ValidationError as error:
         raise MdlError(_one_line(error)) from None
+    _PARTS.update({(name, text): getattr(config, name) for name, text in parts.items()})
     check_shape(*config.model.dimensions())
     return config
 

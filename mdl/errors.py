@@ -1,4 +1,4 @@
-"""The one exception a user may meet: what is wrong, what was found, how to mend it, in one line."""
+"""The one error a user may meet: what is wrong, what was found, how to mend it, in one line."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from collections.abc import Iterable
 
 class MdlError(Exception):
     """Bad input or a missing resource. The command line prints the message alone and exits with 2."""
+
+
+class Stopped(Exception):  # noqa: N818 - a wish, not an error
+    """The user stopped a sweep. (A KeyboardInterrupt would be swallowed by the command-line library.)"""
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -23,10 +23,10 @@ EPSILON = 1e-9
 MAX_LOGIT = 1000.0
 
 
-def grid_of(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def grid_of(logits: Tensor, step: float = GRID, epsilon: float | None = None) -> tuple[Tensor, Tensor, Tensor]:
     """Of float64 logits: nearest grid points (…, V) int64, the flat places near a boundary, and whether each went up.
 
-    MdlError where a logit is not finite or so large that EPSILON is no bound.
+    Near is within epsilon (None: EPSILON). MdlError where a logit is not finite or so large that that is no bound.
     """
     largest = float(logits.abs().amax()) if logits.numel() else 0.0
     if not largest <= MAX_LOGIT:
@@ -34,26 +34,27 @@ def grid_of(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             f"the model's largest logit is {largest:g}; exact decoding is promised up to {MAX_LOGIT:g}; "
             "use another model"
         )
-    scaled = logits / GRID  # exact: a power of two
+    epsilon = EPSILON if epsilon is None else epsilon
+    scaled = logits / step  # exact: a power of two
     nearest = (scaled + 0.5).floor()
-    places = ((scaled - nearest).abs_() >= 0.5 - EPSILON / GRID).view(-1).nonzero()[:, 0]
+    places = ((scaled - nearest).abs_() >= 0.5 - epsilon / step).view(-1).nonzero()[:, 0]
     return nearest.long(), places, nearest.view(-1)[places] > scaled.view(-1)[places].floor()
 
 
-def nearest_grid(logits: Tensor) -> Tensor:
+def nearest_grid(logits: Tensor, step: float = GRID) -> Tensor:
     """Grid points (n, V) of a decoder's logits, which may be anything where an archive is forged."""
-    return (_finite_scaled(logits) + 0.5).floor_().long()
+    return (_finite_scaled(logits, step) + 0.5).floor_().long()
 
 
-def guided_grid(logits: Tensor, index: Tensor, up: Tensor) -> Tensor:
+def guided_grid(logits: Tensor, index: Tensor, up: Tensor, step: float = GRID) -> Tensor:
     """The encoder's grid points (n, V) from the decoder's logits, with the listed sides at the flat places `index`."""
-    nearest = nearest_grid(logits)
-    nearest.view(-1)[index] = _finite_scaled(logits).view(-1)[index].floor().long() + up
+    nearest = nearest_grid(logits, step)
+    nearest.view(-1)[index] = _finite_scaled(logits, step).view(-1)[index].floor().long() + up
     return nearest
 
 
-def _finite_scaled(logits: Tensor) -> Tensor:
-    return torch.nan_to_num(logits / GRID).clamp_(-(2.0**40), 2.0**40)
+def _finite_scaled(logits: Tensor, step: float) -> Tensor:
+    return torch.nan_to_num(logits / step).clamp_(-(2.0**40), 2.0**40)
 
 
 @cache

@@ -14,20 +14,26 @@ import torch
 from pytorch_lightning.loggers import Logger
 
 from mdl import results
+from mdl.cohort import CohortModule, Member, Recipe
 from mdl.corpus import Corpus, open_corpus
 from mdl.errors import MdlError
 from mdl.loggers import finish_loggers, make_loggers
+from mdl.machine import Machine, resolve_machine
 from mdl.measure import PartLengths, code_lengths, position_bins, reach, stream_sample
 from mdl.model import StackedTransformer, save_weights, stack
+from mdl.online import OnlineOrder
+from mdl.precisions import PRECISIONS, calibration_windows, precisions, subset_bits
 from mdl.provenance import provenance_now
 from mdl.results import CellRecord, CurvePoint, ModelInfo, Provenance, RunPaths, Snapshot, TrainingInfo
-from mdl.shapes import count_params
+from mdl.shapes import Shape, count_params
 from mdl.sweep import Cell, Cohort, bytes_seen, training_flops
-from mdl.train import CohortModule, Machine, Member, Recipe, fit, resolve_machine
+from mdl.train import fit
 
 # phase ("training", "measuring"), done, total
 Progress = Callable[[str, float, float], None]
 Weights = dict[str, torch.Tensor]
+
+_CURVE_POINTS = 200  # of an online run, at the most
 
 
 @dataclass(frozen=True)
@@ -103,6 +109,7 @@ def _module(cohort: Cohort, corpus: Corpus) -> CohortModule:
     recipe = Recipe(
         config.steps, config.batch_windows, flat["train.learning_rate"], config.weight_decay, config.clip_norm,
         config.warmup_steps, config.decay_start, config.final_lr_fraction, config.evaluate_every,
+        config.objective == "prequential",
     )  # fmt: skip
     members = [
         Member(cell.config.train.seed, cell.config.subset_bytes, cell.config.train.lr_scale) for cell in cohort.cells
@@ -142,6 +149,8 @@ class _Meter:
     def __init__(self, cohort: Cohort, rows: Sequence[int], corpus: Corpus, progress: Progress | None) -> None:
         self.progress, self.done = progress, 0
         self.total = sum(_end(cohort.cells[m], corpus) + len(corpus.heldout) for m in rows)
+        measured = cohort.cells[0].config.measure
+        self.total += measured.coded_weights * len(PRECISIONS) * sum(cohort.cells[m].config.subset_bytes for m in rows)
 
     def __call__(self, n_bytes: int) -> None:
         self.done += n_bytes
@@ -185,6 +194,7 @@ def _code_snapshots(
             (*seen.segments, *unseen.segments),
             position_bins(unseen),
             _stream(stack(cohort.shape, [own]).to(device), cohort.cells[row], corpus, unseen),
+            _coded(cohort.shape, own, cohort.cells[row], corpus, (*seen.segments, *unseen.segments), meter),
         )
     return snapshots
 
@@ -195,6 +205,17 @@ def _stream(model: StackedTransformer, cell: Cell, corpus: Corpus, unseen: PartL
     return stream_sample(model, corpus.heldout, n_bytes) if n_bytes and finite else None
 
 
+def _coded(
+    shape: Shape, weights: Weights, cell: Cell, corpus: Corpus, segments: Sequence[results.Segment], meter: _Meter
+) -> tuple[results.CodedWeights, ...]:
+    """The two-part code of the own subset at every precision, where asked for and the weights code anything at all."""
+    if not cell.config.measure.coded_weights or not all(math.isfinite(s.code_bits) for s in segments):
+        return ()
+    n_bytes = cell.config.subset_bytes
+    measure = partial(subset_bits, shape, view=corpus.train, n_bytes=n_bytes, progress=meter)
+    return tuple(precisions(shape, weights, calibration_windows(corpus.train, n_bytes, shape.context_bytes), measure))
+
+
 def _failure(module: CohortModule, m: int, snapshots: Sequence[Snapshot]) -> str | None:
     step = int(module.first_bad_step[m])
     if step >= 0:
@@ -203,6 +224,20 @@ def _failure(module: CohortModule, m: int, snapshots: Sequence[Snapshot]) -> str
     if not all(math.isfinite(s.code_bits) for snapshot in snapshots for s in snapshot.segments):
         return "the trained model gives a byte no finite code length; lower train.learning_rate"
     return None
+
+
+def _prequential(module: CohortModule, m: int) -> tuple[results.PrequentialPoint, ...]:
+    """The cumulative code at some hundred places, even in log bytes, the end among them."""
+    recipe, member = module.recipe, module.members[m]
+    if not recipe.online:
+        return ()
+    order = OnlineOrder(
+        member.seed, member.subset_bytes, module.model.shape.context_bytes, recipe.batch_windows, recipe.steps
+    )
+    bits = module.online_nats[:, m].cumsum(0).cpu().numpy() / math.log(2)
+    steps = np.unique(np.geomspace(1, recipe.steps, _CURVE_POINTS).round().astype(int)) - 1
+    points = {order.coded_bytes(int(s)): float(bits[s]) for s in steps}  # steps of replay alone code nothing
+    return tuple(results.PrequentialPoint(end, code_bits) for end, code_bits in points.items())
 
 
 def _record(
@@ -232,4 +267,5 @@ def _record(
         ),
         snapshots=() if reason else snapshots,
         provenance=provenance,
+        prequential=() if reason else _prequential(module, m),
     )  # fmt: skip

@@ -30,21 +30,33 @@ def _csv(cohort: Cohort, m: int, paths: RunPaths) -> Logger:
 
 def _wandb(cohort: Cohort, m: int, paths: RunPaths) -> Logger:
     """A W&B run of its own; the cohort is its group. Offline with WANDB_MODE=offline, and then without an account."""
-    import wandb
     from pytorch_lightning.loggers import WandbLogger
 
     cell = cohort.cells[m]
+    # The first run of an agent's process is the one the agent opened; further members open their own.
+    return WandbLogger(experiment=_run(cell.run_id, cohort.cohort_id, cell.config.flat(), paths, own=m > 0))
+
+
+def _run(name: str, group: str, config: dict[str, Any], paths: RunPaths, *, own: bool) -> Any:
+    import wandb
+
     paths.root.mkdir(parents=True, exist_ok=True)
-    run = wandb.init(
+    return wandb.init(
         project=os.environ.get("WANDB_PROJECT", "mdl"),
-        name=cell.run_id,
-        group=cohort.cohort_id,
-        config=cell.config.flat(),
+        name=name,
+        group=group,
+        config=config,
         dir=str(paths.root),
-        # The first run of an agent's process is the one the agent opened; further members open their own.
-        reinit="create_new" if m else "return_previous",
+        reinit="create_new" if own else "return_previous",
     )
-    return WandbLogger(experiment=run)
+
+
+def log_record(record: CellRecord, paths: RunPaths) -> None:
+    """A W&B run of a cell that is on disk already: its configuration, curve and final figures."""
+    run = _run(record.run_id, record.cohort_id, record.config, paths, own=False)
+    for point in record.training.curve:
+        run.log({"heldout/bits_per_byte": point.code_bits / point.n_bytes, "trainer/global_step": point.step})
+    _finish(run, record)
 
 
 def summary(record: CellRecord) -> dict[str, Any]:
@@ -74,5 +86,9 @@ def finish_loggers(loggers: Sequence[Any], records: Sequence[CellRecord]) -> Non
     """Write the final figures of every member and close its logger."""
     for logger, record in zip(loggers, records, strict=False):
         if type(logger).__name__ == "WandbLogger":
-            logger.experiment.summary.update(summary(record))
-            logger.experiment.finish(exit_code=0 if record.status == "ok" else 1)
+            _finish(logger.experiment, record)
+
+
+def _finish(run: Any, record: CellRecord) -> None:
+    run.summary.update(summary(record))
+    run.finish(exit_code=0 if record.status == "ok" else 1)

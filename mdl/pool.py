@@ -8,14 +8,16 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
+from mdl.claims import stands
 from mdl.errors import MdlError
 
 _STOP_SECONDS = 30.0  # a stopped worker has this long to save its checkpoint
+_SLURM_TASKS = {"SLURM_NTASKS", "SLURM_NPROCS", "SLURM_NTASKS_PER_NODE"}
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,14 @@ class Job:
     name: str
     request: dict[str, Any]
     cost: float
+    n_bytes: int = 0  # to be trained on, repeats and all members counted
+    records: dict[str, Path] = field(default_factory=dict)  # what it makes: key of the claim → file
+
+    @property
+    def open(self) -> list[str]:
+        """The keys that have no record yet, or one that is to be replaced."""
+        replace = self.request.get("retry", {})
+        return [key for key, record in self.records.items() if not stands(record, replace.get(key))]
 
 
 @dataclass(frozen=True)
@@ -44,9 +54,17 @@ class Outcome:
     result: dict[str, Any]
 
 
-# job, phase, fraction done of the phase
-OnProgress = Callable[[Job, str, float], None]
-OnOutcome = Callable[[Outcome], None]
+class Listener(Protocol):
+    """Hears what happens, from several threads."""
+
+    def progress(self, job: Job, phase: str, fraction: float) -> None:
+        """A job has come so far in a phase."""
+
+    def note(self, job: Job, message: str) -> None:
+        """A job has something to say that is no failure."""
+
+    def outcome(self, outcome: Outcome) -> None:
+        """A job has ended."""
 
 
 class Pool:
@@ -61,7 +79,7 @@ class Pool:
         self._stopping = False
         self._fatal: str | None = None
 
-    def run(self, jobs: Sequence[Job], on_progress: OnProgress, on_outcome: OnOutcome) -> None:
+    def run(self, jobs: Sequence[Job], listener: Listener) -> None:
         """Return when all are done. KeyboardInterrupt lets every worker save its checkpoint, then goes on up.
 
         MdlError where the disk takes no more.
@@ -70,8 +88,7 @@ class Pool:
         self._log.parent.mkdir(parents=True, exist_ok=True)
         with self._log.open("a") as log:
             threads = [
-                threading.Thread(target=self._serve, args=(lane, log, on_progress, on_outcome), daemon=True)
-                for lane in self._lanes
+                threading.Thread(target=self._serve, args=(lane, log, listener), daemon=True) for lane in self._lanes
             ]
             for thread in threads:
                 thread.start()
@@ -105,17 +122,17 @@ class Pool:
                     return job
         return None
 
-    def _serve(self, lane: Lane, log: TextIO, on_progress: OnProgress, on_outcome: OnOutcome) -> None:
+    def _serve(self, lane: Lane, log: TextIO, listener: Listener) -> None:
         worker: subprocess.Popen[str] | None = None
         while job := self._next(lane):
             if worker is None or worker.poll() is not None:
                 worker = self._start(lane, log)
-            outcome = _ask(worker, job, on_progress)
+            outcome = _ask(worker, job, listener)
             if outcome.result.get("fatal"):
                 self._fatal = outcome.error
                 return
             if not self._stopping:
-                on_outcome(outcome)
+                listener.outcome(outcome)
         if worker is not None:
             self._end(worker)
 
@@ -126,7 +143,8 @@ class Pool:
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
-            env={**os.environ, **lane.environment},
+            # Lightning would take the tasks of a Slurm job for its own: a worker is one process on one device.
+            env={k: v for k, v in os.environ.items() if k not in _SLURM_TASKS} | lane.environment,
             start_new_session=True,  # a Ctrl-C reaches the driver alone, which then stops its workers in order
         )
         with self._lock:
@@ -143,7 +161,7 @@ class Pool:
             self._workers.discard(worker)
 
 
-def _ask(worker: subprocess.Popen[str], job: Job, on_progress: OnProgress) -> Outcome:
+def _ask(worker: subprocess.Popen[str], job: Job, listener: Listener) -> Outcome:
     assert worker.stdin is not None  # noqa: S101 - both are pipes
     assert worker.stdout is not None  # noqa: S101
     with contextlib.suppress(OSError):  # a dead worker is noticed below
@@ -152,7 +170,9 @@ def _ask(worker: subprocess.Popen[str], job: Job, on_progress: OnProgress) -> Ou
     for line in worker.stdout:
         event = json.loads(line)
         if event["event"] == "progress":
-            on_progress(job, event["phase"], event["done"] / max(1, event["total"]))
+            listener.progress(job, event["phase"], event["done"] / max(1, event["total"]))
+        elif event["event"] == "note":
+            listener.note(job, event["message"])
         else:
             return Outcome(job, event.get("message"), event)
     code = worker.wait()

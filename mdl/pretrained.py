@@ -24,7 +24,7 @@ from mdl.hub import Checkpoint
 if TYPE_CHECKING:
     import torch
 
-DTYPES = ("float32", "bfloat16", "float16")
+DTYPES = ("float32", "bfloat16", "float16", "float64")
 USUAL_CONTEXT_TOKENS = 2048  # the most that is taken unasked: a window's logits are T × V numbers
 _LOGITS_BYTES = {"cpu": 2**28, "cuda": 2**32}
 _CAUSAL_TOLERANCE = 1e-4  # of the largest logit, or four roundings of a coarser dtype; looking ahead moves far more
@@ -74,15 +74,20 @@ def windows_of(checkpoint: Checkpoint, context: int | None, stride: int | None, 
     return Windows(context, stride, batch)
 
 
-def load(checkpoint: Checkpoint, dtype: str = "float32", device: torch.device | str = "cpu") -> Pretrained:
-    """The model of a checkpoint; MdlError for one that is not whole, or does not only look back."""
+def load(
+    checkpoint: Checkpoint, dtype: str = "float32", device: torch.device | str = "cpu", **settings: Any
+) -> Pretrained:
+    """The model of a checkpoint; MdlError for one that is not whole, or does not only look back.
+
+    `settings` are for transformers' from_pretrained.
+    """
     import torch
 
     if dtype not in DTYPES:
         raise MdlError(f"unknown dtype '{dtype}' (there are {', '.join(DTYPES)})")
     tokenizer = _tokenizer(checkpoint)
     model, told = _read(checkpoint, "AutoModelForCausalLM", dtype=getattr(torch, dtype), use_safetensors=True,
-                        output_loading_info=True)  # fmt: skip
+                        output_loading_info=True, **settings)  # fmt: skip
     absent = sorted({*told.get("missing_keys", ()), *(key[0] for key in told.get("mismatched_keys", ()))})
     if absent:
         raise MdlError(f"{checkpoint.spec}: the weights lack {absent[0]} ({len(absent)} in all); download them again")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 # Peak learning rate by width, two layers; deeper models take a little less from width 64 on.
 _BY_WIDTH = {
@@ -18,6 +19,7 @@ _BY_WIDTH = {
 }
 
 
+@cache
 def learning_rate(width: int, depth: int) -> float:
     """The peak rate for a shape: the table interpolated in log width, × 0.85 a doubling of the depth past two."""
     widths = sorted(_BY_WIDTH)

@@ -2,7 +2,8 @@
 
 A *cell* is one model shape trained on one subset with one seed; its record is
 `<runs>/<sweep>/<run id>/record.json`. A *baseline* is one classical coder on one subset; its record is
-`<runs>/<sweep>/baselines/<name>.json`. A record is written once, by `os.replace`, so a reader never sees half of one.
+`<runs>/<sweep>/baselines/<name>.json`. A record is written once, by a hard link: a reader never sees half
+of one, and of two processes that made the same one the first has written it.
 """
 
 from __future__ import annotations
@@ -13,17 +14,19 @@ import hashlib
 import json
 import math
 import os
+import re
 import types
 import typing
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from mdl.errors import MdlError
+from mdl.files import create_once
 
 SCHEMA_VERSION = 1
+_VERSION = re.compile(rb'^ "schema_version": (\d+),?$', re.MULTILINE)
+_ENDING = re.compile(rb'^ "status": "(ok|failed)",\n "reason": (null|".*"),$', re.MULTILINE)
 T = TypeVar("T")
 
 
@@ -39,17 +42,18 @@ class CorpusInfo:
     shuffle_seed: int
     train_bytes: int  # length of the shuffled training part; every subset is a prefix of it
     heldout_bytes: int  # length of the part that no subset touches
+    leak_fraction: float = 0.0  # share of the training part's blocks replaced by held-out ones
 
 
 @dataclass(frozen=True)
 class ModelInfo:
     """The shape, and what it costs."""
 
-    size: str  # "16x2": width x depth
+    size: str  # "16x2": width x depth; a pretrained model's name
     width: int
     depth: int
     n_heads: int
-    context_bytes: int
+    context_bytes: int  # 0: a window is so many tokens (see TokenInfo)
     n_params: int
     n_params_by_group: dict[str, int]
 
@@ -110,6 +114,21 @@ class StreamSample:
 
 
 @dataclass(frozen=True)
+class CodedWeights:
+    """The two-part code of the own subset [0, D) with the weights at one precision (see `mdl.weights`)."""
+
+    bits: int  # aimed at for a weight; 32: float32 as it is
+    coder: str  # the one that made the fewest bits of them
+    model_bits: int  # actual size of the coded weights, scales included
+    data_bits: float  # ideal code length under the weights as they decode
+
+    @property
+    def total_bits(self) -> float:
+        """Both parts."""
+        return self.model_bits + self.data_bits
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """One set of weights and what it codes. `final` is after the last step, `best` had the least held-out sample."""
 
@@ -120,6 +139,29 @@ class Snapshot:
     segments: tuple[Segment, ...]
     positions: tuple[PositionBin, ...]
     stream: StreamSample | None
+    coded: tuple[CodedWeights, ...] = ()  # one a precision, where measured
+
+
+@dataclass(frozen=True)
+class PrequentialPoint:
+    """How far an online run had come, and what it had paid."""
+
+    end_bytes: int  # of the subset
+    code_bits: float  # of [0, end_bytes), each window coded before it was learned from; parameters cost nothing
+
+
+@dataclass(frozen=True)
+class TokenInfo:
+    """How a pretrained model's tokens stand for bytes. What they do not give back is escaped (`mdl.escape`)."""
+
+    n_tokens: int  # of the whole subset
+    n_vocabulary: int  # logits
+    context_tokens: int
+    stride_tokens: int
+    starts_with_bos: bool  # else each window's first token is coded uniformly
+    escaped_bytes: int  # coded raw
+    escape_bits: int  # all that is not tokens: run lengths and raw bytes; within the segments
+    weights_dtype: str  # as stored
 
 
 @dataclass(frozen=True)
@@ -157,6 +199,8 @@ class CellRecord:
     provenance: Provenance
     kind: Literal["cell"] = "cell"
     schema_version: int = SCHEMA_VERSION
+    tokens: TokenInfo | None = None  # of a pretrained model
+    prequential: tuple[PrequentialPoint, ...] = ()  # of an online run
 
 
 @dataclass(frozen=True)
@@ -193,31 +237,6 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:8]
 
 
-@contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A stream to a file beside `path`, synced and moved there once all went well, and removed otherwise.
-
-    Every file of this package is written through here. OSError (no space, read-only) leaves nothing behind.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()  # gone already where all went well
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """All of `content` at `path`, or nothing. Raises OSError (no space, read-only) with nothing left behind."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as stream:
-        stream.write(content)
-
-
 def to_json(record: CellRecord | BaselineRecord) -> bytes:
     """The record as JSON. NaN and infinity are refused: a measurement that failed is a failed cell, not a number."""
     try:
@@ -228,13 +247,29 @@ def to_json(record: CellRecord | BaselineRecord) -> bytes:
 
 
 def save(record: CellRecord | BaselineRecord, path: Path) -> None:
-    """Write a record so that it is either wholly there or not at all."""
-    write_atomically(path, to_json(record))
+    """Write a record, wholly or not at all. Where there is one already it stays: a record is unique."""
+    create_once(path, to_json(record))
 
 
 def load_cell(path: Path) -> CellRecord:
     """Read a cell's record; MdlError for a file that is not one, or is of a newer schema."""
     return _load(path, CellRecord, "cell")
+
+
+def ending(path: Path) -> tuple[str, str | None]:
+    """How a cell ended, "ok" or "failed", and why, from the ends of the file alone: a sweep may have 10,000 cells.
+
+    MdlError for a file that is not a record, or is of a newer schema.
+    """
+    with path.open("rb", buffering=0) as stream:
+        head = stream.read(1024)
+        stream.seek(-min(1024, stream.seek(0, os.SEEK_END)), os.SEEK_END)
+        tail = stream.read()
+    version, how = _VERSION.search(tail), _ENDING.search(head)
+    if how and version and int(version[1]) <= SCHEMA_VERSION and tail.endswith(b"}\n"):
+        return how[1].decode(), json.loads(how[2])
+    record = load_cell(path)  # says what is wrong with it
+    return record.status, record.reason
 
 
 def load_baseline(path: Path) -> BaselineRecord:
@@ -310,11 +345,13 @@ class RunPaths:
     manifest: Path = field(init=False)  # sweep.json: written when a sweep starts; the newest marks the newest sweep
     baselines: Path = field(init=False)
     cohorts: Path = field(init=False)
+    claims: Path = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "manifest", self.root / "sweep.json")
         object.__setattr__(self, "baselines", self.root / "baselines")
         object.__setattr__(self, "cohorts", self.root / "cohorts")
+        object.__setattr__(self, "claims", self.root / "claims")
 
     @staticmethod
     def newest(runs: Path) -> Path:
@@ -327,6 +364,10 @@ class RunPaths:
     def record(self, run_id: str) -> Path:
         """A cell's record."""
         return self.root / run_id / "record.json"
+
+    def baseline(self, name: str) -> Path:
+        """A classical coder's record."""
+        return self.baselines / f"{name}.json"
 
     def weights(self, run_id: str, file_name: str) -> Path:
         """A snapshot's weights, beside the record."""

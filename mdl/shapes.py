@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 
 from mdl.errors import MdlError
 
@@ -56,6 +57,7 @@ def usual_heads(width: int) -> int:
 PRESETS = {"paper-200k": (64, 4, 4), "paper-800k": (128, 4, 4), "paper-3.2m": (256, 4, 8)}
 
 
+@cache
 def parse_size(name: str) -> tuple[int, int, int]:
     """(width, depth, heads) of `16x2`, `64x4h4`, or a preset such as `paper-200k`; MdlError otherwise."""
     if name.lower() in PRESETS:

@@ -51,7 +51,12 @@ class Cohort:
     @property
     def cohort_id(self) -> str:
         """Shape + 8 hex of the members."""
-        return f"{self.shape.label}-{digest([cell.run_id for cell in self.cells])}"
+        return f"{self.shape.label}-{digest(self.run_ids)}"
+
+    @property
+    def run_ids(self) -> list[str]:
+        """The members' names."""
+        return [cell.run_id for cell in self.cells]
 
     @property
     def shape(self) -> Shape:
@@ -169,7 +174,7 @@ def grid_cells(parameters: Mapping[str, tuple[Any, ...]]) -> list[Cell]:
 
 def cohorts_of(cells: Sequence[Cell]) -> list[Cohort]:
     """Cells of one shape and recipe together, split where their training would not fit in `train.memory_bytes`."""
-    groups: dict[str, list[Cell]] = {}
+    groups: dict[tuple[Any, ...], list[Cell]] = {}
     for cell in cells:
         groups.setdefault(cell.config.cohort_key(), []).append(cell)
     return [cohort for group in groups.values() for cohort in _split(group)]

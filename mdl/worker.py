@@ -1,26 +1,38 @@
 """A process that does jobs: `python -m mdl.worker` reads one JSON job a line and answers in JSON events.
 
-Jobs: {"kind": "cohort" | "baseline", …}. Events: {"event": "progress" | "done" | "error", …}. Its input closing means
-that the driver is gone: it stops at once, since whatever it holds can be made again from the last checkpoint.
+Jobs: {"kind": "cohort" | "baseline", …}. Events: {"event": "progress" | "note" | "done" | "error", …}.
+Its input closing means that the driver is gone: it stops at once, since whatever it holds can be made again from the
+last checkpoint.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import io
 import json
 import os
 import queue
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from mdl import stopping
+from mdl.claims import SupersededError
 from mdl.errors import MdlError, one_line
 
+if TYPE_CHECKING:
+    from mdl.claims import Claims
+    from mdl.experiment import Progress
+    from mdl.results import RunPaths
+    from mdl.sweep import Cohort
+
 Emit = Callable[..., None]
+_LOOK_SECONDS = 5.0
 
 # The disk takes no more: every other job would end the same way.
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
@@ -52,6 +64,8 @@ def _serve(job: dict[str, Any], emit: Emit) -> None:
     try:
         result = {"cohort": _cohort, "baseline": _baseline}[job["kind"]](job, emit)
         emit("done", **result)
+    except SupersededError:
+        emit("done", n_cells=0, failed={})
     except MdlError as error:
         emit("error", message=str(error))
     except OSError as error:
@@ -62,30 +76,89 @@ def _serve(job: dict[str, Any], emit: Emit) -> None:
 
 
 def _cohort(job: dict[str, Any], emit: Emit) -> dict[str, Any]:
+    """Train and record the cells that no other process works on. Answers which failed, and which others hold."""
+    from mdl.claims import Claims
     from mdl.config import from_flat
-    from mdl.experiment import run_cohort
     from mdl.results import RunPaths
     from mdl.sweep import Cell, Cohort
 
     configs = [from_flat(flat) for flat in job["configs"]]
-    records = run_cohort(
-        Cohort(tuple(Cell(config.run_id, config) for config in configs)),
-        job["sweep"],
-        RunPaths(Path(job["root"])),
-        job["command"],
-        lambda phase, done, total: emit("progress", phase=phase, done=done, total=total),
-    )
-    failed = {record.run_id: record.reason for record in records if record.status == "failed"}
-    return {"n_cells": len(records), "failed": failed}
+    cohort, paths = Cohort(tuple(Cell(config.run_id, config) for config in configs)), RunPaths(Path(job["root"]))
+    with Claims(paths, cohort.cohort_id) as claims:
+        won = claims.take({i: paths.record(i) for i in cohort.run_ids}, replace=job.get("retry", {}))
+        left = {i for i in cohort.run_ids if i in won or not paths.record(i).exists()}
+        # In flight before, and all of it ours: it goes on. Else those that are ours, as a cohort of their own.
+        whole = left == set(won) and paths.checkpoint(cohort.cohort_id).exists()
+        ours = cohort if whole else cohort.only(set(won))
+        failed = _run(ours, job, paths, _watched(emit, claims), emit) if won else {}
+        if all(paths.record(i).exists() for i in cohort.run_ids):
+            paths.forget_checkpoint(cohort.cohort_id)
+    return {"n_cells": len(won), "failed": failed}
+
+
+def _run(cohort: Cohort, job: dict[str, Any], paths: RunPaths, progress: Progress, emit: Emit) -> dict[str, str | None]:
+    """Run a cohort; in two halves, and so on, where it does not fit on the GPU. Run ids and reasons of what failed."""
+    import torch
+
+    from mdl.experiment import run_cohort
+
+    try:
+        with contextlib.redirect_stdout(_Notes(emit)):
+            records = run_cohort(cohort, job["sweep"], paths, job["command"], progress)
+    except torch.OutOfMemoryError:
+        pass  # not handled in here: the exception would hold the memory
+    else:
+        return {record.run_id: record.reason for record in records if record.status == "failed"}
+    torch.cuda.empty_cache()
+    n = len(cohort.cells)
+    if n == 1:
+        raise MdlError(f"{cohort.run_ids[0]} does not fit into the GPU's memory; lower train.batch_windows")
+    emit("note", message=f"{cohort.cohort_id}: out of GPU memory with {n} members; training them in two halves")
+    paths.forget_checkpoint(cohort.cohort_id)
+    halves = cohort.run_ids[: n // 2], cohort.run_ids[n // 2 :]
+    parts = [_run(cohort.only(set(half)), job, paths, progress, emit) for half in halves]
+    return parts[0] | parts[1]
+
+
+class _Notes(io.TextIOBase):
+    """What this package prints is for the user. (What libraries print goes to the descriptors, so to the log.)"""
+
+    def __init__(self, emit: Emit) -> None:
+        self._emit = emit
+
+    def write(self, text: str) -> int:
+        """One call a line, or an end of line alone."""
+        if text.strip():
+            self._emit("note", message=" ".join(text.split()))
+        return len(text)
+
+
+def _watched(emit: Emit, claims: Claims) -> Progress:
+    """Tells progress; now and then looks whether the claims still hold."""
+    looked = time.monotonic()
+
+    def progress(phase: str, done: float, total: float) -> None:
+        nonlocal looked
+        emit("progress", phase=phase, done=done, total=total)
+        if time.monotonic() - looked > _LOOK_SECONDS:
+            looked = time.monotonic()
+            claims.check()
+
+    return progress
 
 
 def _baseline(job: dict[str, Any], _: Emit) -> dict[str, Any]:
-    from mdl.baselines import BaselineJob, run_job
+    from mdl.baselines import BaselineJob, job_path, run_job
+    from mdl.claims import Claims
     from mdl.corpus import CorpusSpec, open_corpus
     from mdl.results import RunPaths
 
-    corpus = open_corpus(CorpusSpec(**job["corpus"]))
-    run_job(corpus, BaselineJob(**job["job"]), RunPaths(Path(job["root"])))
+    corpus, paths = open_corpus(CorpusSpec(**job["corpus"])), RunPaths(Path(job["root"]))
+    wanted = BaselineJob(**job["job"])
+    path = job_path(corpus, wanted, paths)
+    with Claims(paths, path.stem) as claims:
+        if claims.take({path.stem: path}):
+            run_job(corpus, wanted, paths)
     return {}
 
 

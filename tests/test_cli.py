@@ -240,7 +240,7 @@ def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
 
 def test_planning_a_sweep_does_not_import_torch(folder: Path) -> None:
     script = (
-        "import sys\nfrom pathlib import Path\nfrom mdl.driver import describe, plan_sweep\n"
+        "import sys\nfrom pathlib import Path\nfrom mdl.plan import describe, plan_sweep\n"
         "describe(plan_sweep(Path('small.yaml'), Path('runs')))\n"
         "heavy = {'torch', 'pytorch_lightning', 'wandb', 'datasets', 'pandas'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"

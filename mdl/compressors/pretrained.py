@@ -1,39 +1,46 @@
-"""A pretrained language model beside the other coders: it tells code lengths, and says why it writes no files."""
+"""A pretrained language model as a compressor: archives that any machine decodes exactly (see `mdl.float64`)."""
 
 from __future__ import annotations
 
+import hashlib
+from array import array
 from dataclasses import dataclass
-from typing import NoReturn
+from functools import cached_property
 
 import numpy as np
 
+from mdl import escape, token_blocks
 from mdl.corpus import ByteView
 from mdl.errors import MdlError
-from mdl.pretrained import Pretrained, Windows
+from mdl.float64 import load_exact
+from mdl.hub import Checkpoint
+from mdl.pretrained import Ids, Pretrained, Progress, Windows, load, windows_of
+from mdl.pretrained_archive import MOST_BLOCK_TOKENS, MOST_WINDOWS, PretrainedArchive, parse
+from mdl.wide import Grid
 
-_WHY = (
-    "{} gives code lengths only (mdl evaluate): transformers computes partly in float32, so no decoder is sure to see "
-    "the encoder's probabilities; to write files train a model of mdl's own (mdl sweep), and use model:RUN_FOLDER"
-)
+_CACHE_BYTES = 2**30  # keys and values of a block while it is decoded
+_TABLE_BYTES = 2**28  # its logits and tables at one time
+_TABLES = 6  # arrays of V numbers a window
 
 
 @dataclass(frozen=True)
 class PretrainedCoder:
-    """A peer of the classical coders for measuring; its code is stated in `mdl.escape` and `mdl.pretrained`."""
+    """A peer of the classical coders; the weights are not in its files. Measured in float32, coded in float64."""
 
-    model: Pretrained
+    checkpoint: Checkpoint
     windows: Windows
+    device: str = "cpu"
 
     @property
     def name(self) -> str:
         """Its registry name, such as hf:/models/pythia-70m."""
-        return self.model.checkpoint.spec
+        return self.checkpoint.spec
 
     @property
     def settings(self) -> str:
         """The windows, and the hash of the weights."""
         windows = self.windows
-        return f"context {windows.context_tokens} stride {windows.stride_tokens} {self.model.checkpoint.sha256[:12]}"
+        return f"context {windows.context_tokens} stride {windows.stride_tokens} {self.checkpoint.sha256[:12]}"
 
     @property
     def version(self) -> str:
@@ -42,29 +49,137 @@ class PretrainedCoder:
 
         return f"transformers {version('transformers')}"
 
+    @cached_property
+    def _measuring(self) -> Pretrained:
+        return load(self.checkpoint, device=self.device)
+
+    @cached_property
+    def exact(self) -> Pretrained:
+        """The model in float64, which writes and reads files."""
+        return load_exact(self.checkpoint, self.device)
+
     def code_bits(self, data: bytes) -> float:
         """Length of the code of `data`, bits, the escape included."""
         from mdl.evaluate import code
 
         if not data:
             return 0.0
-        view = ByteView(np.frombuffer(data, np.uint8), np.array([0]), np.array([len(data)]))
-        return sum(own.token_bits + own.escape_bits for own in code(self.model, view, len(data), self.windows))
+        own = code(self._measuring, _view(data), len(data), self.windows)
+        return sum(stretch.token_bits + stretch.escape_bits for stretch in own)
 
-    def compress(self, data: bytes) -> NoReturn:
-        """MdlError that says why there is no file."""
-        raise MdlError(_WHY.format(self.name))
+    def compress(self, data: bytes, progress: Progress | None = None) -> bytes:
+        """An archive of `data`; `progress` is told of the bytes coded, as tokens go by."""
+        model, T = self.exact, self.windows.context_tokens
+        if self.windows.stride_tokens != T:
+            raise MdlError(f"files are coded in windows without overlap, got a stride of {self.windows.stride_tokens}")
+        ids, digits = _tokens(model, data)
+        w = _windows_per_block(model, T)
+        grid = token_blocks.probe(model, ids, T) if ids.size else Grid(0, 0)
+        tell = _in_bytes(progress, len(data), ids.size)
+        blocks = [
+            token_blocks.encode_block(model, ids[i : i + w * T], T, grid, self.windows.batch, tell)
+            for i in range(0, ids.size, w * T)
+        ]
+        return PretrainedArchive(
+            grid.step_bits, grid.epsilon_bits, w, T, model.n_vocabulary, len(data), ids.size, self.checkpoint.sha256,
+            self.checkpoint.fingerprint, hashlib.sha256(data).digest(), f"{self.checkpoint.name}, {self.version}",
+            _packed(digits), tuple(blocks),
+        ).to_bytes()  # fmt: skip
 
-    def decompress(self, data: bytes) -> NoReturn:
-        """MdlError that says why there is no file."""
-        raise MdlError(_WHY.format(self.name))
+    def decompress(self, data: bytes) -> bytes:
+        """What `compress` was given; MdlError for damaged data or another model."""
+        return self.read(parse(data))
+
+    def read(self, archive: PretrainedArchive, progress: Progress | None = None) -> bytes:
+        """Its content, as `decompress`; `progress` is told of the bytes decoded, as tokens go by."""
+        grid, T = self._check(archive), archive.context_tokens
+        tell = _in_bytes(progress, archive.n_bytes, archive.n_tokens)
+        ids: list[int] = []
+        for block in archive.blocks:
+            ids += token_blocks.decode_block(self.exact, block, T, grid, self.windows.batch, tell).tolist()
+        content = _text(self.exact, archive, ids)
+        if hashlib.sha256(content).digest() != archive.content_sha256:
+            raise MdlError("the decoded content does not have the SHA-256 of the original: the archive is forged")
+        return content
+
+    def _check(self, archive: PretrainedArchive) -> Grid:
+        """Its grid; MdlError where the model is another one, or a field is none that a writer makes."""
+        own = self.checkpoint
+        if archive.model_sha256 != own.sha256:
+            raise MdlError(
+                f"the archive was made with the pretrained model {archive.model_sha256} ({archive.about}), "
+                f"{own.spec} is {own.sha256}; give the right one"
+            )
+        if archive.fingerprint != own.fingerprint:
+            raise MdlError(
+                f"the archive was made with a model of fingerprint {archive.fingerprint} ({archive.about}), {own.spec} "
+                f"has these weights, but with its configuration or tokenizer is {own.fingerprint}; restore them"
+            )
+        if not archive.n_tokens:
+            return Grid(0, 0)
+        windows_of(own, archive.context_tokens, None)
+        if archive.n_vocabulary != self.exact.n_vocabulary:
+            raise MdlError("the archive is damaged or forged: its vocabulary is not the model's")
+        if archive.windows_per_block > _windows_per_block(self.exact, archive.context_tokens):
+            raise MdlError("the archive is damaged or forged: its blocks take more memory to decode than is allowed")
+        return Grid.checked(archive.step_bits, archive.epsilon_bits)
 
 
-def open_pretrained(name: str) -> PretrainedCoder:
-    """hf:FOLDER or hf:NAME in float32, in windows of its own context; MdlError where there is none."""
+def _in_bytes(progress: Progress | None, n_bytes: int, n_tokens: int) -> Progress:
+    """Called with numbers of tokens, tells as many bytes on average."""
+    done = 0
+
+    def tell(n_new: int) -> None:
+        nonlocal done
+        if progress:
+            progress((done + n_new) * n_bytes // n_tokens - done * n_bytes // n_tokens)
+        done += n_new
+
+    return tell
+
+
+def _view(data: bytes) -> ByteView:
+    return ByteView(np.frombuffer(data, np.uint8), np.array([0]), np.array([len(data)]))
+
+
+def _tokens(model: Pretrained, data: bytes) -> tuple[Ids, str]:
+    """All tokens of `data`, and the escape as binary digits."""
+    from mdl.evaluate import pieces
+
+    ids, digits = array("i"), []
+    for piece in pieces(_view(data), 0, len(data)):
+        runs = model.tokenizer.runs(piece)
+        for run in runs:
+            ids.extend(run.ids)
+        digits.append(escape.write(runs))
+    return np.array(ids, np.int32), "".join(digits)
+
+
+def _packed(digits: str) -> bytes:
+    n_bytes = -(-len(digits) // 8)
+    return int(digits.ljust(8 * n_bytes, "0") or "0", 2).to_bytes(n_bytes, "big")
+
+
+def _text(model: Pretrained, archive: PretrainedArchive, ids: list[int]) -> bytes:
+    digits = f"{int.from_bytes(archive.escape, 'big'):0{8 * len(archive.escape)}b}"
+    try:
+        return escape.read(digits, ids, model.tokenizer.decode, archive.n_bytes)
+    except Exception:  # whatever a tokenizer makes of tokens that it never wrote
+        raise MdlError("the archive is damaged or forged: its tokens and its escape do not fit together") from None
+
+
+def _windows_per_block(model: Pretrained, context_tokens: int) -> int:
+    """As many in lockstep as keep keys and values, and the tables of one time, in some memory."""
+    token_bytes = 2 * 8 * model.setting("num_hidden_layers") * model.setting("hidden_size")
+    by_cache = _CACHE_BYTES // max(1, token_bytes * context_tokens)
+    by_tables = _TABLE_BYTES // (_TABLES * 8 * model.n_vocabulary)
+    return max(1, min(MOST_WINDOWS, MOST_BLOCK_TOKENS // context_tokens, by_cache, by_tables))
+
+
+def open_pretrained(name: str, device: str = "auto") -> PretrainedCoder:
+    """hf:FOLDER or hf:NAME, in windows of its own context; MdlError where there is none."""
     from mdl.compressors.language_model import choose_device
     from mdl.hub import find
-    from mdl.pretrained import load, windows_of
 
     checkpoint = find(name)
-    return PretrainedCoder(load(checkpoint, device=choose_device()), windows_of(checkpoint, None, None))
+    return PretrainedCoder(checkpoint, windows_of(checkpoint, None, None), str(choose_device(device)))

@@ -1,0 +1,99 @@
+"""Every file of this package is written here: wholly or not at all, over an older one or once for all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from mdl.processes import Process, this_process
+
+_ABANDONED_SECONDS = 3600.0
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A stream to a file beside `path`, synced and moved there once all went well, and removed otherwise.
+
+    Every file of this package is written through here. OSError (no space, read-only) leaves nothing behind.
+    """
+    temporary = _beside(path)
+    try:
+        with temporary.open("wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()  # gone already where all went well
+
+
+def _beside(path: Path) -> Path:
+    """A name that is this process's own, and tells whose it is should it be left behind."""
+    return path.with_name(f".{path.name}.{this_process().token}.tmp")
+
+
+def remove_dead_temporaries(folder: Path) -> None:
+    """Remove from a folder what a process that died was writing there; what another host writes after an hour."""
+    with contextlib.suppress(FileNotFoundError):
+        for entry in list(os.scandir(folder)):
+            if entry.name.startswith(".") and entry.name.endswith(".tmp"):
+                owner = Process.parse(entry.name.split(".")[-2])
+                with contextlib.suppress(OSError):
+                    if owner and (owner.is_dead or time.time() - entry.stat().st_mtime > _ABANDONED_SECONDS):
+                        Path(entry).unlink()
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """All of `content` at `path`, or nothing. Raises OSError (no space, read-only) with nothing left behind."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as stream:
+        stream.write(content)
+
+
+def create_once(path: Path, content: bytes, *, synced: bool = True) -> bool:
+    """All of `content` at `path` where nothing was, and whether it is ours: of many processes one gets True.
+
+    Raises OSError (no space, read-only) with nothing left behind.
+    """
+    temporary = _beside(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            if synced:
+                os.fsync(stream.fileno())
+        return _link(temporary, path)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def _link(temporary: Path, path: Path) -> bool:
+    """NFS may lose a reply and repeat the call: the number of links tells the truth, not the error."""
+    try:
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
+            raise
+        return _create_without_links(temporary, path)
+    return temporary.stat().st_nlink == 2
+
+
+def _create_without_links(temporary: Path, path: Path) -> bool:
+    """For file systems that have no links: created by one, but for a moment a reader may see it empty."""
+    try:
+        path.touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    temporary.replace(path)
+    return True

@@ -1,0 +1,88 @@
+"""What of a plan is still to be done, as jobs for `mdl.worker`, each with its weight."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from mdl import baselines
+from mdl.corpus import Corpus, CorpusSpec
+from mdl.plan import FLOPS_A_BYTE_ANYWAY, Plan
+from mdl.pool import Job
+from mdl.results import RunPaths, ending, load_baseline
+from mdl.shapes import forward_flops_per_byte
+from mdl.sweep import Cohort, bytes_seen
+
+# What a classical coder costs, in the unit of a model's operations, by their measured seconds a megabyte.
+_CODER_COST_A_BYTE = {
+    "jpegxl": 5e6,
+    "brotli": 6e5,
+    "zstd-ultra": 2.3e5,
+    "zstd": 1.8e5,
+    "xz": 1.6e5,
+    "webp": 2e5,
+    "png": 6e5,
+    "ppmd": 9e4,
+    "gzip": 3e4,
+    "bzip2": 2e4,
+}
+
+
+def missing(cohort: Cohort, paths: RunPaths, *, retry_failed: bool = False) -> Cohort | None:
+    """What is left of a cohort: all of it where it was in flight, else the members without a record."""
+    left = {cell.run_id for cell in cohort.cells if not _done(paths.record(cell.run_id), retry_failed)}
+    if left and paths.checkpoint(cohort.cohort_id).exists():
+        return cohort
+    return cohort.only(left) if left else None
+
+
+def _done(path: Path, retry_failed: bool) -> bool:
+    try:
+        status, _ = ending(path)
+    except FileNotFoundError:
+        return False
+    return status == "ok" or not retry_failed
+
+
+def cohort_job(plan: Plan, cohort: Cohort, command: str, *, retry_failed: bool = False) -> Job:
+    """The job of a cohort. A failed record that it may replace is named by when it was written."""
+    records = {run_id: plan.paths.record(run_id) for run_id in cohort.run_ids}
+    per_byte = forward_flops_per_byte(cohort.shape) + FLOPS_A_BYTE_ANYWAY
+    coded = sum(cell.config.measure.reach_ratio * cell.config.subset_bytes for cell in cohort.cells)
+    request = {
+        "kind": "cohort",
+        "configs": [cell.config.flat() for cell in cohort.cells],
+        "sweep": plan.name,
+        "root": str(plan.paths.root),
+        "command": command,
+        "retry": {i: path.stat().st_mtime_ns for i, path in records.items() if retry_failed and path.exists()},
+    }
+    n_bytes = sum(bytes_seen(cell.config) for cell in cohort.cells)
+    cost = per_byte * (3 * n_bytes + coded)
+    return Job(f"{cohort.shape.label} ×{len(cohort.cells)}", request, cost, n_bytes, records)
+
+
+def baseline_jobs(plan: Plan, corpora: dict[CorpusSpec, Corpus]) -> list[Job]:
+    """The classical coders on every subset, whole and in chunks of the context, where there is no record yet."""
+    wanted: dict[CorpusSpec, tuple[set[int], set[int]]] = {}
+    for cell in plan.cells:
+        sizes, contexts = wanted.setdefault(cell.config.corpus.spec(), (set(), set()))
+        sizes.add(cell.config.subset_bytes)
+        contexts.add(cell.config.model.context_bytes)
+    jobs = []
+    for spec, (sizes, contexts) in wanted.items():
+        for context in sorted(contexts):
+            for job in baselines.plan(corpora[spec], sorted(sizes), context):
+                path = baselines.job_path(corpora[spec], job, plan.paths)
+                if path.exists():
+                    load_baseline(path)
+                    continue
+                request = {"kind": "baseline", "corpus": asdict(spec), "job": asdict(job), "root": str(plan.paths.root)}
+                jobs.append(Job(f"{job.coder} {job.subset_bytes}", request, _baseline_cost(job), 0, {path.stem: path}))
+    return list({json.dumps(job.request): job for job in jobs}.values())
+
+
+def _baseline_cost(job: baselines.BaselineJob) -> float:
+    n_bytes = job.subset_bytes if job.chunk_bytes is None else min(job.subset_bytes, baselines.CHUNKED_SAMPLE_BYTES)
+    return _CODER_COST_A_BYTE.get(job.coder, 1e5) * n_bytes

@@ -1,0 +1,81 @@
+"""What a sweep file, or one cell's words, asks for: cells in cohorts, where they go, what they would cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mdl.config import full_key
+from mdl.errors import MdlError
+from mdl.results import RunPaths
+from mdl.shapes import count_params
+from mdl.sweep import Cell, Cohort, bytes_seen, cells_of, check_name, cohorts_of, grid_cells, load_sweep
+from mdl.units import format_bytes
+
+# What a byte costs beside its products (softmax over 256 values, memory traffic), in the same unit.
+FLOPS_A_BYTE_ANYWAY = 30_000.0
+# As the reference grid trained on one H100; measuring took a fifth more.
+_TRAINING_FLOPS_A_SECOND = 3e13
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a sweep file asks for, and where it goes."""
+
+    name: str
+    paths: RunPaths
+    cohorts: tuple[Cohort, ...]
+
+    @property
+    def cells(self) -> list[Cell]:
+        """All cells, in the order of the cohorts."""
+        return [cell for cohort in self.cohorts for cell in cohort.cells]
+
+
+def plan_sweep(file: Path, out: Path) -> Plan:
+    """Read a sweep file and lay its cells out under `out`/<sweep>."""
+    sweep = load_sweep(file)
+    return Plan(sweep.name, RunPaths(out / sweep.name), tuple(cohorts_of(cells_of(sweep))))
+
+
+def plan_cell(settings: Sequence[str], sweep: str, out: Path) -> Plan:
+    """One cell from `key=value` words; a value is read as YAML reads it."""
+    values: dict[str, Any] = {}
+    for word in settings:
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise MdlError(f"'{word}' is not key=value, such as size=16x2")
+        try:
+            values[full_key(key)] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise MdlError(f"'{word}': the value is not a YAML scalar") from None
+    check_name(sweep)
+    return Plan(sweep, RunPaths(out / sweep), tuple(cohorts_of(grid_cells({k: (v,) for k, v in values.items()}))))
+
+
+def describe(plan: Plan) -> Sequence[str]:
+    """What `--dry-run` prints: cohorts with their cells, parameters, FLOPs and bytes."""
+    lines = []
+    for cohort in plan.cohorts:
+        seen = sum(bytes_seen(cell.config) for cell in cohort.cells)
+        lines.append(
+            f"cohort {cohort.cohort_id}: {len(cohort.cells)} cells, {count_params(cohort.shape)['total']:,} parameters "
+            f"each, {cohort.training_flops:.3g} training FLOPs, {format_bytes(seen)} seen"
+        )
+        lines += [
+            f"  {cell.run_id}: D = {format_bytes(cell.config.subset_bytes)}, "
+            f"{bytes_seen(cell.config) / cell.config.subset_bytes:.3g} passes"
+            for cell in cohort.cells
+        ]
+    flops = sum(cohort.training_flops for cohort in plan.cohorts)
+    seen = sum(bytes_seen(cell.config) for cell in plan.cells)
+    hours = 1.2 * (flops + 3 * FLOPS_A_BYTE_ANYWAY * seen) / _TRAINING_FLOPS_A_SECOND / 3600
+    lines.append(
+        f"{plan.name}: {len(plan.cells)} cells in {len(plan.cohorts)} cohorts, {flops:.3g} training FLOPs, "
+        f"{format_bytes(seen)} seen; about {hours:.2g} GPU-hours at the speed of one H100 (benchmarks/README.md)"
+    )
+    return lines

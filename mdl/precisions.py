@@ -1,0 +1,91 @@
+"""A checkpoint at every precision: bits of its weights, and bits of the data under the weights as they decode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from mdl.measure import Progress, Readable, code_lengths
+from mdl.model import stack
+from mdl.quantise import quantise
+from mdl.results import CodedWeights
+from mdl.sensitivity import Sensitivity, sensitivity
+from mdl.shapes import Shape
+from mdl.weights import FULL_BITS, CodedModel, decode, encode_full, encode_quantised, to_matrices
+
+PRECISIONS = (2, 3, 4, 5, 6, 7, 8, 12, 16, FULL_BITS)
+CALIBRATION_BYTES = 1 << 17
+
+Weights = dict[str, torch.Tensor]
+Measure = Callable[[Sequence[Weights]], Sequence[float]]  # bits of the data under each
+
+
+def calibration_windows(view: Readable, subset_bytes: int, context_bytes: int) -> npt.NDArray[np.uint8]:
+    """Windows (n, T) spread evenly over the first `subset_bytes`: some 128 KiB, by which errors are weighed."""
+    T = min(context_bytes, subset_bytes)
+    n_windows = max(1, min(subset_bytes, CALIBRATION_BYTES) // T)
+    starts = np.linspace(0, subset_bytes - T, n_windows).astype(np.int64)
+    return np.stack([view.read(start, start + T) for start in starts.tolist()])
+
+
+def coded_models(
+    shape: Shape, weights: Weights, calibration: npt.NDArray[np.uint8], precisions: Sequence[int] = PRECISIONS
+) -> list[CodedModel]:
+    """The weights coded at every precision, errors weighed by the windows (n, T) of `calibration`."""
+    plain = {name: tensor.float().cpu().numpy() for name, tensor in weights.items()}
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    matrices = to_matrices(shape, plain)
+    forms = _folded(shape, sensitivity(stack(shape, [weights]).to(device), calibration), plain)
+    return [
+        encode_full(shape, plain)
+        if bits == FULL_BITS
+        else encode_quantised(shape, bits, quantise(matrices, forms, bits))
+        for bits in precisions
+    ]
+
+
+def _folded(
+    shape: Shape, forms: Mapping[str, Sensitivity], weights: Mapping[str, npt.NDArray[np.float32]]
+) -> dict[str, Sensitivity]:
+    """The forms of matrices that have taken in the gain before them: their inputs come without it."""
+    folded = dict(forms)
+    for k in range(shape.depth):
+        for name, gain in (("qkv", "attention_gain"), ("up", "mlp_gain")):
+            gains = torch.from_numpy(weights[f"{gain}_{k}"]).double()
+            over = torch.where(gains.abs() < 1e-6, 1e-6, gains)
+            form = forms[f"{name}_{k}"]
+            folded[f"{name}_{k}"] = Sensitivity(form.inputs / over[:, None] / over, form.gradients)
+    return folded
+
+
+def decoded(shape: Shape, coded: CodedModel) -> Weights:
+    """What a decoder gets."""
+    return {name: torch.from_numpy(weight) for name, weight in decode(shape, coded.content).items()}
+
+
+def precisions(
+    shape: Shape,
+    weights: Weights,
+    calibration: npt.NDArray[np.uint8],
+    measure: Measure,
+    bits: Sequence[int] = PRECISIONS,
+) -> list[CodedWeights]:
+    """Model and data bits at every precision, by `measure` of the weights as they decode."""
+    coded = coded_models(shape, weights, calibration, bits)
+    lengths = measure([decoded(shape, each) for each in coded])
+    return [
+        CodedWeights(each.bits, each.coder, 8 * len(each.content), float(data_bits))
+        for each, data_bits in zip(coded, lengths, strict=True)
+    ]
+
+
+def subset_bits(
+    shape: Shape, members: Sequence[Weights], view: Readable, n_bytes: int, progress: Progress | None = None
+) -> list[float]:
+    """Ideal bits of the first `n_bytes` under each of some weights, all in one pass."""
+    model = stack(shape, members).to("cuda" if torch.cuda.is_available() else "cpu")
+    lengths = code_lengths(model, view, "train", [n_bytes] * len(members), progress=progress)
+    return [sum(segment.code_bits for segment in each.segments) for each in lengths]

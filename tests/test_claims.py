@@ -1,0 +1,174 @@
+"""Any number of processes on one folder: none does what another does, none leaves what a dead one did."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mdl import claims, processes
+from mdl.claims import Claims, SupersededError, latest, tidy
+from mdl.processes import Process, this_process
+from mdl.results import RunPaths
+from tests.test_cli import leftovers, mdl, records, write_sweep
+
+# A process that goes over all cells in its own order until all are closed, as a driver does. `place` makes it a host
+# of its own: then nobody can ask whether it lives, and only its silence counts.
+WORKER = """
+import random, sys, time
+from pathlib import Path
+from mdl import claims, processes
+from mdl.files import create_once
+from mdl.results import RunPaths
+root, seed, place, n_cells = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+processes._place = lambda: place
+claims.STALE_SECONDS = 1.5
+paths, dice = RunPaths(root), random.Random(seed)
+cells = [f"cell{i}" for i in range(n_cells)]
+while left := [c for c in cells if not paths.record(c).exists()]:
+    for cell in dice.sample(left, len(left)):
+        with claims.Claims(paths, "test", heartbeat_seconds=0.2) as held:
+            if held.take({cell: paths.record(cell)}):
+                with open(root / "started.txt", "a") as log:
+                    log.write(cell + chr(10))
+                time.sleep(dice.random() * 0.01)
+                create_once(paths.record(cell), f"{place}-{seed}".encode())
+"""
+
+
+def start(root: Path, seed: int, place: str, n_cells: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", WORKER, str(root), str(seed), place, str(n_cells)])
+
+
+@pytest.mark.parametrize("hosts", [1, 3], ids=["one host", "three hosts"])
+def test_every_cell_is_done_once_though_processes_die_and_stall(hosts: int, tmp_path: Path) -> None:
+    """Six processes, two killed and one stopped for longer than a claim lasts: no cell is left, and work starts twice
+    only where someone died or stood still."""
+    paths, n_cells, dice = RunPaths(tmp_path), 120, np.random.default_rng(hosts)
+    workers = [start(tmp_path, i, f"{i % hosts:08x}", n_cells) for i in range(6)]
+    deadline = time.monotonic() + 30
+    while not (tmp_path / "started.txt").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(dice.random() * 0.3)
+    for worker in workers[:2]:
+        worker.kill()
+    workers[2].send_signal(signal.SIGSTOP)
+    time.sleep(2)
+    workers[2].send_signal(signal.SIGCONT)
+    assert [worker.wait(timeout=60) for worker in workers] == [-9, -9, 0, 0, 0, 0]
+    started = (tmp_path / "started.txt").read_text().split()
+    assert set(started) == {f"cell{i}" for i in range(n_cells)}
+    assert len(started) <= n_cells + 3
+    time.sleep(0 if hosts == 1 else 2)
+    processes_before, claims_before = processes._place, claims.STALE_SECONDS
+    try:
+        processes._place, claims.STALE_SECONDS = lambda: f"{0:08x}", 1.5  # type: ignore[assignment]
+        tidy(paths)
+    finally:
+        processes._place, claims.STALE_SECONDS = processes_before, claims_before
+    assert not list(tmp_path.glob("claims/*")), "claims on closed cells are gone"
+    assert all(path.name == "record.json" for path in tmp_path.glob("cell*/*"))
+
+
+def other(paths: RunPaths, key: str, generation: int = 0, **content: object) -> Path:
+    """A claim that another process left."""
+    paths.claims.mkdir(parents=True, exist_ok=True)
+    path = paths.claims / f"{key}.{generation}"
+    path.write_text(json.dumps({"process": "00000000-1-1", "host": "far", "since": "2026-01-01", **content}))
+    return path
+
+
+def take(paths: RunPaths, key: str = "c") -> list[str]:
+    with Claims(paths, "test") as held:
+        return held.take({key: paths.record(key)})
+
+
+def test_a_claim_of_another_host_stands_while_it_is_fresh_and_falls_when_it_is_silent(tmp_path: Path) -> None:
+    paths = RunPaths(tmp_path)
+    path = other(paths, "c")
+    assert take(paths) == []
+    silent = time.time() - claims.STALE_SECONDS - 1
+    os.utime(path, (silent, silent))
+    assert take(paths) == ["c"]
+
+
+def test_a_claim_of_a_dead_process_of_this_host_falls_at_once(tmp_path: Path) -> None:
+    paths = RunPaths(tmp_path)
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    other(paths, "c", process=Process(this_process().place, gone.pid, 1).token)
+    assert take(paths) == ["c"]
+    other(paths, "d", process=this_process().token)
+    assert take(paths, "d") == []
+    reused = Process(this_process().place, os.getpid(), this_process().started - 1)
+    assert reused.is_dead, "a pid used again is another process"
+
+
+def test_a_clock_set_back_holds_a_dead_claim_no_longer_than_usual(tmp_path: Path) -> None:
+    """A claim from the future counts from when it is first seen."""
+    paths = RunPaths(tmp_path)
+    path = other(paths, "c")
+    os.utime(path, (time.time() + 10_000,) * 2)
+    assert take(paths) == []
+    assert abs(path.stat().st_mtime - time.time()) < 5
+
+
+def test_an_earlier_start_of_the_same_slurm_job_is_dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = RunPaths(tmp_path)
+    other(paths, "c", slurm=["77", 0])
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    assert take(paths) == []
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    assert take(paths) == ["c"]
+
+
+def test_what_is_given_back_open_may_be_claimed_at_once_and_what_is_closed_leaves_nothing(tmp_path: Path) -> None:
+    paths = RunPaths(tmp_path)
+    assert take(paths) == ["c"]
+    assert latest(paths)["c"].is_stale
+    with Claims(paths, "test") as held:
+        assert held.take({"c": paths.record("c")}) == ["c"]
+        assert latest(paths)["c"].generation == 1
+        paths.record("c").parent.mkdir()
+        paths.record("c").write_text("{}")
+    assert not paths.claims.exists()
+    assert take(paths) == []
+
+
+def test_whoever_was_taken_for_dead_notices_and_beats_no_more(tmp_path: Path) -> None:
+    paths = RunPaths(tmp_path)
+    with Claims(paths, "test", heartbeat_seconds=0.05) as held:
+        assert held.take({"c": paths.record("c")})
+        held.check()
+        successor = other(paths, "c", 1)
+        with pytest.raises(SupersededError, match="c was taken over"):
+            held.check()
+        os.utime(paths.claims / "c.0", (0, 0))
+        time.sleep(0.3)
+        assert (paths.claims / "c.0").stat().st_mtime == 0
+    assert successor.exists()
+
+
+def test_two_sweeps_at_once_on_one_folder_together_train_each_cell_once(tmp_path: Path, text_file: Path) -> None:
+    write_sweep(tmp_path, text_file, steps=40)
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-m", "mdl.cli", "sweep", "small.yaml", "--workers", "1"],
+            cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    said = [one.communicate(timeout=200)[0] for one in both]
+    assert [one.returncode for one in both] == [0, 0], said
+    assert len(records(tmp_path / "runs/small")) == 6
+    assert sum(text.count("x1 ×2 done") for text in said) == 3, said
+    assert leftovers(tmp_path) == []
+    assert not (tmp_path / "runs/small/claims").exists()
+    assert "6 done, 0 to do" in mdl("sweep", "small.yaml", cwd=tmp_path).stdout

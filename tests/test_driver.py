@@ -1,0 +1,83 @@
+"""Where jobs run, and what a driver does when its processes end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from mdl import driver
+from mdl.display import Display
+from mdl.driver import _lanes, _Places
+from mdl.pool import Job, Lane, Outcome, Pool
+
+
+def places(n_workers: int | None = None, per_gpu: int = 1) -> _Places:
+    return _Places(n_workers, per_gpu, wait=True)
+
+
+def gpus_of(lanes: list[Lane]) -> list[str]:
+    return [lane.environment["CUDA_VISIBLE_DEVICES"] for lane in lanes if "cohort" in lane.kinds]
+
+
+def test_cohorts_go_to_every_gpu_one_process_each_or_as_many_as_share_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    for n in (1, 2, 8):
+        monkeypatch.setattr(driver, "_n_gpus", lambda n=n: n)
+        assert gpus_of(_lanes(places(), 100)) == [str(i) for i in range(n)]
+        assert len(driver.gpu_places()) == n
+    monkeypatch.setattr(driver, "_n_gpus", lambda: 2)
+    assert gpus_of(_lanes(places(per_gpu=2), 100)) == ["0", "1", "0", "1"]
+    assert gpus_of(_lanes(places(n_workers=1), 100)) == ["0"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,GPU-abc")
+    assert gpus_of(_lanes(places(), 100)) == ["5", "GPU-abc"], "only what the user, or Slurm, gave"
+    assert all("cohort" not in lane.kinds for lane in _lanes(places(), 100)[2:]), "baselines run beside, without a GPU"
+
+
+def test_without_a_gpu_it_is_a_single_threaded_process_a_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver, "_n_gpus", lambda: 0)
+    assert driver.gpu_places() == []
+    lanes = _lanes(places(n_workers=3), 100)
+    assert len(lanes) == 3
+    assert all(lane.environment["OMP_NUM_THREADS"] == "1" for lane in lanes)
+    assert len(_lanes(places(n_workers=3), 2)) == 2
+
+
+def test_a_worker_that_cannot_do_its_job_ends_that_job_alone(tmp_path: Path) -> None:
+    """A job of no kind there is, and one whose folder is not there: two errors in one line each, no more."""
+    jobs = [
+        Job("bad", {"kind": "cohort", "configs": [{"size": "4x1", "source": "file:/nowhere", "subset_bytes": "1KB"}],
+                    "sweep": "s", "root": str(tmp_path), "command": ""}, 1.0),
+        Job("worse", {"kind": "cohort", "configs": [{"siz": 1}]}, 2.0),
+    ]  # fmt: skip
+    console = Console(record=True, width=200, file=(tmp_path / "out").open("w"))
+    with Display(2, 3.0, console) as display:
+        Pool([Lane(frozenset({"cohort"}))], tmp_path / "log.txt").run(jobs, display)
+    console.file.close()
+    assert sorted(job.name for job in display.given_up) == ["bad", "worse"]
+    text = (tmp_path / "out").read_text()
+    assert "failed: bad: " in text
+    assert "no file at" in text
+    assert "failed: worse: unknown key 'siz'" in text
+
+
+def test_the_display_tells_speed_share_and_what_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("mdl.display.time.monotonic", lambda: now[0])
+    first, second = (Job("8x1 ×4", {"kind": "cohort"}, 1.0, n_bytes=1_000_000, records={}) for _ in range(2))
+    console = Console(record=True, width=200, file=(tmp_path / "out").open("w"))
+    with Display(2, 2.0, console) as display:
+        display.progress(first, "training", 0.5)  # went on from a checkpoint
+        now[0] = 20.0
+        display.progress(first, "training", 0.9)
+        display.note(first, "something")
+        now[0] = 40.0
+        display.outcome(Outcome(first, None, {"n_cells": 4, "failed": {"x": "why"}}))
+        display.outcome(Outcome(second, "broken", {}))
+    console.file.close()
+    text = (tmp_path / "out").read_text()
+    assert "0/2 jobs, 20 KB/s trained" in text
+    assert "8x1 ×4: something" in text
+    assert "failed: x: why" in text
+    assert (display.n_made, display.failures, display.given_up) == (4, 2, [second])
