@@ -29,6 +29,11 @@ def _nothing(summary: Json) -> str:
         return "No cell has been recorded, so nothing can be said about a critical model size. Run the sweep first."
     if summary["n_failed"] == summary["n_cells"]:
         return "Every cell failed, so nothing can be said about a critical model size. The reasons are below."
+    if summary.get("online"):
+        return (
+            "Every cell is an online run, whose parameters cost nothing, so nothing can be said about a critical model "
+            "size; what they code is below."
+        )
     return "No cell's own subset was coded in full, so nothing can be said about a critical model size."
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis import AnalysisError
-from analysis.minimum import minima
+from analysis.minimum import minima, price_at
 from analysis.units import format_bytes, format_count
 
 Floats = npt.NDArray[np.float64]
@@ -32,35 +32,39 @@ class CriticalSize:
 
 
 def critical_size(
-    n_params: npt.ArrayLike, code_bits: npt.ArrayLike, bits_per_param: float, n_seeds: npt.ArrayLike = 1
+    n_params: npt.ArrayLike, code_bits: npt.ArrayLike, bits_per_param: npt.ArrayLike, n_seeds: npt.ArrayLike = 1
 ) -> CriticalSize:
     """Critical size of one dataset from code lengths in bits at sizes N; a size given several times is averaged.
 
-    `n_seeds`: how many cells each code length averages already.
+    `bits_per_param`: one price, or one for each code length. `n_seeds`: how many cells each averages already.
 
-    Only the measured code length is interpolated, monotone in log N; the parameters' bits are added exactly and the sum
-    is minimised between the neighbours of the best measured size. Definition: Delétang et al. 2024, section 3.
+    Only the measured code length is interpolated, monotone in log N; the parameters' bits are added exactly (a measured
+    price is a power law of N between sizes, so that it rises where what was measured does) and the sum is minimised
+    between the neighbours of the best measured size. Definition: Delétang et al. 2024, section 3.
     AnalysisError for unequal lengths, no sizes, sizes below 1, code lengths or a price that are negative or not finite.
     """
-    n, bits = _checked(n_params, code_bits, bits_per_param)
+    n, bits, prices = _checked(n_params, code_bits, bits_per_param)
     counts = np.broadcast_to(np.asarray(n_seeds, np.float64), n.shape)
     sizes, where = np.unique(n, return_inverse=True)
     weights = np.bincount(where, weights=counts).astype(np.float64)
     mean = np.bincount(where, weights=bits * counts) / weights
-    found = minima(sizes, mean[None], weights, bits_per_param)
+    price = np.bincount(where, weights=prices * counts) / weights
+    found = minima(sizes, mean[None], weights, price)
     best, code, n_pooled = int(found.best[0]), float(found.code_bits[0]), int(found.n_pooled[0])
     status, message = _edge(sizes, best)
     if status != "bracketed":
-        total = float(mean[best] + bits_per_param * sizes[best])
+        total = float(mean[best] + price[best] * sizes[best])
         return CriticalSize(None, total, float(mean[best]), status, message, int(sizes[best]), sizes.size, 0)
     located = float(found.n_params[0])
     if n_pooled:
         message = f"bracketed; the code length rose with N at some sizes, {n_pooled} were averaged with a neighbour"
-    total = code + bits_per_param * located
+    total = code + float(price_at(sizes, price, located)) * located
     return CriticalSize(located, total, code, "bracketed", message, int(sizes[best]), sizes.size, n_pooled)
 
 
-def _checked(n_params: npt.ArrayLike, code_bits: npt.ArrayLike, bits_per_param: float) -> tuple[Floats, Floats]:
+def _checked(
+    n_params: npt.ArrayLike, code_bits: npt.ArrayLike, bits_per_param: npt.ArrayLike
+) -> tuple[Floats, Floats, Floats]:
     n, bits = np.asarray(n_params, np.float64).ravel(), np.asarray(code_bits, np.float64).ravel()
     if n.size != bits.size or not n.size:
         raise AnalysisError(f"a critical size needs one code length a size, got {n.size} sizes and {bits.size} lengths")
@@ -68,9 +72,12 @@ def _checked(n_params: npt.ArrayLike, code_bits: npt.ArrayLike, bits_per_param: 
         raise AnalysisError("model sizes must be parameter counts of at least 1")
     if not (np.isfinite(bits).all() and (bits >= 0).all()):
         raise AnalysisError("code lengths must be finite and at least 0 bits; leave out what was not measured")
-    if not (np.isfinite(bits_per_param) and bits_per_param >= 0):
-        raise AnalysisError(f"a parameter cannot cost {bits_per_param} bits; give a number of at least 0")
-    return n, bits
+    prices = np.asarray(bits_per_param, np.float64).ravel()
+    if prices.size not in (1, n.size):
+        raise AnalysisError(f"a price is one number or one a size, got {prices.size} prices of {n.size} sizes")
+    for price in prices[~(np.isfinite(prices) & (prices >= 0))][:1]:
+        raise AnalysisError(f"a parameter cannot cost {price:g} bits; give a number of at least 0")
+    return n, bits, np.broadcast_to(prices, n.shape)
 
 
 def _edge(sizes: Floats, best: int) -> tuple[Status, str]:

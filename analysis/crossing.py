@@ -25,14 +25,16 @@ class Crossing(NamedTuple):
     above: npt.NDArray[np.bool_]  # not crossed: the larger does not yet pay at the largest D; else it always does
 
 
-def crossing(subset_bytes: Floats, saved_bits: Floats, price_bits: float) -> Crossing:
+def crossing(subset_bytes: Floats, saved_bits: Floats, price_bits: float | Floats) -> Crossing:
     """Where the bits that the larger model saves come to outweigh `price_bits` of parameters, for good in the grid.
 
-    `saved_bits` (R, n_D) at dataset sizes `subset_bytes` (n_D,), ascending. What is saved a byte is interpolated
-    linearly in log D, and the crossing solved for in it; of several the last, from where on the larger model pays.
+    `saved_bits` (R, n_D) at dataset sizes `subset_bytes` (n_D,), ascending; `price_bits` one or (n_D,). What is saved a
+    byte and the price are interpolated linearly in log D, and the crossing solved for in them; of several the last,
+    from where on the larger model pays.
     """
     log_d, a_byte = np.log(subset_bytes), saved_bits / subset_bytes
-    surplus = saved_bits - price_bits
+    price = np.broadcast_to(np.asarray(price_bits, np.float64), log_d.shape)
+    surplus = saved_bits - price
     loses = surplus < 0
     last = loses.shape[1] - 1 - loses[:, ::-1].argmax(axis=1)  # the last D at which the larger does not pay
     above, crossed = loses[:, -1], loses.any(axis=1) & ~loses[:, -1]
@@ -40,17 +42,18 @@ def crossing(subset_bytes: Floats, saved_bits: Floats, price_bits: float) -> Cro
     rows, step = np.arange(len(k)), min(1, log_d.size - 1)
     low, high = log_d[k], log_d[k + step]
     at = a_byte[rows, k]
-    slope = (a_byte[rows, k + step] - at) / np.where(high > low, high - low, 1.0)
+    width = np.where(high > low, high - low, 1.0)
+    slope, dearer = (a_byte[rows, k + step] - at) / width, (price[k + step] - price[k]) / width
     start, left, right = low, low, high
     for _ in range(60):
         x = (left + right) / 2
-        pays = np.exp(x) * (at + slope * (x - start)) >= price_bits
+        pays = np.exp(x) * (at + slope * (x - start)) >= price[k] + dearer * (x - start)
         left, right = np.where(pays, left, x), np.where(pays, x, right)
     edge = np.where(above, subset_bytes[-1], subset_bytes[0])
     return Crossing(np.where(crossed, np.exp((left + right) / 2), edge), crossed, above)
 
 
-def crossings(columns: Sequence[Column], bits_per_param: float) -> pd.DataFrame:
+def crossings(columns: Sequence[Column]) -> pd.DataFrame:
     """A row for each two adjacent sizes of a group: COLUMNS, subset_bytes NaN where they do not cross in the grid."""
     rows = []
     for group, found in itertools.groupby(columns, key=lambda column: column.group):
@@ -58,15 +61,12 @@ def crossings(columns: Sequence[Column], bits_per_param: float) -> pd.DataFrame:
         for small, large in itertools.pairwise(sorted({size for column in own for size in column.sizes})):
             both = [column for column in own if small in column.sizes and large in column.sizes]
             if both:
-                rows.append(
-                    {"group": group, "n_small": int(small), "n_large": int(large)}
-                    | _row(both, small, large, bits_per_param)
-                )
+                rows.append({"group": group, "n_small": int(small), "n_large": int(large)} | _row(both, small, large))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _row(both: list[Column], small: float, large: float, bits_per_param: float) -> dict[str, object]:
-    price = bits_per_param * (large - small)
+def _row(both: list[Column], small: float, large: float) -> dict[str, object]:
+    price = np.array([_dearer(column, small, large) for column in both])
     data = np.array([float(column.subset_bytes) for column in both])
     point = crossing(data, _saved([c.mean[None] for c in both], both, small, large), price)
     row: dict[str, object] = {"subset_bytes": np.nan, "low": np.nan, "high": np.nan}
@@ -79,6 +79,12 @@ def _row(both: list[Column], small: float, large: float, bits_per_param: float) 
             row["low"], row["high"] = interval(found.subset_bytes)
     where = f"above {format_bytes(data[-1])}" if point.above[0] else f"below {format_bytes(data[0])}"
     return row | {"message": "crossed" if point.crossed[0] else f"not crossed in the grid: {where}"}
+
+
+def _dearer(column: Column, small: float, large: float) -> float:
+    """Bits that the larger size's parameters cost more."""
+    at_small, at_large = (float(column.price[column.sizes == size][0]) for size in (small, large))
+    return at_large * (large - small) + (at_large - at_small) * small
 
 
 def _saved(bits: Sequence[Floats], columns: Sequence[Column], small: float, large: float) -> Floats:

@@ -40,8 +40,24 @@ _DEFINITIONS = {
     "two guesses that fit nothing: the last value seen, and the nearest run.",
     "compute-optimal size": "the N with the least held-out loss for a number of training FLOPs (Hoffmann et al. 2022). "
     "Its question is another: it spends compute, the two-part code spends bits.",
+    "cost of a parameter": "float32: 4 bytes. float16: 2, as in the paper. logn: ½·log₂ n bits, n = D bytes: the "
+    "precision that n samples tell (Rissanen 1978). coded: the actual size of the quantised, entropy-coded weights, "
+    "scales and shapes included, at the precision that is shortest for the dataset size; the data are coded by the "
+    "weights as they decode. capacity: 3.6 bits, about what a GPT-like model can store (Morris et al. 2025): a bound, "
+    "not a code. All leave out the decoder's program and the hyper-parameters.",
+    "law of the price": "N* ∝ c^(−1/(1+α)), by the closed form. Where c is measured it is what one more parameter "
+    "costs at N*: between sizes that were run the bits of all parameters are a power law of N.",
     "prequential code": "each block coded by a model trained on the blocks before it (Dawid 1984; Blier & Ollivier "
-    "2018): the decoder learns the parameters itself, so they cost nothing.",
+    "2018): the decoder learns the parameters itself, so they cost nothing. It must repeat the training exactly, and "
+    "may choose only by what it has decoded; any other choice is announced, in log₂ of the number of candidates.",
+    "block-prequential": "blocks end at the dataset sizes of the grid; a sum of recorded segments, which "
+    "measure.reach_ratio of 3 or more records for sizes of 1, 3, 10 … KB. The first block, by "
+    "8 bits a byte or the best classical coder, is counted. Coarse blocks make it longer than a code whose models are "
+    "trained anew after every byte: an upper bound.",
+    "online prequential": "one pass in which each window is coded, then learned from (Bornschein et al. 2022). "
+    "Σ(L_i − L_end), the area above the loss at the end, is what learning cost: the estimate of epiplexity.",
+    "leaked": "a share of every subset's blocks replaced by blocks of the held-out part, one after another and over "
+    "again; D stays the same.",
 }
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from analysis import appendix, findings
+from analysis import appendix, codes_page, findings
 from analysis.answer import answer, notes
 from analysis.blocks import Block, Document, Heading, Picture
+from analysis.cost import Cost
 from analysis.definitions import definitions
 
 Json = dict[str, Any]
@@ -26,13 +27,19 @@ def write(summary: Json, pictures: Sequence[Picture]) -> Document:
     blocks += [*findings.estimates(summary), *findings.crossings(summary)]
     blocks += section("Unseen bytes", ("heldout_rate",), [])
     blocks += section("Scaling law of the held-out loss", ("fit", "residuals"), findings.fit(summary))
-    blocks += [*findings.held_out(summary), *findings.seeds(summary), *findings.costs(summary)]
+    blocks += [*findings.held_out(summary), *findings.seeds(summary)]
+    blocks += codes_page.costs(summary)
+    blocks += section("Who wins, everything counted", (), codes_page.who_wins(summary))
+    blocks += section("Codes that learn as they go", ("online",), codes_page.prequential(summary))
+    blocks += section("Leaked evaluation text", ("contamination",), codes_page.contamination(summary))
     blocks += section("What the compute would buy", ("compute",), findings.compute(summary))
     blocks += section("Learning in context", ("in_context",), [])
     blocks += [*appendix.classical(summary), *appendix.measured(summary), *appendix.failed(summary)]
     blocks += [*appendix.provenance(summary), *definitions()]
     return Document(
-        "How big a model does this data pay for?", f"{which_sweep(summary)} {_price(summary)}", tuple(blocks)
+        "How big a model does this data pay for?",
+        f"{which_sweep(summary)} {Cost(**summary['cost']).words()}",
+        tuple(blocks),
     )
 
 
@@ -43,9 +50,3 @@ def which_sweep(summary: Json) -> str:
     counts += f", {summary['n_failed']} of them failed" if summary["n_failed"] else ""
     counts += f", {summary['n_missing']} still to run" if summary["n_missing"] else ""
     return f"Sweep {summary['name']} on {corpora}: {counts}."
-
-
-def _price(summary: Json) -> str:
-    price = summary["cost"]["bytes_per_param"]
-    name = summary["cost"]["name"]
-    return f"A parameter costs {price:g} bytes{f' ({name})' if not name.endswith('bytes') else ''}."

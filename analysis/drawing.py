@@ -10,7 +10,9 @@ from typing import Any
 import pandas as pd
 
 from analysis.blocks import Picture
+from analysis.contamination import contamination
 from analysis.lines import fit_lines, fit_points, theory_line
+from analysis.online import online_curves
 from analysis.study import Study, in_context, law_line
 
 Plot = Callable[[], Any]
@@ -27,6 +29,9 @@ _CAPTIONS = {
     "residuals": "What the fit leaves: measured over fitted loss, less one, against model size. The "
     "dataset sizes stand side by side.",
     "in_context": "Held-out bits a byte by position in the window, for models trained on the largest subset.",
+    "online": "Online codes of the largest subset: bits a byte of all that was coded so far, a curve a model size.",
+    "contamination": "Rates against the share of the largest subset that was replaced by evaluation text, a curve a "
+    "model size. The first two are of that text, the third of the subset itself.",
     "compute": "The size that the code pays for, and the size that makes the most of as much training compute.",
 }
 
@@ -34,7 +39,7 @@ _CAPTIONS = {
 def draw(explained: Study, folder: Path) -> list[Picture]:
     """Every figure that the records allow, as PDF and SVG, in the order of the report."""
     folder.mkdir(parents=True)
-    groups = list(dict.fromkeys(explained.rates["group"]))
+    groups = _shown(explained)
     pictures = []
     for i, group in enumerate(groups):
         for name, (plot, caption) in _drawings(explained, group).items():
@@ -44,11 +49,23 @@ def draw(explained: Study, folder: Path) -> list[Picture]:
     return pictures
 
 
+def _shown(explained: Study) -> list[str]:
+    """Groups with something to draw; those of a leak are in one figure with the clean ones, where there are such."""
+    runs = explained.table.runs
+    clean = set(runs["group"])
+    leaked = set(runs.loc[(runs["leak_fraction"] > 0) & runs["clean_group"].isin(clean), "group"])
+    online = runs.loc[runs["is_online"], "group"]
+    return [group for group in dict.fromkeys([*explained.rates["group"], *online]) if group not in leaked]
+
+
 def _drawings(explained: Study, group: str) -> dict[str, tuple[Plot, str]]:
     """Name to (drawing, caption)."""
     from analysis import figures
 
     rates, critical = (frame[frame["group"] == group] for frame in (explained.rates, explained.critical))
+    others = _of_other_codes(explained, group)
+    if rates.empty:
+        return {name: (plot, _CAPTIONS[name]) for name, plot in others.items()}
     more = {"adjusted_rate": _spread(rates), "raw_rate": _spread(rates)}
     if critical["coder"].notna().any():
         more = {name: text + _CLASSICAL for name, text in more.items()}
@@ -63,7 +80,7 @@ def _drawings(explained: Study, group: str) -> dict[str, tuple[Plot, str]]:
     positions = in_context(explained.table, group)
     if len(positions):
         plots["in_context"] = lambda: figures.plot_in_context(positions)
-    plots |= _of_the_fit(explained, group)
+    plots |= _of_the_fit(explained, group) | others
     return {name: (plots[name], text + more.get(name, "")) for name, text in _CAPTIONS.items() if name in plots}
 
 
@@ -94,6 +111,21 @@ def _labelled(explained: Study, group: str, line: pd.DataFrame | None) -> pd.Dat
         return line
     gamma = explained.laws[group].gamma
     return line.assign(label=rf"$N^* \propto D^\gamma$, $\gamma$ = {gamma:.2f} (95 %: {low:.2f} to {high:.2f})")
+
+
+def _of_other_codes(explained: Study, group: str) -> dict[str, Plot]:
+    from analysis import codes_figures
+
+    plots: dict[str, Plot] = {}
+    curves = online_curves(explained.table, group)
+    if len(curves):
+        plots["online"] = lambda: codes_figures.plot_online(curves)
+    leaks = contamination(explained)
+    own = leaks[leaks["group"] == group]
+    largest = own[own["subset_bytes"] == own["subset_bytes"].max()]
+    if largest["leak_fraction"].nunique() > 1:
+        plots["contamination"] = lambda: codes_figures.plot_contamination(largest)
+    return plots
 
 
 def _of_the_fit(explained: Study, group: str) -> dict[str, Plot]:

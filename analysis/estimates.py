@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from analysis.critical import critical_size
-from analysis.minimum import minima
+from analysis.minimum import marginal_price, minima
 from analysis.theory import Curve, closed_form, fit_capacity, near_best
 from analysis.uncertainty import Column, interval
 
@@ -30,10 +30,10 @@ class Estimate(NamedTuple):
     joint_curve: Curve | None
 
 
-def estimate(column: Column, bits_per_param: float) -> Estimate:
+def estimate(column: Column) -> Estimate:
     """Both estimators of the critical size at one dataset size."""
     d = column.subset_bytes
-    found = critical_size(column.sizes, column.mean, bits_per_param, column.n_seeds)
+    found = critical_size(column.sizes, column.mean, column.price, column.n_seeds)
     row: dict[str, object] = {
         "group": column.group, "subset_bytes": d, "interval": column.kind, "status": found.status,
         "n_params": np.nan if found.n_params is None else found.n_params, "message": found.message,
@@ -44,8 +44,8 @@ def estimate(column: Column, bits_per_param: float) -> Estimate:
         return Estimate(row | {"interval": "none"}, None, None, None, None)
     draws = joint = None
     if column.draws is not None and column.joint is not None:
-        at = minima(column.sizes, column.draws, column.n_seeds, bits_per_param)
-        draws, joint = at.n_params, minima(column.sizes, column.joint, column.n_seeds, bits_per_param).n_params
+        at = minima(column.sizes, column.draws, column.n_seeds, column.price)
+        draws, joint = at.n_params, minima(column.sizes, column.joint, column.n_seeds, column.price).n_params
         inside = (at.best > 0) & (at.best < column.sizes.size - 1)
         row["low"], row["high"] = interval(draws)
         row["p_bracketed"] = float(inside.mean())
@@ -58,7 +58,8 @@ def estimate(column: Column, bits_per_param: float) -> Estimate:
     drawn, together = (
         None if bits is None else near_best(d, column.sizes, bits, best) for bits in (column.draws, column.joint)
     )
-    return Estimate(row | _second(curve, drawn, column.sizes, bits_per_param), draws, joint, curve, together)
+    c = marginal_price(column.sizes, column.price, float(found.n_params or found.grid_best))
+    return Estimate(row | _second(curve, drawn, column.sizes, c), draws, joint, curve, together)
 
 
 def _second(curve: Curve, drawn: Curve | None, sizes: Floats, bits_per_param: float) -> dict[str, object]:

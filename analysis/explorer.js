@@ -3,7 +3,7 @@
 
 const data = JSON.parse(document.getElementById("data").textContent);
 const el = (id) => document.getElementById(id);
-const state = { price: data.bits_per_param, code: null, group: 0, cell: null };
+const state = { price: data.bits_per_param, code: data.code, group: 0, cell: null };
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
 
 // --- numbers as people read them (analysis/units.py)
@@ -21,10 +21,12 @@ const formatPercent = (rate) => `${(100 * rate).toLocaleString("en", rate < 10
 const group = () => data.groups[state.group];
 const code = () => group().codes.find((c) => c.key === state.code) || group().codes[0];
 const price = () => (code().priced ? state.price : 0);
-const rateOf = (curve, i) => (curve.bits[i] + price() * curve.n[i]) / (8 * curve.d);
+const pricesOf = (curve) => curve.prices || curve.n.map(price); // bits a parameter at each size
+const rateOf = (curve, i) => (curve.bits[i] + pricesOf(curve)[i] * curve.n[i]) / (8 * curve.d);
+const twoPart = () => code().priced || code().own_price; // own_price: that of the records, whatever the slider says
 
 function criticalOf(curve) {
-  if (code().priced) return criticalSize(curve.n, curve.bits, curve.n_seeds, price());
+  if (twoPart()) return criticalSize(curve.n, curve.bits, curve.n_seeds, pricesOf(curve));
   const best = curve.bits.indexOf(Math.min(...curve.bits)); // free parameters: of the sizes that were run
   const total = curve.bits[best];
   return { n: null, total, code: total, best: curve.n[best], nPooled: 0, status: "of the sizes run" };
@@ -49,20 +51,21 @@ function showControls() {
   el("price").disabled = !priced;
   el("price").value = Math.log2(state.price);
   el("price").setAttribute("aria-valuetext", `${text} bits per parameter`);
-  el("price-text").textContent = priced ? text : "not counted";
+  el("price-text").textContent = priced ? text : code().own_price || "not counted";
   el("price-note").textContent = note;
-  el("curves-title").textContent = `${priced ? "Adjusted rate" : "Rate"} against model size`;
+  el("curves-title").textContent = `${twoPart() ? "Adjusted rate" : "Rate"} against model size`;
 }
 
 function answerText(found, points, law) {
   const inside = points.length ? `least inside the grid at ${points.length} of ${found.length} dataset sizes` : "";
-  if (!code().priced) return "Parameters cost nothing in this code: no critical size follows from a price.";
+  if (!twoPart()) return "Parameters cost nothing in this code: no critical size follows from a price.";
+  const at = code().priced ? `At ${Number(price().toPrecision(3))} bits per parameter` : `At ${code().own_price}`;
   if (law === null) {
-    return `At ${Number(price().toPrecision(3))} bits per parameter ${inside || "no rate is least inside the grid"}: ` +
+    return `${at} ${inside || "no rate is least inside the grid"}: ` +
       "no law can be given.";
   }
   const error = law.se === null ? "through two points" : `standard error ${law.se.toPrecision(2)}, ${points.length} dataset sizes`;
-  return `At ${Number(price().toPrecision(3))} bits per parameter the critical size grows as D^γ with γ = ` +
+  return `${at} the critical size grows as D^γ with γ = ` +
     `${law.gamma.toFixed(2)} (${error}).`;
 }
 
@@ -73,7 +76,7 @@ function sizeText(f) {
 }
 
 function showTable(found) {
-  const head = ["dataset", "critical size N*", code().priced ? "adjusted rate" : "rate", "raw rate"];
+  const head = ["dataset", "critical size N*", twoPart() ? "adjusted rate" : "rate", "raw rate"];
   const table = el("table");
   table.replaceChildren();
   const pooled = found.some((f) => f.nPooled);
@@ -106,7 +109,7 @@ function showCell() {
   const j = place.cell;
   const parts = [`${curve.size[j]}, ${curve.n[j].toLocaleString("en")} parameters on ${formatBytes(curve.d)}`];
   parts.push(`code ${Math.round(curve.bits[j] / 8).toLocaleString("en")} bytes, ${formatPercent(curve.bits[j] / (8 * curve.d))}`);
-  if (code().priced) parts.push(`with parameters ${formatPercent(rateOf(curve, j))}`);
+  if (twoPart()) parts.push(`with parameters ${formatPercent(rateOf(curve, j))}`);
   if (curve.heldout_rate && curve.heldout_rate[j] !== null) parts.push(`held out ${formatPercent(curve.heldout_rate[j])}`);
   const spread = curve.sd[j] === null ? "" : `, standard deviation ${(100 * curve.sd[j] / (8 * curve.d)).toPrecision(2)} points`;
   parts.push(`${curve.n_seeds[j]} seed${curve.n_seeds[j] > 1 ? "s" : ""}${spread}`);

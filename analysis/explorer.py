@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.cost import PRICES_BYTES
-from analysis.rates import prequential
+from analysis.cost import COSTS, PAPER, parse_cost
+from analysis.prequential import fixed_sizes
 from analysis.study import Study, shortest_codes
 
 Json = dict[str, Any]
@@ -20,16 +20,27 @@ PRICES_BITS = (0.5, 32.0)  # the slider's ends
 _KEY = ["group", "subset_bytes", "n_params"]
 _CODES = {
     "two-part": ("own subset, two-part", True, "The code of the model's own training subset, and its parameters."),
+    "logn": (
+        "own subset, ½·log₂ D bits a parameter", False,
+        "Two-part: the code of the model's own training subset, and ½·log₂ D bits for every parameter.",
+    ),
+    "coded": (
+        "own subset, coded weights", False,
+        "Two-part: the weights quantised and entropy-coded, at their actual size, and the own subset as those weights "
+        "code it; at the precision that is shortest for the dataset size.",
+    ),
     "held-out": (
         "held-out rate × D", True,
         "What D unseen bytes would cost, and the parameters: what is known by heart earns nothing. Seeds are averaged.",
     ),
     "prequential": (
         "block-prequential", False,
-        "Each block is coded by the model trained on the blocks before it, the first at 8 bits a byte: parameters are "
-        "learned by the decoder too and cost nothing (Blier & Ollivier 2018).",
+        "Each block is coded by the model trained on the blocks before it, the first at 8 bits a byte or by a "
+        "classical coder: parameters are learned by the decoder too and cost nothing (Blier & Ollivier 2018).",
     ),
 }  # fmt: skip
+
+_OWN_PRICES = {"logn": "½·log₂ D bits per parameter", "coded": "the size of the coded weights"}
 
 
 def page(study: Study, subtitle: str, nothing: str = "") -> str:
@@ -54,6 +65,8 @@ def explorer_data(study: Study) -> Json:
     """What the page draws: per group and code, a curve a dataset size with mean code lengths in bits."""
     frames = {
         "two-part": _own_subset(study),
+        "logn": _at_own_price(study, "logn"),
+        "coded": _at_own_price(study, "coded"),
         "held-out": _held_out(study),
         "prequential": _prequential(study),
     }
@@ -61,28 +74,38 @@ def explorer_data(study: Study) -> Json:
     for group in dict.fromkeys(study.rates["group"]):
         codes = [_code(key, frame, group) for key, frame in frames.items() if (frame["group"] == group).any()]
         groups.append({"name": group, "codes": codes})
-    bits = min(max(study.cost.bits_per_param, PRICES_BITS[0]), PRICES_BITS[1])
-    prices = {name: 8 * n_bytes for name, n_bytes in PRICES_BYTES.items() if n_bytes}
-    return {"name": study.table.name, "bits_per_param": bits, "prices": prices, "groups": groups}
+    start = study.cost.bits_per_param if study.cost.bytes_per_param is not None else PAPER.bits_per_param
+    bits = min(max(start or 0.0, PRICES_BITS[0]), PRICES_BITS[1])
+    prices = {cost.name: cost.bits_per_param for cost in COSTS if cost.bytes_per_param}
+    code = study.cost.name if study.cost.name in _OWN_PRICES else "two-part"
+    return {"name": study.table.name, "code": code, "bits_per_param": bits, "prices": prices, "groups": groups}
 
 
 def _own_subset(study: Study) -> pd.DataFrame:
+    """By the weights as trained, which is what the slider's prices are of."""
+    if study.cost.name == "coded":
+        return _averaged(shortest_codes(study.table).rename(columns={"own_bits": "bits"}))
     return study.rates.assign(bits=study.rates["code_bits"], sd=study.rates["code_bits_sd"])
+
+
+def _at_own_price(study: Study, name: str) -> pd.DataFrame:
+    """A price that the slider cannot set: with the bits a parameter of every size."""
+    chosen = shortest_codes(study.table, parse_cost(name)).rename(columns={"own_bits": "bits"})
+    prices = chosen.groupby(_KEY, as_index=False)["bits_per_param"].mean()
+    return _averaged(chosen).merge(prices, on=_KEY)
 
 
 def _held_out(study: Study) -> pd.DataFrame:
     """Held-out rate × 8 D bits, over the seeds whose held-out part was coded."""
-    chosen = shortest_codes(study.table.cells)
+    chosen = shortest_codes(study.table)
     chosen = chosen[chosen["heldout_bits"].notna() & (chosen["heldout_bytes"] > 0)]
     bits = 8 * chosen["subset_bytes"] * (chosen["heldout_bits"] / (8 * chosen["heldout_bytes"]))
     return _averaged(chosen.assign(bits=bits))
 
 
 def _prequential(study: Study) -> pd.DataFrame:
-    """Without the smallest dataset size, whose code is 8 bits a byte whatever the model."""
-    chains = prequential(study.table.cells, study.table.segments)
-    named = chains.rename(columns={"raw_bytes": "subset_bytes", "code_bits": "bits"})
-    named = named[named["subset_bytes"] > named.groupby("group")["subset_bytes"].transform("min")]
+    """Without the smallest dataset size, whose code no model makes."""
+    named = fixed_sizes(study.table).rename(columns={"raw_bytes": "subset_bytes", "code_bits": "bits"})
     sizes = study.rates[["group", "n_params", "size"]].drop_duplicates(["group", "n_params"])
     return _averaged(named.merge(sizes, on=["group", "n_params"]))
 
@@ -99,11 +122,13 @@ def _code(key: str, frame: pd.DataFrame, group: str) -> Json:
     own = frame[frame["group"] == group].sort_values(_KEY)
     columns = {"n_params": "n", "bits": "bits", "sd": "sd", "n_seeds": "n_seeds", "size": "size"}
     columns |= {"heldout_rate": "heldout_rate"} if "heldout_rate" in own else {}
+    columns |= {"bits_per_param": "prices"} if key in _OWN_PRICES else {}
     curves = []
     for subset_bytes, rows in own.groupby("subset_bytes", sort=True):
         values = {short: _nulls(rows[column]) for column, short in columns.items()}
         curves.append({"d": int(str(subset_bytes)), **values})
-    return {"key": key, "name": name, "priced": priced, "note": note, "curves": curves}
+    own_price = _OWN_PRICES.get(key)
+    return {"key": key, "name": name, "priced": priced, "own_price": own_price, "note": note, "curves": curves}
 
 
 def _nulls(column: pd.Series[Any]) -> list[Any]:

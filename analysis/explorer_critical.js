@@ -3,9 +3,10 @@
 
 const LEAST_SIZES = 3; // a minimum between two neighbours needs both
 
-// Where code + price·N is least. n: sizes, ascending; bits: mean code lengths; weights: seeds at each; price: bits.
-function criticalSize(n, bits, weights, price) {
-  const total = n.map((size, i) => bits[i] + price * size);
+// Where code + price·N is least. n: sizes, ascending; bits: mean code lengths; weights: seeds at each; prices: bits a
+// parameter at each.
+function criticalSize(n, bits, weights, prices) {
+  const total = n.map((size, i) => bits[i] + prices[i] * size);
   const best = total.indexOf(Math.min(...total));
   const edge = { n: null, total: total[best], code: bits[best], best: n[best], nPooled: 0 };
   if (n.length < LEAST_SIZES) return { ...edge, status: "too few sizes" };
@@ -13,10 +14,23 @@ function criticalSize(n, bits, weights, price) {
   if (best === n.length - 1) return { ...edge, status: "above" };
   const smooth = nonIncreasing(bits, weights);
   const code = interpolant(n.map(Math.log), smooth);
-  const x = minimum((at) => code(at) + price * Math.exp(at), Math.log(n[best - 1]), Math.log(n[best + 1]));
+  const paid = parameterBits(n, prices);
+  const x = minimum((at) => code(at) + paid(at), Math.log(n[best - 1]), Math.log(n[best + 1]));
   const nPooled = smooth.filter((b, i) => Math.abs(b - bits[i]) > 1e-9 * bits[i]).length;
   const size = Math.exp(x);
-  return { n: size, total: code(x) + price * size, code: code(x), best: n[best], nPooled, status: "bracketed" };
+  return { n: size, total: code(x) + paid(x), code: code(x), best: n[best], nPooled, status: "bracketed" };
+}
+
+// Bits of all parameters as a function of log N: between sizes a power law of N.
+function parameterBits(n, prices) {
+  const x = n.map(Math.log);
+  return (at) => {
+    let i = 0;
+    while (i < x.length - 2 && at > x[i + 1]) i += 1;
+    const [left, right] = [prices[i], prices[i + 1]];
+    const slope = left > 0 && right > 0 ? Math.log(right / left) / (x[i + 1] - x[i]) : 0;
+    return left * Math.exp(slope * (at - x[i])) * Math.exp(at);
+  };
 }
 
 // Weighted least squares, non-increasing: neighbours that violate the order are averaged.

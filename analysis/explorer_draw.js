@@ -70,7 +70,8 @@ function logTicks([low, high], most) {
 // The same axes at every price, so that it is the curves that move: the minima at both ends of the slider fit in.
 function ranges() {
   const { curves, priced } = code();
-  const minima = (bits) => curves.map((c) => Math.min(...c.bits.map((b, i) => (b + bits * c.n[i]) / (8 * c.d))));
+  const paid = (c, i, bits) => (c.prices ? c.prices[i] : bits) * c.n[i];
+  const minima = (bits) => curves.map((c) => Math.min(...c.bits.map((b, i) => (b + paid(c, i, bits)) / (8 * c.d))));
   const sizes = curves.flatMap((c) => c.n);
   return { x: [Math.min(...sizes) / 1.35, Math.max(...sizes) * 1.35],
     y: [0.85 * Math.min(...minima(priced ? 0.5 : 0)), 1.9 * Math.max(...minima(priced ? 32 : 0))] };
@@ -80,7 +81,7 @@ function drawCurves(found) {
   const svg = el("curves");
   const { x: xs, y: ys } = ranges();
   const names = { x: formatCount, y: (v) => Number((100 * v).toPrecision(3)), xTitle: "model size N, parameters",
-    yTitle: code().priced ? "(code + parameters) / raw, %" : "code / raw, %" };
+    yTitle: twoPart() ? "(code + parameters) / raw, %" : "code / raw, %" };
   const { x, y, clip, box } = axes(svg, svg.clientWidth < 500 ? 360 : 440, xs, ys, names);
   const inside = add(svg, "g", { "clip-path": clip });
   state.places = [];
@@ -106,11 +107,12 @@ function drawCurves(found) {
 // Through the measured cells; where the code length falls throughout, along the interpolation that N* is read from.
 function path(curve, x, y, smooth) {
   const bits = interpolant(curve.n.map(Math.log), curve.bits);
+  const paid = parameterBits(curve.n, pricesOf(curve));
   const falls = smooth && curve.bits.every((b, i) => i === 0 || b <= curve.bits[i - 1]);
   const points = curve.n.flatMap((n, i) => {
     const steps = falls && i + 1 < curve.n.length ? 16 : 1;
     return Array.from({ length: steps }, (_, s) => n * (curve.n[i + 1] / n || 1) ** (s / steps)).map((m, s) =>
-      [x(m), y(((s ? bits(Math.log(m)) : curve.bits[i]) + price() * m) / (8 * curve.d))]);
+      [x(m), y(((s ? bits(Math.log(m)) : curve.bits[i]) + (curve.n.length > 1 ? paid(Math.log(m)) : pricesOf(curve)[i] * m)) / (8 * curve.d))]);
   });
   return `M${points.map((p) => p.map((v) => v.toFixed(2)).join(" ")).join("L")}`;
 }

@@ -177,29 +177,6 @@ def _spread_table(rows: list[Json]) -> Grid:
     return Grid(("shape", "parameters", *map(format_bytes, data)), cells, "lr" + "r" * len(data))
 
 
-def costs(summary: Json) -> list[Block]:
-    """The critical size under each price of a parameter."""
-    rows = summary["costs"]
-    if not rows:
-        return []
-    names = list(dict.fromkeys((row["cost"], row["bytes_per_param"]) for row in rows))
-    places = list(dict.fromkeys((row["group"], row["subset_bytes"]) for row in rows))
-    found = {(row["group"], row["subset_bytes"], row["cost"]): row for row in rows}
-    header = ("dataset", *(f"{name}, {price:g} B" if name != f"{price:g} bytes" else name for name, price in names))
-    cells = [(format_bytes(d), *(_size(found[group, d, name]) for name, _ in names)) for group, d in places]
-    text = "The critical size, in parameters, under several prices of a parameter. Where it is free, only noise, poor "
-    text += "training and the grid end the growth."
-    grid = named_grid(header, cells, "l" + "r" * len(names), [group for group, _ in places])
-    return [Heading("What a parameter costs"), Text(text), grid]
-
-
-def _size(row: Json) -> str:
-    if row["status"] == "bracketed":
-        return format_count(row["n_params"])
-    sign = {"below": "≤ ", "above": "≥ "}.get(row["status"])
-    return f"{sign}{format_count(row['grid_best'])}" if sign else row["status"]
-
-
 def compute(summary: Json) -> list[Block]:
     """Per dataset size what the code pays for, and what as much training compute would buy."""
     rows = [row for row in summary["compute"] if row["mdl_optimal_n"] is not None]

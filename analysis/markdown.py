@@ -6,7 +6,7 @@ import re
 
 from analysis.blocks import Block, Document, Grid, Heading, Picture, Text
 
-_POWER = re.compile(r"([ND)])\^(\(1/\(1\+α\)\)|−?[αβγ])")
+_POWER = re.compile(r"([NDc)])\^(\(−?1/\(1\+α\)\)|−?[αβγ])")
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$])")
 
 

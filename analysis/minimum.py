@@ -22,16 +22,20 @@ class Minima(NamedTuple):
     n_pooled: Ints  # sizes whose code length was averaged with a neighbour's because it rose with N
 
 
-def minima(sizes: Floats, bits: Floats, weights: Floats, bits_per_param: float) -> Minima:
-    """`sizes` (n,) ascending, n ≥ 1; code lengths `bits` (R, n); `weights` (n,), how many cells a size averages."""
-    best = (bits + bits_per_param * sizes).argmin(axis=1)
+def minima(sizes: Floats, bits: Floats, weights: Floats, bits_per_param: float | Floats) -> Minima:
+    """`sizes` (n,) ascending, n ≥ 1; code lengths `bits` (R, n); `weights` (n,), how many cells a size averages;
+
+    `bits_per_param`, one for all sizes or (n,): between two sizes the price of all parameters is a power law of N.
+    """
+    price = np.broadcast_to(np.asarray(bits_per_param, np.float64), sizes.shape)
+    best = (bits + price * sizes).argmin(axis=1)
     rows = np.arange(len(bits))
     n_params, code, n_pooled = sizes[best], bits[rows, best], np.zeros(len(bits), np.int64)
     inside = np.flatnonzero((best > 0) & (best < sizes.size - 1))
     if inside.size:
         smooth = non_increasing(bits[inside], weights)
         n_pooled[inside] = (np.abs(smooth - bits[inside]) > 1e-9 * bits[inside]).sum(axis=1)
-        n_params[inside], code[inside] = _between_neighbours(sizes, smooth, best[inside], bits_per_param)
+        n_params[inside], code[inside] = _between_neighbours(sizes, smooth, best[inside], price)
     return Minima(n_params, code, best, n_pooled)
 
 
@@ -57,7 +61,30 @@ def non_increasing(bits: Floats, weights: Floats) -> Floats:
     return np.minimum.accumulate(fitted, axis=1)  # of rounding
 
 
-def _between_neighbours(sizes: Floats, bits: Floats, best: Ints, price: float) -> tuple[Floats, Floats]:
+def price_exponents(sizes: Floats, bits_per_param: Floats) -> Floats:
+    """s (n − 1,) of bits a parameter ∝ N^s between adjacent sizes; exactly 0 where both cost the same, or nothing."""
+    ratio = np.ones(sizes.size - 1)
+    np.divide(bits_per_param[1:], bits_per_param[:-1], out=ratio, where=(bits_per_param[1:] * bits_per_param[:-1]) > 0)
+    return np.asarray(np.log(ratio) / np.diff(np.log(sizes)))
+
+
+def price_at(sizes: Floats, bits_per_param: Floats, n_params: float) -> float:
+    """Bits a parameter at a size between two of `sizes` (n ≥ 2,)."""
+    k, s = _exponent_at(sizes, bits_per_param, n_params)
+    return float(bits_per_param[k] * (n_params / sizes[k]) ** s)
+
+
+def marginal_price(sizes: Floats, bits_per_param: Floats, n_params: float) -> float:
+    """What one more parameter costs at a size, bits: d(price of all)/dN. The c of the closed form."""
+    return price_at(sizes, bits_per_param, n_params) * (1 + _exponent_at(sizes, bits_per_param, n_params)[1])
+
+
+def _exponent_at(sizes: Floats, bits_per_param: Floats, n_params: float) -> tuple[int, float]:
+    k = int(np.clip(np.searchsorted(sizes, n_params) - 1, 0, sizes.size - 2))
+    return k, float(price_exponents(sizes, bits_per_param)[k])
+
+
+def _between_neighbours(sizes: Floats, bits: Floats, best: Ints, price: Floats) -> tuple[Floats, Floats]:
     """(N*, code bits there): a fine grid between the neighbours of `best`, then where the slope changes its sign."""
     near = slice(max(int(best.min()) - 2, 0), int(best.max()) + 3)  # no slope needed depends on other sizes
     log_n, y, middle = np.log(sizes[near]), bits[:, near], best - near.start
@@ -72,15 +99,25 @@ def _between_neighbours(sizes: Floats, bits: Floats, best: Ints, price: float) -
         first = x < nodes[1][:, None]
         return np.where(first, left[0], right[0]), np.where(first, left[1], right[1])
 
+    exponent = price_exponents(sizes, price)
+    rates = [(nodes[k], price[best - 1 + k][:, None], exponent[best - 1 + k][:, None]) for k in (0, 1)]
+
+    def paid(x: Floats) -> tuple[Floats, Floats]:
+        """Bits of all parameters and their slope at `x`; one price for all sizes is exactly price·N."""
+        left, right = (a_param * np.exp(s * (x - node[:, None])) * np.exp(x) for node, a_param, s in rates)
+        first = x < nodes[1][:, None]
+        value = np.where(first, left, right)
+        return value, value * (1 + np.where(first, rates[0][2], rates[1][2]))
+
     def total(x: Floats) -> Floats:
-        return np.asarray(code(x)[0] + price * np.exp(x))
+        return np.asarray(code(x)[0] + paid(x)[0])
 
     grid = nodes[0][:, None] + _GRID * (nodes[2] - nodes[0])[:, None]
     k = total(grid).argmin(axis=1)
     low, high = (grid[rows, np.clip(k + step, 0, _GRID.size - 1)][:, None] for step in (-1, 1))
     for _ in range(_HALVINGS):
         x = (low + high) / 2
-        rising = code(x)[1] + price * np.exp(x) > 0
+        rising = code(x)[1] + paid(x)[1] > 0
         low, high = np.where(rising, low, x), np.where(rising, x, high)
     both = np.hstack([(low + high) / 2, grid[rows, k][:, None]])
     x = both[rows, total(both).argmin(axis=1)][:, None]

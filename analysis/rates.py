@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
-
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -18,10 +15,10 @@ def raw_rate(code_bits: npt.ArrayLike, raw_bytes: npt.ArrayLike) -> Floats:
 
 
 def adjusted_compression_rate(
-    raw_rate: npt.ArrayLike, n_params: npt.ArrayLike, raw_bytes: npt.ArrayLike, bytes_per_param: float = 2.0
+    raw_rate: npt.ArrayLike, n_params: npt.ArrayLike, raw_bytes: npt.ArrayLike, bytes_per_param: npt.ArrayLike = 2.0
 ) -> Floats:
     """(Compressed size + parameter size) / raw size, a two-part code (Delétang et al. 2024, Table 1). Broadcasts."""
-    parameter_bytes = np.asarray(n_params, np.float64) * bytes_per_param
+    parameter_bytes = np.asarray(n_params, np.float64) * np.asarray(bytes_per_param, np.float64)
     return np.asarray(raw_rate, np.float64) + parameter_bytes / np.asarray(raw_bytes, np.float64)
 
 
@@ -56,40 +53,6 @@ def one_model_many_sizes(segments: pd.DataFrame) -> pd.DataFrame:
             total, reached = total + bits, int(end)
             rows.append({"run_id": run_id, "snapshot": snapshot, "raw_bytes": reached, "code_bits": total})
     return pd.DataFrame(rows, columns=["run_id", "snapshot", "raw_bytes", "code_bits"])
-
-
-def prequential(cells: pd.DataFrame, segments: pd.DataFrame, snapshot: str = "final") -> pd.DataFrame:
-    """Block-prequential code of each size: block k by the model trained on the blocks before (Blier & Ollivier 2018).
-
-    Blocks end at the dataset sizes of a group; the first block is coded at 8 bits a byte. One row per (group, n_params,
-    seed, shuffle_seed, raw_bytes) with the code length in bits of [0, raw_bytes): parameters cost nothing here. A chain
-    ends where a block was not evaluated. Of several recipes of one cell, the one whose block is shortest counts.
-    """
-    key = ["group", "n_params", "seed", "shuffle_seed"]
-    rows: list[dict[str, object]] = []
-    train = segments[segments["part"] == "train"]
-    by_run = {(str(run), str(name)): own for (run, name), own in train.groupby(["run_id", "snapshot"])}
-    for values, chain in cells[cells["snapshot"] == snapshot].groupby(key, sort=True):
-        for raw_bytes, bits in _chain(chain, by_run, snapshot):
-            rows.append({**dict(zip(key, values, strict=True)), "raw_bytes": raw_bytes, "code_bits": bits})
-    return pd.DataFrame(rows, columns=[*key, "raw_bytes", "code_bits"])
-
-
-def _chain(
-    chain: pd.DataFrame, by_run: dict[tuple[str, str], pd.DataFrame], snapshot: str
-) -> Iterator[tuple[int, float]]:
-    """(raw bytes, bits) at every dataset size of one (group, N, seed)."""
-    sizes = sorted(set(chain["subset_bytes"].tolist()))
-    total = 8.0 * sizes[0]
-    yield sizes[0], total
-    for start, end in itertools.pairwise(sizes):
-        runs = chain.loc[chain["subset_bytes"] == start, "run_id"]
-        block = [span_bits(by_run[run, snapshot], start, end) for run in runs if (run, snapshot) in by_run]
-        bits = min((b for b in block if b == b), default=None)
-        if bits is None:
-            return
-        total += bits
-        yield end, total
 
 
 def classical_rates(baselines: pd.DataFrame) -> pd.DataFrame:

@@ -31,6 +31,7 @@ _CORPUS = {
     "shuffle_seed": Column("corpus.shuffle_seed", (int,), "corpus seed"),
     "train_bytes": Column("corpus.train_bytes", (int,), "training part; subsets are its prefixes, bytes"),
     "heldout_bytes": Column("corpus.heldout_bytes", (int,), "part that no subset touches, bytes"),
+    "leak_fraction": Column("corpus.leak_fraction", (float, None), "share of the blocks replaced by held-out ones"),
     "subset_bytes": Column("subset_bytes", (int,), "D, bytes"),
 }
 RUN_COLUMNS = {
@@ -86,6 +87,10 @@ CURVE_COLUMNS = {
     "n_bytes": Column("n_bytes", (int,), "held-out sample, bytes"),
     "code_bits": Column("code_bits", (float,), "its code length, bits"),
 }
+ONLINE_COLUMNS = {
+    "end_bytes": Column("end_bytes", (int,), "how far an online run had come in its subset, bytes"),
+    "code_bits": Column("code_bits", (float,), "of [0, end_bytes), each byte coded before it was learned from, bits"),
+}
 BASELINE_COLUMNS = {
     "coder": Column("coder", (str,), "classical coder"),
     "settings": Column("settings", (str,), "its settings"),
@@ -110,6 +115,7 @@ class CellRows(NamedTuple):
     positions: list[Row]
     curves: list[Row]
     coded: list[Row]
+    online: list[Row]
 
 
 def read_cell(path: Path) -> CellRows:
@@ -118,9 +124,11 @@ def read_cell(path: Path) -> CellRows:
     run = _row(record, RUN_COLUMNS, path)
     _require(run["n_params"] > 0 and run["subset_bytes"] > 0, path, "n_params and subset_bytes must be positive")
     _require(run["status"] in ("ok", "failed"), path, f"status is '{run['status']}'")
-    rows = CellRows(run, [], [], [], [], [])
+    rows = CellRows(run, [], [], [], [], [], [])
     key = {"run_id": run["run_id"]}
     rows.curves.extend(key | _row(c, CURVE_COLUMNS, path) for c in _list(record["training"], "curve", path))
+    points = _list({"prequential": []} | record, "prequential", path)
+    rows.online.extend(key | _row(p, ONLINE_COLUMNS, path) for p in points)
     for raw in _list(record, "snapshots", path) if run["status"] == "ok" else []:
         snapshot = _row(raw, SNAPSHOT_COLUMNS, path)
         own = key | {"snapshot": snapshot["snapshot"]}

@@ -14,12 +14,11 @@ from analysis import AnalysisError, explorer
 from analysis.answer import answer_table
 from analysis.blocks import Document, Text
 from analysis.cost import Cost, parse_cost
-from analysis.cost_models import cost_models
 from analysis.document import which_sweep, write
 from analysis.drawing import draw
 from analysis.markdown import markdown
 from analysis.study import Study, study
-from analysis.summary import summarise
+from analysis.summary import compare, summarise
 from analysis.table import Table, load
 
 _RATES = ["group", "context_bytes", "subset_bytes", "size", "n_params", "n_seeds", "code_bits", "code_bits_sd",
@@ -55,7 +54,7 @@ def build_report(
     wanted = _checked(formats)
     table = load(folder)
     explained = study(table, parse_cost(cost), predict_bytes=_asked(table))
-    summary = summarise(explained) | {"costs": cost_models(explained)}
+    summary = summarise(explained) | compare(explained)
     if out.exists() and not out.is_dir():
         raise AnalysisError(f"{out} is a file; give --out a folder")
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from analysis import AnalysisError
 from analysis.compute import compute_view
-from analysis.cost import Cost
+from analysis.cost import PAPER, Cost, priced
 from analysis.critical import PowerLaw
 from analysis.crossing import crossings
 from analysis.estimates import critical_table, estimate
@@ -27,8 +27,9 @@ from analysis.uncertainty import N_REPLICATES, columns, describe, relative_sprea
 class Study:
     """All that figures and reports show. Rates are fractions; `group` as in `table.Table`; NaN: not known.
 
-    rates      one row per (group, subset_bytes, n_params): size, n_seeds, and averaged over seeds code_bits (own
-               subset) with code_bits_sd, raw_rate, adjusted_rate with rate_sd, heldout_rate
+    rates      one row per (group, subset_bytes, n_params): size, n_seeds, and averaged over seeds bits_per_param (what
+               a parameter costs, bits), code_bits (own subset) with code_bits_sd, raw_rate, adjusted_rate with
+               rate_sd, heldout_rate
     critical   one row per (group, subset_bytes): n_params (NaN unless bracketed), adjusted_rate and raw_rate there (or
                at the best measured size), status, message, grid_best, n_sizes, n_pooled, coder, classical_rate
                and low, high (95 % interval; NaN: none), interval (what varies: seeds, corpus seeds, both, pooled or
@@ -71,9 +72,11 @@ def study(
     for asked in predict_bytes:
         if not (np.isfinite(asked) and asked > 0):
             raise AnalysisError(f"a dataset of {asked:g} bytes has no critical size; give a number above 0")
-    chosen = shortest_codes(table.cells)
+    chosen = shortest_codes(table, cost)
+    if cost.name == "coded" and chosen.empty and table.cells["own_bits"].notna().any():
+        raise AnalysisError(f"{table.name} has no coded weights; run the sweep with measure.coded_weights: true")
     found = columns(chosen, n_replicates, seed)
-    estimates = [estimate(column, cost.bits_per_param) for column in found]
+    estimates = [estimate(column) for column in found]
     critical = _with_classical(critical_table(estimates), chosen, table.baselines)
     laws, theories, predicted = {}, {}, []
     for group, own in itertools.groupby(estimates, key=lambda e: str(e.row["group"])):
@@ -84,8 +87,8 @@ def study(
         predicted += predictions(group, laws[group], draws, data, predict_bytes or [10 * max(data)])
     fit = own_fit(table)
     return Study(
-        table, cost, _rates(chosen, cost), critical, laws, classical_rates(table.baselines),
-        describe(found, n_replicates), crossings(found, cost.bits_per_param), theories, prediction_table(predicted),
+        table, cost, _rates(chosen), critical, laws, classical_rates(table.baselines),
+        describe(found, n_replicates), crossings(found), theories, prediction_table(predicted),
         fit, compute_view(table, critical, fit), relative_spread(chosen),
     )  # fmt: skip
 
@@ -97,20 +100,23 @@ def _with_classical(critical: pd.DataFrame, chosen: pd.DataFrame, baselines: pd.
     return corpora.merge(critical, on="group").merge(best, on=["corpus", "subset_bytes"], how="left")
 
 
-def shortest_codes(cells: pd.DataFrame) -> pd.DataFrame:
-    """One row per (group, subset_bytes, n_params, seed, shuffle_seed): the cell with the least own_bits.
+def shortest_codes(table: Table, cost: Cost = PAPER) -> pd.DataFrame:
+    """One row per (group, subset_bytes, n_params, seed, shuffle_seed): the cell with the least code and parameters,
 
-    A two-part code may choose among snapshots and recipes, for its decoder is given the weights. `heldout_bits` is the
-    chosen run's `best` snapshot's, which was selected on a held-out sample. Cells without own_bits are left out.
+    with own_bits and bits_per_param as in `cost.priced`. A two-part code may choose among snapshots, recipes and
+    precisions, for its decoder is given the weights. `heldout_bits` is the chosen run's `best` snapshot's, which was
+    selected on a held-out sample. Cells without own_bits are left out.
     """
     key = ["group", "subset_bytes", "n_params", "seed", "shuffle_seed"]
-    coded = cells[cells["own_bits"].notna()].sort_values([*key, "own_bits", "run_id", "snapshot"])
-    chosen = coded.drop_duplicates(key).drop(columns="heldout_bits")
-    best = cells.sort_values("snapshot").drop_duplicates("run_id")  # "best" < "final": best where there is one
+    coded = priced(table.cells, table.coded, cost)
+    coded["total_bits"] = coded["own_bits"] + coded["bits_per_param"] * coded["n_params"]
+    ordered = coded.sort_values([*key, "total_bits", "own_bits", "run_id", "snapshot"])
+    chosen = ordered.drop_duplicates(key).drop(columns=["heldout_bits", "total_bits"])
+    best = table.cells.sort_values("snapshot").drop_duplicates("run_id")  # "best" < "final": best where there is one
     return chosen.merge(best[["run_id", "heldout_bits"]], on="run_id", validate="one_to_one")
 
 
-def _rates(chosen: pd.DataFrame, cost: Cost) -> pd.DataFrame:
+def _rates(chosen: pd.DataFrame) -> pd.DataFrame:
     """Averages over seeds."""
     with_rates = chosen.assign(heldout_rate=_heldout_rate(chosen))
     grouped = with_rates.groupby(["corpus", "group", "context_bytes", "subset_bytes", "n_params"], as_index=False)
@@ -119,12 +125,14 @@ def _rates(chosen: pd.DataFrame, cost: Cost) -> pd.DataFrame:
         n_seeds=("own_bits", "size"),
         code_bits=("own_bits", "mean"),
         code_bits_sd=("own_bits", "std"),
+        bits_per_param=("bits_per_param", "mean"),
         heldout_rate=("heldout_rate", "mean"),
     )
+    bytes_per_param = rates["bits_per_param"] / 8
     raw = raw_rate(rates["code_bits"], rates["subset_bytes"])
     return rates.assign(
         raw_rate=raw,
-        adjusted_rate=adjusted_compression_rate(raw, rates["n_params"], rates["subset_bytes"], cost.bytes_per_param),
+        adjusted_rate=adjusted_compression_rate(raw, rates["n_params"], rates["subset_bytes"], bytes_per_param),
         rate_sd=raw_rate(rates["code_bits_sd"], rates["subset_bytes"]),
     )
 

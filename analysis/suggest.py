@@ -60,7 +60,7 @@ def suggest(study: Study, ladder: Ladder, within: float = 1.25) -> list[Suggesti
         raise AnalysisError("free parameters have no critical size to look for; give --cost a price, such as float16")
     if not (math.isfinite(within) and within > 1):
         raise AnalysisError(f"--within is {within:g}; want the interval's upper end / lower end, above 1, such as 1.25")
-    chosen = shortest_codes(study.table.cells)
+    chosen = shortest_codes(study.table, study.cost)
     chosen = chosen[chosen["config"].map(bool) & (chosen["flops"] > 0)]
     if chosen.empty:
         raise AnalysisError(f"{study.table.name} has no cell whose settings are recorded; name a run folder of a sweep")
@@ -73,14 +73,14 @@ def suggest(study: Study, ladder: Ladder, within: float = 1.25) -> list[Suggesti
         place = _Place(own, _speeds(study.table.runs), ladder(int(own["context_bytes"].iloc[0])))
         if row.status == "bracketed":
             width = float(str(row.high)) / float(str(row.low))
-            at = _telling(drawn[str(row.group), int(str(row.subset_bytes))], study.cost.bits_per_param, row.n_params)
+            at = _telling(drawn[str(row.group), int(str(row.subset_bytes))], row.n_params)
             found.append((width if width == width else math.inf, list(place.surer(row, at, width, within))))
         else:
             found.append((math.inf, list(place.wider(str(row.status), study.laws[str(row.group)]))))
     return [one for _, several in sorted(found, key=lambda pair: -pair[0]) for one in several]
 
 
-def _telling(column: Column, bits_per_param: float, located: Any) -> npt.NDArray[np.float64]:
+def _telling(column: Column, located: Any) -> npt.NDArray[np.float64]:
     """The two sizes whose noise moves N* most, by least squares of log N* on log code lengths over the draws.
 
     Without draws the sizes either side of N*.
@@ -88,7 +88,7 @@ def _telling(column: Column, bits_per_param: float, located: Any) -> npt.NDArray
     right = int(np.clip(np.searchsorted(column.sizes, located), 1, column.sizes.size - 1))
     if column.draws is None:
         return column.sizes[[right - 1, right]]
-    x, y = np.log(column.draws), np.log(minima(column.sizes, column.draws, column.n_seeds, bits_per_param).n_params)
+    x, y = np.log(column.draws), np.log(minima(column.sizes, column.draws, column.n_seeds, column.price).n_params)
     x, y = x - x.mean(axis=0), y - y.mean()
     moved = np.abs(np.linalg.lstsq(x, y, rcond=None)[0]) * x.std(axis=0)
     return column.sizes[np.sort(np.argsort(-moved, kind="stable")[:2])]

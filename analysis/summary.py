@@ -8,9 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.block_codes import block_codes
+from analysis.contamination import contamination
+from analysis.cost_models import cost_models
+from analysis.online import online_codes
 from analysis.rates import classical_rates
 from analysis.study import Study
 from analysis.table import Table
+from analysis.who_wins import who_wins
 
 SUMMARY_VERSION = 1
 Json = dict[str, Any]
@@ -20,7 +25,7 @@ def summarise(study: Study) -> Json:
     """The summary of a study. Not known: null, never NaN. Rates are fractions, lengths bits, sizes bytes."""
     table = study.table
     evaluated = set(table.cells.loc[table.cells["own_bits"].notna(), "run_id"])
-    sound = table.runs[table.runs["status"] == "ok"]
+    sound = table.runs[(table.runs["status"] == "ok") & ~table.runs["is_online"]]
     content = {
         "summary_version": SUMMARY_VERSION,
         "name": table.name,
@@ -43,6 +48,19 @@ def summarise(study: Study) -> Json:
         "not_evaluated": sorted(set(sound["run_id"]) - evaluated),
         "corpora": _corpora(table),
         "provenance": _provenance(table),
+    }
+    return {key: _plain(value) for key, value in content.items()}
+
+
+def compare(study: Study) -> Json:
+    """Codes side by side: prices of a parameter, prequential codes, who wins, and what a leak does."""
+    blocks, online = block_codes(study.table), online_codes(study.table)
+    content = {
+        "costs": cost_models(study),
+        "prequential": _rows(blocks),
+        "online": _rows(online),
+        "who_wins": _rows(who_wins(study, blocks, online)),
+        "contamination": _rows(contamination(study)),
     }
     return {key: _plain(value) for key, value in content.items()}
 

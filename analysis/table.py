@@ -13,7 +13,8 @@ from analysis import AnalysisError, records
 from analysis.rates import span_bits
 from analysis.records import Row
 
-_KEY = ["source", "sha256", "block_bytes", "heldout_bytes"]  # with these equal, D bytes are the same D bytes
+# With these and the leak equal, D bytes are the same D bytes.
+_KEY = ["source", "sha256", "block_bytes", "heldout_bytes"]
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,14 @@ class Table:
     runs       one row a record, failed ones too: RUN_COLUMNS, and
                corpus  short name of the corpus, the same for cells and baselines of the same bytes
                group   cells whose sizes can be compared: corpus, and the context where there are several
-    cells      one row per (run_id, snapshot): the columns of `runs`, SNAPSHOT_COLUMNS, and
+               clean_group  the group of the same cells without a leak; is_online  an online prequential run
+    cells      one row per (run_id, snapshot) of runs that are not online: the columns of `runs`, SNAPSHOT_COLUMNS, and
                own_bits      code length of the own subset [0, D), bits; NaN if not evaluated in full
                heldout_bits  code length of the whole held-out part, bits; NaN if not evaluated in full
     segments   one row a segment: run_id, snapshot, SEGMENT_COLUMNS
     positions  one row a position bin: run_id, snapshot, POSITION_COLUMNS
     coded      one row a precision of a snapshot's weights, where measured: run_id, snapshot, CODED_COLUMNS
+    online     one row a place of an online run's cumulative code: run_id, ONLINE_COLUMNS
     curves     one row a look during training: run_id, CURVE_COLUMNS
     baselines  one row a classical coder's record: BASELINE_COLUMNS, and corpus
     """
@@ -40,6 +43,7 @@ class Table:
     positions: pd.DataFrame
     curves: pd.DataFrame
     coded: pd.DataFrame
+    online: pd.DataFrame
     baselines: pd.DataFrame
     manifest: dict[str, Any]  # sweep.json, empty where there is none
 
@@ -82,17 +86,22 @@ def _table(name: str, read: list[records.CellRows], baselines: list[Row], manife
     if len(repeated):
         raise AnalysisError(f"{name} has two records of {repeated.iloc[0]}; delete one of them")
     corpora = _corpus_labels(pd.concat([frame[_KEY] for frame in (runs, coded) if len(frame)] or [runs[_KEY]]))
-    runs["corpus"] = _labels_of(runs, corpora)
-    coded["corpus"] = _labels_of(coded, corpora)
-    runs["group"] = _groups(runs)
+    context = _contexts(runs)
+    runs["clean_group"] = _labels_of(runs, corpora) + context
+    for frame in (runs, coded):
+        frame["leak_fraction"] = frame["leak_fraction"].astype(float).fillna(0.0)
+        frame["corpus"] = _labels_of(frame, corpora) + frame["leak_fraction"].map(_leak)
+    runs["group"] = runs["corpus"] + context
+    online = _frame((p for c in read for p in c.online), [*key, *records.ONLINE_COLUMNS])
+    runs["is_online"] = runs["run_id"].isin(online["run_id"])
     snapshots = _frame((s for c in read for s in c.snapshots), [*key, *records.SNAPSHOT_COLUMNS])
     segments = _frame((s for c in read for s in c.segments), [*own, *records.SEGMENT_COLUMNS])
     positions = _frame((p for c in read for p in c.positions), [*own, *records.POSITION_COLUMNS])
     curves = _frame((p for c in read for p in c.curves), [*key, *records.CURVE_COLUMNS])
     weights = _frame((c for read_one in read for c in read_one.coded), [*own, *records.CODED_COLUMNS])
-    cells = snapshots.merge(runs, on="run_id", validate="many_to_one")
+    cells = snapshots.merge(runs[~runs["is_online"]], on="run_id", validate="many_to_one")
     measured = _with_code_lengths(cells, segments)
-    return Table(name, runs, measured, segments, positions, curves, weights, coded, manifest)
+    return Table(name, runs, measured, segments, positions, curves, weights, online, coded, manifest)
 
 
 def _frame(rows: Iterable[Row], columns: list[str]) -> pd.DataFrame:
@@ -123,10 +132,15 @@ def _labels_of(frame: pd.DataFrame, corpora: dict[tuple[Any, ...], str]) -> pd.S
     return pd.Series(labels, index=frame.index, dtype=object)
 
 
-def _groups(runs: pd.DataFrame) -> pd.Series[str]:
+def _leak(fraction: float) -> str:
+    return f", {100 * fraction:.3g} % leaked" if fraction else ""
+
+
+def _contexts(runs: pd.DataFrame) -> pd.Series[str]:
+    """What tells groups of several context lengths apart."""
     if runs["context_bytes"].nunique() < 2:
-        return runs["corpus"]
-    return runs["corpus"] + ", context " + runs["context_bytes"].astype(str)
+        return pd.Series("", index=runs.index, dtype=object)
+    return ", context " + runs["context_bytes"].astype(str)
 
 
 def _with_code_lengths(cells: pd.DataFrame, segments: pd.DataFrame) -> pd.DataFrame:
@@ -172,4 +186,4 @@ def _csv_cell(name: str, i: int, row: dict[Any, Any]) -> records.CellRows:
     run |= {"size": str(n), "n_params": n, "subset_bytes": d, "train_bytes": d, "seed": int(row["seed"])}
     own = {"run_id": run["run_id"], "snapshot": "final"}
     segment = own | {"part": "train", "start_bytes": 0, "end_bytes": d, "code_bits": float(row["code_bits"])}
-    return records.CellRows(run, [own | {"step": 0}], [segment], [], [], [])
+    return records.CellRows(run, [own | {"step": 0}], [segment], [], [], [], [])

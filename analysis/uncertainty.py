@@ -35,6 +35,7 @@ class Column:
     sizes: Floats  # (n,) ascending
     mean: Floats  # (n,) bits
     n_seeds: Floats  # (n,) cells averaged
+    price: Floats  # (n,) bits a parameter, an average too; of a price for all that price
     kind: Kind
     draws: Floats | None  # (R, n) bits, for intervals of this column alone; None: nothing was replicated
     joint: Floats | None  # (R, n) bits, for those of laws through all columns of the group
@@ -52,7 +53,10 @@ class _Spread:
 
 
 def columns(chosen: pd.DataFrame, n_replicates: int = N_REPLICATES, seed: int = 0) -> list[Column]:
-    """A column for every (group, D) of cells with group, subset_bytes, n_params, seed, shuffle_seed and own_bits."""
+    """A column for every (group, D) of cells with group, subset_bytes, n_params, seed, shuffle_seed, own_bits,
+
+    and bits_per_param. A price that was measured is taken as it is: it has no draws.
+    """
     return [
         column
         for group, own in chosen.groupby("group", sort=True)
@@ -65,7 +69,7 @@ def _of_group(group: str, own: pd.DataFrame, n_replicates: int, stream: list[int
     squares, freedom = np.sum([of.spread.pooled() for of in cells.values()], axis=0)
     if not freedom:
         for d, of in cells.items():
-            yield Column(group, d, of.sizes, of.mean, of.n_seeds, "none", None, None)
+            yield Column(group, d, of.sizes, of.mean, of.n_seeds, of.price, "none", None, None)
         return
     rngs = {d: np.random.default_rng([*stream, d]) for d in cells}
     noise = {d: of.noise(rngs[d], n_replicates, squares / freedom, freedom) for d, of in cells.items()}
@@ -75,7 +79,7 @@ def _of_group(group: str, own: pd.DataFrame, n_replicates: int, stream: list[int
         normal, own_freedom = noise[d]
         alone = _student(rngs[d], n_replicates, own_freedom)
         draws = (of.mean * np.exp(np.clip(normal * factor, -_MOST, _MOST)) for factor in (alone, joint))
-        yield Column(group, d, of.sizes, of.mean, of.n_seeds, of.kind(), *draws)
+        yield Column(group, d, of.sizes, of.mean, of.n_seeds, of.price, of.kind(), *draws)
 
 
 def _slope_freedom(freedom: dict[int, float]) -> float:
@@ -107,6 +111,8 @@ class _Cells:
         np.add.at(total, (unit, at), bits)
         self.n_seeds = counts.sum(axis=0)
         self.mean = total.sum(axis=0) / self.n_seeds
+        prices = own["bits_per_param"].to_numpy(np.float64)
+        self.price = np.bincount(at, weights=prices) / self.n_seeds
         self.n_units = (counts > 0).sum(axis=0)  # independent ones: cells, or draws of the corpus
         safe = np.where(self.mean > 0, self.mean, 1.0)
         self.deviations = (total - counts * self.mean) / safe / self.n_seeds  # (units, n), weighted, relative

@@ -40,13 +40,14 @@ def sweep(trial: int, n_seeds: int, n_corpora: int, cell_sd: float, column_sd: f
             "seed": seed,
             "shuffle_seed": corpus,
             "own_bits": bits,
+            "bits_per_param": PRICE,
         }
     )
 
 
 def intervals(trial: int, settings: dict[str, float], n_replicates: int) -> Iterator[tuple[str, float, float, float]]:
     """(what, low, high, truth) of one sweep; a size that is not bracketed has none."""
-    found = [estimate(column, PRICE) for column in columns(sweep(trial, **settings), n_replicates, trial)]
+    found = [estimate(column) for column in columns(sweep(trial, **settings), n_replicates, trial)]
     for d, truth, at in zip(DATA, TRUTH, found, strict=True):
         row = at.row
         if row["status"] == "bracketed":

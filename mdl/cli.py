@@ -38,6 +38,9 @@ def _main(
     pass
 
 
+_COST_HELP = "float16 (the paper), float32, coded (as measured), logn, capacity, none, or bytes a parameter."
+
+
 @app.command()
 def sweep(
     file: Annotated[Path, typer.Argument(help="A sweep file (YAML), such as sweeps/quick.yaml.")],
@@ -176,9 +179,13 @@ def evaluate(
 def report(
     folder: Annotated[Path | None, typer.Argument(help="A sweep's run folder; default: the newest in runs/.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Default: reports/<sweep>.")] = None,
-    cost: Annotated[str, typer.Option("--cost", help="What a parameter costs: float16 (the paper), float32, none.")] = (
-        "float16"
-    ),
+    cost: Annotated[
+        str,
+        typer.Option(
+            "--cost",
+            help=_COST_HELP,
+        ),
+    ] = ("float16"),
     formats: Annotated[
         list[str] | None,
         typer.Option("--format", help="pdf (default), md (its twin for GitHub), html (an explorer); several allowed."),
@@ -229,9 +236,13 @@ def suggest(
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Write them as a sweep file, such as next.yaml.")] = (
         None
     ),
-    cost: Annotated[str, typer.Option("--cost", help="What a parameter costs: float16 (the paper), float32, none.")] = (
-        "float16"
-    ),
+    cost: Annotated[
+        str,
+        typer.Option(
+            "--cost",
+            help=_COST_HELP,
+        ),
+    ] = ("float16"),
     within: Annotated[float, typer.Option(help="Wanted: an interval's upper end over its lower end, at the most.")] = (
         1.25
     ),

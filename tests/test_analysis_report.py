@@ -134,8 +134,8 @@ def test_a_price_moves_the_critical_size(tmp_path: Path) -> None:
     folder = write_sweep(tmp_path / "s", grid(SIZES, [10**6]))
     summary = build_report(folder, tmp_path / "r", cost="1.5").summary
     assert summary["cost"] == {"name": "1.5 bytes", "bytes_per_param": 1.5}
-    prices = {row["bytes_per_param"]: row for row in summary["costs"]}
-    assert sorted(prices) == [0.0, 1.5, 2.0, 4.0]
+    prices = {row["bytes_per_param"]: row for row in summary["costs"] if row["bytes_per_param"] is not None}
+    assert sorted(prices) == [0.0, 3.6 / 8, 1.5, 2.0, 4.0]
     assert prices[1.5]["n_params"] == summary["critical"][0]["n_params"]
     for price in (1.5, 2.0, 4.0):
         assert prices[price]["n_params"] == pytest.approx(closed_form(10**6, 8 * price), rel=0.05)
@@ -150,7 +150,8 @@ def test_a_section_with_nothing_to_show_is_left_out(made: ReportPaths) -> None:
     """Here without pictures: what is then left is what has words or a table."""
     assert headings(made.summary) == [
         "How the critical size grows with the data", "Crossings", "Scaling law of the held-out loss", "Held-out test",
-        "Spread between seeds", "What a parameter costs", "Classical coders", "All cells", "Failed cells", "Provenance",
+        "Spread between seeds", "What a parameter costs", "Who wins, everything counted",
+        "Classical coders", "All cells", "Failed cells", "Provenance",
         "Definitions",
     ]  # fmt: skip
     nothing = {
@@ -160,6 +161,8 @@ def test_a_section_with_nothing_to_show_is_left_out(made: ReportPaths) -> None:
         "seeds": [],
         "compute": [],
         "costs": [],
+        "who_wins": [],
+        "prequential": [],
         "classical": [],
     }
     bare = made.summary | nothing | {"laws": [law | {"theory": None} for law in made.summary["laws"]]}

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from analysis import AnalysisError
-from analysis.rates import one_model_many_sizes, prequential
+from analysis.prequential import fixed_sizes
+from analysis.rates import one_model_many_sizes
 from analysis.study import in_context, shortest_codes
 from analysis.table import load
 from mdl.results import BaselineRecord, CellRecord, Segment
@@ -27,7 +28,7 @@ def test_what_was_not_coded_in_full_is_absent_not_zero(tmp_path: Path) -> None:
     gap = [Segment("train", 0, 1000, 5.0), Segment("train", 2000, 10_000, 5.0)]
     table = load(write_sweep(tmp_path / "s", [cell("8x1", 10_000, 10.0, segments=gap)]))
     assert table.cells[["own_bits", "heldout_bits"]].isna().all(axis=None)
-    assert shortest_codes(table.cells).empty
+    assert shortest_codes(table).empty
 
 
 def test_failed_and_missing_cells_are_counted(tmp_path: Path) -> None:
@@ -43,7 +44,7 @@ def test_the_shorter_snapshot_counts_and_the_best_one_is_held_out(tmp_path: Path
     cells = table.cells
     final = cells["snapshot"] == "final"
     cells.loc[final, ["own_bits", "heldout_bits"]] = [25_000.0, 999.0]
-    chosen = shortest_codes(cells)
+    chosen = shortest_codes(table)
     assert chosen["own_bits"].tolist() == [25_000.0]
     assert chosen["heldout_bits"].tolist() == [pytest.approx(8 * 0.4 * HELDOUT_BYTES)]
 
@@ -52,14 +53,14 @@ def test_the_block_prequential_code_sums_blocks_by_earlier_models(tmp_path: Path
     """10 KB uniform, then [10, 30) KB by the model of 10 KB, then [30, 90) KB by the model of 30 KB."""
     bits = {10_000: 40_000.0, 30_000: 100_000.0, 90_000: 250_000.0}
     table = load(write_sweep(tmp_path / "s", [cell("8x1", d, b) for d, b in bits.items()]))
-    code = prequential(table.cells, table.segments)
-    assert code["raw_bytes"].tolist() == [10_000, 30_000, 90_000]
-    assert code["code_bits"].tolist() == pytest.approx([80_000, 80_000 + 2.2 * 40_000, 168_000 + 2.2 * 100_000])
+    code = fixed_sizes(table)
+    assert code["raw_bytes"].tolist() == [30_000, 90_000]
+    assert code["code_bits"].tolist() == pytest.approx([80_000 + 2.2 * 40_000, 168_000 + 2.2 * 100_000])
 
 
 def test_a_prequential_chain_ends_at_a_block_that_was_not_coded(tmp_path: Path) -> None:
     table = load(write_sweep(tmp_path / "s", [cell("8x1", d, 4.0 * d) for d in (10_000, 20_000, 60_000)]))
-    assert prequential(table.cells, table.segments)["raw_bytes"].tolist() == [10_000]
+    assert fixed_sizes(table).empty
 
 
 def test_one_model_codes_every_prefix_of_the_ladder(tmp_path: Path) -> None:

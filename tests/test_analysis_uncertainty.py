@@ -46,7 +46,7 @@ def cells(
                     noise = math.exp(shared + rng.normal(0, sd))
                     rows.append(("g", d, name, N, seed, c, bits * noise))
     names = ["group", "subset_bytes", "size", "n_params", "seed", "shuffle_seed", "own_bits"]
-    return pd.DataFrame(rows, columns=names)
+    return pd.DataFrame(rows, columns=names).assign(bits_per_param=PRICE)
 
 
 def drawn(column: Column) -> npt.NDArray[np.float64]:
@@ -120,7 +120,7 @@ def test_a_draw_at_the_edge_counts_as_the_edge() -> None:
     """The smallest size is nearly the best one: in a part of the draws it is."""
     own = cells(range(3), sd=0.02, data=[100_000])
     own = own[own["n_params"] >= SIZES["8x1"]]
-    found = estimate(columns(own)[0], PRICE)
+    found = estimate(columns(own)[0])
     share = float(str(found.row["p_bracketed"]))
     assert 0 < share < 1
     assert found.draws is not None
@@ -132,7 +132,7 @@ def test_a_draw_at_the_edge_counts_as_the_edge() -> None:
 @given(st.floats(1e-4, 0.02), st.integers(2, 4), st.integers(0, 1000))
 def test_an_interval_holds_the_estimate_and_lies_in_the_grid(sd: float, n_seeds: int, seed: int) -> None:
     for column in columns(cells(range(n_seeds), sd=sd, data=DATA[1:]), 200, seed):
-        row = estimate(column, PRICE).row
+        row = estimate(column).row
         low, n, high = (float(str(row[name])) for name in ("low", "n_params", "high"))
         assert column.sizes[0] <= low <= high <= column.sizes[-1]
         assert row["status"] != "bracketed" or low * 0.98 <= n <= high * 1.02
@@ -154,7 +154,7 @@ def test_intervals_cover_the_truth(noise: dict[str, float]) -> None:
 def test_the_theory_agrees_where_it_is_true_and_not_where_the_amplitude_grows() -> None:
     """With A growing as D^0.2, γ = 1.2/(1 + α), not 1/(1 + α)."""
     for growth, agrees in ((0.0, True), (0.2, False)):
-        found = [estimate(column, PRICE) for column in columns(cells(range(3), sd=0.001, growth=growth))]
+        found = [estimate(column) for column in columns(cells(range(3), sd=0.001, growth=growth))]
         fitted, draws = law(found)
         tested = theory(fitted, draws, found)
         assert tested is not None
@@ -165,7 +165,7 @@ def test_the_theory_agrees_where_it_is_true_and_not_where_the_amplitude_grows() 
 
 
 def test_without_seeds_the_theory_is_not_tested() -> None:
-    found = [estimate(column, PRICE) for column in columns(cells())]
+    found = [estimate(column) for column in columns(cells())]
     tested = theory(*law(found), found)
     assert tested is not None
     assert tested["gamma_predicted"] == pytest.approx(1 / 1.4, abs=1e-3)
@@ -173,7 +173,7 @@ def test_without_seeds_the_theory_is_not_tested() -> None:
 
 
 def test_a_prediction_outside_the_grid_says_so() -> None:
-    found = [estimate(column, PRICE) for column in columns(cells(range(3), sd=0.001))]
+    found = [estimate(column) for column in columns(cells(range(3), sd=0.001))]
     fitted, draws = law(found)
     inside, beyond = predictions("g", fitted, draws, DATA, [2_000_000, 10**8])
     assert (inside["extrapolated"], beyond["extrapolated"]) == (False, True)

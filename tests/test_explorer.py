@@ -1,5 +1,6 @@
 """The explorer in a real browser: its critical sizes are the toolkit's own, and it needs nothing but itself."""
 
+import dataclasses
 import itertools
 import json
 import re
@@ -15,11 +16,11 @@ import pytest
 from analysis.cost import parse_cost
 from analysis.critical import critical_size, fit_power_law
 from analysis.explorer import explorer_data, page
-from analysis.rates import prequential
+from analysis.prequential import fixed_sizes
 from analysis.report import build_report
 from analysis.study import Study, study
 from analysis.table import load
-from mdl.results import BaselineRecord, CellRecord
+from mdl.results import BaselineRecord, CellRecord, CodedWeights
 from tests.synthetic import SIZES as MODEL_SIZES
 from tests.synthetic import cell, power_law, write_sweep
 
@@ -131,7 +132,7 @@ def test_a_prequential_code_has_no_price(sweep: Study, browse: Browse) -> None:
     dom = browse("price=16&code=prequential")
     assert re.search(r'<input id="price"[^>]* disabled=""', dom)
     assert "cost nothing" in text_of(dom, "answer")
-    codes = prequential(sweep.table.cells, sweep.table.segments)
+    codes = fixed_sizes(sweep.table)
     mean = codes.groupby(["raw_bytes", "n_params"])["code_bits"].mean()
     assert set(shown(dom)) == set(SUBSETS[1:])
     (group,) = explorer_data(sweep)["groups"]
@@ -215,3 +216,37 @@ def test_the_page_loads_nothing_and_every_control_has_a_name(sweep: Study) -> No
 def test_the_same_study_gives_the_same_page(sweep: Study) -> None:
     assert page(sweep, "A sweep.") == page(sweep, "A sweep.")
     assert explorer_data(sweep)["bits_per_param"] == 16
+
+
+@needs_browser
+def test_a_price_that_depends_on_the_data_is_the_same_in_the_browser(sweep: Study, browse: Browse) -> None:
+    """½·log₂ D bits a parameter, whatever the slider says, which is off."""
+    dom = browse("price=4&code=logn")
+    assert re.search(r'<input id="price"[^>]* disabled=""', dom)
+    assert "At ½·log₂ D bits per parameter" in text_of(dom, "answer")
+    expected = study(sweep.table, parse_cost("logn"), n_replicates=10).critical.set_index("subset_bytes")
+    for d, (status, n) in shown(dom).items():
+        assert status == expected.loc[d, "status"]
+        if status == "bracketed":
+            assert float(n) == pytest.approx(expected.loc[d, "n_params"], rel=1e-4)
+
+
+@needs_browser
+def test_coded_weights_have_the_same_critical_sizes_in_the_browser(tmp_path: Path) -> None:
+    """With a price a size: 9 bits a parameter at the smallest, 5 at the largest."""
+    records: list[CellRecord | BaselineRecord] = []
+    for i, size in enumerate(MODEL_SIZES):
+        N = MODEL_SIZES[size]
+        for d in (300_000, 3_000_000):
+            bits = power_law(N, d)
+            weights = (CodedWeights(6, "order0", round(N * (9 - i / 2)), 1.01 * bits),)
+            plain = cell(size, d, bits)
+            snapshots = tuple(dataclasses.replace(s, coded=weights) for s in plain.snapshots)
+            records.append(dataclasses.replace(plain, snapshots=snapshots))
+    table = load(write_sweep(tmp_path / "s", records))
+    coded = study(table, parse_cost("coded"), n_replicates=10)
+    (tmp_path / "explorer.html").write_text(page(coded, "A sweep."), encoding="utf-8")
+    found = shown(dump(tmp_path / "explorer.html", "code=coded"))
+    assert set(coded.critical["status"]) == {"bracketed"}
+    for row in coded.critical.to_dict("records"):
+        assert float(found[row["subset_bytes"]][1]) == pytest.approx(row["n_params"], rel=1e-4)
