@@ -7,7 +7,8 @@ r"""The archive file: a coded content, and what a decoder must know. All integer
     14      h     header, JSON in UTF-8, with exactly the keys of `Header.to_json`
             w     the model's weights, where w = "embedded_bytes" of the header is not 0: a safetensors file, or in
                   version 2 a coded model (`mdl.weights`)
-            ...   the blocks' data, each a coded stream (`mdl.coder`) and then a guard list (`mdl.guard`)
+            ...   the blocks' data, each a coded stream (`mdl.coder`) and then a guard list (`mdl.guard`); or, where
+                  that would be longer, the content itself, filled up with zeros to a multiple of 4, and one byte FF
             12·k  block table: for every block the lengths of its stream and guard list and the CRC-32 of its content
             8     n, length of the content
             32    SHA-256 of the content
@@ -45,6 +46,7 @@ _ENTRY = struct.Struct("<III")
 _END = struct.Struct("<Q32s32s")
 _BLOCK_BYTES = 1 << 18
 _COPY_BYTES = 1 << 20
+_STORED = b"\xff"  # no guard list begins so
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,25 @@ class Block:
     stream: bytes
     guard: bytes
     crc32: int
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether the stream is the content as it is."""
+        return self.guard == _STORED
+
+    def or_stored(self, content: bytes) -> Block:
+        """This block, or where that is shorter its content as it is: a model expands what it has never seen."""
+        padded = content + bytes(-len(content) % 4)
+        if len(self.stream) + len(self.guard) <= len(padded) + len(_STORED):
+            return self
+        return Block(self.n_bytes, padded, _STORED, self.crc32)
+
+    def stored_content(self) -> bytes:
+        """The content of a stored block; MdlError for a forged one."""
+        content, padding = self.stream[: self.n_bytes], self.stream[self.n_bytes :]
+        if len(content) != self.n_bytes or len(padding) > 3 or any(padding):
+            raise MdlError("the archive is damaged or forged: a stored block is not as long as its content")
+        return checked_crc(self, content)
 
 
 @dataclass(frozen=True)

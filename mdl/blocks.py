@@ -128,6 +128,12 @@ class BlockDecoder:
 
         All but the last must be of one length, a multiple of the context.
         """
+        coded = iter(self._decode_coded([block for block in blocks if not block.is_stored]))
+        return [block.stored_content() if block.is_stored else next(coded) for block in blocks]
+
+    def _decode_coded(self, blocks: Sequence[Block]) -> list[bytes]:
+        if not blocks:
+            return []
         T = self._model.shape.context_bytes
         length = min(T, max(block.n_bytes for block in blocks))
         middle = -(-len(blocks) // 2)

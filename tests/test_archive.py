@@ -28,6 +28,7 @@ from mdl.measure import window_bits
 from mdl.model import StackedTransformer, save_weights, stack
 from mdl.results import RunPaths, save
 from mdl.shapes import Shape
+from mdl.stepper import Stepper
 from tests import synthetic
 from tests.conftest import markov_text
 from tests.test_cli import leftovers, mdl
@@ -175,6 +176,43 @@ def test_memory_does_not_grow_with_the_file(coder: LanguageModel, monkeypatch: p
     reads = [i for i, e in enumerate(events) if e == "read"]
     assert len(reads) == 11  # the last finds the end
     assert all("write" in events[a:b] for a, b in zip(reads, reads[2:], strict=False))
+
+
+@pytest.mark.parametrize("n_bytes", [1, 5, 4096, 9001])
+def test_what_the_model_would_expand_is_stored(coder: LanguageModel, n_bytes: int) -> None:
+    """Incompressible data grows by the header, the table and three bytes at the most, and comes back."""
+    noise = np.random.default_rng(n_bytes).bytes(n_bytes)
+    packed = coder.compress(noise)
+    n_blocks = Archive(io.BytesIO(packed)).n_blocks
+    assert len(packed) <= n_bytes + len(coder.compress(b"")) + 16 * n_blocks
+    assert coder.decompress(packed) == noise
+
+
+def likely_bytes(model: StackedTransformer, n_bytes: int) -> bytes:
+    """What this model, which has not learned anything, compresses: in every window the byte that it expects most."""
+    T = model.shape.context_bytes
+    stepper, windows = Stepper(model, n_bytes // T, T), np.zeros((n_bytes // T, T), np.uint8)
+    for t in range(T):
+        windows[:, t] = stepper.logits(windows[:, t - 1] if t else None).argmax(-1).numpy()
+    return windows.tobytes()
+
+
+def test_stored_and_coded_blocks_in_one_archive_come_back(
+    coder: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fmt, "_BLOCK_BYTES", 512)
+    likely = likely_bytes(coder.exact.model, 2048)
+    content = likely[:1024] + np.random.default_rng(1).bytes(1024) + likely[1024:1724]
+    packed = coder.compress(content)
+    stored = [block.is_stored for block in Archive(io.BytesIO(packed)).blocks()]
+    assert stored == [False, False, True, True, False, False]
+    assert coder.decompress(packed) == content
+
+
+def test_a_stored_block_of_another_length_is_refused() -> None:
+    for stream in (b"abc", b"abcdefgh", b"abcd\0\0\0\1"):
+        with pytest.raises(MdlError, match="not as long as its content"):
+            Block(4 if len(stream) < 8 else 5, stream, b"\xff", 0).stored_content()
 
 
 def test_five_hundred_mutations_give_one_line_or_the_exact_bytes() -> None:

@@ -110,7 +110,7 @@ def compress_stream(
     writer = ArchiveWriter(target, header, weights)
     contents = iter(lambda: _read_fully(source, header.block_bytes), b"")
     for block, content in _encoded(exact.model, contents):
-        writer.add(block, content)
+        writer.add(block.or_stored(content), content)
         if progress:
             progress(len(content))
     writer.finish()
