@@ -173,10 +173,7 @@ class Claims:
             "what": self.what,
             "slurm": _slurm(),
         }
-        for _ in range(100):
-            with contextlib.suppress(FileNotFoundError):  # another process removed the folder with its last claim
-                return create_once(path, json.dumps(content).encode(), synced=False)
-        raise MdlError(f"cannot keep a file in {path.parent}; is something else deleting there?")
+        return create_once(path, json.dumps(content).encode(), synced=False)
 
     def _let_go(self, key: str) -> None:
         """Delete the claims on a closed cell; give an open one back, for others to claim at once."""

@@ -6,14 +6,15 @@ import contextlib
 import errno
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from mdl.processes import Process, this_process
 
 _ABANDONED_SECONDS = 3600.0
+T = TypeVar("T")
 
 
 @contextmanager
@@ -52,9 +53,23 @@ def remove_dead_temporaries(folder: Path) -> None:
 
 def write_atomically(path: Path, content: bytes) -> None:
     """All of `content` at `path`, or nothing. Raises OSError (no space, read-only) with nothing left behind."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as stream:
-        stream.write(content)
+
+    def write() -> None:
+        with replacing(path) as stream:
+            stream.write(content)
+
+    _in_its_folder(path, write)
+
+
+def _in_its_folder(path: Path, write: Callable[[], T]) -> T:
+    """What `write` gives, in a folder that is made for it and that other processes remove whenever it is empty."""
+    for _ in range(1000):
+        # Python's mkdir says that it exists where it went in the very moment between two looks.
+        with contextlib.suppress(FileNotFoundError, FileExistsError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return write()
+    path.parent.mkdir(parents=True, exist_ok=True)  # this is no such race: let it say what it is
+    return write()
 
 
 def create_once(path: Path, content: bytes, *, synced: bool = True) -> bool:
@@ -63,17 +78,20 @@ def create_once(path: Path, content: bytes, *, synced: bool = True) -> bool:
     Raises OSError (no space, read-only) with nothing left behind.
     """
     temporary = _beside(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            if synced:
-                os.fsync(stream.fileno())
-        return _link(temporary, path)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+
+    def write() -> bool:
+        try:
+            with temporary.open("wb") as stream:
+                stream.write(content)
+                stream.flush()
+                if synced:
+                    os.fsync(stream.fileno())
+            return _link(temporary, path)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+
+    return _in_its_folder(path, write)
 
 
 def _link(temporary: Path, path: Path) -> bool:
