@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from analysis import transfer_page
 from analysis.blocks import Block, Grid, Text, named_grid
 from analysis.units import format_bytes, format_count, format_percent, format_range, join
 
@@ -25,6 +26,8 @@ def answer(summary: Json) -> list[Block]:
 
 
 def _nothing(summary: Json) -> str:
+    if said := transfer_page.lead(summary):
+        return said
     if not summary["n_cells"]:
         return "No cell has been recorded, so nothing can be said about a critical model size. Run the sweep first."
     if summary["n_failed"] == summary["n_cells"]:

@@ -26,11 +26,15 @@ class Text:
 
 @dataclass(frozen=True)
 class Grid:
-    """A table; `align` has l or r for each column, `w` for a left one that takes the room there is."""
+    """A table; `align` has l or r for each column, `w` for a left one that takes the room there is.
+
+    `grey` are the numbers of columns that are not our own measurements.
+    """
 
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     align: str
+    grey: tuple[int, ...] = ()
     kind: str = "grid"
 
 

@@ -94,15 +94,19 @@ def parse_cost(cost: str | float | Cost) -> Cost:
 def priced(cells: pd.DataFrame, coded: pd.DataFrame, cost: Cost) -> pd.DataFrame:
     """The cells that have a two-part code under a cost: columns of `cells`, with
 
-    own_bits  code length of the own subset, bits; under `coded` that of the weights as they decode
+    own_bits  code length of the own subset, bits; under `coded` that of the weights as they decode; and whatever a
+              parameter costs, the tokenizer: all of the two-part code that is not parameters
+    tokenizer_bits  of these those of the tokenizer, 0 for bytes
     bits_per_param  what a parameter of this cell costs, bits: a float, by which N is multiplied
 
     `cells` and `coded` as in `table.Table`. Under `coded` all cells of a (group, D) have one precision, that of the
     shortest code and parameters of all, so that what changes along N is the model alone.
     """
     if cost.name == "coded":
-        return _at_best_precision(cells, coded)
-    own = cells[cells["own_bits"].notna()]
+        return _at_best_precision(cells.assign(tokenizer_bits=0.0), coded)  # of models of bytes
+    tokenizer_bits = 8.0 * cells["tokenizer_bytes"]
+    own = cells.assign(tokenizer_bits=tokenizer_bits, own_bits=cells["own_bits"] + tokenizer_bits)
+    own = own[own["own_bits"].notna()]
     if cost.name == "logn":
         return own.assign(bits_per_param=0.5 * np.log2(own["subset_bytes"].astype(float)))
     return own.assign(bits_per_param=cost.bits_per_param)

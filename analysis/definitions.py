@@ -14,7 +14,8 @@ _DEFINITIONS = {
     "(Delétang et al. 2024, section 2).",
     "adjusted rate": "(code length + parameters) / raw size = raw rate + c·N / (8·D), with c bits a parameter; "
     "Delétang et al. 2024, Table 1, with c = 16. The decoder's program is left out. Of the final and the best snapshot "
-    "the one with the shorter code counts.",
+    "the one with the shorter code counts. Of a model that reads tokens the tokenizer's bytes are added, whatever a "
+    "parameter costs.",
     "two-part code": "first the model, then the data given the model: T(N) = c·N + D·L(N, D), with L in bits a byte "
     "(Rissanen 1978; Grünwald 2007). The adjusted rate is T / (8·D).",
     "critical model size N*": "the N at which the adjusted rate is least for a dataset size; beyond it parameters cost "

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from analysis import appendix, codes_page, findings
+from analysis import appendix, budgets_page, codes_page, findings, tokenisation_page, transfer_page
 from analysis.answer import answer, notes
 from analysis.blocks import Block, Document, Heading, Picture
+from analysis.context_page import context_page
 from analysis.cost import Cost
 from analysis.definitions import definitions
 
@@ -24,7 +25,7 @@ def write(summary: Json, pictures: Sequence[Picture]) -> Document:
     blocks: list[Block] = [*answer(summary), *notes(summary)]
     blocks += section("Rates and model size", ("adjusted_rate", "raw_rate"), [])
     blocks += section("How the critical size grows with the data", ("critical_size",), findings.law(summary))
-    blocks += [*findings.estimates(summary), *findings.crossings(summary)]
+    blocks += [*budgets_page.convergence(summary), *findings.estimates(summary), *findings.crossings(summary)]
     blocks += section("Unseen bytes", ("heldout_rate",), [])
     blocks += section("Scaling law of the held-out loss", ("fit", "residuals"), findings.fit(summary))
     blocks += [*findings.held_out(summary), *findings.seeds(summary)]
@@ -32,8 +33,11 @@ def write(summary: Json, pictures: Sequence[Picture]) -> Document:
     blocks += section("Who wins, everything counted", (), codes_page.who_wins(summary))
     blocks += section("Codes that learn as they go", ("online",), codes_page.prequential(summary))
     blocks += section("Leaked evaluation text", ("contamination",), codes_page.contamination(summary))
+    blocks += section("Tokenisation", ("tokenisation",), tokenisation_page.tokenisation(summary))
     blocks += section("What the compute would buy", ("compute",), findings.compute(summary))
     blocks += section("Learning in context", ("in_context",), [])
+    blocks += section("Context length", ("context",), context_page(summary))
+    blocks += section("The paper's table on this data", ("transfer",), transfer_page.paper_table(summary))
     blocks += [*appendix.classical(summary), *appendix.measured(summary), *appendix.failed(summary)]
     blocks += [*appendix.provenance(summary), *definitions()]
     return Document(

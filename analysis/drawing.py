@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,12 @@ import pandas as pd
 
 from analysis.blocks import Picture
 from analysis.contamination import contamination
+from analysis.context import contexts
 from analysis.lines import fit_lines, fit_points, theory_line
 from analysis.online import online_curves
 from analysis.study import Study, in_context, law_line
+from analysis.tokenisation import tokenisation
+from analysis.transfer import position_curves
 
 Plot = Callable[[], Any]
 _CLASSICAL = " Short lines on the left: the best classical coder on as many bytes."
@@ -32,6 +36,12 @@ _CAPTIONS = {
     "online": "Online codes of the largest subset: bits a byte of all that was coded so far, a curve a model size.",
     "contamination": "Rates against the share of the largest subset that was replaced by evaluation text, a curve a "
     "model size. The first two are of that text, the third of the subset itself.",
+    "context": "rate against context length, largest subset, a curve a model size: own subset on the left, "
+    "held-out bytes on the right, parameters not counted. Every context has its own models and critical sizes.",
+    "tokenisation": "Rates of raw bytes against the vocabulary, a curve a shape; the leftmost marks are bytes. The "
+    "adjusted rate counts parameters, the embedding among them, and the tokenizer.",
+    "transfer": "Bits a byte by position in the window, in bins of a quarter octave: models trained on one kind of "
+    "data coding each kind, bytes as they are. Dotted: 8 bits, no compression.",
     "compute": "The size that the code pays for, and the size that makes the most of as much training compute.",
 }
 
@@ -46,16 +56,39 @@ def draw(explained: Study, folder: Path) -> list[Picture]:
             file = f"{name}.pdf" if i == 0 else f"{name}_{i + 1}.pdf"
             _save(plot, folder / file)
             pictures.append(Picture(file, f"{group}: {caption}" if len(groups) > 1 else caption, name))
+    return [*pictures, *_of_contexts(explained, folder), *_of_transfers(explained, folder)]
+
+
+def _of_contexts(explained: Study, folder: Path) -> list[Picture]:
+    from analysis import transfer_figures
+
+    pictures = []
+    for i, (corpus, rates) in enumerate(contexts(explained).groupby("corpus")):
+        file = f"context_{i + 1}.pdf" if i else "context.pdf"
+        _save(partial(transfer_figures.plot_contexts, rates), folder / file)
+        pictures.append(Picture(file, f"{corpus}: {_CAPTIONS['context']}", "context"))
     return pictures
 
 
+def _of_transfers(explained: Study, folder: Path) -> list[Picture]:
+    from analysis import transfer_figures
+
+    curves = position_curves(explained.table.transfers)
+    if curves.empty:
+        return []
+    _save(lambda: transfer_figures.plot_position_panels(curves), folder / "transfer.pdf")
+    return [Picture("transfer.pdf", _CAPTIONS["transfer"], "transfer")]
+
+
 def _shown(explained: Study) -> list[str]:
-    """Groups with something to draw; those of a leak are in one figure with the clean ones, where there are such."""
+    """Groups with something to draw; of a leak, and of larger vocabularies, there is one figure with the others."""
     runs = explained.table.runs
+    least = runs.groupby("byte_group")["vocabulary"].transform("min")
+    larger = set(runs.loc[runs["vocabulary"] > least, "group"])
     clean = set(runs["group"])
     leaked = set(runs.loc[(runs["leak_fraction"] > 0) & runs["clean_group"].isin(clean), "group"])
     online = runs.loc[runs["is_online"], "group"]
-    return [group for group in dict.fromkeys([*explained.rates["group"], *online]) if group not in leaked]
+    return [group for group in dict.fromkeys([*explained.rates["group"], *online]) if group not in leaked | larger]
 
 
 def _drawings(explained: Study, group: str) -> dict[str, tuple[Plot, str]]:
@@ -79,7 +112,8 @@ def _drawings(explained: Study, group: str) -> dict[str, tuple[Plot, str]]:
         plots["heldout_rate"] = lambda: figures.plot_heldout_rate(rates)
     positions = in_context(explained.table, group)
     if len(positions):
-        plots["in_context"] = lambda: figures.plot_in_context(positions)
+        reads_tokens = (explained.table.runs.query("group == @group")["vocabulary"] > 256).any()
+        plots["in_context"] = lambda: figures.plot_in_context(positions, unit="token" if reads_tokens else "byte")
     plots |= _of_the_fit(explained, group) | others
     return {name: (plots[name], text + more.get(name, "")) for name, text in _CAPTIONS.items() if name in plots}
 
@@ -125,7 +159,16 @@ def _of_other_codes(explained: Study, group: str) -> dict[str, Plot]:
     largest = own[own["subset_bytes"] == own["subset_bytes"].max()]
     if largest["leak_fraction"].nunique() > 1:
         plots["contamination"] = lambda: codes_figures.plot_contamination(largest)
+    plots |= _of_tokens(explained, group)
     return plots
+
+
+def _of_tokens(explained: Study, group: str) -> dict[str, Plot]:
+    from analysis import tokenisation_figure
+
+    runs, rows = explained.table.runs, tokenisation(explained)
+    own = rows[rows["group"].isin(runs.loc[runs["group"] == group, "byte_group"])]
+    return {"tokenisation": lambda: tokenisation_figure.plot_tokenisation(own)} if len(own) else {}
 
 
 def _of_the_fit(explained: Study, group: str) -> dict[str, Plot]:

@@ -85,7 +85,8 @@ def _own_subset(study: Study) -> pd.DataFrame:
     """By the weights as trained, which is what the slider's prices are of."""
     if study.cost.name == "coded":
         return _averaged(shortest_codes(study.table).rename(columns={"own_bits": "bits"}))
-    return study.rates.assign(bits=study.rates["code_bits"], sd=study.rates["code_bits_sd"])
+    rates = study.rates
+    return rates.assign(bits=rates["code_bits"] + 8 * rates["tokenizer_bytes"], sd=rates["code_bits_sd"])
 
 
 def _at_own_price(study: Study, name: str) -> pd.DataFrame:
@@ -100,7 +101,7 @@ def _held_out(study: Study) -> pd.DataFrame:
     chosen = shortest_codes(study.table)
     chosen = chosen[chosen["heldout_bits"].notna() & (chosen["heldout_bytes"] > 0)]
     bits = 8 * chosen["subset_bytes"] * (chosen["heldout_bits"] / (8 * chosen["heldout_bytes"]))
-    return _averaged(chosen.assign(bits=bits))
+    return _averaged(chosen.assign(bits=bits + chosen["tokenizer_bits"]))
 
 
 def _prequential(study: Study) -> pd.DataFrame:

@@ -137,8 +137,11 @@ def _predicted(axes: Axes, predictions: pd.DataFrame) -> None:
         label(axes, f"{format_count(row['n_params'])}\nextrapolated", place, (-12, 6), ha="right", linespacing=0.95)
 
 
-def plot_in_context(positions: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Held-out bits a byte against the position in the window; `positions` as made by `study.in_context`."""
+def plot_in_context(positions: pd.DataFrame, ax: Axes | None = None, unit: str = "byte") -> Axes:
+    """Held-out bits a byte against the position in the window; `positions` as made by `study.in_context`.
+
+    `unit`: what a position is, a byte or a token.
+    """
     axes = new_axes(ax)
     curves = [
         Curve(own["position"].tolist(), own["bits_per_byte"].tolist(), str(own["size"].iloc[0]), style)
@@ -150,7 +153,7 @@ def plot_in_context(positions: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ticks = sorted(set(positions["position"]))
     axes.xaxis.set_major_locator(FixedLocator(ticks[:: -(-len(ticks) // 10)]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:.0f}"))
-    axes.set_xlabel("position in the window, bytes (first byte: 1)")
+    axes.set_xlabel(f"position in the window, {unit}s (first {unit}: 1)")
     axes.set_ylabel("held-out bits per byte")
     name_curves(axes, curves)
     return axes

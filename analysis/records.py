@@ -43,7 +43,10 @@ RUN_COLUMNS = {
     **_CORPUS,
     "size": Column("model.size", (str,), "width x depth"),
     "n_params": Column("model.n_params", (int,), "N, parameters"),
-    "context_bytes": Column("model.context_bytes", (int,), "window length, bytes"),
+    "context_bytes": Column("model.context_bytes", (int,), "window length, bytes; tokens where there are"),
+    "vocabulary": Column("tokenisation.vocabulary", (int, None), "rows of the embedding; 256: bytes"),
+    "tokenizer_bytes": Column("tokenisation.tokenizer_bytes", (int, None), "that a decoder has to be sent"),
+    "n_tokens": Column("tokenisation.n_tokens", (int, None), "of the own subset"),
     "seed": Column("training.seed", (int,), "training seed"),
     "n_steps": Column("training.n_steps", (int,), "optimiser steps"),
     "bytes_seen": Column("training.bytes_seen", (int,), "training bytes, repeats counted"),
@@ -104,6 +107,19 @@ BASELINE_COLUMNS = {
     "seconds": Column("seconds", (float,), "time to compress, seconds"),
     "version": Column("version", (str,), "of the library"),
 }
+TRANSFER_COLUMNS = {
+    "model": Column("model.name", (str,), "a trained model: its run's id"),
+    "size": Column("model.size", (str,), "width x depth"),
+    "n_params": Column("model.n_params", (int,), "N, parameters"),
+    "context_bytes": Column("model.context_bytes", (int,), "window length, bytes"),
+    "trained_on": Column("model.trained_on", (dict, None), "the corpus that it learned from"),
+    "trained_bytes": Column("model.trained_bytes", (int, None), "bytes of the subset that it learned from"),
+    **_CORPUS,
+    "chunk_bytes": Column("chunk_bytes", (int, None), "absent: the whole, in windows of the context"),
+    "sample_bytes": Column("sample_bytes", (int,), "bytes actually coded"),
+    "n_chunks": Column("n_chunks", (int,), "number of chunks coded"),
+    "code_bits": Column("code_bits", (float,), "their ideal code length, bits"),
+}
 
 
 class CellRows(NamedTuple):
@@ -146,6 +162,14 @@ def read_baseline(path: Path) -> Row:
     return row
 
 
+def read_transfer(path: Path) -> Row:
+    """A model's record on any data, its `positions` a list of rows; AnalysisError as of `read_baseline`."""
+    record = read_json(path, "transfer")
+    row = _row(record, TRANSFER_COLUMNS, path)
+    _require(row["sample_bytes"] > 0 and row["subset_bytes"] > 0, path, "sample_bytes must be positive")
+    return row | {"positions": [_row(p, POSITION_COLUMNS, path) for p in _list(record, "positions", path)]}
+
+
 def read_json(path: Path, kind: str | None) -> dict[str, Any]:
     """A JSON object, of a kind and a schema that this version knows; `kind` None: any object."""
 
@@ -173,6 +197,8 @@ def _row(record: Any, columns: Mapping[str, Column], path: Path) -> Row:
 def _value(record: Any, column: Column, path: Path) -> Any:
     value = record
     for part in column.path.split("."):
+        if value is None and None in column.types:
+            return None
         _require(isinstance(value, dict), path, f"{column.path} is missing")
         _require(part in value or None in column.types, path, f"{column.path} is missing")
         value = value.get(part)

@@ -20,13 +20,13 @@ from analysis.markdown import markdown
 from analysis.study import Study, study
 from analysis.summary import compare, summarise
 from analysis.table import Table, load
+from analysis.transfer import paper_table
 
 _RATES = ["group", "context_bytes", "subset_bytes", "size", "n_params", "n_seeds", "code_bits", "code_bits_sd",
-          "raw_rate", "adjusted_rate", "rate_sd", "heldout_rate"]  # fmt: skip
+          "raw_rate", "adjusted_rate", "rate_sd", "heldout_rate", "vocabulary", "tokenizer_bytes"]  # fmt: skip
 
 
 FORMATS = {"pdf": "report.pdf", "md": "report.md", "html": "explorer.html"}
-_TABLES = ("rates.csv", "critical_size.csv", "summary.json")
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,8 @@ def build_report(
             (made / FORMATS["html"]).write_text(
                 explorer.page(explained, which_sweep(summary), _first(document)), encoding="utf-8"
             )
-        _move_in(made, out, [*_TABLES, *(FORMATS[name] for name in wanted)])
+        tables = [path.name for path in made.glob("*.csv")]
+        _move_in(made, out, [*tables, "summary.json", *(FORMATS[name] for name in wanted)])
     return ReportPaths(out, wanted, summary)
 
 
@@ -97,6 +98,9 @@ def _write_tables(explained: Study, summary: dict[str, Any], folder: Path) -> No
     (folder / "summary.json").write_text(content + "\n", encoding="utf-8")
     explained.rates[_RATES].to_csv(folder / "rates.csv", index=False)
     explained.critical.to_csv(folder / "critical_size.csv", index=False)
+    table_1 = paper_table(explained.table)
+    if len(table_1):
+        table_1.to_csv(folder / "paper_table.csv", index=False)
 
 
 def _move_in(made: Path, out: Path, names: Sequence[str]) -> None:

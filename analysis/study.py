@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from analysis import AnalysisError
+from analysis import AnalysisError, budgets
 from analysis.compute import compute_view
 from analysis.cost import PAPER, Cost, priced
 from analysis.critical import PowerLaw
@@ -29,7 +29,7 @@ class Study:
 
     rates      one row per (group, subset_bytes, n_params): size, n_seeds, and averaged over seeds bits_per_param (what
                a parameter costs, bits), code_bits (own subset) with code_bits_sd, raw_rate, adjusted_rate with
-               rate_sd, heldout_rate
+               rate_sd, heldout_rate; vocabulary, and tokenizer_bytes, which are in the adjusted rate alone
     critical   one row per (group, subset_bytes): n_params (NaN unless bracketed), adjusted_rate and raw_rate there (or
                at the best measured size), status, message, grid_best, n_sizes, n_pooled, coder, classical_rate
                and low, high (95 % interval; NaN: none), interval (what varies: seeds, corpus seeds, both, pooled or
@@ -43,6 +43,7 @@ class Study:
     predictions  one row per (group, subset_bytes) asked: n_params, low, high, extrapolated
     fit        the scaling law of the held-out loss, as JSON (`analysis.fit_cli`), with group, residuals; None: no fit
     compute    rows group, subset_bytes, flops, n_params, low, high, kind (compute-optimal or MDL-optimal), method
+    convergence  critical sizes at the whole and at half the training budget (`analysis.budgets`); no rows: one budget
     seeds      one row per (group, subset_bytes, n_params): size, n_seeds, rate_sd, relative_sd, pooled_relative_sd
     """
 
@@ -59,12 +60,13 @@ class Study:
     fit: dict[str, Any] | None
     compute: pd.DataFrame
     seeds: pd.DataFrame
+    convergence: pd.DataFrame
 
 
 def study(
     table: Table, cost: Cost, predict_bytes: Sequence[float] = (), n_replicates: int = N_REPLICATES, seed: int = 0
 ) -> Study:
-    """Everything that follows from a table under one price of a parameter.
+    """Everything that follows from a table under one price of a parameter, of each cell's longest training.
 
     `predict_bytes`: dataset sizes, bytes, to give critical sizes for; none: ten times the largest of each group.
     AnalysisError for one that is not above 0.
@@ -72,6 +74,7 @@ def study(
     for asked in predict_bytes:
         if not (np.isfinite(asked) and asked > 0):
             raise AnalysisError(f"a dataset of {asked:g} bytes has no critical size; give a number above 0")
+    all_budgets, table = table.cells, replace(table, cells=budgets.longest(table.cells))
     chosen = shortest_codes(table, cost)
     if cost.name == "coded" and chosen.empty and table.cells["own_bits"].notna().any():
         raise AnalysisError(f"{table.name} has no coded weights; run the sweep with measure.coded_weights: true")
@@ -90,12 +93,16 @@ def study(
         table, cost, _rates(chosen), critical, laws, classical_rates(table.baselines),
         describe(found, n_replicates), crossings(found), theories, prediction_table(predicted),
         fit, compute_view(table, critical, fit), relative_spread(chosen),
+        budgets.convergence(all_budgets, critical, lambda less: shortest_codes(replace(table, cells=less), cost)),
     )  # fmt: skip
 
 
 def _with_classical(critical: pd.DataFrame, chosen: pd.DataFrame, baselines: pd.DataFrame) -> pd.DataFrame:
     """The corpus of each group before, and its best classical coder behind."""
     corpora = chosen[["corpus", "group"]].drop_duplicates()
+    tokenizers = chosen.groupby(["group", "subset_bytes"])["tokenizer_bits"].mean().rename("bits").reset_index()
+    sent = critical[["group", "subset_bytes"]].merge(tokenizers, how="left")["bits"].to_numpy()
+    critical = critical.assign(raw_rate=critical["raw_rate"] - raw_rate(sent, critical["subset_bytes"]))
     best = best_classical(baselines).rename(columns={"rate": "classical_rate"})
     return corpora.merge(critical, on="group").merge(best, on=["corpus", "subset_bytes"], how="left")
 
@@ -118,7 +125,8 @@ def shortest_codes(table: Table, cost: Cost = PAPER) -> pd.DataFrame:
 
 def _rates(chosen: pd.DataFrame) -> pd.DataFrame:
     """Averages over seeds."""
-    with_rates = chosen.assign(heldout_rate=_heldout_rate(chosen))
+    code_bits = chosen["own_bits"] - chosen["tokenizer_bits"]
+    with_rates = chosen.assign(heldout_rate=_heldout_rate(chosen), own_bits=code_bits)
     grouped = with_rates.groupby(["corpus", "group", "context_bytes", "subset_bytes", "n_params"], as_index=False)
     rates = grouped.agg(
         size=("size", "first"),
@@ -127,13 +135,16 @@ def _rates(chosen: pd.DataFrame) -> pd.DataFrame:
         code_bits_sd=("own_bits", "std"),
         bits_per_param=("bits_per_param", "mean"),
         heldout_rate=("heldout_rate", "mean"),
+        vocabulary=("vocabulary", "first"),
+        tokenizer_bytes=("tokenizer_bytes", "mean"),
     )
     bytes_per_param = rates["bits_per_param"] / 8
-    raw = raw_rate(rates["code_bits"], rates["subset_bytes"])
+    raw, d = raw_rate(rates["code_bits"], rates["subset_bytes"]), rates["subset_bytes"]
+    sent = raw + rates["tokenizer_bytes"] / d
     return rates.assign(
         raw_rate=raw,
-        adjusted_rate=adjusted_compression_rate(raw, rates["n_params"], rates["subset_bytes"], bytes_per_param),
-        rate_sd=raw_rate(rates["code_bits_sd"], rates["subset_bytes"]),
+        adjusted_rate=adjusted_compression_rate(sent, rates["n_params"], d, bytes_per_param),
+        rate_sd=raw_rate(rates["code_bits_sd"], d),
     )
 
 

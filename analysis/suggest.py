@@ -61,9 +61,12 @@ def suggest(study: Study, ladder: Ladder, within: float = 1.25) -> list[Suggesti
     if not (math.isfinite(within) and within > 1):
         raise AnalysisError(f"--within is {within:g}; want the interval's upper end / lower end, above 1, such as 1.25")
     chosen = shortest_codes(study.table, study.cost)
-    chosen = chosen[chosen["config"].map(bool) & (chosen["flops"] > 0)]
+    read_bytes = chosen["vocabulary"] == 256  # the ladder's sizes are those of models of bytes
+    chosen = chosen[chosen["config"].map(bool) & (chosen["flops"] > 0) & read_bytes]
     if chosen.empty:
-        raise AnalysisError(f"{study.table.name} has no cell whose settings are recorded; name a run folder of a sweep")
+        raise AnalysisError(
+            f"{study.table.name} has no cell whose settings are recorded, or none of bytes; name a run folder"
+        )
     drawn = {(column.group, column.subset_bytes): column for column in columns(chosen)}
     found: list[tuple[float, list[Suggestion]]] = []
     for row in study.critical.itertuples():

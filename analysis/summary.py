@@ -10,11 +10,14 @@ import pandas as pd
 
 from analysis.block_codes import block_codes
 from analysis.contamination import contamination
+from analysis.context import contexts
 from analysis.cost_models import cost_models
 from analysis.online import online_codes
 from analysis.rates import classical_rates
 from analysis.study import Study
 from analysis.table import Table
+from analysis.tokenisation import tokenisation
+from analysis.transfer import paper_table
 from analysis.who_wins import who_wins
 
 SUMMARY_VERSION = 1
@@ -41,6 +44,7 @@ def summarise(study: Study) -> Json:
         "fit": study.fit,
         "compute": _compute(study.compute),
         "seeds": _rows(study.seeds),
+        "convergence": _rows(study.convergence),
         "rates": _rows(study.rates),
         "memorising": _memorising(study.rates),
         "classical": _classical(table.baselines),
@@ -61,6 +65,9 @@ def compare(study: Study) -> Json:
         "online": _rows(online),
         "who_wins": _rows(who_wins(study, blocks, online)),
         "contamination": _rows(contamination(study)),
+        "tokenisation": _rows(tokenisation(study)),
+        "contexts": _rows(contexts(study)),
+        "paper_table": _rows(paper_table(study.table)),
     }
     return {key: _plain(value) for key, value in content.items()}
 

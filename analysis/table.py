@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ class Table:
 
     runs       one row a record, failed ones too: RUN_COLUMNS, and
                corpus  short name of the corpus, the same for cells and baselines of the same bytes
-               group   cells whose sizes can be compared: corpus, and the context where there are several
+               group   cells whose sizes can be compared: corpus, and context and vocabulary where there are several
+               byte_group  the group without the vocabulary
                clean_group  the group of the same cells without a leak; is_online  an online prequential run
     cells      one row per (run_id, snapshot) of runs that are not online: the columns of `runs`, SNAPSHOT_COLUMNS, and
                own_bits      code length of the own subset [0, D), bits; NaN if not evaluated in full
@@ -34,6 +35,7 @@ class Table:
     online     one row a place of an online run's cumulative code: run_id, ONLINE_COLUMNS
     curves     one row a look during training: run_id, CURVE_COLUMNS
     baselines  one row a classical coder's record: BASELINE_COLUMNS, and corpus
+    transfers  one row a trained model on any data (`mdl baselines --model`): TRANSFER_COLUMNS, and positions
     """
 
     name: str
@@ -46,6 +48,7 @@ class Table:
     online: pd.DataFrame
     baselines: pd.DataFrame
     manifest: dict[str, Any]  # sweep.json, empty where there is none
+    transfers: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def failed(self) -> pd.DataFrame:
@@ -75,7 +78,9 @@ def _load_folder(folder: Path) -> Table:
     content = records.read_json(manifest, None) if manifest.exists() else {}
     cells = [records.read_cell(p) for p in sorted(folder.glob("*/record.json"))]
     baselines = [records.read_baseline(p) for p in sorted((folder / "baselines").glob("*.json"))]
-    return _table(str(content.get("name", folder.resolve().name)), cells, baselines, content)
+    transfers = [records.read_transfer(p) for p in sorted((folder / "transfer").glob("*.json"))]
+    table = _table(str(content.get("name", folder.resolve().name)), cells, baselines, content)
+    return replace(table, transfers=_frame(transfers, [*records.TRANSFER_COLUMNS, "positions"]))
 
 
 def _table(name: str, read: list[records.CellRows], baselines: list[Row], manifest: dict[str, Any]) -> Table:
@@ -87,11 +92,16 @@ def _table(name: str, read: list[records.CellRows], baselines: list[Row], manife
         raise AnalysisError(f"{name} has two records of {repeated.iloc[0]}; delete one of them")
     corpora = _corpus_labels(pd.concat([frame[_KEY] for frame in (runs, coded) if len(frame)] or [runs[_KEY]]))
     context = _contexts(runs)
-    runs["clean_group"] = _labels_of(runs, corpora) + context
+    reads_bytes = runs["vocabulary"].isna()
+    for column, known in (("vocabulary", 256), ("tokenizer_bytes", 0), ("n_tokens", runs["subset_bytes"])):
+        runs[column] = runs[column].astype(float).mask(reads_bytes, known).astype("int64")
+    vocabulary = _vocabularies(runs)
+    runs["clean_group"] = _labels_of(runs, corpora) + context + vocabulary
     for frame in (runs, coded):
         frame["leak_fraction"] = frame["leak_fraction"].astype(float).fillna(0.0)
         frame["corpus"] = _labels_of(frame, corpora) + frame["leak_fraction"].map(_leak)
-    runs["group"] = runs["corpus"] + context
+    runs["byte_group"] = runs["corpus"] + context
+    runs["group"] = runs["byte_group"] + vocabulary
     online = _frame((p for c in read for p in c.online), [*key, *records.ONLINE_COLUMNS])
     runs["is_online"] = runs["run_id"].isin(online["run_id"])
     snapshots = _frame((s for c in read for s in c.snapshots), [*key, *records.SNAPSHOT_COLUMNS])
@@ -111,7 +121,7 @@ def _frame(rows: Iterable[Row], columns: list[str]) -> pd.DataFrame:
 def _corpus_labels(keys: pd.DataFrame) -> dict[tuple[Any, ...], str]:
     """Short, distinct names: the source, and what tells apart two corpora of one source."""
     distinct = keys.drop_duplicates()
-    short = distinct["source"].map(_short_source)
+    short = distinct["source"].map(short_source)
     labels = {}
     keys_of = [tuple(row) for row in distinct.itertuples(index=False)]
     for (source, sha256, block, heldout), name, crowded in zip(
@@ -122,7 +132,8 @@ def _corpus_labels(keys: pd.DataFrame) -> dict[tuple[Any, ...], str]:
     return labels
 
 
-def _short_source(source: str) -> str:
+def short_source(source: str) -> str:
+    """A path by its last name."""
     kind, _, path = source.partition(":")
     return f"{kind}:{Path(path).name}" if kind in ("file", "image", "audio") else source
 
@@ -141,6 +152,15 @@ def _contexts(runs: pd.DataFrame) -> pd.Series[str]:
     if runs["context_bytes"].nunique() < 2:
         return pd.Series("", index=runs.index, dtype=object)
     return ", context " + runs["context_bytes"].astype(str)
+
+
+def _vocabularies(runs: pd.DataFrame) -> pd.Series[str]:
+    """The same of several vocabularies."""
+    if runs["vocabulary"].nunique() < 2:
+        return pd.Series("", index=runs.index, dtype=object)
+    width = len(f"{runs['vocabulary'].max():,}")  # blanks in front: then names sort as their numbers do
+    names = [f", vocabulary {n:>{width},}" for n in runs["vocabulary"]]
+    return pd.Series(names, index=runs.index, dtype=object)
 
 
 def _with_code_lengths(cells: pd.DataFrame, segments: pd.DataFrame) -> pd.DataFrame:

@@ -1,9 +1,9 @@
-"""What weights cost as bits, and what the data costs then: a run's snapshot at every precision, against plain rounding.
+"""What weights cost as bits, and what the data costs then: a run's snapshot at some precisions, against plain rounding.
 
-    python benchmarks/coded_weights.py RUN_FOLDER [bytes to measure on, 200000] [snapshot, final]
+    python benchmarks/coded_weights.py RUN_FOLDER [bytes to measure on, 100000] [tuning steps, 0] [snapshot, final]
 
 Plain rounding: each row's largest weight fills the range of b bits, a float16 scale a row, the numbers at their
-order-0 entropy. Ours: `mdl.precisions`, actual sizes. Costs are of the rate on the first bytes of the own subset.
+order-0 entropy. Ours: `mdl.precisions`, actual sizes. Costs are of the rate on windows spread over the own subset.
 """
 
 from __future__ import annotations
@@ -13,11 +13,38 @@ import time
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from mdl.pack import Run, open_run
 from mdl.precisions import Weights, calibration_windows, precisions, subset_bits
 from mdl.shapes import count_params
+from mdl.tune import Tuning
+
+PRECISIONS = (3, 4, 5, 6, 8, 32)
+PLAIN = (8, 6, 5, 4)
+
+
+class Sample:
+    """Windows (n, T) as what a model is measured on."""
+
+    def __init__(self, windows: npt.NDArray[np.uint8]) -> None:
+        self._data = windows.reshape(-1)
+
+    def __len__(self) -> int:
+        return self._data.size
+
+    def read(self, start: int, end: int) -> npt.NDArray[np.uint8]:
+        """Bytes [start, end)."""
+        return self._data[start:end]
+
+
+def sample(run: Run, n_bytes: int) -> Sample:
+    """Whole windows, spread evenly over the subset, at the places at which the record measured them."""
+    T, of = run.shape.context_bytes, run.record.subset_bytes
+    n_windows = max(1, min(n_bytes, of) // T)
+    starts = np.linspace(0, of - T, n_windows).astype(np.int64) // T * T
+    return Sample(np.stack([run.corpus.train.read(start, start + T) for start in starts.tolist()]))
 
 
 def entropy_bits(numbers: torch.Tensor) -> float:
@@ -38,38 +65,38 @@ def plain_rounding(weights: Weights, bits: int) -> tuple[float, Weights]:
     return model_bits, made
 
 
-def table(run: Run, n_bytes: int) -> list[str]:
+def table(run: Run, n_bytes: int, tune_steps: int) -> list[str]:
     """Lines to print."""
-    view, shape = run.corpus.train, run.shape
-    n_params, share = count_params(shape)["total"], run.record.subset_bytes / n_bytes
-    windows = calibration_windows(view, run.record.subset_bytes, shape.context_bytes)
+    view, shape, seen = run.corpus.train, run.shape, sample(run, n_bytes)
+    D, n_params = run.record.subset_bytes, count_params(shape)["total"]
     started = time.perf_counter()
-    found = precisions(shape, run.weights, windows, lambda ws: subset_bits(shape, ws, view, n_bytes))
-    seconds = time.perf_counter() - started
-    full = found[-1].data_bits
-    lines = [f"{shape.label}, {n_params:,} parameters, rate {full / 8 / n_bytes:.4f}, {seconds:.0f} s for all"]
-    for each in found:
-        total = (each.model_bits / share + each.data_bits) / 8 / n_bytes
-        lines.append(
-            f"  {each.bits:2} bits: {each.model_bits / n_params:6.2f} a parameter ({each.coder}), the data"
-            f" {each.data_bits / full - 1:+.2%}, total {total:.4f}"
+    found = precisions(
+        shape, run.weights, calibration_windows(view, D, shape.context_bytes),
+        lambda members: subset_bits(shape, members, seen, len(seen)), PRECISIONS, Tuning(view, D, tune_steps),
+    )  # fmt: skip
+    seconds, full = time.perf_counter() - started, found[-1].data_bits
+
+    def line(name: str, model_bits: float, data_bits: float) -> str:
+        return (
+            f"  {name}: {model_bits / n_params:6.2f} a parameter, the data {data_bits / full - 1:+.2%},"
+            f" total {model_bits / 8 / D + data_bits / 8 / len(seen):.4f}"
         )
-    for bits in (8, 6, 5, 4, 3):
-        model_bits, made = plain_rounding(run.weights, bits)
-        data_bits = subset_bits(shape, [made], view, n_bytes)[0]
-        total = (model_bits / share + data_bits) / 8 / n_bytes
-        lines.append(
-            f"  {bits:2} bits, plain rounding: {model_bits / n_params:6.2f} a parameter, the data"
-            f" {data_bits / full - 1:+.2%}, total {total:.4f}"
-        )
-    return lines
+
+    lines = [f"{shape.label}, {n_params:,} parameters, rate {full / 8 / len(seen):.4f}, {seconds:.0f} s for all"]
+    lines += [line(f"{each.bits:2} bits, {each.coder}", each.model_bits, each.data_bits) for each in found]
+    plain = [plain_rounding(run.weights, bits) for bits in PLAIN]
+    data = subset_bits(shape, [made for _, made in plain], seen, len(seen))
+    return lines + [
+        line(f"{bits:2} bits, plain rounding", model_bits, data_bits)
+        for bits, (model_bits, _), data_bits in zip(PLAIN, plain, data, strict=True)
+    ]
 
 
 def main() -> None:
     torch.set_num_threads(1)
-    folder, n_bytes, snapshot = (*sys.argv[1:4], *("200000", "final")[len(sys.argv) - 2 :])
+    folder, n_bytes, n_steps, snapshot = (*sys.argv[1:5], *("100000", "0", "final")[len(sys.argv) - 2 :])
     run = open_run(Path(folder), snapshot)
-    print("\n".join(table(run, min(int(n_bytes), run.record.subset_bytes))))
+    print("\n".join(table(run, int(n_bytes), int(n_steps))))
 
 
 if __name__ == "__main__":

@@ -22,11 +22,13 @@ from benchmarks.plain_model import PlainTransformer
 from mdl.cohort import CohortModule, Member, Recipe
 from mdl.machine import resolve_machine
 from mdl.recipe import learning_rate
-from mdl.shapes import Shape, forward_flops_per_byte, parse_size
+from mdl.shapes import Shape, forward_flops_per_byte, parse_size, training_bytes
 from mdl.train import Watcher, fit
 
 _WARM_STEPS = 10
-_GPU_SHAPES, _CPU_SHAPES = "8x1,16x1,16x2,32x2,64x2,64x4,128x4,256x4", "4x1,8x1,16x2,32x2,64x2"
+_GPU_SHAPES = "8x1,16x1,16x2,32x2,64x2,64x4,128x4,256x4,256x6,512x8"
+_CPU_SHAPES = "4x1,8x1,16x2,32x2,64x2"
+_MEMORY_BYTES = 5e10  # a stack is made of fewer members where its training would take more
 
 
 @dataclass(frozen=True)
@@ -138,21 +140,22 @@ def plain(size: str, load: Load, *, compiled: bool) -> float:
     return n * load.bytes_a_step / (time.perf_counter() - started)
 
 
-def rows(shapes: list[str], n_members: int, load: Load, floor: machine.Floor) -> Iterator[str]:
+def rows(shapes: list[str], n_members: int, load: Load, floor: machine.Floor, *, with_alone: bool) -> Iterator[str]:
     """A line of a Markdown table for every shape."""
     on_gpu = machine.device().type == "cuda"
-    yield "| shape | stacked | alone | plain loop | compiled | stacked / best plain | to first step | of matmul |"
-    yield "|---|---|---|---|---|---|---|---|"
+    yield "| shape | members | stacked | alone | plain loop | compiled | stacked / best plain | first step | matmul |"
+    yield "|---|---|---|---|---|---|---|---|---|"
     for size in shapes:
-        stacked, first = ours(size, n_members, load)
-        alone, _ = ours(size, 1, load)
+        shape = Shape(*parse_size(size), load.context_bytes)
+        n = max(1, min(n_members, int(_MEMORY_BYTES // training_bytes(shape, load.batch_windows))))
+        stacked, first = ours(size, n, load)
+        alone = ours(size, 1, load)[0] if with_alone and n > 1 else float("nan")
         eager = plain(size, load, compiled=False)
         compiled = plain(size, load, compiled=True) if on_gpu else float("nan")
-        flops = 3 * forward_flops_per_byte(Shape(*parse_size(size), load.context_bytes))
-        share = stacked * flops / floor.matmul_flops_per_second
+        share = stacked * 3 * forward_flops_per_byte(shape) / floor.matmul_flops_per_second
         best = max(eager, compiled) if on_gpu else eager
         speeds = " | ".join(f"{v / 1e6:.3g} MB/s" if v == v else "–" for v in (stacked, alone, eager, compiled))
-        yield f"| {size} | {speeds} | {stacked / best:.1f} | {first:.1f} s | {share:.1%} |"
+        yield f"| {size} | {n} | {speeds} | {stacked / best:.1f} | {first:.1f} s | {share:.1%} |"
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -164,14 +167,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--batch", type=int, default=32 if on_gpu else 4)
     parser.add_argument("--context", type=int, default=1024 if on_gpu else 256)
     parser.add_argument("--seconds", type=float, default=4)
+    parser.add_argument("--no-alone", action="store_true", help="leave out our trainer with one member")
     chosen = parser.parse_args(arguments)
     floor = machine.floor()
     print(f"training, {chosen.members} members of {chosen.batch} × {chosen.context} bytes a step; {machine.name()}")
     rates = f"{floor.matmul_flops_per_second / 1e12:.3g} TFLOP/s, {floor.bytes_per_second / 1e9:.3g} GB/s"
     print(f"{machine.versions()}; a square product and a copy here: {rates}\n")
-    for line in rows(
-        chosen.shapes.split(","), chosen.members, Load(chosen.batch, chosen.context, chosen.seconds), floor
-    ):
+    load = Load(chosen.batch, chosen.context, chosen.seconds)
+    for line in rows(chosen.shapes.split(","), chosen.members, load, floor, with_alone=not chosen.no_alone):
         print(line, flush=True)
 
 

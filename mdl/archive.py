@@ -94,6 +94,7 @@ class Header:
         counts = (self.windows_per_block, self.embedded_bytes, *asdict(self.shape).values())
         if any(type(count) is not int for count in counts):
             raise MdlError("the archive's header is damaged or forged: a count is not a whole number")
+        self.shape.require_bytes("archives")
         if len(self.model_sha256) != 64 or set(self.model_sha256) - set("0123456789abcdef"):
             raise MdlError("the archive's header is damaged or forged: the model's hash is not 64 hex digits")
         if not 1 <= self.windows_per_block <= MAX_BLOCK_WINDOWS or self.embedded_bytes < 0:
@@ -125,7 +126,7 @@ class Header:
     def to_json(self) -> bytes:
         """The header as it stands in the file."""
         content = {
-            "model": {"sha256": self.model_sha256, **asdict(self.shape)},
+            "model": {"sha256": self.model_sha256, **self.shape.told()},
             "windows_per_block": self.windows_per_block,
             "embedded_bytes": self.embedded_bytes,
             "writer": self.writer,

@@ -1,12 +1,13 @@
-"""`mdl baselines`: the classical coders on any data, in the layout of the paper's Table 1 and with its figures."""
+"""`mdl baselines`: classical coders and trained models on any data, laid out and beside the paper's Table 1."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from mdl import paper
+from mdl import paper, transfer
 from mdl.baselines import CHUNKED_SAMPLE_BYTES, BaselineJob, coders_for, run_job
 from mdl.cache import Progress
 from mdl.corpus import Corpus, CorpusSpec, open_corpus
@@ -16,6 +17,7 @@ from mdl.results import BaselineRecord, RunPaths
 MODALITIES = ("text", "image", "audio")
 _PREFIX = {"text": "file", "image": "image", "audio": "audio"}
 _KINDS = ("file:", "image:", "audio:", "random:", "hf:")
+PARAMETER_BYTES = 2  # float16, as the paper counts
 _LINE = "{:>5}  {:<16} {:<20} {:>10} {:>11} {:>10} {:>14}"
 
 
@@ -31,10 +33,32 @@ def source_of(path: str, modality: str | None) -> str:
     return path
 
 
-def lines(source: str, most_bytes: int, chunk_bytes: int, out: Path, progress: Progress | None = None) -> Iterator[str]:
-    """The table, line by line as the coders finish; every measurement's record goes to `out`/baselines."""
-    if most_bytes < 1 or chunk_bytes < 1:
-        raise MdlError(f"--bytes and --chunk must be at least 1, got {most_bytes} and {chunk_bytes}")
+@dataclass(frozen=True)
+class Models:
+    """Trained models to put beside, as run folders or weights; of the data they code `sample_bytes` at the most."""
+
+    names: Sequence[str] = ()
+    sample_bytes: int = 10**6
+    device: str = "auto"
+
+
+def lines(
+    source: str,
+    most_bytes: int,
+    chunk_bytes: int,
+    out: Path,
+    progress: Progress | None = None,
+    models: Models | None = None,
+) -> Iterator[str]:
+    """The table, line by line as the coders finish; every measurement's record goes under `out`.
+
+    A model codes windows of its context, each by itself; with more context than a chunk it has a row for the whole too.
+    """
+    models = models or Models()
+    if min(most_bytes, chunk_bytes, models.sample_bytes) < 1:
+        given = f"{most_bytes}, {chunk_bytes} and {models.sample_bytes}"
+        raise MdlError(f"--bytes, --chunk and --model-bytes must be at least 1, got {given}")
+    loaded = _load(models)  # before anything is measured: a name may be wrong
     corpus = open_corpus(CorpusSpec(source), progress=progress)
     subset_bytes = min(most_bytes, len(corpus.train))
     paths = RunPaths(out)
@@ -43,8 +67,23 @@ def lines(source: str, most_bytes: int, chunk_bytes: int, out: Path, progress: P
     for chunk, coder in itertools.product((None, chunk_bytes), _coders(corpus)):
         record = run_job(corpus, BaselineJob(coder, subset_bytes, "contiguous", chunk), paths)
         yield _line(record, beside)
+    if loaded or beside:
+        yield _LINE.format("", "model", "", "raw", "adjusted", "paper raw", "paper adjusted")
+    for model in loaded:
+        whole = [None] if model.about.context_bytes > chunk_bytes else []
+        for chunk in (*whole, chunk_bytes):
+            yield _model_line(transfer.run_job(corpus, model, subset_bytes, chunk, models.sample_bytes, paths))
     if beside:
         yield from (_paper_line(row, beside) for row in paper.TABLE_1 if row.compressor not in paper.CLASSICAL)
+
+
+def _load(models: Models) -> list[transfer.Loaded]:
+    if not models.names:
+        return []
+    from mdl.compressors.language_model import choose_device
+
+    device = choose_device(models.device)
+    return [transfer.load(name, device) for name in models.names]
 
 
 def _coders(corpus: Corpus) -> list[str]:
@@ -84,6 +123,13 @@ def _line(record: BaselineRecord, beside: paper.DataSet | None) -> str:
         _percent(theirs.raw[beside]) if theirs and beside else "",
         _percent(theirs.adjusted[beside]) if theirs and beside else "",
     ).rstrip()
+
+
+def _model_line(record: transfer.TransferRecord) -> str:
+    about, raw = record.model, record.code_bits / 8 / record.sample_bytes
+    rates = (raw, raw + PARAMETER_BYTES * about.n_params / record.subset_bytes)
+    trained = f"trained on {about.trained_on.modality}" if about.trained_on else "trained elsewhere"
+    return _LINE.format(record.chunk_bytes or "whole", about.size, trained, *map(_percent, rates), "", "").rstrip()
 
 
 def _paper_line(row: paper.Row, beside: paper.DataSet) -> str:

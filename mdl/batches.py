@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 class Gatherable(Protocol):
     """The part of a corpus that training needs."""
 
-    def gather(self, starts: npt.NDArray[np.int64], length: int) -> npt.NDArray[np.uint8]:
-        """Rows (n, length) of bytes from the given offsets."""
+    def gather(self, starts: npt.NDArray[np.int64], length: int) -> npt.NDArray[Any]:
+        """Rows (n, length) of bytes (or tokens) from the given offsets."""
         ...
 
-    def read(self, start: int, end: int) -> npt.NDArray[np.uint8]:
-        """Bytes [start, end)."""
+    def read(self, start: int, end: int) -> npt.NDArray[Any]:
+        """Bytes (or tokens) [start, end)."""
         ...
 
 
@@ -47,9 +47,11 @@ class CohortBatches:
             yield torch.from_numpy(self._batch(step))
 
     def _batch(self, step: int) -> npt.NDArray[Any]:
+        share = self.module.ranks.share
         if self.online:
-            return np.array([order.batch(step) for order in self.online]).swapaxes(0, 1)
-        starts = np.stack([order.starts(step) for order in self.orders])
+            return share(np.array([order.batch(step) for order in self.online]).swapaxes(0, 1))
+        members = self.module.members
+        starts = share(np.stack([m.first + order.starts(step) for m, order in zip(members, self.orders, strict=True)]))
         if self.module.resident:
             return starts
         T = self.module.model.shape.context_bytes

@@ -14,6 +14,18 @@ from mdl.errors import MdlError
 from mdl.files import write_atomically
 
 
+def remove_damaged(path: Path) -> str | None:
+    """Remove a checkpoint that does not read; what was wrong with it, or None where nothing was."""
+    if not path.exists():
+        return None
+    try:
+        CheckpointFile().load_checkpoint(path, map_location="cpu")
+    except MdlError as error:
+        path.unlink(missing_ok=True)
+        return str(error)
+    return None
+
+
 class CheckpointFile(CheckpointIO):
     """Checkpoints written atomically behind their own SHA-256, and read with `weights_only`: no code hides in them."""
 

@@ -213,5 +213,6 @@ def tidy(paths: RunPaths) -> None:
                     (paths.claims / f"{claim.key}.{g}").unlink(missing_ok=True)
     for folder in (paths.root, paths.baselines, paths.cohorts, paths.claims):
         remove_dead_temporaries(folder)
-    with contextlib.suppress(OSError):  # not empty, or already gone
-        paths.claims.rmdir()
+    for folder in (paths.cohorts, paths.claims):
+        with contextlib.suppress(OSError):  # not empty, or already gone
+            folder.rmdir()

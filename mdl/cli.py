@@ -129,18 +129,63 @@ def baselines(
     out: Annotated[Path, typer.Option("--out", help="Run folder that the records go to.")] = Path("runs/baselines"),
     size: Annotated[str, typer.Option("--bytes", help="Code this much of it at the most.")] = "10MB",
     chunk: Annotated[str, typer.Option("--chunk", help="Chunk length; the paper's is 2048.")] = "2048",
+    model: Annotated[
+        list[str] | None, typer.Option("--model", help="A run's folder, trained on anything; several allowed.")
+    ] = None,
+    model_bytes: Annotated[
+        str, typer.Option("--model-bytes", help="Models code this much of it at the most, evenly spread.")
+    ] = "1MB",
+    device: Annotated[str, typer.Option(help="Of the models: auto, cpu, cuda.")] = "auto",
 ) -> None:
-    """What the classical coders make of any data, whole and in chunks, beside the paper's Table 1."""
+    """What classical coders and trained models make of any data, whole and in chunks, beside the paper's Table 1."""
     from rich.console import Console
 
-    from mdl.baselines_cli import lines, source_of
+    from mdl.baselines_cli import Models, lines, source_of
     from mdl.driver import Download
     from mdl.units import parse_bytes
 
     progress = Download(Console(stderr=True, highlight=False))
-    for line in lines(source_of(path, modality), parse_bytes(size), parse_bytes(chunk), out, progress):
+    models = Models(model or (), parse_bytes(model_bytes), device)
+    for line in lines(source_of(path, modality), parse_bytes(size), parse_bytes(chunk), out, progress, models):
         typer.echo(line)
-    typer.echo(f"records: {out / 'baselines'}")
+    typer.echo(f"records: {out}; next: mdl report {out}")
+
+
+@app.command()
+def generate(
+    coder: Annotated[
+        list[str], typer.Option("--coder", help="gzip, xz, …, runs/<sweep>/<run id> or hf:MODEL; several for a figure.")
+    ],
+    prompt: Annotated[
+        list[str], typer.Option("--prompt", help="A file, or image:PATH, audio:PATH, file:TEXT; several for a figure.")
+    ],
+    chunk: Annotated[
+        list[int] | None, typer.Option("--chunk", help="Which 2048 bytes of a corpus's held-out part; one, or each.")
+    ] = None,
+    n_bytes: Annotated[int | None, typer.Option("--bytes", help="Default: the chunk's rest; of a file 512.")] = None,
+    prompt_bytes: Annotated[int | None, typer.Option(help="Default: half of the chunk; of a file all.")] = None,
+    temperature: Annotated[float, typer.Option(help="Below 1: likelier bytes yet likelier; 0: the likeliest.")] = 1,
+    top_p: Annotated[float, typer.Option(help="Only the likeliest that have this much of the probability.")] = 1,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
+    context: Annotated[int, typer.Option(help="What a classical coder sees, bytes.")] = 2048,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="The continuation; a .png or .wav beside it.")] = None,
+    figure: Annotated[Path | None, typer.Option(help="A .pdf or .png of all continuations, and a .json.")] = None,
+    device: Annotated[str, typer.Option(help="auto (a CUDA device where there is one), cpu, cuda.")] = "auto",
+) -> None:
+    """Go on from a prompt with any compressor or model: what it codes in fewer bits is likelier."""
+    from mdl import generate_cli
+    from mdl.generate import Sampling
+
+    how = Sampling(temperature, top_p, seed)
+    wanted = generate_cli.Wanted(coder, prompt, chunk or [0], n_bytes, prompt_bytes, context, device)
+    made = generate_cli.run(wanted, how, out, figure)
+    if figure:
+        from analysis.continuations import draw_continuations
+
+        draw_continuations(made[-1], figure)
+        made.append(figure)
+    for path in made:
+        typer.echo(f"written: {path}")
 
 
 @app.command()
@@ -190,17 +235,23 @@ def report(
         list[str] | None,
         typer.Option("--format", help="pdf (default), md (its twin for GitHub), html (an explorer); several allowed."),
     ] = None,
+    wandb: Annotated[bool, typer.Option("--wandb", help="Log tables, figures and files as a W&B run too.")] = False,
 ) -> None:
     """Critical model sizes, adjusted rates and figures of a sweep, as a PDF and tables."""
     from analysis.report import build_report, terminal_table
+    from mdl import wandb_report
     from mdl.results import RunPaths
 
+    if wandb:
+        wandb_report.require_wandb()
     folder = folder or RunPaths.newest(Path("runs"))
     out = out or Path("reports") / folder.resolve().name
     made = build_report(folder, out, cost=cost, formats=formats or ("pdf",))
     typer.echo(terminal_table(made.summary))
     for path in made.documents:
         typer.echo(f"report: {path}")
+    if wandb:
+        typer.echo(f"W&B: {wandb_report.log_report(made.summary, out, folder)}")
 
 
 @app.command()
@@ -313,12 +364,15 @@ def pack(
     folder: Annotated[Path, typer.Argument(help="A run's folder: runs/<sweep>/<run id>.")],
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Default: <run id>.mdl.")] = None,
     snapshot: Annotated[str, typer.Option(help="Which weights: final, or best.")] = "final",
+    tune_steps: Annotated[
+        int | None, typer.Option(min=0, help="Steps that make up for rounding. Default: as recorded, else 0.")
+    ] = None,
     device: Device = "auto",
 ) -> None:
     """A run's subset and its model's weights, coded, in one file: its size over the raw size is the two-part rate."""
     from mdl import pack_cli
 
-    typer.echo("\n".join(pack_cli.pack(folder, out, snapshot, device)))
+    typer.echo("\n".join(pack_cli.pack(folder, out, snapshot, device, tune_steps)))
 
 
 @app.command()

@@ -19,8 +19,9 @@ from mdl.batches import Gatherable
 from mdl.machine import Machine
 from mdl.measure import window_bits
 from mdl.model import Parts, StackedTransformer
+from mdl.ranks import ALONE
 from mdl.recording import RecordedStep
-from mdl.shapes import VOCABULARY, Shape
+from mdl.shapes import Shape
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,9 @@ class Member:
     """What is a member's own."""
 
     seed: int
-    subset_bytes: int
+    subset_bytes: int  # with tokens, how many of them
     lr_scale: float = 1.0
+    first: int = 0  # where its subset begins in what the cohort reads
 
 
 @dataclass(frozen=True)
@@ -68,11 +70,16 @@ class CohortModule(pl.LightningModule):
     online_nats: Tensor
 
     def __init__(
-        self, shape: Shape, members: Sequence[Member], recipe: Recipe, heldout_windows: npt.NDArray[np.uint8]
-    ) -> None:
-        """`heldout_windows` (n, T) is the sample by which each member's best snapshot is chosen."""
+        self, shape: Shape, members: Sequence[Member], recipe: Recipe, heldout_windows: npt.NDArray[Any],
+        sample_bytes: Sequence[int] | None = None,
+    ) -> None:  # fmt: skip
+        """`heldout_windows` (n, T), or (M, n, T) each member's own, is the sample that chooses best snapshots;
+
+        `sample_bytes` (M,) is how many bytes that is, where it is of tokens.
+        """
         super().__init__()
         self.members, self.recipe, self.heldout_windows = tuple(members), recipe, heldout_windows
+        self.sample_bytes = tuple(sample_bytes or [heldout_windows.size] * len(members))
         self.model = StackedTransformer(shape, [member.seed for member in members])
         M = len(members)
         self.register_buffer("first_bad_step", torch.full((M,), -1))
@@ -86,6 +93,7 @@ class CohortModule(pl.LightningModule):
         for name, weight in self.model.named_parameters():
             self.register_buffer(f"best_{name}", weight.detach().clone())
         self.on_cuda = False
+        self.ranks = ALONE  # where a cohort is too large for one device
         self._parts = Parts()
         self._resident: Tensor | None = None  # the corpus on the device, as far as any member reads
         self._recorded: RecordedStep | None = None
@@ -98,7 +106,7 @@ class CohortModule(pl.LightningModule):
             # One process trains many cohorts: without this the ninth graph of a part would silently run uncompiled.
             torch.compiler.reset()
             self._parts = Parts().compiled()
-        n_bytes = max(member.subset_bytes for member in self.members)
+        n_bytes = max(member.first + member.subset_bytes for member in self.members)
         if self.recipe.online or (self.on_cuda and n_bytes < torch.cuda.mem_get_info()[0] / 4):
             device = "cuda" if self.on_cuda else "cpu"
             self._resident = torch.from_numpy(np.array(source.read(0, n_bytes))).to(device)
@@ -132,12 +140,14 @@ class CohortModule(pl.LightningModule):
         nats = self.model.nats(self._windows(batch), self._parts)
         per_member = nats.flatten(1).mean(dim=1)
         with torch.no_grad():
-            self._nats_since_look += per_member.detach()
-            fresh = ~torch.isfinite(per_member) & (self.first_bad_step < 0)
+            shown = self.ranks.mean(per_member.detach())
+            self._nats_since_look += shown
+            fresh = ~torch.isfinite(shown) & (self.first_bad_step < 0)
             self.first_bad_step.copy_(torch.where(fresh, self._steps_done, self.first_bad_step))
             if self.recipe.online:
                 coded = nats.detach() * (self._in_window >= batch[1][:, :, None])
-                self.online_nats.index_copy_(0, self._steps_done.view(1), coded.double().sum(dim=(1, 2))[None])
+                own = self.ranks.sum(coded.double().sum(dim=(1, 2)))
+                self.online_nats.index_copy_(0, self._steps_done.view(1), own[None])
             self._steps_done += 1
         return per_member.sum()
 
@@ -158,7 +168,7 @@ class CohortModule(pl.LightningModule):
     def on_train_start(self) -> None:
         """A resumed run counts on; a recorded step reads its learning rate from the device."""
         self._steps_done.fill_(self.global_step)
-        if self.on_cuda:
+        if self.on_cuda and self.ranks.n == 1:
             self._recorded = RecordedStep(self._whole_step)
             for group in self._optimizer().param_groups:
                 group["lr"] = torch.as_tensor(group["lr"], dtype=torch.float32).to(self.device)
@@ -239,11 +249,12 @@ class CohortModule(pl.LightningModule):
         steps_since = step - (self.curve[-2][0] if len(self.curve) > 1 else 0)
         train = (self._nats_since_look / max(1, steps_since) / np.log(2)).tolist()
         self._nats_since_look.zero_()
-        for logger, train_bits, heldout_bits in zip(self.loggers, train, bits.tolist(), strict=False):
+        held = [amount / n_bytes for amount, n_bytes in zip(bits.tolist(), self.sample_bytes, strict=True)]
+        for logger, train_bits, heldout_bits in zip(self.loggers, train, held, strict=False):
             logger.log_metrics(
                 {
                     "train/bits_per_byte": train_bits,
-                    "heldout/bits_per_byte": heldout_bits / self.heldout_windows.size,
+                    "heldout/bits_per_byte": heldout_bits,
                     "learning_rate": self.recipe.learning_rate * self.recipe.lr_factor(step),
                 },
                 step=step,
@@ -265,8 +276,10 @@ class CohortModule(pl.LightningModule):
         }
 
 
-def sum_sample_bits(model: StackedTransformer, windows: npt.NDArray[np.uint8]) -> Tensor:
-    """Bits (M,) in float64 of the sample's windows (n, T), a few windows a call."""
-    rows = max(1, 2**24 // (model.n_members * windows.shape[1] * VOCABULARY * 4))
-    parts = [window_bits(model, windows[i : i + rows]).double().sum(dim=(1, 2)) for i in range(0, len(windows), rows)]
+def sum_sample_bits(model: StackedTransformer, windows: npt.NDArray[Any]) -> Tensor:
+    """Bits (M,) in float64 of the sample's windows (n, T) or (M, n, T), a few windows a call."""
+    n_windows, T = windows.shape[-2:]
+    rows = max(1, 2**24 // (model.n_members * T * model.shape.vocabulary * 4))
+    some = (windows[..., i : i + rows, :] for i in range(0, n_windows, rows))
+    parts = [window_bits(model, each).double().sum(dim=(1, 2)) for each in some]
     return torch.stack(parts).sum(dim=0)

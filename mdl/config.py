@@ -16,7 +16,7 @@ from mdl.corpus import CorpusSpec
 from mdl.errors import MdlError, nearest
 from mdl.recipe import learning_rate
 from mdl.results import digest
-from mdl.shapes import check_shape, parse_size, shape_label, usual_heads
+from mdl.shapes import MOST_VOCABULARY, VOCABULARY, check_shape, parse_size, shape_label, usual_heads, vocabulary_label
 from mdl.units import parse_bytes, short_bytes
 
 
@@ -81,7 +81,10 @@ class ModelConfig(_Part):
     width: Count | None = Field(None, ge=2, le=16384, description="residual width, dimensions")
     depth: Count | None = Field(None, ge=1, le=256, description="layers")
     heads: Count | None = Field(None, ge=1, description="attention heads; null: width / 32, at least 1")
-    context_bytes: Bytes = Field(256, ge=2, le=2**20, description="window length, bytes")
+    context_bytes: Bytes = Field(256, ge=2, le=2**20, description="window length, bytes; tokens where there are")
+    vocabulary: Count = Field(
+        VOCABULARY, ge=VOCABULARY, le=MOST_VOCABULARY, description="256: bytes; more: byte pairs learned on the subset"
+    )
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -124,6 +127,9 @@ class TrainConfig(_Part):
     precision: Literal["auto", "float32", "bf16"] = Field("auto", description="auto: bf16 autocast on a GPU")
     compile: Literal["auto"] | bool = Field("auto", description="torch.compile: auto (on a GPU), true or false")
     threads: Count = Field(1, ge=1, le=1024, description="CPU threads of one process; cohorts run side by side instead")
+    devices: Annotated[Count | None, BeforeValidator(_auto_or_number)] = Field(
+        None, ge=1, le=1024, description="GPUs of a host that share every batch; auto: 1, or what one member needs"
+    )
     memory_bytes: Bytes = Field(8 * 10**9, ge=1, description="a cohort is split where its estimate exceeds this")
     checkpoint_seconds: float = Field(60, gt=0, description="an unfinished cohort is saved this often")
 
@@ -136,6 +142,7 @@ class MeasureConfig(_Part):
     coded_weights: bool = Field(
         False, description="the two-part code at every precision of the weights: codes the subset ten times more"
     )
+    tune_steps: Count = Field(0, ge=0, description="steps on the subset that make up for rounding, up to 6 bits")
 
 
 class RunConfig(_Part):
@@ -147,6 +154,15 @@ class RunConfig(_Part):
     train: TrainConfig = TrainConfig()
     measure: MeasureConfig = MeasureConfig()
     logger: Literal["none", "csv", "wandb"] = Field("none", description="curves of each member, beside the record")
+
+    @model_validator(mode="after")
+    def _what_tokens_can(self) -> Self:
+        if self.model.vocabulary != VOCABULARY:
+            if self.measure.coded_weights:
+                raise ValueError("measure.coded_weights codes models of bytes only; use model.vocabulary 256")
+            if self.train.objective == "prequential":
+                raise ValueError("a prequential run cannot know the subset's byte pairs; use model.vocabulary 256")
+        return self
 
     def flat(self) -> dict[str, Any]:
         """Dotted keys to values, every default and every automatic choice spelled out: what a record holds."""
@@ -167,7 +183,8 @@ class RunConfig(_Part):
         width, depth, heads = self.model.dimensions()
         told = {k: v for k, v in self._flat.items() if k not in _NOT_RESULT and (k not in _LATER or v != _LATER[k])}
         content = digest(told)
-        return f"{shape_label(width, depth, heads)}-{short_bytes(self.subset_bytes)}-s{self.train.seed}-{content}"
+        shape = shape_label(width, depth, heads) + vocabulary_label(self.model.vocabulary)
+        return f"{shape}-{short_bytes(self.subset_bytes)}-s{self.train.seed}-{content}"
 
     def cohort_key(self) -> tuple[Any, ...]:
         """Equal for cells that train together: everything but the subset size, the seed and the rate's scale."""
@@ -175,9 +192,12 @@ class RunConfig(_Part):
 
 
 # How a result is come by or watched, not what it is.
-_NOT_RESULT = {"logger", "train.threads", "train.memory_bytes", "train.checkpoint_seconds"}
+_NOT_RESULT = {"logger", "train.devices", "train.threads", "train.memory_bytes", "train.checkpoint_seconds"}
 # Options added later: at their default they leave the names of older records as they are.
-_LATER = {"measure.coded_weights": False, "corpus.leak_fraction": 0.0, "train.objective": "subset"}
+_LATER = {
+    "measure.coded_weights": False, "measure.tune_steps": 0,
+    "corpus.leak_fraction": 0.0, "train.objective": "subset", "model.vocabulary": 256,
+}  # fmt: skip
 _MEMBER = {"subset_bytes", "train.seed", "train.lr_scale"}
 
 
@@ -191,6 +211,9 @@ def _flatten(config: BaseModel) -> dict[str, Any]:
     return flat
 
 
+_BATCH_BYTES = "train.batch_bytes"  # short for batch_windows
+
+
 @cache
 def valid_keys() -> dict[str, str]:
     """Every dotted key and its one-line description."""
@@ -201,7 +224,7 @@ def valid_keys() -> dict[str, str]:
             keys |= {f"{name}.{leaf}": str(inner.description) for leaf, inner in part.model_fields.items()}
         else:
             keys[name] = str(spec.description)
-    return keys
+    return keys | {_BATCH_BYTES: "bytes a step and member, in place of batch_windows: whole windows of the context"}
 
 
 @cache
@@ -226,6 +249,7 @@ def from_flat(values: Mapping[str, Any]) -> RunConfig:
     for key, value in values.items():
         *part, leaf = full_key(key).split(".")
         (nested.setdefault(part[0], {}) if part else nested)[leaf] = value
+    _batch_in_windows(nested)
     if not nested["model"]:
         raise MdlError("no model: give model.size (such as 16x2), or model.width and model.depth")
     parts = {name: repr(part) for name, part in nested.items() if isinstance(part, dict)}
@@ -238,11 +262,25 @@ def from_flat(values: Mapping[str, Any]) -> RunConfig:
     return config
 
 
+def _batch_in_windows(nested: dict[str, Any]) -> None:
+    """Contexts of a sweep are comparable where each step has as many bytes; a cell is named by its windows alone."""
+    train = nested.get("train", {})
+    if "batch_bytes" not in train:
+        return
+    given, context = (parse_bytes(v) for v in (train.pop("batch_bytes"), nested["model"].get("context_bytes", 256)))
+    if "batch_windows" in train or given < context or given % context:
+        raise MdlError(
+            f"{_BATCH_BYTES}: {given:,} must be a multiple of model.context_bytes, {context:,}, and "
+            "train.batch_windows left out"
+        )
+    train["batch_windows"] = given // context
+
+
 def _one_line(error: ValidationError) -> str:
     """`key: message, got value` for the first thing wrong."""
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"] if not str(part).startswith("function-"))
     text = first["msg"].removeprefix("Value error, ")
-    if first["loc"] == ("model",):
+    if first["loc"] in ((), ("model",)):
         return text
     return f"{key}: {text[0].lower()}{text[1:]}, got {first['input']!r} ({valid_keys().get(key, 'see the README')})"

@@ -1,4 +1,4 @@
-"""A corpus as a memory-mapped byte array: shuffled in blocks, its subsets nested prefixes, a part held out.
+"""A corpus as a byte array read from its file: shuffled in blocks, its subsets nested prefixes, a part held out.
 
 The order is fixed by the shuffle seed before any result. D₁ ⊂ D₂ because every subset is a prefix; no subset touches
 the held-out part: whole documents where there are several, else a contiguous tail.
@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from mdl.cache import Progress, Source, cache_folder, sha256_of
 from mdl.errors import MdlError
+from mdl.raw import FileBytes
 from mdl.results import CorpusInfo
 from mdl.sources import open_source
 
@@ -48,7 +49,7 @@ class CorpusSpec:
 class ByteView:
     """Bytes of a file in an order of pieces. Nothing is read before it is asked for."""
 
-    def __init__(self, raw: Bytes, piece_starts: Offsets, piece_bytes: Offsets) -> None:
+    def __init__(self, raw: Bytes | FileBytes, piece_starts: Offsets, piece_bytes: Offsets) -> None:
         """Piece i of the view is `raw[piece_starts[i] : piece_starts[i] + piece_bytes[i]]`."""
         self._raw = raw
         self._starts = np.concatenate([[0], np.cumsum(piece_bytes)]).astype(np.int64)  # in the view, and its end
@@ -63,35 +64,20 @@ class ByteView:
         self._check(start, end)
         first = int(np.searchsorted(self._starts, start, side="right")) - 1
         last = int(np.searchsorted(self._starts, end, side="left"))
+        if last - first == 1:
+            shift = int(self._shift[first])
+            return self._raw[start + shift : end + shift]
         pieces = range(first, last)
         low = [max(start, int(self._starts[i])) + int(self._shift[i]) for i in pieces]
         high = [min(end, int(self._starts[i + 1])) + int(self._shift[i]) for i in pieces]
-        if not low:
-            return np.empty(0, np.uint8)
-        return np.concatenate([self._raw[a:b] for a, b in zip(low, high, strict=True)])
+        return np.concatenate([np.empty(0, np.uint8), *(self._raw[a:b] for a, b in zip(low, high, strict=True))])
 
     def gather(self, starts: Offsets, length: int) -> Bytes:
         """Rows (n, length) from the given offsets; a row may cross pieces."""
-        if not starts.size:
-            return np.empty((0, length), np.uint8)
-        self._check(int(starts.min()), int(starts.max()) + length)
-        piece = np.searchsorted(self._starts, starts, side="right") - 1
-        whole = starts + length <= self._starts[piece + 1]  # the row lies in one piece: one copy
         rows = np.empty((starts.size, length), np.uint8)
-        if whole.any():
-            windows = np.lib.stride_tricks.sliding_window_view(self._raw, length)
-            rows[whole] = windows[(starts + self._shift[piece])[whole]]
-        rows[~whole] = self._gather_across(starts[~whole], piece[~whole], length)
+        for row, start in zip(rows, starts.tolist(), strict=True):
+            row[:] = self.read(start, start + length)
         return rows
-
-    def _gather_across(self, starts: Offsets, first: Offsets, length: int) -> Bytes:
-        """Rows (n, length) that begin in the given pieces and go on in the next."""
-        row, piece = _each(first, np.searchsorted(self._starts, starts + length, side="left"))
-        low = np.maximum(self._starts[piece], starts[row])
-        high = np.minimum(self._starts[piece + 1], starts[row] + length)
-        offsets = starts[:, None] + np.arange(length)
-        inside: Bytes = self._raw[offsets + np.repeat(self._shift[piece], high - low).reshape(offsets.shape)]
-        return inside
 
     def _check(self, start: int, end: int) -> None:
         if not 0 <= start <= end <= len(self):
@@ -127,7 +113,7 @@ def open_corpus(spec: CorpusSpec, cache_dir: Path | None = None, progress: Progr
     n_heldout = _heldout_bytes(spec, size, source.unit_bytes)
     n_heldout += -n_heldout % source.unit_bytes  # then what is left to train on is whole units
     train, heldout = _split(source, size, n_heldout)
-    raw = _map(source.path)
+    raw = FileBytes(source.path)
     shuffled = _shuffle(train, heldout, spec)
     info = CorpusInfo(
         source=spec.source,
@@ -141,13 +127,6 @@ def open_corpus(spec: CorpusSpec, cache_dir: Path | None = None, progress: Progr
         leak_fraction=spec.leak_fraction,
     )
     return Corpus(info, ByteView(raw, *shuffled), ByteView(raw, *heldout), ByteView(raw, *train))
-
-
-def _map(path: Path) -> Bytes:
-    try:
-        return np.asarray(np.memmap(path, np.uint8, mode="r"))
-    except OSError as error:
-        raise MdlError(f"cannot read {path}: {error.strerror or error}") from None
 
 
 def _check_units(spec: CorpusSpec, unit: int, size: int) -> None:

@@ -7,8 +7,9 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -72,12 +73,13 @@ class _Places:
 
 def _run_jobs(plan: Plan, jobs: list[Job], console: Console, places: _Places) -> Ended:
     """Rounds of all that is left and that no other process works on, until nothing is."""
-    ended, waiting = Ended(), Waiting(console)
+    ended, waiting, jobs = Ended(), Waiting(console), _fitting(jobs)
     while jobs:
         live = {key: claim for key, claim in claims.latest(plan.paths).items() if not claim.is_stale}
         free = [job for job in jobs if any(key not in live for key in job.open)]
         if free:
-            pool = Pool(_lanes(places, len(free)), plan.paths.root / "log.txt")
+            lanes = _lanes(places, len(free), {job.n_devices for job in free})
+            pool = Pool(lanes, plan.paths.root / "log.txt")
             with Display(len(free), sum(job.cost for job in free), console) as display:
                 pool.run(free, display)
             n_errors = len(display.given_up)
@@ -149,17 +151,43 @@ class Download:
             self.console.print(f"{what}: {format_bytes(done)}{of}", soft_wrap=True)
 
 
-def _lanes(places: _Places, n_jobs: int) -> list[Lane]:
-    """One process a GPU for cohorts and some for baselines beside; without a GPU one single-threaded process a core."""
+def _fitting(jobs: list[Job]) -> list[Job]:
+    """The same, none asking for more GPUs than there are: it then trains on fewer, and on a CPU in one lane."""
+    at_most = max(1, _n_gpus())
+    return [replace(job, n_devices=min(job.n_devices, at_most)) for job in jobs]
+
+
+def _lanes(places: _Places, n_jobs: int, widths: AbstractSet[int] = frozenset({1})) -> list[Lane]:
+    """One process a GPU for cohorts and some for baselines beside; without a GPU one single-threaded process a core.
+
+    `widths`: how many GPUs the jobs want; as many GPUs are one lane as long as such jobs wait.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     n_gpus = _n_gpus()
     single = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     if not n_gpus:
         both = frozenset({"cohort", "baseline"})
         return [Lane(both, single)] * min(n_jobs, places.n_workers or cores)
-    chosen = (gpu_places() * places.per_gpu)[: places.n_workers or n_gpus * places.per_gpu]
-    gpus = [Lane(frozenset({"cohort"}), place) for place in chosen]
-    return gpus + [Lane(frozenset({"baseline"}), {**single, "CUDA_VISIBLE_DEVICES": ""})] * max(1, min(8, cores // 2))
+    devices = [place["CUDA_VISIBLE_DEVICES"] for place in gpu_places()]
+    n_lanes = places.n_workers or n_gpus * places.per_gpu
+    gpus = _split(devices, sorted(widths - {1}, reverse=True))
+    gpus += _split(devices * (places.per_gpu - 1), [])
+    return gpus[:n_lanes] + [Lane(frozenset({"baseline"}), {**single, "CUDA_VISIBLE_DEVICES": ""})] * max(
+        1, min(8, cores // 2)
+    )
+
+
+def _split(devices: Sequence[str], widths: Sequence[int]) -> list[Lane]:
+    """Lanes of the first of `widths` (descending) GPUs, each to be split further; what is left over at once."""
+    kinds = frozenset({"cohort"})
+    if not widths:
+        return [Lane(kinds, {"CUDA_VISIBLE_DEVICES": device}) for device in devices]
+    wide, *others = widths
+    groups = [devices[i : i + wide] for i in range(0, len(devices) - wide + 1, wide)]
+    lanes = [
+        Lane(kinds, {"CUDA_VISIBLE_DEVICES": ",".join(group)}, wide, tuple(_split(group, others))) for group in groups
+    ]
+    return lanes + _split(devices[len(groups) * wide :], others)
 
 
 def gpu_places() -> list[dict[str, str]]:

@@ -23,6 +23,7 @@ from mdl.cache import Progress, cache_folder, sha256_of
 from mdl.corpus import ByteView, Corpus
 from mdl.errors import MdlError
 from mdl.hub import Checkpoint
+from mdl.raw import FileBytes
 from mdl.results import CellRecord, CorpusInfo, ModelInfo, RunPaths, Segment, Snapshot, TokenInfo, TrainingInfo, ladder
 from mdl.sources import open_source
 from mdl.units import short_bytes
@@ -63,7 +64,7 @@ def open_whole(source: str, progress: Progress | None = None) -> Corpus:
     if not size:
         raise MdlError(f"corpus '{source}' is empty; there is nothing to code")
     info = CorpusInfo(source, opened.modality, size, sha256_of(opened.path, cache), size, 0, size, 0)
-    raw = np.asarray(np.memmap(opened.path, np.uint8, mode="r"))
+    raw = FileBytes(opened.path)
     none, whole = np.empty(0, np.int64), ByteView(raw, np.array([0]), np.array([size]))
     return Corpus(info, whole, ByteView(raw, none, none), whole)
 

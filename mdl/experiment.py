@@ -5,58 +5,54 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
-from pytorch_lightning.loggers import Logger
 
 from mdl import results
-from mdl.cohort import CohortModule, Member, Recipe
+from mdl.cohort import CohortModule
 from mdl.corpus import Corpus, open_corpus
-from mdl.errors import MdlError
+from mdl.files import keep_once, write_atomically
 from mdl.loggers import finish_loggers, make_loggers
-from mdl.machine import Machine, resolve_machine
-from mdl.measure import PartLengths, code_lengths, position_bins, reach, stream_sample
-from mdl.model import StackedTransformer, save_weights, stack
+from mdl.measure import position_bins
+from mdl.model import stack, weights_bytes
 from mdl.online import OnlineOrder
 from mdl.precisions import PRECISIONS, calibration_windows, precisions, subset_bits
 from mdl.provenance import provenance_now
+from mdl.reading import Reading, end_bytes, reading
 from mdl.results import CellRecord, CurvePoint, ModelInfo, Provenance, RunPaths, Snapshot, TrainingInfo
-from mdl.shapes import Shape, count_params
-from mdl.sweep import Cell, Cohort, bytes_seen, training_flops
-from mdl.train import fit
+from mdl.shapes import Shape, count_params, shape_label
+from mdl.sweep import Cell, Cohort, training_flops
+from mdl.train import Check
+from mdl.training import Progress, train_cohort
+from mdl.tune import Tuning
 
-# phase ("training", "measuring"), done, total
-Progress = Callable[[str, float, float], None]
 Weights = dict[str, torch.Tensor]
 
 _CURVE_POINTS = 200  # of an online run, at the most
 
 
-@dataclass(frozen=True)
-class Trained:
-    """A cohort after training, and where and how long it ran."""
-
-    module: CohortModule
-    machine: Machine
-    seconds: float
-
-
 def run_cohort(
-    cohort: Cohort, sweep: str, paths: RunPaths, command: str = "", progress: Progress | None = None
-) -> list[CellRecord]:
-    """Train, measure and record every cell of a cohort that has no record yet; the cohort's checkpoint goes last."""
+    cohort: Cohort, sweep: str, paths: RunPaths, command: str = "", progress: Progress | None = None,
+    check: Check = lambda: None,
+) -> list[CellRecord]:  # fmt: skip
+    """Train, measure and record every cell of a cohort that has no record yet; the cohort's checkpoint goes last.
+
+    `check` is called before anything is written, and raises where another process has taken the cohort over.
+    """
     torch.set_num_threads(cohort.cells[0].config.train.threads)
     corpus = open_corpus(cohort.cells[0].config.corpus.spec())
     for cell in cohort.cells:
         corpus.require(cell.config.subset_bytes)
+    data = reading(cohort, corpus)
     loggers = make_loggers(cohort, paths)
-    trained = train_cohort(cohort, corpus, paths, loggers, progress)
+    trained = train_cohort(cohort, data, paths, loggers, progress, check)
     started = time.monotonic()
-    snapshots = _measure(cohort, trained.module, corpus, paths, progress)
+    snapshots = _measure(cohort, trained.module, data, paths, progress, check)
     provenance = provenance_now(
         trained.machine,
         command=command,
@@ -65,76 +61,37 @@ def run_cohort(
         cohort_size=len(cohort.cells),
     )
     records = [
-        _record(cohort, m, sweep, trained.module, corpus, snapshots.get(m, ()), provenance)
+        _record(cohort, m, sweep, trained.module, data, snapshots.get(m, ()), provenance)
         for m in range(len(cohort.cells))
     ]
-    for record in records:
-        path = paths.record(record.run_id)
-        if not path.exists():
-            results.save(record, path)
+    for m, record in enumerate(records):
+        check()
+        if tokenisation := data.tokenisation(m):
+            write_atomically(paths.tokenizer(record.run_id), tokenisation[1])
+        results.save(record, paths.record(record.run_id))
+        _remove_other_weights(paths.record(record.run_id))
     finish_loggers(loggers, records)
     paths.forget_checkpoint(cohort.cohort_id)
     return records
 
 
-def train_cohort(
-    cohort: Cohort, corpus: Corpus, paths: RunPaths, loggers: Sequence[Logger], progress: Progress | None
-) -> Trained:
-    """Train from the cohort's checkpoint where there is a sound one."""
-    config = cohort.cells[0].config.train
-    machine = resolve_machine(config.precision, config.compile)
-    checkpoint = paths.checkpoint(cohort.cohort_id)
-    module = _module(cohort, corpus)
-    tell = (lambda step: progress("training", step, config.steps)) if progress else None
-    run = partial(
-        fit, source=corpus.train, machine=machine, checkpoint=checkpoint,
-        checkpoint_seconds=config.checkpoint_seconds, loggers=loggers, progress=tell,
-    )  # fmt: skip
-    started = time.monotonic()
-    try:
-        run(module)
-    except MdlError as error:
-        if "damaged" not in str(error) and "cannot be read" not in str(error):
-            raise
-        print(f"{error}; training again from the start", flush=True)
-        checkpoint.unlink(missing_ok=True)
-        module = _module(cohort, corpus)
-        run(module)
-    return Trained(module, machine, time.monotonic() - started)
-
-
-def _module(cohort: Cohort, corpus: Corpus) -> CohortModule:
-    config = cohort.cells[0].config.train
-    flat = cohort.cells[0].config.flat()
-    recipe = Recipe(
-        config.steps, config.batch_windows, flat["train.learning_rate"], config.weight_decay, config.clip_norm,
-        config.warmup_steps, config.decay_start, config.final_lr_fraction, config.evaluate_every,
-        config.objective == "prequential",
-    )  # fmt: skip
-    members = [
-        Member(cell.config.train.seed, cell.config.subset_bytes, cell.config.train.lr_scale) for cell in cohort.cells
-    ]
-    return CohortModule(cohort.shape, members, recipe, _heldout_sample(cohort, corpus))
-
-
-def _heldout_sample(cohort: Cohort, corpus: Corpus) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
-    """Windows (n, T) spread evenly over the held-out part; where it is shorter than a window, the whole of it."""
-    T = min(cohort.shape.context_bytes, len(corpus.heldout))
-    n_wanted = max(1, cohort.cells[0].config.train.heldout_sample_bytes // T)
-    n_windows = min(n_wanted, len(corpus.heldout) // T)
-    starts = np.linspace(0, len(corpus.heldout) - T, n_windows).astype(np.int64)
-    return corpus.heldout.gather(starts, T)
+def _remove_other_weights(path: Path) -> None:
+    """What was written beside a record without being named in it, by a process that ended before, or lost the race."""
+    named = {snapshot.weights_file for snapshot in results.load_cell(path).snapshots}
+    for file in path.parent.glob("*.safetensors"):
+        if file.name not in named:
+            file.unlink(missing_ok=True)
 
 
 def _measure(
-    cohort: Cohort, module: CohortModule, corpus: Corpus, paths: RunPaths, progress: Progress | None
+    cohort: Cohort, module: CohortModule, data: Reading, paths: RunPaths, progress: Progress | None, check: Check
 ) -> dict[int, tuple[Snapshot, ...]]:
     """Snapshots of every member whose training stayed finite; best and final are coded once where they are the same."""
     sound = [m for m in range(len(cohort.cells)) if int(module.first_bad_step[m]) < 0]
     final_step = cohort.cells[0].config.train.steps
     earlier = [m for m in sound if int(module.best_step[m]) != final_step]
-    meter = _Meter(cohort, [*sound, *earlier], corpus, progress)
-    code = partial(_code_snapshots, cohort, corpus=corpus, paths=paths, meter=meter)
+    meter = _Meter(cohort, [*sound, *earlier], data.corpus, progress)
+    code = partial(_code_snapshots, cohort, data=data, paths=paths, meter=meter, check=check)
     final = code(sound, "final", [module.model.member(m) for m in sound], [final_step] * len(sound))
     best = code(earlier, "best", [module.best_weights(m) for m in earlier], [int(module.best_step[m]) for m in earlier])
     return {
@@ -148,7 +105,7 @@ class _Meter:
 
     def __init__(self, cohort: Cohort, rows: Sequence[int], corpus: Corpus, progress: Progress | None) -> None:
         self.progress, self.done = progress, 0
-        self.total = sum(_end(cohort.cells[m], corpus) + len(corpus.heldout) for m in rows)
+        self.total = sum(end_bytes(cohort, corpus, m) + len(corpus.heldout) for m in rows)
         measured = cohort.cells[0].config.measure
         self.total += measured.coded_weights * len(PRECISIONS) * sum(cohort.cells[m].config.subset_bytes for m in rows)
 
@@ -158,10 +115,6 @@ class _Meter:
             self.progress("measuring", self.done, self.total)
 
 
-def _end(cell: Cell, corpus: Corpus) -> int:
-    return reach(cell.config.subset_bytes, len(corpus.train), cell.config.measure.reach_ratio)
-
-
 def _code_snapshots(
     cohort: Cohort,
     rows: Sequence[int],
@@ -169,40 +122,32 @@ def _code_snapshots(
     weights: Sequence[Weights],
     steps: Sequence[int],
     *,
-    corpus: Corpus,
+    data: Reading,
     paths: RunPaths,
     meter: _Meter,
+    check: Check,
 ) -> dict[int, Snapshot]:
     """Code the corpus with one snapshot of the members `rows`, and write their weights beside the records."""
     if not rows:
         return {}
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    cells = [cohort.cells[m] for m in rows]
-    model = stack(cohort.shape, weights).to(device)
-    train = code_lengths(
-        model, corpus.train, "train", [_end(c, corpus) for c in cells], [c.config.subset_bytes for c in cells], meter
-    )
-    heldout = code_lengths(model, corpus.heldout, "heldout", [len(corpus.heldout)] * len(cells), progress=meter)
+    train, heldout = data.code(stack(cohort.shape, weights).to(device), rows, meter)
     snapshots = {}
     for row, own, step, seen, unseen in zip(rows, weights, steps, train, heldout, strict=True):
-        content = save_weights(paths.weights(cohort.cells[row].run_id, f"{name}.safetensors"), cohort.shape, own)
+        check()
+        content = weights_bytes(cohort.shape, own)
+        file = keep_once(paths.weights(cohort.cells[row].run_id, f"{name}.safetensors"), content)
         snapshots[row] = Snapshot(
             "final" if name == "final" else "best",
             step,
-            f"{name}.safetensors",
+            file.name,
             hashlib.sha256(content).hexdigest(),
             (*seen.segments, *unseen.segments),
             position_bins(unseen),
-            _stream(stack(cohort.shape, [own]).to(device), cohort.cells[row], corpus, unseen),
-            _coded(cohort.shape, own, cohort.cells[row], corpus, (*seen.segments, *unseen.segments), meter),
+            data.stream(stack(cohort.shape, [own]).to(device), row, unseen),
+            _coded(cohort.shape, own, cohort.cells[row], data.corpus, (*seen.segments, *unseen.segments), meter),
         )
     return snapshots
-
-
-def _stream(model: StackedTransformer, cell: Cell, corpus: Corpus, unseen: PartLengths) -> results.StreamSample | None:
-    n_bytes = min(cell.config.measure.stream_bytes, len(corpus.heldout))
-    finite = math.isfinite(float(unseen.bits_by_position.sum()))
-    return stream_sample(model, corpus.heldout, n_bytes) if n_bytes and finite else None
 
 
 def _coded(
@@ -213,7 +158,9 @@ def _coded(
         return ()
     n_bytes = cell.config.subset_bytes
     measure = partial(subset_bits, shape, view=corpus.train, n_bytes=n_bytes, progress=meter)
-    return tuple(precisions(shape, weights, calibration_windows(corpus.train, n_bytes, shape.context_bytes), measure))
+    calibration = calibration_windows(corpus.train, n_bytes, shape.context_bytes)
+    tuning = Tuning(corpus.train, n_bytes, cell.config.measure.tune_steps)
+    return tuple(precisions(shape, weights, calibration, measure, tuning=tuning))
 
 
 def _failure(module: CohortModule, m: int, snapshots: Sequence[Snapshot]) -> str | None:
@@ -241,14 +188,15 @@ def _prequential(module: CohortModule, m: int) -> tuple[results.PrequentialPoint
 
 
 def _record(
-    cohort: Cohort, m: int, sweep: str, module: CohortModule, corpus: Corpus,
+    cohort: Cohort, m: int, sweep: str, module: CohortModule, data: Reading,
     snapshots: tuple[Snapshot, ...], provenance: Provenance,
 ) -> CellRecord:  # fmt: skip
     cell, shape = cohort.cells[m], cohort.shape
     reason = _failure(module, m, snapshots)
-    groups = count_params(shape)
+    size, groups = shape_label(shape.width, shape.depth, shape.n_heads), count_params(shape)
+    tokenisation = data.tokenisation(m)
     n_params = groups.pop("total")
-    sample = module.heldout_windows.size
+    sample = module.sample_bytes[m]
     first_bad = int(module.first_bad_step[m])
     curve = tuple(CurvePoint(step, sample, bits[m]) for step, bits in module.curve if math.isfinite(bits[m]))
     return CellRecord(
@@ -259,13 +207,14 @@ def _record(
         subset_bytes=cell.config.subset_bytes,
         config=cell.config.flat(),
         cohort_id=cohort.cohort_id,
-        corpus=corpus.info,
-        model=ModelInfo(shape.label, shape.width, shape.depth, shape.n_heads, shape.context_bytes, n_params, groups),
+        corpus=data.corpus.info,
+        model=ModelInfo(size, shape.width, shape.depth, shape.n_heads, shape.context_bytes, n_params, groups),
         training=TrainingInfo(
-            cell.config.train.seed, module.recipe.steps, bytes_seen(cell.config), training_flops(cell.config),
+            cell.config.train.seed, module.recipe.steps, data.bytes_seen(m), training_flops(cell.config),
             module.recipe.learning_rate * cell.config.train.lr_scale, None if first_bad < 0 else first_bad, curve,
         ),
         snapshots=() if reason else snapshots,
         provenance=provenance,
         prequential=() if reason else _prequential(module, m),
+        tokenisation=tokenisation[0] if tokenisation else None,
     )  # fmt: skip

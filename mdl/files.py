@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -92,6 +93,19 @@ def create_once(path: Path, content: bytes, *, synced: bool = True) -> bool:
                 temporary.unlink()
 
     return _in_its_folder(path, write)
+
+
+def keep_once(path: Path, content: bytes) -> Path:
+    """Where `content` now lies: at `path`, or beside it under a name with 8 hex of it where something else lies there.
+
+    Overwrites nothing: a process that stood still, was taken for dead and wakes up leaves its successor's file alone.
+    """
+    with contextlib.suppress(FileNotFoundError):  # removed between the two looks
+        if create_once(path, content) or path.read_bytes() == content:
+            return path
+    other = path.with_stem(f"{path.stem}-{hashlib.sha256(content).hexdigest()[:8]}")
+    write_atomically(other, content)  # whoever writes this name writes the same
+    return other
 
 
 def _link(temporary: Path, path: Path) -> bool:

@@ -12,7 +12,7 @@ from mdl.plan import FLOPS_A_BYTE_ANYWAY, Plan
 from mdl.pool import Job
 from mdl.results import RunPaths, ending, load_baseline
 from mdl.shapes import forward_flops_per_byte
-from mdl.sweep import Cohort, bytes_seen
+from mdl.sweep import Cohort, bytes_seen, n_devices
 
 # What a classical coder costs, in the unit of a model's operations, by their measured seconds a megabyte.
 _CODER_COST_A_BYTE = {
@@ -60,7 +60,8 @@ def cohort_job(plan: Plan, cohort: Cohort, command: str, *, retry_failed: bool =
     }
     n_bytes = sum(bytes_seen(cell.config) for cell in cohort.cells)
     cost = per_byte * (3 * n_bytes + coded)
-    return Job(f"{cohort.shape.label} ×{len(cohort.cells)}", request, cost, n_bytes, records)
+    wide = n_devices(cohort.cells[0].config)
+    return Job(f"{cohort.shape.label} ×{len(cohort.cells)}", request, cost, n_bytes, records, wide)
 
 
 def baseline_jobs(plan: Plan, corpora: dict[CorpusSpec, Corpus]) -> list[Job]:

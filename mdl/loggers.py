@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from mdl.manifest import wandb_place
 from mdl.results import CellRecord, RunPaths
 from mdl.sweep import Cohort
 
@@ -42,7 +42,7 @@ def _run(name: str, group: str, config: dict[str, Any], paths: RunPaths, *, own:
 
     paths.root.mkdir(parents=True, exist_ok=True)
     return wandb.init(
-        project=os.environ.get("WANDB_PROJECT", "mdl"),
+        **wandb_place(paths),
         name=name,
         group=group,
         config=config,
@@ -72,11 +72,12 @@ def summary(record: CellRecord) -> dict[str, Any]:
         own = sum(s.code_bits for s in snapshot.segments if s.part == "train" and s.end_bytes <= record.subset_bytes)
         heldout = sum(s.code_bits for s in snapshot.segments if s.part == "heldout")
         own_bytes = own / 8
+        sent_bytes = own_bytes + (record.tokenisation.tokenizer_bytes if record.tokenisation else 0)
         figures |= {
             f"{snapshot.name}/own_code_bits": own,
             f"{snapshot.name}/heldout_code_bits": heldout,
             f"{snapshot.name}/raw_rate": own_bytes / record.subset_bytes,
-            f"{snapshot.name}/adjusted_rate": (own_bytes + 2 * record.model.n_params) / record.subset_bytes,
+            f"{snapshot.name}/adjusted_rate": (sent_bytes + 2 * record.model.n_params) / record.subset_bytes,
             f"{snapshot.name}/heldout_rate": heldout / 8 / record.corpus.heldout_bytes,
         }
     return figures

@@ -19,13 +19,23 @@ def read_manifest(paths: RunPaths) -> dict[str, Any]:
     """Its content; empty where there is none. MdlError for a file that is not one."""
     try:
         content = json.loads(paths.manifest.read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except ValueError:
         content = None
     if not isinstance(content, dict):
         raise MdlError(f"{paths.manifest} is not JSON of a sweep; delete it to have it made again")
     return content
+
+
+def wandb_place(paths: RunPaths) -> dict[str, Any]:
+    """W&B's project, and entity where one is named, for a sweep's runs: the environment's (an agent's), or its own."""
+    return {"project": "mdl", **read_manifest(paths).get("wandb", {}), **_of_environment()}
+
+
+def _of_environment() -> dict[str, str]:
+    named = {key: os.environ.get(f"WANDB_{key.upper()}") for key in ("project", "entity")}
+    return {key: value for key, value in named.items() if value}
 
 
 def write_manifest(plan: Plan, corpora: Iterable[Corpus], command: str, *, whole: bool) -> None:
@@ -45,6 +55,7 @@ def write_manifest(plan: Plan, corpora: Iterable[Corpus], command: str, *, whole
             "n_cells": len(joined),
             "run_ids": list(joined),
             "corpora": before.get("corpora", {}) | hashes,
+            "wandb": before.get("wandb", {}) | _of_environment() | plan.wandb,
         }
         if all(before.get(key) == content[key] for key in content if key != "created"):
             os.utime(plan.paths.manifest)

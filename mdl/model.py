@@ -1,6 +1,6 @@
-"""A byte Transformer whose every weight has a leading member axis: M independent models in one.
+"""A byte Transformer (or one of tokens) whose every weight has a leading member axis: M independent models in one.
 
-Shape letters: M members, B windows, T bytes of a window, C width, H heads, V = 256 byte values.
+Shape letters: M members, B windows, T bytes of a window, C width, H heads, V = 256 byte values, or tokens.
 Small models leave an accelerator idle, so all cells of one shape are trained as one stacked model: each product is
 one batched product over M. Nothing mixes members, so M = 1 is the ordinary case of the same code.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from mdl.errors import MdlError
 from mdl.files import write_atomically
-from mdl.shapes import VOCABULARY, Shape
+from mdl.shapes import Shape
 
 RMS_EPS = 1e-6
 ROTARY_BASE = 10_000.0
@@ -73,7 +73,7 @@ class StackedTransformer(nn.Module):
         """Logits (M, B, T, V) for every byte of every window, each from the bytes before it in its window."""
         x = self.hidden(bytes_MBT)
         M, B, T, C = x.shape
-        return torch.bmm(x.reshape(M, B * T, C), self.weight("embedding").mT).view(M, B, T, VOCABULARY)
+        return torch.bmm(x.reshape(M, B * T, C), self.weight("embedding").mT).view(M, B, T, -1)
 
     def hidden(self, bytes_MBT: Tensor) -> Tensor:
         """The normalised last residual stream (M, B, T, C)."""
@@ -104,8 +104,9 @@ LAYER_WEIGHTS = ("attention_gain", "qkv", "out", "mlp_gain", "up", "down")  # ea
 def embedded(embedding: Tensor, start: Tensor, bytes_MBT: Tensor) -> Tensor:
     """The start vector (M, C), then the embeddings (M, V, C) of all bytes but the last: (M, B, T, C)."""
     M, B, T = bytes_MBT.shape
-    table = embedding.reshape(M * VOCABULARY, -1)  # one look-up for all members
-    offset = torch.arange(M, device=bytes_MBT.device).view(M, 1, 1) * VOCABULARY
+    V = embedding.shape[1]
+    table = embedding.reshape(M * V, -1)  # one look-up for all members
+    offset = torch.arange(M, device=bytes_MBT.device).view(M, 1, 1) * V
     previous = F.embedding(bytes_MBT[:, :, : T - 1].long() + offset, table)
     return torch.cat([start[:, None, None, :].expand(M, B, 1, -1), previous], dim=2)
 
@@ -127,7 +128,7 @@ def byte_nats(x: Tensor, embedding: Tensor, bytes_MBT: Tensor) -> Tensor:
     """−ln p (M, B, T) of the bytes in float32, from the last residual stream (M, B, T, C)."""
     M, B, T, C = x.shape
     logits = torch.bmm(rms_normalised(x).reshape(M, B * T, C), embedding.mT)
-    nats = F.cross_entropy(logits.view(-1, VOCABULARY), bytes_MBT.reshape(-1).long(), reduction="none")
+    nats = F.cross_entropy(logits.view(-1, embedding.shape[1]), bytes_MBT.reshape(-1).long(), reduction="none")
     return nats.view(M, B, T)
 
 
@@ -175,7 +176,7 @@ def _initial_weights(shape: Shape, seed: int) -> dict[str, Tensor]:
 
     residual = 1 / math.sqrt(2 * shape.depth)
     weights = {
-        "embedding": normal(VOCABULARY, C, 1 / math.sqrt(C)),
+        "embedding": normal(shape.vocabulary, C, 1 / math.sqrt(C)),
         "start": normal(1, C, 1 / math.sqrt(C))[0],
     }
     for layer in range(shape.depth):
@@ -193,7 +194,7 @@ def _initial_weights(shape: Shape, seed: int) -> dict[str, Tensor]:
 def weight_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
     """The shape of every weight of one member, told without making any: a forged file may name any size."""
     C = shape.width
-    shapes: dict[str, tuple[int, ...]] = {"embedding": (VOCABULARY, C), "start": (C,)}
+    shapes: dict[str, tuple[int, ...]] = {"embedding": (shape.vocabulary, C), "start": (C,)}
     for layer in range(shape.depth):
         shapes |= {
             f"attention_gain_{layer}": (C,),
@@ -220,7 +221,7 @@ def weights_bytes(shape: Shape, weights: dict[str, Tensor]) -> bytes:
 
     Metadata of one key: safetensors writes several in a random order, and equal weights would not be equal bytes.
     """
-    metadata = {"mdl": json.dumps({"format": 1, "shape": asdict(shape)}, sort_keys=True)}
+    metadata = {"mdl": json.dumps({"format": 1, "shape": shape.told()}, sort_keys=True)}
     return safetensors_bytes({name: tensor.contiguous() for name, tensor in weights.items()}, metadata)
 
 
@@ -231,8 +232,8 @@ def save_weights(path: Path, shape: Shape, weights: dict[str, Tensor]) -> bytes:
     return content
 
 
-def load_weights(path: Path) -> tuple[Shape, dict[str, Tensor]]:
-    """One member's shape and weights; MdlError for a file that is not such a one."""
+def load_weights(path: Path, *, tokens: bool = False) -> tuple[Shape, dict[str, Tensor]]:
+    """One member's shape and weights; MdlError for a file that is not such a one, or of tokens unless `tokens`."""
     try:
         with safe_open(path, framework="pt") as stored:
             metadata = stored.metadata() or {}
@@ -242,6 +243,8 @@ def load_weights(path: Path) -> tuple[Shape, dict[str, Tensor]]:
         raise MdlError(f"no weights at {path}") from None
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise MdlError(f"{path} does not hold weights that mdl wrote ({error})") from None
+    if not tokens:
+        shape.require_bytes("archives, packing and generating")
     told = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     if len(told) != 2 + 6 * shape.depth or told != weight_shapes(shape):  # the count first: a forged depth has no end
         raise MdlError(f"{path}: the weights do not fit the shape {shape.label} that the file names")

@@ -20,6 +20,7 @@ from mdl.model import load_weights
 from mdl.precisions import Weights, calibration_windows, coded_models, precisions, subset_bits
 from mdl.results import CellRecord, Snapshot, load_cell
 from mdl.shapes import Shape
+from mdl.tune import Tuning
 from mdl.weights import CodedModel
 
 SAMPLE_BYTES = 1 << 18  # of the subset, by which a precision is chosen where the record does not tell
@@ -87,21 +88,26 @@ def _corpus(record: CellRecord) -> Corpus:
     return corpus
 
 
-def choose_coded(run: Run) -> CodedModel:
-    """The weights at the precision of the least total: as recorded, else as measured on a sample of the subset."""
+def choose_coded(run: Run, tune_steps: int | None = None) -> CodedModel:
+    """The weights at the precision of the least total: as recorded, else as measured on a sample of the subset.
+
+    They are tuned as long as those of the record were, or `tune_steps` (see `mdl.tune`).
+    """
     n_bytes, view = run.record.subset_bytes, run.corpus.train
+    recorded_steps = run.record.config.get("measure.tune_steps", 0)
+    tuning = Tuning(view, n_bytes, recorded_steps if tune_steps is None else tune_steps)
     calibration = calibration_windows(view, n_bytes, run.shape.context_bytes)
-    if run.snapshot.coded:
+    if run.snapshot.coded and tuning.n_steps == recorded_steps:
         best = min(run.snapshot.coded, key=lambda each: each.total_bits).bits
-        return coded_models(run.shape, run.weights, calibration, [best])[0]
+        return coded_models(run.shape, run.weights, calibration, [best], tuning)[0]
     n_sample = min(n_bytes, SAMPLE_BYTES)
 
     def measure(members: Sequence[Weights]) -> list[float]:
         return [bits * n_bytes / n_sample for bits in subset_bits(run.shape, members, view, n_sample)]
 
-    found = precisions(run.shape, run.weights, calibration, measure)
+    found = precisions(run.shape, run.weights, calibration, measure, tuning=tuning)
     bits = min(found, key=lambda each: each.total_bits).bits
-    return coded_models(run.shape, run.weights, calibration, [bits])[0]
+    return coded_models(run.shape, run.weights, calibration, [bits], tuning)[0]
 
 
 def write_pack(run: Run, coded: CodedModel, target: Path, device: torch.device, progress: Progress) -> Packed:

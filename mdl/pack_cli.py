@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mdl.pack import Packed, Progress
 
 
-def pack(folder: Path, out: Path | None, snapshot: str, device: str) -> list[str]:
+def pack(folder: Path, out: Path | None, snapshot: str, device: str, tune_steps: int | None = None) -> list[str]:
     """Write a run's subset and its coded weights as one archive; returns what to print."""
     from mdl.compressors.language_model import choose_device
     from mdl.pack import choose_coded, open_run, write_pack
@@ -31,7 +31,7 @@ def pack(folder: Path, out: Path | None, snapshot: str, device: str) -> list[str
     archive_cli.use_free_cores()
     run = open_run(folder, snapshot)
     with _progress() as tell:
-        packed = write_pack(run, choose_coded(run), target, where, tell)
+        packed = write_pack(run, choose_coded(run, tune_steps), target, where, tell)
     return lines(packed, run.record.model.n_params, target)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from mdl.config import full_key
 from mdl.errors import MdlError
 from mdl.results import RunPaths
 from mdl.shapes import count_params
-from mdl.sweep import Cell, Cohort, bytes_seen, cells_of, check_name, cohorts_of, grid_cells, load_sweep
+from mdl.sweep import Cell, Cohort, bytes_seen, cells_of, check_name, cohorts_of, grid_cells, load_sweep, n_devices
 from mdl.units import format_bytes
 
 # What a byte costs beside its products (softmax over 256 values, memory traffic), in the same unit.
@@ -29,6 +29,7 @@ class Plan:
     name: str
     paths: RunPaths
     cohorts: tuple[Cohort, ...]
+    wandb: dict[str, str] = field(default_factory=dict)  # project and entity, where the file names them
 
     @property
     def cells(self) -> list[Cell]:
@@ -39,7 +40,7 @@ class Plan:
 def plan_sweep(file: Path, out: Path) -> Plan:
     """Read a sweep file and lay its cells out under `out`/<sweep>."""
     sweep = load_sweep(file)
-    return Plan(sweep.name, RunPaths(out / sweep.name), tuple(cohorts_of(cells_of(sweep))))
+    return Plan(sweep.name, RunPaths(out / sweep.name), tuple(cohorts_of(cells_of(sweep))), sweep.wandb)
 
 
 def plan_cell(settings: Sequence[str], sweep: str, out: Path) -> Plan:
@@ -62,9 +63,11 @@ def describe(plan: Plan) -> Sequence[str]:
     lines = []
     for cohort in plan.cohorts:
         seen = sum(bytes_seen(cell.config) for cell in cohort.cells)
+        n = n_devices(cohort.cells[0].config)
         lines.append(
             f"cohort {cohort.cohort_id}: {len(cohort.cells)} cells, {count_params(cohort.shape)['total']:,} parameters "
             f"each, {cohort.training_flops:.3g} training FLOPs, {format_bytes(seen)} seen"
+            + (f", on {n} devices" if n > 1 else "")
         )
         lines += [
             f"  {cell.run_id}: D = {format_bytes(cell.config.subset_bytes)}, "

@@ -29,6 +29,7 @@ class Job:
     cost: float
     n_bytes: int = 0  # to be trained on, repeats and all members counted
     records: dict[str, Path] = field(default_factory=dict)  # what it makes: key of the claim → file
+    n_devices: int = 1  # a lane of so many takes it
 
     @property
     def open(self) -> list[str]:
@@ -39,10 +40,15 @@ class Job:
 
 @dataclass(frozen=True)
 class Lane:
-    """A place for one process: which kinds of job it takes, and what its environment adds."""
+    """A place for one process: which kinds of job it takes, and what its environment adds.
+
+    One of several devices falls into `parts` once no job that wants as many is waiting.
+    """
 
     kinds: frozenset[str]
     environment: dict[str, str] = field(default_factory=dict)
+    n_devices: int = 1
+    parts: tuple[Lane, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,11 +93,7 @@ class Pool:
         self._waiting = sorted(jobs, key=lambda job: -job.cost)
         self._log.parent.mkdir(parents=True, exist_ok=True)
         with self._log.open("a") as log:
-            threads = [
-                threading.Thread(target=self._serve, args=(lane, log, listener), daemon=True) for lane in self._lanes
-            ]
-            for thread in threads:
-                thread.start()
+            threads = self._threads(self._lanes, log, listener)
             try:
                 for thread in threads:
                     while thread.is_alive() and not self._fatal:
@@ -102,6 +104,12 @@ class Pool:
         if self._fatal:
             self._stop()
             raise MdlError(f"{self._fatal}; what is finished is recorded, run the same command to go on")
+
+    def _threads(self, lanes: Sequence[Lane], log: TextIO, listener: Listener) -> list[threading.Thread]:
+        threads = [threading.Thread(target=self._serve, args=(lane, log, listener), daemon=True) for lane in lanes]
+        for thread in threads:
+            thread.start()
+        return threads
 
     def _stop(self) -> None:
         with self._lock:
@@ -117,7 +125,7 @@ class Pool:
     def _next(self, lane: Lane) -> Job | None:
         with self._lock:
             for job in self._waiting:
-                if job.request["kind"] in lane.kinds and not self._stopping:
+                if job.request["kind"] in lane.kinds and job.n_devices == lane.n_devices and not self._stopping:
                     self._waiting.remove(job)
                     return job
         return None
@@ -135,6 +143,8 @@ class Pool:
                 listener.outcome(outcome)
         if worker is not None:
             self._end(worker)
+        for thread in self._threads(lane.parts, log, listener):
+            thread.join()
 
     def _start(self, lane: Lane, log: TextIO) -> subprocess.Popen[str]:
         worker = subprocess.Popen(

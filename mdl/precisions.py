@@ -14,10 +14,12 @@ from mdl.quantise import quantise
 from mdl.results import CodedWeights
 from mdl.sensitivity import Sensitivity, sensitivity
 from mdl.shapes import Shape
+from mdl.tune import Tuning, tuned
 from mdl.weights import FULL_BITS, CodedModel, decode, encode_full, encode_quantised, to_matrices
 
 PRECISIONS = (2, 3, 4, 5, 6, 7, 8, 12, 16, FULL_BITS)
 CALIBRATION_BYTES = 1 << 17
+TUNED_BITS = 6  # are tuned, and less; finer numbers lose next to nothing
 
 Weights = dict[str, torch.Tensor]
 Measure = Callable[[Sequence[Weights]], Sequence[float]]  # bits of the data under each
@@ -32,17 +34,25 @@ def calibration_windows(view: Readable, subset_bytes: int, context_bytes: int) -
 
 
 def coded_models(
-    shape: Shape, weights: Weights, calibration: npt.NDArray[np.uint8], precisions: Sequence[int] = PRECISIONS
+    shape: Shape,
+    weights: Weights,
+    calibration: npt.NDArray[np.uint8],
+    precisions: Sequence[int] = PRECISIONS,
+    tuning: Tuning | None = None,
 ) -> list[CodedModel]:
-    """The weights coded at every precision, errors weighed by the windows (n, T) of `calibration`."""
+    """The weights coded at every precision, errors weighed by the windows (n, T) of `calibration`; tuned if asked."""
     plain = {name: tensor.float().cpu().numpy() for name, tensor in weights.items()}
     device = "cuda" if torch.cuda.is_available() else "cpu"
     matrices = to_matrices(shape, plain)
     forms = _folded(shape, sensitivity(stack(shape, [weights]).to(device), calibration), plain)
+    rounded = {bits: quantise(matrices, forms, bits) for bits in precisions if bits != FULL_BITS}
+    coarse = [bits for bits in rounded if tuning and tuning.n_steps and bits <= TUNED_BITS]
+    better = tuned(shape, matrices, [rounded[bits] for bits in coarse], tuning) if tuning and coarse else []
+    tuned_forms = dict(zip(coarse, better, strict=True))
     return [
         encode_full(shape, plain)
         if bits == FULL_BITS
-        else encode_quantised(shape, bits, quantise(matrices, forms, bits))
+        else encode_quantised(shape, bits, tuned_forms.get(bits) or rounded[bits])
         for bits in precisions
     ]
 
@@ -72,9 +82,10 @@ def precisions(
     calibration: npt.NDArray[np.uint8],
     measure: Measure,
     bits: Sequence[int] = PRECISIONS,
+    tuning: Tuning | None = None,
 ) -> list[CodedWeights]:
     """Model and data bits at every precision, by `measure` of the weights as they decode."""
-    coded = coded_models(shape, weights, calibration, bits)
+    coded = coded_models(shape, weights, calibration, bits, tuning)
     lengths = measure([decoded(shape, each) for each in coded])
     return [
         CodedWeights(each.bits, each.coder, 8 * len(each.content), float(data_bits))

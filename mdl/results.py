@@ -53,7 +53,7 @@ class ModelInfo:
     width: int
     depth: int
     n_heads: int
-    context_bytes: int  # 0: a window is so many tokens (see TokenInfo)
+    context_bytes: int  # tokens where there is a tokenisation; 0: see TokenInfo
     n_params: int
     n_params_by_group: dict[str, int]
 
@@ -165,6 +165,18 @@ class TokenInfo:
 
 
 @dataclass(frozen=True)
+class Tokenisation:
+    """Byte pairs learned on the own subset, which a decoder has to be sent (`mdl.bpe`)."""
+
+    vocabulary: int  # as asked for, bytes among them: rows of the embedding
+    n_merges: int
+    tokenizer_bytes: int  # the merges, compressed: the file tokenizer.xz beside the record
+    tokenizer_sha256: str
+    n_tokens: int  # of the whole subset
+    n_heldout_tokens: int  # of the whole held-out part
+
+
+@dataclass(frozen=True)
 class Provenance:
     """Everything that may differ between two runs of the same cell without changing the result."""
 
@@ -201,6 +213,7 @@ class CellRecord:
     schema_version: int = SCHEMA_VERSION
     tokens: TokenInfo | None = None  # of a pretrained model
     prequential: tuple[PrequentialPoint, ...] = ()  # of an online run
+    tokenisation: Tokenisation | None = None  # of a model that reads tokens
 
 
 @dataclass(frozen=True)
@@ -253,7 +266,7 @@ def save(record: CellRecord | BaselineRecord, path: Path) -> None:
 
 def load_cell(path: Path) -> CellRecord:
     """Read a cell's record; MdlError for a file that is not one, or is of a newer schema."""
-    return _load(path, CellRecord, "cell")
+    return load_as(path, CellRecord, "cell")
 
 
 def ending(path: Path) -> tuple[str, str | None]:
@@ -274,10 +287,11 @@ def ending(path: Path) -> tuple[str, str | None]:
 
 def load_baseline(path: Path) -> BaselineRecord:
     """Read a baseline's record; MdlError for a file that is not one, or is of a newer schema."""
-    return _load(path, BaselineRecord, "baseline")
+    return load_as(path, BaselineRecord, "baseline")
 
 
-def _load(path: Path, cls: type[T], kind: str) -> T:
+def load_as(path: Path, cls: type[T], kind: str) -> T:
+    """Read a record of a kind as its dataclass; MdlError for a file that is not one, or is of a newer schema."""
     try:
         raw = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
     except (ValueError, UnicodeDecodeError) as error:
@@ -372,6 +386,10 @@ class RunPaths:
     def weights(self, run_id: str, file_name: str) -> Path:
         """A snapshot's weights, beside the record."""
         return self.root / run_id / file_name
+
+    def tokenizer(self, run_id: str) -> Path:
+        """The merges of a cell that reads tokens, beside the record."""
+        return self.root / run_id / "tokenizer.xz"
 
     def checkpoint(self, cohort_id: str) -> Path:
         """The state of an unfinished cohort."""

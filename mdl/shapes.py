@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
+from typing import Any
 
 from mdl.errors import MdlError
 
-VOCABULARY = 256
+VOCABULARY = 256  # bytes
+MOST_VOCABULARY = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -18,23 +20,46 @@ class Shape:
     width: int  # C
     depth: int  # layers
     n_heads: int
-    context_bytes: int  # T, the longest window
+    context_bytes: int  # T, the longest window; with another vocabulary its tokens
+    vocabulary: int = VOCABULARY  # V, bytes or tokens
 
     def __post_init__(self) -> None:
         check_shape(self.width, self.depth, self.n_heads)
         if self.context_bytes < 1:
             raise MdlError(f"a model needs a context of at least 1 byte, got {self.context_bytes}")
+        if not VOCABULARY <= self.vocabulary <= MOST_VOCABULARY:
+            raise MdlError(f"a vocabulary has {VOCABULARY} (bytes) to {MOST_VOCABULARY} tokens, got {self.vocabulary}")
 
     @property
     def label(self) -> str:
-        """`16x2`, or `64x4h4` where the number of heads is not the usual one."""
-        return shape_label(self.width, self.depth, self.n_heads)
+        """`16x2`, `64x4h4` where the number of heads is not the usual one, `16x2-v512` where it reads tokens."""
+        return shape_label(self.width, self.depth, self.n_heads) + vocabulary_label(self.vocabulary)
+
+    def told(self) -> dict[str, Any]:
+        """The fields as files name them: bytes go without saying, so that files from before tokens stay as they are."""
+        fields = asdict(self)
+        if self.vocabulary == VOCABULARY:
+            del fields["vocabulary"]
+        return fields
+
+    def require_bytes(self, what: str) -> None:
+        """MdlError where the model reads tokens; `what` it would have been for, in the plural."""
+        if self.vocabulary != VOCABULARY:
+            raise MdlError(
+                f"{what} code bytes only, and this model reads {self.vocabulary} tokens; "
+                "take one that was trained with model.vocabulary 256"
+            )
 
 
 def shape_label(width: int, depth: int, n_heads: int) -> str:
     """`16x2`, or `64x4h4` where the number of heads is not the usual one."""
     name = f"{width}x{depth}"
     return name if n_heads == usual_heads(width) else f"{name}h{n_heads}"
+
+
+def vocabulary_label(vocabulary: int) -> str:
+    """`-v1024`; nothing for bytes."""
+    return "" if vocabulary == VOCABULARY else f"-v{vocabulary}"
 
 
 def check_shape(width: int, depth: int, n_heads: int) -> None:
@@ -73,7 +98,7 @@ def count_params(shape: Shape) -> dict[str, int]:
     """Parameters by group, and their `total`. The output head is the embedding (tied), counted once."""
     C, L = shape.width, shape.depth
     groups = {
-        "embedding": VOCABULARY * C,
+        "embedding": shape.vocabulary * C,
         "start": C,
         "attention": L * 4 * C * C,
         "mlp": L * 8 * C * C,
@@ -83,12 +108,12 @@ def count_params(shape: Shape) -> dict[str, int]:
 
 
 def forward_flops_per_byte(shape: Shape) -> float:
-    """Floating point operations to predict one byte of a full window: every product, the head and attention included.
+    """Floating point operations to predict one byte (or token) of a full window, the head and attention included.
 
     Attention is causal: a byte meets (T + 1) / 2 others on average, 4·C operations each a layer.
     """
     C, L, T = shape.width, shape.depth, shape.context_bytes
-    return 2.0 * (L * 12 * C * C + VOCABULARY * C) + L * 4.0 * C * (T + 1) / 2
+    return 2.0 * (L * 12 * C * C + shape.vocabulary * C) + L * 4.0 * C * (T + 1) / 2
 
 
 def training_bytes(shape: Shape, batch_windows: int) -> int:
@@ -96,4 +121,5 @@ def training_bytes(shape: Shape, batch_windows: int) -> int:
     and, for every byte of a batch, some 24 float32 activations a width and layer and three copies of the logits.
     """
     n_positions = batch_windows * shape.context_bytes
-    return 4 * (6 * count_params(shape)["total"] + n_positions * (24 * shape.width * shape.depth + 3 * VOCABULARY))
+    activations = n_positions * (24 * shape.width * shape.depth + 3 * shape.vocabulary)
+    return 4 * (6 * count_params(shape)["total"] + activations)

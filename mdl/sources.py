@@ -24,7 +24,7 @@ from mdl.errors import MdlError, nearest
 from mdl.results import digest
 from mdl.units import parse_bytes
 
-_KINDS = ("stdlib", "file", "image", "audio", "random", "enwik8", "enwik9", "hf")
+KINDS = ("stdlib", "file", "image", "audio", "random", "enwik8", "enwik9", "hf")
 _FORMS = "stdlib, file:PATH, image:PATH, audio:PATH, random:BYTES[:SEED], enwik8, enwik9 or hf:NAME"
 _HEAD_BYTES = 8192
 _NOT_LIBRARY = {"site-packages", "dist-packages", "test", "tests", "idle_test", "lib2to3", "__pycache__"}
@@ -64,9 +64,9 @@ def _open(source: str, cache: Path, progress: Progress | None) -> Source:
         return _files(rest, cache)
     if kind == "random" and rest:
         return _random(rest, cache)
-    if source and kind not in _KINDS and Path(source).exists():
+    if source and kind not in KINDS and Path(source).exists():
         return _files(source, cache)
-    hint = "" if kind in _KINDS else nearest(kind, _KINDS)
+    hint = "" if kind in KINDS else nearest(kind, KINDS)
     raise MdlError(f"unknown corpus '{source}'{hint}: neither a path here nor {_FORMS}")
 
 

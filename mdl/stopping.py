@@ -6,13 +6,22 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+_installed = False
 _training = False
 _requested = False
 
 
 def install() -> None:
     """Handle SIGTERM in this process. Only the main thread may call this."""
+    global _installed
+    _installed = True
     signal.signal(signal.SIGTERM, _on_signal)
+
+
+def reinstall() -> None:
+    """Put it back where Lightning has put one around it that waits for other processes."""
+    if _installed:
+        install()
 
 
 def _on_signal(*_: object) -> None:

@@ -32,6 +32,7 @@ class SweepFile:
     method: str
     parameters: dict[str, tuple[Any, ...]]
     text: str
+    wandb: dict[str, str]  # the project and entity that it names
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Cohort:
 
 def shape_of(config: RunConfig) -> Shape:
     """The configuration's model shape."""
-    return Shape(*config.model.dimensions(), config.model.context_bytes)
+    return Shape(*config.model.dimensions(), config.model.context_bytes, config.model.vocabulary)
 
 
 def bytes_seen(config: RunConfig) -> int:
@@ -86,6 +87,14 @@ def bytes_seen(config: RunConfig) -> int:
 def training_flops(config: RunConfig) -> float:
     """Forward and backward (twice a forward) over every byte seen, head and attention included."""
     return 3.0 * forward_flops_per_byte(shape_of(config)) * bytes_seen(config)
+
+
+def n_devices(config: RunConfig) -> int:
+    """Devices to train on: as many as asked for, or as one member's estimated memory needs, which batches divide."""
+    train, shape = config.train, shape_of(config)
+    divisors = (n for n in range(1, train.batch_windows + 1) if train.batch_windows % n == 0)
+    fitting = (n for n in divisors if training_bytes(shape, train.batch_windows // n) <= train.memory_bytes)
+    return train.devices or next(fitting, 1)
 
 
 def load_sweep(path: Path) -> SweepFile:
@@ -106,7 +115,9 @@ def load_sweep(path: Path) -> SweepFile:
             raise MdlError(f"{path}: unknown key '{key}'{nearest(str(key), _TOP_LEVEL)}")
     name = str(content.get("name", path.stem))
     check_name(name)
-    return SweepFile(name, str(content.get("method", "grid")), _parameters(content.get("parameters"), path), text)
+    wandb = {key: str(content[key]) for key in ("project", "entity") if content.get(key)}
+    method, parameters = str(content.get("method", "grid")), _parameters(content.get("parameters"), path)
+    return SweepFile(name, method, parameters, text, wandb)
 
 
 def check_name(name: str) -> None:
@@ -183,7 +194,7 @@ def cohorts_of(cells: Sequence[Cell]) -> list[Cohort]:
 def _split(group: list[Cell]) -> list[Cohort]:
     """Parts as equal as can be, in the order of subset size and seed."""
     config = group[0].config
-    each = training_bytes(shape_of(config), config.train.batch_windows)
+    each = training_bytes(shape_of(config), -(-config.train.batch_windows // n_devices(config)))
     at_most = max(1, int(config.train.memory_bytes // each))
     n_parts = -(-len(group) // at_most)
     ordered = sorted(group, key=lambda cell: (cell.config.subset_bytes, cell.config.train.seed, cell.run_id))

@@ -27,9 +27,10 @@ from mdl.errors import MdlError, one_line
 
 if TYPE_CHECKING:
     from mdl.claims import Claims
-    from mdl.experiment import Progress
     from mdl.results import RunPaths
     from mdl.sweep import Cohort
+    from mdl.train import Check
+    from mdl.training import Progress
 
 Emit = Callable[..., None]
 _LOOK_SECONDS = 5.0
@@ -90,13 +91,17 @@ def _cohort(job: dict[str, Any], emit: Emit) -> dict[str, Any]:
         # In flight before, and all of it ours: it goes on. Else those that are ours, as a cohort of their own.
         whole = left == set(won) and paths.checkpoint(cohort.cohort_id).exists()
         ours = cohort if whole else cohort.only(set(won))
-        failed = _run(ours, job, paths, _watched(emit, claims), emit) if won else {}
-        if all(paths.record(i).exists() for i in cohort.run_ids):
-            paths.forget_checkpoint(cohort.cohort_id)
+        try:
+            failed = _run(ours, job, paths, _watched(emit, claims), emit, claims.check) if won else {}
+        finally:  # also where a successor has finished them
+            if all(paths.record(i).exists() for i in cohort.run_ids):
+                paths.forget_checkpoint(cohort.cohort_id)
     return {"n_cells": len(won), "failed": failed}
 
 
-def _run(cohort: Cohort, job: dict[str, Any], paths: RunPaths, progress: Progress, emit: Emit) -> dict[str, str | None]:
+def _run(
+    cohort: Cohort, job: dict[str, Any], paths: RunPaths, progress: Progress, emit: Emit, check: Check
+) -> dict[str, str | None]:
     """Run a cohort; in two halves, and so on, where it does not fit on the GPU. Run ids and reasons of what failed."""
     import torch
 
@@ -104,7 +109,7 @@ def _run(cohort: Cohort, job: dict[str, Any], paths: RunPaths, progress: Progres
 
     try:
         with contextlib.redirect_stdout(_Notes(emit)):
-            records = run_cohort(cohort, job["sweep"], paths, job["command"], progress)
+            records = run_cohort(cohort, job["sweep"], paths, job["command"], progress, check)
     except torch.OutOfMemoryError:
         pass  # not handled in here: the exception would hold the memory
     else:
@@ -112,11 +117,13 @@ def _run(cohort: Cohort, job: dict[str, Any], paths: RunPaths, progress: Progres
     torch.cuda.empty_cache()
     n = len(cohort.cells)
     if n == 1:
-        raise MdlError(f"{cohort.run_ids[0]} does not fit into the GPU's memory; lower train.batch_windows")
+        raise MdlError(
+            f"{cohort.run_ids[0]} does not fit into the GPU's memory; lower train.batch_windows, or raise train.devices"
+        )
     emit("note", message=f"{cohort.cohort_id}: out of GPU memory with {n} members; training them in two halves")
     paths.forget_checkpoint(cohort.cohort_id)
     halves = cohort.run_ids[: n // 2], cohort.run_ids[n // 2 :]
-    parts = [_run(cohort.only(set(half)), job, paths, progress, emit) for half in halves]
+    parts = [_run(cohort.only(set(half)), job, paths, progress, emit, check) for half in halves]
     return parts[0] | parts[1]
 
 

@@ -117,10 +117,10 @@ def test_the_command_prints_the_table(pictures: Path, tmp_path: Path) -> None:
     )
     assert shown.exit_code == 0, shown.output
     assert table_of(shown.output.splitlines())["whole", "gzip"]
-    assert shown.output.splitlines()[-1] == f"records: {out / 'baselines'}"
+    assert shown.output.splitlines()[-1] == f"records: {out}; next: mdl report {out}"
 
 
 @pytest.mark.parametrize(("size", "chunk"), [(0, 2048), (1000, 0)])
 def test_nothing_to_code_is_one_line(size: int, chunk: int, text_file: Path, tmp_path: Path) -> None:
-    with pytest.raises(MdlError, match="--bytes and --chunk must be at least 1"):
+    with pytest.raises(MdlError, match="--bytes, --chunk and --model-bytes must be at least 1"):
         list(lines(f"file:{text_file}", size, chunk, tmp_path))

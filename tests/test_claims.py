@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import signal
@@ -20,7 +21,7 @@ from mdl import claims, processes
 from mdl.claims import Claims, SupersededError, latest, tidy
 from mdl.files import create_once, write_atomically
 from mdl.processes import Process, this_process
-from mdl.results import RunPaths
+from mdl.results import RunPaths, load_cell
 from tests.test_cli import leftovers, mdl, records, write_sweep
 
 # A process that goes over all cells in its own order until all are closed, as a driver does. `place` makes it a host
@@ -189,6 +190,91 @@ def test_whoever_was_taken_for_dead_notices_and_beats_no_more(tmp_path: Path) ->
         time.sleep(0.3)
         assert (paths.claims / "c.0").stat().st_mtime == 0
     assert successor.exists()
+
+
+# One cohort's worker on a host of its own, whose arithmetic is its own too: `tilt` is added to every weight. It stops
+# itself, as a suspended machine does, in the very moment before it calls `at`.
+STALLING = """
+import json, os, signal, sys
+from pathlib import Path
+from mdl import claims, experiment, processes, results, train, worker
+from mdl.plan import plan_sweep
+root, place, tilt, at = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3]), sys.argv[4]
+processes._place = lambda: place
+claims.STALE_SECONDS = 1.0
+
+def stalls(plain):
+    def stopped(*arguments, **settings):
+        os.kill(os.getpid(), signal.SIGSTOP)
+        return plain(*arguments, **settings)
+    return stopped
+
+holder, name = {"weights": (experiment, "keep_once"), "record": (results, "save"),
+                "state": (train.CheckpointFile, "save_checkpoint"), "": (results, "digest")}[at]
+setattr(holder, name, stalls(getattr(holder, name)) if at else getattr(holder, name))
+trains = experiment.train_cohort
+
+def tilted(*arguments, **settings):
+    trained = trains(*arguments, **settings)
+    for weight in trained.module.parameters():
+        weight.data += tilt
+    return trained
+
+experiment.train_cohort = tilted
+plan = plan_sweep(Path("one.yaml"), root)
+job = {"kind": "cohort", "configs": [cell.config.flat() for cell in plan.cells], "sweep": "one",
+       "root": str(plan.paths.root), "command": ""}
+events = sys.stdout  # what is printed there meanwhile becomes a note
+worker._serve(job, lambda event, **fields: print(json.dumps({"event": event, **fields}), file=events, flush=True))
+"""
+
+
+def is_stopped(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("at", ["weights", "record", "state"])
+def test_whoever_wakes_up_after_a_takeover_changes_nothing_of_its_successors(
+    at: str, tmp_path: Path, text_file: Path
+) -> None:
+    """Stopped between the last look at its claim and the writing, for longer than a claim lasts."""
+    write_sweep(tmp_path, text_file, steps=20, more="  seed: {values: [0, 1]}\n")
+    yaml = (tmp_path / "small.yaml").read_text().replace("[4x1, 8x1, 16x1]", "[4x1]").replace("[10KB, 40KB]", "[10KB]")
+    (tmp_path / "one.yaml").write_text(yaml)
+
+    def run(place: str, tilt: float, at: str) -> subprocess.Popen[str]:
+        words = [sys.executable, "-c", STALLING, "runs", place, str(tilt), at]
+        return subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    first = run("0" * 8, 1e-3, at)
+    deadline = time.monotonic() + 200
+    while not is_stopped(first.pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert is_stopped(first.pid)
+    time.sleep(1.5)
+    second = run("1" * 8, 0.0, "")
+    said = second.communicate(timeout=200)[0]
+    assert '"n_cells": 2, "failed": {}' in said
+    root = tmp_path / "runs/one"
+    before = {path: path.read_bytes() for path in root.rglob("*") if path.suffix in (".json", ".safetensors")}
+    os.kill(first.pid, signal.SIGCONT)
+    while is_stopped(first.pid) or first.poll() is None:  # it stops itself before every such call
+        os.kill(first.pid, signal.SIGCONT)
+        time.sleep(0.05)
+    told = first.communicate(timeout=200)[0]
+    assert first.returncode == 0, told
+    assert '"event": "error"' not in told, told
+    after = {path: path.read_bytes() for path in root.rglob("*") if path.suffix in (".json", ".safetensors")}
+    assert after == before
+    assert len(records(root)) == 2
+    for record in map(load_cell, root.glob("*/record.json")):
+        for snapshot in record.snapshots:
+            content = (root / record.run_id / snapshot.weights_file).read_bytes()
+            assert hashlib.sha256(content).hexdigest() == snapshot.weights_sha256
+    tidy(RunPaths(root))
+    assert leftovers(root) == []
+    assert not (root / "claims").exists()
 
 
 def test_two_sweeps_at_once_on_one_folder_together_train_each_cell_once(tmp_path: Path, text_file: Path) -> None:

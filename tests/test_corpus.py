@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 
 from mdl.corpus import ByteView, Corpus, CorpusSpec, open_corpus
 from mdl.errors import MdlError
+from mdl.raw import FileBytes
 
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -206,3 +209,33 @@ def test_a_leak_without_a_block_to_leak_is_refused(tmp_path: Path) -> None:
     (tmp_path / "c").write_bytes(content(10_000))
     with pytest.raises(MdlError, match="held-out part of at least a block"):
         open_corpus(CorpusSpec(f"file:{tmp_path / 'c'}", 0, 4096, 1_000, 0.5))
+
+
+def test_a_file_takes_no_memory_to_read_however_large(tmp_path: Path) -> None:
+    """All of 600 MB, in order and by windows."""
+    path = tmp_path / "large"
+    with path.open("wb") as stream:
+        stream.truncate(600 * 10**6)
+    view = ByteView(FileBytes(path), np.array([0]), np.array([600 * 10**6]))
+    before = _resident_bytes()
+    for start in range(0, len(view), 10**7):
+        assert not view.read(start, start + 10**7).any()
+    assert _resident_bytes() - before < 40e6
+    starts = np.arange(0, len(view) - 4096, 4096)
+    for some in np.array_split(starts, 200):
+        view.gather(some, 512)
+    assert _resident_bytes() - before < 40e6
+
+
+def test_a_file_that_becomes_shorter_while_it_is_read_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "shrinks"
+    path.write_bytes(bytes(10_000))
+    raw = FileBytes(path)
+    assert raw[9_000:20_000].size == 1_000, "a slice ends where the file does"
+    os.truncate(path, 5_000)
+    with pytest.raises(MdlError, match="has become shorter than 10,000 bytes"):
+        raw[4_000:6_000]
+
+
+def _resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()

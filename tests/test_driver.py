@@ -35,6 +35,38 @@ def test_cohorts_go_to_every_gpu_one_process_each_or_as_many_as_share_it(monkeyp
     assert all("cohort" not in lane.kinds for lane in _lanes(places(), 100)[2:]), "baselines run beside, without a GPU"
 
 
+def test_a_cohort_too_large_for_one_gpu_gets_as_many_as_it_asks_for_and_then_they_are_free(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+    def all_of(lanes: tuple[Lane, ...] | list[Lane]) -> list[tuple[int, str]]:
+        own = [(lane.n_devices, lane.environment["CUDA_VISIBLE_DEVICES"]) for lane in lanes if "cohort" in lane.kinds]
+        return own + [inner for lane in lanes for inner in all_of(lane.parts)]
+
+    monkeypatch.setattr(driver, "_n_gpus", lambda: 5)
+    singles = [(1, str(i)) for i in range(5)]
+    assert sorted(all_of(_lanes(places(), 100, {1, 2}))) == [*singles, (2, "0,1"), (2, "2,3")]
+    assert sorted(all_of(_lanes(places(), 100, {2, 4}))) == [*singles, (2, "0,1"), (2, "2,3"), (4, "0,1,2,3")]
+    assert all_of(_lanes(places(), 100, {5}))[0] == (5, "0,1,2,3,4")
+    jobs = [Job("a", {"kind": "cohort"}, 1.0, n_devices=n) for n in (1, 4, 64)]
+    assert [job.n_devices for job in driver._fitting(jobs)] == [1, 4, 5]
+    monkeypatch.setattr(driver, "_n_gpus", lambda: 0)
+    assert [job.n_devices for job in driver._fitting(jobs)] == [1, 1, 1]
+
+
+def test_a_wide_lane_does_its_own_jobs_and_then_falls_into_single_ones(tmp_path: Path) -> None:
+    """Jobs that end at once, in an error: all of them are taken by someone."""
+    jobs = [Job(f"{n}-{i}", {"kind": "cohort", "configs": [{}]}, 1.0, n_devices=n) for n in (1, 2) for i in range(2)]
+    cohort = frozenset({"cohort"})
+    console = Console(width=200, file=(tmp_path / "out").open("w"))
+    with Display(4, 4.0, console) as display:
+        Pool([Lane(cohort, {}, 2, (Lane(cohort), Lane(cohort)))], tmp_path / "log.txt").run(jobs, display)
+    console.file.close()
+    assert [job.name for job in display.given_up[:2]] == ["2-0", "2-1"]
+    assert sorted(job.name for job in display.given_up) == ["1-0", "1-1", "2-0", "2-1"]
+
+
 def test_without_a_gpu_it_is_a_single_threaded_process_a_core(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(driver, "_n_gpus", lambda: 0)
     assert driver.gpu_places() == []

@@ -33,6 +33,8 @@ class Server(ThreadingHTTPServer):
         self.operations: list[str] = []
         self.files: dict[str, dict[str, list[str]]] = {}  # run id → file name → lines sent
         self.configs: dict[str, dict[str, Any]] = {}  # run id → config
+        self.buckets: list[dict[str, Any]] = []  # the variables of every run that was opened
+        self.uploads: dict[str, bytes] = {}
 
     @property
     def url(self) -> str:
@@ -95,6 +97,7 @@ class Server(ThreadingHTTPServer):
         run_id = variables.get("name") or variables.get("id")
         config = json.loads(variables.get("config") or "{}")
         self.configs.setdefault(str(run_id), {}).update(config)
+        self.buckets.append(variables)
         bucket = {
             "id": "YnVja2V0", "name": run_id, "displayName": variables.get("displayName"), "description": None,
             "config": None, "sweepName": variables.get("sweep"), "historyLineCount": 0, "project": PROJECT,
@@ -125,6 +128,9 @@ class Handler(BaseHTTPRequestHandler):
             self._keep(stream[1], json.loads(body))
             self._reply({})
             return
+        if self.path != "/graphql":  # measurements of the client's own, which are of no interest
+            self._reply({})
+            return
         query = json.loads(body)
         name = re.search(r"(?:query|mutation)\s+(\w+)", query["query"])
         answer = self.server.answer(name[1] if name else "", query.get("variables") or {})
@@ -140,7 +146,9 @@ class Handler(BaseHTTPRequestHandler):
                 files.setdefault(name, []).extend(part["content"])
 
     def do_PUT(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        with self.server.lock:
+            self.server.uploads[self.path.removeprefix("/upload/")] = content
         self._reply({})
 
     def do_GET(self) -> None:

@@ -1,0 +1,52 @@
+"""Critical sizes at half the training budget, in words and a table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from analysis.blocks import Block, Heading, Text, named_grid
+from analysis.units import format_bytes, format_count, format_range, join
+
+Json = dict[str, Any]
+
+_WORDS = {"converged": "within the interval", "unconverged": "unconverged", "unknown": "no interval to judge by"}
+
+
+def convergence(summary: Json) -> list[Block]:
+    """Whether more training would move the critical sizes; nothing where there was one budget."""
+    rows = summary["convergence"]
+    if not rows:
+        return []
+    cells = [
+        (format_bytes(row["subset_bytes"]), _size(row["n_params"]),
+         format_range(row["low"], row["high"], format_count), _half(row),
+         "–" if row["ratio"] is None else f"× {row['ratio']:.2f}", _WORDS[row["verdict"]])
+        for row in rows
+    ]  # fmt: skip
+    header = ("dataset", "N*", "95 % interval", "N* at half", "moved by", "")
+    return [Heading("Half the training"), Text(_told(rows)),
+            named_grid(header, cells, "lrrrrl", [row["group"] for row in rows])]  # fmt: skip
+
+
+def _size(n: float | None) -> str:
+    return "not bracketed" if n is None else format_count(n)
+
+
+def _half(row: Json) -> str:
+    return _size(row["n_params_half"]) if row["n_params_half"] is not None else str(row["status_half"])
+
+
+def _told(rows: list[Json]) -> str:
+    seen = {(row["half_bytes_seen"], row["bytes_seen"]) for row in rows}
+    budgets = join(f"{format_bytes(half)} instead of {format_bytes(whole)}" for half, whole in sorted(seen))
+    text = f"A critical size is of a recipe. The same cells trained on {budgets} a model (repeats counted): "
+    unconverged = [format_bytes(row["subset_bytes"]) for row in rows if row["verdict"] == "unconverged"]
+    if unconverged:
+        text += (
+            f"at {join(unconverged)} N* is unconverged, it lies outside the interval; with more training it moves on."
+        )
+    elif any(row["verdict"] == "converged" for row in rows):
+        text += "no N* leaves its interval."
+    else:
+        text += "without intervals there is only the factor by which N* moved."
+    return text

@@ -1,0 +1,88 @@
+"""Critical sizes at the whole and at half the training budget."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from analysis.budgets import halved, longest
+from analysis.cost import PAPER
+from analysis.document import write
+from analysis.study import study
+from analysis.summary import compare, summarise
+from analysis.table import load
+from mdl.results import CellRecord
+from tests.synthetic import SIZES, closed_form, grid, power_law, write_sweep
+
+SUBSETS = (300_000, 3_000_000)
+LADDER = [size for size in SIZES if size != "256x4"]
+
+
+def trained(records: list[CellRecord], share: float) -> list[CellRecord]:
+    """The same cells after a share of the training."""
+    return [
+        replace(
+            record, run_id=f"{record.run_id}-{share}",
+            training=replace(record.training, n_steps=int(900 * share), bytes_seen=int(900 * 1024 * share)),
+        )
+        for record in records
+    ]  # fmt: skip
+
+
+def noisy(n_params: int, subset_bytes: int, seed: int, alpha: float = 0.4) -> float:
+    return power_law(n_params, subset_bytes, seed, alpha) * (1 + 2e-3 * (seed - 0.5))
+
+
+def sweep(folder: Path, half_alpha: float, seeds: tuple[int, ...] = (0, 1)) -> Path:
+    """The whole training follows α = 0.4, half of it another α."""
+    whole = grid(LADDER, SUBSETS, noisy, seeds=seeds)
+    half = grid(LADDER, SUBSETS, lambda n, d, s: noisy(n, d, s, half_alpha) * 1.01, seeds=seeds)
+    return write_sweep(folder, [*trained(whole, 1), *trained(half, 0.5)])
+
+
+def test_the_report_is_of_the_longest_training_whatever_else_is_in_the_folder(tmp_path: Path) -> None:
+    both = study(load(sweep(tmp_path / "both", 0.5)), PAPER)
+    alone = study(load(write_sweep(tmp_path / "alone", trained(grid(LADDER, SUBSETS, noisy, seeds=(0, 1)), 1))), PAPER)
+    assert both.critical.equals(alone.critical)
+    assert both.rates.equals(alone.rates)
+    assert len(alone.convergence) == 0
+
+
+def test_a_longer_code_after_longer_training_is_not_swapped_for_the_shorter(tmp_path: Path) -> None:
+    """A budget is a recipe, not a choice: even where half of the training codes better."""
+    records = [*trained(grid(LADDER, SUBSETS), 1), *trained(grid(LADDER, SUBSETS, lambda *a: 0.9 * power_law(*a)), 0.5)]
+    found = study(load(write_sweep(tmp_path / "s", records)), PAPER)
+    assert found.rates["code_bits"].tolist() == pytest.approx(
+        [power_law(n, d) for d in SUBSETS for n in sorted(SIZES[s] for s in LADDER)]
+    )
+
+
+def test_the_size_at_half_is_that_of_halfs_own_law_and_judged_by_the_wholes_interval(tmp_path: Path) -> None:
+    same = study(load(sweep(tmp_path / "same", 0.4)), PAPER).convergence
+    moved = study(load(sweep(tmp_path / "moved", 0.25)), PAPER).convergence
+    assert same["verdict"].tolist() == ["converged", "converged"]
+    assert moved["verdict"].tolist() == ["unconverged", "unconverged"]
+    for frame, alpha in ((same, 0.4), (moved, 0.25)):
+        for row in frame.itertuples():
+            truth = closed_form(row.subset_bytes, 16 / 1.01, alpha)
+            assert row.n_params_half == pytest.approx(truth, rel=0.12)
+            assert row.ratio == pytest.approx(row.n_params / row.n_params_half)
+
+
+def test_without_replicates_nothing_is_called_converged(tmp_path: Path) -> None:
+    found = study(load(sweep(tmp_path / "s", 0.4, seeds=(0,))), PAPER)
+    assert found.convergence["verdict"].tolist() == ["unknown", "unknown"]
+    text = repr(write(summarise(found) | compare(found), []))
+    assert "without intervals there is only the factor" in text
+
+
+def test_budgets_are_told_apart_cell_by_cell(tmp_path: Path) -> None:
+    """Larger models may train longer than smaller ones; a third of the training is still no half."""
+    records = [*trained(grid(["8x1"], SUBSETS), 1), *trained(grid(["16x2"], SUBSETS), 3),
+               *trained(grid(["16x2"], SUBSETS), 1), *trained(grid(["16x2"], SUBSETS), 2.5)]  # fmt: skip
+    cells = load(write_sweep(tmp_path / "s", records)).cells
+    assert dict(longest(cells).groupby("size")["step"].count()) == {"8x1": 4, "16x2": 4}
+    assert set(longest(cells)["bytes_seen"]) == {900 * 1024, 3 * 900 * 1024}
+    assert set(halved(cells)["bytes_seen"]) == {900 * 1024}
