@@ -47,10 +47,11 @@ class CohortBatches:
             yield torch.from_numpy(self._batch(step))
 
     def _batch(self, step: int) -> npt.NDArray[Any]:
-        share = self.module.ranks.share
+        share, members = self.module.ranks.share, self.module.members
         if self.online:
-            return share(np.array([order.batch(step) for order in self.online]).swapaxes(0, 1))
-        members = self.module.members
+            batch = np.array([order.batch(step) for order in self.online]).swapaxes(0, 1)
+            batch[0] += np.array([[member.first] for member in members])
+            return share(batch)
         starts = share(np.stack([m.first + order.starts(step) for m, order in zip(members, self.orders, strict=True)]))
         if self.module.resident:
             return starts

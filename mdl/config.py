@@ -187,8 +187,9 @@ class RunConfig(_Part):
         return f"{shape}-{short_bytes(self.subset_bytes)}-s{self.train.seed}-{content}"
 
     def cohort_key(self) -> tuple[Any, ...]:
-        """Equal for cells that train together: everything but the subset size, the seed and the rate's scale."""
-        return tuple(v for k, v in self._flat.items() if k not in _MEMBER)
+        """Equal for cells that train together: everything but the subset, its size, the seed and the rate's scale."""
+        own = _MEMBER | (_ORDER if self.model.vocabulary == VOCABULARY else set())
+        return tuple(v for k, v in self._flat.items() if k not in own)
 
 
 # How a result is come by or watched, not what it is.
@@ -199,6 +200,7 @@ _LATER = {
     "corpus.leak_fraction": 0.0, "train.objective": "subset", "model.vocabulary": 256,
 }  # fmt: skip
 _MEMBER = {"subset_bytes", "train.seed", "train.lr_scale"}
+_ORDER = {"corpus.shuffle_seed", "corpus.leak_fraction"}  # of one corpus; its held-out part is the same in all
 
 
 def _flatten(config: BaseModel) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import torch
 
 from mdl import results
 from mdl.cohort import CohortModule
-from mdl.corpus import Corpus, open_corpus
+from mdl.corpus import Corpus
 from mdl.files import keep_once, write_atomically
 from mdl.loggers import finish_loggers, make_loggers
 from mdl.measure import position_bins
@@ -45,10 +45,7 @@ def run_cohort(
     `check` is called before anything is written, and raises where another process has taken the cohort over.
     """
     torch.set_num_threads(cohort.cells[0].config.train.threads)
-    corpus = open_corpus(cohort.cells[0].config.corpus.spec())
-    for cell in cohort.cells:
-        corpus.require(cell.config.subset_bytes)
-    data = reading(cohort, corpus)
+    data = reading(cohort)
     loggers = make_loggers(cohort, paths)
     trained = train_cohort(cohort, data, paths, loggers, progress, check)
     started = time.monotonic()
@@ -90,7 +87,7 @@ def _measure(
     sound = [m for m in range(len(cohort.cells)) if int(module.first_bad_step[m]) < 0]
     final_step = cohort.cells[0].config.train.steps
     earlier = [m for m in sound if int(module.best_step[m]) != final_step]
-    meter = _Meter(cohort, [*sound, *earlier], data.corpus, progress)
+    meter = _Meter(cohort, [*sound, *earlier], data.corpora, progress)
     code = partial(_code_snapshots, cohort, data=data, paths=paths, meter=meter, check=check)
     final = code(sound, "final", [module.model.member(m) for m in sound], [final_step] * len(sound))
     best = code(earlier, "best", [module.best_weights(m) for m in earlier], [int(module.best_step[m]) for m in earlier])
@@ -103,9 +100,11 @@ def _measure(
 class _Meter:
     """Adds up the bytes coded and tells how many are to come."""
 
-    def __init__(self, cohort: Cohort, rows: Sequence[int], corpus: Corpus, progress: Progress | None) -> None:
+    def __init__(
+        self, cohort: Cohort, rows: Sequence[int], corpora: Sequence[Corpus], progress: Progress | None
+    ) -> None:
         self.progress, self.done = progress, 0
-        self.total = sum(end_bytes(cohort, corpus, m) + len(corpus.heldout) for m in rows)
+        self.total = sum(end_bytes(cohort, corpora[m], m) + len(corpora[m].heldout) for m in rows)
         measured = cohort.cells[0].config.measure
         self.total += measured.coded_weights * len(PRECISIONS) * sum(cohort.cells[m].config.subset_bytes for m in rows)
 
@@ -145,7 +144,7 @@ def _code_snapshots(
             (*seen.segments, *unseen.segments),
             position_bins(unseen),
             data.stream(stack(cohort.shape, [own]).to(device), row, unseen),
-            _coded(cohort.shape, own, cohort.cells[row], data.corpus, (*seen.segments, *unseen.segments), meter),
+            _coded(cohort.shape, own, cohort.cells[row], data.corpora[row], (*seen.segments, *unseen.segments), meter),
         )
     return snapshots
 
@@ -207,7 +206,7 @@ def _record(
         subset_bytes=cell.config.subset_bytes,
         config=cell.config.flat(),
         cohort_id=cohort.cohort_id,
-        corpus=data.corpus.info,
+        corpus=data.corpora[m].info,
         model=ModelInfo(size, shape.width, shape.depth, shape.n_heads, shape.context_bytes, n_params, groups),
         training=TrainingInfo(
             cell.config.train.seed, module.recipe.steps, data.bytes_seen(m), training_flops(cell.config),

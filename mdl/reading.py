@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from mdl.batches import Gatherable
 from mdl.cohort import Member
-from mdl.corpus import Corpus
+from mdl.corpus import ByteView, Corpus, open_corpus
 from mdl.errors import MdlError
 from mdl.measure import Part, PartLengths, Progress, code_lengths, reach, stream_sample, sum_bits
 from mdl.model import StackedTransformer, stack
@@ -28,7 +28,7 @@ Windows = npt.NDArray[Any]
 class Reading(Protocol):
     """A cohort's data; `m` and `rows` number its cells."""
 
-    corpus: Corpus
+    corpora: Sequence[Corpus]  # a cell each; of one source and held-out part
 
     @property
     def source(self) -> Gatherable:
@@ -62,50 +62,74 @@ class Reading(Protocol):
         ...
 
 
-def reading(cohort: Cohort, corpus: Corpus) -> Reading:
-    """As the cohort's vocabulary asks for."""
-    return ByteReading(cohort, corpus) if cohort.shape.vocabulary == VOCABULARY else TokenReading(cohort, corpus)
+def reading(cohort: Cohort) -> Reading:
+    """As the cohort's vocabulary asks for; MdlError where a corpus is missing or too small for a cell."""
+    opened = {spec: open_corpus(spec) for spec in dict.fromkeys(cell.config.corpus.spec() for cell in cohort.cells)}
+    corpora = [opened[cell.config.corpus.spec()] for cell in cohort.cells]
+    for cell, corpus in zip(cohort.cells, corpora, strict=True):
+        corpus.require(cell.config.subset_bytes)
+    return ByteReading(cohort, corpora) if cohort.shape.vocabulary == VOCABULARY else TokenReading(cohort, corpora)
 
 
 class ByteReading:
-    """Every member reads a prefix of the same bytes."""
+    """Every member reads a prefix of one of the corpora, which lie one after another as far as they are read."""
 
-    def __init__(self, cohort: Cohort, corpus: Corpus) -> None:
-        self.cohort, self.corpus = cohort, corpus
+    def __init__(self, cohort: Cohort, corpora: Sequence[Corpus]) -> None:
+        self.cohort, self.corpora = cohort, corpora
+        furthest: dict[Corpus, int] = {}
+        for cell, corpus in zip(cohort.cells, corpora, strict=True):
+            furthest[corpus] = max(furthest.get(corpus, 0), cell.config.subset_bytes)
+        self._first = dict(zip(furthest, np.cumsum([0, *furthest.values()]).tolist(), strict=False))
+        self._source = Joined([(corpus.train, n_bytes) for corpus, n_bytes in furthest.items()])
 
     @property
     def source(self) -> Gatherable:
         """See `Reading`, as all here."""
-        return self.corpus.train
+        return self._source
 
     def members(self) -> list[Member]:
         """One a cell."""
         configs = [cell.config for cell in self.cohort.cells]
-        return [Member(c.train.seed, c.subset_bytes, c.train.lr_scale) for c in configs]
+        return [
+            Member(c.train.seed, c.subset_bytes, c.train.lr_scale, self._first[corpus])
+            for c, corpus in zip(configs, self.corpora, strict=True)
+        ]
 
     def heldout_sample(self) -> tuple[Windows, Sequence[int] | None]:
         """The same for all."""
-        heldout, T = self.corpus.heldout, self.cohort.shape.context_bytes
+        heldout, T = self.corpora[0].heldout, self.cohort.shape.context_bytes
         starts, length = sample_starts(len(heldout), T, self.cohort.cells[0].config.train.heldout_sample_bytes // T)
         return heldout.gather(starts, length), None
 
     def code(
         self, model: StackedTransformer, rows: Sequence[int], progress: Progress
     ) -> tuple[list[PartLengths], list[PartLengths]]:
-        """All members at once."""
-        ends, own = [end_bytes(self.cohort, self.corpus, m) for m in rows], self._subset_bytes(rows)
-        train = code_lengths(model, self.corpus.train, "train", ends, own, progress)
-        n_heldout = len(self.corpus.heldout)
-        return train, code_lengths(model, self.corpus.heldout, "heldout", [n_heldout] * len(rows), progress=progress)
+        """The members of one corpus at once."""
+        train: dict[int, PartLengths] = {}
+        for corpus in self._first:
+            at = [i for i, m in enumerate(rows) if self.corpora[m] is corpus]
+            whole, device = len(at) == len(rows), model.weight("embedding").device
+            own = model if whole or not at else stack(model.shape, [model.member(i) for i in at]).to(device)
+            train |= zip(at, self._code_train(own, corpus, [rows[i] for i in at], progress), strict=True)
+        heldout, n = self.corpora[0].heldout, len(rows)
+        unseen = code_lengths(model, heldout, "heldout", [len(heldout)] * n, progress=progress)
+        return [train[i] for i in range(n)], unseen
 
-    def _subset_bytes(self, rows: Sequence[int]) -> list[int]:
-        return [self.cohort.cells[m].config.subset_bytes for m in rows]
+    def _code_train(
+        self, model: StackedTransformer, corpus: Corpus, rows: Sequence[int], progress: Progress
+    ) -> list[PartLengths]:
+        if not rows:
+            return []
+        ends = [end_bytes(self.cohort, corpus, m) for m in rows]
+        own = [self.cohort.cells[m].config.subset_bytes for m in rows]
+        return code_lengths(model, corpus.train, "train", ends, own, progress)
 
     def stream(self, model: StackedTransformer, m: int, unseen: PartLengths) -> StreamSample | None:
         """As many bytes as asked for."""
-        n_bytes = min(self.cohort.cells[m].config.measure.stream_bytes, len(self.corpus.heldout))
+        heldout = self.corpora[m].heldout
+        n_bytes = min(self.cohort.cells[m].config.measure.stream_bytes, len(heldout))
         finite = math.isfinite(float(unseen.bits_by_position.sum()))
-        return stream_sample(model, self.corpus.heldout, n_bytes) if n_bytes and finite else None
+        return stream_sample(model, heldout, n_bytes) if n_bytes and finite else None
 
     def bytes_seen(self, m: int) -> int:
         """As configured."""
@@ -114,6 +138,31 @@ class ByteReading:
     def tokenisation(self, m: int) -> tuple[Tokenisation, bytes] | None:
         """None."""
         return None
+
+
+class Joined:
+    """The beginnings of some views, one after another: (view, bytes of it) each."""
+
+    def __init__(self, parts: Sequence[tuple[ByteView, int]]) -> None:
+        self._parts = parts
+        self._starts = np.cumsum([0, *(n_bytes for _, n_bytes in parts)])
+
+    def gather(self, starts: npt.NDArray[np.int64], length: int) -> npt.NDArray[np.uint8]:
+        """Rows (n, length); a row lies within one view."""
+        rows = np.empty((starts.size, length), np.uint8)
+        of = np.searchsorted(self._starts, starts, side="right") - 1
+        for i in np.unique(of):
+            rows[of == i] = self._parts[i][0].gather(starts[of == i] - self._starts[i], length)
+        return rows
+
+    def read(self, start: int, end: int) -> npt.NDArray[np.uint8]:
+        """Bytes [start, end)."""
+        pieces = [
+            view.read(max(0, start - first), min(n_bytes, end - first))
+            for (view, n_bytes), first in zip(self._parts, self._starts.tolist(), strict=False)
+            if start < first + n_bytes and end > first
+        ]
+        return np.concatenate([np.empty(0, np.uint8), *pieces])
 
 
 def sample_starts(n: int, T: int, n_wanted: int) -> tuple[npt.NDArray[np.int64], int]:
@@ -135,8 +184,9 @@ class TokenReading:
     The context is so many tokens, not bytes: windows cost what they cost for bytes, and reach further.
     """
 
-    def __init__(self, cohort: Cohort, corpus: Corpus) -> None:
-        self.cohort, self.corpus = cohort, corpus
+    def __init__(self, cohort: Cohort, corpora: Sequence[Corpus]) -> None:
+        self.cohort, self.corpora = cohort, corpora
+        corpus = self.corpus = corpora[0]  # one order of the corpus a cohort: a tokenizer is of one subset
         ends = {c.config.subset_bytes: end_bytes(cohort, corpus, m) for m, c in enumerate(cohort.cells)}
         self._subsets = {d: tokenised(corpus, d, end, cohort.shape.vocabulary) for d, end in sorted(ends.items())}
         for d, subset in self._subsets.items():

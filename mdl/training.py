@@ -14,7 +14,6 @@ from pytorch_lightning.loggers import Logger
 from mdl.checkpoint import remove_damaged
 from mdl.cohort import CohortModule, Recipe
 from mdl.config import from_flat
-from mdl.corpus import open_corpus
 from mdl.machine import Machine, resolve_machine
 from mdl.ranks import Ranks, companions, usable
 from mdl.reading import Reading, reading
@@ -62,7 +61,7 @@ def train_along(configs: Sequence[Mapping[str, Any]], root: Path, ranks: Ranks) 
     cells = [Cell(config.run_id, config) for config in map(from_flat, configs)]
     cohort, config = Cohort(tuple(cells)), cells[0].config
     torch.set_num_threads(config.train.threads)
-    data = reading(cohort, open_corpus(config.corpus.spec()))
+    data = reading(cohort)
     machine = resolve_machine(config.train.precision, config.train.compile)
     fit(_module(cohort, data), data.source, machine, RunPaths(root).checkpoint(cohort.cohort_id), ranks=ranks)
 

@@ -50,7 +50,10 @@ def test_cells_of_one_shape_and_recipe_train_together() -> None:
     key = from_flat(BASE).cohort_key()
     assert from_flat({**BASE, "subset_bytes": "1MB", "train.seed": 9, "lr_scale": 0.5}).cohort_key() == key
     assert from_flat({**BASE, "steps": 5}).cohort_key() != key
-    assert from_flat({**BASE, "shuffle_seed": 5}).cohort_key() != key
+    assert from_flat({**BASE, "shuffle_seed": 5, "leak_fraction": 0.5}).cohort_key() == key, "one source, any order"
+    assert from_flat({**BASE, "source": "random:1MB"}).cohort_key() != key
+    tokens = from_flat({**BASE, "vocabulary": 512}).cohort_key()
+    assert from_flat({**BASE, "vocabulary": 512, "shuffle_seed": 5}).cohort_key() != tokens
 
 
 @pytest.mark.parametrize(

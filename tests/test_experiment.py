@@ -15,7 +15,7 @@ from mdl.measure import code_lengths
 from mdl.model import load_weights, stack
 from mdl.results import CellRecord, RunPaths
 from mdl.shapes import count_params
-from mdl.sweep import Cell, Cohort, bytes_seen, training_flops
+from mdl.sweep import Cell, Cohort, bytes_seen, cohorts_of, training_flops
 
 T = 64
 
@@ -86,6 +86,25 @@ def test_the_same_cell_gives_the_same_record_alone_and_in_company(text_file: Pat
         for mine, theirs in zip(alone.snapshots, record.snapshots, strict=True):
             for a, b in zip(mine.segments, theirs.segments, strict=True):
                 assert abs(a.code_bits - b.code_bits) <= 1e-4 * (a.end_bytes - a.start_bytes)
+
+
+@pytest.mark.parametrize("settings", [{}, {"objective": "prequential", "steps": 250, "reach_ratio": 1}])
+def test_orders_of_one_corpus_and_leaks_train_together_and_each_reads_its_own(
+    text_file: Path, tmp_path: Path, settings: dict[str, object]
+) -> None:
+    orders = [cohort(text_file, **settings, **own) for own in ({}, {"shuffle_seed": 1}, {"leak_fraction": 0.3})]
+    (together,) = cohorts_of([cell for group in orders for cell in group.cells])
+    records = {record.run_id: record for record in run_cohort(together, "s", RunPaths(tmp_path / "a"))}
+    assert {(r.corpus.shuffle_seed, r.corpus.leak_fraction) for r in records.values()} == {(0, 0), (1, 0), (0, 0.3)}
+    for group in orders:
+        for alone in run_cohort(group, "s", RunPaths(tmp_path / "b")):
+            record = records[alone.run_id]
+            assert record.corpus == alone.corpus
+            for mine, theirs in zip(alone.snapshots, record.snapshots, strict=True):
+                for a, b in zip(mine.segments, theirs.segments, strict=True):
+                    assert abs(a.code_bits - b.code_bits) <= 1e-4 * (a.end_bytes - a.start_bytes)
+            for p, q in zip(alone.prequential, record.prequential, strict=True):
+                assert abs(p.code_bits - q.code_bits) <= 1e-4 * p.end_bytes
 
 
 def test_a_cell_that_diverges_is_a_failed_cell_and_its_companions_are_untouched(

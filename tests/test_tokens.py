@@ -103,7 +103,7 @@ def test_a_member_is_what_it_would_be_alone(text_file: Path, tmp_path: Path) -> 
 def test_training_reads_the_members_own_tokens(text_file: Path) -> None:
     group = cells(f"file:{text_file}", subsets=("50KB", "10KB"))
     data = open_corpus(group.cells[0].config.corpus.spec())
-    read = reading(group, data)
+    read = reading(group)
     assert isinstance(read, TokenReading)
     for m, member in enumerate(read.members()):
         told = read.tokenisation(m)
