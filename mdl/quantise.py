@@ -3,20 +3,18 @@
 Uniform quantisation followed by an entropy coder is within a quarter of a bit of the best there is, if the step of
 each row suits what an error in it costs: with error δ costing g·δ² and a code of −log2(step) + const bits, the best
 step of a row is proportional to g^(−1/2) (reverse water-filling; Gish & Pierce 1968). g comes from `mdl.sensitivity`.
-The numbers are rounded one after the other, each error being made good, as far as it can be, by the weights still to
-come: of the same output (the Optimal Brain Surgeon's update, GPTQ: Frantar et al. 2023) and of the outputs beside it
-(by the Fisher information's other factor, as YAQA does: Tseng et al. 2025).
+The numbers of a row are rounded one after the other, each error being made good, as far as it can be, by the weights
+still to come (the Optimal Brain Surgeon's update, GPTQ: Frantar et al. 2023).
 
 How it was chosen, by coded bits a parameter and what they cost in rate (48x2, 1 MB of Python sources):
 plain rounding to 6, 5, 4 bits of each row's range: 5.87 (+0.27 %), 4.84 (+1.2 %), 3.77 (+4.7 %);
 one step for all rows with feedback: 4.09 (+0.57 %), 3.40 (+1.7 %); steps by sensitivity without feedback: 3.71
 (+1.4 %), 3.01 (+4.3 %); both: 3.60 (+0.58 %), 2.95 (+1.8 %). Steps for inputs as well add nothing (3.72, +0.44 %;
 3.04, +1.7 %), nor do scales finer than 2^(1/2).
-64x4 trained long on 10 MB, at 4.07 bits: feedback along inputs alone +2.66 %; along outputs too, in blocks of 32 +2.50,
-of 64 +2.31, of all +2.10 % (which takes too long for wide models); steps by what the outputs after it cannot make
-good, all in one block, 4.09 bits, +1.97 %. Seen 115 times (1 MB): +8.8, all outputs +7.3, steps too +6.9 %. What did
-not help there: inputs in the order of their size (+2.70 %), damping of 0.01 or 0.1 (+2.73, +2.76 %), rounding towards
-zero by what it saves in code (4.067 bits, +2.18 %; 4.062, +2.26 %, against 4.070, +2.10 %). `mdl.tune` wins back more.
+64x4 trained long on 10 MB, at 4.07 bits: +2.85 %. What else was tried there: making errors good by the outputs beside
+as well (by the Fisher information's other factor, as YAQA does: Tseng et al. 2025), in blocks of 64: +2.46 %, but after
+the same tuning (`mdl.tune`) +1.44 % against +1.33 % without; inputs in the order of their size, other dampings: no
+gain; rounding towards zero by what it saves in code: no better than a coarser step.
 """
 
 from __future__ import annotations
@@ -34,7 +32,7 @@ from mdl.weights import MOST_NUMBER, MOST_SCALE, Quantised
 
 Floats = npt.NDArray[np.float64]
 
-_DAMPING, _DAMPING_OUT = 3e-2, 1e-1  # of the second moments of inputs and gradients, in their mean diagonals
+_DAMPING = 3e-2  # of the inputs' second moment, as a fraction of its mean diagonal
 _LEAST_GRADIENT = 1e-2  # of the mean: what calibration never met is not free
 _BELL_BITS = 2 * math.pi * math.e  # a Gaussian of variance v rounded to step s takes about ½·log2(1 + 2πe·v/s²) bits
 
@@ -56,15 +54,14 @@ def quantise(
     relative = {name: _relative_steps(sensitivities[name]) for name in matrices}
     common = _common_step(matrices, relative, bits)
     return {
-        name: _rounded(matrix, sensitivities[name], _scales(matrix, common * relative[name]))
+        name: _rounded(matrix, sensitivities[name].inputs.numpy(), _scales(matrix, common * relative[name]))
         for name, matrix in matrices.items()
     }
 
 
 def _relative_steps(of: Sensitivity) -> Floats:
-    """g^(−1/2) of each row (out,): g what its error costs that the rows after it in its block cannot make good."""
-    diagonal = 1 / np.diagonal(_feedback(of.gradients.numpy(), _DAMPING_OUT), axis1=1, axis2=2) ** 2
-    gradients = (diagonal * _mean(of.gradients.numpy())).reshape(-1) * _mean(of.inputs.numpy())
+    """g^(−1/2), for each row (out,), inputs of unit size taken into account."""
+    gradients = of.gradients.numpy() * max(float(np.diagonal(of.inputs.numpy()).mean()), 1e-30)
     steps: Floats = (gradients + _LEAST_GRADIENT * gradients.mean() + 1e-30) ** -0.5
     return steps
 
@@ -89,33 +86,22 @@ def _scales(matrix: Floats, steps: Floats) -> npt.NDArray[np.int64]:
     return scales
 
 
-def _rounded(matrix: Floats, of: Sensitivity, scales: npt.NDArray[np.int64]) -> Rounded:
-    """Whole numbers (in, out), line by line; in a line the blocks' first, second … rows after one another."""
-    n, width = of.gradients.shape[:2]
-    of_line = _feedback(of.inputs.numpy(), _DAMPING)
-    in_line = _feedback(of.gradients.numpy(), _DAMPING_OUT)
-    in_line /= np.diagonal(in_line, axis1=1, axis2=2)[:, :, None]
-    steps, left = 2.0 ** (scales.reshape(n, width) / 2), matrix.reshape(-1, n, width).copy()
-    numbers, reals = np.empty(left.shape), np.empty(left.shape)
-    for i, line in enumerate(left):
-        wanted = line.copy()
-        for j in range(width):
-            reals[i, :, j] = wanted[:, j] / steps[:, j]
-            numbers[i, :, j] = np.rint(reals[i, :, j])
-            error = wanted[:, j] - numbers[i, :, j] * steps[:, j]
-            wanted[:, j + 1 :] -= in_line[:, j, j + 1 :] * error[:, None]
-        left[i + 1 :] -= of_line[i, i + 1 :, None, None] * ((line - numbers[i] * steps) / of_line[i, i])
-    whole = np.clip(numbers, -MOST_NUMBER, MOST_NUMBER).astype(np.int64)
-    return Rounded(whole.reshape(matrix.shape), scales, reals.reshape(matrix.shape))
+def _rounded(matrix: Floats, inputs: Floats, scales: npt.NDArray[np.int64]) -> Rounded:
+    """Whole numbers (in, out), line by line, each line's errors made good by the lines after it."""
+    upper = _feedback(inputs)
+    steps, left = 2.0 ** (scales / 2), matrix.copy()
+    reals, numbers = np.empty(matrix.shape), np.empty(matrix.shape, np.int64)
+    for i in range(len(matrix)):
+        reals[i] = left[i] / steps
+        numbers[i] = np.clip(np.rint(reals[i]), -MOST_NUMBER, MOST_NUMBER).astype(np.int64)
+        error = (left[i] - numbers[i] * steps) / upper[i, i]
+        left[i + 1 :] -= upper[i, i + 1 :, None] * error
+    return Rounded(numbers, scales, reals)
 
 
-def _feedback(form: Floats, damping: float) -> Floats:
-    """The upper Cholesky factors (…, n, n) of the inverse of forms (…, n, n), damped and of mean diagonal 1."""
-    damped = form / _mean(form) + damping * np.eye(form.shape[-1])
-    upper: Floats = np.swapaxes(np.linalg.cholesky(np.linalg.inv(damped)), -1, -2)
+def _feedback(inputs: Floats) -> Floats:
+    """The upper Cholesky factor of the damped form's inverse (in, in)."""
+    mean = max(float(np.diagonal(inputs).mean()), 1e-30)
+    damped = inputs / mean + _DAMPING * np.eye(len(inputs))
+    upper: Floats = np.linalg.cholesky(np.linalg.inv(damped)).T
     return upper
-
-
-def _mean(form: Floats) -> float:
-    """Of the diagonal, or of all diagonals."""
-    return max(float(np.diagonal(form, axis1=-2, axis2=-1).mean()), 1e-30)

@@ -1,13 +1,12 @@
 """What an error in each weight costs in code length: a quadratic form, in two factors a matrix.
 
-For a product y = x·W the Fisher information of W is taken as A ⊗ G, where A = E[x xᵀ] is the second moment of the
-inputs and G that of the gradient ∂nats/∂y at the outputs (the factors of K-FAC, Martens & Grosse 2015), G within blocks
-of neighbouring outputs. An error δ (in, out) in W then costs about ½ tr(G δᵀ A δ) nats a byte.
+For a product y = x·W the Fisher information of W is taken as A ⊗ diag(g), where A = E[x xᵀ] is the second moment of
+the inputs and g = E[(∂nats/∂y)²] that of the gradient at each output (the factors of K-FAC, Martens & Grosse 2015, g
+without its off-diagonal part). An error δ in W then costs about ½ Σ_j g_j δ_jᵀ A δ_j nats a byte.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,12 +22,11 @@ from mdl.model import Parts, StackedTransformer, embedded, rms_normalised
 from mdl.shapes import VOCABULARY
 
 _WINDOWS_A_CALL = 16
-_BLOCK = 64  # outputs whose gradients are taken together, or the largest divisor of their number and 64
 
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """Of a matrix W (in, out): A (in, in) and G's blocks (n, out/n, out/n) in order, float64, nats² a byte."""
+    """Of a matrix W (in, out): inputs' second moment A (in, in) and gradients' g (out,), float64, nats² a byte."""
 
     inputs: Tensor
     gradients: Tensor
@@ -83,15 +81,14 @@ def _add(
     F.cross_entropy(logits[0], bytes_1BT.reshape(-1).long(), reduction="sum").backward()  # type: ignore[no-untyped-call]
     for name, given, made in products.seen:
         assert made.grad is not None  # noqa: S101 - retained above
-        _add_factors(sums, name, given.reshape(-1, given.shape[-1]), made.grad.reshape(-1, made.shape[-1]))
+        _add_factors(sums, name, given.reshape(-1, given.shape[-1]), made.grad.reshape(-1, made.shape[-1]).square())
     assert inputs[0].grad is not None  # noqa: S101
     _add_looked_up(sums, bytes_1BT[0], inputs[0].grad[0])
     model.zero_grad(set_to_none=True)
 
 
-def _add_factors(sums: dict[str, list[Tensor]], name: str, x: Tensor, gradient: Tensor) -> None:
-    blocks = gradient.view(len(gradient), -1, math.gcd(gradient.shape[1], _BLOCK)).transpose(0, 1)
-    factors = [(x.mT @ x).double().cpu(), (blocks.mT @ blocks).double().cpu()]
+def _add_factors(sums: dict[str, list[Tensor]], name: str, x: Tensor, squares: Tensor) -> None:
+    factors = [(x.mT @ x).double().cpu(), squares.sum(dim=0).double().cpu()]
     sums[name] = [a + b for a, b in zip(sums[name], factors, strict=True)] if name in sums else factors
 
 
@@ -109,8 +106,8 @@ def _add_looked_up(sums: dict[str, list[Tensor]], bytes_BT: Tensor, gradient_BTC
 def _joined(head: Sensitivity, looked_up: Sensitivity) -> Sensitivity:
     """One form A ⊗ diag(g) with the traces of the sum of both, each vector's and each direction's."""
     unseen = torch.zeros(1, dtype=torch.float64)
-    of_head = torch.cat([head.gradients.diagonal(dim1=1, dim2=2).reshape(-1), unseen]) * head.inputs.diagonal().mean()
+    of_head = torch.cat([head.gradients, unseen]) * head.inputs.diagonal().mean()
     directions = head.inputs * (of_head.sum() / head.inputs.trace())
     directions = directions + looked_up.inputs * (looked_up.gradients.sum() / looked_up.inputs.trace())
     inputs = directions / directions.diagonal().mean()
-    return Sensitivity(inputs, (of_head + looked_up.gradients)[:, None, None])
+    return Sensitivity(inputs, of_head + looked_up.gradients)

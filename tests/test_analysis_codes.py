@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from analysis import AnalysisError
 from analysis.block_codes import block_codes
-from analysis.blocks import Grid
+from analysis.blocks import Grid, Text
+from analysis.codes_page import costs
 from analysis.cost import COSTS, parse_cost
 from analysis.cost_models import cost_models, shifted
 from analysis.critical import critical_size
@@ -129,6 +130,20 @@ def test_coded_weights_are_priced_as_measured(tmp_path: Path) -> None:
     assert measured[10**6, "coded"] > measured[10**6, "float16"]
 
 
+def test_a_critical_size_by_the_law_of_the_price_beyond_the_grid_is_marked() -> None:
+    """No measured one can be equal to it: 100 and 1000 parameters were run."""
+    row = {"group": "g", "subset_bytes": 1000, "cost": "coded", "bytes_per_param": None, "status": "bracketed",
+           "n_params": 500.0, "grid_best": 100, "bits_per_param": 4.0}  # fmt: skip
+    rates = [{"group": "g", "subset_bytes": 1000, "n_params": n} for n in (100, 1000)]
+    for n_predicted, said in ((600.0, "600"), (1200.0, "1.2 K †"), (90.0, "90 †")):
+        blocks = costs({"costs": [row | {"n_predicted": n_predicted}], "rates": rates})
+        text, grid = blocks[-2:]
+        assert isinstance(grid, Grid)
+        assert grid.rows[0][4] == said
+        assert isinstance(text, Text)
+        assert ("†" in text.text) == ("†" in said)
+
+
 def test_without_coded_weights_their_price_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(AnalysisError, match=r"no coded weights; run the sweep with measure\.coded_weights: true"):
         study_of(tmp_path, grid(NAMES, [10**6]), "coded")
@@ -219,6 +234,21 @@ def test_of_several_recipes_the_shorter_is_announced(tmp_path: Path) -> None:
     records = [one, dataclasses.replace(other, run_id="other"), chain_cell("8x1", 30_000, 1.0, 40_000)]
     (chain,) = chains(table_of(tmp_path, records))
     assert chain.bits.tolist() == [[60_001.0]]
+
+
+def test_of_two_budgets_the_longer_codes_even_where_it_is_worse(tmp_path: Path) -> None:
+    """Blocks and two parts alike: half of the training beside it changes nothing."""
+    whole = [chain_cell(s, d, 9.0 * d, 3 * d) for s in ("8x1", "16x2") for d in (10_000, 30_000, 90_000)]
+    half = [
+        dataclasses.replace(
+            chain_cell(r.model.size, r.subset_bytes, 5.0 * r.subset_bytes, 3 * r.subset_bytes),
+            run_id=f"{r.run_id}-half", training=dataclasses.replace(r.training, n_steps=450, bytes_seen=450 * 1024),
+        )
+        for r in whole
+    ]  # fmt: skip
+    alone, both = (compare(study_of(tmp_path / name, own)) for name, own in (("w", whole), ("b", whole + half)))
+    assert [row["subset_bytes"] for row in both["prequential"]] == [30_000] * 6 + [90_000] * 6
+    assert (both["prequential"], both["who_wins"]) == (alone["prequential"], alone["who_wins"])
 
 
 def test_the_first_block_may_be_a_classical_coders_in_the_same_order(tmp_path: Path) -> None:
@@ -381,4 +411,6 @@ def test_who_wins_counts_everything_and_marks_the_shortest(tmp_path: Path) -> No
     largest = 2.2 * power_law(SIZES["128x4"], 300_000)
     said = {"size": 3, "snapshots": 1, "variant": math.log2(3)}
     assert rows.loc[(900_000, "prequential block"), "total_bits"] == pytest.approx(first + largest + sum(said.values()))
-    assert "No decoder's program is counted" in (made.folder / "report.md").read_text()
+    text = (made.folder / "report.md").read_text()
+    assert "No decoder's program is counted" in text
+    assert "xz 190 KB; a model's is this package and torch" in text

@@ -199,18 +199,15 @@ def test_weights_out_of_range_are_refused() -> None:
 
 
 def _form(n_in: int, n_out: int, rng: np.random.Generator) -> Sensitivity:
-    """Inputs that go together, gradients of very different size that go together in two blocks."""
+    """Inputs that go together, gradients of very different size."""
     factor = rng.normal(size=(n_in, n_in)) * np.geomspace(1, 0.03, n_in)
-    mixing = rng.normal(size=(2, n_out // 2, 4 * n_out)) + rng.normal(size=(2, 1, 4 * n_out))
-    mixing *= np.geomspace(1, 0.1, n_out).reshape(2, -1, 1)
-    return Sensitivity(torch.from_numpy(factor @ factor.T), torch.from_numpy(mixing @ np.swapaxes(mixing, 1, 2)))
+    return Sensitivity(torch.from_numpy(factor @ factor.T), torch.from_numpy(np.geomspace(1, 1e-2, n_out)))
 
 
 def _cost(matrix: npt.NDArray[np.float64], given: Floats, form: Sensitivity) -> float:
-    """tr(G δᵀ A δ)"""
-    gradients = torch.block_diag(*form.gradients).numpy()
+    """Σ_j g_j δ_jᵀ A δ_j"""
     error = given - matrix
-    return float(np.sum((error @ gradients) * (form.inputs.numpy() @ error)))
+    return float(np.einsum("j,ij,ik,kj->", form.gradients.numpy(), error, form.inputs.numpy(), error))
 
 
 @pytest.mark.parametrize("bits", [3, 4, 6, 8])
@@ -225,17 +222,14 @@ def test_steps_by_sensitivity_and_error_feedback_each_lower_the_cost() -> None:
     """At equal coded bits: against the same steps without feedback, and against one step for all rows."""
     rng = np.random.default_rng(0)
     matrix, form = rng.normal(size=(96, 64)), _form(96, 64, rng)
-    alone = form.gradients.diagonal(dim1=1, dim2=2).reshape(64, 1, 1)
-    flat = Sensitivity(form.inputs, torch.ones_like(alone))
-    no_feedback = Sensitivity(torch.eye(96, dtype=torch.float64), alone)
-    lines_only = Sensitivity(form.inputs, alone)
+    flat = Sensitivity(form.inputs, torch.ones(64, dtype=torch.float64))
+    no_feedback = Sensitivity(torch.eye(96, dtype=torch.float64), form.gradients)
     cost = {
         name: _cost(matrix, quantise({"w": matrix}, {"w": used}, 4)["w"].dequantised(), form)
-        for name, used in (("both", form), ("one step", flat), ("no feedback", no_feedback), ("lines only", lines_only))
+        for name, used in (("both", form), ("one step", flat), ("no feedback", no_feedback))
     }
     assert cost["both"] < 0.6 * cost["one step"]
     assert cost["both"] < 0.6 * cost["no feedback"]
-    assert cost["both"] < 0.8 * cost["lines only"]
 
 
 @pytest.mark.parametrize("scale", [0.0, 1e-30, 1e30])
@@ -245,16 +239,14 @@ def test_zeros_constants_and_extreme_weights_quantise(scale: float) -> None:
     matrix = rng.normal(size=(16, 8)) * scale
     matrix[:, 0], matrix[:, 1] = 0, scale
     matrix[3, 2] *= 1e6
-    made = quantise({"w": matrix}, {"w": Sensitivity(torch.eye(16).double(), torch.ones(8, 1, 1).double())}, 6)["w"]
+    made = quantise({"w": matrix}, {"w": Sensitivity(torch.eye(16).double(), torch.ones(8).double())}, 6)["w"]
     assert np.all(np.abs(made.dequantised() - matrix) <= 0.51 * 2.0 ** (made.scales / 2))
     assert np.all(made.numbers[:, 0] == 0)
 
 
 def test_weights_that_are_not_finite_are_refused() -> None:
     with pytest.raises(MdlError, match="not finite"):
-        quantise(
-            {"w": np.array([[np.nan]])}, {"w": Sensitivity(torch.eye(1).double(), torch.ones(1, 1, 1).double())}, 4
-        )
+        quantise({"w": np.array([[np.nan]])}, {"w": Sensitivity(torch.eye(1).double(), torch.ones(1).double())}, 4)
 
 
 def test_sensitivities_are_products_of_inputs_and_gradients() -> None:
@@ -266,8 +258,7 @@ def test_sensitivities_are_products_of_inputs_and_gradients() -> None:
     for name in ("out_0", "up_1", "down_0", "qkv_1"):
         gradient = model.weight(name).grad
         assert gradient is not None
-        of_outputs = forms[name].gradients.diagonal(dim1=1, dim2=2).reshape(-1)
-        diagonal = forms[name].inputs.diagonal()[:, None] * of_outputs
+        diagonal = forms[name].inputs.diagonal()[:, None] * forms[name].gradients
         torch.testing.assert_close(diagonal, gradient[0].double().square(), rtol=1e-4, atol=1e-12)
     total = forms["embedding"].inputs.trace() * forms["embedding"].gradients.sum()
     both = [model.weight(name).grad for name in ("embedding", "start")]
@@ -347,7 +338,7 @@ def test_the_prediction_of_the_cost_holds(
 def test_tuning_wins_back_much_of_what_rounding_cost(
     trained: tuple[Shape, dict[str, torch.Tensor], npt.NDArray[np.uint8]],
 ) -> None:
-    """At 2, 3 and 4 bits, for as many coded bits; precisions are tuned in one stack, each as it would be alone."""
+    """At 2 and 3 bits, for little more code than it wins; precisions are tuned in one stack, each as if alone."""
     shape, own, data = trained
     view = View(data[:40_000])
     windows = calibration_windows(view, 40_000, 64)
@@ -358,9 +349,10 @@ def test_tuning_wins_back_much_of_what_rounding_cost(
         np.array(subset_bits(shape, [decoded(shape, each) for each in models], view, 40_000)) / plain - 1
         for models in (before, after)
     ]
-    assert np.all(loss[1][:3] < 0.7 * loss[0][:3])
+    assert np.all(loss[1][:2] < 0.5 * loss[0][:2])
+    assert loss[1][2] < loss[0][2]
     assert before[3].content == after[3].content
-    for a, b in zip(before[:3], after[:3], strict=True):
-        assert abs(len(a.content) - len(b.content)) < 0.02 * len(a.content)
+    n_more = [8 * (len(b.content) - len(a.content)) for a, b in zip(before, after, strict=True)]
+    assert np.all(np.array(n_more[:2]) < 0.5 * plain * (loss[0] - loss[1])[:2])
     assert coded_models(shape, own, windows, [3], Tuning(view, 40_000, 60))[0].content == after[1].content
     assert coded_models(shape, own, windows, [3], Tuning(view, 40_000, 0))[0].content == before[1].content
