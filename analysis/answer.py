@@ -9,6 +9,7 @@ from analysis.blocks import Block, Grid, Text, named_grid
 from analysis.units import format_bytes, format_count, format_percent, format_range, join
 
 Json = dict[str, Any]
+_MOST_TOLD = 3  # groups that have a paragraph each
 _SURE = 0.975  # of the replicates; with fewer inside, an end of the interval may be the grid's edge
 
 
@@ -17,12 +18,24 @@ def answer(summary: Json) -> list[Block]:
     if not summary["critical"]:
         return [Text(_nothing(summary), "lead")]
     blocks: list[Block] = []
+    if len(summary["laws"]) > _MOST_TOLD:
+        return [Text(_counted(summary), "lead"), answer_table(summary), Text(_caveat(summary), "small")]
     for law in summary["laws"]:
         own = [row for row in summary["critical"] if row["group"] == law["group"]]
         begin = f"{law['group']}: " if len(summary["laws"]) > 1 else ""
         sentences = [_located(own), *_open(own), _law(law, own)]
         blocks.append(Text(begin + " ".join(s for s in sentences if s), "lead"))
     return [*blocks, answer_table(summary), Text(_caveat(summary), "small")]
+
+
+def _counted(summary: Json) -> str:
+    """Many corpora, contexts or vocabularies: the table tells of each."""
+    rows = summary["critical"]
+    found = [row["n_params"] for row in rows if row["status"] == "bracketed"]
+    text = f"{len(found)} of {len(rows)} critical model sizes lie within their grids"
+    if not found:
+        return text + "; the table says which way each lies."
+    return f"{text}, from {format_count(min(found))} to {format_count(max(found))} parameters; the table has each."
 
 
 def _nothing(summary: Json) -> str:

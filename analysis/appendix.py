@@ -59,10 +59,10 @@ def classical(summary: Json) -> list[Block]:
         return []
     header = ("dataset", "coder", "settings", "shuffled", "original", "chunks", "in chunks", "header once")
     rows = [_classical_row(row) for row in summary["classical"]]
-    text = (
-        "Whole: the subset as the models see it (shuffled), and as many bytes of the source in its original order. In "
-        "chunks of the context, on a sample: true size, and with the header counted once, as Delétang et al. do."
-    )
+    whole = "Whole: the subset as the models see it (shuffled), and as many bytes of the source in its original order."
+    if not summary["n_cells"]:
+        whole = "Whole: the first bytes of the source in its original order."
+    text = f"{whole} In chunks, on a sample: true size, and with the header counted once, as Delétang et al. do."
     grid = named_grid(header, rows, "lllrrrrr", _names(summary["classical"], "corpus"))
     return [Heading("Classical coders"), Text(text), grid]
 
@@ -83,31 +83,43 @@ def _classical_row(row: Json) -> tuple[str, ...]:
 def provenance(summary: Json) -> list[Block]:
     """How, where, when and at what expense the records were made."""
     p = summary["provenance"]
-    spent = f"{format_seconds(p['training_seconds'])} training and {format_seconds(p['measuring_seconds'])} measuring"
+    spent = f"{format_seconds(p['measuring_seconds'])} measuring"
+    work = []
+    if p["n_cohorts"]:
+        spent = f"{format_seconds(p['training_seconds'])} training and {spent}, summed over {p['n_cohorts']} cohorts"
+        work = [("work", f"{format_bytes(p['bytes_seen'])} seen in training, {format_flops(p['flops'])} FLOPs")]
     rows = [
         ("command", p["command"] or "not recorded"),
-        *(("corpus", text) for text in _corpora(summary["corpora"])),
+        *(("corpus", text) for text in _corpora(summary["corpora"], as_it_is=not summary["n_cells"])),
         ("commit", join(p["git_commits"]) or "not recorded"),
         ("hardware", f"{join(p['devices']) or 'not recorded'}; host {join(p['hostnames']) or 'not recorded'}"),
         ("arithmetic", f"{join(p['precisions']) or 'not recorded'}; threads a process: {join(p['n_threads']) or '–'}"),
-        ("time", f"{spent}, summed over {p['n_cohorts']} cohorts; newest record {p['created'] or 'not dated'}"),
-        ("work", f"{format_bytes(p['bytes_seen'])} seen in training, {format_flops(p['flops'])} FLOPs"),
+        ("time", f"{spent}; newest record {p['created'] or 'not dated'}"),
+        *work,
         ("versions", ", ".join(p["versions"]) or "not recorded"),
     ]
     return [Heading("Provenance"), Grid(("", ""), tuple(rows), "lw")]
 
 
-def _corpora(corpora: list[Json]) -> list[str]:
-    """One text a corpus, all its shuffles together."""
+def _corpora(corpora: list[Json], *, as_it_is: bool) -> list[str]:
+    """One text a corpus, all its shuffles together; `as_it_is`: nothing was shuffled."""
     seeds: dict[tuple[Any, ...], list[int]] = {}
     for corpus in corpora:
         key = tuple(corpus[name] for name in _CORPUS)
         if corpus["corpus_bytes"]:
             seeds.setdefault(key, []).append(corpus["shuffle_seed"])
-    return [_corpus(dict(zip(_CORPUS, key, strict=True)), own) for key, own in seeds.items()]
+    named = [(dict(zip(_CORPUS, key, strict=True)), own) for key, own in seeds.items()]
+    return [_in_order(corpus) if as_it_is else _corpus(corpus, own) for corpus, own in named]
 
 
 _CORPUS = ("source", "corpus_bytes", "sha256", "block_bytes", "train_bytes", "heldout_bytes")
+
+
+def _in_order(corpus: Json) -> str:
+    return (
+        f"{corpus['source']}, {corpus['corpus_bytes']:,} bytes, sha256 {corpus['sha256']}; in its own order, "
+        f"{corpus['heldout_bytes']:,} bytes held out"
+    )
 
 
 def _corpus(corpus: Json, seeds: list[int]) -> str:

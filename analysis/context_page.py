@@ -35,7 +35,10 @@ def _best(rows: list[Json]) -> str:
     d = ", ".join(dict.fromkeys(format_bytes(row["subset_bytes"]) for row in rows))
     unequal = len({row["bytes_seen"] for row in rows}) > 1
     caveat = " The cells saw unlike amounts of data in training, which moves the rates too." if unequal else ""
-    return f"Of {d}, the context with the least raw rate: {'; '.join(told)}.{caveat}"
+    return (
+        f"Of {d}, the context with the least raw rate: {'; '.join(told)}.{caveat} Every context has its own models; of "
+        "the figures before, those of the longest are shown."
+    )
 
 
 def _rate(rate: float | None) -> str:

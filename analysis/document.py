@@ -40,8 +40,9 @@ def write(summary: Json, pictures: Sequence[Picture]) -> Document:
     blocks += section("The paper's table on this data", ("transfer",), transfer_page.paper_table(summary))
     blocks += [*appendix.classical(summary), *appendix.measured(summary), *appendix.failed(summary)]
     blocks += [*appendix.provenance(summary), *definitions()]
+    only_table = summary.get("paper_table") and not summary["n_cells"]
     return Document(
-        "How big a model does this data pay for?",
+        "Language models as compressors of any data" if only_table else "How big a model does this data pay for?",
         f"{which_sweep(summary)} {Cost(**summary['cost']).words()}",
         tuple(blocks),
     )
@@ -50,6 +51,8 @@ def write(summary: Json, pictures: Sequence[Picture]) -> Document:
 def which_sweep(summary: Json) -> str:
     """The sweep, its corpora and how many cells it has."""
     corpora = ", ".join(sorted({c["corpus"] for c in summary["corpora"]})) or "no corpus"
+    if summary.get("paper_table") and not summary["n_cells"]:
+        return f"{summary['name']}: {corpora}."
     counts = f"{summary['n_cells']} cells"
     counts += f", {summary['n_failed']} of them failed" if summary["n_failed"] else ""
     counts += f", {summary['n_missing']} still to run" if summary["n_missing"] else ""

@@ -36,7 +36,7 @@ _CAPTIONS = {
     "online": "Online codes of the largest subset: bits a byte of all that was coded so far, a curve a model size.",
     "contamination": "Rates against the share of the largest subset that was replaced by evaluation text, a curve a "
     "model size. The first two are of that text, the third of the subset itself.",
-    "context": "rate against context length, largest subset, a curve a model size: own subset on the left, "
+    "context": "Rate against context length, largest subset, a curve a model size: own subset on the left, "
     "held-out bytes on the right, parameters not counted. Every context has its own models and critical sizes.",
     "tokenisation": "Rates of raw bytes against the vocabulary, a curve a shape; the leftmost marks are bytes. The "
     "adjusted rate counts parameters, the embedding among them, and the tokenizer.",
@@ -49,24 +49,26 @@ _CAPTIONS = {
 def draw(explained: Study, folder: Path) -> list[Picture]:
     """Every figure that the records allow, as PDF and SVG, in the order of the report."""
     folder.mkdir(parents=True)
-    groups = _shown(explained)
+    groups, n_groups = _shown(explained), explained.table.runs["byte_group"].nunique()
     pictures = []
     for i, group in enumerate(groups):
         for name, (plot, caption) in _drawings(explained, group).items():
             file = f"{name}.pdf" if i == 0 else f"{name}_{i + 1}.pdf"
             _save(plot, folder / file)
-            pictures.append(Picture(file, f"{group}: {caption}" if len(groups) > 1 else caption, name))
+            pictures.append(Picture(file, f"{group}: {caption}" if n_groups > 1 else caption, name))
     return [*pictures, *_of_contexts(explained, folder), *_of_transfers(explained, folder)]
 
 
 def _of_contexts(explained: Study, folder: Path) -> list[Picture]:
     from analysis import transfer_figures
 
-    pictures = []
-    for i, (corpus, rates) in enumerate(contexts(explained).groupby("corpus")):
+    of_corpora = list(contexts(explained).groupby("corpus"))
+    pictures, several = [], len(of_corpora) > 1
+    for i, (corpus, rates) in enumerate(of_corpora):
         file = f"context_{i + 1}.pdf" if i else "context.pdf"
         _save(partial(transfer_figures.plot_contexts, rates), folder / file)
-        pictures.append(Picture(file, f"{corpus}: {_CAPTIONS['context']}", "context"))
+        begin = f"{corpus}: " if several else ""
+        pictures.append(Picture(file, begin + _CAPTIONS["context"], "context"))
     return pictures
 
 
@@ -81,14 +83,18 @@ def _of_transfers(explained: Study, folder: Path) -> list[Picture]:
 
 
 def _shown(explained: Study) -> list[str]:
-    """Groups with something to draw; of a leak, and of larger vocabularies, there is one figure with the others."""
+    """Groups with something to draw: of several contexts the longest.
+
+    Of the others, as of a leak and of larger vocabularies, there is one figure with all.
+    """
     runs = explained.table.runs
     least = runs.groupby("byte_group")["vocabulary"].transform("min")
-    larger = set(runs.loc[runs["vocabulary"] > least, "group"])
+    longest = runs.groupby("corpus")["context_bytes"].transform("max")
+    beside = set(runs.loc[(runs["vocabulary"] > least) | (runs["context_bytes"] < longest), "group"])
     clean = set(runs["group"])
     leaked = set(runs.loc[(runs["leak_fraction"] > 0) & runs["clean_group"].isin(clean), "group"])
     online = runs.loc[runs["is_online"], "group"]
-    return [group for group in dict.fromkeys([*explained.rates["group"], *online]) if group not in leaked | larger]
+    return [group for group in dict.fromkeys([*explained.rates["group"], *online]) if group not in leaked | beside]
 
 
 def _drawings(explained: Study, group: str) -> dict[str, tuple[Plot, str]]:

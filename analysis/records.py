@@ -63,6 +63,8 @@ RUN_COLUMNS = {
     "measuring_seconds": Column("provenance.measuring_seconds", (float,), "of the whole cohort, seconds"),
     "cohort_size": Column("provenance.cohort_size", (int,), "cells of the cohort"),
 }
+PROVENANCE = ("created", "command", "git_commit", "hostname", "device", "n_threads", "precision", "versions",
+              "training_seconds", "measuring_seconds")  # fmt: skip
 SNAPSHOT_COLUMNS = {
     "snapshot": Column("name", (str,), "final, or best: least on a held-out sample"),
     "step": Column("step", (int,), "optimiser steps it has had"),
@@ -119,6 +121,7 @@ TRANSFER_COLUMNS = {
     "sample_bytes": Column("sample_bytes", (int,), "bytes actually coded"),
     "n_chunks": Column("n_chunks", (int,), "number of chunks coded"),
     "code_bits": Column("code_bits", (float,), "their ideal code length, bits"),
+    **{name: RUN_COLUMNS[name]._replace(types=(*RUN_COLUMNS[name].types, None)) for name in PROVENANCE},
 }
 
 

@@ -14,8 +14,9 @@ from analysis.context import contexts
 from analysis.cost_models import cost_models
 from analysis.online import online_codes
 from analysis.rates import classical_rates
+from analysis.records import PROVENANCE
 from analysis.study import Study
-from analysis.table import Table
+from analysis.table import Table, short_source
 from analysis.tokenisation import tokenisation
 from analysis.transfer import paper_table
 from analysis.who_wins import who_wins
@@ -27,8 +28,7 @@ Json = dict[str, Any]
 def summarise(study: Study) -> Json:
     """The summary of a study. Not known: null, never NaN. Rates are fractions, lengths bits, sizes bytes."""
     table = study.table
-    evaluated = set(table.cells.loc[table.cells["own_bits"].notna(), "run_id"])
-    sound = table.runs[(table.runs["status"] == "ok") & ~table.runs["is_online"]]
+    snapshots_coded = table.cells.groupby("run_id")["own_bits"].count()
     content = {
         "summary_version": SUMMARY_VERSION,
         "name": table.name,
@@ -49,7 +49,7 @@ def summarise(study: Study) -> Json:
         "memorising": _memorising(study.rates),
         "classical": _classical(table.baselines),
         "failed": _rows(table.failed[["run_id", "reason"]]),
-        "not_evaluated": sorted(set(sound["run_id"]) - evaluated),
+        "not_evaluated": sorted(snapshots_coded[snapshots_coded == 0].index),
         "corpora": _corpora(table),
         "provenance": _provenance(table),
     }
@@ -135,20 +135,26 @@ def _at_least_chunk(chunked: pd.DataFrame, column: str) -> float:
 
 def _corpora(table: Table) -> list[Json]:
     columns = ["corpus", "source", "corpus_bytes", "sha256", "block_bytes", "shuffle_seed", "train_bytes"]
-    return _rows(table.runs[[*columns, "heldout_bytes"]].drop_duplicates())
+    if len(table.runs) or (table.baselines.empty and table.transfers.empty):
+        return _rows(table.runs[[*columns, "heldout_bytes"]].drop_duplicates())
+    others = pd.concat([table.baselines, table.transfers])  # of `mdl baselines`
+    others = others.assign(corpus=others["source"].map(short_source))
+    return _rows(others[[*columns, "heldout_bytes"]].drop_duplicates("sha256"))
 
 
 def _provenance(table: Table) -> Json:
-    """How, where and when; a cohort's seconds count once."""
-    runs = table.runs
+    """How, where and when; a cohort's seconds count once. Several commands: of a folder that no sweep wrote."""
+    runs, transfers = table.runs, table.transfers
     cohorts = runs.drop_duplicates("cohort_id")
-    versions = sorted({f"{name} {version}" for own in runs["versions"] for name, version in own.items()})
+    every = pd.concat([frame[[*PROVENANCE]] for frame in (cohorts, transfers) if len(frame)] or [runs[[*PROVENANCE]]])
+    versions = sorted({f"{name} {version}" for own in every["versions"].dropna() for name, version in own.items()})
 
     def values(column: str) -> list[Any]:
-        return sorted({v for v in runs[column] if pd.notna(v) and v != ""})
+        return sorted({v for v in every[column] if pd.notna(v) and v != ""})
 
+    commands = values("command")
     return {
-        "command": table.manifest.get("command") or (values("command") or [None])[0],
+        "command": table.manifest.get("command") or "; ".join(commands if len(transfers) else commands[:1]) or None,
         "created": max(values("created"), default=table.manifest.get("created")),
         "git_commits": values("git_commit"),
         "devices": values("device"),
@@ -157,8 +163,8 @@ def _provenance(table: Table) -> Json:
         "n_threads": values("n_threads"),
         "versions": versions,
         "n_cohorts": len(cohorts),
-        "training_seconds": cohorts["training_seconds"].sum(),
-        "measuring_seconds": cohorts["measuring_seconds"].sum(),
+        "training_seconds": every["training_seconds"].sum(),
+        "measuring_seconds": every["measuring_seconds"].sum(),
         "bytes_seen": runs["bytes_seen"].sum(),
         "flops": runs["flops"].sum(),
     }

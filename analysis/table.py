@@ -149,18 +149,19 @@ def _leak(fraction: float) -> str:
 
 def _contexts(runs: pd.DataFrame) -> pd.Series[str]:
     """What tells groups of several context lengths apart."""
-    if runs["context_bytes"].nunique() < 2:
-        return pd.Series("", index=runs.index, dtype=object)
-    return ", context " + runs["context_bytes"].astype(str)
+    return _told_apart(runs["context_bytes"], "context")
 
 
 def _vocabularies(runs: pd.DataFrame) -> pd.Series[str]:
     """The same of several vocabularies."""
-    if runs["vocabulary"].nunique() < 2:
-        return pd.Series("", index=runs.index, dtype=object)
-    width = len(f"{runs['vocabulary'].max():,}")  # blanks in front: then names sort as their numbers do
-    names = [f", vocabulary {n:>{width},}" for n in runs["vocabulary"]]
-    return pd.Series(names, index=runs.index, dtype=object)
+    return _told_apart(runs["vocabulary"], "vocabulary")
+
+
+def _told_apart(numbers: pd.Series[int], name: str) -> pd.Series[str]:
+    if numbers.nunique() < 2:
+        return pd.Series("", index=numbers.index, dtype=object)
+    width = len(f"{numbers.max():,}")  # blanks in front: then names sort as their numbers do
+    return pd.Series([f", {name} {n:>{width},}" for n in numbers], index=numbers.index, dtype=object)
 
 
 def _with_code_lengths(cells: pd.DataFrame, segments: pd.DataFrame) -> pd.DataFrame:

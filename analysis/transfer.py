@@ -19,8 +19,8 @@ _NAMES = {"text": "text", "image": "images", "audio": "speech", "random": "rando
 _PAPER_SHAPES = {"64x4": "Transformer 200K", "128x4": "Transformer 800K", "256x4": "Transformer 3.2M"}
 _DATA = ["sha256", "heldout_bytes", "subset_bytes"]
 COLUMNS = ["data", "source", "paper_data", "subset_bytes", "kind", "chunk_bytes", "compressor", "trained_on",
-           "own_corpus", "n_params", "sample_bytes", "raw_rate", "adjusted_rate", "adjusted_rate_1gb", "paper_raw_rate",
-           "paper_adjusted_rate"]  # fmt: skip
+           "own_corpus", "n_params", "context_bytes", "sample_bytes", "raw_rate", "adjusted_rate", "adjusted_rate_1gb",
+           "paper_raw_rate", "paper_adjusted_rate"]  # fmt: skip
 
 
 def paper_table(table: Table) -> pd.DataFrame:
@@ -30,6 +30,7 @@ def paper_table(table: Table) -> pd.DataFrame:
     kind         classical, model, or paper: one of the paper's own models, which has no rate of ours
     own_corpus   whether the model learned from a part of the same corpus
     raw_rate     of what was coded; a chunked classical coder's header counts once, as in the paper
+    context_bytes  of a model; 0: none
     adjusted_rate  with 2 bytes a parameter over D; adjusted_rate_1gb the same if D were the paper's 1 GB
     """
     if table.transfers.empty and len(table.runs):
@@ -69,14 +70,14 @@ def _classical(baselines: pd.DataFrame) -> pd.DataFrame:
     rates = own["rate"].where(chunks == 0, own["rate_header_once"])
     return own[[*_DATA, "source", "modality", "sample_bytes"]].assign(
         kind="classical", chunk_bytes=chunks, compressor=own["coder"], trained_on="", own_corpus=False, n_params=0,
-        raw_rate=rates, adjusted_rate=rates, adjusted_rate_1gb=rates,
+        context_bytes=0, raw_rate=rates, adjusted_rate=rates, adjusted_rate_1gb=rates,
     )  # fmt: skip
 
 
 def _models(transfers: pd.DataFrame) -> pd.DataFrame:
     raw = raw_rate(transfers["code_bits"].astype(float), transfers["sample_bytes"].astype(float))
     N, D = (transfers[name].astype(float) for name in ("n_params", "subset_bytes"))
-    return transfers[[*_DATA, "source", "modality", "sample_bytes", "n_params"]].assign(
+    return transfers[[*_DATA, "source", "modality", "sample_bytes", "n_params", "context_bytes"]].assign(
         kind="model", chunk_bytes=transfers["chunk_bytes"].astype(float).fillna(0), compressor=transfers["size"],
         trained_on=[trained_on(row) for row in _rows(transfers)],
         own_corpus=[(row["trained_on"] or {}).get("sha256") == row["sha256"] for row in _rows(transfers)],

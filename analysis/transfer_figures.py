@@ -9,17 +9,20 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from analysis.axes import Curve, draw, name_curves, new_axes, styled
 
 
-def plot_positions(curves: pd.DataFrame, ax: Axes | None = None) -> Axes:
+def plot_positions(curves: pd.DataFrame, ax: Axes | None = None, every: pd.DataFrame | None = None) -> Axes:
     """Bits a byte against the position in the window, both logarithmic; `transfer.position_curves` of one data set.
 
     A curve a model: its colour is what it learned from, its line its size. Dotted: 8 bits, no compression.
+    `every`: the curves of all data sets, in which a model looks the same.
     """
     axes = new_axes(ax)
-    colours = {name: style["color"] for (name, _), style in styled(curves, "trained_on")}
-    for (_, of_size), style in styled(curves, "n_params"):
+    named = curves if every is None else every
+    colours = {name: style["color"] for (name, _), style in styled(named, "trained_on")}
+    lines = {n: style["linestyle"] for (n, _), style in styled(named, "n_params")}
+    for n_params, of_size in curves.groupby("n_params", sort=True):
         for name, own in of_size.groupby("trained_on", sort=True):
             text = f"{own['compressor'].iloc[0]}, trained on {name}"
-            axes.plot(own["position"], own["bits_per_byte"], color=colours[str(name)], linestyle=style["linestyle"],
+            axes.plot(own["position"], own["bits_per_byte"], color=colours[str(name)], linestyle=lines[n_params],
                       linewidth=1.4, label=text)  # fmt: skip
     axes.axhline(8, color="0.5", linewidth=0.9, linestyle=":")
     _octaves(axes, float(curves["position"].max()))
@@ -45,7 +48,7 @@ def plot_position_panels(curves: pd.DataFrame) -> Axes:
     )  # fmt: skip
     panels = list(grid[1].flat)
     for axes, (name, own) in zip(panels, groups, strict=False):
-        plot_positions(own, axes)
+        plot_positions(own, axes, curves)
         axes.set_title(f"coding {name}", fontsize=10, loc="left", pad=3)
         axes.label_outer()
     for axes in panels[len(groups) :]:

@@ -29,8 +29,32 @@ def _what(rows: list[Json], data: list[str]) -> str:
     theirs = join(dict.fromkeys(_paper_name(rows, name) for name in data))
     return (
         f"Raw rates in %, parameters not counted. {'; '.join(sizes)}. Chunks are coded each by itself, a classical "
-        f"coder's header counted once; in brackets what a model learned from. {theirs}, grey: {_CITATION}, 1 GB each; "
-        "its models learned from text."
+        f"coder's header counted once; in brackets what a model learned from. {_sampled(rows)}{_windows(rows)}"
+        f"{theirs}, grey: {_CITATION}, 1 GB each; its models learned from text."
+    )
+
+
+def _sampled(rows: list[Json]) -> str:
+    """How much was coded in chunks, where that is a part."""
+    said = []
+    for kind, name in (("classical", "classical coders"), ("model", "models")):
+        own = [row for row in rows if row["kind"] == kind and row["chunk_bytes"]]
+        sizes = dict.fromkeys(format_bytes(r["sample_bytes"]) for r in own if r["sample_bytes"] < r["subset_bytes"])
+        said += [f"by {name} {join(sizes)}"] if sizes else []
+    return f"In chunks an evenly spread sample of each was coded: {' and '.join(said)}. " if said else ""
+
+
+def _windows(rows: list[Json]) -> str:
+    """Models whose context is shorter than a chunk."""
+    models = [row for row in rows if row["kind"] == "model" and 0 < row["context_bytes"] < row["chunk_bytes"]]
+    contexts = sorted({(row["context_bytes"], row["trained_on"]) for row in models})
+    if not contexts:
+        return ""
+    which = join(f"models of {name} {context:,.0f}" for context, name in contexts)
+    chunk = join(f"{length:,.0f}" for length in sorted({row["chunk_bytes"] for row in models}))
+    return (
+        f"A chunk of {chunk} bytes is coded in windows of the model's own context where that is shorter, each by "
+        f"itself, which costs some rate: {which}. "
     )
 
 
@@ -110,8 +134,7 @@ def lead(summary: Json) -> str:
     rows = summary.get("paper_table")
     if not rows:
         return ""
-    n_models = len({(row["compressor"], row["trained_on"]) for row in rows if row["kind"] == "model"})
+    n = len({(row["compressor"], row["trained_on"]) for row in rows if row["kind"] == "model"})
+    models = f" and {n} trained model{'s' * (n > 1)}" if n else ""
     data = list(dict.fromkeys(row["data"] for row in rows))
-    return (
-        f"Classical coders and {n_models} trained models on {join(data)}, beside the paper's Table 1. No sweep was run."
-    )
+    return f"Classical coders{models} on {join(data)}, beside the paper's Table 1. No sweep was run."

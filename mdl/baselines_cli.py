@@ -40,6 +40,7 @@ class Models:
     names: Sequence[str] = ()
     sample_bytes: int = 10**6
     device: str = "auto"
+    command: str = ""  # that is recorded
 
 
 def lines(
@@ -72,7 +73,8 @@ def lines(
     for model in loaded:
         whole = [None] if model.about.context_bytes > chunk_bytes else []
         for chunk in (*whole, chunk_bytes):
-            yield _model_line(transfer.run_job(corpus, model, subset_bytes, chunk, models.sample_bytes, paths))
+            job = (subset_bytes, chunk, models.sample_bytes, paths, models.command)
+            yield _model_line(transfer.run_job(corpus, model, *job))
     if beside:
         yield from (_paper_line(row, beside) for row in paper.TABLE_1 if row.compressor not in paper.CLASSICAL)
 

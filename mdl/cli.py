@@ -145,7 +145,7 @@ def baselines(
     from mdl.units import parse_bytes
 
     progress = Download(Console(stderr=True, highlight=False))
-    models = Models(model or (), parse_bytes(model_bytes), device)
+    models = Models(model or (), parse_bytes(model_bytes), device, shlex.join(["mdl", *sys.argv[1:]]))
     for line in lines(source_of(path, modality), parse_bytes(size), parse_bytes(chunk), out, progress, models):
         typer.echo(line)
     typer.echo(f"records: {out}; next: mdl report {out}")

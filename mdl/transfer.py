@@ -23,7 +23,7 @@ from mdl.choose import choose_model
 from mdl.corpus import Corpus
 from mdl.errors import MdlError
 from mdl.files import create_once
-from mdl.results import CorpusInfo, PositionBin, RunPaths, digest, load_as, load_cell
+from mdl.results import CorpusInfo, PositionBin, Provenance, RunPaths, digest, load_as, load_cell
 
 if TYPE_CHECKING:
     import torch
@@ -62,6 +62,7 @@ class TransferRecord:
     positions: tuple[PositionBin, ...]
     seconds: float
     device: str
+    provenance: Provenance | None = None  # None: a record of before there was one
     kind: Literal["transfer"] = "transfer"
     schema_version: int = SCHEMA_VERSION
 
@@ -93,14 +94,27 @@ def load(spec: str, device: torch.device | None = None) -> Loaded:
 
 
 def run_job(
-    corpus: Corpus, loaded: Loaded, subset_bytes: int, chunk_bytes: int | None, sample_bytes: int, paths: RunPaths
-) -> TransferRecord:
+    corpus: Corpus, loaded: Loaded, subset_bytes: int, chunk_bytes: int | None, sample_bytes: int, paths: RunPaths,
+    command: str = "",
+) -> TransferRecord:  # fmt: skip
     """The record of a model on the first bytes of the source's training part: the one on disk, else a new one."""
     path = _path(corpus, loaded.about, subset_bytes, chunk_bytes, sample_bytes, paths)
     if not path.exists():
-        record = measure(corpus, loaded, subset_bytes, chunk_bytes, sample_bytes)
+        measured = measure(corpus, loaded, subset_bytes, chunk_bytes, sample_bytes)
+        record = dataclasses.replace(measured, provenance=_provenance(measured, command))
         create_once(path, json.dumps(dataclasses.asdict(record), indent=1, allow_nan=False).encode() + b"\n")
     return load_record(path)
+
+
+def _provenance(record: TransferRecord, command: str) -> Provenance:
+    from mdl.machine import Machine
+    from mdl.provenance import provenance_now
+
+    precision = "float16" if record.device == "cuda" else "float32"  # as `mdl.measure.window_bits` has it
+    machine = Machine(record.device, precision, compiled=False)
+    return provenance_now(
+        machine, command=command, training_seconds=0.0, measuring_seconds=record.seconds, cohort_size=1
+    )
 
 
 def _path(

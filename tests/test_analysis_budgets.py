@@ -76,6 +76,7 @@ def test_without_replicates_nothing_is_called_converged(tmp_path: Path) -> None:
     assert found.convergence["verdict"].tolist() == ["unknown", "unknown"]
     text = repr(write(summarise(found) | compare(found), []))
     assert "without intervals there is only the factor" in text
+    assert summarise(found)["not_evaluated"] == [], "half budgets are not left out, they stand beside"
 
 
 def test_budgets_are_told_apart_cell_by_cell(tmp_path: Path) -> None:

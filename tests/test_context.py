@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from analysis.blocks import Text
 from analysis.context import contexts
 from analysis.context_page import context_page
 from analysis.cost import parse_cost
+from analysis.document import write
 from analysis.drawing import theme
 from analysis.report import build_report
 from analysis.study import Study, study
+from analysis.summary import compare, summarise
 from analysis.table import load
 from analysis.transfer_figures import plot_contexts
 from mdl.config import from_flat
@@ -110,3 +113,23 @@ def test_the_report_says_it(tmp_path: Path) -> None:
     assert "the context with the least raw rate: 8x1 1,024 bytes" in text
     assert (tmp_path / "report" / "figures" / "context.svg").exists()
     assert len(made.summary["contexts"]) == 9
+    # Figures are of the longest context, one is of all; tables go by the number, not by its digits.
+    drawn = {path.stem for path in (tmp_path / "report" / "figures").glob("*.svg")}
+    assert drawn >= {"adjusted_rate", "raw_rate", "heldout_rate", "critical_size", "context"}
+    assert not {name for name in drawn if name.endswith(("_2", "_3"))}
+    assert "context 1,024: Adjusted rate against model size" in text
+    in_order = [text.index(f"context {n} |") for n in ("64", "256", "1,024")]
+    assert in_order == sorted(in_order)
+
+
+def test_many_contexts_begin_with_one_sentence(tmp_path: Path) -> None:
+    cells = [
+        synthetic.cell(s, 10**5, synthetic.power_law(synthetic.SIZES[s], 10**5), context_bytes=T)
+        for T in (64, 128, 256, 512) for s in ("8x1", "16x1", "16x2", "32x2")
+    ]  # fmt: skip
+    explained = study(load(synthetic.write_sweep(tmp_path / "s", cells)), parse_cost("float16"))
+    summary = summarise(explained) | compare(explained)
+    n_found = sum(row["status"] == "bracketed" for row in summary["critical"])
+    leads = [b.text for b in write(summary, []).blocks if isinstance(b, Text) and b.style == "lead"]
+    assert len(leads) == 1
+    assert leads[0].startswith(f"{n_found} of 4 critical model sizes lie within their grids")

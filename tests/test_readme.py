@@ -3,6 +3,9 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from analysis.report import terminal_table
 
@@ -18,13 +21,35 @@ def test_the_two_commands_stand_first() -> None:
     ]
 
 
-def test_the_results_are_those_of_the_committed_report() -> None:
-    shown = re.search(r"\|---\|---\|---\|---\|---\|\n(.*?)<!-- end of results", README, re.DOTALL)
-    assert shown
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in shown[1].strip().splitlines()]
-    summary = json.loads((ROOT / "reports/quick/summary.json").read_text())
+RESULTS = re.findall(
+    r"<!-- results: from reports/([\w-]+)/summary\.json.*?\|---\|---\|---\|---\|---\|\n(.*?)<!-- end of results",
+    README,
+    re.DOTALL,
+)
+
+
+def summary_of(name: str) -> dict[str, Any]:
+    return json.loads((ROOT / "reports" / name / "summary.json").read_text())  # type: ignore[no-any-return]
+
+
+def test_there_are_results_of_text_and_of_images() -> None:
+    assert [name for name, _ in RESULTS] == ["quick", "study-text", "study-images"]
+
+
+@pytest.mark.parametrize(("name", "shown"), RESULTS, ids=[name for name, _ in RESULTS])
+def test_the_results_are_those_of_the_committed_report(name: str, shown: str) -> None:
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in shown.strip().splitlines()]
+    summary = summary_of(name)
     lines = terminal_table(summary).splitlines()
-    assert rows == [re.split(r"\s{2,}", line.strip()) for line in lines[2 : 2 + len(rows)]]
+    assert rows == [re.split(r"\s{2,}", line.strip()) for line in lines[2 : 2 + len(summary["critical"])]]
+
+
+def test_the_law_that_a_reader_came_for_is_the_committed_reports() -> None:
+    said = re.search(r"about ([\d.]+) K × \(D / 1 MB\)\^([\d.]+) parameters", README)
+    assert said
+    (law,) = summary_of("study-text")["laws"]
+    assert said[1] == f"{law['k'] * 1e6 ** law['gamma'] / 1e3:.2g}"
+    assert said[2] == f"{law['gamma']:.2f}"
 
 
 def test_every_link_leads_somewhere() -> None:

@@ -30,7 +30,7 @@ from mdl.corpus import CorpusSpec, open_corpus
 from mdl.errors import MdlError
 from mdl.measure import code_lengths
 from mdl.model import StackedTransformer, save_weights, stack
-from mdl.results import CellRecord, CorpusInfo, RunPaths, save
+from mdl.results import CellRecord, CorpusInfo, Provenance, RunPaths, save
 from mdl.shapes import Shape, count_params
 from tests import synthetic
 
@@ -101,12 +101,15 @@ def test_a_record_says_what_was_coded_by_which_model(run_folder: Path, text_file
     corpus = open_corpus(CorpusSpec(f"file:{text_file}"))
     loaded = transfer.load(str(run_folder), torch.device("cpu"))
     paths = RunPaths(tmp_path / "out")
-    record = transfer.run_job(corpus, loaded, 50_000, 2048, 10_000, paths)
+    record = transfer.run_job(corpus, loaded, 50_000, 2048, 10_000, paths, "mdl baselines x")
     assert record.model.n_params == count_params(SHAPE)["total"]
     assert record.model.trained_on == synthetic.corpus()
     assert record.model.trained_bytes == 10**6
     assert (record.subset_bytes, record.chunk_bytes, record.sample_bytes) == (50_000, 2048, 8192)
     assert record.corpus == corpus.info
+    assert record.provenance is not None
+    assert record.provenance.command == "mdl baselines x"
+    assert record.provenance.measuring_seconds == record.seconds
     (path,) = (tmp_path / "out" / "transfer").glob("*.json")
     written = path.stat().st_mtime_ns
     assert transfer.run_job(corpus, loaded, 50_000, 2048, 10_000, paths) == record
@@ -134,15 +137,18 @@ def test_only_more_context_than_a_chunk_has_a_row_for_the_whole(text_file: Path,
     assert rows == [("128", "8x1"), ("whole", "8x1"), ("128", "8x1")]
 
 
-def measured(folder: Path, corpus: CorpusInfo, size: str, trained_on: CorpusInfo | None, bits_per_byte: float) -> None:
+def measured(
+    folder: Path, corpus: CorpusInfo, size: str, trained_on: CorpusInfo | None, bits_per_byte: float,
+    context_bytes: int = 2048, provenance: Provenance | None = None,
+) -> None:  # fmt: skip
     """A record of a model, and gzip's on the same data, as files."""
     n = synthetic.SIZES.get(size, 213_568)
-    about = transfer.TrainedModel(f"{size}-x", size, n, 2048, "ab" * 32, trained_on, 10**6)
+    about = transfer.TrainedModel(f"{size}-x", size, n, context_bytes, "ab" * 32, trained_on, 10**6)
     bins = tuple(
         transfer.PositionBin(a, b, 100 * (b - a), 100 * (b - a) * bits_per_byte) for a, b in ((0, 1), (1, 2), (2, 2048))
     )
     record = transfer.TransferRecord(
-        about, corpus, 10**7, 2048, 204_800, 100, 204_800 * bits_per_byte, bins, 1.0, "cpu"
+        about, corpus, 10**7, 2048, 204_800, 100, 204_800 * bits_per_byte, bins, 1.0, "cpu", provenance
     )
     name = f"{size}-{trained_on.modality if trained_on else 'none'}-{corpus.modality}-{corpus.sha256[:4]}"
     path = folder / "transfer" / f"{name}.json"
@@ -223,6 +229,25 @@ def test_a_report_draws_it_all_without_a_sweep(folder: Path, tmp_path: Path) -> 
     text = (tmp_path / "report" / "report.md").read_text()
     assert "The paper's table on this data" in text
     assert "Transformer 200K" in text
+
+
+def test_a_report_says_what_was_run_on_what(folder: Path, tmp_path: Path) -> None:
+    """Also where some records are of before records said so."""
+    for command, sha in (("mdl baselines b", "dd"), ("mdl baselines a", "ee")):
+        known = Provenance(
+            "2026-01-02T03:04:05+00:00", command, "c0ffee", "h", "a CPU", 1, "float32", {"x": "1"}, 0, 2, 1
+        )
+        measured(folder, info(f"file:/data/{command[-1]}.txt", "text", sha), "16x1", TEXT, 3.0, 1024, known)
+    made = build_report(folder, tmp_path / "report", formats=("md",))
+    assert made.summary["provenance"]["command"] == "mdl baselines a; mdl baselines b"
+    assert made.summary["provenance"]["measuring_seconds"] == 4
+    text = (tmp_path / "report" / "report.md").read_text()
+    assert "| commit | c0ffee |" in text
+    assert "t: file:a.txt, file:b.txt, file:book.txt, image:photos, random:9MB." in text
+    assert "in its own order" in text
+    assert "A chunk of 2,048 bytes is coded in windows of the model's own context where that is shorter" in text
+    assert "which costs some rate: models of text 1,024." in text
+    assert "FLOPs" not in text.split("Provenance")[1].split("Definitions")[0]
 
 
 def test_curves_are_bits_a_byte_at_the_middle_of_each_bin(folder: Path) -> None:
