@@ -10,7 +10,7 @@ only if it was sent first: it is counted at 8 bits a byte.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from analysis import AnalysisError
-from analysis.rates import classical_rates, span_bits
+from analysis.rates import classical_rates, segments_by, span_bits
 from analysis.table import Table
 
 Floats = npt.NDArray[np.float64]
@@ -75,7 +75,7 @@ def chains(table: Table, snapshot: str = "final") -> Iterator[Chain]:
     """
     cells = table.cells[table.cells["snapshot"] == snapshot]
     train = table.segments[(table.segments["part"] == "train") & (table.segments["snapshot"] == snapshot)]
-    by_run = {str(run): own for run, own in train.groupby("run_id")}
+    by_run = segments_by(train, ["run_id"])
     samples = table.curves.groupby("run_id")["n_bytes"].max()
     for (group, shuffle_seed), shared in cells.groupby(["group", "shuffle_seed"], sort=True):
         edges = tuple(sorted(set(shared["subset_bytes"].tolist())))
@@ -91,7 +91,7 @@ def chains(table: Table, snapshot: str = "final") -> Iterator[Chain]:
 
 
 def _blocks(
-    own: pd.DataFrame, by_run: dict[str, pd.DataFrame], sizes: tuple[int, ...], edges: tuple[int, ...]
+    own: pd.DataFrame, by_run: dict[Hashable, Floats], sizes: tuple[int, ...], edges: tuple[int, ...]
 ) -> Floats:
     bits = np.full((len(sizes), len(edges) - 1), np.nan)
     at = {key: cells["run_id"].tolist() for key, cells in own.groupby(["n_params", "subset_bytes"])}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -22,19 +24,26 @@ def adjusted_compression_rate(
     return np.asarray(raw_rate, np.float64) + parameter_bytes / np.asarray(raw_bytes, np.float64)
 
 
-def span_bits(segments: pd.DataFrame, start_bytes: int, end_bytes: int) -> float:
+SEGMENT = ["start_bytes", "end_bytes", "code_bits"]
+
+
+def segments_by(segments: pd.DataFrame, keys: Sequence[str]) -> dict[Hashable, Floats]:
+    """Segments (n, 3) as SEGMENT says, of every value (a tuple where there are several) of the columns `keys`."""
+    values = segments[SEGMENT].to_numpy(np.float64)
+    at = segments.groupby(list(keys) if len(keys) > 1 else keys[0]).indices
+    return {key: values[rows] for key, rows in at.items()}
+
+
+def span_bits(segments: Floats, start_bytes: int, end_bytes: int) -> float:
     """Code length in bits of [start, end): the sum of the segments that tile it exactly; NaN where they do not.
 
-    `segments` are of one part of one snapshot: columns start_bytes, end_bytes, code_bits, in any order.
+    `segments` (n, 3) are of one part of one snapshot, columns as SEGMENT says, in any order.
     """
-    start, end = segments["start_bytes"].to_numpy(), segments["end_bytes"].to_numpy()
-    inside = (start >= start_bytes) & (end <= end_bytes)
-    order = np.argsort(start[inside])
-    edges = np.stack([start[inside][order], end[inside][order]])
-    if not edges.size or edges[0, 0] != start_bytes or edges[1, -1] != end_bytes:
+    inside = segments[(segments[:, 0] >= start_bytes) & (segments[:, 1] <= end_bytes)]
+    tiles = inside[np.argsort(inside[:, 0])]
+    if not len(tiles) or tiles[0, 0] != start_bytes or tiles[-1, 1] != end_bytes:
         return float("nan")
-    tiled = np.array_equal(edges[0, 1:], edges[1, :-1])
-    return float(segments["code_bits"].to_numpy()[inside].sum()) if tiled else float("nan")
+    return float(inside[:, 2].sum()) if np.array_equal(tiles[1:, 0], tiles[:-1, 1]) else float("nan")
 
 
 def one_model_many_sizes(segments: pd.DataFrame) -> pd.DataFrame:

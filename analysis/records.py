@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -197,22 +198,28 @@ def _row(record: Any, columns: Mapping[str, Column], path: Path) -> Row:
     return {name: _value(record, column, path) for name, column in columns.items()}
 
 
+@cache
+def _parts(path: str) -> tuple[str, ...]:
+    return tuple(path.split("."))
+
+
 def _value(record: Any, column: Column, path: Path) -> Any:
+    """Called for every number of every record: messages are made where they are needed."""
     value = record
-    for part in column.path.split("."):
+    for part in _parts(column.path):
         if value is None and None in column.types:
             return None
-        _require(isinstance(value, dict), path, f"{column.path} is missing")
-        _require(part in value or None in column.types, path, f"{column.path} is missing")
+        if not isinstance(value, dict) or (part not in value and None not in column.types):
+            raise _damaged(path, f"{column.path} is missing")
         value = value.get(part)
     if value is None and None in column.types:
         return None
-    if column.types[0] is float and isinstance(value, int) and not isinstance(value, bool):
+    if column.types[0] is float and type(value) is int:
         value = float(value)
-    known = column.types[0] or object
-    _require(isinstance(value, known) and not isinstance(value, bool), path, f"{column.path} is {value!r:.40}")
-    if isinstance(value, int | float):
-        _require(math.isfinite(value) and value >= 0, path, f"{column.path} is {value}, want at least 0")
+    if not isinstance(value, column.types[0] or object) or isinstance(value, bool):
+        raise _damaged(path, f"{column.path} is {value!r:.40}")
+    if isinstance(value, int | float) and not 0 <= value < math.inf:
+        raise _damaged(path, f"{column.path} is {value}, want at least 0")
     return value
 
 
@@ -224,4 +231,8 @@ def _list(record: Any, key: str, path: Path) -> list[Any]:
 
 def _require(condition: bool, path: Path, problem: str) -> None:
     if not condition:
-        raise AnalysisError(f"{path} is not a record of this kind: {problem}; delete it and run the sweep again")
+        raise _damaged(path, problem)
+
+
+def _damaged(path: Path, problem: str) -> AnalysisError:
+    return AnalysisError(f"{path} is not a record of this kind: {problem}; delete it and run the sweep again")

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from analysis import AnalysisError, records
-from analysis.rates import span_bits
+from analysis.rates import segments_by, span_bits
 from analysis.records import Row
 
 # With these and the leak equal, D bytes are the same D bytes.
@@ -166,8 +167,7 @@ def _told_apart(numbers: pd.Series[int], name: str) -> pd.Series[str]:
 
 def _with_code_lengths(cells: pd.DataFrame, segments: pd.DataFrame) -> pd.DataFrame:
     """Add own_bits and heldout_bits: sums of the segments that tile the part exactly."""
-    parts = dict(list(segments.groupby(["run_id", "snapshot", "part"])))
-    none = segments.iloc[:0]
+    parts, none = segments_by(segments, ["run_id", "snapshot", "part"]), np.empty((0, 3))
 
     def bits(part: str, end: str) -> list[float]:
         keys = zip(cells["run_id"], cells["snapshot"], cells[end], strict=True)

@@ -1,6 +1,7 @@
 from random import Random
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -39,8 +40,8 @@ def test_rates_are_of_the_raw_size() -> None:
     assert adjusted_compression_rate(0.25, 1000, 10_000, 4) == 0.25 + 0.4
 
 
-def segments(*rows: tuple[int, int, float]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=["start_bytes", "end_bytes", "code_bits"])
+def segments(*rows: tuple[int, int, float]) -> npt.NDArray[np.float64]:
+    return np.array(rows, np.float64).reshape(-1, 3)
 
 
 def test_a_span_is_the_sum_of_the_segments_that_tile_it() -> None:
