@@ -127,13 +127,18 @@ def open_corpora(plan: Plan, console: Console) -> dict[CorpusSpec, Corpus]:
                     f"corpus '{info.source}' is not what {plan.paths.root} was made from (sha256 {info.sha256[:12]}…, "
                     f"was {before[info.source][:12]}…); bring the old bytes back, or use another --out"
                 )
-            console.print(
-                f"corpus {info.source}: {info.size_bytes:,} bytes, sha256 {info.sha256[:12]}…, "
-                f"{info.train_bytes:,} to train on, {info.heldout_bytes:,} held out",
-                soft_wrap=True,
-            )
         corpora[spec].require(cell.config.subset_bytes)
+    for line in dict.fromkeys(_told(corpus) for corpus in corpora.values()):  # its orders are one corpus
+        console.print(line, soft_wrap=True)
     return corpora
+
+
+def _told(corpus: Corpus) -> str:
+    info = corpus.info
+    return (
+        f"corpus {info.source}: {info.size_bytes:,} bytes, sha256 {info.sha256[:12]}…, "
+        f"{info.train_bytes:,} to train on, {info.heldout_bytes:,} held out"
+    )
 
 
 class Download:
