@@ -59,6 +59,21 @@ def new_axes(ax: Axes | None) -> Axes:
     return ax
 
 
+def size_curves(rows: pd.DataFrame, x: str, y: str, by: str = "n_params", **look: Any) -> list[Curve]:
+    """A curve a model size of two columns of `rows`, named by the column `size`; `by` tells the sizes apart."""
+    return [
+        Curve(own[x].tolist(), own[y].tolist(), str(own["size"].iloc[0]), style | look)
+        for (_, own), style in styled(rows, by)
+    ]
+
+
+def octaves(axes: Axes, ticks: Sequence[float]) -> None:
+    """The horizontal axis in powers of two, whole numbers at the ticks."""
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:.0f}"))
+
+
 def draw(axes: Axes, curves: Sequence[Curve]) -> None:
     """The lines, without a legend: `name_curves` names them."""
     for curve in curves:

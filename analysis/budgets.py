@@ -24,15 +24,17 @@ Chosen = Callable[[pd.DataFrame], pd.DataFrame]  # cells to one priced row a cel
 
 def longest(cells: pd.DataFrame) -> pd.DataFrame:
     """The cells trained longest, each among those of the same shape, data and seeds (the columns of `Table.cells`)."""
-    most = cells.groupby(_CELL)["bytes_seen"].transform("max")
-    return cells[cells["bytes_seen"] == most]
+    return cells[cells["bytes_seen"] == _most(cells)]
 
 
 def halved(cells: pd.DataFrame) -> pd.DataFrame:
     """The cells trained about half as long as the longest of the same shape, data and seeds; none: no rows."""
-    most = cells.groupby(_CELL)["bytes_seen"].transform("max")
-    below = cells[cells["bytes_seen"] <= _HALF * most]
+    below = cells[cells["bytes_seen"] <= _HALF * _most(cells)]
     return longest(below) if len(below) else below
+
+
+def _most(cells: pd.DataFrame) -> pd.Series[int]:
+    return cells.groupby(_CELL)["bytes_seen"].transform("max")
 
 
 def convergence(cells: pd.DataFrame, critical: pd.DataFrame, chosen: Chosen) -> pd.DataFrame:

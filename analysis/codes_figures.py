@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
-from analysis.axes import Curve, draw, log_scales, name_curves, new_axes, styled
+from analysis.axes import draw, log_scales, name_curves, new_axes, size_curves
 from analysis.units import format_bytes
 
 _LEAK_RATES = {
@@ -19,12 +19,7 @@ _LEAK_RATES = {
 def plot_online(curves: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Cumulative bits a byte against bytes coded, a curve a model size; `curves` as from `online.online_curves`."""
     axes = new_axes(ax)
-    lines = [
-        Curve(
-            own["end_bytes"].tolist(), own["bits_per_byte"].tolist(), str(own["size"].iloc[0]), style | {"marker": ""}
-        )
-        for (_, own), style in styled(curves, "n_params")
-    ]
+    lines = size_curves(curves, "end_bytes", "bits_per_byte", marker="")
     draw(axes, lines)
     log_scales(axes, format_bytes, lambda bits: f"{bits:g}")
     axes.set_xlabel("bytes coded, each before it was learned from")
@@ -36,10 +31,8 @@ def plot_online(curves: pd.DataFrame, ax: Axes | None = None) -> Axes:
 def plot_leak(leaks: pd.DataFrame, column: str, ax: Axes | None = None) -> Axes:
     """One rate against the leak fraction, a curve a size; `leaks` of one dataset size, as from `contamination`."""
     axes = new_axes(ax)
-    lines = [
-        Curve((100 * own["leak_fraction"]).tolist(), (100 * own[column]).tolist(), str(own["size"].iloc[0]), style)
-        for (_, own), style in styled(leaks, "n_params")
-    ]
+    percent = leaks.assign(leak=100 * leaks["leak_fraction"], rate=100 * leaks[column])
+    lines = size_curves(percent, "leak", "rate")
     draw(axes, lines)
     axes.set_yscale("log")
     low, high = axes.get_ylim()

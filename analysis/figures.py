@@ -12,9 +12,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, FuncFormatter
 
-from analysis.axes import Curve, draw, label, log_scales, name_below, name_curves, new_axes, styled
+from analysis.axes import (
+    Curve,
+    draw,
+    label,
+    log_scales,
+    name_below,
+    name_curves,
+    new_axes,
+    octaves,
+    size_curves,
+    styled,
+)
 from analysis.units import format_bytes, format_count
 
 CEILING_OVER_MINIMA = 2.5  # adjusted rates span decades; the minima are what is to be read
@@ -143,16 +153,10 @@ def plot_in_context(positions: pd.DataFrame, ax: Axes | None = None, unit: str =
     `unit`: what a position is, a byte or a token.
     """
     axes = new_axes(ax)
-    curves = [
-        Curve(own["position"].tolist(), own["bits_per_byte"].tolist(), str(own["size"].iloc[0]), style)
-        for (_, own), style in styled(positions, "n_params")
-    ]
-    axes.set_xscale("log", base=2)
+    curves, ticks = size_curves(positions, "position", "bits_per_byte"), sorted(set(positions["position"]))
+    octaves(axes, ticks[:: -(-len(ticks) // 10)])
     axes.margins(x=0.03)
     draw(axes, curves)
-    ticks = sorted(set(positions["position"]))
-    axes.xaxis.set_major_locator(FixedLocator(ticks[:: -(-len(ticks) // 10)]))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:.0f}"))
     axes.set_xlabel(f"position in the window, {unit}s (first {unit}: 1)")
     axes.set_ylabel("held-out bits per byte")
     name_curves(axes, curves)

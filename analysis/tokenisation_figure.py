@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
-from analysis.axes import Curve, draw, name_curves, new_axes, styled
+from analysis.axes import draw, name_curves, new_axes, size_curves
 from analysis.tokenisation_page import vocabulary_name
 from analysis.units import format_bytes
 
@@ -22,10 +22,7 @@ _WIDE = 5
 def plot_rate(rows: pd.DataFrame, column: str, ax: Axes | None = None) -> Axes:
     """One rate against the vocabulary, a curve a shape; `rows` of one dataset size, as from `tokenisation`."""
     axes = new_axes(ax)
-    lines = [
-        Curve(own["vocabulary"].tolist(), (100 * own[column]).tolist(), str(own["size"].iloc[0]), style)
-        for (_, own), style in styled(rows, "n_byte_params")
-    ]
+    lines = size_curves(rows.assign(rate=100 * rows[column]), "vocabulary", "rate", by="n_byte_params")
     draw(axes, lines)
     axes.set_xscale("log", base=2)
     if rows[column].max() > _WIDE * rows[column].min():  # a few shapes of very different size

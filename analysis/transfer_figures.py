@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from analysis.axes import Curve, draw, name_curves, new_axes, styled
+from analysis.axes import draw, name_curves, new_axes, octaves, size_curves, styled
 
 
 def plot_positions(curves: pd.DataFrame, ax: Axes | None = None, every: pd.DataFrame | None = None) -> Axes:
@@ -25,7 +25,8 @@ def plot_positions(curves: pd.DataFrame, ax: Axes | None = None, every: pd.DataF
             axes.plot(own["position"], own["bits_per_byte"], color=colours[str(name)], linestyle=lines[n_params],
                       linewidth=1.4, label=text)  # fmt: skip
     axes.axhline(8, color="0.5", linewidth=0.9, linestyle=":")
-    _octaves(axes, float(curves["position"].max()))
+    ticks = [2**k for k in range(int(curves["position"].max()).bit_length() + 1)]
+    octaves(axes, ticks[:: -(-len(ticks) // 7)])
     axes.set_yscale("log", base=2)
     axes.yaxis.set_major_locator(FixedLocator([0.25, 0.5, 1, 2, 3, 4, 6, 8, 12, 16, 32]))
     axes.yaxis.set_minor_locator(NullLocator())
@@ -77,15 +78,9 @@ def plot_contexts(rates: pd.DataFrame) -> Axes:
 def plot_context(rates: pd.DataFrame, column: str = "raw_rate", ax: Axes | None = None) -> Axes:
     """A rate in % against the context length, a curve a model size; rows of one corpus, as from `context.contexts`."""
     axes = new_axes(ax)
-    lines = [
-        Curve(own["context_bytes"].tolist(), (100 * own[column]).tolist(), str(own["size"].iloc[0]), style)
-        for (_, own), style in styled(rates, "n_params")
-    ]
+    lines = size_curves(rates.assign(rate=100 * rates[column]), "context_bytes", "rate")
     draw(axes, lines)
-    axes.set_xscale("log", base=2)
-    ticks = sorted(set(rates["context_bytes"]))
-    axes.xaxis.set_major_locator(FixedLocator(ticks))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:.0f}"))
+    octaves(axes, sorted(set(rates["context_bytes"])))
     axes.set_xlabel("context length, bytes")
     axes.set_ylabel(_RATES[column])
     name_curves(axes, lines)
@@ -93,10 +88,3 @@ def plot_context(rates: pd.DataFrame, column: str = "raw_rate", ax: Axes | None 
 
 
 _RATES = {"raw_rate": "raw rate on the subset, %", "heldout_rate": "held-out rate, %"}
-
-
-def _octaves(axes: Axes, last: float) -> None:
-    axes.set_xscale("log", base=2)
-    ticks = [2**k for k in range(int(last).bit_length() + 1)]
-    axes.xaxis.set_major_locator(FixedLocator(ticks[:: -(-len(ticks) // 7)]))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:.0f}"))

@@ -30,9 +30,15 @@ def who_wins(study: Study, blocks: pd.DataFrame, online: pd.DataFrame) -> pd.Dat
     return found.assign(order=order).sort_values([*places, "order"]).reset_index(drop=True)[COLUMNS]
 
 
-def _frame(rows: list[dict[str, object]]) -> pd.DataFrame:
-    frame = pd.DataFrame(rows, columns=["group", "subset_bytes", "code", "n_params", "detail", "total_bits"])
+def _frame(rows: pd.DataFrame) -> pd.DataFrame:
+    frame = rows[["group", "subset_bytes", "code", "n_params", "detail", "total_bits"]]
     return frame.astype({"subset_bytes": "int64", "n_params": "float64", "total_bits": "float64"})
+
+
+def _least(totals: pd.DataFrame, code: str) -> pd.DataFrame:
+    """The shortest of one kind of code for every dataset size; `totals` has all columns of the result but the code."""
+    best = totals.sort_values("total_bits", kind="stable").drop_duplicates(["group", "subset_bytes"])
+    return _frame(best.assign(code=code))
 
 
 def _two_part(study: Study, cost: Cost) -> pd.DataFrame:
@@ -42,15 +48,8 @@ def _two_part(study: Study, cost: Cost) -> pd.DataFrame:
     means = totals.groupby(["group", "subset_bytes", "n_params"], as_index=False)[
         ["total_bits", "bits_per_param"]
     ].mean()
-    best = means.sort_values("total_bits", kind="stable").drop_duplicates(["group", "subset_bytes"])
-    return _frame(
-        [
-            {"group": row.group, "subset_bytes": row.subset_bytes, "code": f"{cost.name} two-part",
-             "n_params": row.n_params, "detail": f"{row.bits_per_param:.3g} bits a parameter",
-             "total_bits": row.total_bits}
-            for row in best.itertuples()
-        ]
-    )  # fmt: skip
+    details = [f"{bits:.3g} bits a parameter" for bits in means["bits_per_param"]]
+    return _least(means.assign(detail=details), f"{cost.name} two-part")
 
 
 def _block(blocks: pd.DataFrame) -> pd.DataFrame:
@@ -58,14 +57,8 @@ def _block(blocks: pd.DataFrame) -> pd.DataFrame:
     places = ["group", "subset_bytes"]
     n_variants = blocks.groupby(places)["code"].transform("nunique").astype(float)
     announced = blocks.assign(total_bits=blocks["code_bits"].astype(float) + np.log2(n_variants))
-    best = announced.sort_values("total_bits", kind="stable").drop_duplicates(places)
-    return _frame(
-        [
-            {"group": row.group, "subset_bytes": row.subset_bytes, "code": "prequential block",
-             "n_params": row.n_params, "detail": f"{row.code}, {row.snapshot} snapshots", "total_bits": row.total_bits}
-            for row in best.itertuples()
-        ]
-    )  # fmt: skip
+    details = [f"{row.code}, {row.snapshot} snapshots" for row in blocks.itertuples()]
+    return _least(announced.assign(detail=details), "prequential block")
 
 
 def _online(online: pd.DataFrame) -> pd.DataFrame:
@@ -73,14 +66,7 @@ def _online(online: pd.DataFrame) -> pd.DataFrame:
     places = ["group", "subset_bytes"]
     n_sizes = online.groupby(places)["n_params"].transform("size").astype(float)
     announced = online.assign(total_bits=online["code_bits"].astype(float) + np.log2(n_sizes))
-    best = announced.sort_values("total_bits", kind="stable").drop_duplicates(places)
-    return _frame(
-        [
-            {"group": row.group, "subset_bytes": row.subset_bytes, "code": "prequential online",
-             "n_params": row.n_params, "detail": "one pass", "total_bits": row.total_bits}
-            for row in best.itertuples()
-        ]
-    )  # fmt: skip
+    return _least(announced.assign(detail="one pass"), "prequential online")
 
 
 def _classical(study: Study) -> pd.DataFrame:
@@ -89,11 +75,6 @@ def _classical(study: Study) -> pd.DataFrame:
         study.table.runs[["corpus", "group", "subset_bytes"]].drop_duplicates().sort_values(["group", "subset_bytes"])
     )
     known = places.merge(best_classical(study.table.baselines), on=["corpus", "subset_bytes"])
-    return _frame(
-        [
-            {"group": row.group, "subset_bytes": row.subset_bytes, "code": "best classical coder", "n_params": np.nan,
-             "detail": f"{row.coder}, {row.order} order",
-             "total_bits": 8 * float(str(row.rate)) * float(str(row.subset_bytes))}
-            for row in known.itertuples()
-        ]
-    )  # fmt: skip
+    details = [f"{row.coder}, {row.order} order" for row in known.itertuples()]
+    total_bits = 8 * known["rate"].astype(float) * known["subset_bytes"]
+    return _frame(known.assign(code="best classical coder", n_params=np.nan, detail=details, total_bits=total_bits))

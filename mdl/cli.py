@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -38,7 +37,12 @@ def _main(
     pass
 
 
-_COST_HELP = "float16 (the paper), float32, coded (as measured), logn, capacity, none, or bytes a parameter."
+_Cost = Annotated[
+    str,
+    typer.Option(
+        "--cost", help="float16 (the paper), float32, coded (as measured), logn, capacity, none, or bytes a parameter."
+    ),
+]
 
 
 @app.command()
@@ -142,10 +146,11 @@ def baselines(
 
     from mdl.baselines_cli import Models, lines, source_of
     from mdl.driver import Download
+    from mdl.sweep_cli import command_line
     from mdl.units import parse_bytes
 
     progress = Download(Console(stderr=True, highlight=False))
-    models = Models(model or (), parse_bytes(model_bytes), device, shlex.join(["mdl", *sys.argv[1:]]))
+    models = Models(model or (), parse_bytes(model_bytes), device, command_line())
     for line in lines(source_of(path, modality), parse_bytes(size), parse_bytes(chunk), out, progress, models):
         typer.echo(line)
     typer.echo(f"records: {out}; next: mdl report {out}")
@@ -208,14 +213,16 @@ def evaluate(
     from mdl.driver import Download
     from mdl.evaluate import Settings
     from mdl.evaluate_cli import lines
+    from mdl.sweep_cli import command_line
 
     if len(models_and_corpus) < 2:
         raise MdlError("mdl evaluate takes at least a model and a corpus, such as hf:/models/pythia-70m corpus.txt")
     *models, corpus = models_and_corpus
     settings = Settings(context, stride, dtype, batch, device)
-    command = shlex.join(["mdl", *sys.argv[1:]])
     progress = Download(Console(stderr=True, highlight=False))
-    for line in lines(models, corpus, sizes, out, settings, command, with_baselines=baselines, progress=progress):
+    for line in lines(
+        models, corpus, sizes, out, settings, command_line(), with_baselines=baselines, progress=progress
+    ):
         typer.echo(line)
     typer.echo(f"records: {out}; next: mdl report {out}")
 
@@ -224,13 +231,7 @@ def evaluate(
 def report(
     folder: Annotated[Path | None, typer.Argument(help="A sweep's run folder; default: the newest in runs/.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Default: reports/<sweep>.")] = None,
-    cost: Annotated[
-        str,
-        typer.Option(
-            "--cost",
-            help=_COST_HELP,
-        ),
-    ] = ("float16"),
+    cost: _Cost = "float16",
     formats: Annotated[
         list[str] | None,
         typer.Option("--format", help="pdf (default), md (its twin for GitHub), html (an explorer); several allowed."),
@@ -287,13 +288,7 @@ def suggest(
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Write them as a sweep file, such as next.yaml.")] = (
         None
     ),
-    cost: Annotated[
-        str,
-        typer.Option(
-            "--cost",
-            help=_COST_HELP,
-        ),
-    ] = ("float16"),
+    cost: _Cost = "float16",
     within: Annotated[float, typer.Option(help="Wanted: an interval's upper end over its lower end, at the most.")] = (
         1.25
     ),
