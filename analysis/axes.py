@@ -110,22 +110,29 @@ def _crossing(curve: Curve, level: float) -> float:
     return float(np.exp(np.interp(np.log(level), np.log(curve.y[i - 1 : i + 1]), np.log(curve.x[i - 1 : i + 1]))))
 
 
-def _apart(places: Sequence[float], least: float) -> list[float]:
-    """The places in the same order, at least `least` apart, moved as little as it takes (least squares)."""
+def _apart(places: Sequence[float], least: float, within: tuple[float, float] = (-np.inf, np.inf)) -> list[float]:
+    """The places in the same order, `within` bounds and at least `least` apart, moved as little as it takes.
+
+    By least squares. Where so many do not fit in the bounds they stand closer.
+    """
     order = np.argsort(places, kind="stable")
-    steps = least * np.arange(order.size)
+    low, high = within
+    step = min(least, (high - low) / max(1, order.size - 1))
+    steps = step * np.arange(order.size)
     moved = np.empty(order.size)
     if order.size:
-        moved[order] = isotonic_regression(np.asarray(places, float)[order] - steps).x + steps
+        free = isotonic_regression(np.asarray(places, float)[order] - steps).x
+        moved[order] = np.clip(free, low, high - steps[-1]) + steps
     return [float(place) for place in moved]
 
 
-def name_below(axes: Axes, x: Sequence[float], y: Sequence[float], name: Name) -> None:
-    """Each point's x, named at the foot of the axes where no curve is, with a line up to the point."""
+def name_below(axes: Axes, x: Sequence[float], y: Sequence[float], names: Sequence[str]) -> None:
+    """Names of points at the foot of the axes where no curve is, each with a line up to its point."""
     places = axes.transAxes.inverted().transform(axes.transData.transform(np.column_stack([x, y]))) if len(x) else ()
-    for value, height, at in zip(x, y, _apart([place[0] for place in places], 0.1), strict=True):
+    feet = _apart([place[0] for place in places], 0.102, within=(0.055, 0.945))
+    for name, value, height, at in zip(names, x, y, feet, strict=True):
         axes.annotate(
-            name(value), (value, height), (at, 0.02), textcoords="axes fraction", ha="center", fontsize=9.5,
+            name, (value, height), (at, 0.02), textcoords="axes fraction", ha="center", fontsize=9,
             path_effects=HALO, zorder=3, arrowprops=_LEADER | {"relpos": (0.5, 1), "linestyle": ":", "color": "0.5"},
         )  # fmt: skip
 

@@ -35,6 +35,11 @@ class Cost:
         return None if self.bytes_per_param is None else 8 * self.bytes_per_param
 
     @property
+    def is_coded(self) -> bool:
+        """Whether it is the actual size of coded weights, and the data's code that of the weights as they decode."""
+        return self.name == "coded"
+
+    @property
     def is_code(self) -> bool:
         """Whether a decoder could be sent as much: a capacity is a bound, and free parameters are no code."""
         return not self.name.startswith("capacity") and self.bytes_per_param != 0

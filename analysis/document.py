@@ -25,7 +25,10 @@ def write(summary: Json, pictures: Sequence[Picture]) -> Document:
     blocks: list[Block] = [*answer(summary), *notes(summary)]
     blocks += section("Rates and model size", ("adjusted_rate", "raw_rate"), [])
     blocks += section("How the critical size grows with the data", ("critical_size",), findings.law(summary))
-    blocks += [*budgets_page.convergence(summary), *findings.estimates(summary), *findings.crossings(summary)]
+    blocks += [*budgets_page.convergence(summary), *findings.estimates(summary)]
+    blocks += section(
+        "From which dataset size on a size pays", ("by_dataset", "by_prefix"), findings.crossings(summary)
+    )
     blocks += section("Unseen bytes", ("heldout_rate",), [])
     blocks += section("Scaling law of the held-out loss", ("fit", "residuals"), findings.fit(summary))
     blocks += [*findings.held_out(summary), *findings.seeds(summary)]

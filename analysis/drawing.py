@@ -11,8 +11,10 @@ from typing import Any
 import pandas as pd
 
 from analysis.blocks import Picture
+from analysis.captions import CAPTIONS, CLASSICAL
 from analysis.contamination import contamination
 from analysis.context import contexts
+from analysis.envelope import envelope, own_points, prefix_points
 from analysis.lines import fit_lines, fit_points, theory_line
 from analysis.online import online_curves
 from analysis.study import Study, in_context, law_line
@@ -20,30 +22,6 @@ from analysis.tokenisation import tokenisation
 from analysis.transfer import position_curves
 
 Plot = Callable[[], Any]
-_CLASSICAL = " Short lines on the left: the best classical coder on as many bytes."
-_CAPTIONS = {
-    "adjusted_rate": "Adjusted rate against model size, a curve a dataset size. Stars mark critical sizes, arrowheads "
-    "a least rate at the grid's edge. Curves leave through the top where the parameters dwarf the data.",
-    "raw_rate": "Raw rate on the subset itself, parameters not counted: it falls as models grow, and below the "
-    "held-out rate by memorising.",
-    "critical_size": "Critical model size against dataset size. Stars: found; arrows: at or beyond the edge of the "
-    "grid.",
-    "heldout_rate": "Rate on bytes that no subset contains, a curve a size of the subset trained on.",
-    "fit": "Held-out loss: measured cells (marks) and the fitted law (lines), one a dataset size.",
-    "residuals": "What the fit leaves: measured over fitted loss, less one, against model size. The "
-    "dataset sizes stand side by side.",
-    "in_context": "Held-out bits a byte by position in the window, for models trained on the largest subset.",
-    "online": "Online codes of the largest subset: bits a byte of all that was coded so far, a curve a model size.",
-    "contamination": "Rates against the share of the largest subset that was replaced by evaluation text, a curve a "
-    "model size. The first two are of that text, the third of the subset itself.",
-    "context": "Rate against context length, largest subset, a curve a model size: own subset on the left, "
-    "held-out bytes on the right, parameters not counted. Every context has its own models and critical sizes.",
-    "tokenisation": "Rates of raw bytes against the vocabulary, a curve a shape; the leftmost marks are bytes. The "
-    "adjusted rate counts parameters, the embedding among them, and the tokenizer.",
-    "transfer": "Bits a byte by position in the window, in bins of a quarter octave: models trained on one kind of "
-    "data coding each kind, bytes as they are. Dotted: 8 bits, no compression.",
-    "compute": "The size that the code pays for, and the size that makes the most of as much training compute.",
-}
 
 
 def draw(explained: Study, folder: Path) -> list[Picture]:
@@ -68,7 +46,7 @@ def _of_contexts(explained: Study, folder: Path) -> list[Picture]:
         file = f"context_{i + 1}.pdf" if i else "context.pdf"
         _save(partial(transfer_figures.plot_contexts, rates), folder / file)
         begin = f"{corpus}: " if several else ""
-        pictures.append(Picture(file, begin + _CAPTIONS["context"], "context"))
+        pictures.append(Picture(file, begin + CAPTIONS["context"], "context"))
     return pictures
 
 
@@ -79,7 +57,7 @@ def _of_transfers(explained: Study, folder: Path) -> list[Picture]:
     if curves.empty:
         return []
     _save(lambda: transfer_figures.plot_position_panels(curves), folder / "transfer.pdf")
-    return [Picture("transfer.pdf", _CAPTIONS["transfer"], "transfer")]
+    return [Picture("transfer.pdf", CAPTIONS["transfer"], "transfer")]
 
 
 def _shown(explained: Study) -> list[str]:
@@ -104,10 +82,10 @@ def _drawings(explained: Study, group: str) -> dict[str, tuple[Plot, str]]:
     rates, critical = (frame[frame["group"] == group] for frame in (explained.rates, explained.critical))
     others = _of_other_codes(explained, group)
     if rates.empty:
-        return {name: (plot, _CAPTIONS[name]) for name, plot in others.items()}
+        return {name: (plot, CAPTIONS[name]) for name, plot in others.items()}
     more = {"adjusted_rate": _spread(rates), "raw_rate": _spread(rates)}
     if critical["coder"].notna().any():
-        more = {name: text + _CLASSICAL for name, text in more.items()}
+        more = {name: text + CLASSICAL for name, text in more.items()}
     plots: dict[str, Plot] = {
         "adjusted_rate": lambda: figures.plot_adjusted_rate(rates, critical),
         "raw_rate": lambda: figures.plot_raw_rate(rates, critical),
@@ -120,8 +98,17 @@ def _drawings(explained: Study, group: str) -> dict[str, tuple[Plot, str]]:
     if len(positions):
         reads_tokens = (explained.table.runs.query("group == @group")["vocabulary"] > 256).any()
         plots["in_context"] = lambda: figures.plot_in_context(positions, unit="token" if reads_tokens else "byte")
-    plots |= _of_the_fit(explained, group) | others
-    return {name: (plots[name], text + more.get(name, "")) for name, text in _CAPTIONS.items() if name in plots}
+    plots |= _by_dataset_size(explained, group) | _of_the_fit(explained, group) | others
+    return {name: (plots[name], text + more.get(name, "")) for name, text in CAPTIONS.items() if name in plots}
+
+
+def _by_dataset_size(explained: Study, group: str) -> dict[str, Plot]:
+    """Of models trained on every subset, and of those of the largest alone; only where a size gives way to another."""
+    from analysis.envelope_figure import plot_envelope
+
+    forms = {"by_dataset": own_points, "by_prefix": prefix_points}
+    found = {name: envelope(points(explained, group)) for name, points in forms.items()}
+    return {name: partial(plot_envelope, of) for name, of in found.items() if len(of.spans) > 1}
 
 
 def _spread(rates: pd.DataFrame) -> str:

@@ -55,7 +55,8 @@ def plot_adjusted_rate(
         edge = critical[critical["status"] == status]
         axes.plot(edge["grid_best"], edge["adjusted_rate"], marker=marker, **_EDGE)
     found = critical[critical["status"] == "bracketed"]
-    name_below(axes, found["n_params"].tolist(), found["adjusted_rate"].tolist(), format_count)
+    names = [format_count(n) for n in found["n_params"]]
+    name_below(axes, found["n_params"].tolist(), found["adjusted_rate"].tolist(), names)
     return axes
 
 

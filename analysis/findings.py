@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from analysis.blocks import Block, Grid, Heading, Text, named_grid
-from analysis.units import format_bytes, format_count, format_flops, format_range
+from analysis.units import format_bytes, format_count, format_flops, format_range, join
 
 Json = dict[str, Any]
 
@@ -73,19 +73,41 @@ def _predicted(summary: Json) -> list[Block]:
 
 
 def crossings(summary: Json) -> list[Block]:
-    """From which dataset size on the next larger model pays."""
+    """From how many bytes on each model size beats the next smaller one, and where it beats all."""
     rows = summary["crossings"]
     if not any(row["subset_bytes"] is not None for row in rows):
         return []
     cells = [
-        (f"{r['n_small']:,}", f"{r['n_large']:,}",
-         *((format_bytes(r["subset_bytes"]), format_range(r["low"], r["high"], format_bytes))
-           if r["subset_bytes"] is not None else (r["message"], "–")))
-        for r in rows
+        (f"{row['n_large']:,}", f"{row['n_small']:,}", _beats(row), format_range(row["low"], row["high"], format_bytes),
+         *(_least(row, form, summary["least"]) for form in ("own subset", "prefix")))
+        for row in rows
     ]  # fmt: skip
-    header = ("smaller", "larger", "pays from", "95 % interval")
-    text = "From how many bytes on the next larger model pays for its parameters:"
-    return [Heading("Crossings"), Text(text), named_grid(header, cells, "rrrr", [row["group"] for row in rows])]
+    header = ("parameters", "next smaller", "shorter from", "95 % interval", "least of all", "least of all, prefixes")
+    text = (
+        "From how many bytes on a model size codes shorter than the next smaller one, parameters counted, and where it "
+        "is the shortest of all that were run. Prefixes: models of the largest subset alone, each coding the first "
+        "bytes of it. –: nowhere. Straight lines between the dataset sizes that were run, in bits a byte over log D."
+    )
+    return [Text(text), named_grid(header, cells, "rrrrrr", [row["group"] for row in rows])]
+
+
+def _beats(row: Json) -> str:
+    if row["subset_bytes"] is not None:
+        return format_bytes(row["subset_bytes"])
+    return str(row["message"]).removeprefix("not crossed in the grid: ")
+
+
+def _least(row: Json, form: str, least: list[Json]) -> str:
+    """Where the larger size of a crossing has the least adjusted rate of all."""
+    own = [r for r in least if (r["group"], r["form"], r["n_params"]) == (row["group"], form, row["n_large"])]
+    return join(_stretch(found["from_bytes"], found["to_bytes"]) for found in own) or "–"
+
+
+def _stretch(start: float | None, end: float | None) -> str:
+    if start is None or end is None:
+        known = start or end
+        return "throughout" if known is None else f"{'up to' if start is None else 'from'} {format_bytes(known)}"
+    return f"{format_bytes(start)} to {format_bytes(end)}"
 
 
 def fit(summary: Json) -> list[Block]:

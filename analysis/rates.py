@@ -24,6 +24,7 @@ def adjusted_compression_rate(
     return np.asarray(raw_rate, np.float64) + parameter_bytes / np.asarray(raw_bytes, np.float64)
 
 
+_SNAPSHOT = ["run_id", "snapshot"]
 SEGMENT = ["start_bytes", "end_bytes", "code_bits"]
 
 
@@ -52,16 +53,12 @@ def one_model_many_sizes(segments: pd.DataFrame) -> pd.DataFrame:
     `segments` as in `table.Table.segments`. One row per (run_id, snapshot, boundary): raw_bytes and code_bits of
     [0, boundary), up to the first gap.
     """
-    rows: list[dict[str, object]] = []
-    train = segments[segments["part"] == "train"].sort_values("start_bytes")
-    for (run_id, snapshot), own in train.groupby(["run_id", "snapshot"], sort=True):
-        total, reached = 0.0, 0
-        for start, end, bits in zip(own["start_bytes"], own["end_bytes"], own["code_bits"], strict=True):
-            if start != reached:
-                break
-            total, reached = total + bits, int(end)
-            rows.append({"run_id": run_id, "snapshot": snapshot, "raw_bytes": reached, "code_bits": total})
-    return pd.DataFrame(rows, columns=["run_id", "snapshot", "raw_bytes", "code_bits"])
+    train = segments[segments["part"] == "train"].sort_values([*_SNAPSHOT, "start_bytes"], kind="stable")
+    by_model = train.groupby(_SNAPSHOT, sort=False)
+    joins = train["start_bytes"] == by_model["end_bytes"].shift(fill_value=0)
+    unbroken = joins.groupby([train[name] for name in _SNAPSHOT], sort=False).cummin()
+    curves = train.assign(raw_bytes=train["end_bytes"], code_bits=by_model["code_bits"].cumsum())
+    return curves.loc[unbroken, [*_SNAPSHOT, "raw_bytes", "code_bits"]].reset_index(drop=True)
 
 
 def classical_rates(baselines: pd.DataFrame) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from analysis.block_codes import block_codes
 from analysis.contamination import contamination
 from analysis.context import contexts
 from analysis.cost_models import cost_models
+from analysis.envelope import least_sizes
 from analysis.online import online_codes
 from analysis.rates import classical_rates
 from analysis.records import PROVENANCE
@@ -40,6 +41,7 @@ def summarise(study: Study) -> Json:
         "intervals": study.intervals,
         "laws": [{"group": group, **vars(law), "theory": study.theory[group]} for group, law in study.laws.items()],
         "crossings": _rows(study.crossings),
+        "least": _rows(least_sizes(study)),
         "predictions": _rows(study.predictions),
         "fit": study.fit,
         "compute": _compute(study.compute),

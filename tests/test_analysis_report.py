@@ -56,7 +56,17 @@ def words(summary: dict[str, Any]) -> str:
 
 def test_every_piece_is_there(made: ReportPaths) -> None:
     assert (made.folder / "report.pdf").read_bytes().startswith(b"%PDF")
-    names = ("adjusted_rate", "critical_size", "raw_rate", "heldout_rate", "in_context", "fit", "residuals")
+    names = (
+        "adjusted_rate",
+        "by_dataset",
+        "by_prefix",
+        "critical_size",
+        "raw_rate",
+        "heldout_rate",
+        "in_context",
+        "fit",
+        "residuals",
+    )
     there = {p.name for p in (made.folder / "figures").iterdir()}
     assert there == {f"{name}.{kind}" for name in names for kind in ("pdf", "svg")}
     assert sorted(p.name for p in made.folder.iterdir()) == [
@@ -149,7 +159,8 @@ def headings(summary: dict[str, Any]) -> list[str]:
 def test_a_section_with_nothing_to_show_is_left_out(made: ReportPaths) -> None:
     """Here without pictures: what is then left is what has words or a table."""
     assert headings(made.summary) == [
-        "How the critical size grows with the data", "Crossings", "Scaling law of the held-out loss", "Held-out test",
+        "How the critical size grows with the data", "From which dataset size on a size pays",
+        "Scaling law of the held-out loss", "Held-out test",
         "Spread between seeds", "What a parameter costs", "Who wins, everything counted",
         "Classical coders", "All cells", "Failed cells", "Provenance",
         "Definitions",
