@@ -20,7 +20,7 @@ def costs(summary: Json) -> list[Block]:
     places = list(dict.fromkeys((row["group"], row["subset_bytes"]) for row in rows))
     found = {(row["group"], row["subset_bytes"], row["cost"]): row for row in rows}
     header = ("dataset", *(Cost(name, price).label() for name, price in names))
-    cells = [(format_bytes(d), *(_size(found.get((group, d, name))) for name, _ in names)) for group, d in places]
+    cells = [(format_bytes(d), *(located(found.get((group, d, name))) for name, _ in names)) for group, d in places]
     text = (
         "The critical size, in parameters, under several prices of a parameter. The decoder's program and the "
         "hyper-parameters are left out of all of them. A capacity is a bound, not a code: nobody can decode from so "
@@ -30,7 +30,8 @@ def costs(summary: Json) -> list[Block]:
     return [Heading("What a parameter costs"), Text(text), grid, *_law_of_price(rows, _sizes_run(summary))]
 
 
-def _size(row: Json | None) -> str:
+def located(row: Json | None) -> str:
+    """A critical size as a cell of a table: 10.8 K, or ≤ 2.84 K where it is beyond the grid."""
     if row is None:
         return "–"
     if row["status"] == "bracketed":

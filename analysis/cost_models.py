@@ -2,37 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from analysis.cost import COSTS, PAPER, Cost
-from analysis.critical import CriticalSize, critical_size
-from analysis.minimum import marginal_price
+from analysis.critical import critical_size
+from analysis.estimates import estimate
+from analysis.minimum import marginal_price, minima
 from analysis.study import Study, shortest_codes
+from analysis.theory import Curve, common_exponent
+from analysis.uncertainty import Column, columns, interval
 
 Json = dict[str, Any]
 
 
 def cost_models(study: Study) -> list[Json]:
+    """Rows as of `side_by_side` under all of `cost.COSTS` that the records allow and the study's own, dearest first."""
+    costs = [*COSTS, *([study.cost] if study.cost not in COSTS else [])]
+    order = {cost.name: i for i, cost in enumerate(sorted(costs, key=_dearest_first))}
+    rows = side_by_side(study, costs)
+    return sorted(rows, key=lambda row: (row["group"], row["subset_bytes"], order[row["cost"]]))
+
+
+def side_by_side(study: Study, costs: Sequence[Cost]) -> list[Json]:
     """Rows group, subset_bytes, cost, bytes_per_param (None where not one number), status, n_params (None unless
 
-    bracketed), grid_best, adjusted_rate (there or at the best measured size), is_code, and of the law: bits_per_param,
-    c, what one more parameter costs at n_params (None unless bracketed); n_predicted, the closed form's shift from the
-    paper's price, N*·(c / 16)^(−1/(1+α)), α that of the study's theory under the paper's price (None: not known).
-
-    All of `cost.COSTS` that the records allow, and the study's own where it is none of them.
+    bracketed), low, high (95 % interval, None without one), grid_best, adjusted_rate (there or at the best measured
+    size), is_code, and of the law: bits_per_param, c, what one more parameter costs at n_params (None unless
+    bracketed); n_predicted, the closed form's shift from the paper's price, N*·(c / 16)^(−1/(1+α)), α that of the own
+    subset's code under the paper's price (None: not known). A cost that the records do not have gives no rows.
     """
-    costs = [*COSTS, *([study.cost] if study.cost not in COSTS else [])]
-    rows = [row for cost in costs for row in _under(study, cost)]
-    alpha = _exponents(study)
-    paper = {(row["group"], row["subset_bytes"]): row["n_params"] for row in rows if row["cost"] == PAPER.name}
+    paper = columns(shortest_codes(study.table))
+    alpha = _exponents(paper)
+    at_paper = {(column.group, column.subset_bytes): _row(column, PAPER)["n_params"] for column in paper}
+    rows = [
+        _row(column, cost)
+        for cost in costs
+        for column in (paper if cost == PAPER else columns(shortest_codes(study.table, cost)))
+    ]
     for row in rows:
-        n, a, c = paper.get((row["group"], row["subset_bytes"])), alpha.get(row["group"]), row["bits_per_param"]
+        n, a, c = at_paper.get((row["group"], row["subset_bytes"])), alpha.get(row["group"]), row["bits_per_param"]
         row["n_predicted"] = shifted(n, a, c) if n and a and c else None
-    order = {cost.name: i for i, cost in enumerate(sorted(costs, key=_dearest_first))}
-    return sorted(rows, key=lambda row: (row["group"], row["subset_bytes"], order[row["cost"]]))
+    return rows
 
 
 def shifted(n_params: float, alpha: float, bits_per_param: float) -> float:
@@ -47,36 +60,25 @@ def _dearest_first(cost: Cost) -> float:
     return -cost.bytes_per_param
 
 
-def _under(study: Study, cost: Cost) -> list[Json]:
-    rows: list[Json] = []
-    chosen = shortest_codes(study.table, cost)
-    for (group, subset_bytes), own in chosen.groupby(["group", "subset_bytes"], sort=True):
-        found = critical_size(own["n_params"], own["own_bits"], own["bits_per_param"])
-        d = int(str(subset_bytes))
-        rows.append(
-            {"group": group, "subset_bytes": d, "cost": cost.name, "bytes_per_param": cost.bytes_per_param,
-             "status": found.status, "n_params": found.n_params, "grid_best": found.grid_best,
-             "adjusted_rate": found.total_bits / (8 * d), "is_code": cost.is_code,
-             "bits_per_param": _marginal(own, found)}
-        )  # fmt: skip
-    return rows
+def _row(column: Column, cost: Cost) -> Json:
+    found = critical_size(column.sizes, column.mean, column.price, column.n_seeds)
+    low = high = c = None
+    if column.draws is not None:
+        low, high = interval(minima(column.sizes, column.draws, column.n_seeds, column.price).n_params)
+    if found.n_params is not None:
+        c = marginal_price(column.sizes, column.price, found.n_params)
+    return {
+        "group": column.group, "subset_bytes": column.subset_bytes, "cost": cost.name,
+        "bytes_per_param": cost.bytes_per_param, "status": found.status, "n_params": found.n_params, "low": low,
+        "high": high, "grid_best": found.grid_best, "adjusted_rate": found.total_bits / (8 * column.subset_bytes),
+        "is_code": cost.is_code, "bits_per_param": c,
+    }  # fmt: skip
 
 
-def _marginal(own: pd.DataFrame, found: CriticalSize) -> float | None:
-    if found.n_params is None:
-        return None
-    price = own.groupby("n_params")["bits_per_param"].mean()
-    return marginal_price(price.index.to_numpy(np.float64), price.to_numpy(np.float64), found.n_params)
-
-
-def _exponents(study: Study) -> dict[str, float]:
-    """α of the own subset's code by group: the study's theory where it was made under the paper's price, else anew."""
-    from analysis.estimates import estimate
-    from analysis.theory import common_exponent
-    from analysis.uncertainty import columns
-
-    curves: dict[str, list[Any]] = {}
-    for column in columns(shortest_codes(study.table), n_replicates=1):
+def _exponents(paper: Sequence[Column]) -> dict[str, float]:
+    """α of the own subset's code by group, of columns under the paper's price."""
+    curves: dict[str, list[Curve]] = {}
+    for column in paper:
         curve = estimate(column).curve
         curves.setdefault(column.group, []).extend([curve] if curve else [])
     found = {group: float(common_exponent(own)[0]) for group, own in curves.items() if own}

@@ -11,6 +11,7 @@ from analysis.blocks import Block, Document, Heading, Picture
 from analysis.context_page import context_page
 from analysis.cost import Cost
 from analysis.definitions import definitions
+from analysis.precision_page import precision
 
 Json = dict[str, Any]
 
@@ -33,6 +34,7 @@ def write(summary: Json, pictures: Sequence[Picture]) -> Document:
     blocks += section("Scaling law of the held-out loss", ("fit", "residuals"), findings.fit(summary))
     blocks += [*findings.held_out(summary), *findings.seeds(summary)]
     blocks += codes_page.costs(summary)
+    blocks += section("Precision of the weights", ("precision",), precision(summary))
     blocks += section("Who wins, everything counted", (), codes_page.who_wins(summary))
     blocks += section("Codes that learn as they go", ("online",), codes_page.prequential(summary))
     blocks += section("Leaked evaluation text", ("contamination",), codes_page.contamination(summary))

@@ -17,6 +17,7 @@ from analysis.context import contexts
 from analysis.envelope import envelope, own_points, prefix_points
 from analysis.lines import fit_lines, fit_points, theory_line
 from analysis.online import online_curves
+from analysis.precision import law_lines, precisions
 from analysis.study import Study, in_context, law_line
 from analysis.tokenisation import tokenisation
 from analysis.transfer import position_curves
@@ -152,8 +153,16 @@ def _of_other_codes(explained: Study, group: str) -> dict[str, Plot]:
     largest = own[own["subset_bytes"] == own["subset_bytes"].max()]
     if largest["leak_fraction"].nunique() > 1:
         plots["contamination"] = lambda: codes_figures.plot_contamination(largest)
-    plots |= _of_tokens(explained, group)
-    return plots
+    return plots | _of_tokens(explained, group) | _of_precisions(explained, group)
+
+
+def _of_precisions(explained: Study, group: str) -> dict[str, Plot]:
+    from analysis import precision_figure
+
+    rows = pd.DataFrame([row for row in precisions(explained) if row["group"] == group])
+    if rows.empty or (rows["status"] == "bracketed").sum() < 2:
+        return {}
+    return {"precision": lambda: precision_figure.plot_precision(rows, law_lines(rows))}
 
 
 def _of_tokens(explained: Study, group: str) -> dict[str, Plot]:

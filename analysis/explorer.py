@@ -77,13 +77,14 @@ def explorer_data(study: Study) -> Json:
     start = study.cost.bits_per_param if study.cost.bytes_per_param is not None else PAPER.bits_per_param
     bits = min(max(start or 0.0, PRICES_BITS[0]), PRICES_BITS[1])
     prices = {cost.name: cost.bits_per_param for cost in COSTS if cost.bytes_per_param}
-    code = study.cost.name if study.cost.name in _OWN_PRICES else "two-part"
+    name = "coded" if study.cost.is_coded else study.cost.name
+    code = name if name in _OWN_PRICES else "two-part"
     return {"name": study.table.name, "code": code, "bits_per_param": bits, "prices": prices, "groups": groups}
 
 
 def _own_subset(study: Study) -> pd.DataFrame:
     """By the weights as trained, which is what the slider's prices are of."""
-    if study.cost.name == "coded":
+    if study.cost.is_coded:
         return _averaged(shortest_codes(study.table).rename(columns={"own_bits": "bits"}))
     rates = study.rates
     return rates.assign(bits=rates["code_bits"] + 8 * rates["tokenizer_bytes"], sd=rates["code_bits_sd"])

@@ -10,6 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from analysis import AnalysisError, explorer
 from analysis.answer import answer_table
 from analysis.blocks import Document, Text
@@ -98,6 +100,8 @@ def _write_tables(explained: Study, summary: dict[str, Any], folder: Path) -> No
     (folder / "summary.json").write_text(content + "\n", encoding="utf-8")
     explained.rates[_RATES].to_csv(folder / "rates.csv", index=False)
     explained.critical.to_csv(folder / "critical_size.csv", index=False)
+    if summary["precisions"]:
+        pd.DataFrame(summary["precisions"]).to_csv(folder / "precision.csv", index=False)
     table_1 = paper_table(explained.table)
     if len(table_1):
         table_1.to_csv(folder / "paper_table.csv", index=False)

@@ -21,6 +21,7 @@ from analysis.own_fit import own_fit
 from analysis.rates import adjusted_compression_rate, best_classical, classical_rates, raw_rate
 from analysis.table import Table
 from analysis.uncertainty import N_REPLICATES, columns, describe, relative_spread
+from analysis.units import join
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,8 @@ def study(
             raise AnalysisError(f"a dataset of {asked:g} bytes has no critical size; give a number above 0")
     all_budgets, table = table.cells, replace(table, cells=budgets.longest(table.cells))
     chosen = shortest_codes(table, cost)
-    if cost.name == "coded" and chosen.empty and table.cells["own_bits"].notna().any():
-        raise AnalysisError(f"{table.name} has no coded weights; run the sweep with measure.coded_weights: true")
+    if cost.is_coded and chosen.empty and table.cells["own_bits"].notna().any():
+        raise AnalysisError(_not_coded(table, cost))
     found = columns(chosen, n_replicates, seed)
     estimates = [estimate(column) for column in found]
     critical = _with_classical(critical_table(estimates), chosen, table.baselines)
@@ -95,6 +96,14 @@ def study(
         fit, compute_view(table, critical, fit), relative_spread(chosen),
         budgets.convergence(all_budgets, critical, lambda less: shortest_codes(replace(table, cells=less), cost)),
     )  # fmt: skip
+
+
+def _not_coded(table: Table, cost: Cost) -> str:
+    known = sorted(set(table.coded["precision_bits"]))
+    if not known:
+        return f"{table.name} has no coded weights; run the sweep with measure.coded_weights: true"
+    has = f"it has {join(known)}, so take coded{known[0]}"
+    return f"{table.name} has no weights coded at {cost.precision_bits} bits; {has}"
 
 
 def _with_classical(critical: pd.DataFrame, chosen: pd.DataFrame, baselines: pd.DataFrame) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from analysis.context import contexts
 from analysis.cost_models import cost_models
 from analysis.envelope import least_sizes
 from analysis.online import online_codes
+from analysis.precision import precisions
 from analysis.rates import classical_rates
 from analysis.records import PROVENANCE
 from analysis.study import Study
@@ -63,6 +64,7 @@ def compare(study: Study) -> Json:
     blocks, online = block_codes(study.table), online_codes(study.table)
     content = {
         "costs": cost_models(study),
+        "precisions": precisions(study),
         "prequential": _rows(blocks),
         "online": _rows(online),
         "who_wins": _rows(who_wins(study, blocks, online)),

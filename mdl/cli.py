@@ -40,7 +40,8 @@ def _main(
 _Cost = Annotated[
     str,
     typer.Option(
-        "--cost", help="float16 (the paper), float32, coded (as measured), logn, capacity, none, or bytes a parameter."
+        "--cost",
+        help="float16 (the paper), float32, coded (as measured), coded4 (at 4 bits), logn, capacity, none, or bytes.",
     ),
 ]
 
