@@ -29,9 +29,10 @@ _DEFINITIONS = {
     "a byte of the two sizes.",
     "law of the critical size": "N* = k·D^γ, least squares in logarithms through the bracketed sizes. By the closed "
     "form γ = 1/(1+α): a test of the theory.",
-    "interval": "95 % of the N* found in draws of the code lengths, whose deviations between cells of one size are "
-    "multiplied by random numbers, whole columns of one corpus seed together (a bootstrap; Hesterberg 2015). It is "
-    "about what was varied, training seeds or corpus seeds, and about nothing else.",
+    "interval": "95 % of the N* found in draws of the code lengths: normal deviations with the variance between cells "
+    "of one size and its neighbours, and of what all sizes of a corpus seed have in common, each divided by a χ for "
+    "their degrees of freedom (a bootstrap; Hesterberg 2015). It is about what was varied, training seeds or corpus "
+    "seeds, and about nothing else.",
     "pooled": "a size that was run once has no spread of its own; that of the sizes run several times is used for it.",
     "held-out rate": "rate on bytes of the corpus that no subset contains, by the snapshot that did best on a sample "
     "of them: selected there, so slightly favourable.",

@@ -13,6 +13,7 @@ import pandas as pd
 from analysis.cost import COSTS, PAPER, parse_cost
 from analysis.prequential import fixed_sizes
 from analysis.study import Study, shortest_codes
+from analysis.uncertainty import averages
 
 Json = dict[str, Any]
 _SCRIPTS = ("explorer_critical.js", "explorer_draw.js", "explorer.js")
@@ -85,16 +86,14 @@ def explorer_data(study: Study) -> Json:
 def _own_subset(study: Study) -> pd.DataFrame:
     """By the weights as trained, which is what the slider's prices are of."""
     if study.cost.is_coded:
-        return _averaged(shortest_codes(study.table).rename(columns={"own_bits": "bits"}))
+        return _of_cells(shortest_codes(study.table))
     rates = study.rates
     return rates.assign(bits=rates["code_bits"] + 8 * rates["tokenizer_bytes"], sd=rates["code_bits_sd"])
 
 
 def _at_own_price(study: Study, name: str) -> pd.DataFrame:
     """A price that the slider cannot set: with the bits a parameter of every size."""
-    chosen = shortest_codes(study.table, parse_cost(name)).rename(columns={"own_bits": "bits"})
-    prices = chosen.groupby(_KEY, as_index=False)["bits_per_param"].mean()
-    return _averaged(chosen).merge(prices, on=_KEY)
+    return _of_cells(shortest_codes(study.table, parse_cost(name))).rename(columns={"bits_per_param": "prices"})
 
 
 def _held_out(study: Study) -> pd.DataFrame:
@@ -102,7 +101,13 @@ def _held_out(study: Study) -> pd.DataFrame:
     chosen = shortest_codes(study.table)
     chosen = chosen[chosen["heldout_bits"].notna() & (chosen["heldout_bytes"] > 0)]
     bits = 8 * chosen["subset_bytes"] * (chosen["heldout_bits"] / (8 * chosen["heldout_bytes"]))
-    return _averaged(chosen.assign(bits=bits + chosen["tokenizer_bits"]))
+    return _of_cells(chosen.assign(own_bits=bits + chosen["tokenizer_bits"]))
+
+
+def _of_cells(chosen: pd.DataFrame) -> pd.DataFrame:
+    """Over replicates: bits, as the report averages them, bits_per_param, sd, n_seeds and size."""
+    mean = averages(chosen).rename(columns={"own_bits": "bits"})
+    return _averaged(chosen.rename(columns={"own_bits": "bits"})).drop(columns="bits").merge(mean, on=_KEY)
 
 
 def _prequential(study: Study) -> pd.DataFrame:
@@ -124,7 +129,7 @@ def _code(key: str, frame: pd.DataFrame, group: str) -> Json:
     own = frame[frame["group"] == group].sort_values(_KEY)
     columns = {"n_params": "n", "bits": "bits", "sd": "sd", "n_seeds": "n_seeds", "size": "size"}
     columns |= {"heldout_rate": "heldout_rate"} if "heldout_rate" in own else {}
-    columns |= {"bits_per_param": "prices"} if key in _OWN_PRICES else {}
+    columns |= {"prices": "prices"} if key in _OWN_PRICES else {}
     curves = []
     for subset_bytes, rows in own.groupby("subset_bytes", sort=True):
         values = {short: _nulls(rows[column]) for column, short in columns.items()}

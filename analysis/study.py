@@ -20,7 +20,7 @@ from analysis.laws import law, prediction_table, predictions, theory
 from analysis.own_fit import own_fit
 from analysis.rates import adjusted_compression_rate, best_classical, classical_rates, raw_rate
 from analysis.table import Table
-from analysis.uncertainty import N_REPLICATES, columns, describe, relative_spread
+from analysis.uncertainty import N_REPLICATES, averages, columns, describe, relative_spread
 from analysis.units import join
 
 
@@ -134,19 +134,18 @@ def shortest_codes(table: Table, cost: Cost = PAPER) -> pd.DataFrame:
 
 def _rates(chosen: pd.DataFrame) -> pd.DataFrame:
     """Averages over seeds."""
-    code_bits = chosen["own_bits"] - chosen["tokenizer_bits"]
-    with_rates = chosen.assign(heldout_rate=_heldout_rate(chosen), own_bits=code_bits)
+    with_rates = chosen.assign(heldout_rate=_heldout_rate(chosen))
     grouped = with_rates.groupby(["corpus", "group", "context_bytes", "subset_bytes", "n_params"], as_index=False)
     rates = grouped.agg(
         size=("size", "first"),
         n_seeds=("own_bits", "size"),
-        code_bits=("own_bits", "mean"),
         code_bits_sd=("own_bits", "std"),
-        bits_per_param=("bits_per_param", "mean"),
         heldout_rate=("heldout_rate", "mean"),
         vocabulary=("vocabulary", "first"),
         tokenizer_bytes=("tokenizer_bytes", "mean"),
     )
+    rates = rates.merge(averages(chosen), on=["group", "subset_bytes", "n_params"])
+    rates["code_bits"] = rates["own_bits"] - 8 * rates["tokenizer_bytes"]
     bytes_per_param = rates["bits_per_param"] / 8
     raw, d = raw_rate(rates["code_bits"], rates["subset_bytes"]), rates["subset_bytes"]
     sent = raw + rates["tokenizer_bytes"] / d

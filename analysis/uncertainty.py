@@ -1,10 +1,11 @@
-"""How sure a code length is: draws of the averages at every size, from the spread of seeds, and what the spread means.
+"""How sure a code length is: draws of the averages at every size, from the spread of replicates, and what it means.
 
-Cells of one corpus seed and one D were trained on the same bytes and share their noise, so whole (corpus seed, D)
-columns are drawn together. Two or three seeds are too few to draw from with replacement (Hesterberg 2015: intervals too
-short by a factor √((n − 1)/n) and with normal tails); deviations are instead multiplied by normal numbers and divided
-by a χ, which makes intervals of linear functions Student's own, and leaves those of N* to follow from the draws. The χ
-has the degrees of freedom of one column for what is said of it alone, of a slope through all of them for the laws.
+Cells of one corpus seed and one D were trained on the same bytes: what all sizes of such a column have in common, its
+level, is drawn once for all of them, and the rest size by size. Two or three replicates are too few to draw from with
+replacement (Hesterberg 2015: intervals too short by a factor √((n − 1)/n) and with normal tails); normal numbers with
+their variance are instead divided by a χ, which makes intervals of linear functions Student's own, and leaves those of
+N* to follow from the draws. The χ has the degrees of freedom of one column for what is said of it alone, of a slope
+through all of them for the laws.
 """
 
 from __future__ import annotations
@@ -12,17 +13,16 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from analysis.replicates import Cells, Kind
+
 Floats = npt.NDArray[np.float64]
-Kind = Literal["seeds", "corpus seeds", "both", "pooled", "none"]
 N_REPLICATES = 1000
 _STREAM = 2014
-_NEAR = 2  # noise of a size: its own and that of so many sizes on either side
 _MOST = 3.0  # e^±3 of a code length: beyond, a draw says nothing more
 
 
@@ -41,17 +41,6 @@ class Column:
     joint: Floats | None  # (R, n) bits, for those of laws through all columns of the group
 
 
-@dataclass(frozen=True)
-class _Spread:
-    """Relative deviations at the sizes of one column: sums of squares and degrees of freedom, (n,) each."""
-
-    squares: Floats
-    freedom: Floats
-
-    def pooled(self) -> tuple[float, float]:
-        return float(self.squares.sum()), float(self.freedom.sum())
-
-
 def columns(chosen: pd.DataFrame, n_replicates: int = N_REPLICATES, seed: int = 0) -> list[Column]:
     """A column for every (group, D) of cells with group, subset_bytes, n_params, seed, shuffle_seed, own_bits,
 
@@ -65,21 +54,32 @@ def columns(chosen: pd.DataFrame, n_replicates: int = N_REPLICATES, seed: int = 
 
 
 def _of_group(group: str, own: pd.DataFrame, n_replicates: int, stream: list[int]) -> Iterator[Column]:
-    cells = {int(str(d)): _Cells(at) for d, at in own.groupby("subset_bytes", sort=True)}
+    cells = {int(str(d)): Cells(at) for d, at in own.groupby("subset_bytes", sort=True)}
     squares, freedom = np.sum([of.spread.pooled() for of in cells.values()], axis=0)
     if not freedom:
         for d, of in cells.items():
             yield Column(group, d, of.sizes, of.mean, of.n_seeds, of.price, "none", None, None)
         return
     rngs = {d: np.random.default_rng([*stream, d]) for d in cells}
+    levels = {d: of.level(rngs[d], n_replicates) for d, of in cells.items()}
     noise = {d: of.noise(rngs[d], n_replicates, squares / freedom, freedom) for d, of in cells.items()}
-    replicated = {d: noise[d][1] for d, of in cells.items() if of.spread.freedom.any()}
-    joint = _student(np.random.default_rng(stream), n_replicates, _slope_freedom(replicated))
+    replicated = [
+        {d: noise[d][1] for d, of in cells.items() if of.spread.freedom.any()},
+        {d: degrees for d, (_, degrees) in levels.items()},
+    ]
+    together = np.random.default_rng(stream)
+    joint = [_student(together, n_replicates, _slope_freedom(of)) for of in replicated]
     for d, of in cells.items():
-        normal, own_freedom = noise[d]
-        alone = _student(rngs[d], n_replicates, own_freedom)
-        draws = (of.mean * np.exp(np.clip(normal * factor, -_MOST, _MOST)) for factor in (alone, joint))
+        parts = noise[d], levels[d]
+        alone = [_student(rngs[d], n_replicates, degrees) for _, degrees in parts]
+        draws = (_drawn(of.mean, [normal for normal, _ in parts], factors) for factors in (alone, joint))
         yield Column(group, d, of.sizes, of.mean, of.n_seeds, of.price, of.kind(), *draws)
+
+
+def _drawn(mean: Floats, normal: list[Floats], factors: list[Floats]) -> Floats:
+    """Averages with relative deviations (R, n) or (R, 1), each with its factors (R, 1)."""
+    deviation = normal[0] * factors[0] + normal[1] * factors[1]
+    return np.asarray(mean * np.exp(np.clip(deviation, -_MOST, _MOST)))
 
 
 def _slope_freedom(freedom: dict[int, float]) -> float:
@@ -95,64 +95,15 @@ def _student(rng: np.random.Generator, n: int, freedom: float) -> Floats:
     return np.asarray(1 / np.sqrt(rng.chisquare(freedom, (n, 1)) / freedom))
 
 
-class _Cells:
-    """The cells of one (group, D)."""
-
-    def __init__(self, own: pd.DataFrame) -> None:
-        N, bits = own["n_params"].to_numpy(np.float64), own["own_bits"].to_numpy(np.float64)
-        self.sizes, at = np.unique(N, return_inverse=True)
-        corpora, of = np.unique(own["shuffle_seed"].to_numpy(), return_inverse=True)
-        self.n_training_seeds = int(own["seed"].nunique())
-        self.shared = corpora.size > 1  # several draws of the corpus: what varies is whole columns
-        unit = of if self.shared else np.arange(bits.size)
-        counts = np.zeros((int(unit.max()) + 1, self.sizes.size))
-        np.add.at(counts, (unit, at), 1.0)
-        total = np.zeros_like(counts)
-        np.add.at(total, (unit, at), bits)
-        self.n_seeds = counts.sum(axis=0)
-        self.mean = total.sum(axis=0) / self.n_seeds
-        prices = own["bits_per_param"].to_numpy(np.float64)
-        self.price = np.bincount(at, weights=prices) / self.n_seeds
-        self.n_units = (counts > 0).sum(axis=0)  # independent ones: cells, or draws of the corpus
-        safe = np.where(self.mean > 0, self.mean, 1.0)
-        self.deviations = (total - counts * self.mean) / safe / self.n_seeds  # (units, n), weighted, relative
-        self.spread = _Spread((self.deviations**2).sum(axis=0) * self.n_units**2, np.maximum(self.n_units - 1.0, 0))
-
-    def kind(self) -> Kind:
-        """What varies, where something does."""
-        if (self.n_units < 2).any():
-            return "pooled"
-        if not self.shared:
-            return "seeds"
-        return "both" if self.n_training_seeds > 1 else "corpus seeds"
-
-    def noise(
-        self, rng: np.random.Generator, n: int, elsewhere: float, elsewhere_freedom: float
-    ) -> tuple[Floats, float]:
-        """Normal relative deviations of the averages (n, sizes), and the degrees of freedom of their estimated size.
-
-        `elsewhere`: relative variance of a cell, pooled over the whole group.
-        """
-        squares, freedom = self.spread.pooled()
-        usual, degrees = (squares / freedom, freedom) if freedom else (elsewhere, elsewhere_freedom)
-        noise = np.sqrt(usual) * rng.standard_normal((n, self.sizes.size)) / np.sqrt(np.maximum(self.n_units, 1))
-        if not freedom:
-            return noise, float(degrees)
-        if not self.shared:
-            near, degrees = self._near(usual)
-            return noise * np.sqrt(near / usual) if usual > 0 else noise, degrees
-        corrected = self.deviations * np.sqrt(self.n_units / np.maximum(self.n_units - 1, 1))
-        together = rng.standard_normal((n, len(self.deviations))) @ corrected
-        return np.where(self.n_units > 1, together, noise), float(self.n_units.max()) - 1
-
-    def _near(self, usual: float) -> tuple[Floats, float]:
-        """Relative variance at each size, from sizes beside it where replicated, and the usual degrees of freedom."""
-        at = np.arange(self.sizes.size)
-        window = np.abs(np.subtract.outer(at, at)) <= _NEAR
-        squares, freedom = window @ self.spread.squares, window @ self.spread.freedom
-        known = freedom > 0
-        variance = np.where(known, squares / np.where(known, freedom, 1.0), usual)
-        return variance, float(np.median(freedom[known]))
+def averages(chosen: pd.DataFrame) -> pd.DataFrame:
+    """group, subset_bytes, n_params with own_bits and bits_per_param over replicates, as in `columns`."""
+    rows = [
+        pd.DataFrame({"group": column.group, "subset_bytes": column.subset_bytes, "n_params": column.sizes.astype(int),
+                      "own_bits": column.mean, "bits_per_param": column.price})
+        for column in columns(chosen, n_replicates=0)
+    ]  # fmt: skip
+    names = ["group", "subset_bytes", "n_params", "own_bits", "bits_per_param"]
+    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=names)
 
 
 def interval(draws: Floats) -> tuple[float, float]:
@@ -196,9 +147,9 @@ _NOTES = {
     "seeds": "What varies is the training seed; all models of a dataset size saw the same bytes, so the intervals do "
     "not cover another draw of the corpus.",
     "corpus seeds": "What varies is the draw of the corpus: models of one corpus seed and dataset size share their "
-    "bytes, so they are drawn together.",
+    "bytes, so what they have in common is drawn together.",
     "both": "What varies is the draw of the corpus and the training seed: models of one corpus seed and dataset size "
-    "share their bytes, so they are drawn together.",
+    "share their bytes, so what they have in common is drawn together; each corpus counts once in an average.",
     "pooled": "What varies is the seed; where a size was trained once its noise is pooled from the sizes that were "
     "repeated, relative to the code length.",
 }

@@ -8,6 +8,7 @@ import pandas as pd
 from analysis.cost import COSTS, Cost
 from analysis.rates import best_classical
 from analysis.study import Study, shortest_codes
+from analysis.uncertainty import averages
 
 CODES = ("float16 two-part", "coded two-part", "prequential block", "prequential online", "best classical coder")
 COLUMNS = ["group", "subset_bytes", "code", "n_params", "detail", "total_bits", "rate", "shortest"]
@@ -43,11 +44,8 @@ def _least(totals: pd.DataFrame, code: str) -> pd.DataFrame:
 
 def _two_part(study: Study, cost: Cost) -> pd.DataFrame:
     """The least of code and parameters, each averaged over seeds."""
-    chosen = shortest_codes(study.table, cost)
-    totals = chosen.assign(total_bits=chosen["own_bits"] + chosen["bits_per_param"] * chosen["n_params"])
-    means = totals.groupby(["group", "subset_bytes", "n_params"], as_index=False)[
-        ["total_bits", "bits_per_param"]
-    ].mean()
+    means = averages(shortest_codes(study.table, cost))
+    means["total_bits"] = means["own_bits"] + means["bits_per_param"] * means["n_params"]
     details = [f"{bits:.3g} bits a parameter" for bits in means["bits_per_param"]]
     return _least(means.assign(detail=details), f"{cost.name} two-part")
 

@@ -131,7 +131,7 @@ def test_two_sizes_ask_for_more_on_both_sides(tmp_path: Path) -> None:
 
 
 def test_several_corpus_seeds_ask_for_another_draw_of_the_whole_column(tmp_path: Path) -> None:
-    found = suggest(explained(sweep(tmp_path, corpora=(0, 1, 2), sd=0.01)), ladder)
+    found = suggest(explained(sweep(tmp_path, corpora=(0, 1, 2), sd=0.03)), ladder)
     assert found
     assert {one.shuffle_seeds for one in found} == {(3,)}
     assert {one.seeds for one in found} == {(0,)}

@@ -14,14 +14,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis import AnalysisError
+from analysis.block_codes import block_codes
 from analysis.cost import parse_cost
 from analysis.estimates import estimate
 from analysis.laws import law, predictions, theory
+from analysis.online import online_codes
 from analysis.study import study
 from analysis.summary import summarise
 from analysis.table import load
 from analysis.uncertainty import Column, _slope_freedom, columns, describe, interval, relative_spread
+from analysis.who_wins import who_wins
 from benchmarks.coverage_of_critical import CELLS, COLUMNS, coverage
+from benchmarks.coverage_of_critical import sweep as noisy_sweep
 from mdl.results import CellRecord
 from tests.synthetic import SIZES, closed_form, corpus, grid, power_law, write_sweep
 
@@ -136,6 +140,65 @@ def test_an_interval_holds_the_estimate_and_lies_in_the_grid(sd: float, n_seeds:
         low, n, high = (float(str(row[name])) for name in ("low", "n_params", "high"))
         assert column.sizes[0] <= low <= high <= column.sizes[-1]
         assert row["status"] != "bracketed" or low * 0.98 <= n <= high * 1.02
+
+
+def reference(own: pd.DataFrame) -> pd.DataFrame:
+    """Of all cells those of the reference study: seed 0 of two corpora, seeds 1 and 2 of corpus 0 beside each N*."""
+    truth = own["subset_bytes"].map({d: closed_form(d, PRICE) for d in set(own["subset_bytes"])})
+    sizes = np.unique(own["n_params"])
+    right = np.searchsorted(sizes, truth).clip(1, len(sizes) - 1)
+    beside = (own["n_params"] == sizes[right]) | (own["n_params"] == sizes[right - 1])
+    return own[(own["seed"] == 0) | ((own["shuffle_seed"] == 0) & beside)]
+
+
+def test_extra_training_seeds_of_one_corpus_do_not_pull_the_average_to_it() -> None:
+    """Corpora that lie 5 % apart and no other noise: the sizes with four cells average what the others do."""
+    own = cells(range(3), range(2), column_sd=0.05)
+    once, more = columns(own[own["seed"] == 0], 50), columns(reference(own), 50)
+    for alone, with_more in zip(once, more, strict=True):
+        assert with_more.n_seeds.max() == 4
+        assert with_more.mean == pytest.approx(alone.mean, rel=1e-12)
+        ratios = drawn(with_more) / drawn(with_more)[:, :1]
+        assert ratios.std(axis=0) == pytest.approx(np.zeros(8), abs=2e-3 * ratios.max())
+
+
+def test_a_size_that_one_corpus_lacks_is_taken_at_the_level_of_all() -> None:
+    own = cells((0,), range(2), column_sd=0.05)
+    lacking = own[(own["shuffle_seed"] == 0) | (own["n_params"] != SIZES["32x2"])]
+    for whole, part in zip(columns(own, 10), columns(lacking, 10), strict=True):
+        assert part.kind == "pooled"
+        assert part.mean == pytest.approx(whole.mean, rel=5e-3), "else it would stand out by 2 % and more"
+
+
+def test_intervals_of_the_reference_study_cover_the_truth_and_are_no_wider_than_they_need() -> None:
+    """Two corpora give one degree of freedom a size; what they have in common hardly moves N*, the rest is pooled."""
+    hits, widths = [], []
+    for trial in range(15):
+        noise = {"n_seeds": 3, "n_corpora": 2, "cell_sd": 0.003, "column_sd": 0.01}
+        for column in columns(reference(noisy_sweep(trial, **noise)), 400, trial):
+            row = estimate(column).row
+            low, high = float(str(row["low"])), float(str(row["high"]))
+            hits.append(low <= closed_form(column.subset_bytes, PRICE) <= high)
+            widths.append(math.log(high / low))
+    assert np.mean(hits) > 0.87
+    assert np.median(widths) < 0.25
+
+
+def test_rates_and_who_wins_average_as_the_critical_sizes_do(tmp_path: Path) -> None:
+    records = [
+        dataclasses.replace(r, corpus=corpus(shuffle_seed=c), run_id=f"{r.run_id}-c{c}")
+        for c in (0, 1)
+        for r in grid(
+            NAMES, DATA[:1], lambda n, d, _, c=c: power_law(n, d) * (1 + 0.04 * c), seeds=(0, 1, 2)[: 3 - 2 * c]
+        )
+    ]
+    found = study(load(write_sweep(tmp_path / "s", records)), parse_cost("float16"))
+    assert found.rates["n_seeds"].tolist() == [4] * len(NAMES)
+    wanted = [1.02 * power_law(int(n), DATA[0]) for n in found.rates["n_params"]]
+    assert found.rates["code_bits"].tolist() == pytest.approx(wanted)
+    won = who_wins(found, block_codes(found.table), online_codes(found.table))
+    (row,) = won[won["code"] == "float16 two-part"].to_dict("records")
+    assert row["total_bits"] == pytest.approx(1.02 * power_law(row["n_params"], DATA[0]) + 16 * row["n_params"])
 
 
 @pytest.mark.parametrize("noise", [CELLS, COLUMNS], ids=["noise of cells", "noise of columns"])
