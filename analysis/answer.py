@@ -6,7 +6,7 @@ from typing import Any
 
 from analysis import transfer_page
 from analysis.blocks import Block, Grid, Text, named_grid
-from analysis.units import format_bytes, format_count, format_percent, format_range, join
+from analysis.units import format_bytes, format_count, format_percent, format_range, format_size, join
 
 Json = dict[str, Any]
 _MOST_TOLD = 3  # groups that have a paragraph each
@@ -80,7 +80,8 @@ def _law(law: Json, rows: list[Json]) -> str:
         error = f"standard error {law['gamma_se']:.2g}, {law['n_points']} dataset sizes"
     if law.get("gamma_low") is not None and law.get("gamma_high") is not None:
         error = f"95 %: {law['gamma_low']:.2f} to {law['gamma_high']:.2f}, {law['n_points']} dataset sizes"
-    return f"The critical size grows as D^γ with γ = {law['gamma']:.2f} ({error})."
+    text = f"The critical size grows as D^γ with γ = {law['gamma']:.2f} ({error})"
+    return f"{text}: about {format_count(law['k'] * 1e6 ** law['gamma'])} × (D / 1 MB)^γ parameters."
 
 
 def answer_table(summary: Json) -> Grid:
@@ -105,7 +106,7 @@ def _answer_row(row: Json, interval: tuple[str, ...]) -> tuple[str, ...]:
     best = format_count(row["grid_best"])
     size, at = "too few sizes", f" at {best}"
     if row["status"] == "bracketed":
-        size, at = f"{row['n_params']:,.0f}", ""
+        size, at = format_size(row["n_params"], row.get("low")), ""
     elif row["status"] in ("below", "above"):
         size = f"{'≤' if row['status'] == 'below' else '≥'} {best}, not bracketed"
     coder = f"{row['coder']} {format_percent(row['classical_rate'])}" if row["coder"] else "not run"
@@ -117,18 +118,17 @@ def _caveat(summary: Json) -> str:
     seeds = sorted({row["n_seeds"] for row in summary["rates"]})
     number = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
     text = (
-        f"Adjusted rate: (code of the subset + parameters) / subset. Seeds a point: {number}. "
+        f"Adjusted rate: (code of the subset + parameters) / subset. Cells (seeds) a point: {number}. "
         f"{summary['intervals']['note'] or ''} "
         "A critical size is found by interpolating the measured code length between the sizes that were run, and it "
         "belongs to this training recipe: longer training moves it. Models: ideal code length. Classical coders: true "
         "file size of the whole, the better of the shuffled and the original order."
     )
-    at_edge = [row for row in summary["critical"] if row["p_bracketed"] and row["p_bracketed"] < _SURE]
+    inside = [row for row in summary["critical"] if row["status"] == "bracketed" and row["p_bracketed"] is not None]
+    at_edge = [row for row in inside if row["p_bracketed"] < _SURE]
     if at_edge:
-        rows = [f"{format_percent(row['p_bracketed'])} for {_place(row, summary)}" for row in at_edge]
-        text += (
-            f" Replicates with the least inside the grid: {join(rows)}; elsewhere the grid's edge ends the interval."
-        )
+        rows = [f"{format_percent(1 - row['p_bracketed'])} at {_place(row, summary)}" for row in at_edge]
+        text += f" In {join(rows)} of the draws the least is at the grid's edge, which ends the interval there."
     pooled = sum(bool(row["n_pooled"]) for row in summary["critical"])
     if pooled:
         text += (

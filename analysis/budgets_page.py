@@ -9,8 +9,6 @@ from analysis.units import format_bytes, format_count, format_range, join
 
 Json = dict[str, Any]
 
-_WORDS = {"converged": "within the interval", "unconverged": "unconverged", "unknown": "no interval to judge by"}
-
 
 def convergence(summary: Json) -> list[Block]:
     """Whether more training would move the critical sizes; nothing where there was one budget."""
@@ -19,11 +17,11 @@ def convergence(summary: Json) -> list[Block]:
         return []
     cells = [
         (format_bytes(row["subset_bytes"]), _size(row["n_params"]),
-         format_range(row["low"], row["high"], format_count), _half(row),
-         "–" if row["ratio"] is None else f"× {row['ratio']:.2f}", _WORDS[row["verdict"]])
+         "–" if row["n_params"] is None else format_range(row["low"], row["high"], format_count), _half(row),
+         "–" if row["ratio"] is None else f"× {row['ratio']:.2f}", _judged(row))
         for row in rows
     ]  # fmt: skip
-    header = ("dataset", "N*", "95 % interval", "N* at half", "moved by", "")
+    header = ("dataset", "N*", "95 % interval", "N* at half", "whole / half", "N* at half is")
     return [Heading("Half the training"), Text(_told(rows)),
             named_grid(header, cells, "lrrrrl", [row["group"] for row in rows])]  # fmt: skip
 
@@ -33,7 +31,13 @@ def _size(n: float | None) -> str:
 
 
 def _half(row: Json) -> str:
-    return _size(row["n_params_half"]) if row["n_params_half"] is not None else str(row["status_half"])
+    return _size(row["n_params_half"]) if row["n_params_half"] is not None else f"{row['status_half']} its grid"
+
+
+def _judged(row: Json) -> str:
+    if row["verdict"] == "unknown":
+        return "not judged: not bracketed" if row["ratio"] is None else "not judged: no interval"
+    return "within the interval" if row["verdict"] == "converged" else "outside: unconverged"
 
 
 def _told(rows: list[Json]) -> str:

@@ -6,8 +6,6 @@ CLASSICAL = " Short lines on the left: the best classical coder on as many bytes
 CAPTIONS = {
     "adjusted_rate": "Adjusted rate against model size, a curve a dataset size. Stars mark critical sizes, arrowheads "
     "a least rate at the grid's edge. Curves leave through the top where the parameters dwarf the data.",
-    "raw_rate": "Raw rate on the subset itself, parameters not counted: it falls as models grow, and below the "
-    "held-out rate by memorising.",
     "critical_size": "Critical model size against dataset size. Stars: found; arrows: at or beyond the edge of the "
     "grid.",
     "by_dataset": "Adjusted rate against dataset size, a curve a model size, named by its parameters (Figure 2 of the "
@@ -15,6 +13,8 @@ CAPTIONS = {
     "on the size named below has the least adjusted rate of those that were run.",
     "by_prefix": "The same in the paper's own form: one model a size, trained on the largest subset, codes growing "
     "prefixes of it and is paid for in full at each. It has seen all of the largest subset, not only the prefix.",
+    "raw_rate": "Raw rate on the subset itself, parameters not counted: it falls as models grow, and below the "
+    "held-out rate by memorising.",
     "heldout_rate": "Rate on bytes that no subset contains, a curve a size of the subset trained on.",
     "fit": "Held-out loss: measured cells (marks) and the fitted law (lines), one a dataset size.",
     "residuals": "What the fit leaves: measured over fitted loss, less one, against model size. The "

@@ -32,19 +32,51 @@ def side_by_side(study: Study, costs: Sequence[Cost]) -> list[Json]:
     bracketed), low, high (95 % interval, None without one), grid_best, adjusted_rate (there or at the best measured
     size), is_code, and of the law: bits_per_param, c, what one more parameter costs at n_params (None unless
     bracketed); n_predicted, the closed form's shift from the paper's price, N*·(c / 16)^(−1/(1+α)), α that of the own
-    subset's code under the paper's price (None: not known). A cost that the records do not have gives no rows.
+    subset's code under the paper's price (None: not known); ratio_low and ratio_high, 95 % of n_params / n_predicted.
+    A cost that the records do not have gives no rows.
     """
-    paper = columns(shortest_codes(study.table))
-    alpha = _exponents(paper)
-    at_paper = {(column.group, column.subset_bytes): _row(column, PAPER)["n_params"] for column in paper}
-    rows = [
-        _row(column, cost)
-        for cost in costs
-        for column in (paper if cost == PAPER else columns(shortest_codes(study.table, cost)))
-    ]
-    for row in rows:
-        n, a, c = at_paper.get((row["group"], row["subset_bytes"])), alpha.get(row["group"]), row["bits_per_param"]
-        row["n_predicted"] = shifted(n, a, c) if n and a and c else None
+    paper = {(column.group, column.subset_bytes): _Found(column) for column in columns(shortest_codes(study.table))}
+    alpha, rows = _exponents([found.column for found in paper.values()]), []
+    for cost in costs:
+        for column in columns(shortest_codes(study.table, cost)):
+            found, before = _Found(column), paper.get((column.group, column.subset_bytes))
+            rows.append(found.row(cost) | _by_the_law(found, before, alpha.get(column.group)))
+    return rows
+
+
+class _Found:
+    """The critical size of a column, with its draws."""
+
+    def __init__(self, column: Column) -> None:
+        self.column = column
+        self.size = critical_size(column.sizes, column.mean, column.price, column.n_seeds)
+        self.c = self.draws = None
+        if self.size.n_params is not None:
+            self.c = marginal_price(column.sizes, column.price, self.size.n_params)
+        if column.draws is not None:
+            self.draws = minima(column.sizes, column.draws, column.n_seeds, column.price).n_params
+
+    def row(self, cost: Cost) -> Json:
+        """What is measured of a row of `side_by_side`."""
+        column, size = self.column, self.size
+        low, high = (None, None) if self.draws is None else interval(self.draws)
+        return {
+            "group": column.group, "subset_bytes": column.subset_bytes, "cost": cost.name,
+            "bytes_per_param": cost.bytes_per_param, "status": size.status, "n_params": size.n_params, "low": low,
+            "high": high, "grid_best": size.grid_best, "adjusted_rate": size.total_bits / (8 * column.subset_bytes),
+            "is_code": cost.is_code, "bits_per_param": self.c,
+        }  # fmt: skip
+
+
+def _by_the_law(found: _Found, paper: _Found | None, alpha: float | None) -> Json:
+    """n_predicted, ratio_low and ratio_high; draws of both costs are of the same noise, cell by cell."""
+    rows: Json = {"n_predicted": None, "ratio_low": None, "ratio_high": None}
+    if paper is None or paper.size.n_params is None or alpha is None or found.c is None:
+        return rows
+    rows["n_predicted"] = shifted(paper.size.n_params, alpha, found.c)
+    if found.draws is not None and paper.draws is not None:
+        shift = shifted(1.0, alpha, found.c)
+        rows["ratio_low"], rows["ratio_high"] = interval(found.draws / (paper.draws * shift))
     return rows
 
 
@@ -58,21 +90,6 @@ def _dearest_first(cost: Cost) -> float:
     if cost.bytes_per_param is None:
         return -1.5 if cost.name == "logn" else -1.0
     return -cost.bytes_per_param
-
-
-def _row(column: Column, cost: Cost) -> Json:
-    found = critical_size(column.sizes, column.mean, column.price, column.n_seeds)
-    low = high = c = None
-    if column.draws is not None:
-        low, high = interval(minima(column.sizes, column.draws, column.n_seeds, column.price).n_params)
-    if found.n_params is not None:
-        c = marginal_price(column.sizes, column.price, found.n_params)
-    return {
-        "group": column.group, "subset_bytes": column.subset_bytes, "cost": cost.name,
-        "bytes_per_param": cost.bytes_per_param, "status": found.status, "n_params": found.n_params, "low": low,
-        "high": high, "grid_best": found.grid_best, "adjusted_rate": found.total_bits / (8 * column.subset_bytes),
-        "is_code": cost.is_code, "bits_per_param": c,
-    }  # fmt: skip
 
 
 def _exponents(paper: Sequence[Column]) -> dict[str, float]:

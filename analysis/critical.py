@@ -103,6 +103,11 @@ class PowerLaw:
     gamma_high: float | None = None
     k_low: float | None = None
     k_high: float | None = None
+    scatter: float | None = None  # standard deviation of log N* about the line, n − 2 degrees of freedom
+    left_out_bytes: float | None = (
+        None  # the largest D, and predicted / measured N* there by the law through the others
+    )
+    left_out_ratio: float | None = None
 
     def predict(self, dataset_bytes: npt.ArrayLike) -> Floats:
         """N* at dataset sizes in bytes; AnalysisError where nothing was fitted."""
@@ -127,4 +132,12 @@ def fit_power_law(dataset_bytes: npt.ArrayLike, n_params: npt.ArrayLike) -> Powe
         return PowerLaw(float(np.exp(intercept)), float(gamma), None, 2, message)
     (gamma, intercept), covariance = np.polyfit(x, y, 1, cov=True)
     se = float(np.sqrt(covariance[0, 0]))
-    return PowerLaw(float(np.exp(intercept)), float(gamma), se, x.size, f"least squares through {x.size} points")
+    scatter = float(np.sqrt(((y - gamma * x - intercept) ** 2).sum() / (x.size - 2)))
+    last = int(x.argmax())
+    others = np.delete(np.arange(x.size), last)
+    ratio = float(np.exp(np.polyval(np.polyfit(x[others], y[others], 1), x[last]) - y[last]))
+    message = f"least squares through {x.size} points"
+    return PowerLaw(
+        float(np.exp(intercept)), float(gamma), se, x.size, message, scatter=scatter,
+        left_out_bytes=float(d[known][last]), left_out_ratio=ratio,
+    )  # fmt: skip

@@ -24,18 +24,18 @@ def write(summary: Json, pictures: Sequence[Picture]) -> Document:
         return [Heading(title), *words, *shown] if words or shown else []
 
     blocks: list[Block] = [*answer(summary), *notes(summary)]
-    blocks += section("Rates and model size", ("adjusted_rate", "raw_rate"), [])
+    blocks += section("Rates and model size", ("adjusted_rate",), [])
     blocks += section("How the critical size grows with the data", ("critical_size",), findings.law(summary))
     blocks += [*budgets_page.convergence(summary), *findings.estimates(summary)]
     blocks += section(
         "From which dataset size on a size pays", ("by_dataset", "by_prefix"), findings.crossings(summary)
     )
-    blocks += section("Unseen bytes", ("heldout_rate",), [])
-    blocks += section("Scaling law of the held-out loss", ("fit", "residuals"), findings.fit(summary))
-    blocks += [*findings.held_out(summary), *findings.seeds(summary)]
     blocks += codes_page.costs(summary)
     blocks += section("Precision of the weights", ("precision",), precision(summary))
     blocks += section("Who wins, everything counted", (), codes_page.who_wins(summary))
+    blocks += section("The subset itself and unseen bytes", ("raw_rate", "heldout_rate"), [])
+    blocks += section("Scaling law of the held-out loss", ("fit", "residuals"), findings.fit(summary))
+    blocks += [*findings.held_out(summary), *findings.seeds(summary)]
     blocks += section("Codes that learn as they go", ("online",), codes_page.prequential(summary))
     blocks += section("Leaked evaluation text", ("contamination",), codes_page.contamination(summary))
     blocks += section("Tokenisation", ("tokenisation",), tokenisation_page.tokenisation(summary))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from analysis.blocks import Block, Grid, Heading, Text, named_grid
@@ -11,8 +12,8 @@ Json = dict[str, Any]
 
 
 def law(summary: Json) -> list[Block]:
-    """The law of the critical size against what theory asks for."""
-    return [Text(text) for found in summary["laws"] for text in _tested(found, summary)]
+    """The law of the critical size: how well it holds, and what theory asks for."""
+    return [Text(text) for found in summary["laws"] for text in (*_holds(found, summary), *_tested(found, summary))]
 
 
 def estimates(summary: Json) -> list[Block]:
@@ -27,6 +28,19 @@ def estimates(summary: Json) -> list[Block]:
             named_grid(header, rows, "lrrrr", [row["group"] for row in both]),
         ]
     return blocks + _predicted(summary)
+
+
+def _holds(found: Json, summary: Json) -> list[str]:
+    """Scatter about the line, and the largest dataset size by the law through the others."""
+    if found.get("scatter") is None:
+        return []
+    begin = f"{found['group']}: " if len(summary["laws"]) > 1 else ""
+    text = f"{begin}The sizes scatter by {100 * found['scatter']:.2g} % about the line (standard deviation of log N*)"
+    if found["n_points"] > 3:
+        at, ratio = format_bytes(found["left_out_bytes"]), found["left_out_ratio"]
+        text += f"; the law through the others gives × {ratio:.2f} of what was found at {at}"
+    known = " Its interval is of the replicates and of that scatter." if found.get("gamma_low") is not None else ""
+    return [f"{text}.{known}"]
 
 
 def _tested(found: Json, summary: Json) -> list[str]:
@@ -124,16 +138,30 @@ def fit(summary: Json) -> list[Block]:
         f"{_sentence(found.get('interval', {}).get('varies'))}"
     )
     rows = tuple(_parameter(found, name) for name in ("E", "A", "B", "alpha", "beta"))
-    return [Text(text.strip()), Grid(("", "value", "standard error", "95 % interval"), rows, "lrrr")]
+    return [Text(text.strip()), Grid(("", "value", "95 % interval"), rows, "lrr"), *_worst(found)]
 
 
 def _parameter(found: Json, name: str) -> tuple[str, ...]:
+    """Without a standard error: the draws of A and B are log-normal."""
     symbol = {"alpha": "α", "beta": "β"}.get(name, name)
-    se, ends = found["se"].get(name), found["ci95"].get(name) or (None, None)
-    return (
-        symbol, _plain(found[name], 4), "–" if se is None else _plain(se, 2),
-        format_range(ends[0], ends[1], lambda value: _plain(value, 3)),
-    )  # fmt: skip
+    ends = found["ci95"].get(name) or (None, None)
+    return symbol, _plain(found[name], 3), format_range(ends[0], ends[1], lambda value: _plain(value, 3))
+
+
+def _worst(found: Json) -> list[Block]:
+    """Where the form fails: it knows no overfitting."""
+    rows = [row for row in found.get("residuals") or [] if row["fitted"]]
+    if not rows:
+        return []
+    worst = max(rows, key=lambda row: abs(row["loss"] / row["fitted"] - 1))
+    off = 100 * (worst["loss"] / worst["fitted"] - 1)
+    return [
+        Text(
+            f"The cell farthest from it is {off:+.0f} % off, {format_count(worst['n_params'])} parameters trained on "
+            f"{format_bytes(worst['subset_bytes'])}. In this form the loss never rises with N, so it cannot hold where "
+            "models overfit a small subset."
+        )
+    ]
 
 
 def _plain(value: float, digits: int) -> str:
@@ -146,7 +174,7 @@ def held_out(summary: Json) -> list[Block]:
     if not splits:
         return []
     cells = tuple(
-        (s["held_out"].replace("e+", "e"), f"{s['n_held_out']} of {s['n_held_out'] + s['n_kept']}", _error(s["error"]),
+        (_condition(s["held_out"]), f"{s['n_held_out']} of {s['n_held_out'] + s['n_kept']}", _error(s["error"]),
          _error(s["last_value_error"]), _error(s["nearest_error"]))
         for s in splits
     )  # fmt: skip
@@ -164,6 +192,12 @@ def held_out(summary: Json) -> list[Block]:
     ]
 
 
+def _condition(text: str) -> str:
+    """C>7.92723e+14 as C > 7.93e14 FLOPs."""
+    name, sign, bound = re.match(r"(C?)([<>]=?)?(.*)", text).groups()  # type: ignore[union-attr]
+    return f"{name} {sign} {format_flops(float(bound))} FLOPs" if name and sign else text
+
+
 def _error(error: float | None) -> str:
     return "–" if error is None else f"{100 * error:.2f} %"
 
@@ -177,7 +211,7 @@ def seeds(summary: Json) -> list[Block]:
         Heading("Spread between seeds"),
         Text(
             "Standard deviation of the own subset's code length between cells of one model size and dataset size, "
-            "relative to the code length. –: run once."
+            f"relative to the code length. {_VARIES.get(summary['intervals']['kind'], '')} –: run once."
         ),
     ]
     groups = list(dict.fromkeys(row["group"] for row in rows))
@@ -187,6 +221,13 @@ def seeds(summary: Json) -> list[Block]:
         pooled = _error(own[0]["pooled_relative_sd"])
         blocks += [_spread_table(own), Text(f"{begin}Pooled over all sizes: {pooled}.", "small")]
     return blocks
+
+
+_VARIES = {
+    "both": "Corpus seeds and training seeds together.",
+    "corpus seeds": "Between corpus seeds.",
+    "seeds": "Between training seeds.",
+}
 
 
 def _spread_table(rows: list[Json]) -> Grid:

@@ -16,6 +16,7 @@ from analysis.theory import common_exponent
 from analysis.uncertainty import interval
 
 Floats = npt.NDArray[np.float64]
+_STREAM = 2022
 PREDICTED = ["group", "subset_bytes", "n_params", "low", "high", "extrapolated"]
 
 
@@ -27,18 +28,33 @@ class LawDraws(NamedTuple):
 
 
 def law(estimates: Sequence[Estimate]) -> tuple[PowerLaw, LawDraws | None]:
-    """The law through one group's bracketed sizes; in a draw a size at an edge of the grid counts as that edge's."""
+    """The law through one group's bracketed sizes; in a draw a size at an edge of the grid counts as that edge's.
+
+    What the sizes scatter about the line beyond the noise of the replicates, by the shapes that were run or because
+    there is no such law, is noise of the law too: every draw has it, as Student's with the fit's degrees of freedom.
+    """
     data = np.array([float(str(e.row["subset_bytes"])) for e in estimates])
     found = fit_power_law(data, np.array([float(str(e.row["n_params"])) for e in estimates]))
     used = [(d, e.joint) for d, e in zip(data, estimates, strict=True) if e.row["status"] == "bracketed"]
     drawn = [draws for _, draws in used if draws is not None]
     if found.gamma is None or len(drawn) < len(used):
         return found, None
-    x = np.log([d for d, _ in used])
-    gamma, log_k = np.polyfit(x, np.log(np.stack(drawn)), 1)
+    x, log_n = np.log([d for d, _ in used]), np.log(np.stack(drawn))
+    gamma, log_k = np.polyfit(x, log_n + _misfit(found, log_n), 1)
     (gamma_low, gamma_high), (k_low, k_high) = interval(gamma), interval(np.exp(log_k))
     with_interval = replace(found, gamma_low=gamma_low, gamma_high=gamma_high, k_low=k_low, k_high=k_high)
     return with_interval, LawDraws(log_k, gamma)
+
+
+def _misfit(found: PowerLaw, log_n: Floats) -> Floats:
+    """Scatter of the sizes about the law beyond that of the draws (n, R) of log N*; (n, R)."""
+    n, n_draws = log_n.shape
+    if not found.scatter or n < 3:
+        return np.zeros_like(log_n)
+    inner = np.diff(np.quantile(log_n, [0.16, 0.84], axis=1), axis=0) / 2  # a standard deviation, without the tails
+    excess = np.sqrt(max(0.0, found.scatter**2 - float((inner**2).mean())))
+    rng = np.random.default_rng([_STREAM, n])
+    return np.asarray(excess * rng.standard_normal((n, n_draws)) / np.sqrt(rng.chisquare(n - 2, n_draws) / (n - 2)))
 
 
 def theory(found: PowerLaw, draws: LawDraws | None, estimates: Sequence[Estimate]) -> dict[str, Any] | None:
@@ -68,9 +84,8 @@ def theory(found: PowerLaw, draws: LawDraws | None, estimates: Sequence[Estimate
     for name, values in (("alpha", alphas[known]), ("predicted", ratio), ("difference", draws.gamma[known] - ratio)):
         result[f"{name}_low"], result[f"{name}_high"] = interval(values)
     agrees = result["difference_low"] <= 0 <= result["difference_high"]
-    said = (
-        "the difference is within the noise of the seeds" if agrees else "the difference is more than the seeds' noise"
-    )
+    noise = "the noise of the replicates and of the sizes about the line"
+    said = f"the difference is within {noise}" if agrees else f"the difference is more than {noise}"
     return result | {"agrees": bool(agrees), "message": said}
 
 

@@ -25,7 +25,7 @@ def precision(summary: Json) -> list[Block]:
         found = Text(f"{begin}Critical size by precision and dataset size (intervals: figure, and precision.csv):")
         blocks += [found, _table(own, "c, bits", _price, located)]
         if any(_ratio(row) != "–" for row in own if row["cost"] != "float16"):
-            star = " *: the law's size is outside the 95 % interval of the measured one." if _outside(own) else ""
+            star = " *: 1 is outside its 95 % interval." if _outside(own) else ""
             against = Text(f"{begin}Measured critical size / that of the law from float16's.{star}")
             blocks += [against, _table([row for row in own if row["cost"] != "float16"], "", lambda _: "", _ratio)]
     return blocks
@@ -63,8 +63,7 @@ def _price(rows: list[Json]) -> str:
 
 
 def _ratio(row: Json) -> str:
-    law, low, high = row["n_predicted"], row["low"], row["high"]
-    if law is None:
+    if row["n_predicted"] is None:
         return "–"
-    outside = low is not None and not low <= law <= high
-    return f"{row['n_params'] / law:.2f}{' *' if outside else ''}"
+    outside = row["ratio_low"] is not None and not row["ratio_low"] <= 1 <= row["ratio_high"]
+    return f"{row['n_params'] / row['n_predicted']:.2f}{' *' if outside else ''}"

@@ -15,6 +15,11 @@ def format_count(n: float) -> str:
     return _scaled(n, (("T", 1e12), ("G", 1e9), ("M", 1e6), ("K", 1e3), ("", 1)))
 
 
+def format_size(n: float, known_to: float | None = None) -> str:
+    """A number of parameters in full: 15,710; three digits of it where an interval says that no more are known."""
+    return f"{n if known_to is None else float(f'{n:.3g}'):,.0f}"
+
+
 def format_flops(flops: float) -> str:
     """Three significant digits: 1.52e14."""
     return f"{flops:.3g}".replace("e+0", "e").replace("e+", "e")

@@ -14,7 +14,7 @@ from analysis.study import study
 from analysis.summary import compare, summarise
 from analysis.table import load
 from mdl.results import CellRecord
-from tests.synthetic import SIZES, closed_form, grid, power_law, write_sweep
+from tests.synthetic import SIZES, closed_form, corpus, grid, power_law, write_sweep
 
 SUBSETS = (300_000, 3_000_000)
 LADDER = [size for size in SIZES if size != "256x4"]
@@ -77,6 +77,40 @@ def test_without_replicates_nothing_is_called_converged(tmp_path: Path) -> None:
     text = repr(write(summarise(found) | compare(found), []))
     assert "without intervals there is only the factor" in text
     assert summarise(found)["not_evaluated"] == [], "half budgets are not left out, they stand beside"
+
+
+def test_the_table_says_why_a_size_is_not_judged_and_that_one_is_outside(tmp_path: Path) -> None:
+    moved = study(load(sweep(tmp_path / "moved", 0.25)), PAPER)
+    assert "outside: unconverged" in repr(write(summarise(moved) | compare(moved), []))
+    once = study(load(sweep(tmp_path / "once", 0.4, seeds=(0,))), PAPER)
+    assert "not judged: no interval" in repr(write(summarise(once) | compare(once), []))
+    whole, half = grid(LADDER, SUBSETS, noisy, seeds=(0, 1)), grid(LADDER[:4], SUBSETS, noisy, seeds=(0, 1))
+    short = study(load(write_sweep(tmp_path / "s", [*trained(whole, 1), *trained(half, 0.5)])), PAPER)
+    text = repr(write(summarise(short) | compare(short), []))
+    assert "above its grid" in text
+    assert "not judged: not bracketed" in text
+
+
+def test_the_reference_studys_replicates_are_judged_by_the_wholes_interval(tmp_path: Path) -> None:
+    """Two corpora a percent apart at both budgets, extra training seeds of the first at the whole budget alone."""
+
+    def of(c: int, alpha: float, share: float, seeds: tuple[int, ...]) -> list[CellRecord]:
+        made = grid(LADDER, SUBSETS, lambda n, d, s: noisy(n, d, s, alpha) * (1 + 0.01 * c), seeds=seeds)
+        return [replace(r, run_id=f"{r.run_id}-c{c}", corpus=corpus(shuffle_seed=c)) for r in trained(made, share)]
+
+    for alpha, verdict in ((0.4, "converged"), (0.25, "unconverged")):
+        extra = [r for r in of(0, 0.4, 1, (1, 2)) if r.model.size in ("16x2", "32x2")]
+        records = [
+            *of(0, 0.4, 1, (0,)),
+            *of(1, 0.4, 1, (0,)),
+            *extra,
+            *of(0, alpha, 0.5, (0,)),
+            *of(1, alpha, 0.5, (0,)),
+        ]
+        found = study(load(write_sweep(tmp_path / verdict, records)), PAPER)
+        assert found.rates["n_seeds"].max() == 4
+        assert set(found.critical["interval"]) == {"both"}
+        assert found.convergence["verdict"].tolist() == [verdict] * len(SUBSETS)
 
 
 def test_budgets_are_told_apart_cell_by_cell(tmp_path: Path) -> None:

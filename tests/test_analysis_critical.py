@@ -255,6 +255,15 @@ def test_an_exact_power_law_is_recovered(k: float, gamma: float, n: int) -> None
     assert law.gamma == pytest.approx(gamma, abs=1e-6)
     assert law.predict(1e6) == pytest.approx(k * 1e6**gamma, rel=1e-6)
     assert law.gamma_se == pytest.approx(0, abs=1e-5)
+    assert law.scatter == pytest.approx(0, abs=1e-5)
+    assert (law.left_out_bytes, law.left_out_ratio) == (pytest.approx(1e8), pytest.approx(1, rel=1e-5))
+
+
+def test_the_law_without_the_largest_dataset_says_how_far_it_is_off_there() -> None:
+    """N* = D^0.5 up to 1 MB, and half as many at 10 MB as that."""
+    d = np.array([1e4, 1e5, 1e6, 1e7])
+    law = fit_power_law(d, np.sqrt(d) * [1, 1, 1, 0.5])
+    assert (law.left_out_bytes, law.left_out_ratio) == (1e7, pytest.approx(2.0))
 
 
 def test_the_standard_error_is_that_of_least_squares() -> None:

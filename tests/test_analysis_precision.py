@@ -130,18 +130,29 @@ def test_law_lines_go_through_float16s_size_with_the_slope_of_the_law(tmp_path: 
     assert law_lines(rows.assign(n_predicted=None)).empty
 
 
-def test_a_law_outside_the_measured_interval_is_marked() -> None:
+def test_a_ratio_to_the_law_that_the_noise_does_not_explain_is_marked() -> None:
     row = {"group": "g", "subset_bytes": 1000, "status": "bracketed", "n_params": 500.0, "grid_best": 100,
-           "low": 400.0, "high": 600.0, "bits_per_param": 4.0}  # fmt: skip
-    rows = [row | {"cost": "float16", "n_predicted": 500.0}, row | {"cost": "coded4", "n_predicted": 700.0},
+           "low": 400.0, "high": 600.0, "bits_per_param": 4.0, "ratio_low": 0.8, "ratio_high": 1.05}  # fmt: skip
+    rows = [row | {"cost": "float16", "n_predicted": 500.0},
+            row | {"cost": "coded4", "n_predicted": 700.0, "ratio_high": 0.99},
             row | {"cost": "coded8", "n_predicted": 550.0, "bits_per_param": 8.0}]  # fmt: skip
     blocks = precision({"precisions": rows})
     *_, told, ratios = blocks
     assert isinstance(ratios, Grid)
     assert ratios.rows == (("4 bits", "0.71 *"), ("8 bits", "0.91"))
     assert isinstance(told, Text)
-    assert "*: the law's size is outside" in told.text
+    assert "*: 1 is outside its 95 % interval" in told.text
     assert precision({"precisions": []}) == []
+
+
+def test_what_the_costs_share_in_noise_does_not_widen_their_ratio(tmp_path: Path) -> None:
+    """Both sizes move with the same cells: the ratio of 8 bits without loss to the law is known better than either."""
+    rows = precisions(explained(tmp_path, seeds=(0, 1, 2)))
+    for row in rows:
+        if row["cost"] == "float16" and row["n_params"]:
+            assert row["ratio_low"] == row["ratio_high"] == pytest.approx(1.0)
+        if row["cost"] == "coded16" and row["n_params"] and row["ratio_low"]:
+            assert row["ratio_high"] / row["ratio_low"] < row["high"] / row["low"]
 
 
 def test_the_figure_has_a_line_a_dataset_size_and_is_in_the_report(tmp_path: Path) -> None:

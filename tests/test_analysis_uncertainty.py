@@ -227,6 +227,19 @@ def test_the_theory_agrees_where_it_is_true_and_not_where_the_amplitude_grows() 
         assert tested["difference_low"] <= tested["difference"] <= tested["difference_high"]
 
 
+def test_sizes_off_the_line_by_more_than_the_noise_widen_the_laws_interval() -> None:
+    """The third of four code lengths' amplitudes is 1.5 times what the law would have: γ is known no better than so."""
+    own = cells(range(3), sd=0.001, data=[300_000, 1_000_000, 3_000_000, 10_000_000])
+    bent = own.assign(own_bits=own["own_bits"] + np.where(
+        own["subset_bytes"] == 3_000_000, 0.5 * own["subset_bytes"] * 60 * own["n_params"] ** -0.4, 0.0))  # fmt: skip
+    (straight, _), (off, _) = (law([estimate(column) for column in columns(of)]) for of in (own, bent))
+    assert straight.gamma_low is not None
+    assert straight.gamma_high - straight.gamma_low < 0.05
+    assert off.gamma_low < off.gamma - 2 * off.gamma_se
+    assert off.gamma_high > off.gamma + 2 * off.gamma_se
+    assert straight.gamma_low < 1 / 1.4 < straight.gamma_high
+
+
 def test_without_seeds_the_theory_is_not_tested() -> None:
     found = [estimate(column) for column in columns(cells())]
     tested = theory(*law(found), found)
