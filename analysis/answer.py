@@ -96,13 +96,14 @@ def answer_table(summary: Json) -> Grid:
     known = ("95 % interval, pooled" if kinds == {"pooled"} else "95 % interval",) if kinds else ()
     header = ("dataset", "critical model size", *known, "adjusted rate there", "raw rate there", "best classical coder")
     rows = [
-        _answer_row(row, (interval,) if known else ())
+        answer_row(row, (interval,) if known else ())
         for row, interval in zip(summary["critical"], intervals, strict=True)
     ]
     return named_grid(header, rows, "lrrrr" + "r" * len(known), [row["group"] for row in summary["critical"]])
 
 
-def _answer_row(row: Json, interval: tuple[str, ...]) -> tuple[str, ...]:
+def answer_row(row: Json, interval: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Of one of the summary's critical sizes; `interval`: a cell after the size."""
     best = format_count(row["grid_best"])
     size, at = "too few sizes", f" at {best}"
     if row["status"] == "bracketed":

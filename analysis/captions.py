@@ -8,11 +8,12 @@ CAPTIONS = {
     "a least rate at the grid's edge. Curves leave through the top where the parameters dwarf the data.",
     "critical_size": "Critical model size against dataset size. Stars: found; arrows: at or beyond the edge of the "
     "grid.",
-    "by_dataset": "Adjusted rate against dataset size, a curve a model size, named by its parameters (Figure 2 of the "
-    "paper): at every dataset size by models trained on it. Grey: the least of all sizes. Circles: from there "
-    "on the size named below has the least adjusted rate of those that were run.",
-    "by_prefix": "The same in the paper's own form: one model a size, trained on the largest subset, codes growing "
-    "prefixes of it and is paid for in full at each. It has seen all of the largest subset, not only the prefix.",
+    "by_dataset": "Adjusted rate against dataset size, a curve a model size, named by its parameters, at every dataset "
+    "size by models trained on it (compare Delétang et al., Figure 2). Grey: the least of all sizes. Circles: from "
+    "there on the size named below has the least adjusted rate of those that were run.",
+    "by_prefix": "The same in the form of Delétang et al.: one model a size, trained on the largest subset, codes "
+    "growing prefixes of it and is paid for in full at each. It has seen all of the largest subset, not only the "
+    "prefix.",
     "raw_rate": "Raw rate on the subset itself, parameters not counted: it falls as models grow, and below the "
     "held-out rate by memorising.",
     "heldout_rate": "Rate on bytes that no subset contains, a curve a size of the subset trained on.",

@@ -24,10 +24,30 @@ def estimates(summary: Json) -> list[Block]:
         header = ("dataset", "interpolated", "95 % interval", "closed form", "95 % interval")
         rows = [_estimates(row) for row in both]
         blocks += [
-            Text("Two estimators of the critical size, from the same code lengths:"),
+            Text(f"Two estimators of the critical size, from the same code lengths. {_apart(both)}".strip()),
             named_grid(header, rows, "lrrrr", [row["group"] for row in both]),
         ]
     return blocks + _predicted(summary)
+
+
+def _apart(rows: list[Json]) -> str:
+    """How far the estimators are from each other, and whether their intervals allow it."""
+    known = [row for row in rows if row["n_params"] is not None]
+    if not known:
+        return ""
+    factors = {row["subset_bytes"]: max(row["n_closed_form"] / row["n_params"], row["n_params"] / row["n_closed_form"])
+               for row in known}  # fmt: skip
+    most = max(factors, key=factors.__getitem__)
+    text = f"They lie apart by a factor of {factors[most]:.2f} at most, at {format_bytes(most)}."
+    sure = [row for row in known if None not in (row["low"], row["closed_low"])]
+    outside = [row for row in sure if row["high"] < row["closed_low"] or row["closed_high"] < row["low"]]
+    if outside:
+        sizes = join(format_bytes(row["subset_bytes"]) for row in outside)
+        text += (
+            f" At {sizes} their intervals exclude each other: the code lengths of the shapes that were run do not lie "
+            "on one smooth curve, and the intervals, of replicates alone, do not hold that error."
+        )
+    return text
 
 
 def _holds(found: Json, summary: Json) -> list[str]:

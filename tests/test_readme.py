@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from analysis.report import terminal_table
+from analysis.results_table import main, results_table, with_tables
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -21,27 +21,58 @@ def test_the_two_commands_stand_first() -> None:
     ]
 
 
-RESULTS = re.findall(
-    r"<!-- results: from reports/([\w-]+)/summary\.json.*?\|---\|---\|---\|---\|---\|\n(.*?)<!-- end of results",
-    README,
-    re.DOTALL,
-)
-
-
 def summary_of(name: str) -> dict[str, Any]:
     return json.loads((ROOT / "reports" / name / "summary.json").read_text())  # type: ignore[no-any-return]
 
 
 def test_there_are_results_of_text_and_of_images() -> None:
-    assert [name for name, _ in RESULTS] == ["quick", "study-text", "study-images"]
+    assert re.findall(r"<!-- results: from reports/([\w-]+)/", README) == ["quick", "study-text", "study-images"]
 
 
-@pytest.mark.parametrize(("name", "shown"), RESULTS, ids=[name for name, _ in RESULTS])
-def test_the_results_are_those_of_the_committed_report(name: str, shown: str) -> None:
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in shown.strip().splitlines()]
-    summary = summary_of(name)
-    lines = terminal_table(summary).splitlines()
-    assert rows == [re.split(r"\s{2,}", line.strip()) for line in lines[2 : 2 + len(summary["critical"])]]
+def test_the_results_are_those_of_the_committed_reports() -> None:
+    """python -m analysis.results_table writes them anew."""
+    assert with_tables(ROOT / "README.md") == README
+    assert README.count("<!-- end of results -->") == 3
+
+
+def test_a_table_has_the_interval_beside_the_size_where_there_is_one() -> None:
+    row = {"group": "g", "subset_bytes": 10**6, "status": "bracketed", "n_params": 15_712.3, "grid_best": 20_088,
+           "low": 14_911.0, "high": 16_380.0, "adjusted_rate": 0.33, "raw_rate": 0.3, "coder": "ppmd",
+           "classical_rate": 0.231}  # fmt: skip
+    edge = row | {"status": "below", "n_params": None, "grid_best": 2840, "low": 2840.0, "high": 2840.0}
+    lines = results_table({"critical": [row, row | {"low": None, "high": None}, edge]}, "text").splitlines()
+    assert lines == [
+        "| text | critical model size | adjusted rate there | raw rate there | best classical coder |",
+        "|---|---|---|---|---|",
+        "| 1 MB | 15,700 (14,900 – 16,400) | 33.0 % | 30.0 % | ppmd 23.1 % |",
+        "| 1 MB | 15,712 | 33.0 % | 30.0 % | ppmd 23.1 % |",
+        "| 1 MB | ≤ 2.84 K, not bracketed | 33.0 % at 2.84 K | 30.0 % | ppmd 23.1 % |",
+    ]
+
+
+def test_the_command_writes_tables_anew_and_nothing_else(tmp_path: Path) -> None:
+    for name in ("quick", "study-text", "study-images"):
+        (tmp_path / "reports" / name).mkdir(parents=True)
+        content = (ROOT / "reports" / name / "summary.json").read_text()
+        (tmp_path / "reports" / name / "summary.json").write_text(content)
+    old = re.sub(r"\| 300 KB \|.*", "| 300 KB | typed by hand |", README)
+    (tmp_path / "README.md").write_text(old)
+    assert old != README
+    assert main([str(tmp_path / "README.md")]) == 0
+    assert (tmp_path / "README.md").read_text() == README
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]", "{}"])
+def test_a_summary_that_is_none_is_one_line_and_2(
+    tmp_path: Path, content: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "README.md").write_text("<!-- results: from s.json -->\n| a | b |\n<!-- end of results -->\n")
+    if content is not None:
+        (tmp_path / "s.json").write_text(content)
+    assert main([str(tmp_path / "README.md")]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {tmp_path}/s.json is no summary: ")
+    assert said.count("\n") == 1
 
 
 def test_the_law_that_a_reader_came_for_is_the_committed_reports() -> None:
@@ -50,6 +81,8 @@ def test_the_law_that_a_reader_came_for_is_the_committed_reports() -> None:
     (law,) = summary_of("study-text")["laws"]
     assert said[1] == f"{law['k'] * 1e6 ** law['gamma'] / 1e3:.2g}"
     assert said[2] == f"{law['gamma']:.2f}"
+    if law["gamma_low"] is not None:
+        assert f"(95 %: {law['gamma_low']:.2f} – {law['gamma_high']:.2f})" in README
 
 
 def test_every_link_leads_somewhere() -> None:

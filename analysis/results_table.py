@@ -1,0 +1,83 @@
+"""The README's tables of results, made from the summaries of committed reports: python -m analysis.results_table.
+
+A table stands between two comments, of which the first names its summary.json, relative to the README:
+
+    <!-- results: from reports/quick/summary.json; … -->
+    | text | … the first word of the header is kept
+    <!-- end of results -->
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from analysis import AnalysisError
+from analysis.answer import answer_row
+from analysis.units import format_size
+
+Json = dict[str, Any]
+_HEADER = ("critical model size", "adjusted rate there", "raw rate there", "best classical coder")
+_TABLE = re.compile(
+    r"(?P<begin><!-- results: from (?P<path>[\w./-]+\.json)[^\n]*-->\n)"
+    r"\| *(?P<of>[^|\n]*?) *\|.*?(?P<end><!-- end of results -->)",
+    re.DOTALL,
+)
+
+
+def results_table(summary: Json, of: str) -> str:
+    """A row a dataset size as Markdown, `of` the first column's head; an interval beside its critical size."""
+    rows = [(of, *_HEADER), *map(_row, summary["critical"])]
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join([lines[0], "|---" * len(rows[0]) + "|", *lines[1:]]) + "\n"
+
+
+def _row(row: Json) -> tuple[str, ...]:
+    data, size, *rates = answer_row(row)
+    low, high = row.get("low"), row.get("high")
+    if row["status"] == "bracketed" and low is not None and high is not None:
+        size += f" ({format_size(low, low)} – {format_size(high, high)})"
+    return data, size, *rates
+
+
+def with_tables(readme: Path) -> str:
+    """The README's text with every table as its summary has it; AnalysisError for a summary that is none."""
+    text = readme.read_text(encoding="utf-8")
+    return _TABLE.sub(
+        lambda m: m["begin"] + results_table(_summary(readme.parent / m["path"]), m["of"]) + m["end"], text
+    )
+
+
+def _summary(path: Path) -> Json:
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise AnalysisError(f"{path} is no summary: {error}; make it with mdl report --out {path.parent}") from None
+    if not isinstance(content, dict) or not isinstance(content.get("critical"), list):
+        raise AnalysisError(
+            f"{path} is no summary: it has no critical sizes; make it with mdl report --out {path.parent}"
+        )
+    return content
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write the tables anew; 2 and one line for what cannot be read."""
+    parser = argparse.ArgumentParser(description="Regenerate a README's tables of results from the reports' summaries.")
+    parser.add_argument("readme", type=Path, nargs="?", default=Path("README.md"))
+    readme = parser.parse_args(arguments).readme
+    try:
+        text = with_tables(readme)
+    except (AnalysisError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if text != readme.read_text(encoding="utf-8"):
+        readme.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
