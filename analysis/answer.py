@@ -140,8 +140,16 @@ def _caveat(summary: Json) -> str:
 
 def notes(summary: Json) -> list[Block]:
     """What a reader might otherwise take wrongly."""
-    said = [_memorising(summary), _unpaid(summary), _against_classical(summary)]
+    said = [_unconverged(summary), _memorising(summary), _unpaid(summary), _against_classical(summary)]
     return [Text(note, "note") for note in said if note]
+
+
+def _unconverged(summary: Json) -> str:
+    rows = [row for row in summary["convergence"] if row["verdict"] == "unconverged"]
+    if not rows:
+        return ""
+    sizes = join(f"{_place(row, summary)} ({format_count(row['n_params_half'])})" for row in rows)
+    return f"Unconverged: with half the training the critical size lies outside its interval at {sizes}."
 
 
 def _place(row: Json, summary: Json) -> str:

@@ -47,7 +47,7 @@ def _told(rows: list[Json]) -> str:
     unconverged = [format_bytes(row["subset_bytes"]) for row in rows if row["verdict"] == "unconverged"]
     if unconverged:
         text += (
-            f"at {join(unconverged)} N* is unconverged, it lies outside the interval; with more training it moves on."
+            f"at {join(unconverged)} N* lies outside the interval of the whole: unconverged, more may move it again."
         )
     elif any(row["verdict"] == "converged" for row in rows):
         text += "no N* leaves its interval."

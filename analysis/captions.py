@@ -27,7 +27,7 @@ CAPTIONS = {
     "context": "Rate against context length, largest subset, a curve a model size: own subset on the left, "
     "held-out bytes on the right, parameters not counted. Every context has its own models and critical sizes.",
     "precision": "Critical size against what a parameter costs, a line a dataset size: the law from float16's critical "
-    "size (stars) and, as marks, what was measured at the precisions named at the largest dataset size, in bits.",
+    "size (stars) and, as marks, what was measured at each precision; at one dataset size they are named, in bits.",
     "tokenisation": "Rates of raw bytes against the vocabulary, a curve a shape; the leftmost marks are bytes. The "
     "adjusted rate counts parameters, the embedding among them, and the tokenizer.",
     "transfer": "Bits a byte by position in the window, in bins of a quarter octave: models trained on one kind of "

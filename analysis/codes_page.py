@@ -27,7 +27,12 @@ def costs(summary: Json) -> list[Block]:
         "few bits. Where parameters are free, only noise, poor training and the grid end the growth."
     )
     grid = named_grid(header, cells, "l" + "r" * len(names), [group for group, _ in places])
-    return [Heading("What a parameter costs"), Text(text), grid, *_law_of_price(rows, _sizes_run(summary))]
+    return [
+        Heading("What a parameter costs"),
+        Text(text),
+        grid,
+        *_law_of_price(_not_elsewhere(summary), _sizes_run(summary)),
+    ]
 
 
 def located(row: Json | None) -> str:
@@ -45,6 +50,12 @@ def _sizes_run(summary: Json) -> dict[tuple[str, int], list[float]]:
     for row in summary["rates"]:
         sizes.setdefault((row["group"], row["subset_bytes"]), []).append(row["n_params"])
     return sizes
+
+
+def _not_elsewhere(summary: Json) -> list[Json]:
+    """The section on precisions sets coded weights against the law where there are several precisions."""
+    coded = bool(summary.get("precisions"))
+    return [row for row in summary["costs"] if not (coded and row["cost"].startswith("coded"))]
 
 
 def _law_of_price(rows: list[Json], sizes: dict[tuple[str, int], list[float]]) -> list[Block]:

@@ -112,7 +112,7 @@ def crossings(summary: Json) -> list[Block]:
     if not any(row["subset_bytes"] is not None for row in rows):
         return []
     cells = [
-        (f"{row['n_large']:,}", f"{row['n_small']:,}", _beats(row), format_range(row["low"], row["high"], format_bytes),
+        (f"{row['n_large']:,}", f"{row['n_small']:,}", _beats(row), _between(row),
          *(_least(row, form, summary["least"]) for form in ("own subset", "prefix")))
         for row in rows
     ]  # fmt: skip
@@ -129,6 +129,11 @@ def _beats(row: Json) -> str:
     if row["subset_bytes"] is not None:
         return format_bytes(row["subset_bytes"])
     return str(row["message"]).removeprefix("not crossed in the grid: ")
+
+
+def _between(row: Json) -> str:
+    """The interval; none where every draw is at the same edge of the grid."""
+    return "–" if row["low"] == row["high"] else format_range(row["low"], row["high"], format_bytes)
 
 
 def _least(row: Json, form: str, least: list[Json]) -> str:

@@ -18,8 +18,8 @@ _PAPER: dict[str, Any] = {"linestyle": "none", "marker": "*", "markersize": 12, 
 def plot_precision(rows: pd.DataFrame, lines: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """N* against bits a parameter, both logarithmic: marks and bars measured, lines the law, one a dataset size.
 
-    Stars: float16. Precisions are named at the largest dataset size that has any. Tables as of `precision.precisions`
-    and `precision.law_lines`, of one group.
+    Stars: float16. Precisions are named at the dataset size that has most of them, of several the largest. Tables as of
+    `precision.precisions` and `precision.law_lines`, of one group.
     """
     axes, curves = new_axes(ax), []
     found = rows[(rows["status"] == "bracketed") & (rows["cost"] != "coded")]
@@ -34,7 +34,8 @@ def plot_precision(rows: pd.DataFrame, lines: pd.DataFrame, ax: Axes | None = No
     axes.margins(0.06)
     name_curves(axes, curves)
     if len(found):
-        _name_precisions(axes, found[found["subset_bytes"] == found["subset_bytes"].max()])
+        counts = found["subset_bytes"].value_counts()
+        _name_precisions(axes, found[found["subset_bytes"] == counts[counts == counts.max()].index.max()])
     axes.set_xlabel("bits that one more parameter costs, c")
     axes.set_ylabel("critical model size N*, parameters")
     return axes

@@ -46,7 +46,12 @@ def _row(row: Json) -> tuple[str, ...]:
 
 def with_tables(readme: Path) -> str:
     """The README's text with every table as its summary has it; AnalysisError for a summary that is none."""
-    text = readme.read_text(encoding="utf-8")
+    try:
+        text = readme.read_text(encoding="utf-8")
+    except OSError as error:
+        raise AnalysisError(
+            f"{readme} cannot be read ({error.strerror}); name a README with tables of results"
+        ) from None
     return _TABLE.sub(
         lambda m: m["begin"] + results_table(_summary(readme.parent / m["path"]), m["of"]) + m["end"], text
     )
@@ -71,7 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
     readme = parser.parse_args(arguments).readme
     try:
         text = with_tables(readme)
-    except (AnalysisError, OSError) as error:
+    except AnalysisError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     if text != readme.read_text(encoding="utf-8"):
