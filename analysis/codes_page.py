@@ -17,22 +17,33 @@ def costs(summary: Json) -> list[Block]:
     if not rows:
         return []
     names = list(dict.fromkeys((row["cost"], row["bytes_per_param"]) for row in rows))
-    places = list(dict.fromkeys((row["group"], row["subset_bytes"]) for row in rows))
     found = {(row["group"], row["subset_bytes"], row["cost"]): row for row in rows}
+    laws = {(law["group"], law["cost"]): law for law in summary["cost_laws"] if law["gamma"] is not None}
+    cells, groups = [], []
+    for group in dict.fromkeys(row["group"] for row in rows):
+        own = [(format_bytes(d), *(located(found.get((group, d, name))) for name, _ in names))
+               for d in dict.fromkeys(row["subset_bytes"] for row in rows if row["group"] == group)]  # fmt: skip
+        if any((group, name) in laws for name, _ in names):
+            own.append(("γ (s.e.)", *(_exponent(laws.get((group, name))) for name, _ in names)))
+        cells, groups = [*cells, *own], [*groups, *[group] * len(own)]
     header = ("dataset", *(Cost(name, price).label() for name, price in names))
-    cells = [(format_bytes(d), *(located(found.get((group, d, name))) for name, _ in names)) for group, d in places]
-    text = (
-        "The critical size, in parameters, under several prices of a parameter. The decoder's program and the "
-        "hyper-parameters are left out of all of them. A capacity is a bound, not a code: nobody can decode from so "
-        "few bits. Where parameters are free, only noise, poor training and the grid end the growth."
-    )
-    grid = named_grid(header, cells, "l" + "r" * len(names), [group for group, _ in places])
-    return [
-        Heading("What a parameter costs"),
-        Text(text),
-        grid,
-        *_law_of_price(_not_elsewhere(summary), _sizes_run(summary)),
-    ]
+    grid = named_grid(header, cells, "l" + "r" * len(names), groups)
+    by_the_law = _law_of_price(_not_elsewhere(summary), _sizes_run(summary))
+    return [Heading("What a parameter costs"), Text(_COSTS), grid, *by_the_law]
+
+
+_COSTS = (
+    "The critical size, in parameters, under several prices of a parameter. The decoder's program and the "
+    "hyper-parameters are left out of all of them. A capacity is a bound, not a code: nobody can decode from so few "
+    "bits. Where parameters are free, only noise, poor training and the grid end the growth. γ: exponent of N* ∝ D^γ "
+    "through the sizes inside the grid, with its standard error where there are three."
+)
+
+
+def _exponent(law: Json | None) -> str:
+    if law is None:
+        return "–"
+    return f"{law['gamma']:.2f}" + ("" if law["gamma_se"] is None else f" ({law['gamma_se']:.2g})")
 
 
 def located(row: Json | None) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from analysis.cost import COSTS, PAPER, Cost
-from analysis.critical import critical_size
+from analysis.critical import critical_size, fit_power_law
 from analysis.estimates import estimate
 from analysis.minimum import marginal_price, minima
 from analysis.study import Study, shortest_codes
@@ -42,6 +42,19 @@ def side_by_side(study: Study, costs: Sequence[Cost]) -> list[Json]:
             found, before = _Found(column), paper.get((column.group, column.subset_bytes))
             rows.append(found.row(cost) | _by_the_law(found, before, alpha.get(column.group)))
     return rows
+
+
+def cost_laws(rows: Sequence[Json]) -> list[Json]:
+    """Rows group, cost, gamma, gamma_se, n_points of N* ∝ D^γ under each cost; None where too few sizes are known."""
+    found: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for row in rows:
+        known = found.setdefault((row["group"], row["cost"]), [])
+        known.append((row["subset_bytes"], np.nan if row["n_params"] is None else row["n_params"]))
+    laws = {key: fit_power_law(*zip(*known, strict=True)) for key, known in found.items()}
+    return [
+        {"group": group, "cost": cost, "gamma": law.gamma, "gamma_se": law.gamma_se, "n_points": law.n_points}
+        for (group, cost), law in laws.items()
+    ]
 
 
 class _Found:

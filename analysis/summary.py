@@ -11,7 +11,7 @@ import pandas as pd
 from analysis.block_codes import block_codes
 from analysis.contamination import contamination
 from analysis.context import contexts
-from analysis.cost_models import cost_models
+from analysis.cost_models import cost_laws, cost_models
 from analysis.envelope import least_sizes
 from analysis.online import online_codes
 from analysis.precision import precisions
@@ -61,9 +61,10 @@ def summarise(study: Study) -> Json:
 
 def compare(study: Study) -> Json:
     """Codes side by side: prices of a parameter, prequential codes, who wins, and what a leak does."""
-    blocks, online = block_codes(study.table), online_codes(study.table)
+    blocks, online, costs = block_codes(study.table), online_codes(study.table), cost_models(study)
     content = {
-        "costs": cost_models(study),
+        "costs": costs,
+        "cost_laws": cost_laws(costs),
         "precisions": precisions(study),
         "prequential": _rows(blocks),
         "online": _rows(online),

@@ -21,7 +21,7 @@ from analysis.block_codes import block_codes
 from analysis.blocks import Grid, Text
 from analysis.codes_page import costs
 from analysis.cost import COSTS, parse_cost
-from analysis.cost_models import cost_models, shifted
+from analysis.cost_models import cost_laws, cost_models, shifted
 from analysis.critical import critical_size
 from analysis.document import write
 from analysis.minimum import marginal_price, price_at
@@ -112,6 +112,21 @@ def test_every_named_price_finds_its_own_closed_form(tmp_path: Path) -> None:
     assert [c.is_code for c in COSTS] == [True, True, True, True, False, False]
 
 
+def test_every_price_has_its_exponent_beneath_its_sizes(tmp_path: Path) -> None:
+    """On the noise-free law each is 1/(1 + α); where parameters are free there is none."""
+    rows = cost_models(study_of(tmp_path, grid(NAMES, DATA)))
+    laws = {law["cost"]: law for law in cost_laws(rows)}
+    assert laws["float16"]["gamma"] == pytest.approx(1 / 1.4, abs=0.03)
+    assert laws["none"]["gamma"] is None
+    rates = [{"group": row["group"], "subset_bytes": row["subset_bytes"], "n_params": 1} for row in rows]
+    table = costs({"costs": rows, "cost_laws": cost_laws(rows), "rates": rates})[2]
+    assert isinstance(table, Grid)
+    last = dict(zip(table.header, table.rows[-1], strict=True))
+    assert last["dataset"] == "γ (s.e.)"
+    assert last["float16, 2 B"].startswith("0.7")
+    assert last["none, 0 B"] == "–"
+
+
 def test_the_shift_of_the_price_is_the_closed_forms() -> None:
     assert shifted(1000.0, 0.5, 2.0) == pytest.approx(1000 * 8 ** (2 / 3))
 
@@ -136,7 +151,7 @@ def test_a_critical_size_by_the_law_of_the_price_beyond_the_grid_is_marked() -> 
            "n_params": 500.0, "grid_best": 100, "bits_per_param": 4.0}  # fmt: skip
     rates = [{"group": "g", "subset_bytes": 1000, "n_params": n} for n in (100, 1000)]
     for n_predicted, said in ((600.0, "600"), (1200.0, "1.2 K †"), (90.0, "90 †")):
-        blocks = costs({"costs": [row | {"n_predicted": n_predicted}], "rates": rates})
+        blocks = costs({"costs": [row | {"n_predicted": n_predicted}], "cost_laws": [], "rates": rates})
         text, grid = blocks[-2:]
         assert isinstance(grid, Grid)
         assert grid.rows[0][4] == said
