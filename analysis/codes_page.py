@@ -19,7 +19,8 @@ def costs(summary: Json) -> list[Block]:
     names = list(dict.fromkeys((row["cost"], row["bytes_per_param"]) for row in rows))
     found = {(row["group"], row["subset_bytes"], row["cost"]): row for row in rows}
     laws = {(law["group"], law["cost"]): law for law in summary["cost_laws"] if law["gamma"] is not None}
-    cells, groups = [], []
+    cells: list[tuple[str, ...]] = []
+    groups: list[str] = []
     for group in dict.fromkeys(row["group"] for row in rows):
         own = [(format_bytes(d), *(located(found.get((group, d, name))) for name, _ in names))
                for d in dict.fromkeys(row["subset_bytes"] for row in rows if row["group"] == group)]  # fmt: skip

@@ -28,7 +28,11 @@ _DEFINITIONS = {
     "crossing": "the D at which the next larger model begins to pay: D·(l₁(D) − l₂(D)) = c·(N₂ − N₁), with l the bits "
     "a byte of the two sizes.",
     "law of the critical size": "N* = k·D^γ, least squares in logarithms through the bracketed sizes. By the closed "
-    "form γ = 1/(1+α): a test of the theory.",
+    "form γ = 1/(1+α): a test of the theory. Its interval is of the replicates and of what the sizes scatter about the "
+    "line beyond their noise.",
+    "least of all": "the dataset sizes at which a model size has the least adjusted rate of all sizes that were run; "
+    "between dataset sizes the bits a byte are linear in log D and the parameters' bits exact.",
+    "unconverged": "the critical size after half of the training lies outside the interval of the whole.",
     "interval": "95 % of the N* found in draws of the code lengths: normal deviations with the variance between cells "
     "of one size and its neighbours, and of what all sizes of a corpus seed have in common, each divided by a χ for "
     "their degrees of freedom (a bootstrap; Hesterberg 2015). It is about what was varied, training seeds or corpus "
@@ -45,7 +49,8 @@ _DEFINITIONS = {
     "cost of a parameter": "float32: 4 bytes. float16: 2, as in the paper. logn: ½·log₂ n bits, n = D bytes: the "
     "precision that n samples tell (Rissanen 1978). coded: the actual size of the quantised, entropy-coded weights, "
     "scales and shapes included, at the precision that is shortest for the dataset size; the data are coded by the "
-    "weights as they decode. capacity: 3.6 bits, about what a GPT-like model can store (Morris et al. 2025): a bound, "
+    "weights as they decode. coded4: the same with every weight at 4 bits, at a price b + k/√N fitted to that "
+    "of the sizes. capacity: 3.6 bits, about what a GPT-like model can store (Morris et al. 2025): a bound, "
     "not a code. All leave out the decoder's program and the hyper-parameters.",
     "law of the price": "N* ∝ c^(−1/(1+α)), by the closed form. Where c is measured it is what one more parameter "
     "costs at N*: between sizes that were run the bits of all parameters are a power law of N.",

@@ -243,7 +243,9 @@ def seeds(summary: Json) -> list[Block]:
     for group in groups:
         own = [row for row in rows if row["group"] == group]
         begin = f"{group}: " if len(groups) > 1 else ""
-        pooled = _error(own[0]["pooled_relative_sd"])
+        pooled, training = _error(own[0]["pooled_relative_sd"]), own[0]["pooled_training_sd"]
+        if training not in (None, own[0]["pooled_relative_sd"]):
+            pooled += f"; between training seeds of one corpus seed: {_error(training)}"
         blocks += [_spread_table(own), Text(f"{begin}Pooled over all sizes: {pooled}.", "small")]
     return blocks
 

@@ -45,7 +45,8 @@ class Study:
     fit        the scaling law of the held-out loss, as JSON (`analysis.fit_cli`), with group, residuals; None: no fit
     compute    rows group, subset_bytes, flops, n_params, low, high, kind (compute-optimal or MDL-optimal), method
     convergence  critical sizes at the whole and at half the training budget (`analysis.budgets`); no rows: one budget
-    seeds      one row per (group, subset_bytes, n_params): size, n_seeds, rate_sd, relative_sd, pooled_relative_sd
+    seeds      one row per (group, subset_bytes, n_params): size, n_seeds, rate_sd, relative_sd, pooled_relative_sd and
+               pooled_training_sd (`uncertainty.relative_spread`)
     """
 
     table: Table

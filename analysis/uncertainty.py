@@ -113,23 +113,32 @@ def interval(draws: Floats) -> tuple[float, float]:
 
 
 def relative_spread(chosen: pd.DataFrame) -> pd.DataFrame:
-    """Spread of seeds: per (group, subset_bytes, n_params) size, n_seeds, rate_sd and relative_sd (NaN with one seed),
+    """Spread of replicates: per (group, subset_bytes, n_params) size, n_seeds, rate_sd and relative_sd (NaN with one),
 
-    and pooled_relative_sd, of all replicated cells of the group about their averages.
+    and of all replicated cells of the group pooled_relative_sd, about their averages, and pooled_training_sd, about
+    those of the same corpus seed (NaN: no two training seeds).
     """
     key = ["group", "subset_bytes", "n_params"]
-    rate = chosen["own_bits"] / (8 * chosen["subset_bytes"])
-    cells = chosen.assign(rate=rate).groupby(key, as_index=False)
-    found = cells.agg(size=("size", "first"), n_seeds=("rate", "size"), mean=("rate", "mean"), rate_sd=("rate", "std"))
+    cells = chosen.assign(rate=chosen["own_bits"] / (8 * chosen["subset_bytes"]))
+    found = cells.groupby(key, as_index=False).agg(
+        size=("size", "first"), n_seeds=("rate", "size"), mean=("rate", "mean"), rate_sd=("rate", "std")
+    )
     found["relative_sd"] = found["rate_sd"] / found["mean"].where(found["mean"] > 0)
-    freedom = found["n_seeds"] - 1.0
-    squares = (freedom * found["relative_sd"] ** 2).groupby(found["group"]).sum()
-    degrees = freedom.groupby(found["group"]).sum()
-    pooled = (squares / degrees.where(degrees > 0)) ** 0.5
-    found["pooled_relative_sd"] = found["group"].map(pooled).astype(float)
-    return found[
-        ["group", "subset_bytes", "size", "n_params", "n_seeds", "rate_sd", "relative_sd", "pooled_relative_sd"]
-    ]
+    trained = cells.groupby([*key, "shuffle_seed"], as_index=False)["rate"].agg(["mean", "std", "size"])
+    trained["relative_sd"] = trained["std"] / trained["mean"].where(trained["mean"] > 0)
+    pooled = {
+        "pooled_relative_sd": _pooled(found["relative_sd"], found["n_seeds"] - 1.0, found["group"]),
+        "pooled_training_sd": _pooled(trained["relative_sd"], trained["size"] - 1.0, trained["group"]),
+    }
+    for name, of_group in pooled.items():
+        found[name] = found["group"].map(of_group).astype(float)
+    return found[[*key[:2], "size", "n_params", "n_seeds", "rate_sd", "relative_sd", *pooled]]
+
+
+def _pooled(sd: pd.Series[float], freedom: pd.Series[float], group: pd.Series[str]) -> pd.Series[float]:
+    """Root mean square by group, weighted by the degrees of freedom."""
+    squares, degrees = (freedom * sd**2).groupby(group).sum(), freedom.groupby(group).sum()
+    return (squares / degrees.where(degrees > 0)) ** 0.5
 
 
 def describe(found: list[Column], n_replicates: int) -> dict[str, object]:

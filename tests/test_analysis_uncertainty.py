@@ -271,6 +271,14 @@ def test_the_spread_of_seeds_is_the_standard_deviation() -> None:
     assert alone["pooled_relative_sd"].isna().all()
 
 
+def test_the_spread_of_training_seeds_is_told_from_that_of_corpora() -> None:
+    """Training seeds scatter by 0.2 %, corpora by 5 %."""
+    found = relative_spread(cells(range(4), range(6), sd=0.002, column_sd=0.05))
+    assert found["pooled_training_sd"].to_numpy() == pytest.approx(0.002, rel=0.1)
+    assert found["pooled_relative_sd"].iloc[0] > 0.02
+    assert relative_spread(cells((0,), range(2), sd=0.01))["pooled_training_sd"].isna().all()
+
+
 def noisy(n: int, d: int, seed: int) -> float:
     return power_law(n, d) * math.exp(0.002 * np.random.default_rng([n, d, seed]).standard_normal())
 
