@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from mdl.batches import Gatherable
+from mdl.fused import fused_parts
 from mdl.machine import Machine
-from mdl.measure import window_bits
+from mdl.measure import measuring_parts, window_bits
 from mdl.model import Parts, StackedTransformer
 from mdl.ranks import ALONE
 from mdl.recording import RecordedStep
@@ -105,7 +106,9 @@ class CohortModule(pl.LightningModule):
         if machine.compiled:
             # One process trains many cohorts: without this the ninth graph of a part would silently run uncompiled.
             torch.compiler.reset()
-            self._parts = Parts().compiled()
+            fused = self.on_cuda and machine.precision == "bf16"
+            parts = fused_parts(self.model.shape, torch.bfloat16, trained=True) if fused else None
+            self._parts = parts or Parts().compiled()
         n_bytes = max(member.first + member.subset_bytes for member in self.members)
         if self.recipe.online or (self.on_cuda and n_bytes < torch.cuda.mem_get_info()[0] / 4):
             device = "cuda" if self.on_cuda else "cpu"
@@ -234,7 +237,7 @@ class CohortModule(pl.LightningModule):
 
     def _look(self, step: int) -> None:
         self.model.eval()
-        bits = sum_sample_bits(self.model, self.heldout_windows)
+        bits = sum_sample_bits(self.model, self.heldout_windows, measuring_parts(self.model, self.heldout_windows.size))
         self.model.train()
         better = bits < self.best_bits  # never true for NaN
         self.best_bits = torch.where(better, bits, self.best_bits)
@@ -276,10 +279,10 @@ class CohortModule(pl.LightningModule):
         }
 
 
-def sum_sample_bits(model: StackedTransformer, windows: npt.NDArray[Any]) -> Tensor:
+def sum_sample_bits(model: StackedTransformer, windows: npt.NDArray[Any], parts: Parts | None = None) -> Tensor:
     """Bits (M,) in float64 of the sample's windows (n, T) or (M, n, T), a few windows a call."""
     n_windows, T = windows.shape[-2:]
     rows = max(1, 2**24 // (model.n_members * T * model.shape.vocabulary * 4))
     some = (windows[..., i : i + rows, :] for i in range(0, n_windows, rows))
-    parts = [window_bits(model, each).double().sum(dim=(1, 2)) for each in some]
-    return torch.stack(parts).sum(dim=0)
+    sums = [window_bits(model, each, parts).double().sum(dim=(1, 2)) for each in some]
+    return torch.stack(sums).sum(dim=0)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -18,7 +18,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 
 from mdl.coder import StreamEncoder, counts, to_grid
-from mdl.model import Parts, StackedTransformer, stack
+from mdl.fused import MOST_WIDTH, fused_parts
+from mdl.model import Parts, StackedTransformer, byte_nats, stack
 from mdl.results import PositionBin, Segment, StreamSample, ladder
 from mdl.shapes import VOCABULARY
 
@@ -143,7 +144,7 @@ class _Sums:
         """From a window's start to `end`, or to the start of the window that it lies in while others go on."""
         T = model.shape.context_bytes
         stop = end if end == max(self._ends) else end // T * T
-        parts = _parts_for(self._device, (stop - start) * len(active))
+        parts = measuring_parts(model, (stop - start) * len(active), half=self._half)
         step = windows_a_call(model) * T
         for first in range(start, stop, step):
             last = min(first + step, stop)
@@ -175,9 +176,19 @@ class _Sums:
             self.bits[rows, k] += flat[:, a - start : b - start].sum(dim=1)
 
 
-def _parts_for(device: torch.device, n_bytes: int) -> Parts | None:
-    """Compiled where that takes less time than it saves."""
-    if device.type != "cuda" or n_bytes < _COMPILE_BYTES:
+def measuring_parts(model: StackedTransformer, n_bytes: int, *, half: bool = True) -> Parts | None:
+    """What measures that much fastest on the model's device; None: the plain functions.
+
+    Fused kernels start soon, others are compiled where that takes less time than it saves. The head stays in float32.
+    """
+    long = n_bytes >= _COMPILE_BYTES
+    if not model.weight("embedding").is_cuda:
+        return None
+    if half and (long or model.shape.width <= MOST_WIDTH):
+        fused = fused_parts(model.shape, torch.float16, trained=False)
+        if fused:
+            return replace(fused, byte_nats=byte_nats)
+    if not long:
         return None
     torch.compiler.reset()
     return Parts().compiled()

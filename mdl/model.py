@@ -117,11 +117,25 @@ def transformer_layer(
 ) -> Tensor:  # fmt: skip
     """The residual stream (M, B, T, C) after causal attention and a GELU network of 4 C; weights with their axis M."""
     M, B, T, C = x.shape
-    mixing = _linear(_scaled(rms_normalised(x), attention_gain), qkv)
-    q, k, v = mixing.view(M * B, T, 3, n_heads, -1).permute(2, 0, 3, 1, 4)  # each (M·B, H, T, C/H)
-    mixed = F.scaled_dot_product_attention(rotated(q, cos, sin), rotated(k, cos, sin), v, is_causal=True)
-    x = x + _linear(mixed.transpose(1, 2).reshape(M, B, T, C), out)
-    return x + _linear(F.gelu(_linear(_scaled(rms_normalised(x), mlp_gain), up)), down)
+    q, k, v = before_attention(x, attention_gain, qkv, cos, sin, n_heads)
+    mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+    return after_attention(x, mixed.transpose(1, 2).reshape(M, B, T, C), out, mlp_gain, up, down)
+
+
+def before_attention(
+    x: Tensor, gain: Tensor, qkv: Tensor, cos: Tensor, sin: Tensor, n_heads: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries and keys, turned, and values, each (M·B, H, T, C/H), of the residual stream (M, B, T, C)."""
+    M, B, T, _ = x.shape
+    mixing = _linear(_scaled(rms_normalised(x), gain), qkv)
+    q, k, v = mixing.view(M * B, T, 3, n_heads, -1).permute(2, 0, 3, 1, 4)
+    return rotated(q, cos, sin), rotated(k, cos, sin), v
+
+
+def after_attention(x: Tensor, mixed: Tensor, out: Tensor, gain: Tensor, up: Tensor, down: Tensor) -> Tensor:
+    """The residual stream (M, B, T, C) after attention's output `mixed`, of the same form, and the GELU network."""
+    x = x + _linear(mixed, out)
+    return x + _linear(F.gelu(_linear(_scaled(rms_normalised(x), gain), up)), down)
 
 
 def byte_nats(x: Tensor, embedding: Tensor, bytes_MBT: Tensor) -> Tensor:

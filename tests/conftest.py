@@ -13,6 +13,8 @@ from hypothesis import settings
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("WANDB_MODE", "offline")
 os.environ.setdefault("WANDB_SILENT", "true")
+if not Path("/dev/nvidiactl").exists():  # without a GPU Triton's kernels are interpreted; it looks when it is imported
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 # A busy machine is no bug: what is timed lies in benchmarks/.
 settings.register_profile("mdl", deadline=None)

@@ -1,0 +1,104 @@
+"""The parts of a model made of the fused kernels, as `mdl.model.Parts` wants them.
+
+A part that is too wide for its kernel is the plain one, compiled: the wider a model, the more of its time its products
+take, at which a library's kernels are better.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from triton.compiler.errors import CompilationError
+from triton.runtime.errors import OutOfResources
+
+from mdl.fused import MOST_NARROW, MOST_WIDTH
+from mdl.fused.attention import attention
+from mdl.fused.embedding import embedded
+from mdl.fused.first_half import first_half
+from mdl.fused.head import nats
+from mdl.fused.second_half import second_half
+from mdl.model import Parts, after_attention, before_attention
+from mdl.shapes import Shape
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """What the kernels do, one function each."""
+
+    embed: Callable[..., Tensor]
+    first: Callable[..., tuple[Tensor, ...]]
+    attention: Callable[..., Tensor]
+    second: Callable[..., Tensor]
+    byte_nats: Callable[..., Tensor]
+
+    def parts(self) -> Parts:
+        """Joined to the parts of a model."""
+        return Parts(self.embed, self._layer, self.byte_nats)
+
+    def _layer(
+        self, x: Tensor, attention_gain: Tensor, qkv: Tensor, out: Tensor, mlp_gain: Tensor, up: Tensor, down: Tensor,
+        cos: Tensor, sin: Tensor, n_heads: int,
+    ) -> Tensor:  # fmt: skip
+        x, q, k, v = self.first(x, attention_gain, qkv, cos, sin, n_heads)
+        return self.second(x, self.attention(q, k, v, n_heads), out, mlp_gain, up, down)
+
+
+def pieces(shape: Shape, dtype: torch.dtype, *, trained: bool) -> Pieces:
+    """Of a shape, products in `dtype`; with gradients or without."""
+
+    def narrow_first(x: Tensor, gain: Tensor, qkv: Tensor, cos: Tensor, sin: Tensor, _: int) -> tuple[Tensor, ...]:
+        return first_half(x, gain, qkv, cos, sin, dtype)
+
+    def byte_nats(x: Tensor, embedding: Tensor, symbols: Tensor) -> Tensor:
+        return nats(x, embedding, symbols, dtype)
+
+    narrow = shape.width <= (MOST_NARROW if trained else MOST_WIDTH)
+    second = second_half if narrow else torch.compile(after_attention, dynamic=False)
+    if shape.width <= MOST_WIDTH:
+        return Pieces(embedded, narrow_first, attention, second, byte_nats)
+    plain = Parts().compiled()
+    return Pieces(plain.embed, torch.compile(_wide_first, dynamic=False), attention, second, plain.byte_nats)
+
+
+def _wide_first(x: Tensor, gain: Tensor, qkv: Tensor, cos: Tensor, sin: Tensor, n_heads: int) -> tuple[Tensor, ...]:
+    """What `first_half` gives, from the plain model's functions."""
+    M, B, T, C = x.shape
+    parts = before_attention(x, gain, qkv, cos, sin, n_heads)
+    return x, *(part.transpose(1, 2).reshape(M, B, T, C).contiguous() for part in parts)
+
+
+def work(some: Pieces, shape: Shape, dtype: torch.dtype, *, trained: bool) -> bool:
+    """Does a device hold what the kernels want of it? Compiles them, side by side, by trying each on one window."""
+    C, T, V = shape.width, shape.context_bytes, shape.vocabulary
+
+    def given(*sizes: int, of: torch.dtype = torch.float32) -> Tensor:
+        return torch.zeros(*sizes, dtype=of, device="cuda", requires_grad=trained)
+
+    symbols = torch.zeros(1, 1, T, dtype=torch.uint8 if V == 256 else torch.int32, device="cuda")
+    x, low, gain = given(1, 1, T, C), given(1, 1, T, C, of=dtype), given(1, C)
+    angles = torch.zeros(T, C // shape.n_heads // 2, device="cuda")
+    tries = (
+        lambda: some.embed(given(1, V, C), given(1, C), symbols),
+        lambda: some.first(x, gain, given(1, C, 3 * C), angles, angles, shape.n_heads),
+        lambda: some.attention(low, low, low, shape.n_heads),
+        lambda: some.second(x, low, given(1, C, C), gain, given(1, C, 4 * C), given(1, 4 * C, C)),
+        lambda: some.byte_nats(x, given(1, V, C), symbols),
+    )
+
+    def attempt(one: Callable[[], Tensor | tuple[Tensor, ...]]) -> None:
+        with torch.autocast("cuda", dtype):
+            made = one()
+        made = made if isinstance(made, tuple) else (made,)
+        if trained:
+            torch.autograd.backward(made, [torch.zeros_like(each) for each in made])
+
+    try:
+        with ThreadPoolExecutor(len(tries)) as threads:
+            list(threads.map(attempt, tries))
+    except (OutOfResources, CompilationError):
+        return False
+    return True
