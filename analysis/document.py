@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from analysis import appendix, budgets_page, codes_page, findings, tokenisation_page, transfer_page
+from analysis import (
+    appendix,
+    budgets_page,
+    codes_page,
+    costs_page,
+    findings,
+    law_page,
+    tokenisation_page,
+    transfer_page,
+)
 from analysis.answer import answer, notes
 from analysis.blocks import Block, Document, Heading, Picture
 from analysis.context_page import context_page
@@ -25,12 +34,12 @@ def write(summary: Json, pictures: Sequence[Picture]) -> Document:
 
     blocks: list[Block] = [*answer(summary), *notes(summary)]
     blocks += section("Rates and model size", ("adjusted_rate",), [])
-    blocks += section("How the critical size grows with the data", ("critical_size",), findings.law(summary))
-    blocks += [*budgets_page.convergence(summary), *findings.estimates(summary)]
+    blocks += section("How the critical size grows with the data", ("critical_size",), law_page.law(summary))
+    blocks += [*budgets_page.convergence(summary), *law_page.estimates(summary)]
     blocks += section(
-        "From which dataset size on a size pays", ("by_dataset", "by_prefix"), findings.crossings(summary)
+        "From which dataset size on a size pays", ("by_dataset", "by_prefix"), law_page.crossings(summary)
     )
-    blocks += codes_page.costs(summary)
+    blocks += costs_page.costs(summary)
     blocks += section("Precision of the weights", ("precision",), precision(summary))
     blocks += section("Who wins, everything counted", (), codes_page.who_wins(summary))
     blocks += section("The subset itself and unseen bytes", ("raw_rate", "heldout_rate"), [])

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from analysis.blocks import Block, Grid, Text
-from analysis.codes_page import located
+from analysis.costs_page import located
 from analysis.precision import nominal
 from analysis.units import format_bytes
 

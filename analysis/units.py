@@ -53,3 +53,9 @@ def join(words: Iterable[object]) -> str:
     """a, b and c."""
     items = [str(word) for word in words]
     return f"{', '.join(items[:-1])} and {items[-1]}" if len(items) > 1 else "".join(items)
+
+
+def sentence(message: str | None) -> str:
+    """With a capital letter and a full stop; nothing stays nothing."""
+    text = (message or "").strip()
+    return text[:1].upper() + text[1:] + ("" if not text or text.endswith(".") else ".")

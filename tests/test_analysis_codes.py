@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from analysis import AnalysisError
 from analysis.block_codes import block_codes
 from analysis.blocks import Grid, Text
-from analysis.codes_page import costs
 from analysis.cost import COSTS, parse_cost
 from analysis.cost_models import cost_laws, cost_models, shifted
+from analysis.costs_page import costs
 from analysis.critical import critical_size
 from analysis.document import write
 from analysis.minimum import marginal_price, price_at
