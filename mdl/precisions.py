@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -45,16 +48,27 @@ def coded_models(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     matrices = to_matrices(shape, plain)
     forms = _folded(shape, sensitivity(stack(shape, [weights]).to(device), calibration), plain)
-    rounded = {bits: quantise(matrices, forms, bits) for bits in precisions if bits != FULL_BITS}
+    # One thread a process where several share the processors; beside a GPU they are idle.
+    with ThreadPoolExecutor(1 if device == "cpu" else os.cpu_count()) as threads:
+        return _coded(shape, plain, matrices, forms, precisions, tuning, threads)
+
+
+def _coded(
+    shape: Shape, plain: Mapping[str, npt.NDArray[np.float32]], matrices: Mapping[str, npt.NDArray[np.float64]],
+    forms: Mapping[str, Sensitivity], precisions: Sequence[int], tuning: Tuning | None, threads: Executor,
+) -> list[CodedModel]:  # fmt: skip
+    rough = [bits for bits in precisions if bits != FULL_BITS]
+    rounded = dict(zip(rough, threads.map(partial(quantise, matrices, forms), rough), strict=True))
     coarse = [bits for bits in rounded if tuning and tuning.n_steps and bits <= TUNED_BITS]
     better = tuned(shape, matrices, [rounded[bits] for bits in coarse], tuning) if tuning and coarse else []
     tuned_forms = dict(zip(coarse, better, strict=True))
-    return [
-        encode_full(shape, plain)
-        if bits == FULL_BITS
-        else encode_quantised(shape, bits, tuned_forms.get(bits) or rounded[bits])
-        for bits in precisions
-    ]
+
+    def encoded(bits: int) -> CodedModel:
+        if bits == FULL_BITS:
+            return encode_full(shape, plain)
+        return encode_quantised(shape, bits, tuned_forms.get(bits) or rounded[bits])
+
+    return list(threads.map(encoded, precisions))
 
 
 def _folded(
