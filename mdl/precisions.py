@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from functools import cache
+from itertools import repeat
+from multiprocessing import get_context
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +27,7 @@ PRECISIONS = (2, 3, 4, 5, 6, 7, 8, 12, 16, FULL_BITS)
 CALIBRATION_BYTES = 1 << 17
 TUNED_BITS = 6  # are tuned, and less; finer numbers lose next to nothing
 
+T = TypeVar("T")
 Weights = dict[str, torch.Tensor]
 Measure = Callable[[Sequence[Weights]], Sequence[float]]  # bits of the data under each
 
@@ -48,27 +52,30 @@ def coded_models(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     matrices = to_matrices(shape, plain)
     forms = _folded(shape, sensitivity(stack(shape, [weights]).to(device), calibration), plain)
-    # One thread a process where several share the processors; beside a GPU they are idle.
-    with ThreadPoolExecutor(1 if device == "cpu" else os.cpu_count()) as threads:
-        return _coded(shape, plain, matrices, forms, precisions, tuning, threads)
-
-
-def _coded(
-    shape: Shape, plain: Mapping[str, npt.NDArray[np.float32]], matrices: Mapping[str, npt.NDArray[np.float64]],
-    forms: Mapping[str, Sensitivity], precisions: Sequence[int], tuning: Tuning | None, threads: Executor,
-) -> list[CodedModel]:  # fmt: skip
-    rough = [bits for bits in precisions if bits != FULL_BITS]
-    rounded = dict(zip(rough, threads.map(partial(quantise, matrices, forms), rough), strict=True))
+    rounded = {bits: quantise(matrices, forms, bits) for bits in precisions if bits != FULL_BITS}
     coarse = [bits for bits in rounded if tuning and tuning.n_steps and bits <= TUNED_BITS]
     better = tuned(shape, matrices, [rounded[bits] for bits in coarse], tuning) if tuning and coarse else []
     tuned_forms = dict(zip(coarse, better, strict=True))
+    forms_of = [plain if bits == FULL_BITS else tuned_forms.get(bits) or rounded[bits] for bits in precisions]
+    return list(_spread(_encoded, repeat(shape), precisions, forms_of))
 
-    def encoded(bits: int) -> CodedModel:
-        if bits == FULL_BITS:
-            return encode_full(shape, plain)
-        return encode_quantised(shape, bits, tuned_forms.get(bits) or rounded[bits])
 
-    return list(threads.map(encoded, precisions))
+def _encoded(shape: Shape, bits: int, form: Any) -> CodedModel:
+    return encode_full(shape, form) if bits == FULL_BITS else encode_quantised(shape, bits, form)
+
+
+def _spread(work: Callable[..., T], *arguments: Iterable[Any]) -> Iterator[T]:
+    """`work` of the arguments, arrays and no tensors, side by side in processes of their own beside a GPU, whose host
+
+    has nothing else to do. Elsewhere every processor has a cohort already.
+    """
+    return _processes().map(work, *arguments) if torch.cuda.is_available() else map(work, *arguments)
+
+
+@cache
+def _processes() -> Executor:
+    os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # for the processes: they are as many already
+    return ProcessPoolExecutor(min(len(PRECISIONS), os.cpu_count() or 1), get_context("spawn"))
 
 
 def _folded(
@@ -87,7 +94,11 @@ def _folded(
 
 def decoded(shape: Shape, coded: CodedModel) -> Weights:
     """What a decoder gets."""
-    return {name: torch.from_numpy(weight) for name, weight in decode(shape, coded.content).items()}
+    return _tensors(decode(shape, coded.content))
+
+
+def _tensors(arrays: Mapping[str, npt.NDArray[Any]]) -> Weights:
+    return {name: torch.from_numpy(weight) for name, weight in arrays.items()}
 
 
 def precisions(
@@ -100,7 +111,8 @@ def precisions(
 ) -> list[CodedWeights]:
     """Model and data bits at every precision, by `measure` of the weights as they decode."""
     coded = coded_models(shape, weights, calibration, bits, tuning)
-    lengths = measure([decoded(shape, each) for each in coded])
+    arrays = _spread(decode, repeat(shape), [each.content for each in coded])
+    lengths = measure([_tensors(each) for each in arrays])
     return [
         CodedWeights(each.bits, each.coder, 8 * len(each.content), float(data_bits))
         for each, data_bits in zip(coded, lengths, strict=True)

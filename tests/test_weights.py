@@ -3,7 +3,10 @@ from __future__ import annotations
 import hashlib
 import lzma
 import math
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from functools import partial
+from multiprocessing import get_context
 
 import numpy as np
 import numpy.typing as npt
@@ -312,6 +315,19 @@ def test_every_precision_has_its_two_parts(
     at = {each.bits: each.model_bits / n_params for each in found}
     assert at[8] < 9.2
     assert at[4] < 5.2
+
+
+def test_processes_code_and_decode_the_same(
+    trained: tuple[Shape, dict[str, torch.Tensor], npt.NDArray[np.uint8]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside a GPU the precisions are spread over processes, and nothing else changes."""
+    shape, own, data = trained
+    view = View(data[:4_000])
+    windows, measure = calibration_windows(view, 4_000, 64), partial(subset_bits, shape, view=view, n_bytes=4_000)
+    here = precisions(shape, own, windows, measure, [3, 8, 32])
+    with ProcessPoolExecutor(2, get_context("spawn")) as processes:
+        monkeypatch.setattr("mdl.precisions._spread", processes.map)
+        assert precisions(shape, own, windows, measure, [3, 8, 32]) == here
 
 
 def test_the_prediction_of_the_cost_holds(
