@@ -25,14 +25,17 @@ def summary_of(name: str) -> dict[str, Any]:
     return json.loads((ROOT / "reports" / name / "summary.json").read_text())  # type: ignore[no-any-return]
 
 
-def test_there_are_results_of_text_and_of_images() -> None:
-    assert re.findall(r"<!-- results: from reports/([\w-]+)/", README) == ["quick", "study-text", "study-images"]
+_STUDIES = ["quick", "study-text", "study-images", "study-speech"]
+
+
+def test_there_are_results_of_text_images_and_speech() -> None:
+    assert re.findall(r"<!-- results: from reports/([\w-]+)/", README) == _STUDIES
 
 
 def test_the_results_are_those_of_the_committed_reports() -> None:
     """python -m analysis.results_table writes them anew."""
     assert with_tables(ROOT / "README.md") == README
-    assert README.count("<!-- end of results -->") == 3
+    assert README.count("<!-- end of results -->") == len(_STUDIES)
 
 
 def test_a_table_has_the_interval_beside_the_size_where_there_is_one() -> None:
@@ -51,7 +54,7 @@ def test_a_table_has_the_interval_beside_the_size_where_there_is_one() -> None:
 
 
 def test_the_command_writes_tables_anew_and_nothing_else(tmp_path: Path) -> None:
-    for name in ("quick", "study-text", "study-images"):
+    for name in _STUDIES:
         (tmp_path / "reports" / name).mkdir(parents=True)
         content = (ROOT / "reports" / name / "summary.json").read_text()
         (tmp_path / "reports" / name / "summary.json").write_text(content)
