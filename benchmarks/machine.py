@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,6 +33,20 @@ def wait() -> None:
     """Until the device has done all that was launched."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
+
+
+def forget_peak() -> None:
+    """Let `peak_bytes` count from here on, where that can be told."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+
+
+def peak_bytes() -> int:
+    """Memory at its most: of the device, or resident in this process since it began."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def seconds_of(work: Callable[[], object], least_seconds: float = 0.5) -> float:
