@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -119,3 +123,19 @@ def test_wide_models_keep_the_plain_parts(trained: bool, monkeypatch: pytest.Mon
     wide = pieces(Shape(512, 1, 16, 64), DTYPE, trained=trained)
     assert {"_wide_first", "after_attention", "embedded", "byte_nats"} <= set(compiled)
     assert wide.attention.__module__ == "mdl.fused.attention"
+
+
+@pytest.mark.slow
+def test_kernels_compile_for_an_h100_and_fit_its_shared_memory() -> None:
+    """The interpreter takes programs that the compiler does not, such as a variable whose form changes in a loop."""
+    sizes = ["8x1", "24x1", "48x1", "128x1", "256x1"]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.compile_kernels", *sizes], capture_output=True, text=True,
+        env=os.environ | {"TRITON_INTERPRET": "0"}, cwd=Path(__file__).parent.parent,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert {size for size, *_ in rows} == set(sizes)
+    kernels = {name for _, when, name, _ in rows if when == "trained"}
+    assert {"_attention_backward", "_second_half_backward", "_head_backward", "_embedding_backward"} < kernels
+    assert max(int(shared) for *_, shared in rows) <= 227 * 1024

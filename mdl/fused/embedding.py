@@ -44,7 +44,7 @@ def _embedding_backward(
         high = gradient.to(low)  # and what that leaves: sixteen bits of the gradient
         total = tl.dot(chosen, high, total)
         total = tl.dot(chosen, (gradient - high.to(tl.float32)).to(low), total)
-    places = (tl.program_id(0) * tl.num_programs(2) + m) * (V * C) + some[:, None] * C + columns[None, :]
+    places = (tl.program_id(0).to(tl.int64) * tl.num_programs(2) + m) * (V * C) + some[:, None] * C + columns[None, :]
     tl.store(partial + places, total, mask=(some < V)[:, None] & (columns < C)[None, :])
 
 

@@ -66,7 +66,7 @@ def _first_half_forward(
                 if (BN // 2) % half != 0:  # else all turns have the same angles
                     c, s = _angles(cos, rows % T, n, half, BN), _angles(sin, rows % T, n, half, BN)
                 product = _turned(product, c, s, BM, BN)
-            store_rows(out + part * stride, m, rows, some, n_rows, C, product)
+            store_rows(out + part * stride.to(tl.int64), m, rows, some, n_rows, C, product)
 
 
 @triton.jit

@@ -15,7 +15,7 @@ from torch import Tensor
 from triton.compiler.errors import CompilationError
 from triton.runtime.errors import OutOfResources
 
-from mdl.fused import MOST_NARROW, MOST_WIDTH
+from mdl.fused import MOST_NARROW, MOST_VOCABULARY, MOST_WIDTH
 from mdl.fused.attention import attention
 from mdl.fused.embedding import embedded
 from mdl.fused.first_half import first_half
@@ -57,11 +57,12 @@ def pieces(shape: Shape, dtype: torch.dtype, *, trained: bool) -> Pieces:
         return nats(x, embedding, symbols, dtype)
 
     narrow = shape.width <= (MOST_NARROW if trained else MOST_WIDTH)
+    first = narrow_first if shape.width <= MOST_WIDTH else torch.compile(_wide_first, dynamic=False)
     second = second_half if narrow else torch.compile(after_attention, dynamic=False)
-    if shape.width <= MOST_WIDTH:
-        return Pieces(embedded, narrow_first, attention, second, byte_nats)
+    if shape.width <= MOST_WIDTH and shape.vocabulary <= MOST_VOCABULARY:
+        return Pieces(embedded, first, attention, second, byte_nats)
     plain = Parts().compiled()
-    return Pieces(plain.embed, torch.compile(_wide_first, dynamic=False), attention, second, plain.byte_nats)
+    return Pieces(plain.embed, first, attention, second, plain.byte_nats)
 
 
 def _wide_first(x: Tensor, gain: Tensor, qkv: Tensor, cos: Tensor, sin: Tensor, n_heads: int) -> tuple[Tensor, ...]:

@@ -25,7 +25,7 @@ def _weight_gradient(
     for turn in range(0, n_turns):
         rows = (tl.program_id(0) * n_turns + turn) * BM + tl.arange(0, BM)
         total = tl.dot(tl.trans(load_rows(x, m, rows, i, n_rows, P)), load_rows(dy, m, rows, j, n_rows, Q), total)
-    places = (tl.program_id(0) * tl.num_programs(2) + m) * (P * Q) + i[:, None] * Q + j[None, :]
+    places = (tl.program_id(0).to(tl.int64) * tl.num_programs(2) + m) * (P * Q) + i[:, None] * Q + j[None, :]
     tl.store(partial + places, total, mask=(i < P)[:, None] & (j < Q)[None, :])
 
 

@@ -1,0 +1,73 @@
+"""Compiles the fused kernels of a shape for a GPU that need not be there: python -m tests.compile_kernels 16x1 …
+
+The model runs on the meta device, where tensors have shapes and no content; what it would launch is compiled for an
+H100 instead. A line a kernel: its name and the shared memory of a block, bytes.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+from unittest.mock import patch
+
+import torch
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+from triton.runtime.jit import JITFunction
+
+from mdl.fused.parts import pieces
+from mdl.model import StackedTransformer
+from mdl.shapes import Shape, parse_size
+
+H100 = GPUTarget("cuda", 90, 32)
+_TYPES = {torch.float32: "*fp32", torch.bfloat16: "*bf16", torch.float16: "*fp16", torch.uint8: "*u8"}
+Launch = tuple[JITFunction, tuple[Any, ...], dict[str, Any]]
+
+
+def launches(size: str, *, trained: bool) -> list[Launch]:
+    """What forward and, if trained, backward launch."""
+    shape, seen = Shape(*parse_size(size), 256), []
+
+    def noted(kernel: JITFunction, *arguments: Any, grid: Any, warmup: bool, **options: Any) -> None:
+        seen.append((kernel, arguments, options))
+
+    with torch.device("meta"), patch.object(JITFunction, "run", noted):
+        model = StackedTransformer(shape, [0, 1]).requires_grad_(trained)
+        parts = pieces(shape, torch.bfloat16 if trained else torch.float16, trained=trained).parts()
+        nats = model.nats(torch.zeros(2, 4, 256, dtype=torch.uint8), parts)
+        if trained:
+            nats.sum().backward()
+    return seen
+
+
+def compiled(launch: Launch) -> tuple[str, int]:
+    """A kernel's name and its shared memory in bytes."""
+    kernel, arguments, options = launch
+    signature: dict[str, str] = {}
+    constants: dict[tuple[int], Any] = {}
+    aligned: dict[tuple[int], Any] = {}
+    for i, (parameter, argument) in enumerate(zip(kernel.params, arguments, strict=True)):
+        if parameter.is_constexpr:
+            signature[parameter.name], constants[(i,)] = "constexpr", argument
+        elif isinstance(argument, torch.Tensor):
+            signature[parameter.name], aligned[(i,)] = _TYPES[argument.dtype], [["tt.divisibility", 16]]
+        else:
+            signature[parameter.name] = "i32" if isinstance(argument, int) else "fp32"
+    made = triton.compile(ASTSource(kernel, signature, constants, aligned), target=H100, options=options)
+    return kernel.fn.__name__, made.metadata.shared
+
+
+def lines(sizes: list[str]) -> Iterator[str]:
+    """A line a kernel of the shapes, in training and without gradients."""
+    for size in sizes:
+        wide = parse_size(size)[0] > 128  # in training a part of it is torch.compile's
+        for trained in (False,) if wide else (True, False):
+            for name, shared in dict(map(compiled, launches(size, trained=trained))).items():
+                yield f"{size} {'trained' if trained else 'measured'} {name} {shared}"
+
+
+if __name__ == "__main__":
+    for line in lines(sys.argv[1:]):
+        print(line, flush=True)
