@@ -104,8 +104,6 @@ class CohortModule(pl.LightningModule):
         """Compile and, on CUDA, put the corpus beside the model where a quarter of the free memory holds it."""
         self.on_cuda = machine.accelerator == "cuda"
         if machine.compiled:
-            # One process trains many cohorts: without this the ninth graph of a part would silently run uncompiled.
-            torch.compiler.reset()
             fused = self.on_cuda and machine.precision == "bf16"
             parts = fused_parts(self.model.shape, torch.bfloat16, trained=True) if fused else None
             self._parts = parts or Parts().compiled()

@@ -188,10 +188,7 @@ def measuring_parts(model: StackedTransformer, n_bytes: int, *, half: bool = Tru
         fused = fused_parts(model.shape, torch.float16, trained=False)
         if fused:
             return replace(fused, byte_nats=byte_nats)
-    if not long:
-        return None
-    torch.compiler.reset()
-    return Parts().compiled()
+    return Parts().compiled() if long else None
 
 
 def windows_a_call(model: StackedTransformer) -> int:

@@ -21,7 +21,7 @@ from mdl.fused.embedding import embedded
 from mdl.fused.first_half import first_half
 from mdl.fused.head import nats
 from mdl.fused.second_half import second_half
-from mdl.model import Parts, after_attention, before_attention
+from mdl.model import Parts, after_attention, before_attention, compiled
 from mdl.shapes import Shape
 
 
@@ -57,8 +57,8 @@ def pieces(shape: Shape, dtype: torch.dtype, *, trained: bool) -> Pieces:
         return nats(x, embedding, symbols, dtype)
 
     narrow = shape.width <= (MOST_NARROW if trained else MOST_WIDTH)
-    first = narrow_first if shape.width <= MOST_WIDTH else torch.compile(_wide_first, dynamic=False)
-    second = second_half if narrow else torch.compile(after_attention, dynamic=False)
+    first = narrow_first if shape.width <= MOST_WIDTH else compiled(_wide_first)
+    second = second_half if narrow else compiled(after_attention)
     if shape.width <= MOST_WIDTH and shape.vocabulary <= MOST_VOCABULARY:
         return Pieces(embedded, first, attention, second, byte_nats)
     plain = Parts().compiled()
