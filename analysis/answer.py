@@ -121,9 +121,9 @@ def _caveat(summary: Json) -> str:
     text = (
         f"Adjusted rate: (code of the subset + parameters) / subset. Cells (seeds) a point: {number}. "
         f"{summary['intervals']['note'] or ''} "
-        "A critical size is found by interpolating the measured code length between the sizes that were run, and it "
-        "belongs to this training recipe: longer training moves it. Models: ideal code length. Classical coders: true "
-        "file size of the whole, the better of the shuffled and the original order."
+        "A critical size, and the rates there, are found by interpolating the measured code length between the sizes "
+        "that were run, and belong to this training recipe: longer training moves them. Models: ideal code length. "
+        "Classical coders: true file size of the same bytes, whole."
     )
     inside = [row for row in summary["critical"] if row["status"] == "bracketed" and row["p_bracketed"] is not None]
     at_edge = [row for row in inside if row["p_bracketed"] < _SURE]

@@ -59,7 +59,10 @@ def classical(summary: Json) -> list[Block]:
         return []
     header = ("dataset", "coder", "settings", "shuffled", "original", "chunks", "in chunks", "header once")
     rows = [_classical_row(row) for row in summary["classical"]]
-    whole = "Whole: the subset as the models see it (shuffled), and as many bytes of the source in its original order."
+    whole = (
+        "Whole: the subset as the models see it (shuffled), and as many bytes from the beginning of the source in "
+        "their original order: other bytes than the models', which may be easier or harder."
+    )
     if not summary["n_cells"]:
         whole = "Whole: the first bytes of the source in its original order."
     text = f"{whole} In chunks, on a sample: true size, and with the header counted once, as Delétang et al. do."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-CLASSICAL = " Short lines on the left: the best classical coder on as many bytes."
+CLASSICAL = " Short lines on the left: the best classical coder on the same bytes."
 CAPTIONS = {
     "adjusted_rate": "Adjusted rate against model size, a curve a dataset size. Stars mark critical sizes, arrowheads "
     "a least rate at the grid's edge. Curves leave through the top where the parameters dwarf the data.",

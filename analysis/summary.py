@@ -95,13 +95,16 @@ def _memorising(rates: pd.DataFrame) -> Json:
     """Models that code their own subset better than unseen bytes by a tenth more than the least memorising model does.
 
     Held-out files may be harder or easier than the rest: that model's ratio of the two rates, 1 at the most, tells.
+    And nobody knows more by heart than two bytes a parameter: a larger gap is of other files.
     """
     known = rates[rates["heldout_rate"].notna()]
     ratios = known["raw_rate"] / known["heldout_rate"]
     usual = ratios.groupby(known["group"]).transform("max").clip(upper=1.0)
     # Held-out bytes cost as much as they are: what such a model knows of its subset is that subset alone.
     by_heart = known[(known["heldout_rate"] >= 1) & (known["raw_rate"] < 1)]
-    below = known[(ratios < 0.9 * usual) | known.index.isin(by_heart.index)]
+    gap_bytes = (known["heldout_rate"] - known["raw_rate"]) * known["subset_bytes"]
+    held = (ratios < 0.9 * usual) & (gap_bytes <= 2 * known["n_params"])
+    below = known[held | known.index.isin(by_heart.index)]
     ratio = below["raw_rate"] / below["heldout_rate"]
     columns = ["group", "size", "subset_bytes", "n_params", "raw_rate", "heldout_rate", "adjusted_rate"]
     return {

@@ -68,7 +68,7 @@ def _online(online: pd.DataFrame) -> pd.DataFrame:
 
 
 def _classical(study: Study) -> pd.DataFrame:
-    """The better of the shuffled and the original order, as everywhere."""
+    """Of the same bytes, as everywhere."""
     places = (
         study.table.runs[["corpus", "group", "subset_bytes"]].drop_duplicates().sort_values(["group", "subset_bytes"])
     )

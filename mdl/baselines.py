@@ -1,7 +1,7 @@
 """The classical coders on every subset, beside which a language model has to look good.
 
 Whole and in chunks of the context, with true sizes and with what a header costs, in the order the models see (shuffled
-blocks) and in the source's own order, which coders with a long memory like better.
+blocks) and in the source's own order, from its beginning: as many, but other bytes.
 """
 
 from __future__ import annotations

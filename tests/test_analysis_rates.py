@@ -86,14 +86,17 @@ def test_a_header_counts_once_however_many_chunks() -> None:
     assert rates["rate_header_once"].tolist() == [0.22]
 
 
-def test_the_coder_to_beat_is_whole_and_in_its_better_order() -> None:
+def test_the_coder_to_beat_coded_the_same_bytes_whole() -> None:
+    """The first bytes of the source are others, and count only where nothing was shuffled."""
     frame = pd.DataFrame([
         coded("xz", "shuffled", 300), coded("xz", "contiguous", 280), coded("gzip", "shuffled", 350),
         coded("gzip", "shuffled", 100, chunk=100, n=10),  # chunked: another code
-        coded("bzip2", "shuffled", 250, d=2000),
+        coded("bzip2", "shuffled", 250, d=2000), coded("xz", "contiguous", 900, d=3000),
     ])  # fmt: skip
     best = best_classical(frame)[["subset_bytes", "coder", "order", "rate"]]
-    assert best.to_numpy().tolist() == [[1000, "xz", "contiguous", 0.28], [2000, "bzip2", "shuffled", 0.25]]
+    assert best.to_numpy().tolist() == [
+        [1000, "xz", "shuffled", 0.3], [2000, "bzip2", "shuffled", 0.25], [3000, "xz", "contiguous", 0.9],
+    ]  # fmt: skip
 
 
 def test_shuffle_seeds_are_averaged_not_picked() -> None:

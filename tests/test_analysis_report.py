@@ -91,7 +91,7 @@ def test_the_synthetic_truth_is_recovered_from_disk(made: ReportPaths) -> None:
         assert critical.loc[d, "n_params"] == pytest.approx(closed_form(d, 16), rel=0.05)
     (law,) = made.summary["laws"]
     assert law["gamma"] == pytest.approx(1 / 1.4, abs=0.03)
-    assert critical["classical_rate"].tolist() == [0.29] * 4
+    assert critical["classical_rate"].tolist() == [0.31] * 4
 
 
 def test_rates_csv_has_a_row_a_size_with_the_seeds_spread(made: ReportPaths) -> None:
@@ -122,7 +122,7 @@ def test_the_terminal_table_answers(made: ReportPaths) -> None:
     assert rows[0].startswith("10 KB")
     assert "not bracketed" in rows[0]
     assert f"{float(format(made.summary['critical'][2]['n_params'], '.3g')):,.0f} " in rows[2]
-    assert "xz 29.0 %" in rows[2]
+    assert "xz 31.0 %" in rows[2]
 
 
 def test_the_text_is_a_function_of_the_summary_on_disk(made: ReportPaths) -> None:
