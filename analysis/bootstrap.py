@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,7 @@ class Uncertainty:
     """Standard errors and 95 % intervals of E, A, B, α, β and of log A and log B; empty where there are none.
 
     `varies` says what is resampled, hence what the interval is about; `message` how it was made, or why not.
+    `identified` is False where too many replicates leave a parameter open; too few groups to resample do not tell.
     """
 
     se: dict[str, float]
@@ -38,6 +39,7 @@ class Uncertainty:
     n_replicates: int
     varies: str
     message: str
+    identified: bool = True
 
 
 def bootstrap(measured: Measurements, at: Located, n_replicates: int = N_REPLICATES, seed: int = 0) -> Uncertainty:
@@ -49,7 +51,7 @@ def bootstrap(measured: Measurements, at: Located, n_replicates: int = N_REPLICA
     _, cluster = np.unique(measured.clusters, return_inverse=True)
     n_clusters = int(cluster.max()) + 1 if cluster.size else 0
     if not at.fit.success:
-        return _none(measured, at.fit.message)
+        return replace(_none(measured, at.fit.message), identified=False)
     if n_clusters < _LEAST_CLUSTERS:
         return _none(measured, f"no interval: {n_clusters} groups of rows; resampling needs {_LEAST_CLUSTERS}")
     if measured.loss.size > _MOST_ROWS:
@@ -59,7 +61,8 @@ def bootstrap(measured: Measurements, at: Located, n_replicates: int = N_REPLICA
     draws = _refit(at, counts, cluster)
     lost = _at_a_bound(draws) | _too_few_sizes(measured, counts, cluster)
     if lost.mean() > _MOST_LOST:
-        return _none(measured, f"no interval: {lost.sum()} of {n_replicates} replicates do not identify the parameters")
+        why = f"no interval: {lost.sum()} of {n_replicates} replicates do not identify the parameters"
+        return replace(_none(measured, why), identified=False)
     values = _all_seven(natural(draws[~lost], measured))
     tail = _tail(n_clusters)
     low, high = np.quantile(values, [tail, 1 - tail], axis=0)

@@ -11,6 +11,7 @@ from analysis import (
     codes_page,
     costs_page,
     findings,
+    fit_page,
     law_page,
     tokenisation_page,
     transfer_page,
@@ -44,7 +45,7 @@ def write(summary: Json, pictures: Sequence[Picture]) -> Document:
     blocks += section("Who wins, everything counted", (), codes_page.who_wins(summary))
     blocks += section("The subset itself and unseen bytes", ("raw_rate", "heldout_rate"), [])
     blocks += section("Scaling law of the held-out loss", ("fit", "residuals"), findings.fit(summary))
-    blocks += [*findings.held_out(summary), *findings.seeds(summary)]
+    blocks += [*fit_page.held_out(summary), *findings.seeds(summary)]
     blocks += section("Codes that learn as they go", ("online",), codes_page.prequential(summary))
     blocks += section("Leaked evaluation text", ("contamination",), codes_page.contamination(summary))
     blocks += section("Tokenisation", ("tokenisation",), tokenisation_page.tokenisation(summary))

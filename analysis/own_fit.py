@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 def own_fit(table: Table) -> dict[str, Any] | None:
     """`analysis.fit_cli`'s JSON of the group with most cells, with group, unit and residuals, a row a cell.
 
-    None where no cell's held-out part was coded in full.
+    None where no cell's held-out part was coded in full. A law that its replicates do not identify is none: `success`
+    is False, `message` says why, and neither parameters nor fitted losses nor held-out errors are given.
     """
     from analysis.fit_cli import report, to_json
 
@@ -28,11 +30,25 @@ def own_fit(table: Table) -> dict[str, Any] | None:
     group = str(coded.drop_duplicates("run_id")["group"].value_counts().sort_index(kind="stable").idxmax())
     try:
         measured = from_records(table, group)
-        made = report(measured, None)
+        made = _only_identified(report(measured, None))
     except AnalysisError:
         return None
     content: dict[str, Any] = json.loads(to_json(made))
     return content | {"group": group, "unit": "held-out bits a byte", "residuals": _residuals(measured, made)}
+
+
+def _only_identified(made: Report) -> Report:
+    """Without numbers where resampled tables do not agree that there is one set of parameters."""
+    if made.fit.success and made.uncertainty.identified:
+        return made
+    why = made.fit.message
+    if made.fit.success:
+        why = (
+            f"{made.uncertainty.message.removeprefix('no interval: ')}, for they keep fewer than three dataset sizes "
+            "or an exponent ran to its bound; add dataset sizes and corpus seeds"
+        )
+    none = replace(made.fit, E=None, A=None, B=None, alpha=None, beta=None, objective=None, success=False, message=why)
+    return replace(made, fit=none, held_out=())
 
 
 def _residuals(measured: Measurements, made: Report) -> list[dict[str, float | None]]:
