@@ -54,7 +54,10 @@ def crossing(subset_bytes: Floats, saved_bits: Floats, price_bits: float | Float
 
 
 def crossings(columns: Sequence[Column]) -> pd.DataFrame:
-    """A row for each two adjacent sizes of a group: COLUMNS, subset_bytes NaN where they do not cross in the grid."""
+    """A row for each two adjacent sizes of a group: COLUMNS, subset_bytes NaN where they do not cross in the grid.
+
+    An end of the interval is NaN where it lies beyond the grid.
+    """
     rows = []
     for group, found in itertools.groupby(columns, key=lambda column: column.group):
         own = list(found)
@@ -76,9 +79,20 @@ def _row(both: list[Column], small: float, large: float) -> dict[str, object]:
     if len(draws) == len(both):
         found = crossing(data, _saved(draws, both, small, large), price)
         if point.crossed[0] or found.crossed.any():
-            row["low"], row["high"] = interval(found.subset_bytes)
+            row["low"], row["high"] = _open(*interval(found.subset_bytes), data, point)
     where = f"above {format_bytes(data[-1])}" if point.above[0] else f"below {format_bytes(data[0])}"
     return row | {"message": "crossed" if point.crossed[0] else f"not crossed in the grid: {where}"}
+
+
+def _open(low: float, high: float, data: Floats, point: Crossing) -> tuple[float, float]:
+    """NaN for an end at the edge of the grid, or on the side where the crossing is told to lie beyond it.
+
+    Draws that do not cross stand at the edge, which is where the measurements end and no crossing.
+    """
+    below = not (point.crossed[0] or point.above[0])
+    known_low = data[0] < low < data[-1] and not below
+    known_high = data[0] < high < data[-1] and not point.above[0]
+    return low if known_low else np.nan, high if known_high else np.nan
 
 
 def _dearer(column: Column, small: float, large: float) -> float:

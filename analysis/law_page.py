@@ -114,7 +114,8 @@ def crossings(summary: Json) -> list[Block]:
     text = (
         "From how many bytes on a model size codes shorter than the next smaller one, parameters counted, and where it "
         "is the shortest of all that were run. Prefixes: models of the largest subset alone, each coding the first "
-        "bytes of it. –: nowhere. Straight lines between the dataset sizes that were run, in bits a byte over log D."
+        "bytes of it. –: nowhere. Straight lines between the dataset sizes that were run, in bits a byte over log D. "
+        "An interval without one of its ends is open there: some replicates do not cross in the grid."
     )
     return [Text(text), named_grid(header, cells, "rrrrrr", [row["group"] for row in rows])]
 
@@ -126,8 +127,8 @@ def _beats(row: Json) -> str:
 
 
 def _between(row: Json) -> str:
-    """The interval; none where every draw is at the same edge of the grid."""
-    return "–" if row["low"] == row["high"] else format_range(row["low"], row["high"], format_bytes)
+    """The interval, open where an end lies beyond the grid; none where both do."""
+    return "–" if row["low"] is row["high"] is None else _stretch(row["low"], row["high"])
 
 
 def _least(row: Json, form: str, least: list[Json]) -> str:

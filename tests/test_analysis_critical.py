@@ -9,10 +9,13 @@ from scipy.interpolate import CubicHermiteSpline
 from scipy.optimize import isotonic_regression, minimize_scalar
 
 from analysis import AnalysisError
+from analysis.blocks import Grid
 from analysis.critical import critical_size, fit_power_law
-from analysis.crossing import crossing
+from analysis.crossing import crossing, crossings
+from analysis.law_page import crossings as crossings_page
 from analysis.minimum import minima, non_increasing, slopes
 from analysis.theory import Curve, closed_form, common_exponent, fit_capacity, near_best
+from analysis.uncertainty import Column
 
 Floats = npt.NDArray[np.float64]
 GRIDS = {
@@ -197,6 +200,40 @@ def test_sizes_that_do_not_cross_in_the_grid_stand_at_its_edge() -> None:
     assert (always.crossed[0], always.above[0], always.subset_bytes[0]) == (False, False, 1e5)
     assert twice.crossed[0]
     assert 1e6 < twice.subset_bytes[0] < 1e7, "the last crossing, from which on the larger pays"
+
+
+def column(subset_bytes: int, saved_a_byte: float, draws_saved: Sequence[float]) -> Column:
+    """Two sizes, 100,000 parameters apart: `saved_a_byte` bits by the larger on average, and in each draw."""
+    small = 8.0 * subset_bytes
+    draws = np.array([[small, small - subset_bytes * saved] for saved in draws_saved])
+    mean = np.array([small, small - subset_bytes * saved_a_byte])
+    two = np.array([100_000.0, 200_000.0])
+    return Column("a", subset_bytes, two, mean, np.ones(2), np.full(2, C), "seeds", draws, None)
+
+
+LOSES = 0.1  # bits saved a byte; 1.6 pays for 100,000 parameters at 1 MB
+
+
+@pytest.mark.parametrize(
+    ("mean", "draws", "beats", "between"),
+    [
+        (1.5, [1.5] * 60 + [1.62] * 40, "above 1 MB", "from "),
+        (1.5, [1.5] * 100, "above 1 MB", "–"),
+        (1.8, [2.0] * 60 + [1.5] * 40, "", "from "),
+        (1.8, [2.0] * 60 + [1.7] * 40, "", " to "),
+    ],
+)
+def test_an_interval_never_excludes_its_estimate(mean: float, draws: list[float], beats: str, between: str) -> None:
+    """An end at the edge of the grid is where measurements end: it is left open."""
+    columns = [column(100_000, LOSES, [LOSES] * 100), column(1_000_000, mean, draws)]
+    (row,) = crossings(columns).astype(object).where(lambda frame: frame.notna(), None).to_dict("records")
+    assert row["low"] is None or row["low"] < 1e6
+    assert row["high"] is None or row["subset_bytes"] <= row["high"]
+    other = {"group": "a", "n_small": 1, "n_large": 2, "subset_bytes": 1e5, "low": 1e5, "high": 1e5, "message": ""}
+    _, grid = crossings_page({"crossings": [row, other], "least": []})
+    assert isinstance(grid, Grid)
+    assert grid.rows[0][2].startswith(beats)
+    assert between in grid.rows[0][3]
 
 
 @given(drops=st.lists(st.floats(1, 1e6), min_size=3, max_size=8), scale=st.floats(1e-3, 1e3))
