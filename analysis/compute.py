@@ -2,9 +2,10 @@
 
 FLOPs are those that records hold: 3 forward passes a byte seen, head and attention included. The budget of a dataset is
 what training its critical size takes; `compute-optimal` is what the same FLOPs buy where data are not the limit:
-the least of the fitted law L(N, D) with every byte seen once (Hoffmann et al. 2022, approach 3), or, without a law, of
-an isoFLOP parabola through the models of this dataset along their training (approach 2; the learning rate has not yet
-decayed there, which favours the runs that end at the budget).
+the least of the fitted law L(N, D) with every byte seen once (Hoffmann et al. 2022, approach 3).
+
+The law is fitted in unique bytes. It can be read with D = bytes seen only where the two were about the same: cells that
+see more bytes the larger their dataset, none of them much more than four times (Muennighoff et al. 2023).
 """
 
 from __future__ import annotations
@@ -12,38 +13,60 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from analysis.isoflop import isoflop_parabola
 from analysis.table import Table
+from analysis.units import format_bytes, join
 
-Floats = npt.NDArray[np.float64]
-COLUMNS = ["group", "subset_bytes", "flops", "n_params", "low", "high", "kind", "method"]
-_AROUND = 2  # sizes on either side of the best one that go into a parabola: wider ones bias it
+COLUMNS = ["group", "subset_bytes", "flops", "n_params", "low", "high", "kind"]
+_MOST_PASSES = 4  # from there on a repeated byte is worth visibly less than a fresh one
+
+
+def not_asked(table: Table, fit: dict[str, Any] | None) -> str | None:
+    """Why these records cannot tell what their compute would buy, and which would; None: they can, or there is no fit.
+
+    `fit` as from `analysis.own_fit`.
+    """
+    if fit is None:
+        return None
+    cells = table.cells[(table.cells["group"] == fit["group"]) & (table.cells["heldout_bits"].notna())]
+    seen, passes = cells["bytes_seen"], (cells["bytes_seen"] / cells["subset_bytes"]).max()
+    reasons = [] if fit["success"] else ["no law of the held-out loss is identified"]
+    if seen.nunique() < 2:
+        reasons.append(f"every cell saw as many bytes, {format_bytes(seen.max())}")
+    if round(passes) > _MOST_PASSES:
+        reasons.append(f"cells saw their data up to {passes:.3g} times where the law counts unique bytes")
+    if not reasons:
+        return None
+    return (
+        f"Not asked: which size as much training compute would rather buy, because {join(reasons)}. A grid allows it "
+        f"whose cells see more bytes the larger their dataset, each byte at most about {_MOST_PASSES} times, with "
+        "dataset sizes and corpus seeds enough to identify the law."
+    )
 
 
 def compute_view(table: Table, critical: pd.DataFrame, fit: dict[str, Any] | None) -> pd.DataFrame:
     """Rows COLUMNS: for each bracketed critical size one of kind MDL-optimal, with its interval, and where it can be
 
-    told one of kind compute-optimal at the same FLOPs, without (NaN). `fit` as from `analysis.own_fit`.
+    told one of kind compute-optimal at the same FLOPs, without (NaN). No rows where it is `not_asked`, nor of groups
+    other than the fit's, which is as from `analysis.own_fit`.
     """
-    sound = table.runs[(table.runs["status"] == "ok") & (table.runs["flops"] > 0)]
+    if fit is None or not_asked(table, fit):
+        return pd.DataFrame(columns=COLUMNS)
+    runs = table.runs
+    sound = runs[(runs["status"] == "ok") & (runs["flops"] > 0) & (runs["group"] == fit["group"])]
     rows: list[tuple[object, ...]] = []
-    for at in critical[critical["status"] == "bracketed"].itertuples():
-        group = sound[sound["group"] == at.group]
-        own = group[group["subset_bytes"] == at.subset_bytes]
+    for at in critical[(critical["status"] == "bracketed") & (critical["group"] == fit["group"])].itertuples():
+        own = sound[sound["subset_bytes"] == at.subset_bytes]
         if own.empty:
             continue
         ends = own.groupby("n_params")["flops"].mean()
         flops = float(np.exp(np.interp(np.log(float(str(at.n_params))), np.log(ends.index), np.log(ends))))
         key = (at.group, at.subset_bytes, flops)
-        rows.append((*key, at.n_params, at.low, at.high, "MDL-optimal", "critical size"))
-        lawful = fit is not None and fit["success"] and fit["group"] == at.group
-        n = _of_law(fit or {}, group, flops) if lawful else _of_parabola(own, table.curves, flops)
+        rows.append((*key, at.n_params, at.low, at.high, "MDL-optimal"))
+        n = _of_law(fit, sound, flops)
         if n is not None:
-            method = "fitted law, each byte seen once" if lawful else "isoFLOP parabola along training"
-            rows.append((*key, n, np.nan, np.nan, "compute-optimal", method))
+            rows.append((*key, n, np.nan, np.nan, "compute-optimal"))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -58,23 +81,3 @@ def _of_law(fit: dict[str, Any], runs: pd.DataFrame, flops: float) -> float | No
     loss = fit["A"] * np.exp(-fit["alpha"] * log_n) + fit["B"] * data ** -fit["beta"]
     best = int(loss.argmin())
     return float(np.exp(log_n[best])) if 0 < best < log_n.size - 1 else None
-
-
-def _of_parabola(own: pd.DataFrame, curves: pd.DataFrame, flops: float) -> float | None:
-    """From each run's least held-out loss so far at the budget, linear in log FLOPs; None if not inside the sizes."""
-    looks = curves[(curves["n_bytes"] > 0) & (curves["step"] > 0)]
-    looks = looks.merge(own[["run_id", "n_params", "flops", "n_steps"]], on="run_id").sort_values(["run_id", "step"])
-    known: dict[int, list[float]] = {}
-    for _, run in looks.groupby("run_id", sort=True):
-        spent = (run["flops"] * run["step"] / run["n_steps"].clip(lower=1)).to_numpy(np.float64)
-        if spent[0] <= flops <= spent[-1] * (1 + 1e-9):
-            loss = np.minimum.accumulate((run["code_bits"] / run["n_bytes"]).to_numpy(np.float64))
-            at_budget = float(np.interp(np.log(flops), np.log(spent), loss))
-            known.setdefault(int(run["n_params"].iloc[0]), []).append(at_budget)
-    if not known:
-        return None
-    sizes = np.array(sorted(known))
-    mean = np.array([float(np.mean(known[n])) for n in sizes])
-    best = int(mean.argmin())
-    near = slice(max(best - _AROUND, 0), best + _AROUND + 1)
-    return isoflop_parabola(sizes[near], mean[near]).n_params

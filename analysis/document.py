@@ -49,7 +49,7 @@ def write(summary: Json, pictures: Sequence[Picture]) -> Document:
     blocks += section("Codes that learn as they go", ("online",), codes_page.prequential(summary))
     blocks += section("Leaked evaluation text", ("contamination",), codes_page.contamination(summary))
     blocks += section("Tokenisation", ("tokenisation",), tokenisation_page.tokenisation(summary))
-    blocks += section("What the compute would buy", ("compute",), findings.compute(summary))
+    blocks += section("What the compute would buy", ("compute",), fit_page.compute(summary))
     blocks += section("Learning in context", ("in_context",), [])
     blocks += section("Context length", ("context",), context_page(summary))
     blocks += section("The paper's table on this data", ("transfer",), transfer_page.paper_table(summary))

@@ -1,4 +1,4 @@
-"""The held-out test of the law in words, with a sentence where a guess that fits nothing comes closer."""
+"""What the law is good for, in words: its held-out test beside a guess that fits nothing, and what compute buys."""
 
 from __future__ import annotations
 
@@ -24,6 +24,12 @@ def held_out(summary: Json) -> list[Block]:
         f"{where}. There the law has not shown that it predicts."
     )
     return [*findings.held_out(summary), Text(text)]
+
+
+def compute(summary: Json) -> list[Block]:
+    """What the training compute would rather buy, or one line on why that cannot be asked."""
+    reason = summary.get("compute_not_asked")
+    return [Text(reason, "small")] if reason else findings.compute(summary)
 
 
 def _name(split: Json) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import AnalysisError, budgets
-from analysis.compute import compute_view
+from analysis.compute import compute_view, not_asked
 from analysis.cost import PAPER, Cost, priced
 from analysis.critical import PowerLaw
 from analysis.crossing import crossings
@@ -43,7 +43,8 @@ class Study:
     theory     per group, γ against 1/(1+α); None: cannot be tested
     predictions  one row per (group, subset_bytes) asked: n_params, low, high, extrapolated
     fit        the scaling law of the held-out loss, as JSON (`analysis.fit_cli`), with group, residuals; None: no fit
-    compute    rows group, subset_bytes, flops, n_params, low, high, kind (compute-optimal or MDL-optimal), method
+    compute    rows group, subset_bytes, flops, n_params, low, high, kind (compute-optimal or MDL-optimal)
+    compute_not_asked  why there are none; None: they are asked for, or there is no fit
     convergence  critical sizes at the whole and at half the training budget (`analysis.budgets`); no rows: one budget
     seeds      one row per (group, subset_bytes, n_params): size, n_seeds, rate_sd, relative_sd, pooled_relative_sd and
                pooled_training_sd (`uncertainty.relative_spread`)
@@ -61,6 +62,7 @@ class Study:
     predictions: pd.DataFrame
     fit: dict[str, Any] | None
     compute: pd.DataFrame
+    compute_not_asked: str | None
     seeds: pd.DataFrame
     convergence: pd.DataFrame
 
@@ -94,7 +96,7 @@ def study(
     return Study(
         table, cost, _rates(chosen), critical, laws, classical_rates(table.baselines),
         describe(found, n_replicates), crossings(found), theories, prediction_table(predicted),
-        fit, compute_view(table, critical, fit), relative_spread(chosen),
+        fit, compute_view(table, critical, fit), not_asked(table, fit), relative_spread(chosen),
         budgets.convergence(all_budgets, critical, lambda less: shortest_codes(replace(table, cells=less), cost)),
     )  # fmt: skip
 

@@ -46,6 +46,7 @@ def summarise(study: Study) -> Json:
         "predictions": _rows(study.predictions),
         "fit": study.fit,
         "compute": _compute(study.compute),
+        "compute_not_asked": study.compute_not_asked,
         "seeds": _rows(study.seeds),
         "convergence": _rows(study.convergence),
         "rates": _rows(study.rates),

@@ -161,7 +161,7 @@ def test_a_section_with_nothing_to_show_is_left_out(made: ReportPaths) -> None:
     assert headings(made.summary) == [
         "How the critical size grows with the data", "From which dataset size on a size pays", "What a parameter costs",
         "Who wins, everything counted", "Scaling law of the held-out loss", "Held-out test", "Spread between seeds",
-        "Classical coders", "All cells", "Failed cells", "Provenance",
+        "What the compute would buy", "Classical coders", "All cells", "Failed cells", "Provenance",
         "Definitions",
     ]  # fmt: skip
     nothing = {
@@ -170,6 +170,7 @@ def test_a_section_with_nothing_to_show_is_left_out(made: ReportPaths) -> None:
         "predictions": [],
         "seeds": [],
         "compute": [],
+        "compute_not_asked": None,
         "costs": [],
         "who_wins": [],
         "prequential": [],

@@ -15,12 +15,15 @@ from hypothesis import strategies as st
 
 from analysis import AnalysisError
 from analysis.block_codes import block_codes
+from analysis.blocks import Heading, Text
 from analysis.cost import parse_cost
+from analysis.document import write
+from analysis.drawing import draw
 from analysis.estimates import estimate
 from analysis.laws import law, predictions, theory
 from analysis.online import online_codes
-from analysis.study import study
-from analysis.summary import summarise
+from analysis.study import Study, study
+from analysis.summary import compare, summarise
 from analysis.table import load
 from analysis.uncertainty import Column, _slope_freedom, columns, describe, interval, relative_spread
 from analysis.who_wins import who_wins
@@ -283,12 +286,14 @@ def noisy(n: int, d: int, seed: int) -> float:
     return power_law(n, d) * math.exp(0.002 * np.random.default_rng([n, d, seed]).standard_normal())
 
 
-def with_flops(records: list[CellRecord]) -> list[CellRecord]:
-    """As many FLOPs as three forward passes of 2·N over every byte seen take."""
-    return [
-        dataclasses.replace(r, training=dataclasses.replace(r.training, flops=6.0 * r.model.n_params * 921_600))
-        for r in records
+def with_flops(records: list[CellRecord], n_passes: int | None = None) -> list[CellRecord]:
+    """As many FLOPs as three forward passes of 2·N over every byte seen take: 921,600, or `n_passes` over the data."""
+    seen = [r.training.bytes_seen if n_passes is None else n_passes * r.subset_bytes for r in records]
+    trained = [
+        dataclasses.replace(r.training, bytes_seen=n, flops=6.0 * r.model.n_params * n)
+        for r, n in zip(records, seen, strict=True)
     ]
+    return [dataclasses.replace(r, training=t) for r, t in zip(records, trained, strict=True)]
 
 
 def test_a_summary_holds_every_number_and_no_nan(tmp_path: Path) -> None:
@@ -307,8 +312,8 @@ def test_a_summary_holds_every_number_and_no_nan(tmp_path: Path) -> None:
     assert [row["subset_bytes"] for row in summary["predictions"]] == [10 * max(DATA)]
     assert len(summary["seeds"]) == len(NAMES) * len(DATA)
     assert len(summary["fit"]["residuals"]) == 2 * len(NAMES) * len(DATA)
-    flops = {row["subset_bytes"]: row["mdl_optimal_flops"] / row["mdl_optimal_n"] for row in summary["compute"]}
-    assert flops == pytest.approx(dict.fromkeys(DATA, 6.0 * 921_600)), "the FLOPs that a model of that size takes"
+    assert summary["compute"] == []
+    assert "every cell saw as many bytes, 922 KB" in summary["compute_not_asked"]
     again = summarise(study(table, parse_cost("float16")))
     assert again == summary, "the same records, the same numbers"
 
@@ -325,13 +330,10 @@ def test_asked_dataset_sizes_are_predicted(tmp_path: Path) -> None:
 
 def test_the_compute_optimal_size_is_the_laws(tmp_path: Path) -> None:
     """6·N FLOPs a byte: N = (α·A/(β·B))^(1/(α+β)) · (C/6)^(β/(α+β)) of L = E + A·N^−α + B·D^−β (Hoffmann et al.)."""
-    alpha, beta, A, B = 0.5, 0.35, 80.0, 30.0
-    records = [
-        dataclasses.replace(r, snapshots=tuple(_coded(s, r, A, alpha, B, beta) for s in r.snapshots))
-        for r in with_flops(grid(NAMES, [100_000, *DATA], power_law))
-    ]
-    found = study(load(write_sweep(tmp_path / "s", records)), parse_cost("float16"))
+    found = seen(tmp_path, 2)
     assert found.fit is not None
+    assert found.compute_not_asked is None
+    alpha, beta, A, B = LAW
     assert found.fit["alpha"] == pytest.approx(alpha, rel=1e-3)
     optimal = found.compute[found.compute["kind"] == "compute-optimal"]
     assert len(optimal)
@@ -339,6 +341,40 @@ def test_the_compute_optimal_size_is_the_laws(tmp_path: Path) -> None:
         scale = (alpha * A / (beta * B)) ** (1 / (alpha + beta))
         truth = scale * (float(str(row.flops)) / 6) ** (beta / (alpha + beta))
         assert row.n_params == pytest.approx(truth, rel=0.01)
+    flops = found.compute["flops"] / found.compute["n_params"] / found.compute["subset_bytes"]
+    own = flops[found.compute["kind"] == "MDL-optimal"]
+    assert own.tolist() == pytest.approx([6.0 * 2] * len(own)), "the FLOPs that a model of that size takes"
+
+
+LAW = 0.5, 0.35, 80.0, 30.0  # alpha, beta, A, B
+
+
+def seen(folder: Path, n_passes: int | None) -> Study:
+    """A study of LAW's losses, with `n_passes` over the data, or as many bytes everywhere."""
+    alpha, beta, A, B = LAW
+    records = [
+        dataclasses.replace(r, snapshots=tuple(_coded(s, r, A, alpha, B, beta) for s in r.snapshots))
+        for r in with_flops(grid(NAMES, [100_000, *DATA], power_law), n_passes)
+    ]
+    return study(load(write_sweep(folder / "s", records)), parse_cost("float16"))
+
+
+@pytest.mark.parametrize(
+    ("n_passes", "why"), [(None, "every cell saw as many bytes, 922 KB"), (40, "cells saw their data up to 40 times")]
+)
+def test_a_law_of_unique_bytes_is_not_read_as_one_of_bytes_seen(tmp_path: Path, n_passes: int | None, why: str) -> None:
+    """Neither rows, nor figure: one line in the place of the section."""
+    found = seen(tmp_path, n_passes)
+    assert found.compute.empty
+    summary = summarise(found) | compare(found)
+    pictures = draw(found, tmp_path / "figures")
+    assert "compute" not in {picture.name for picture in pictures}
+    blocks = write(summary, pictures).blocks
+    at = next(i for i, block in enumerate(blocks) if getattr(block, "text", "") == "What the compute would buy")
+    assert isinstance(blocks[at + 1], Text)
+    assert blocks[at + 1].text.startswith("Not asked: ")
+    assert why in blocks[at + 1].text
+    assert isinstance(blocks[at + 2], Heading)
 
 
 def _coded(snapshot: object, record: CellRecord, A: float, alpha: float, B: float, beta: float) -> object:
