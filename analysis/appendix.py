@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from analysis import origins_page
 from analysis.blocks import Block, Grid, Heading, Text, named_grid
 from analysis.units import format_bytes, format_flops, format_percent, format_seconds, join
 
@@ -85,23 +86,23 @@ def _classical_row(row: Json) -> tuple[str, ...]:
 
 def provenance(summary: Json) -> list[Block]:
     """How, where, when and at what expense the records were made."""
-    p = summary["provenance"]
+    p, unit = summary["provenance"], "cell" if summary["n_cells"] else "record"
     spent = f"{format_seconds(p['measuring_seconds'])} measuring"
     work = []
     if p["n_cohorts"]:
         spent = f"{format_seconds(p['training_seconds'])} training and {spent}, summed over {p['n_cohorts']} cohorts"
         work = [("work", f"{format_bytes(p['bytes_seen'])} seen in training, {format_flops(p['flops'])} FLOPs")]
     rows = [
-        ("command", p["command"] or "not recorded"),
+        *origins_page.commands(p, unit),
         *(("corpus", text) for text in _corpora(summary["corpora"], as_it_is=not summary["n_cells"])),
-        ("commit", join(p["git_commits"]) or "not recorded"),
+        origins_page.commits(p, unit),
         ("hardware", f"{join(p['devices']) or 'not recorded'}; host {join(p['hostnames']) or 'not recorded'}"),
         ("arithmetic", f"{join(p['precisions']) or 'not recorded'}; threads a process: {join(p['n_threads']) or '–'}"),
         ("time", f"{spent}; newest record {p['created'] or 'not dated'}"),
         *work,
         ("versions", ", ".join(p["versions"]) or "not recorded"),
     ]
-    return [Heading("Provenance"), Grid(("", ""), tuple(rows), "lw")]
+    return [Heading("Provenance"), Grid(("", ""), tuple(rows), "lw"), *origins_page.confounded(p)]
 
 
 def _corpora(corpora: list[Json], *, as_it_is: bool) -> list[str]:

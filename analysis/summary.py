@@ -14,6 +14,7 @@ from analysis.context import contexts
 from analysis.cost_models import cost_laws, cost_models
 from analysis.envelope import least_sizes
 from analysis.online import online_codes
+from analysis.origins import origins
 from analysis.precision import precisions
 from analysis.rates import classical_rates
 from analysis.records import PROVENANCE
@@ -171,6 +172,7 @@ def _provenance(table: Table) -> Json:
         "precisions": values("precision"),
         "n_threads": values("n_threads"),
         "versions": versions,
+        **origins(table),
         "n_cohorts": len(cohorts),
         "training_seconds": every["training_seconds"].sum(),
         "measuring_seconds": every["measuring_seconds"].sum(),

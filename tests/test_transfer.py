@@ -242,7 +242,7 @@ def test_a_report_says_what_was_run_on_what(folder: Path, tmp_path: Path) -> Non
     assert made.summary["provenance"]["command"] == "mdl baselines a; mdl baselines b"
     assert made.summary["provenance"]["measuring_seconds"] == 4
     text = (tmp_path / "report" / "report.md").read_text()
-    assert "| commit | c0ffee |" in text
+    assert "| commits | c0ffee (2 records) and unrecorded (" in text
     assert "t: file:a.txt, file:b.txt, file:book.txt, image:photos, random:9MB." in text
     assert "in its own order" in text
     assert "A chunk of 2,048 bytes is coded in windows of the model's own context where that is shorter" in text
