@@ -32,7 +32,7 @@ def commits(found: Json, unit: str) -> tuple[str, str]:
         return "commit", str(known[0]["git_commit"])
     text = join(f"{_short(row['git_commit'])} ({_number(row, unit)})" for row in known)
     changed = any((row["git_commit"] or "").endswith("+") for row in known)
-    return "commits", text + ("; +: with changes since" if changed else "")
+    return "commits", text + ("; +: with uncommitted changes" if changed else "")
 
 
 def _number(row: Json, unit: str) -> str:
@@ -51,9 +51,9 @@ def confounded(found: Json) -> list[Block]:
     if not rows:
         return []
     where = join(f"{r['n_apart']} of {r['n_replicated']} cells with several {_AXES[r['axis']]}s" for r in rows)
-    axes = join(_AXES[row["axis"]] for row in rows)
+    axes = ", ".join(_AXES[row["axis"]] for row in rows)
     text = (
-        f"In {where}, the replicates were not all made by one commit: version and {axes} are confounded there, and a "
+        f"In {where}, the replicates were not all made by one commit: there {axes} and version are confounded, and a "
         "spread between replicates holds both."
     )
     return [Text(text)]

@@ -69,7 +69,7 @@ def test_a_replicate_that_is_another_version_too_is_told(tmp_path: Path) -> None
     assert found["confounded"] == [{"axis": "shuffle_seed", "n_apart": 3, "n_replicated": 3}]
     assert len(said) == 1
     assert said[0].startswith("In 3 of 3 cells with several corpus seeds")
-    assert "version and corpus seed are confounded there" in said[0]
+    assert "there corpus seed and version are confounded" in said[0]
 
 
 def test_versions_that_cut_across_the_replicates_are_not_confounded(tmp_path: Path) -> None:
