@@ -18,7 +18,8 @@ def origins(table: Table) -> Json:
 
     `confounded` as of `confounded`.
     """
-    made = pd.concat([frame[["git_commit", "command", "created"]] for frame in (table.runs, table.transfers)])
+    frames = [frame for frame in (table.runs, table.transfers) if len(frame)] or [table.runs]
+    made = pd.concat([frame[["git_commit", "command", "created"]] for frame in frames])
     return {
         "commits": _counted(made, "git_commit"),
         "commands": _counted(made, "command"),
