@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from mdl.shapes import Shape, parse_size
 pytest.importorskip("triton", reason="Triton is there on Linux alone")
 from mdl.fused import fused_parts
 from mdl.fused.common import MOST_ROWS, row_blocks
-from mdl.fused.parts import pieces
+from mdl.fused.parts import OutOfResources, pieces, work
 
 ON_GPU = torch.cuda.is_available()
 DEVICE = "cuda" if ON_GPU else "cpu"
@@ -108,6 +109,27 @@ def test_a_batch_past_32_bits_is_refused_in_one_line() -> None:
     with pytest.raises(Exception, match=f"at most {MOST_ROWS}") as caught:
         row_blocks(MOST_ROWS + 1, 64, 1)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_kernels_are_tried_once_and_refused_where_the_chip_is_too_small(
+    trained: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is compiled by torch is not tried: it would be compiled again for the batches to come."""
+    if not ON_GPU:  # the interpreter is not for several threads
+        monkeypatch.setattr("mdl.fused.parts.ThreadPoolExecutor", lambda _: ThreadPoolExecutor(1))
+    monkeypatch.setattr(torch, "compile", None)
+    work.cache_clear()
+    assert work(Shape(8, 1, 1, 20), DTYPE, DEVICE, trained=trained)
+    assert work(Shape(512, 1, 16, 20), DTYPE, DEVICE, trained=trained)
+
+    def too_large(*_: object) -> None:
+        raise OutOfResources(300_000, 232_448, "shared memory")
+
+    monkeypatch.setattr("mdl.fused.parts.attention", too_large)
+    assert work(Shape(8, 1, 1, 20), DTYPE, DEVICE, trained=trained)
+    assert not work(Shape(8, 1, 1, 24), DTYPE, DEVICE, trained=trained)
+    work.cache_clear()
 
 
 @pytest.mark.parametrize("trained", [True, False])

@@ -30,5 +30,4 @@ def fused_parts(shape: Shape, dtype: torch.dtype, *, trained: bool) -> Parts | N
         return None
     from mdl.fused.parts import pieces, work
 
-    made = pieces(shape, dtype, trained=trained)
-    return made.parts() if work(made, shape, dtype, trained=trained) else None
+    return pieces(shape, dtype, trained=trained).parts() if work(shape, dtype, "cuda", trained=trained) else None

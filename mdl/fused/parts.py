@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -49,20 +51,32 @@ class Pieces:
 
 def pieces(shape: Shape, dtype: torch.dtype, *, trained: bool) -> Pieces:
     """Of a shape, products in `dtype`; with gradients or without."""
+    own = _kernels(shape, dtype, trained=trained)
+    first = own.get("first") or compiled(_wide_first)
+    second = own.get("second") or compiled(after_attention)
+    if "embed" in own:
+        return Pieces(own["embed"], first, attention, second, own["byte_nats"])
+    plain = Parts().compiled()
+    return Pieces(plain.embed, first, attention, second, plain.byte_nats)
 
-    def narrow_first(x: Tensor, gain: Tensor, qkv: Tensor, cos: Tensor, sin: Tensor, _: int) -> tuple[Tensor, ...]:
+
+def _kernels(shape: Shape, dtype: torch.dtype, *, trained: bool) -> dict[str, Callable[..., Any]]:
+    """The pieces that have kernels for the shape, by their names in `Pieces`."""
+
+    def first(x: Tensor, gain: Tensor, qkv: Tensor, cos: Tensor, sin: Tensor, _: int) -> tuple[Tensor, ...]:
         return first_half(x, gain, qkv, cos, sin, dtype)
 
     def byte_nats(x: Tensor, embedding: Tensor, symbols: Tensor) -> Tensor:
         return nats(x, embedding, symbols, dtype)
 
-    narrow = shape.width <= (MOST_NARROW if trained else MOST_WIDTH)
-    first = narrow_first if shape.width <= MOST_WIDTH else compiled(_wide_first)
-    second = second_half if narrow else compiled(after_attention)
+    own: dict[str, Callable[..., Any]] = {"attention": attention}
+    if shape.width <= MOST_WIDTH:
+        own["first"] = first
+    if shape.width <= (MOST_NARROW if trained else MOST_WIDTH):
+        own["second"] = second_half
     if shape.width <= MOST_WIDTH and shape.vocabulary <= MOST_VOCABULARY:
-        return Pieces(embedded, first, attention, second, byte_nats)
-    plain = Parts().compiled()
-    return Pieces(plain.embed, first, attention, second, plain.byte_nats)
+        own |= {"embed": embedded, "byte_nats": byte_nats}
+    return own
 
 
 def _wide_first(x: Tensor, gain: Tensor, qkv: Tensor, cos: Tensor, sin: Tensor, n_heads: int) -> tuple[Tensor, ...]:
@@ -72,34 +86,38 @@ def _wide_first(x: Tensor, gain: Tensor, qkv: Tensor, cos: Tensor, sin: Tensor, 
     return x, *(part.transpose(1, 2).reshape(M, B, T, C).contiguous() for part in parts)
 
 
-def work(some: Pieces, shape: Shape, dtype: torch.dtype, *, trained: bool) -> bool:
-    """Does a device hold what the kernels want of it? Compiles them, side by side, by trying each on one window."""
+@cache
+def work(shape: Shape, dtype: torch.dtype, device: str, *, trained: bool) -> bool:
+    """Does a device hold what the kernels want of it? Compiles them, side by side, by trying each on one window.
+
+    Asked once a process and shape: every look at a held-out sample would ask again.
+    """
     C, T, V = shape.width, shape.context_bytes, shape.vocabulary
 
     def given(*sizes: int, of: torch.dtype = torch.float32) -> Tensor:
-        return torch.zeros(*sizes, dtype=of, device="cuda", requires_grad=trained)
+        return torch.zeros(*sizes, dtype=of, device=device, requires_grad=trained)
 
-    symbols = torch.zeros(1, 1, T, dtype=torch.uint8 if V == 256 else torch.int32, device="cuda")
+    symbols = torch.zeros(1, 1, T, dtype=torch.uint8 if V == 256 else torch.int32, device=device)
     x, low, gain = given(1, 1, T, C), given(1, 1, T, C, of=dtype), given(1, C)
-    angles = torch.zeros(T, C // shape.n_heads // 2, device="cuda")
-    tries = (
-        lambda: some.embed(given(1, V, C), given(1, C), symbols),
-        lambda: some.first(x, gain, given(1, C, 3 * C), angles, angles, shape.n_heads),
-        lambda: some.attention(low, low, low, shape.n_heads),
-        lambda: some.second(x, low, given(1, C, C), gain, given(1, C, 4 * C), given(1, 4 * C, C)),
-        lambda: some.byte_nats(x, given(1, V, C), symbols),
-    )
+    angles = torch.zeros(T, C // shape.n_heads // 2, device=device)
+    inputs: dict[str, tuple[Any, ...]] = {
+        "embed": (given(1, V, C), given(1, C), symbols),
+        "first": (x, gain, given(1, C, 3 * C), angles, angles, shape.n_heads),
+        "attention": (low, low, low, shape.n_heads),
+        "second": (x, low, given(1, C, C), gain, given(1, C, 4 * C), given(1, 4 * C, C)),
+        "byte_nats": (x, given(1, V, C), symbols),
+    }
+    own = _kernels(shape, dtype, trained=trained)
 
-    def attempt(one: Callable[[], Tensor | tuple[Tensor, ...]]) -> None:
-        with torch.autocast("cuda", dtype):
-            made = one()
+    def attempt(name: str) -> None:
+        made = own[name](*inputs[name])
         made = made if isinstance(made, tuple) else (made,)
         if trained:
             torch.autograd.backward(made, [torch.zeros_like(each) for each in made])
 
     try:
-        with ThreadPoolExecutor(len(tries)) as threads:
-            list(threads.map(attempt, tries))
+        with ThreadPoolExecutor(len(own)) as threads:
+            list(threads.map(attempt, own))
     except (OutOfResources, CompilationError):
         return False
     return True
