@@ -9,7 +9,7 @@ import argparse
 import contextlib
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,15 +71,35 @@ class Noise:
 
 def ours(size: str, n_members: int, load: Load) -> tuple[float, float]:
     """(bytes a second of all members, seconds before the first step is done) through Lightning, as a sweep trains."""
+    clock = _Clock(load.least_seconds)
+    train_on_noise(size, n_members, load, clock.count)
+    return n_members * load.bytes_a_step * clock.steps_per_second, clock.seconds_to_first
+
+
+def train_on_noise(size: str, n_members: int, load: Load, after_step: Callable[[], None]) -> None:
+    """Train as a sweep does until `after_step`, called after every step, raises SystemExit."""
     shape = Shape(*parse_size(size), load.context_bytes)
     source = Noise(200 * load.bytes_a_step)
     heldout = source.gather(np.zeros(1, np.int64), load.context_bytes)
     recipe = Recipe(10**6, load.batch_windows, learning_rate(*parse_size(size)[:2]), 0.01, 1.0, 50, 0.5, 0.05, 10**6)
     module = CohortModule(shape, [Member(seed, 200 * load.bytes_a_step) for seed in range(n_members)], recipe, heldout)
-    clock = _Clock(load.least_seconds)
-    with tempfile.TemporaryDirectory() as folder, clock.watching(), contextlib.suppress(SystemExit):
+    with tempfile.TemporaryDirectory() as folder, _watched(after_step), contextlib.suppress(SystemExit):
         fit(module, source, resolve_machine("auto", "auto"), Path(folder) / "c", checkpoint_seconds=1e9)
-    return n_members * load.bytes_a_step * clock.steps_per_second, clock.seconds_to_first
+
+
+@contextlib.contextmanager
+def _watched(after_step: Callable[[], None]) -> Iterator[None]:
+    plain = Watcher.on_train_batch_end
+
+    def watched(watcher: Watcher, *arguments: object) -> None:
+        plain(watcher, *arguments)  # type: ignore[arg-type]
+        after_step()
+
+    Watcher.on_train_batch_end = watched  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Watcher.on_train_batch_end = plain  # type: ignore[method-assign]
 
 
 class _Clock:
@@ -89,22 +109,8 @@ class _Clock:
         self._least, self._begun, self._n = least_seconds, time.perf_counter(), 0
         self._warm = self.seconds_to_first = self.steps_per_second = 0.0
 
-    @contextlib.contextmanager
-    def watching(self) -> Iterator[None]:
-        """While open, every step of a fit is counted."""
-        plain = Watcher.on_train_batch_end
-
-        def counted(watcher: Watcher, *arguments: object) -> None:
-            plain(watcher, *arguments)  # type: ignore[arg-type]
-            self._count()
-
-        Watcher.on_train_batch_end = counted  # type: ignore[method-assign]
-        try:
-            yield
-        finally:
-            Watcher.on_train_batch_end = plain  # type: ignore[method-assign]
-
-    def _count(self) -> None:
+    def count(self) -> None:
+        """A step is done."""
         self._n += 1
         if self._n == 1:
             machine.wait()

@@ -52,6 +52,13 @@ def store_sum(partial, member, columns, C: tl.constexpr, tile):
 
 
 @triton.jit
+def store_part(parts, member, n_members, rows, columns, R: tl.constexpr, C: tl.constexpr, tile):
+    """Write what this program adds up of a member's matrix to (programs, M, R, C), likewise."""
+    places = (tl.program_id(0).to(tl.int64) * n_members + member) * (R * C) + rows[:, None] * C + columns[None, :]
+    tl.store(parts + places, tile, mask=(rows < R)[:, None] & (columns < C)[None, :])
+
+
+@triton.jit
 def load_gains(gain, member, columns, C: tl.constexpr):
     """A member's gains (M, C), zeros outside."""
     return tl.load(gain + member * C + columns, mask=columns < C, other=0.0)

@@ -9,7 +9,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from mdl.fused.common import load_gains, load_rows, padded, store_rows
+from mdl.fused.common import load_gains, load_rows, padded, row_blocks, store_part, store_rows
 
 
 @triton.jit
@@ -44,8 +44,7 @@ def _embedding_backward(
         high = gradient.to(low)  # and what that leaves: sixteen bits of the gradient
         total = tl.dot(chosen, high, total)
         total = tl.dot(chosen, (gradient - high.to(tl.float32)).to(low), total)
-    places = (tl.program_id(0).to(tl.int64) * tl.num_programs(2) + m) * (V * C) + some[:, None] * C + columns[None, :]
-    tl.store(partial + places, total, mask=(some < V)[:, None] & (columns < C)[None, :])
+    store_part(partial, m, tl.num_programs(2), some, columns, V, C, total)
 
 
 def _low(x: Tensor) -> tl.dtype:
@@ -60,7 +59,7 @@ class _Embedded(torch.autograd.Function):
     def forward(ctx: Any, embedding: Tensor, start: Tensor, symbols: Tensor) -> Tensor:
         (M, B, T), (_, V, C) = symbols.shape, embedding.shape
         x = embedding.new_empty(M, B, T, C)
-        _embedding_forward[(triton.cdiv(B * T, _BM), M)](embedding, start, symbols, x, B * T, T, V, C, padded(C), _BM)
+        _embedding_forward[row_blocks(B * T, _BM, M)](embedding, start, symbols, x, B * T, T, V, C, padded(C), _BM)
         ctx.save_for_backward(symbols)
         ctx.n_values = V
         return x

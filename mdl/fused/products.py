@@ -7,7 +7,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from mdl.fused.common import load_rows, padded
+from mdl.fused.common import load_rows, padded, store_part
 
 _NARROW = 64  # columns of the narrower side, at the most
 _BM, _MOST_BN, _N_BLOCKS = 128, 64, 32
@@ -25,8 +25,7 @@ def _weight_gradient(
     for turn in range(0, n_turns):
         rows = (tl.program_id(0) * n_turns + turn) * BM + tl.arange(0, BM)
         total = tl.dot(tl.trans(load_rows(x, m, rows, i, n_rows, P)), load_rows(dy, m, rows, j, n_rows, Q), total)
-    places = (tl.program_id(0).to(tl.int64) * tl.num_programs(2) + m) * (P * Q) + i[:, None] * Q + j[None, :]
-    tl.store(partial + places, total, mask=(i < P)[:, None] & (j < Q)[None, :])
+    store_part(partial, m, tl.num_programs(2), i, j, P, Q, total)
 
 
 def weight_gradient(x: Tensor, dy: Tensor) -> Tensor:
