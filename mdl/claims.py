@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from mdl.errors import MdlError
-from mdl.files import create_once, remove_dead_temporaries
+from mdl.files import create_once, remove_dead_temporaries, temporary_beside
 from mdl.processes import Process, this_process
 from mdl.results import RunPaths
 
@@ -67,7 +67,7 @@ def latest(paths: RunPaths) -> dict[str, Claim]:
 
 def _server_clock(paths: RunPaths) -> float:
     """The file server's time, seconds: this host's clock may differ."""
-    probe = paths.claims / f".clock.{this_process().token}.{threading.get_ident()}.tmp"
+    probe = temporary_beside(paths.claims / f"clock.{threading.get_ident()}")
     try:
         probe.touch()
         return probe.stat().st_mtime

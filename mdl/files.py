@@ -24,7 +24,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
     Every file of this package is written through here. OSError (no space, read-only) leaves nothing behind.
     """
-    temporary = _beside(path)
+    temporary = temporary_beside(path)
     try:
         with temporary.open("wb") as stream:
             yield stream
@@ -36,7 +36,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             temporary.unlink()  # gone already where all went well
 
 
-def _beside(path: Path) -> Path:
+def temporary_beside(path: Path) -> Path:
     """A name that is this process's own, and tells whose it is should it be left behind."""
     return path.with_name(f".{path.name}.{this_process().token}.tmp")
 
@@ -78,7 +78,7 @@ def create_once(path: Path, content: bytes, *, synced: bool = True) -> bool:
 
     Raises OSError (no space, read-only) with nothing left behind.
     """
-    temporary = _beside(path)
+    temporary = temporary_beside(path)
 
     def write() -> bool:
         try:

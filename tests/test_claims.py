@@ -85,6 +85,24 @@ def test_every_cell_is_done_once_though_processes_die_and_stall(hosts: int, tmp_
     assert found == {"record.json"}
 
 
+def test_a_process_killed_as_it_reads_the_clock_leaves_nothing_for_good(tmp_path: Path) -> None:
+    """Its probe of the file server's clock says whose it was, as everything half-written does."""
+    paths = RunPaths(tmp_path)
+    other(paths, "c")
+    script = """
+import os, sys
+from pathlib import Path
+from mdl.claims import latest
+from mdl.results import RunPaths
+Path.unlink = lambda self, missing_ok=False: os._exit(9)
+latest(RunPaths(Path(sys.argv[1])))
+"""
+    assert subprocess.run([sys.executable, "-c", script, str(tmp_path)]).returncode == 9
+    assert ["clock" in path for path in leftovers(tmp_path)] == [True]
+    tidy(paths)
+    assert not leftovers(tmp_path)
+
+
 @pytest.mark.parametrize("write", [create_once, write_atomically])
 def test_a_folder_that_others_remove_when_it_is_empty_takes_every_file(
     write: Callable[[Path, bytes], object], tmp_path: Path
