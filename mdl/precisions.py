@@ -52,7 +52,8 @@ def coded_models(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     matrices = to_matrices(shape, plain)
     forms = _folded(shape, sensitivity(stack(shape, [weights]).to(device), calibration), plain)
-    rounded = {bits: quantise(matrices, forms, bits) for bits in precisions if bits != FULL_BITS}
+    aims = [bits for bits in precisions if bits != FULL_BITS]
+    rounded = dict(zip(aims, _spread(quantise, repeat(matrices), repeat(forms), aims), strict=True))
     coarse = [bits for bits in rounded if tuning and tuning.n_steps and bits <= TUNED_BITS]
     better = tuned(shape, matrices, [rounded[bits] for bits in coarse], tuning) if tuning and coarse else []
     tuned_forms = dict(zip(coarse, better, strict=True))
@@ -65,11 +66,13 @@ def _encoded(shape: Shape, bits: int, form: Any) -> CodedModel:
 
 
 def _spread(work: Callable[..., T], *arguments: Iterable[Any]) -> Iterator[T]:
-    """`work` of the arguments, arrays and no tensors, side by side in processes of their own beside a GPU, whose host
+    """`work` of the arguments, arrays and no tensors, side by side where the host has nothing else to do."""
+    return _processes().map(work, *arguments) if _host_is_idle() else map(work, *arguments)
 
-    has nothing else to do. Elsewhere every processor has a cohort already.
-    """
-    return _processes().map(work, *arguments) if torch.cuda.is_available() else map(work, *arguments)
+
+def _host_is_idle() -> bool:
+    """Beside a GPU. Elsewhere every processor has a cohort already."""
+    return torch.cuda.is_available()
 
 
 @cache
@@ -85,8 +88,8 @@ def _folded(
     folded = dict(forms)
     for k in range(shape.depth):
         for name, gain in (("qkv", "attention_gain"), ("up", "mlp_gain")):
-            gains = torch.from_numpy(weights[f"{gain}_{k}"]).double()
-            over = torch.where(gains.abs() < 1e-6, 1e-6, gains)
+            gains = weights[f"{gain}_{k}"].astype(np.float64)
+            over = np.where(np.abs(gains) < 1e-6, 1e-6, gains)
             form = forms[f"{name}_{k}"]
             folded[f"{name}_{k}"] = Sensitivity(form.inputs / over[:, None] / over, form.gradients)
     return folded

@@ -54,14 +54,14 @@ def quantise(
     relative = {name: _relative_steps(sensitivities[name]) for name in matrices}
     common = _common_step(matrices, relative, bits)
     return {
-        name: _rounded(matrix, sensitivities[name].inputs.numpy(), _scales(matrix, common * relative[name]))
+        name: _rounded(matrix, sensitivities[name].inputs, _scales(matrix, common * relative[name]))
         for name, matrix in matrices.items()
     }
 
 
 def _relative_steps(of: Sensitivity) -> Floats:
     """g^(−1/2), for each row (out,), inputs of unit size taken into account."""
-    gradients = of.gradients.numpy() * max(float(np.diagonal(of.inputs.numpy()).mean()), 1e-30)
+    gradients = of.gradients * max(float(np.diagonal(of.inputs).mean()), 1e-30)
     steps: Floats = (gradients + _LEAST_GRADIENT * gradients.mean() + 1e-30) ** -0.5
     return steps
 

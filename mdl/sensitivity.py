@@ -21,6 +21,8 @@ from torch.overrides import TorchFunctionMode
 from mdl.model import Parts, StackedTransformer, embedded, rms_normalised
 from mdl.shapes import VOCABULARY
 
+Floats = npt.NDArray[np.float64]
+
 _WINDOWS_A_CALL = 16
 
 
@@ -28,8 +30,8 @@ _WINDOWS_A_CALL = 16
 class Sensitivity:
     """Of a matrix W (in, out): inputs' second moment A (in, in) and gradients' g (out,), float64, nats² a byte."""
 
-    inputs: Tensor
-    gradients: Tensor
+    inputs: Floats
+    gradients: Floats
 
 
 class _Products(TorchFunctionMode):
@@ -55,7 +57,7 @@ def sensitivity(model: StackedTransformer, windows: npt.NDArray[np.uint8]) -> di
     meet and what the output head multiplies by are one weight, and their forms are added.
     """
     matrices = {name: weight for name, weight in model.named_parameters() if weight.ndim == 3}
-    sums: dict[str, list[Tensor]] = {}
+    sums: dict[str, list[Floats]] = {}
     for first in range(0, len(windows), _WINDOWS_A_CALL):
         _add(sums, model, matrices, torch.tensor(windows[None, first : first + _WINDOWS_A_CALL]))
     means = {name: Sensitivity(*(total / windows.size for total in both)) for name, both in sums.items()}
@@ -64,7 +66,7 @@ def sensitivity(model: StackedTransformer, windows: npt.NDArray[np.uint8]) -> di
 
 
 def _add(
-    sums: dict[str, list[Tensor]], model: StackedTransformer, matrices: Mapping[str, Tensor], bytes_1BT: Tensor
+    sums: dict[str, list[Floats]], model: StackedTransformer, matrices: Mapping[str, Tensor], bytes_1BT: Tensor
 ) -> None:
     bytes_1BT = bytes_1BT.to(model.cos.device)
     inputs: list[Tensor] = []
@@ -87,26 +89,28 @@ def _add(
     model.zero_grad(set_to_none=True)
 
 
-def _add_factors(sums: dict[str, list[Tensor]], name: str, x: Tensor, squares: Tensor) -> None:
-    factors = [(x.mT @ x).double().cpu(), squares.sum(dim=0).double().cpu()]
-    sums[name] = [a + b for a, b in zip(sums[name], factors, strict=True)] if name in sums else factors
+def _add_factors(sums: dict[str, list[Floats]], name: str, x: Tensor, squares: Tensor) -> None:
+    _accumulate(sums, name, x.mT @ x, squares.sum(dim=0))
 
 
-def _add_looked_up(sums: dict[str, list[Tensor]], bytes_BT: Tensor, gradient_BTC: Tensor) -> None:
+def _add_looked_up(sums: dict[str, list[Floats]], bytes_BT: Tensor, gradient_BTC: Tensor) -> None:
     """The embedding as what bytes are looked up in: each vector's error goes straight into the residual stream."""
     start = torch.full_like(bytes_BT[:, :1], VOCABULARY, dtype=torch.long)
     before = torch.cat([start, bytes_BT[:, :-1].long()], dim=1).reshape(-1)
     gradient = gradient_BTC.reshape(-1, gradient_BTC.shape[-1])
     share = gradient.square().mean(dim=1)
-    by_byte = torch.zeros(VOCABULARY + 1, device=gradient.device).index_add_(0, before, share).double().cpu()
-    factors = [(gradient.mT @ gradient).double().cpu(), by_byte]
-    sums[""] = [a + b for a, b in zip(sums[""], factors, strict=True)] if "" in sums else factors
+    by_byte = torch.zeros(VOCABULARY + 1, device=gradient.device).index_add_(0, before, share)
+    _accumulate(sums, "", gradient.mT @ gradient, by_byte)
+
+
+def _accumulate(sums: dict[str, list[Floats]], name: str, *factors: Tensor) -> None:
+    own = [factor.double().cpu().numpy() for factor in factors]
+    sums[name] = [a + b for a, b in zip(sums[name], own, strict=True)] if name in sums else own
 
 
 def _joined(head: Sensitivity, looked_up: Sensitivity) -> Sensitivity:
     """One form A ⊗ diag(g) with the traces of the sum of both, each vector's and each direction's."""
-    unseen = torch.zeros(1, dtype=torch.float64)
-    of_head = torch.cat([head.gradients, unseen]) * head.inputs.diagonal().mean()
+    of_head = np.append(head.gradients, 0) * head.inputs.diagonal().mean()
     directions = head.inputs * (of_head.sum() / head.inputs.trace())
     directions = directions + looked_up.inputs * (looked_up.gradients.sum() / looked_up.inputs.trace())
     inputs = directions / directions.diagonal().mean()

@@ -204,13 +204,13 @@ def test_weights_out_of_range_are_refused() -> None:
 def _form(n_in: int, n_out: int, rng: np.random.Generator) -> Sensitivity:
     """Inputs that go together, gradients of very different size."""
     factor = rng.normal(size=(n_in, n_in)) * np.geomspace(1, 0.03, n_in)
-    return Sensitivity(torch.from_numpy(factor @ factor.T), torch.from_numpy(np.geomspace(1, 1e-2, n_out)))
+    return Sensitivity(factor @ factor.T, np.geomspace(1, 1e-2, n_out))
 
 
 def _cost(matrix: npt.NDArray[np.float64], given: Floats, form: Sensitivity) -> float:
     """Σ_j g_j δ_jᵀ A δ_j"""
     error = given - matrix
-    return float(np.einsum("j,ij,ik,kj->", form.gradients.numpy(), error, form.inputs.numpy(), error))
+    return float(np.einsum("j,ij,ik,kj->", form.gradients, error, form.inputs, error))
 
 
 @pytest.mark.parametrize("bits", [3, 4, 6, 8])
@@ -225,8 +225,8 @@ def test_steps_by_sensitivity_and_error_feedback_each_lower_the_cost() -> None:
     """At equal coded bits: against the same steps without feedback, and against one step for all rows."""
     rng = np.random.default_rng(0)
     matrix, form = rng.normal(size=(96, 64)), _form(96, 64, rng)
-    flat = Sensitivity(form.inputs, torch.ones(64, dtype=torch.float64))
-    no_feedback = Sensitivity(torch.eye(96, dtype=torch.float64), form.gradients)
+    flat = Sensitivity(form.inputs, np.ones(64))
+    no_feedback = Sensitivity(np.eye(96), form.gradients)
     cost = {
         name: _cost(matrix, quantise({"w": matrix}, {"w": used}, 4)["w"].dequantised(), form)
         for name, used in (("both", form), ("one step", flat), ("no feedback", no_feedback))
@@ -242,14 +242,14 @@ def test_zeros_constants_and_extreme_weights_quantise(scale: float) -> None:
     matrix = rng.normal(size=(16, 8)) * scale
     matrix[:, 0], matrix[:, 1] = 0, scale
     matrix[3, 2] *= 1e6
-    made = quantise({"w": matrix}, {"w": Sensitivity(torch.eye(16).double(), torch.ones(8).double())}, 6)["w"]
+    made = quantise({"w": matrix}, {"w": Sensitivity(np.eye(16), np.ones(8))}, 6)["w"]
     assert np.all(np.abs(made.dequantised() - matrix) <= 0.51 * 2.0 ** (made.scales / 2))
     assert np.all(made.numbers[:, 0] == 0)
 
 
 def test_weights_that_are_not_finite_are_refused() -> None:
     with pytest.raises(MdlError, match="not finite"):
-        quantise({"w": np.array([[np.nan]])}, {"w": Sensitivity(torch.eye(1).double(), torch.ones(1).double())}, 4)
+        quantise({"w": np.array([[np.nan]])}, {"w": Sensitivity(np.eye(1), np.ones(1))}, 4)
 
 
 def test_sensitivities_are_products_of_inputs_and_gradients() -> None:
@@ -262,7 +262,7 @@ def test_sensitivities_are_products_of_inputs_and_gradients() -> None:
         gradient = model.weight(name).grad
         assert gradient is not None
         diagonal = forms[name].inputs.diagonal()[:, None] * forms[name].gradients
-        torch.testing.assert_close(diagonal, gradient[0].double().square(), rtol=1e-4, atol=1e-12)
+        np.testing.assert_allclose(diagonal, gradient[0].double().square(), rtol=1e-4, atol=1e-12)
     total = forms["embedding"].inputs.trace() * forms["embedding"].gradients.sum()
     both = [model.weight(name).grad for name in ("embedding", "start")]
     squares = sum(float(g.double().square().sum()) for g in both if g is not None)
@@ -326,7 +326,8 @@ def test_processes_code_and_decode_the_same(
     windows, measure = calibration_windows(view, 4_000, 64), partial(subset_bits, shape, view=view, n_bytes=4_000)
     here = precisions(shape, own, windows, measure, [3, 8, 32])
     with ProcessPoolExecutor(2, get_context("spawn")) as processes:
-        monkeypatch.setattr("mdl.precisions._spread", processes.map)
+        monkeypatch.setattr("mdl.precisions._host_is_idle", lambda: True)
+        monkeypatch.setattr("mdl.precisions._processes", lambda: processes)
         assert precisions(shape, own, windows, measure, [3, 8, 32]) == here
 
 
