@@ -80,6 +80,16 @@ def draw(axes: Axes, curves: Sequence[Curve]) -> None:
         axes.plot(curve.x, curve.y, markeredgewidth=0, **curve.style)
 
 
+def draw_lines(axes: Axes, curves: Sequence[Curve]) -> None:
+    """As `draw`, without marks."""
+    draw(axes, [curve._replace(style=curve.style | {"marker": ""}) for curve in curves])
+
+
+def draw_marks(axes: Axes, x: Sequence[float], y: Sequence[float], style: dict[str, Any]) -> None:
+    """The points of a curve whose line is another's."""
+    axes.plot(x, y, markeredgewidth=0, **style | {"linestyle": "none"})
+
+
 def name_curves(axes: Axes, curves: Sequence[Curve]) -> None:
     """Each curve's name where it ends on the right, or where it leaves through the top; kept apart from each other."""
     high = axes.get_ylim()[1]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 CLASSICAL = " Short lines on the left: the best classical coder on the same bytes."
 CAPTIONS = {
-    "adjusted_rate": "Adjusted rate against model size, a curve a dataset size. Stars mark critical sizes, arrowheads "
-    "a least rate at the grid's edge. Curves leave through the top where the parameters dwarf the data.",
+    "adjusted_rate": "Adjusted rate against model size, a curve a dataset size: marks were measured, lines are "
+    "interpolated. Stars mark critical sizes, arrowheads a least rate at the grid's edge. Curves leave through the top "
+    "where the parameters dwarf the data.",
     "critical_size": "Critical model size against dataset size. Stars: found; arrows: at or beyond the edge of the "
     "grid.",
     "by_dataset": "Adjusted rate against dataset size, a curve a model size, named by its parameters, at every dataset "

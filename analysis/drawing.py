@@ -81,7 +81,8 @@ def _drawings(explained: Study, group: str) -> dict[str, tuple[Plot, str]]:
     """Name to (drawing, caption)."""
     from analysis import figures
 
-    rates, critical = (frame[frame["group"] == group] for frame in (explained.rates, explained.critical))
+    frames = explained.rates, explained.critical, explained.between
+    rates, critical, between = (frame[frame["group"] == group] for frame in frames)
     others = _of_other_codes(explained, group)
     if rates.empty:
         return {name: (plot, CAPTIONS[name]) for name, plot in others.items()}
@@ -89,7 +90,7 @@ def _drawings(explained: Study, group: str) -> dict[str, tuple[Plot, str]]:
     if critical["coder"].notna().any():
         more = {name: text + CLASSICAL for name, text in more.items()}
     plots: dict[str, Plot] = {
-        "adjusted_rate": lambda: figures.plot_adjusted_rate(rates, critical),
+        "adjusted_rate": lambda: figures.plot_adjusted_rate(rates, critical, between),
         "raw_rate": lambda: figures.plot_raw_rate(rates, critical),
     }
     if (critical["status"] != "too few sizes").sum() > 1:

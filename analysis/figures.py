@@ -16,6 +16,8 @@ from matplotlib.axes import Axes
 from analysis.axes import (
     Curve,
     draw,
+    draw_lines,
+    draw_marks,
     label,
     log_scales,
     name_below,
@@ -38,15 +40,16 @@ _EDGE: dict[str, Any] = {"linestyle": "none", "color": "0.35", "markersize": 7, 
 def plot_adjusted_rate(
     rates: pd.DataFrame,
     critical: pd.DataFrame | None = None,
+    between: pd.DataFrame | None = None,
     ax: Axes | None = None,
     ceiling: float = CEILING_OVER_MINIMA,
 ) -> Axes:
     """Adjusted rate against N. Stars: critical sizes; arrowheads: not bracketed; left edge: best classical coder.
 
-    `rates` and `critical` as in `study.Study`. Above `ceiling` times the highest of their
-    minima, and above 120 %, curves leave the axes.
+    `rates`, `critical` and `between` as in `study.Study`; without the last, lines are straight. Above `ceiling` times
+    the highest of their minima, and above 120 %, curves leave the axes.
     """
-    axes = _rate_axes(rates, "adjusted_rate", critical, ax, ceiling)
+    axes = _rate_axes(rates, "adjusted_rate", critical, ax, between=between, ceiling=ceiling)
     axes.set_ylabel("adjusted rate: (code + parameters) / raw, %")
     if critical is None:
         return axes
@@ -165,16 +168,19 @@ def plot_in_context(positions: pd.DataFrame, ax: Axes | None = None, unit: str =
 
 
 def _rate_axes(
-    rates: pd.DataFrame, column: str, critical: pd.DataFrame | None, ax: Axes | None, ceiling: float = np.inf
-) -> Axes:
-    """Curves of a rate against N on logarithmic axes, in percent."""
+    rates: pd.DataFrame, column: str, critical: pd.DataFrame | None, ax: Axes | None,
+    between: pd.DataFrame | None = None, ceiling: float = np.inf,
+) -> Axes:  # fmt: skip
+    """Curves of a rate against N, axes logarithmic, in percent: marks at what was run, lines as `between` has them."""
     axes, curves = new_axes(ax), []
     for (subset_bytes, own), style in styled(rates, "subset_bytes"):
-        curves.append(Curve(own["n_params"].tolist(), own[column].tolist(), format_bytes(float(subset_bytes)), style))
+        line = own if between is None else between[between["subset_bytes"] == subset_bytes]
+        curves.append(Curve(line["n_params"].tolist(), line[column].tolist(), format_bytes(float(subset_bytes)), style))
+        draw_marks(axes, own["n_params"].tolist(), own[column].tolist(), style)
         several = own[own["n_seeds"] > 1]
         if column != "heldout_rate" and len(several):
             axes.errorbar(several["n_params"], several[column], several["rate_sd"], fmt="none", ecolor=style["color"])
-    draw(axes, curves)
+    draw_lines(axes, curves)
     classical = pd.DataFrame() if critical is None else critical[critical["classical_rate"].notna()]
     every = [*rates[column], *classical.get("classical_rate", [])]
     minima = rates.groupby("subset_bytes")[column].min()

@@ -39,6 +39,19 @@ def minima(sizes: Floats, bits: Floats, weights: Floats, bits_per_param: float |
     return Minima(n_params, code, best, n_pooled)
 
 
+def total_between(sizes: Floats, bits: Floats, weights: Floats, bits_per_param: float | Floats, at: Floats) -> Floats:
+    """Code + parameters in bits at sizes `at` (m,) inside `sizes` (n ≥ 3,), by the curve whose least `minima` finds.
+
+    `bits` (n,), the others as there.
+    """
+    from scipy.interpolate import CubicHermiteSpline
+
+    price, log_n = np.broadcast_to(np.asarray(bits_per_param, np.float64), sizes.shape), np.log(sizes)
+    smooth = non_increasing(bits[None], weights)[0]
+    code = CubicHermiteSpline(log_n, smooth, slopes(log_n, smooth))(np.log(at))
+    return np.asarray(code + at * [price_at(sizes, price, n) for n in at.tolist()])
+
+
 def non_increasing(bits: Floats, weights: Floats) -> Floats:
     """Least-squares non-increasing code lengths, each row of (R, n): a larger model needs more bits only by noise.
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def own_fit(table: Table) -> dict[str, Any] | None:
     """`analysis.fit_cli`'s JSON of the group with most cells, with group, unit and residuals, a row a cell.
 
-    None where no cell's held-out part was coded in full. A law that its replicates do not identify is none: `success`
+    None where no cell's held-out part was coded in full. A law without intervals is none: `success`
     is False, `message` says why, and neither parameters nor fitted losses nor held-out errors are given.
     """
     from analysis.fit_cli import report, to_json
@@ -38,15 +38,15 @@ def own_fit(table: Table) -> dict[str, Any] | None:
 
 
 def _only_identified(made: Report) -> Report:
-    """Without numbers where resampled tables do not agree that there is one set of parameters."""
-    if made.fit.success and made.uncertainty.identified:
+    """Without numbers where resampled tables do not tell that there is one set of parameters, or cannot be made."""
+    if made.fit.success and made.uncertainty.ci95:
         return made
     why = made.fit.message
     if made.fit.success:
-        why = (
-            f"{made.uncertainty.message.removeprefix('no interval: ')}, for they keep fewer than three dataset sizes "
-            "or an exponent ran to its bound; add dataset sizes and corpus seeds"
-        )
+        why = made.uncertainty.message.removeprefix("no interval: ")
+        if not made.uncertainty.identified:
+            why += ", for they keep fewer than three dataset sizes or an exponent ran to its bound"
+        why += "; add dataset sizes and corpus seeds"
     none = replace(made.fit, E=None, A=None, B=None, alpha=None, beta=None, objective=None, success=False, message=why)
     return replace(made, fit=none, held_out=())
 

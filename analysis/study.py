@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import AnalysisError, budgets
+from analysis.between import between
 from analysis.compute import compute_view, not_asked
 from analysis.cost import PAPER, Cost, priced
 from analysis.critical import PowerLaw
@@ -31,6 +32,7 @@ class Study:
     rates      one row per (group, subset_bytes, n_params): size, n_seeds, and averaged over seeds bits_per_param (what
                a parameter costs, bits), code_bits (own subset) with code_bits_sd, raw_rate, adjusted_rate with
                rate_sd, heldout_rate; vocabulary, and tokenizer_bytes, which are in the adjusted rate alone
+    between    rows group, subset_bytes, n_params, adjusted_rate: the curve whose least is the critical size
     critical   one row per (group, subset_bytes): n_params (NaN unless bracketed), adjusted_rate and raw_rate there (or
                at the best measured size), status, message, grid_best, n_sizes, n_pooled, coder, classical_rate
                and low, high (95 % interval; NaN: none), interval (what varies: seeds, corpus seeds, both, pooled or
@@ -53,6 +55,7 @@ class Study:
     table: Table
     cost: Cost
     rates: pd.DataFrame
+    between: pd.DataFrame
     critical: pd.DataFrame
     laws: dict[str, PowerLaw]
     classical: pd.DataFrame
@@ -94,7 +97,7 @@ def study(
         predicted += predictions(group, laws[group], draws, data, predict_bytes or [10 * max(data)])
     fit = own_fit(table)
     return Study(
-        table, cost, _rates(chosen), critical, laws, classical_rates(table.baselines),
+        table, cost, _rates(chosen), between(found), critical, laws, classical_rates(table.baselines),
         describe(found, n_replicates), crossings(found), theories, prediction_table(predicted),
         fit, compute_view(table, critical, fit), not_asked(table, fit), relative_spread(chosen),
         budgets.convergence(all_budgets, critical, lambda less: shortest_codes(replace(table, cells=less), cost)),

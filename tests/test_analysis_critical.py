@@ -13,7 +13,7 @@ from analysis.blocks import Grid
 from analysis.critical import critical_size, fit_power_law
 from analysis.crossing import crossing, crossings
 from analysis.law_page import crossings as crossings_page
-from analysis.minimum import minima, non_increasing, slopes
+from analysis.minimum import minima, non_increasing, slopes, total_between
 from analysis.theory import Curve, closed_form, common_exponent, fit_capacity, near_best
 from analysis.uncertainty import Column
 
@@ -142,6 +142,8 @@ def test_many_draws_at_once_are_each_what_scipy_finds_alone(noise: list[list[flo
                 options={"xatol": 1e-10},
             )  # fmt: skip
             assert code + C * n == pytest.approx(float(least.fun), rel=1e-9)
+            at = np.exp(grid[:: 5000 // 50])
+            assert total_between(sizes, row, weights, C, at) == pytest.approx(spline(np.log(at)) + C * at, rel=1e-9)
         else:
             assert n == sizes[best]
 

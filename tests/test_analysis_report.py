@@ -15,8 +15,11 @@ from typer.testing import CliRunner
 from analysis import AnalysisError, drawing, figures, fit_figures, lines, report
 from analysis.axes import _apart, _log_ticks, styled
 from analysis.blocks import Grid, Heading, Text
+from analysis.cost import PAPER
 from analysis.document import write
 from analysis.report import ReportPaths, build_report, terminal_table
+from analysis.study import study
+from analysis.table import load
 from analysis.units import format_bytes, format_count, format_flops, format_percent, format_range, format_seconds
 from mdl.cli import app
 from mdl.results import BaselineRecord, CellRecord, Segment
@@ -24,16 +27,17 @@ from tests.synthetic import SIZES as MODEL_SIZES
 from tests.synthetic import baseline, cell, closed_form, corpus, grid, power_law, write_sweep
 
 SIZES = ["4x1", "8x1", "16x1", "16x2", "32x2", "64x2", "64x4", "128x4"]
-SUBSETS = [10_000, 300_000, 1_000_000, 10_000_000]
+SUBSETS = [10_000, 300_000, 1_000_000, 3_000_000, 10_000_000]
 
 
 def full_sweep() -> list[CellRecord | BaselineRecord]:
-    """Noisy seeds, a failed cell, classical coders; 10 KB is below the grid."""
+    """Noisy seeds and corpora, a failed cell, classical coders; 10 KB is below the grid."""
     records: list[CellRecord | BaselineRecord] = []
     for size, d, seed in itertools.product(SIZES, SUBSETS, (0, 1)):
         N, noise = MODEL_SIZES[size], np.random.default_rng([seed, d, MODEL_SIZES[size]]).standard_normal(2)
         unseen = (2 + 60 * N**-0.4 + 25 * d**-0.3) / 8 * (1 + 0.002 * noise[1])
-        records.append(cell(size, d, power_law(N, d) * (1 + 1e-3 * noise[0]), seed=seed, heldout_rate=unseen))
+        of, bits = corpus(shuffle_seed=seed), power_law(N, d) * (1 + 1e-3 * noise[0])
+        records.append(cell(size, d, bits, seed=seed, heldout_rate=unseen, of=of))
     records.append(cell("256x4", 300_000, None))
     for d in SUBSETS:
         records += [baseline("xz", d, 0.31), baseline("xz", d, 0.29, order="contiguous"), baseline("gzip", d, 0.35)]
@@ -86,12 +90,12 @@ def test_figures_are_vectors_with_real_fonts(made: ReportPaths) -> None:
 
 def test_the_synthetic_truth_is_recovered_from_disk(made: ReportPaths) -> None:
     critical = pd.read_csv(made.folder / "critical_size.csv").set_index("subset_bytes")
-    assert critical["status"].tolist() == ["below", "bracketed", "bracketed", "bracketed"]
+    assert critical["status"].tolist() == ["below", *["bracketed"] * 4]
     for d in SUBSETS[1:]:
         assert critical.loc[d, "n_params"] == pytest.approx(closed_form(d, 16), rel=0.05)
     (law,) = made.summary["laws"]
     assert law["gamma"] == pytest.approx(1 / 1.4, abs=0.03)
-    assert critical["classical_rate"].tolist() == [0.31] * 4
+    assert critical["classical_rate"].tolist() == [0.31] * 5
 
 
 def test_rates_csv_has_a_row_a_size_with_the_seeds_spread(made: ReportPaths) -> None:
@@ -108,9 +112,9 @@ def test_failed_and_missing_cells_are_told(made: ReportPaths) -> None:
     assert "256x4-300000" in text
     assert "the loss is not finite from step 7 on" in text
     assert write(made.summary, []).subtitle.startswith(
-        "Sweep synthetic on file:book.txt: 65 cells, 1 of them failed, 1 still"
+        "Sweep synthetic on file:book.txt: 81 cells, 1 of them failed, 1 still"
     )
-    assert "1 of 66 cells failed" in terminal_table(made.summary)
+    assert "1 of 82 cells failed" in terminal_table(made.summary)
 
 
 def test_the_terminal_table_answers(made: ReportPaths) -> None:
@@ -193,13 +197,13 @@ def test_the_intervals_are_printed_in_sentence_and_table(made: ReportPaths) -> N
         assert f"(95 %: {interval})" in lead
         assert interval in terminal_table(made.summary)
     (law,) = made.summary["laws"]
-    assert f"(95 %: {law['gamma_low']:.2f} to {law['gamma_high']:.2f}, 3 dataset sizes)" in lead
+    assert f"(95 %: {law['gamma_low']:.2f} to {law['gamma_high']:.2f}, 4 dataset sizes)" in lead
 
 
 def test_a_pooled_interval_is_called_pooled(made: ReportPaths) -> None:
     mixed = [
         row | {"interval": kind}
-        for row, kind in zip(made.summary["critical"], ["none", "pooled", "seeds", "seeds"], strict=True)
+        for row, kind in zip(made.summary["critical"], ["none", "pooled", *["seeds"] * 3], strict=True)
     ]
     assert words(made.summary | {"critical": mixed}).count(", pooled") == 1
     alike = [row | {"interval": "pooled"} for row in made.summary["critical"]]
@@ -207,7 +211,7 @@ def test_a_pooled_interval_is_called_pooled(made: ReportPaths) -> None:
 
 
 def test_what_is_extrapolated_is_called_so(made: ReportPaths) -> None:
-    assert [row["extrapolated"] for row in made.summary["predictions"]] == [False] * 4 + [True]
+    assert [row["extrapolated"] for row in made.summary["predictions"]] == [False] * 5 + [True]
     assert words(made.summary).count("extrapolated") == 1
 
 
@@ -231,6 +235,16 @@ def test_a_sweep_that_says_little_gives_a_report_that_says_so(tmp_path: Path, ca
     assert (made.folder / "report.pdf").stat().st_size > 5000
     assert said in words(made.summary)
     assert terminal_table(made.summary)
+
+
+def test_a_law_without_intervals_is_no_law(tmp_path: Path) -> None:
+    """Three dataset sizes determine β but for their noise: columns so few cannot be resampled, and nothing is said."""
+    records = [cell(size, d, power_law(MODEL_SIZES[size], d), heldout_rate=(2 + 60 * MODEL_SIZES[size] ** -0.4
+                    + 25 * d**-0.3) / 8) for size in SIZES for d in SUBSETS[1:4]]  # fmt: skip
+    made = build_report(write_sweep(tmp_path / "s", records), tmp_path / "r")
+    assert made.summary["fit"]["E"] is None
+    assert "3 groups of rows; resampling needs 5; add dataset sizes and corpus seeds" in words(made.summary)
+    assert not (made.folder / "figures" / "residuals.pdf").exists()
 
 
 def test_an_empty_folder_without_a_manifest_is_a_report_too(tmp_path: Path) -> None:
@@ -314,6 +328,25 @@ def test_no_two_labels_of_a_figure_overlap(made: ReportPaths) -> None:
             boxes = [text.get_window_extent() for text in axes.texts if text.get_text()]
             assert len(boxes) >= 4
             assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+    plt.close("all")
+
+
+def test_stars_lie_on_the_curves_whose_least_they_are(tmp_path: Path) -> None:
+    """Lines are the interpolation that critical sizes come from, marks what was measured."""
+    from matplotlib import pyplot as plt
+
+    explained = study(load(write_sweep(tmp_path / "s", full_sweep())), PAPER)
+    found = explained.critical[explained.critical["status"] == "bracketed"]
+    axes = figures.plot_adjusted_rate(explained.rates, explained.critical, explained.between)
+    lines = {len(line.get_xdata()): line for line in axes.lines}
+    assert len(found)
+    for row in found.to_dict("records"):
+        own = explained.between[explained.between["subset_bytes"] == row["subset_bytes"]]
+        least = own.loc[own["adjusted_rate"].idxmin()]
+        assert least["n_params"] == pytest.approx(row["n_params"], rel=0.1)
+        assert least["adjusted_rate"] == pytest.approx(row["adjusted_rate"], rel=1e-3)
+        assert row["adjusted_rate"] <= least["adjusted_rate"]
+        assert len(own) in lines
     plt.close("all")
 
 

@@ -347,6 +347,7 @@ def test_the_compute_optimal_size_is_the_laws(tmp_path: Path) -> None:
 
 
 LAW = 0.5, 0.35, 80.0, 30.0  # alpha, beta, A, B
+UNIQUE = [30_000, 100_000, 300_000, 1_000_000, 3_000_000, 10_000_000, 30_000_000]  # enough for a law to be resampled
 
 
 def seen(folder: Path, n_passes: int | None) -> Study:
@@ -354,7 +355,7 @@ def seen(folder: Path, n_passes: int | None) -> Study:
     alpha, beta, A, B = LAW
     records = [
         dataclasses.replace(r, snapshots=tuple(_coded(s, r, A, alpha, B, beta) for s in r.snapshots))
-        for r in with_flops(grid(NAMES, [100_000, *DATA], power_law), n_passes)
+        for r in with_flops(grid(NAMES, UNIQUE, power_law), n_passes)
     ]
     return study(load(write_sweep(folder / "s", records)), parse_cost("float16"))
 

@@ -53,6 +53,16 @@ def test_a_table_has_the_interval_beside_the_size_where_there_is_one() -> None:
     ]
 
 
+def test_the_interval_of_both_estimators_holds_both() -> None:
+    row = {"group": "g", "subset_bytes": 10**6, "status": "bracketed", "n_params": 15_712.3, "grid_best": 20_088,
+           "low": 14_911.0, "high": 16_380.0, "closed_low": 15_320.0, "closed_high": 17_811.0, "adjusted_rate": 0.33,
+           "raw_rate": 0.3, "coder": None, "classical_rate": None}  # fmt: skip
+    lines = results_table({"critical": [row, row | {"closed_low": None, "closed_high": None}]}, "text").splitlines()
+    assert lines[0].startswith("| text | critical model size | both estimators | adjusted rate there |")
+    assert lines[2].startswith("| 1 MB | 15,700 (14,900 – 16,400) | 14,900 – 17,800 | 33.0 % |")
+    assert lines[3].startswith("| 1 MB | 15,700 (14,900 – 16,400) |  | 33.0 % |")
+
+
 def test_the_command_writes_tables_anew_and_nothing_else(tmp_path: Path) -> None:
     for name in _STUDIES:
         (tmp_path / "reports" / name).mkdir(parents=True)

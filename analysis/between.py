@@ -1,0 +1,33 @@
+"""The adjusted rate between the model sizes that were run: the curve whose least is the critical size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from analysis.critical import LEAST_SIZES
+from analysis.minimum import total_between
+from analysis.uncertainty import Column
+
+_PLACES = 16  # from one size to the next
+
+
+def between(columns: Sequence[Column]) -> pd.DataFrame:
+    """group, subset_bytes, n_params (not whole), adjusted_rate; of one or two sizes those alone."""
+    rows = []
+    for column in columns:
+        if column.sizes.size < LEAST_SIZES:
+            at, total = column.sizes, column.mean + column.price * column.sizes
+        else:
+            places = np.arange((column.sizes.size - 1) * _PLACES + 1) / _PLACES
+            at = np.exp(np.interp(places, np.arange(column.sizes.size), np.log(column.sizes)))
+            at = np.clip(at, column.sizes[0], column.sizes[-1])  # of rounding
+            total = total_between(column.sizes, column.mean, column.n_seeds, column.price, at)
+        rate = total / (8 * column.subset_bytes)
+        rows.append({"group": column.group, "subset_bytes": column.subset_bytes, "n_params": at, "adjusted_rate": rate})
+    names = ["group", "subset_bytes", "n_params", "adjusted_rate"]
+    return (
+        pd.DataFrame(rows, columns=names).explode(names[2:], ignore_index=True).astype(dict.fromkeys(names[2:], float))
+    )
