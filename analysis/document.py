@@ -65,7 +65,8 @@ def write(summary: Json, pictures: Sequence[Picture]) -> Document:
 
 def which_sweep(summary: Json) -> str:
     """The sweep, its corpora and how many cells it has."""
-    corpora = ", ".join(sorted({c["corpus"] for c in summary["corpora"]})) or "no corpus"
+    names = sorted({c["corpus"] for c in summary["corpora"]})
+    corpora = ("; " if any("," in name for name in names) else ", ").join(names) or "no corpus"
     if summary.get("paper_table") and not summary["n_cells"]:
         return f"{summary['name']}: {corpora}."
     counts = f"{summary['n_cells']} cells"

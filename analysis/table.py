@@ -100,7 +100,7 @@ def _table(name: str, read: list[records.CellRows], baselines: list[Row], manife
     runs["clean_group"] = _labels_of(runs, corpora) + context + vocabulary
     for frame in (runs, coded):
         frame["leak_fraction"] = frame["leak_fraction"].astype(float).fillna(0.0)
-        frame["corpus"] = _labels_of(frame, corpora) + frame["leak_fraction"].map(_leak)
+        frame["corpus"] = _labels_of(frame, corpora) + _leaks(frame["leak_fraction"])
     runs["byte_group"] = runs["corpus"] + context
     runs["group"] = runs["byte_group"] + vocabulary
     online = _frame((p for c in read for p in c.online), [*key, *records.ONLINE_COLUMNS])
@@ -144,8 +144,12 @@ def _labels_of(frame: pd.DataFrame, corpora: dict[tuple[Any, ...], str]) -> pd.S
     return pd.Series(labels, index=frame.index, dtype=object)
 
 
-def _leak(fraction: float) -> str:
-    return f", {100 * fraction:.3g} % leaked" if fraction else ""
+def _leaks(fractions: pd.Series[float]) -> pd.Series[str]:
+    percent = [f"{100 * fraction:.3g}" for fraction in fractions]
+    width = max((len(text.partition(".")[0]) for text in percent), default=0)  # blanks in front, as below
+    padded = [" " * (width - len(text.partition(".")[0])) + text for text in percent]
+    names = [f", {text} % leaked" if fraction else "" for text, fraction in zip(padded, fractions, strict=True)]
+    return pd.Series(names, index=fractions.index, dtype=object)
 
 
 def _contexts(runs: pd.DataFrame) -> pd.Series[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Literal, Protocol
@@ -66,7 +66,10 @@ def plan(corpus: Corpus, subset_sizes: Sequence[int], context_bytes: int) -> lis
 def job_path(corpus: Corpus, job: BaselineJob, paths: RunPaths) -> Path:
     """Where the record lies: its name says all that it depends on."""
     info = corpus.info
-    order = f"shuffle{info.shuffle_seed}-block{info.block_bytes}" if job.order == "shuffled" else job.order
+    order: str = job.order
+    if order == "shuffled":
+        leak = f"-leak{info.leak_fraction:g}" if info.leak_fraction else ""
+        order = f"shuffle{info.shuffle_seed}-block{info.block_bytes}{leak}"
     chunk = "whole" if job.chunk_bytes is None else f"chunk{job.chunk_bytes}"
     name = f"{info.sha256[:8]}-held{info.heldout_bytes}-{order}-{short_bytes(job.subset_bytes)}-{job.coder}-{chunk}"
     return paths.baselines / f"{name}.json"
@@ -94,7 +97,8 @@ def measure(corpus: Corpus, job: BaselineJob) -> BaselineRecord:
     return BaselineRecord(
         coder=job.coder,
         settings=coder.settings,
-        corpus=corpus.info,
+        # What leaks into subsets changes nothing in the source's own order.
+        corpus=corpus.info if job.order == "shuffled" else replace(corpus.info, leak_fraction=0.0),
         subset_bytes=job.subset_bytes,
         order=job.order,
         chunk_bytes=job.chunk_bytes,

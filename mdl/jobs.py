@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -71,7 +70,7 @@ def baseline_jobs(plan: Plan, corpora: dict[CorpusSpec, Corpus]) -> list[Job]:
         sizes, contexts = wanted.setdefault(cell.config.corpus.spec(), (set(), set()))
         sizes.add(cell.config.subset_bytes)
         contexts.add(cell.config.model.context_bytes)
-    jobs = []
+    jobs: dict[Path, Job] = {}  # in the source's own order seeds and leaks share a record
     for spec, (sizes, contexts) in wanted.items():
         for context in sorted(contexts):
             for job in baselines.plan(corpora[spec], sorted(sizes), context):
@@ -80,8 +79,9 @@ def baseline_jobs(plan: Plan, corpora: dict[CorpusSpec, Corpus]) -> list[Job]:
                     load_baseline(path)
                     continue
                 request = {"kind": "baseline", "corpus": asdict(spec), "job": asdict(job), "root": str(plan.paths.root)}
-                jobs.append(Job(f"{job.coder} {job.subset_bytes}", request, _baseline_cost(job), 0, {path.stem: path}))
-    return list({json.dumps(job.request): job for job in jobs}.values())
+                name = f"{job.coder} {job.subset_bytes}"
+                jobs[path] = Job(name, request, _baseline_cost(job), 0, {path.stem: path})
+    return list(jobs.values())
 
 
 def _baseline_cost(job: baselines.BaselineJob) -> float:

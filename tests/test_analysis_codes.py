@@ -384,6 +384,14 @@ def test_leaks_are_not_mixed_and_make_one_figure(tmp_path: Path) -> None:
     assert "the raw rate falls for 1 of 2 models" in (made.folder / "report.md").read_text()
 
 
+def test_leaks_stand_in_the_order_of_their_size(tmp_path: Path) -> None:
+    records = [record for leak in (0.5, 0.05, 0.0, 0.125) for record in leaky(leak)]
+    made = build_report(write_sweep(tmp_path / "s", records), tmp_path / "r", formats=("md",))
+    groups = [" ".join(row["group"].split()) for row in made.summary["critical"]]
+    assert groups == ["file:book.txt", *(f"file:book.txt, {leak} % leaked" for leak in ("5", "12.5", "50"))]
+    assert "on file:book.txt; file:book.txt, 5 % leaked; file" in (made.folder / "report.md").read_text()
+
+
 def test_a_record_without_a_leak_is_of_a_clean_corpus(tmp_path: Path) -> None:
     """Records of before, without the field."""
     folder = write_sweep(tmp_path / "s", [cell("8x1", 10_000, 4e4)])

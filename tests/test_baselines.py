@@ -54,6 +54,18 @@ def test_a_whole_run_codes_the_whole_subset(corpus: Corpus, coder: str) -> None:
         assert record.seconds > 0
 
 
+def test_a_leak_has_records_of_its_own_for_its_own_bytes(text_file: Path, tmp_path: Path) -> None:
+    """In the source's own order there is no leak, and one record for all."""
+    clean, leaky = (open_corpus(CorpusSpec(f"file:{text_file}", 0, 512, 8192, fraction)) for fraction in (0.0, 0.5))
+    paths = RunPaths(tmp_path)
+    for order, n_records in (("shuffled", 2), ("contiguous", 1)):
+        job = BaselineJob("gzip", 50_000, order, None)
+        made = [run_job(corpus, job, paths) for corpus in (clean, leaky)]
+        assert len({job_path(corpus, job, paths) for corpus in (clean, leaky)}) == n_records
+        assert len({record.compressed_bytes for record in made}) == n_records
+        assert [record.corpus.leak_fraction for record in made] == ([0.0, 0.5] if n_records == 2 else [0.0, 0.0])
+
+
 @pytest.mark.parametrize("coder", CODERS)
 def test_a_chunked_run_codes_every_chunk_by_itself(corpus: Corpus, coder: str) -> None:
     """The partial last one too, where all fit into the sample."""
