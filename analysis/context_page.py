@@ -36,8 +36,8 @@ def _best(rows: list[Json]) -> str:
     unequal = len({row["bytes_seen"] for row in rows}) > 1
     caveat = " The cells saw unlike amounts of data in training, which moves the rates too." if unequal else ""
     return (
-        f"Of {d}, the context with the least raw rate: {'; '.join(told)}.{caveat} Every context has its own models; of "
-        "the figures before, those of the longest are shown."
+        f"Of {d}, the context with the least raw rate: {'; '.join(told)}.{caveat} Every context has its own models; "
+        "the other figures show those of the longest."
     )
 
 

@@ -14,7 +14,7 @@ Json = dict[str, Any]
 def costs(summary: Json) -> list[Block]:
     """The critical size under each price of a parameter, and what the law of the price makes of the shift."""
     rows = summary["costs"]
-    if not rows:
+    if all(row["status"] == "too few sizes" for row in rows):
         return []
     names = list(dict.fromkeys((row["cost"], row["bytes_per_param"]) for row in rows))
     found = {(row["group"], row["subset_bytes"], row["cost"]): row for row in rows}

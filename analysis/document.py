@@ -34,6 +34,11 @@ def write(summary: Json, pictures: Sequence[Picture]) -> Document:
         return [Heading(title), *words, *shown] if words or shown else []
 
     blocks: list[Block] = [*answer(summary), *notes(summary)]
+    # What a sweep was made to vary comes first; most vary nothing of these.
+    blocks += section("Codes that learn as they go", ("online",), codes_page.prequential(summary))
+    blocks += section("Leaked evaluation text", ("contamination",), codes_page.contamination(summary))
+    blocks += section("Tokenisation", ("tokenisation",), tokenisation_page.tokenisation(summary))
+    blocks += section("Context length", ("context",), context_page(summary))
     blocks += section("Rates and model size", ("adjusted_rate",), [])
     blocks += section("How the critical size grows with the data", ("critical_size",), law_page.law(summary))
     blocks += [*budgets_page.convergence(summary), *law_page.estimates(summary)]
@@ -46,12 +51,8 @@ def write(summary: Json, pictures: Sequence[Picture]) -> Document:
     blocks += section("The subset itself and unseen bytes", ("raw_rate", "heldout_rate"), [])
     blocks += section("Scaling law of the held-out loss", ("fit", "residuals"), findings.fit(summary))
     blocks += [*fit_page.held_out(summary), *findings.seeds(summary)]
-    blocks += section("Codes that learn as they go", ("online",), codes_page.prequential(summary))
-    blocks += section("Leaked evaluation text", ("contamination",), codes_page.contamination(summary))
-    blocks += section("Tokenisation", ("tokenisation",), tokenisation_page.tokenisation(summary))
     blocks += section("What the compute would buy", ("compute",), fit_page.compute(summary))
     blocks += section("Learning in context", ("in_context",), [])
-    blocks += section("Context length", ("context",), context_page(summary))
     blocks += section("The paper's table on this data", ("transfer",), transfer_page.paper_table(summary))
     blocks += [*appendix.classical(summary), *appendix.measured(summary), *appendix.failed(summary)]
     blocks += [*appendix.provenance(summary), *definitions()]

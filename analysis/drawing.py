@@ -23,7 +23,6 @@ from analysis.tokenisation import tokenisation
 from analysis.transfer import position_curves
 
 Plot = Callable[[], Any]
-_MARKS_ALONE = "Held-out loss of the measured cells, a mark a dataset size. No lines: no law is identified."
 
 
 def draw(explained: Study, folder: Path) -> list[Picture]:
@@ -102,8 +101,7 @@ def _drawings(explained: Study, group: str) -> dict[str, tuple[Plot, str]]:
         reads_tokens = (explained.table.runs.query("group == @group")["vocabulary"] > 256).any()
         plots["in_context"] = lambda: figures.plot_in_context(positions, unit="token" if reads_tokens else "byte")
     plots |= _by_dataset_size(explained, group) | _of_the_fit(explained, group) | others
-    captions = CAPTIONS if (explained.fit or {}).get("success") else CAPTIONS | {"fit": _MARKS_ALONE}
-    return {name: (plots[name], text + more.get(name, "")) for name, text in captions.items() if name in plots}
+    return {name: (plots[name], text + more.get(name, "")) for name, text in CAPTIONS.items() if name in plots}
 
 
 def _by_dataset_size(explained: Study, group: str) -> dict[str, Plot]:
@@ -181,12 +179,10 @@ def _of_the_fit(explained: Study, group: str) -> dict[str, Plot]:
 
     plots: dict[str, Plot] = {}
     fit = explained.fit
-    if fit and fit.get("residuals") and fit.get("group", group) == group:
-        points, lines = fit_points(fit), fit_lines(fit) if fit["success"] else None
-        if lines is not None:
-            plots["residuals"] = lambda: fit_figures.plot_residuals(points)
-        if lines is not None or points[["n_params", "subset_bytes"]].nunique().min() > 1:
-            plots["fit"] = lambda: fit_figures.plot_fit(points, lines)
+    if fit and fit["success"] and fit.get("residuals") and fit.get("group", group) == group:
+        points, lines = fit_points(fit), fit_lines(fit)
+        plots["residuals"] = lambda: fit_figures.plot_residuals(points)
+        plots["fit"] = lambda: fit_figures.plot_fit(points, lines)
     compute = explained.compute[explained.compute["group"] == group]
     if compute["kind"].nunique() > 1:  # one kind alone compares nothing
         plots["compute"] = lambda: fit_figures.plot_compute(compute)

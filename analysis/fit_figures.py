@@ -5,27 +5,23 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.axes import Curve, log_scales, name_curves, new_axes, styled
+from analysis.axes import Curve, draw_marks, log_scales, name_curves, new_axes, styled
 from analysis.units import format_bytes, format_count, format_flops
 
 _DODGE = 1.06  # a mark's place at its N, as a factor of its neighbour's
 _KINDS = {"compute-optimal": ("o", (0, (4, 2)), "0.45"), "MDL-optimal": ("*", "-", "black")}
 
 
-def plot_fit(points: pd.DataFrame, lines: pd.DataFrame | None, ax: Axes | None = None) -> Axes:
+def plot_fit(points: pd.DataFrame, lines: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Held-out loss against N: measured cells as marks, the fitted law as lines, one a dataset size.
 
-    Tables as made by `lines.fit_points` and `lines.fit_lines`; no lines where no law is identified.
+    Tables as made by `lines.fit_points` and `lines.fit_lines`.
     """
     axes, curves = new_axes(ax), []
     for (subset_bytes, own), style in styled(points, "subset_bytes"):
-        marks = style | {"linestyle": "none"}
-        axes.plot(own["n_params"], own["loss"], **marks)
-        if lines is None:
-            line = own.groupby("n_params", as_index=False)["loss"].mean()  # where the dataset size is named
-        else:
-            line = lines[lines["subset_bytes"] == subset_bytes]
-            axes.plot(line["n_params"], line["loss"], **style | {"marker": None, "linewidth": 1.2})
+        draw_marks(axes, own["n_params"].tolist(), own["loss"].tolist(), style)
+        line = lines[lines["subset_bytes"] == subset_bytes]
+        axes.plot(line["n_params"], line["loss"], **style | {"marker": None, "linewidth": 1.2})
         name = format_bytes(float(subset_bytes))
         curves.append(Curve(line["n_params"].tolist(), line["loss"].tolist(), name, style))
     log_scales(axes, format_count, lambda loss: f"{loss:g}")
