@@ -17,8 +17,8 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from triton.runtime.jit import JITFunction
 
-from mdl.fused.parts import pieces
-from mdl.model import StackedTransformer
+from mdl.fused import MOST_WIDTH, parts
+from mdl.model import Parts, StackedTransformer
 from mdl.shapes import Shape, parse_size
 
 H100 = GPUTarget("cuda", 90, 32)
@@ -33,10 +33,12 @@ def launches(size: str, *, trained: bool) -> list[Launch]:
     def noted(kernel: JITFunction, *arguments: Any, grid: Any, warmup: bool, **options: Any) -> None:
         seen.append((kernel, arguments, options))
 
-    with torch.device("meta"), patch.object(JITFunction, "run", noted):
+    # Every layer by kernels: torch.compile's part of a wide one has none that could be noted.
+    with torch.device("meta"), patch.object(JITFunction, "run", noted), patch.object(parts, "_WIDE_BY_PARTS", True):
         model = StackedTransformer(shape, [0, 1]).requires_grad_(trained)
-        parts = pieces(shape, torch.bfloat16 if trained else torch.float16, trained=trained).parts()
-        nats = model.nats(torch.zeros(2, 4, 256, dtype=torch.uint8), parts)
+        own = parts.pieces(shape, torch.bfloat16 if trained else torch.float16, trained=trained).parts()
+        own = own if shape.width <= MOST_WIDTH else Parts(layer=own.layer)
+        nats = model.nats(torch.zeros(2, 4, 256, dtype=torch.uint8), own)
         if trained:
             nats.sum().backward()
     return seen
@@ -62,8 +64,7 @@ def compiled(launch: Launch) -> tuple[str, int]:
 def lines(sizes: list[str]) -> Iterator[str]:
     """A line a kernel of the shapes, in training and without gradients."""
     for size in sizes:
-        wide = parse_size(size)[0] > 128  # in training a part of it is torch.compile's
-        for trained in (False,) if wide else (True, False):
+        for trained in (True, False):
             for name, shared in dict(map(compiled, launches(size, trained=trained))).items():
                 yield f"{size} {'trained' if trained else 'measured'} {name} {shared}"
 
