@@ -80,7 +80,9 @@ def _load_folder(folder: Path) -> Table:
     cells = [records.read_cell(p) for p in sorted(folder.glob("*/record.json"))]
     baselines = [records.read_baseline(p) for p in sorted((folder / "baselines").glob("*.json"))]
     transfers = [records.read_transfer(p) for p in sorted((folder / "transfer").glob("*.json"))]
-    table = _table(str(content.get("name", folder.resolve().name)), cells, baselines, content)
+    whole = folder.resolve()
+    own_name = whole.parent.name if whole.name == "records" else whole.name  # records kept beside their report
+    table = _table(str(content.get("name", own_name)), cells, baselines, content)
     return replace(table, transfers=_frame(transfers, [*records.TRANSFER_COLUMNS, "positions"]))
 
 

@@ -31,6 +31,12 @@ def test_what_was_not_coded_in_full_is_absent_not_zero(tmp_path: Path) -> None:
     assert shortest_codes(table).empty
 
 
+def test_records_beside_their_report_have_its_name(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path / "study" / "records", [cell("8x1", 10_000, 10.0)])
+    (folder / "sweep.json").unlink()
+    assert load(folder).name == "study"
+
+
 def test_failed_and_missing_cells_are_counted(tmp_path: Path) -> None:
     table = load(write_sweep(tmp_path / "s", [cell("8x1", 10_000, None)], more_run_ids=["a", "b"]))
     assert table.failed["reason"].tolist() == ["the loss is not finite from step 7 on"]
