@@ -22,6 +22,7 @@ _LEADER: dict[str, Any] = {
     "arrowstyle": "-", "color": "0.75", "linewidth": 0.6, "relpos": (0, 0.5), "patchA": None, "shrinkA": 1,
     "shrinkB": 0,
 }  # fmt: skip
+_LINE_POINTS = 11.5  # from one curve's name to the next
 HALO = [withStroke(linewidth=2.5, foreground="white")]
 
 
@@ -96,7 +97,8 @@ def name_curves(axes: Axes, curves: Sequence[Curve]) -> None:
     inside = [c for c in curves if c.y[-1] <= high]
     to_axes = axes.transData + axes.transAxes.inverted()
     ends = [to_axes.transform((c.x[-1], c.y[-1]))[1] for c in inside]
-    for curve, end, y in zip(inside, ends, _apart(ends, 0.055), strict=True):
+    line = _LINE_POINTS / (axes.get_window_extent().height * 72 / axes.figure.dpi)
+    for curve, end, y in zip(inside, ends, _apart(ends, line), strict=True):
         x = to_axes.transform((curve.x[-1], curve.y[-1]))[0]
         axes.annotate(
             curve.label, (x, end), (1.015, y), xycoords="axes fraction", textcoords="axes fraction", va="center",

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from analysis.blocks import Block, Text, named_grid
-from analysis.units import format_bytes, format_percent, join
+from analysis.units import format_bytes, format_percent
 
 Json = dict[str, Any]
 _PARTS = ("raw_rate", "parameter_rate", "tokenizer_rate", "adjusted_rate", "heldout_rate")
 
 
 def tokenisation(summary: Json) -> list[Block]:
-    """Rates by vocabulary, and which vocabulary is best for which shape."""
+    """Rates by vocabulary, and which shape and vocabulary are best."""
     rows = summary["tokenisation"]
     if not rows:
         return []
@@ -39,15 +39,21 @@ def vocabulary_name(vocabulary: int) -> str:
 
 
 def _best(rows: list[Json]) -> str:
-    """What was measured, in a sentence a rate."""
-    models: dict[tuple[Any, ...], list[Json]] = {}
+    """Of every dataset size the least adjusted rate of all, beside that of bytes."""
+    datasets: dict[tuple[Any, ...], list[Json]] = {}
     for row in rows:
-        models.setdefault((row["group"], row["subset_bytes"], row["size"]), []).append(row)
+        datasets.setdefault((row["group"], row["subset_bytes"]), []).append(row)
+    several = len({group for group, _ in datasets}) > 1
     said = []
-    for name, what in (("adjusted_rate", "adjusted"), ("raw_rate", "raw")):
-        best = [
-            f"{vocabulary_name(min(own, key=lambda row: row[name])['vocabulary'])} for {size} on {format_bytes(d)}"
-            for (_, d, size), own in models.items()
-        ]
-        said.append(f"The {what} rate is least at {join(best)}.")
+    for (group, d), own in datasets.items():
+        of = f"{format_bytes(d)} of {group}" if several else format_bytes(d)
+        with_bytes = [row for row in own if row["vocabulary"] == 256]
+        beside = f"; with bytes, {_least(with_bytes)}" if with_bytes else ""
+        said.append(f"The least adjusted rate of {of} is {_least(own)}{beside}.")
     return " ".join(said)
+
+
+def _least(rows: list[Json]) -> str:
+    best = min(rows, key=lambda row: row["adjusted_rate"])
+    name = "" if best["vocabulary"] == 256 else f" with {vocabulary_name(best['vocabulary'])} tokens"
+    return f"{format_percent(best['adjusted_rate'])}, of {best['size']}{name}"
