@@ -39,7 +39,7 @@ def who_wins(summary: Json) -> list[Block]:
 
 
 # Of zlib 1.2.13, libbz2 1.0.8, liblzma 5.4.1 and pyppmd 1.3.1 as installed, encoder and all.
-_DECODER_BYTES = {"gzip": 121_280, "bzip2": 74_688, "xz": 190_456, "ppmd": 357_016}
+_DECODER_BYTES = {"gzip": 121_280, "bzip2": 74_688, "xz": 190_456, "ppmd": 357_016, "ppmd-o6": 357_016}
 _KINDS = ("float16 two-part", "coded two-part", "prequential block", "prequential online", "best classical coder")
 
 

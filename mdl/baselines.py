@@ -22,7 +22,7 @@ from mdl.units import short_bytes
 
 Order = Literal["shuffled", "contiguous"]
 ORDERS: tuple[Order, ...] = ("shuffled", "contiguous")
-CODERS = ("gzip", "xz", "bzip2", "zstd", "zstd-ultra", "brotli", "ppmd")  # for any data
+CODERS = ("gzip", "xz", "bzip2", "zstd", "zstd-ultra", "brotli", "ppmd", "ppmd-o6")  # for any data
 _OF_MODALITY = {"image": ("png", "webp", "jpegxl"), "audio": ("flac", "wavpack")}
 # A chunk is coded by itself, so a sample of chunks says what all of them would.
 CHUNKED_SAMPLE_BYTES = 256 * 1024

@@ -23,6 +23,7 @@ _CODER_COST_A_BYTE = {
     "webp": 2e5,
     "png": 6e5,
     "ppmd": 9e4,
+    "ppmd-o6": 9e4,
     "gzip": 3e4,
     "bzip2": 2e4,
 }

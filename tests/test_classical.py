@@ -8,14 +8,16 @@ import sysconfig
 from pathlib import Path
 
 import numpy as np
+import pyppmd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mdl import compressors
+from mdl.compressors.classical import _ppmd_memory
 from mdl.errors import MdlError
 
-NAMES = ["gzip", "xz", "bzip2", "zstd", "zstd-ultra", "brotli", "ppmd"]
+NAMES = ["gzip", "xz", "bzip2", "zstd", "zstd-ultra", "brotli", "ppmd", "ppmd-o6"]
 NOISE = np.random.default_rng(0).bytes(20_000)
 
 
@@ -56,11 +58,23 @@ def test_hard_cases_come_back(name: str) -> None:
             assert coder.decompress(coder.compress(data)) == data
 
 
-def test_ppmd_comes_back_when_its_memory_runs_out() -> None:
-    coder = compressors.get("ppmd", 1024)
-    assert "-m1MiB" in coder.settings
-    data = sources(3_000_000) + NOISE
-    assert coder.decompress(coder.compress(data)) == data
+def test_ppmd_comes_back_when_its_memory_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, coder = sources(3_000_000) + NOISE, compressors.get("ppmd")
+    with_enough = len(coder.compress(data))
+    monkeypatch.setattr("mdl.compressors.classical._PPMD_MOST_MEMORY", 1 << 20)
+    packed = coder.compress(data)
+    assert len(packed) > 1.1 * with_enough
+    assert coder.decompress(packed) == data
+
+
+def test_the_memory_of_ppmd_grows_with_the_data_so_that_it_does_not_run_out() -> None:
+    """64 bytes a byte: twice of it saves nothing."""
+    data = sources(1_000_000)
+    memory = _ppmd_memory(len(data))
+    encoder = pyppmd.Ppmd7Encoder(16, 2 * memory)
+    n_with_more = len(encoder.encode(data)) + len(encoder.flush())
+    assert len(compressors.get("ppmd").compress(data)) - n_with_more < 20
+    assert [_ppmd_memory(n) for n in (0, 1, 20_000, 10**6, 10**9)] == [2**20, 2**20, 2**21, 2**26, 2**31]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -93,33 +93,39 @@ def _brotli(_: int | None) -> ClassicalCoder:
 # 100 KB  .2248  .2210  .2185  .2176  .2170
 #   1 MB  .2001  .1939  .1892  .1879  .1871
 #  10 MB  .1768  .1652  .1556  .1523  .1573 (24 runs out of memory and begins anew; with 1 GiB it reaches .1502)
-# and of 10 MB at order 16 by memory: 16 MiB .1965, 64 MiB .1732, 256 MiB .1523, 1 GiB .1523.
-_PPMD_ORDER = 16
-_PPMD_MEMORY_BYTES = 256 << 20
+# and of 10 MB at order 16 by memory: 16 MiB .1965, 64 MiB .1732, 256 MiB .1523, 1 GiB .1523; of 30 MB of an
+# encyclopaedia 256 MiB .2193, 1.5 GB .2082: it must grow with the data. Speech prefers order 6.
+_PPMD_MEMORY_A_BYTE, _PPMD_LEAST_MEMORY, _PPMD_MOST_MEMORY = 64, 1 << 20, 1 << 31
 
 
-def _ppmd(chunk_bytes: int | None) -> ClassicalCoder:
-    import pyppmd
+def _ppmd(name: str, order: int) -> Callable[[int | None], ClassicalCoder]:
+    def make(_: int | None) -> ClassicalCoder:
+        import pyppmd
 
-    # A short input cannot fill more, and a quarter of a gigabyte for every chunk takes its time.
-    memory = _PPMD_MEMORY_BYTES
-    if chunk_bytes is not None:
-        memory = min(memory, max(1 << 20, 1 << (64 * chunk_bytes).bit_length()))
+        def pack(data: bytes) -> bytes:
+            memory = _ppmd_memory(len(data))
+            encoder = pyppmd.Ppmd7Encoder(order, memory)
+            packed = _ppmd_header(len(data), memory) + bytes(encoder.encode(data)) + bytes(encoder.flush())
+            return packed + zlib.crc32(packed).to_bytes(4, "little")
 
-    def pack(data: bytes) -> bytes:
-        encoder = pyppmd.Ppmd7Encoder(_PPMD_ORDER, memory)
-        packed = _ppmd_header(len(data), memory) + bytes(encoder.encode(data)) + bytes(encoder.flush())
-        return packed + zlib.crc32(packed).to_bytes(4, "little")
+        def unpack(data: bytes) -> bytes:
+            # The library's decoder writes outside its memory when given damaged bytes: they must not get there.
+            if zlib.crc32(data[:-4]).to_bytes(4, "little") != data[-4:]:
+                raise ValueError("its checksum is wrong")
+            length, kept, begin = _parse_ppmd_header(data)
+            return bytes(pyppmd.Ppmd7Decoder(order, kept).decode(data[begin:-4], length)) if length else b""
 
-    def unpack(data: bytes) -> bytes:
-        # The library's decoder writes outside its memory when given damaged bytes: they must not get there.
-        if zlib.crc32(data[:-4]).to_bytes(4, "little") != data[-4:]:
-            raise ValueError("its checksum is wrong")
-        length, kept, begin = _parse_ppmd_header(data)
-        return bytes(pyppmd.Ppmd7Decoder(_PPMD_ORDER, kept).decode(data[begin:-4], length)) if length else b""
+        version = f"pyppmd {importlib.metadata.version('pyppmd')}"
+        most = f"{_PPMD_MOST_MEMORY >> 30} GiB at most"
+        return ClassicalCoder(name, f"var.H -o{order}, {_PPMD_MEMORY_A_BYTE} B a byte, {most}", version, pack, unpack)
 
-    version = f"pyppmd {importlib.metadata.version('pyppmd')}"
-    return ClassicalCoder("ppmd", f"var.H -o{_PPMD_ORDER} -m{memory >> 20}MiB", version, pack, unpack)
+    return make
+
+
+def _ppmd_memory(n_bytes: int) -> int:
+    """What the model of so many bytes can fill, a power of two; with less it begins anew in the middle."""
+    wanted = 1 << (_PPMD_MEMORY_A_BYTE * n_bytes - 1).bit_length() if n_bytes else 0
+    return min(max(wanted, _PPMD_LEAST_MEMORY), _PPMD_MOST_MEMORY)
 
 
 def _ppmd_header(length: int, memory: int) -> bytes:
@@ -136,7 +142,7 @@ def _parse_ppmd_header(data: bytes) -> tuple[int, int, int]:
     length = 0
     for i, byte in enumerate(data[1:]):
         length |= (byte & 127) << 7 * i
-        if byte < 128:
+        if byte < 128 and 1 << data[0] <= _PPMD_MOST_MEMORY:
             return length, 1 << data[0], i + 2
     raise ValueError("it has no header")
 
@@ -148,5 +154,6 @@ FACTORIES: dict[str, Callable[[int | None], ClassicalCoder]] = {
     "zstd": _zstd("zstd", 19, "-19"),
     "zstd-ultra": _zstd("zstd-ultra", 22, "--ultra -22"),
     "brotli": _brotli,
-    "ppmd": _ppmd,
+    "ppmd": _ppmd("ppmd", 16),
+    "ppmd-o6": _ppmd("ppmd-o6", 6),
 }
