@@ -63,7 +63,7 @@ def _located(rows: list[Json]) -> str:
 
 def _phrase(row: Json, parameters: str, of_data: str) -> str:
     """11.2 K parameters for 300 KB of data (95 %: 9.8 K to 13 K)."""
-    interval = format_range(row.get("low"), row.get("high"), format_count)
+    interval = format_range(row.get("span_low"), row.get("span_high"), format_count)
     known = f" (95 %: {interval})" if interval != "–" else ""
     return f"{format_count(row['n_params'])}{parameters} for {format_bytes(row['subset_bytes'])}{of_data}{known}"
 
@@ -85,25 +85,30 @@ def _law(law: Json, rows: list[Json]) -> str:
 
 
 def answer_table(summary: Json) -> Grid:
-    """Dataset size, critical model size, adjusted and raw rate there, best classical coder."""
-    # Where every replicate is at the same edge of the grid there is no interval to print.
-    ends = [(row["low"], row["high"]) if row["low"] != row["high"] else (None, None) for row in summary["critical"]]
-    intervals = [format_range(low, high, format_count) for low, high in ends]
+    """Dataset size, critical model size, how flat it lies, adjusted and raw rate there, best classical coder."""
+    intervals = [format_range(row.get("span_low"), row.get("span_high"), format_count) for row in summary["critical"]]
     kinds = {row["interval"] for row in summary["critical"] if row["low"] is not None}
     if kinds > {"pooled"}:
         intervals = [f"{text}, pooled" if row["interval"] == "pooled" else text
                      for text, row in zip(intervals, summary["critical"], strict=True)]  # fmt: skip
     known = ("95 % interval, pooled" if kinds == {"pooled"} else "95 % interval",) if kinds else ()
-    header = ("dataset", "critical model size", *known, "adjusted rate there", "raw rate there", "best classical coder")
+    near = ("within 1 %",) if any(row.get("near_low") is not None for row in summary["critical"]) else ()
+    header = ("dataset", "critical size", *known, *near, "adjusted rate", "raw rate", "best classical coder")
     rows = [
-        answer_row(row, (interval,) if known else ())
+        answer_row(row, (*((interval,) if known else ()), *((near_least(row),) if near else ())))
         for row, interval in zip(summary["critical"], intervals, strict=True)
     ]
-    return named_grid(header, rows, "lrrrr" + "r" * len(known), [row["group"] for row in summary["critical"]])
+    columns = "l" + "r" * (len(header) - 1)
+    return named_grid(header, rows, columns, [row["group"] for row in summary["critical"]])
+
+
+def near_least(row: Json) -> str:
+    """The sizes whose adjusted rate is within a hundredth of the least."""
+    return format_range(row.get("near_low"), row.get("near_high"), format_count)
 
 
 def answer_row(row: Json, interval: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """Of one of the summary's critical sizes; `interval`: a cell after the size."""
+    """Of one of the summary's critical sizes; `interval`: cells after the size."""
     best = format_count(row["grid_best"])
     size, at = "too few sizes", f" at {best}"
     if row["status"] == "bracketed":
@@ -120,10 +125,11 @@ def _caveat(summary: Json) -> str:
     number = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
     text = (
         f"Adjusted rate: (code of the subset + parameters) / subset. Cells (seeds) a point: {number}. "
-        f"{summary['intervals']['note'] or ''} "
-        "A critical size, and the rates there, are found by interpolating the measured code length between the sizes "
-        "that were run, and belong to this training recipe: longer training moves them. Models: ideal code length. "
-        "Classical coders: true file size of the same bytes, whole."
+        f"{summary['intervals']['note'] or ''}{_shared(summary)} Within 1 %: the model sizes whose adjusted rate is at "
+        "most a hundredth above the least. A critical size, and the rates there, are found by interpolating the "
+        "measured code length between the sizes that were run, and belong to this training recipe: longer training "
+        "moves them. "
+        "Models: ideal code length. Classical coders: true file size of the same bytes, whole."
     )
     inside = [row for row in summary["critical"] if row["status"] == "bracketed" and row["p_bracketed"] is not None]
     at_edge = [row for row in inside if row["p_bracketed"] < _SURE]
@@ -136,6 +142,26 @@ def _caveat(summary: Json) -> str:
             f" At {pooled} of the dataset sizes the code length rose with N somewhere; there neighbours were averaged."
         )
     return text
+
+
+def _shared(summary: Json) -> str:
+    """How far two orders of one corpus are two draws: of the largest subsets they share most bytes."""
+    seeds: dict[str, set[int]] = {}
+    for corpus in summary["corpora"]:
+        seeds.setdefault(corpus["corpus"], set()).add(corpus["shuffle_seed"])
+    shares = [
+        (row["subset_bytes"] / corpus["train_bytes"], row["subset_bytes"])
+        for corpus in summary["corpora"]
+        for row in summary["critical"]
+        if row["corpus"] == corpus["corpus"] and len(seeds[corpus["corpus"]]) > 1 and corpus["train_bytes"]
+    ]
+    if not shares:
+        return ""
+    share, d = max(shares)
+    return (
+        f" Two orders of a corpus have as great a share of their blocks in common as a subset is of it: "
+        f"{format_percent(share)} at {format_bytes(d)}; there they are hardly two draws."
+    )
 
 
 def notes(summary: Json) -> list[Block]:
@@ -165,8 +191,8 @@ def _memorising(summary: Json) -> str:
         return ""
     own, unseen, adjusted = (format_percent(gap[name]) for name in ("raw_rate", "heldout_rate", "adjusted_rate"))
     text = (
-        f"Memorising: {found['n_memorising']} of {found['n_models']} models code their own subset better than unseen "
-        f"bytes by over a tenth more than the least memorising model does, most of all {gap['size']} on "
+        f"Memorising: {found['n_memorising']} of {found['n_models']} cells code their own subset better than unseen "
+        f"bytes, by over a tenth more than a model too small to memorise does, most of all {gap['size']} on "
         f"{_place(gap, summary)} ({own} on the subset, {unseen} held out). What they know by heart is in their "
         f"parameters; the adjusted rate, {adjusted} there, counts them."
     )

@@ -50,7 +50,7 @@ def _told(rows: list[Json]) -> str:
             f"at {join(unconverged)} N* lies outside the interval of the whole: unconverged, more may move it again."
         )
     elif any(row["verdict"] == "converged" for row in rows):
-        text += "no N* leaves its interval."
+        text += "no N* leaves its interval, which is not to say that more training would not move it."
     else:
         text += "without intervals there is only the factor by which N* moved."
     return text

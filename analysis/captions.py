@@ -15,8 +15,8 @@ CAPTIONS = {
     "by_prefix": "The same in the form of Delétang et al.: one model a size, trained on the largest subset, codes "
     "growing prefixes of it and is paid for in full at each. It has seen all of the largest subset, not only the "
     "prefix.",
-    "raw_rate": "Raw rate on the subset itself, parameters not counted: it falls as models grow, and below the "
-    "held-out rate by memorising.",
+    "raw_rate": "Raw rate on the subset itself, parameters not counted: it falls as models grow, and below the rate of "
+    "unseen bytes of the same kind where they memorise.",
     "heldout_rate": "Rate on bytes that no subset contains, a curve a size of the subset trained on.",
     "fit": "Held-out loss: measured cells (marks) and the fitted law (lines), one a dataset size.",
     "residuals": "What the fit leaves: measured over fitted loss, less one, against model size. The "

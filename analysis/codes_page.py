@@ -24,7 +24,8 @@ def who_wins(summary: Json) -> list[Block]:
         "Rate of everything that is sent, and the model size or coder that sends it; of sizes that were run. * marks "
         "the shortest that was measured of a dataset size. Prequential codes hold their first block, the choice of "
         "size and, for best snapshots, the sample that chose them. No decoder's program is counted, neither a model's "
-        "nor a classical coder's; nor is the time, and a prequential decoder has to repeat the training."
+        "nor a classical coder's; nor is the time. Prequential codes are ideal ones: their decoder has to repeat the "
+        "training to the bit, which a GPU's, adding in no fixed order, does not allow."
     )
     coders = dict.fromkeys(row["detail"].split(",")[0] for row in rows if row["code"] == _KINDS[-1])
     sizes = [f"{coder} {format_bytes(_DECODER_BYTES[coder])}" for coder in coders if coder in _DECODER_BYTES]

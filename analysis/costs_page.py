@@ -57,6 +57,18 @@ def located(row: Json | None) -> str:
     return f"{sign}{format_count(row['grid_best'])}" if sign else row["status"]
 
 
+def _price_verdict(rows: list[Json]) -> str:
+    """How many measured sizes' intervals leave out what the law makes of float16's."""
+    sure = [row for row in rows if None not in (row.get("ratio_low"), row.get("ratio_high"))]
+    if not sure:
+        return ""
+    off = sum(not row["ratio_low"] <= 1 <= row["ratio_high"] for row in sure)
+    return (
+        f" At {off} of {len(sure)} the 95 % interval of measured over law leaves out 1: shapes that do not lie on one "
+        "smooth curve, or no one exponent."
+    )
+
+
 def _sizes_run(summary: Json) -> dict[tuple[str, int], list[float]]:
     sizes: dict[tuple[str, int], list[float]] = {}
     for row in summary["rates"]:
@@ -85,6 +97,7 @@ def _law_of_price(rows: list[Json], sizes: dict[tuple[str, int], list[float]]) -
         "The closed form has N* ∝ c^(−1/(1+α)): from float16's critical size and α of its code lengths it says where "
         "every other price would put it. c: bits that one more parameter costs there."
     )
+    text += _price_verdict(known)
     if any(outside):
         text += " †: beyond the sizes that were run, so that the measured one cannot be equal."
     header = ("dataset", "cost", "c, bits", "N* measured", "N* by the law", "measured / law")

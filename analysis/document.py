@@ -13,6 +13,7 @@ from analysis import (
     findings,
     fit_page,
     law_page,
+    recipe_page,
     tokenisation_page,
     transfer_page,
 )
@@ -35,7 +36,8 @@ def write(summary: Json, pictures: Sequence[Picture]) -> Document:
 
     blocks: list[Block] = [*answer(summary), *notes(summary)]
     # What a sweep was made to vary comes first; most vary nothing of these.
-    blocks += section("Codes that learn as they go", ("online",), codes_page.prequential(summary))
+    codes = section("Codes that learn as they go", ("online",), codes_page.prequential(summary))
+    blocks += codes if summary["online"] else []
     blocks += section("Leaked evaluation text", ("contamination",), codes_page.contamination(summary))
     blocks += section("Tokenisation", ("tokenisation",), tokenisation_page.tokenisation(summary))
     blocks += section("Context length", ("context",), context_page(summary))
@@ -48,13 +50,19 @@ def write(summary: Json, pictures: Sequence[Picture]) -> Document:
     blocks += costs_page.costs(summary)
     blocks += section("Precision of the weights", ("precision",), precision(summary))
     blocks += section("Who wins, everything counted", (), codes_page.who_wins(summary))
+    blocks += [] if summary["online"] else codes
     blocks += section("The subset itself and unseen bytes", ("raw_rate", "heldout_rate"), [])
     blocks += section("Scaling law of the held-out loss", ("fit", "residuals"), findings.fit(summary))
     blocks += [*fit_page.held_out(summary), *findings.seeds(summary)]
     blocks += section("What the compute would buy", ("compute",), fit_page.compute(summary))
     blocks += section("Learning in context", ("in_context",), [])
     blocks += section("The paper's table on this data", ("transfer",), transfer_page.paper_table(summary))
-    blocks += [*appendix.classical(summary), *appendix.measured(summary), *appendix.failed(summary)]
+    blocks += [
+        *recipe_page.recipe(summary),
+        *appendix.classical(summary),
+        *appendix.measured(summary),
+        *appendix.failed(summary),
+    ]
     blocks += [*appendix.provenance(summary), *definitions()]
     only_table = summary.get("paper_table") and not summary["n_cells"]
     return Document(

@@ -125,7 +125,7 @@ def _critical_size(explained: Study, group: str) -> tuple[Plot, str]:
     law = _labelled(explained, group, law_line(explained.laws[group], critical))
     theory = theory_line(explained.theory.get(group), critical)
     said = [
-        (critical["low"].notna().any(), " Bars: 95 % intervals."),
+        (critical["span_low"].notna().any(), " Bars: 95 % intervals of both estimators."),
         (predictions["low"].notna().any(), " Band: 95 % interval of the law."),
         (theory is not None, " Dashed: the slope that theory asks for, through the middle of the stars."),
         (predictions["extrapolated"].any(), " Circles: predicted, extrapolated beyond the grid."),

@@ -61,6 +61,7 @@ def prefix_points(study: Study, group: str) -> pd.DataFrame:
         size=("size", "first"), code_bits=("code_bits", "mean"), n=("code_bits", "size")
     )
     mean = mean[mean["n"] == mean.groupby("n_params")["n"].transform("max")]  # prefixes that all seeds coded
+    mean = mean[mean["raw_bytes"] <= own["subset_bytes"].max()]  # beyond it the bytes are unseen ones
     price = _bits_per_param(study.cost, mean["raw_bytes"])
     return _points(mean, mean["raw_bytes"], mean["code_bits"], price * mean["n_params"])
 

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from analysis.between import near_least
 from analysis.critical import critical_size
 from analysis.minimum import marginal_price, minima
-from analysis.theory import Curve, closed_form, fit_capacity, near_best
+from analysis.theory import CapacityFit, Curve, closed_form, fit_capacity, is_determined, near_best
 from analysis.uncertainty import Column, interval
 
 Floats = npt.NDArray[np.float64]
 COLUMNS = ["group", "subset_bytes", "n_params", "low", "high", "interval", "p_bracketed", "adjusted_rate", "raw_rate",
-           "status", "message", "grid_best", "n_sizes", "n_pooled", "n_closed_form", "closed_low",
-           "closed_high"]  # fmt: skip
+           "status", "message", "grid_best", "n_sizes", "n_pooled", "n_closed_form", "closed_low", "closed_high",
+           "span_low", "span_high", "near_low", "near_high", "alpha", "alpha_low", "alpha_high"]  # fmt: skip
 
 
 class Estimate(NamedTuple):
@@ -51,6 +52,8 @@ def estimate(column: Column) -> Estimate:
         row["p_bracketed"] = float(inside.mean())
     if found.status != "bracketed":
         return Estimate(row, draws, joint, None, None)
+    row["near_low"], row["near_high"] = near_least(column)
+    row |= {f"span_{end}": row.get(end) for end in ("low", "high")}
     best = int(np.searchsorted(column.sizes, found.grid_best))
     curve = near_best(d, column.sizes, column.mean[None], best)
     if (curve.bits <= 0).any():
@@ -59,27 +62,37 @@ def estimate(column: Column) -> Estimate:
         None if bits is None else near_best(d, column.sizes, bits, best) for bits in (column.draws, column.joint)
     )
     c = marginal_price(column.sizes, column.price, float(found.n_params or found.grid_best))
-    return Estimate(row | _second(curve, drawn, column.sizes, c), draws, joint, curve, together)
+    first = row.get("low"), row.get("high")
+    return Estimate(row | _second(curve, drawn, column.sizes, c, first), draws, joint, curve, together)
 
 
-def _second(curve: Curve, drawn: Curve | None, sizes: Floats, bits_per_param: float) -> dict[str, object]:
-    """The closed form's estimate; not given outside the sizes, a draw there counts as at the edge."""
+def _second(
+    curve: Curve, drawn: Curve | None, sizes: Floats, bits_per_param: float, first: tuple[Any, Any]
+) -> dict[str, object]:
+    """The closed form's estimate, its α, and the span of both estimators' intervals.
 
-    def located(of: Curve) -> Floats:
-        fit = fit_capacity(of)
+    Not given outside the sizes, nor where these do not determine α; a draw outside counts as at the edge.
+    """
+
+    def located(of: Curve, fit: CapacityFit) -> Floats:
         return closed_form(fit.alpha, fit.A, of.subset_bytes, bits_per_param)
 
-    n = float(located(curve)[0])
-    if not sizes[0] <= n <= sizes[-1]:
+    fit = fit_capacity(curve)
+    n = float(located(curve, fit)[0])
+    if not (sizes[0] <= n <= sizes[-1] and is_determined(fit.alpha)[0]):
         return {}
+    found: dict[str, object] = {"n_closed_form": n, "alpha": float(fit.alpha[0])}
     if drawn is None:
-        return {"n_closed_form": n}
-    low, high = interval(np.clip(located(drawn), sizes[0], sizes[-1]))
-    return {"n_closed_form": n, "closed_low": low, "closed_high": high}
+        return found
+    fits = fit_capacity(drawn)
+    low, high = interval(np.clip(located(drawn, fits), sizes[0], sizes[-1]))
+    found |= dict(zip(("alpha_low", "alpha_high"), interval(fits.alpha), strict=True))
+    span = {"span_low": min(low, first[0]), "span_high": max(high, first[1])}
+    return found | {"closed_low": low, "closed_high": high} | span
 
 
 def critical_table(estimates: Sequence[Estimate]) -> pd.DataFrame:
     """A row an estimate: COLUMNS, NaN where there is nothing."""
     frame = pd.DataFrame([estimate.row for estimate in estimates], columns=COLUMNS)
-    numbers = ["low", "high", "p_bracketed", "n_closed_form", "closed_low", "closed_high"]
+    numbers = ["low", "high", "p_bracketed", *COLUMNS[COLUMNS.index("n_closed_form") :]]
     return frame.astype(dict.fromkeys(numbers, float))

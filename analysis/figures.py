@@ -93,8 +93,8 @@ def plot_critical_size(
     for line, look in ((theory, _THEORY), (law, _LAW)):
         if line is not None and len(line):
             _line(axes, line, look)
-    _bars(axes, critical, "0.25")
-    _stars(axes, critical, "subset_bytes", "n_params")
+    _bars(axes, critical, "0.25", "span_low", "span_high")
+    _stars(axes, critical, "subset_bytes", "n_params", markersize=9)
     _size_labels(axes, critical, law)
     ticks = set(critical["subset_bytes"])
     if predictions is not None and len(predictions):
@@ -123,10 +123,10 @@ def _band(axes: Axes, predictions: pd.DataFrame) -> None:
     axes.fill_between(known["subset_bytes"], known["low"], known["high"], color="0.87", linewidth=0, zorder=1)
 
 
-def _bars(axes: Axes, frame: pd.DataFrame, color: str) -> None:
+def _bars(axes: Axes, frame: pd.DataFrame, color: str, low: str = "low", high: str = "high") -> None:
     """Intervals where both ends are known."""
-    known = frame[frame["low"].notna() & frame["high"].notna()] if "low" in frame else frame.iloc[:0]
-    axes.vlines(known["subset_bytes"], known["low"], known["high"], color=color, linewidth=1.3, zorder=4)
+    known = frame[frame[low].notna() & frame[high].notna()] if low in frame else frame.iloc[:0]
+    axes.vlines(known["subset_bytes"], known[low], known[high], color=color, linewidth=1.3, zorder=4)
 
 
 def _size_labels(axes: Axes, critical: pd.DataFrame, law: pd.DataFrame | None) -> None:
@@ -196,9 +196,9 @@ def _rate_axes(
     return axes
 
 
-def _stars(axes: Axes, critical: pd.DataFrame, x: str, y: str) -> None:
+def _stars(axes: Axes, critical: pd.DataFrame, x: str, y: str, **look: Any) -> None:
     found = critical[critical["status"] == "bracketed"]
-    axes.plot(found[x], found[y], **_STAR)
+    axes.plot(found[x], found[y], **_STAR | look)
 
 
 def _classical_ticks(axes: Axes, classical: pd.DataFrame, curves: Sequence[Curve]) -> None:

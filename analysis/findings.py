@@ -25,7 +25,8 @@ def fit(summary: Json) -> list[Block]:
         f"{sentence(found.get('interval', {}).get('varies'))}"
     )
     rows = tuple(_parameter(found, name) for name in ("E", "A", "B", "alpha", "beta"))
-    return [Text(text.strip()), Grid(("", "value", "95 % interval"), rows, "lrr"), *_worst(found)]
+    text = " ".join([text.strip(), *(f"{note[:1].upper()}{note[1:]}." for note in found.get("notes") or ())])
+    return [Text(text), Grid(("", "value", "95 % interval"), rows, "lrr"), *_worst(found)]
 
 
 def _parameter(found: Json, name: str) -> tuple[str, ...]:

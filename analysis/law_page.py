@@ -20,11 +20,11 @@ def estimates(summary: Json) -> list[Block]:
     blocks: list[Block] = []
     both = [row for row in summary["critical"] if row.get("n_closed_form") is not None]
     if both:
-        header = ("dataset", "interpolated", "95 % interval", "closed form", "95 % interval")
+        header = ("dataset", "interpolated", "95 % interval", "closed form", "95 % interval", "its α", "95 % interval")
         rows = [_estimates(row) for row in both]
         blocks += [
             Text(f"Two estimators of the critical size, from the same code lengths. {_apart(both)}".strip()),
-            named_grid(header, rows, "lrrrr", [row["group"] for row in both]),
+            named_grid(header, rows, "lrrrrrr", [row["group"] for row in both]),
         ]
     return blocks + _predicted(summary)
 
@@ -84,7 +84,10 @@ def _estimates(row: Json) -> tuple[str, ...]:
     found = "not bracketed" if row["n_params"] is None else format_count(row["n_params"])
     first = format_range(row.get("low"), row.get("high"), format_count)
     second = format_range(row["closed_low"], row["closed_high"], format_count)
-    return format_bytes(row["subset_bytes"]), found, first, format_count(row["n_closed_form"]), second
+    alpha = "–" if row.get("alpha") is None else f"{row['alpha']:.2f}"
+    third = format_range(row.get("alpha_low"), row.get("alpha_high"), lambda value: f"{value:.2f}")
+    closed = format_count(row["n_closed_form"])
+    return format_bytes(row["subset_bytes"]), found, first, closed, second, alpha, third
 
 
 def _predicted(summary: Json) -> list[Block]:

@@ -12,11 +12,13 @@ import pandas as pd
 
 from analysis.critical import PowerLaw, fit_power_law
 from analysis.estimates import Estimate
-from analysis.theory import common_exponent
+from analysis.theory import common_exponent, fit_capacity, is_determined
 from analysis.uncertainty import interval
+from analysis.units import format_bytes, join
 
 Floats = npt.NDArray[np.float64]
 _STREAM = 2022
+_SAME = 0.01  # a lower probability of so unlike exponents, were they one, and they are called different
 PREDICTED = ["group", "subset_bytes", "n_params", "low", "high", "extrapolated"]
 
 
@@ -80,13 +82,40 @@ def theory(found: PowerLaw, draws: LawDraws | None, estimates: Sequence[Estimate
     known = ~np.isnan(alphas)
     if known.mean() < 0.975:
         return result | {"message": f"not tested: {1 - known.mean():.0%} of the draws do not determine α"}
+    several = _exponents_differ(estimates)
     ratio = 1 / (1 + alphas[known])
     for name, values in (("alpha", alphas[known]), ("predicted", ratio), ("difference", draws.gamma[known] - ratio)):
         result[f"{name}_low"], result[f"{name}_high"] = interval(values)
+    if several:
+        return result | {"message": several}
     agrees = result["difference_low"] <= 0 <= result["difference_high"]
     noise = "the noise of the replicates and of the sizes about the line"
     said = f"the difference is within {noise}" if agrees else f"the difference is more than {noise}"
     return result | {"agrees": bool(agrees), "message": said}
+
+
+def _exponents_differ(estimates: Sequence[Estimate]) -> str:
+    """Why one α for all dataset sizes is no description of them: Cochran's Q of theirs, or one that is no exponent."""
+    from scipy.stats import chi2  # deferred: half a second
+
+    own = {str(format_bytes(float(str(e.row["subset_bytes"])))): e for e in estimates if e.joint_curve}
+    alphas = {d: fit_capacity(e.curve).alpha[0] for d, e in own.items() if e.curve}
+    none = [d for d, alpha in alphas.items() if not is_determined(np.array([alpha]))[0]]
+    known = {d: alpha for d, alpha in alphas.items() if d not in none}
+    if len(known) < 2:
+        return "not tested: fewer than two dataset sizes determine α"
+    draws = [fit_capacity(own[d].joint_curve).alpha for d in known]  # type: ignore[arg-type]
+    sd = np.array([np.diff(np.quantile(each, [0.16, 0.84]))[0] / 2 for each in draws])
+    values = np.array(list(known.values()))
+    weights = 1 / np.maximum(sd, 1e-9) ** 2
+    q = float((weights * (values - np.average(values, weights=weights)) ** 2).sum())
+    p = float(chi2.sf(q, len(values) - 1))
+    if p >= _SAME and not none:
+        return ""
+    text = f"not tested: α of the dataset sizes by themselves goes from {values.min():.2f} to {values.max():.2f}"
+    text += f", more than their noise (p = {p:.1g})" if p < _SAME else ""
+    text += f", and at {join(none)} the sizes do not determine it" if none else ""
+    return f"{text}, so that one exponent does not describe them"
 
 
 def predictions(

@@ -13,17 +13,16 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from analysis import AnalysisError
-from analysis.answer import answer_row
+from analysis.answer import answer_row, near_least
 from analysis.units import format_size
 
 Json = dict[str, Any]
 _HEADER = ("critical model size", "adjusted rate there", "raw rate there", "best classical coder")
-_BOTH = "both estimators"
+_NEAR = "within 1 %"
 _TABLE = re.compile(
     r"(?P<begin><!-- results: from (?P<path>[\w./-]+\.json)[^\n]*-->\n)"
     r"\| *(?P<of>[^|\n]*?) *\|.*?(?P<end><!-- end of results -->)",
@@ -32,36 +31,24 @@ _TABLE = re.compile(
 
 
 def results_table(summary: Json, of: str) -> str:
-    """A row a dataset size as Markdown, `of` the first column's head; an interval beside its critical size,
+    """A row a dataset size as Markdown, `of` the first column's head; the interval of both estimators beside its
 
-    and then one that holds those of both estimators, where there are two.
+    critical size, and then the sizes whose rate is within a hundredth of the least.
     """
-    both = [_of_both(row) for row in summary["critical"]]
+    near = ["" if row.get("near_low") is None else near_least(row) for row in summary["critical"]]
     rows = [(of, *_HEADER), *map(_row, summary["critical"])]
-    if any(both):
-        rows = [(*row[:2], cell, *row[2:]) for row, cell in zip(rows, [_BOTH, *both], strict=True)]
+    if any(near):
+        rows = [(*row[:2], cell, *row[2:]) for row, cell in zip(rows, [_NEAR, *near], strict=True)]
     lines = [f"| {' | '.join(row)} |" for row in rows]
     return "\n".join([lines[0], "|---" * len(rows[0]) + "|", *lines[1:]]) + "\n"
 
 
 def _row(row: Json) -> tuple[str, ...]:
     data, size, *rates = answer_row(row)
-    if row["status"] == "bracketed" and (ends := _range([row.get("low")], [row.get("high")])):
-        size += f" ({ends})"
+    low, high = row.get("span_low"), row.get("span_high")
+    if row["status"] == "bracketed" and low is not None and high is not None:
+        size += f" ({format_size(low, low)} – {format_size(high, high)})"
     return data, size, *rates
-
-
-def _of_both(row: Json) -> str:
-    """From the lower of the estimators' lower ends to the upper of the upper ones."""
-    lows, highs = ([row.get(name) for name in names] for names in (("low", "closed_low"), ("high", "closed_high")))
-    return _range(lows, highs)
-
-
-def _range(lows: Sequence[float | None], highs: Sequence[float | None]) -> str:
-    known = [end for end in (*lows, *highs) if end is not None]
-    if len(known) < len(lows) + len(highs):
-        return ""
-    return f"{format_size(min(known), min(known))} – {format_size(max(known), max(known))}"
 
 
 def with_tables(readme: Path) -> str:

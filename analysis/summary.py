@@ -17,6 +17,7 @@ from analysis.online import online_codes
 from analysis.origins import origins
 from analysis.precision import precisions
 from analysis.rates import classical_rates
+from analysis.recipe import recipe
 from analysis.records import PROVENANCE
 from analysis.study import Study
 from analysis.table import Table, short_source
@@ -56,6 +57,7 @@ def summarise(study: Study) -> Json:
         "failed": _rows(table.failed[["run_id", "reason"]]),
         "not_evaluated": sorted(snapshots_coded[snapshots_coded == 0].index),
         "corpora": _corpora(table),
+        "recipe": recipe(table),
         "provenance": _provenance(table),
     }
     return {key: _plain(value) for key, value in content.items()}

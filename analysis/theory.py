@@ -51,8 +51,12 @@ def fit_capacity(curve: Curve) -> CapacityFit:
 def common_exponent(curves: Sequence[Curve]) -> Floats:
     """One α for several datasets, each with its own E and A; (R,), NaN where the sizes do not determine it."""
     alpha = _least(lambda a: sum((_residual(curve, a) for curve in curves), np.zeros_like(a)), len(curves[0].bits))
-    inside = (alpha > EXPONENTS[0] * 1.01) & (alpha < EXPONENTS[1] / 1.01)
-    return np.where(inside, alpha, np.nan)
+    return np.where(is_determined(alpha), alpha, np.nan)
+
+
+def is_determined(alpha: Floats) -> npt.NDArray[np.bool_]:
+    """Whether the sizes tell an exponent: it did not run to an end of where it is searched."""
+    return np.asarray((alpha > EXPONENTS[0] * 1.01) & (alpha < EXPONENTS[1] / 1.01))
 
 
 def closed_form(

@@ -1,3 +1,4 @@
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,6 +10,7 @@ from scipy.interpolate import CubicHermiteSpline
 from scipy.optimize import isotonic_regression, minimize_scalar
 
 from analysis import AnalysisError
+from analysis.between import near_least
 from analysis.blocks import Grid
 from analysis.critical import critical_size, fit_power_law
 from analysis.crossing import crossing, crossings
@@ -146,6 +148,19 @@ def test_many_draws_at_once_are_each_what_scipy_finds_alone(noise: list[list[flo
             assert total_between(sizes, row, weights, C, at) == pytest.approx(spline(np.log(at)) + C * at, rel=1e-9)
         else:
             assert n == sizes[best]
+
+
+def test_sizes_near_the_least_are_within_a_hundredth_of_it() -> None:
+    """By brute force on a curve of which the closed form is known; at an edge of the sizes the edge."""
+    sizes = np.array(GRIDS["six"], np.float64)
+    bits = code_bits(sizes, 3e5, 0.4, 60)
+    column = Column("g", 300_000, sizes, bits, np.ones(6), np.full(6, float(C)), "none", None, None)
+    low, high = near_least(column)
+    fine = np.geomspace(sizes[0], sizes[-1], 20_001)
+    total = code_bits(fine, 3e5, 0.4, 60) + C * fine
+    inside = fine[total <= 1.01 * total.min()]
+    assert (low, high) == pytest.approx((inside[0], inside[-1]), rel=0.1)
+    assert near_least(dataclasses.replace(column, price=np.zeros(6)))[1] == sizes[-1]
 
 
 EXPONENT, CAPACITY = st.floats(0.1, 1.5), st.floats(1, 1e3)

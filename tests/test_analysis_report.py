@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 import json
 import re
@@ -120,8 +121,7 @@ def test_failed_and_missing_cells_are_told(made: ReportPaths) -> None:
 def test_the_terminal_table_answers(made: ReportPaths) -> None:
     header, _, *rows = terminal_table(made.summary).splitlines()
     assert re.split(r"\s{2,}", header) == [
-        "dataset", "critical model size", "95 % interval", "adjusted rate there", "raw rate there",
-        "best classical coder",
+        "dataset", "critical size", "95 % interval", "within 1 %", "adjusted rate", "raw rate", "best classical coder",
     ]  # fmt: skip
     assert rows[0].startswith("10 KB")
     assert "not bracketed" in rows[0]
@@ -192,7 +192,9 @@ def test_the_intervals_are_printed_in_sentence_and_table(made: ReportPaths) -> N
     document = write(made.summary, [])
     lead = next(block.text for block in document.blocks if isinstance(block, Text))
     for row in made.summary["critical"][1:]:
-        interval = f"{format_count(row['low'])} to {format_count(row['high'])}"
+        interval = f"{format_count(row['span_low'])} to {format_count(row['span_high'])}"
+        assert row["span_low"] == min(row["low"], row["closed_low"])
+        assert row["span_high"] == max(row["high"], row["closed_high"])
         assert f"{format_bytes(row['subset_bytes'])}" in lead
         assert f"(95 %: {interval})" in lead
         assert interval in terminal_table(made.summary)
@@ -237,6 +239,24 @@ def test_a_sweep_that_says_little_gives_a_report_that_says_so(tmp_path: Path, ca
     assert terminal_table(made.summary)
 
 
+def test_the_recipe_tells_shapes_and_how_often_data_were_seen(tmp_path: Path) -> None:
+    records = [
+        dataclasses.replace(r, training=dataclasses.replace(r.training, bytes_seen=3_000_000, n_steps=900),
+                            model=dataclasses.replace(r.model, n_params_by_group={"embedding": 1024}))
+        for r in grid(["8x1", "16x1"], [300_000, 1_000_000])
+    ]  # fmt: skip
+    made = build_report(write_sweep(tmp_path / "s", records), tmp_path / "r", formats=("md",))
+    text = words(made.summary)
+    assert "In 900 steps models saw 300 KB 10 times and 1 MB 3 times." in text
+    assert [row["size"] for row in made.summary["recipe"]["shapes"]] == ["8x1", "16x1"]
+    assert "36.1 %" in text, "1,024 of 8x1's 2,840 parameters are its embedding"
+
+
+def test_two_orders_share_what_a_subset_is_of_its_corpus(made: ReportPaths) -> None:
+    """10 MB of 99.95 MB."""
+    assert "10.0 % at 10 MB; there they are hardly two draws" in words(made.summary)
+
+
 def test_a_law_without_intervals_is_no_law(tmp_path: Path) -> None:
     """Three dataset sizes determine β but for their noise: columns so few cannot be resampled, and nothing is said."""
     records = [cell(size, d, power_law(MODEL_SIZES[size], d), heldout_rate=(2 + 60 * MODEL_SIZES[size] ** -0.4
@@ -261,7 +281,7 @@ def test_memorised_random_bytes_are_not_taken_for_compression(tmp_path: Path) ->
     ]
     made = build_report(write_sweep(tmp_path / "s", records), tmp_path / "r")
     text = words(made.summary)
-    assert "4 of 5 models code their own subset better than unseen bytes" in text
+    assert "4 of 5 cells code their own subset better than unseen bytes" in text
     assert "4 of them code unseen bytes at 100 % or more" in text
     assert "learned nothing but the subset by heart" in text
     assert "Not paid for: at 100 KB" in text

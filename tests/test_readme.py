@@ -40,10 +40,11 @@ def test_the_results_are_those_of_the_committed_reports() -> None:
 
 def test_a_table_has_the_interval_beside_the_size_where_there_is_one() -> None:
     row = {"group": "g", "subset_bytes": 10**6, "status": "bracketed", "n_params": 15_712.3, "grid_best": 20_088,
-           "low": 14_911.0, "high": 16_380.0, "adjusted_rate": 0.33, "raw_rate": 0.3, "coder": "ppmd",
+           "low": 14_911.0, "high": 16_380.0, "span_low": 14_911.0, "span_high": 16_380.0,
+           "adjusted_rate": 0.33, "raw_rate": 0.3, "coder": "ppmd",
            "classical_rate": 0.231}  # fmt: skip
-    edge = row | {"status": "below", "n_params": None, "grid_best": 2840, "low": 2840.0, "high": 2840.0}
-    lines = results_table({"critical": [row, row | {"low": None, "high": None}, edge]}, "text").splitlines()
+    edge = row | {"status": "below", "n_params": None, "grid_best": 2840, "low": 2840.0, "span_low": None}
+    lines = results_table({"critical": [row, row | {"low": None, "span_low": None}, edge]}, "text").splitlines()
     assert lines == [
         "| text | critical model size | adjusted rate there | raw rate there | best classical coder |",
         "|---|---|---|---|---|",
@@ -53,14 +54,14 @@ def test_a_table_has_the_interval_beside_the_size_where_there_is_one() -> None:
     ]
 
 
-def test_the_interval_of_both_estimators_holds_both() -> None:
+def test_how_flat_a_minimum_lies_stands_beside_its_interval() -> None:
     row = {"group": "g", "subset_bytes": 10**6, "status": "bracketed", "n_params": 15_712.3, "grid_best": 20_088,
-           "low": 14_911.0, "high": 16_380.0, "closed_low": 15_320.0, "closed_high": 17_811.0, "adjusted_rate": 0.33,
-           "raw_rate": 0.3, "coder": None, "classical_rate": None}  # fmt: skip
-    lines = results_table({"critical": [row, row | {"closed_low": None, "closed_high": None}]}, "text").splitlines()
-    assert lines[0].startswith("| text | critical model size | both estimators | adjusted rate there |")
-    assert lines[2].startswith("| 1 MB | 15,700 (14,900 – 16,400) | 14,900 – 17,800 | 33.0 % |")
-    assert lines[3].startswith("| 1 MB | 15,700 (14,900 – 16,400) |  | 33.0 % |")
+           "low": 14_911.0, "span_low": 14_911.0, "span_high": 17_811.0, "near_low": 12_000.0, "near_high": 21_000.0,
+           "adjusted_rate": 0.33, "raw_rate": 0.3, "coder": None, "classical_rate": None}  # fmt: skip
+    lines = results_table({"critical": [row, row | {"near_low": None, "near_high": None}]}, "text").splitlines()
+    assert lines[0].startswith("| text | critical model size | within 1 % | adjusted rate there |")
+    assert lines[2].startswith("| 1 MB | 15,700 (14,900 – 17,800) | 12 K to 21 K | 33.0 % |")
+    assert lines[3].startswith("| 1 MB | 15,700 (14,900 – 17,800) |  | 33.0 % |")
 
 
 def test_the_command_writes_tables_anew_and_nothing_else(tmp_path: Path) -> None:
