@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 from analysis import transfer_page
 from analysis.blocks import Block, Grid, Text, named_grid
-from analysis.units import format_bytes, format_count, format_percent, format_range, format_size, join
+from analysis.units import format_bytes, format_count, format_percent, format_size, join
 
 Json = dict[str, Any]
 _MOST_TOLD = 3  # groups that have a paragraph each
@@ -63,7 +65,7 @@ def _located(rows: list[Json]) -> str:
 
 def _phrase(row: Json, parameters: str, of_data: str) -> str:
     """11.2 K parameters for 300 KB of data (95 %: 9.8 K to 13 K)."""
-    interval = format_range(row.get("span_low"), row.get("span_high"), format_count)
+    interval = span(row, format_count)
     known = f" (95 %: {interval})" if interval != "–" else ""
     return f"{format_count(row['n_params'])}{parameters} for {format_bytes(row['subset_bytes'])}{of_data}{known}"
 
@@ -86,7 +88,7 @@ def _law(law: Json, rows: list[Json]) -> str:
 
 def answer_table(summary: Json) -> Grid:
     """Dataset size, critical model size, how flat it lies, adjusted and raw rate there, best classical coder."""
-    intervals = [format_range(row.get("span_low"), row.get("span_high"), format_count) for row in summary["critical"]]
+    intervals = [span(row, format_count) for row in summary["critical"]]
     kinds = {row["interval"] for row in summary["critical"] if row["low"] is not None}
     if kinds > {"pooled"}:
         intervals = [f"{text}, pooled" if row["interval"] == "pooled" else text
@@ -104,7 +106,21 @@ def answer_table(summary: Json) -> Grid:
 
 def near_least(row: Json) -> str:
     """The sizes whose adjusted rate is within a hundredth of the least."""
-    return format_range(row.get("near_low"), row.get("near_high"), format_count)
+    return _ends(row, row.get("near_low"), row.get("near_high"), format_count)
+
+
+def span(row: Json, name: Callable[[float], str]) -> str:
+    """Both estimators' 95 % interval."""
+    return _ends(row, row.get("span_low"), row.get("span_high"), name)
+
+
+def _ends(row: Json, low: float | None, high: float | None, name: Callable[[float], str]) -> str:
+    """9.8 K to 13 K; with ≤ or ≥ where the sizes that were run end there."""
+    if low is None or high is None:
+        return "–"
+    begin = "≤ " if low <= (row.get("least_size") or 0) else ""
+    end = "≥ " if high >= (row.get("most_size") or math.inf) else ""
+    return f"{begin}{name(low)} to {end}{name(high)}"
 
 
 def answer_row(row: Json, interval: tuple[str, ...] = ()) -> tuple[str, ...]:

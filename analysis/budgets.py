@@ -29,7 +29,7 @@ def longest(cells: pd.DataFrame) -> pd.DataFrame:
 
 def halved(cells: pd.DataFrame) -> pd.DataFrame:
     """The cells trained about half as long as the longest of the same shape, data and seeds; none: no rows."""
-    below = cells[cells["bytes_seen"] <= _HALF * _most(cells)]
+    below = cells[(cells["bytes_seen"] > 0) & (cells["bytes_seen"] <= _HALF * _most(cells))]  # 0: not told
     return longest(below) if len(below) else below
 
 

@@ -84,7 +84,7 @@ class _Found:
 def _by_the_law(found: _Found, paper: _Found | None, alpha: float | None) -> Json:
     """n_predicted, ratio_low and ratio_high; draws of both costs are of the same noise, cell by cell."""
     rows: Json = {"n_predicted": None, "ratio_low": None, "ratio_high": None}
-    if paper is None or paper.size.n_params is None or alpha is None or found.c is None:
+    if paper is None or paper.size.n_params is None or alpha is None or not found.c:
         return rows
     rows["n_predicted"] = shifted(paper.size.n_params, alpha, found.c)
     if found.draws is not None and paper.draws is not None:

@@ -18,7 +18,8 @@ from analysis.uncertainty import Column, interval
 Floats = npt.NDArray[np.float64]
 COLUMNS = ["group", "subset_bytes", "n_params", "low", "high", "interval", "p_bracketed", "adjusted_rate", "raw_rate",
            "status", "message", "grid_best", "n_sizes", "n_pooled", "n_closed_form", "closed_low", "closed_high",
-           "span_low", "span_high", "near_low", "near_high", "alpha", "alpha_low", "alpha_high"]  # fmt: skip
+           "span_low", "span_high", "least_size", "most_size", "near_low", "near_high", "alpha", "alpha_low",
+           "alpha_high"]  # fmt: skip
 
 
 class Estimate(NamedTuple):
@@ -40,6 +41,7 @@ def estimate(column: Column) -> Estimate:
         "n_params": np.nan if found.n_params is None else found.n_params, "message": found.message,
         "adjusted_rate": found.total_bits / (8 * d), "raw_rate": found.code_bits / (8 * d),
         "grid_best": found.grid_best, "n_sizes": found.n_sizes, "n_pooled": found.n_pooled,
+        "least_size": float(column.sizes[0]), "most_size": float(column.sizes[-1]),
     }  # fmt: skip
     if found.status == "too few sizes":
         return Estimate(row | {"interval": "none"}, None, None, None, None)

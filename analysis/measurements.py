@@ -10,6 +10,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from analysis import AnalysisError
+from analysis.budgets import longest
+from analysis.csv_table import read_csv_table
 from analysis.table import Table
 from analysis.units import join
 
@@ -53,11 +55,7 @@ def read_csv(
     N, D and loss is dropped and counted; rows that are given twice count twice. AnalysisError, in one line, for what is
     no CSV, a missing column, or no usable row.
     """
-    try:
-        frame = pd.read_csv(path, skipinitialspace=True, low_memory=False)
-    except (ValueError, pd.errors.ParserError) as error:  # undecodable or empty files are ValueErrors
-        raise AnalysisError(f"{path} is not a CSV: {error}") from None
-    frame.columns = frame.columns.astype(str).str.strip()
+    frame = read_csv_table(path)
     wanted = [n, loss, *clusters, *([d] if c not in frame else [])]
     missing = [name for name in wanted if name not in frame]
     if missing:
@@ -124,11 +122,12 @@ def _notes(n_derived: int, used: pd.DataFrame) -> tuple[str, ...]:
 def from_records(table: Table, group: str | None = None) -> Measurements:
     """Held-out bits a byte of a sweep's `best` snapshots on N and the unique bytes D; FLOPs count every byte seen.
 
-    Of several recipes of one cell the least held-out loss counts. Cells of one (corpus seed, D) trained on the same
-    bytes and share noise. `group` as in `table.Table`, needed where there are several. AnalysisError for none, or none
-    with a held-out loss.
+    Of several budgets of one cell the longest counts, of several recipes then the least held-out loss. Cells of one
+    (corpus seed, D) trained on the same bytes and share noise. `group` as in `table.Table`, needed where there are
+    several. AnalysisError for none, or none with a held-out loss.
     """
-    cells = table.cells[table.cells["heldout_bits"].notna() & (table.cells["heldout_bytes"] > 0)]
+    cells = longest(table.cells)
+    cells = cells[cells["heldout_bits"].notna() & (cells["heldout_bytes"] > 0)]
     cells = cells.sort_values("snapshot").drop_duplicates("run_id")  # "best" < "final": best where there is one
     groups = sorted(set(cells["group"]))
     if (group is None and len(groups) > 1) or (group is not None and group not in groups):

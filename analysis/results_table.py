@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis import AnalysisError
-from analysis.answer import answer_row, near_least
+from analysis.answer import answer_row, near_least, span
 from analysis.units import format_size
 
 Json = dict[str, Any]
@@ -45,9 +45,8 @@ def results_table(summary: Json, of: str) -> str:
 
 def _row(row: Json) -> tuple[str, ...]:
     data, size, *rates = answer_row(row)
-    low, high = row.get("span_low"), row.get("span_high")
-    if row["status"] == "bracketed" and low is not None and high is not None:
-        size += f" ({format_size(low, low)} – {format_size(high, high)})"
+    if row["status"] == "bracketed" and row.get("span_low") is not None:
+        size += f" ({span(row, lambda n: format_size(n, n))})"
     return data, size, *rates
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import AnalysisError, records
+from analysis.csv_table import read_csv_table
 from analysis.rates import segments_by, span_bits
 from analysis.records import Row
 
@@ -82,6 +83,8 @@ def _load_folder(folder: Path) -> Table:
     transfers = [records.read_transfer(p) for p in sorted((folder / "transfer").glob("*.json"))]
     whole = folder.resolve()
     own_name = whole.parent.name if whole.name == "records" else whole.name  # records kept beside their report
+    if not (content or cells or baselines or transfers):
+        raise AnalysisError(f"no sweep at {folder}: it holds no records; name a run folder such as runs/quick")
     table = _table(str(content.get("name", own_name)), cells, baselines, content)
     return replace(table, transfers=_frame(transfers, [*records.TRANSFER_COLUMNS, "positions"]))
 
@@ -183,22 +186,31 @@ def _with_code_lengths(cells: pd.DataFrame, segments: pd.DataFrame) -> pd.DataFr
     return cells.assign(own_bits=own, heldout_bits=heldout).astype({"own_bits": float, "heldout_bits": float})
 
 
+_MOST = 1e18
+
+
 def _load_csv(path: Path) -> Table:
-    try:
-        frame = pd.read_csv(path)
-    except ValueError as error:  # pandas' parser errors and undecodable text
-        raise AnalysisError(f"{path} is not a CSV: {error}") from None
+    frame = read_csv_table(path)
     for column in ("N", "D", "code_bits"):
         if column not in frame:
             raise AnalysisError(f"{path} has no column '{column}'; want N (parameters), D (bytes), code_bits")
-    frame = frame.assign(seed=frame.get("seed", 0))
-    for column in ("N", "D", "code_bits", "seed"):
+    if frame.empty:
+        raise AnalysisError(f"{path} has only a header; want a line for each model and dataset size")
+    has_seeds = "seed" in frame
+    if not has_seeds:  # what is given twice was run twice
+        frame = frame.assign(seed=frame.groupby(["N", "D"], dropna=False).cumcount())
+    for column, least in (("N", 1), ("D", 1), ("code_bits", 1e-9), ("seed", 0)):
         numbers = pd.to_numeric(frame[column], errors="coerce")
-        bad = ~(numbers >= (1 if column in "ND" else 0)) | (numbers == float("inf"))
+        bad = ~((numbers >= least) & (numbers < _MOST))
         if bad.any():
             row = int(bad.to_numpy().argmax())
-            raise AnalysisError(f"{path}, line {row + 2}: {column} is {frame[column].iloc[row]!r}, want a number ≥ 0")
+            want = "a number above 0" if least else "a number of at least 0"
+            got = frame[column].iloc[row]
+            raise AnalysisError(f"{path}, line {row + 2}: {column} is {got}; want {want}, below 1e18")
         frame[column] = numbers
+    twice = frame.duplicated(["N", "D", "seed"])
+    if twice.any():
+        raise AnalysisError(f"{path}, line {int(twice.to_numpy().argmax()) + 2} repeats the N, D and seed of another")
     return _table(path.stem, [_csv_cell(path.stem, i, row) for i, row in enumerate(frame.to_dict("records"))], [], {})
 
 

@@ -247,7 +247,10 @@ def report(
     if wandb:
         wandb_report.require_wandb()
     folder = folder or RunPaths.newest(Path("runs"))
-    out = out or Path("reports") / folder.resolve().name
+    whole = folder.resolve()
+    out = out or Path("reports") / (
+        whole.parent.name if whole.name == "records" else whole.stem if whole.is_file() else whole.name
+    )
     made = build_report(folder, out, cost=cost, formats=formats or ("pdf",))
     typer.echo(terminal_table(made.summary))
     for path in made.documents:

@@ -16,7 +16,17 @@ from mdl.corpus import CorpusSpec
 from mdl.errors import MdlError, nearest
 from mdl.recipe import learning_rate
 from mdl.results import digest
-from mdl.shapes import MOST_VOCABULARY, VOCABULARY, check_shape, parse_size, shape_label, usual_heads, vocabulary_label
+from mdl.shapes import (
+    MOST_DEPTH,
+    MOST_VOCABULARY,
+    MOST_WIDTH,
+    VOCABULARY,
+    check_shape,
+    parse_size,
+    shape_label,
+    usual_heads,
+    vocabulary_label,
+)
 from mdl.units import parse_bytes, short_bytes
 
 
@@ -78,8 +88,8 @@ class ModelConfig(_Part):
     """Which model shape: a size name, or width and depth."""
 
     size: str | None = Field(None, description="width x depth, such as 16x2, or a preset such as paper-200k")
-    width: Count | None = Field(None, ge=2, le=16384, description="residual width, dimensions")
-    depth: Count | None = Field(None, ge=1, le=256, description="layers")
+    width: Count | None = Field(None, ge=2, le=MOST_WIDTH, description="residual width, dimensions")
+    depth: Count | None = Field(None, ge=1, le=MOST_DEPTH, description="layers")
     heads: Count | None = Field(None, ge=1, description="attention heads; null: width / 32, at least 1")
     context_bytes: Bytes = Field(256, ge=2, le=2**20, description="window length, bytes; tokens where there are")
     vocabulary: Count = Field(
@@ -112,7 +122,7 @@ class TrainConfig(_Part):
         "subset", description="subset: passes over it; prequential: one, each window predicted before it is learned"
     )
     steps: Count = Field(1000, ge=1, description="optimiser steps")
-    batch_windows: Count = Field(4, ge=1, description="windows of the context a step and member")
+    batch_windows: Count = Field(4, ge=1, le=1 << 16, description="windows of the context a step and member")
     learning_rate: Annotated[float | None, BeforeValidator(_auto_or_number)] = Field(
         None, gt=0, description="peak learning rate; auto: by width (mdl.recipe)"
     )

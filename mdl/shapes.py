@@ -10,6 +10,7 @@ from typing import Any
 from mdl.errors import MdlError
 
 VOCABULARY = 256  # bytes
+MOST_WIDTH, MOST_DEPTH = 16_384, 256
 MOST_VOCABULARY = 1 << 16
 
 
@@ -87,10 +88,12 @@ def parse_size(name: str) -> tuple[int, int, int]:
     """(width, depth, heads) of `16x2`, `64x4h4`, or a preset such as `paper-200k`; MdlError otherwise."""
     if name.lower() in PRESETS:
         return PRESETS[name.lower()]
-    match = re.fullmatch(r"(\d{1,5})[x×](\d{1,3})(?:h(\d{1,4}))?", name)
+    match = re.fullmatch(r"(\d{1,9})[x×](\d{1,9})(?:h(\d{1,9}))?", name)
     if not match:
         raise MdlError(f"size '{name}' is not width x depth, such as 16x2, nor one of {', '.join(PRESETS)}")
     width, depth = int(match[1]), int(match[2])
+    if width > MOST_WIDTH or depth > MOST_DEPTH:
+        raise MdlError(f"size '{name}' is beyond what is trained here, {MOST_WIDTH} wide and {MOST_DEPTH} deep")
     return width, depth, int(match[3]) if match[3] else usual_heads(width)
 
 

@@ -267,10 +267,11 @@ def test_a_law_without_intervals_is_no_law(tmp_path: Path) -> None:
     assert not (made.folder / "figures" / "residuals.pdf").exists()
 
 
-def test_an_empty_folder_without_a_manifest_is_a_report_too(tmp_path: Path) -> None:
+def test_a_folder_that_is_no_sweep_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
     (tmp_path / "s").mkdir()
-    made = build_report(tmp_path / "s", tmp_path / "r")
-    assert "Run the sweep first" in terminal_table(made.summary)
+    with pytest.raises(AnalysisError, match="it holds no records; name a run folder"):
+        build_report(tmp_path / "s", tmp_path / "r")
+    assert not (tmp_path / "r").exists()
 
 
 def test_memorised_random_bytes_are_not_taken_for_compression(tmp_path: Path) -> None:

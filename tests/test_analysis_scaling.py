@@ -315,7 +315,7 @@ BAD = {
     "N,loss\n1,2\n": "has no column 'D'",
     "N,D,loss\n1,2,x\n1,2,y\n": "has no usable row: loss is no number in 2 rows",
     "N,D,loss\n1,2,-3\n": "has no usable row: loss is not above 0 in 1 row",
-    "N,D,loss\n1,2\n1,2,3,4,5\n": "is not a CSV",
+    "N,D,loss\n1,2\n1,2,3,4,5\n": "line 3 has 5 fields, the header 3",
 }
 
 

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from analysis import AnalysisError
+from analysis.cost import PAPER
 from analysis.prequential import fixed_sizes
 from analysis.rates import one_model_many_sizes
-from analysis.study import in_context, shortest_codes
+from analysis.study import in_context, shortest_codes, study
+from analysis.summary import compare, summarise
 from analysis.table import load
 from mdl.results import BaselineRecord, CellRecord, Segment
 from tests.synthetic import HELDOUT_BYTES, baseline, cell, corpus, grid, power_law, write_sweep
@@ -29,6 +31,33 @@ def test_what_was_not_coded_in_full_is_absent_not_zero(tmp_path: Path) -> None:
     table = load(write_sweep(tmp_path / "s", [cell("8x1", 10_000, 10.0, segments=gap)]))
     assert table.cells[["own_bits", "heldout_bits"]].isna().all(axis=None)
     assert shortest_codes(table).empty
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("N,D,code_bits\n1e3,1e5,4e5,5\n", "line 2 has 4 fields, the header 3"),
+        ("N,D,code_bits\n1e3,1e5,4e5\n1e3,1e5,4e5,\n", "line 3 has 4 fields, the header 3"),
+        ("N,D,code_bits\n", "only a header"),
+        ("N,D,code_bits\n1e3,1e5,0\n", "line 2: code_bits is 0; want a number above 0"),
+        ("N,D,code_bits\n1e30,1e5,4e5\n", r"line 2: N is 1e\+30; want a number above 0, below 1e18"),
+        ("N,D,code_bits\nabc,1e5,4e5\n", "line 2: N is abc; want"),
+        ("N,D,code_bits,seed\n1e3,1e5,4e5,0\n1e3,1e5,5e5,0\n", "line 3 repeats the N, D and seed of another"),
+    ],
+)
+def test_a_table_that_would_be_misread_is_refused_in_one_line(text: str, said: str, tmp_path: Path) -> None:
+    """A field too many would move every column by one."""
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(AnalysisError, match=said):
+        load(tmp_path / "t.csv")
+
+
+def test_a_table_without_seeds_may_have_a_model_several_times(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("N,D,code_bits\n1e3,1e5,4e5\n1e3,1e5,5e5\n2e3,1e5,3e5\n4e3,1e5,3e5\n")
+    found = study(load(tmp_path / "t.csv"), PAPER)
+    assert found.rates["n_seeds"].tolist() == [2, 1, 1]
+    assert found.convergence.empty, "nobody said how long they were trained"
+    assert summarise(found) | compare(found)
 
 
 def test_records_beside_their_report_have_its_name(tmp_path: Path) -> None:
@@ -117,7 +146,7 @@ def test_a_csv_of_three_columns_is_a_table(tmp_path: Path) -> None:
     [
         ("", "not a CSV"),
         ("N,D\n1,2\n", "no column 'code_bits'"),
-        ("N,D,code_bits\n1000,10,few\n", "line 2: code_bits is 'few'"),
+        ("N,D,code_bits\n1000,10,few\n", "line 2: code_bits is few"),
         ("N,D,code_bits\n1000,10,5\n0,10,5\n", "line 3: N is"),
         ("N,D,code_bits\n1000,10,\n", "line 2: code_bits"),
         ("N,D,code_bits\n1000,10,inf\n", "line 2: code_bits"),

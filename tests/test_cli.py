@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from mdl.baselines import CODERS
 from mdl.config import full_key
 from mdl.errors import MdlError
 from mdl.results import load_cell
@@ -73,7 +74,7 @@ def test_a_sweep_runs_is_reported_and_then_has_nothing_to_do(folder: Path) -> No
     assert "small: 6 cells, 0 done, 6 to do in 3 cohorts" in first.stdout
     made = {path: path.stat().st_mtime_ns for path in (folder / "runs").rglob("*.json") if path.name != "sweep.json"}
     assert len(records(folder / "runs/small")) == 6
-    assert len([path for path in made if path.parent.name == "baselines"]) == 7 * 4 * 2
+    assert len([path for path in made if path.parent.name == "baselines"]) == len(CODERS) * 4 * 2
     again = mdl("sweep", "small.yaml", cwd=folder)
     assert again.returncode == 0
     assert "6 done, 0 to do" in again.stdout

@@ -48,7 +48,7 @@ def test_a_table_has_the_interval_beside_the_size_where_there_is_one() -> None:
     assert lines == [
         "| text | critical model size | adjusted rate there | raw rate there | best classical coder |",
         "|---|---|---|---|---|",
-        "| 1 MB | 15,700 (14,900 – 16,400) | 33.0 % | 30.0 % | ppmd 23.1 % |",
+        "| 1 MB | 15,700 (14,900 to 16,400) | 33.0 % | 30.0 % | ppmd 23.1 % |",
         "| 1 MB | 15,712 | 33.0 % | 30.0 % | ppmd 23.1 % |",
         "| 1 MB | ≤ 2.84 K, not bracketed | 33.0 % at 2.84 K | 30.0 % | ppmd 23.1 % |",
     ]
@@ -60,8 +60,8 @@ def test_how_flat_a_minimum_lies_stands_beside_its_interval() -> None:
            "adjusted_rate": 0.33, "raw_rate": 0.3, "coder": None, "classical_rate": None}  # fmt: skip
     lines = results_table({"critical": [row, row | {"near_low": None, "near_high": None}]}, "text").splitlines()
     assert lines[0].startswith("| text | critical model size | within 1 % | adjusted rate there |")
-    assert lines[2].startswith("| 1 MB | 15,700 (14,900 – 17,800) | 12 K to 21 K | 33.0 % |")
-    assert lines[3].startswith("| 1 MB | 15,700 (14,900 – 17,800) |  | 33.0 % |")
+    assert lines[2].startswith("| 1 MB | 15,700 (14,900 to 17,800) | 12 K to 21 K | 33.0 % |")
+    assert lines[3].startswith("| 1 MB | 15,700 (14,900 to 17,800) |  | 33.0 % |")
 
 
 def test_the_command_writes_tables_anew_and_nothing_else(tmp_path: Path) -> None:
