@@ -289,9 +289,9 @@ def fit(
 @app.command()
 def suggest(
     folder: Annotated[Path | None, typer.Argument(help="A sweep's run folder; default: the newest in runs/.")] = None,
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="Write them as a sweep file, such as next.yaml.")] = (
-        None
-    ),
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Write them as sweep files: next.yaml, next-2.yaml …")
+    ] = (None),
     cost: _Cost = "float16",
     within: Annotated[float, typer.Option(help="Wanted: an interval's upper end over its lower end, at the most.")] = (
         1.25

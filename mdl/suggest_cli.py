@@ -22,6 +22,7 @@ from mdl.shapes import Shape, count_params, forward_flops_per_byte, parse_size
 # The shipped sweeps' shapes, some between, and as many beyond as anyone might need; ascending in parameters.
 LADDER = ("2x1", "4x1", "8x1", "16x1", "16x2", "24x2", "32x2", "48x2", "64x2", "64x4", "96x4", "128x4", "192x4",
           "256x4", "256x8", "512x8", "512x16", "1024x16", "1024x32")  # fmt: skip
+_OURS = "# Suggested by mdl suggest"
 _SPARE = 1.5  # a file may ask for so many times the FLOPs of the cells suggested
 _SHAPE_KEYS = ("model.size", "model.width", "model.depth", "model.heads")
 _VARIED = ("subset_bytes", "train.seed", "corpus.shuffle_seed", "train.learning_rate", *_SHAPE_KEYS)
@@ -105,7 +106,7 @@ def sweep_text(grid: Grid, name: str) -> str:
         "parameters": {**fixed, **{key: {"values": values} for key, values in varied.items()}},
     }
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
-    return f"# Suggested by mdl suggest from the records of {name}.\n{text}"
+    return f"{_OURS} from the records of {name}.\n{text}"
 
 
 def write(found: Sequence[Grid], name: str, out: Path) -> list[str]:
@@ -114,6 +115,8 @@ def write(found: Sequence[Grid], name: str, out: Path) -> list[str]:
     for path in paths:
         if path.is_dir():
             raise MdlError(f"{path} is a folder; give -o a file such as next.yaml")
+        if path.exists() and not path.read_bytes().startswith(_OURS.encode()):
+            raise MdlError(f"{path} was not written by mdl suggest and is left as it is; give -o another name")
     for path, grid in zip(paths, found, strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, sweep_text(grid, name).encode())

@@ -221,3 +221,16 @@ def test_the_command_prints_a_table_and_writes_the_file(tmp_path: Path) -> None:
     assert failed.returncode == 2
     assert failed.stderr.count("\n") == 1
     assert failed.stderr.startswith("error: no sweep at ")
+
+
+def test_a_sweep_file_of_ones_own_is_not_overwritten(tmp_path: Path) -> None:
+    """What suggest wrote before is."""
+    folder, own, before = sweep(tmp_path), tmp_path / "mine.yaml", tmp_path / "next.yaml"
+    own.write_text("name: mine\n")
+    refused = mdl("suggest", str(folder), "-o", str(own))
+    assert refused.returncode == 2
+    assert "was not written by mdl suggest" in refused.stderr
+    assert own.read_text() == "name: mine\n"
+    before.write_text("# Suggested by mdl suggest from the records of x.\n")
+    assert mdl("suggest", str(folder), "-o", str(before)).returncode == 0
+    assert "parameters:" in before.read_text()
