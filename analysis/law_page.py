@@ -63,10 +63,9 @@ def _holds(found: Json, summary: Json) -> list[str]:
 
 
 def _tested(found: Json, summary: Json) -> list[str]:
-    theory = found.get("theory")
+    theory, begin = found.get("theory"), f"{found['group']}: " if len(summary["laws"]) > 1 else ""
     if not theory or theory.get("gamma_predicted") is None:
-        return [theory["message"]] if theory and theory.get("message") else []
-    begin = f"{found['group']}: " if len(summary["laws"]) > 1 else ""
+        return [begin + theory["message"]] if theory and theory.get("message") else []
     alpha = f"α = {theory['alpha']:.3g}{_interval(theory, 'alpha_low', 'alpha_high')}"
     asked = f"{theory['gamma_predicted']:.3g}{_interval(theory, 'predicted_low', 'predicted_high')}"
     text = f"{begin}The closed form asks for γ = 1/(1+α): with {alpha} that is {asked}"

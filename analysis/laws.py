@@ -43,7 +43,8 @@ def law(estimates: Sequence[Estimate]) -> tuple[PowerLaw, LawDraws | None]:
         return found, None
     x, log_n = np.log([d for d, _ in used]), np.log(np.stack(drawn))
     gamma, log_k = np.polyfit(x, log_n + _misfit(found, log_n), 1)
-    (gamma_low, gamma_high), (k_low, k_high) = interval(gamma), interval(np.exp(log_k))
+    with np.errstate(over="ignore"):  # Student's tails of a law through three sizes
+        (gamma_low, gamma_high), (k_low, k_high) = interval(gamma), interval(np.exp(log_k))
     with_interval = replace(found, gamma_low=gamma_low, gamma_high=gamma_high, k_low=k_low, k_high=k_high)
     return with_interval, LawDraws(log_k, gamma)
 
@@ -87,7 +88,7 @@ def theory(found: PowerLaw, draws: LawDraws | None, estimates: Sequence[Estimate
     for name, values in (("alpha", alphas[known]), ("predicted", ratio), ("difference", draws.gamma[known] - ratio)):
         result[f"{name}_low"], result[f"{name}_high"] = interval(values)
     if several:
-        return result | {"message": several}
+        return dict.fromkeys(result) | {"message": several}
     agrees = result["difference_low"] <= 0 <= result["difference_high"]
     noise = "the noise of the replicates and of the sizes about the line"
     said = f"the difference is within {noise}" if agrees else f"the difference is more than {noise}"
@@ -103,7 +104,7 @@ def _exponents_differ(estimates: Sequence[Estimate]) -> str:
     none = [d for d, alpha in alphas.items() if not is_determined(np.array([alpha]))[0]]
     known = {d: alpha for d, alpha in alphas.items() if d not in none}
     if len(known) < 2:
-        return "not tested: fewer than two dataset sizes determine α"
+        return "The closed form's γ = 1/(1+α) is not tested: fewer than two dataset sizes determine α."
     draws = [fit_capacity(own[d].joint_curve).alpha for d in known]  # type: ignore[arg-type]
     sd = np.array([np.diff(np.quantile(each, [0.16, 0.84]))[0] / 2 for each in draws])
     values = np.array(list(known.values()))
@@ -112,10 +113,11 @@ def _exponents_differ(estimates: Sequence[Estimate]) -> str:
     p = float(chi2.sf(q, len(values) - 1))
     if p >= _SAME and not none:
         return ""
-    text = f"not tested: α of the dataset sizes by themselves goes from {values.min():.2f} to {values.max():.2f}"
+    goes = f"goes from {values.min():.2f} to {values.max():.2f}"
+    text = f"The closed form's γ = 1/(1+α) is not tested: α of the dataset sizes by themselves {goes}"
     text += f", more than their noise (p = {p:.1g})" if p < _SAME else ""
     text += f", and at {join(none)} the sizes do not determine it" if none else ""
-    return f"{text}, so that one exponent does not describe them"
+    return f"{text}, so that one exponent does not describe them."
 
 
 def predictions(
@@ -128,7 +130,8 @@ def predictions(
     for d in asked:
         low = high = np.nan
         if draws is not None:
-            low, high = interval(np.exp(draws.log_k + draws.gamma * np.log(d)))
+            with np.errstate(over="ignore"):
+                low, high = interval(np.exp(draws.log_k + draws.gamma * np.log(d)))
         outside = not min(grid_bytes) <= d <= max(grid_bytes)
         n = float(found.predict(d))
         rows.append(dict(zip(PREDICTED, (group, d, n, low, high, outside), strict=True)))
