@@ -12,6 +12,7 @@ from analysis.units import format_bytes, format_count, format_percent, format_si
 
 Json = dict[str, Any]
 _MOST_TOLD = 3  # groups that have a paragraph each
+_SAME_BYTES = 0.5  # share of the blocks that two subsets of one size have in common
 _SURE = 0.975  # of the replicates; with fewer inside, an end of the interval may be the grid's edge
 
 
@@ -174,9 +175,10 @@ def _shared(summary: Json) -> str:
     if not shares:
         return ""
     share, d = max(shares)
+    hardly = "; there they are hardly two draws" if share > _SAME_BYTES else ""
     return (
         f" Two orders of a corpus have as great a share of their blocks in common as a subset is of it: "
-        f"{format_percent(share)} at {format_bytes(d)}; there they are hardly two draws."
+        f"{format_percent(share)} at {format_bytes(d)}{hardly}."
     )
 
 

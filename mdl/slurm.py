@@ -56,9 +56,19 @@ class Submission:
     n_tasks: int
 
 
-def prepare(plan: Plan, options: Options, command: str, *, retry_failed: bool, with_baselines: bool) -> Submission:
-    """The array for all that is left, that nobody works on and that is not in the queue already."""
-    busy = {key for key, claim in latest(plan.paths).items() if not claim.is_stale} | _queued(plan)
+def prepare(
+    plan: Plan, options: Options, command: str, *, retry_failed: bool, with_baselines: bool, only_shown: bool = False
+) -> Submission:
+    """The array for all that is left, that nobody works on and that is not in the queue already.
+
+    `only_shown`: the queue need not answer.
+    """
+    busy = {key for key, claim in latest(plan.paths).items() if not claim.is_stale}
+    try:
+        busy |= _queued(plan)
+    except MdlError:
+        if not only_shown:
+            raise
     left = [c for cohort in plan.cohorts if (c := missing(cohort, plan.paths, retry_failed=retry_failed))]
     free = [part for cohort in left if (part := _without(cohort, busy)).cells]
     tasks = [_task(part, baselines=False) for part in _parts(free, options.per_gpu)]

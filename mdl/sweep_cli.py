@@ -73,7 +73,9 @@ def agents(file: Path, out: Path, n_agents: int | None) -> None:
 
 def submit(plan: Plan, options: Options, *, dry_run: bool, retry_failed: bool, with_baselines: bool) -> None:
     """Hand what is left to Slurm, or print the script."""
-    array = prepare(plan, options, command_line(), retry_failed=retry_failed, with_baselines=with_baselines)
+    array = prepare(
+        plan, options, command_line(), retry_failed=retry_failed, with_baselines=with_baselines, only_shown=dry_run
+    )
     if dry_run:
         print(array.script, end="")
     elif not array.n_tasks:

@@ -165,6 +165,20 @@ def test_a_dry_run_prints_a_script_that_a_shell_reads_and_submits_nothing(tmp_pa
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_dry_run_needs_no_queue_that_answers(tmp_path: Path, text_file: Path) -> None:
+    """Slurm's programs without a cluster behind: the script is printed; to submit it is another matter."""
+    write_sweep(tmp_path, text_file)
+    broken = tmp_path / "bin" / "squeue"
+    broken.parent.mkdir()
+    broken.write_text("#!/bin/sh\necho no controller >&2; exit 1\n")
+    broken.chmod(0o755)
+    path = f"{broken.parent}:{os.environ['PATH']}"
+    done = mdl(*SLURM, "--dry-run", cwd=tmp_path, PATH=path)
+    assert done.returncode == 0, done.stderr
+    assert "#SBATCH --array=0-2" in done.stdout
+    assert_one_line(mdl(*SLURM, cwd=tmp_path, PATH=path), "squeue refused: no controller")
+
+
 def test_without_slurm_it_is_one_line(tmp_path: Path, text_file: Path) -> None:
     write_sweep(tmp_path, text_file)
     environment = {"PATH": "/nowhere"}
