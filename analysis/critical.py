@@ -108,6 +108,10 @@ class PowerLaw:
         None  # the largest D, and predicted / measured N* there by the law through the others
     )
     left_out_ratio: float | None = None
+    gamma_least: float | None = None  # of the laws without one of the dataset sizes each, from four sizes on
+    gamma_most: float | None = None
+    gamma_closed: float | None = None  # through the closed form's sizes instead, and their scatter
+    scatter_closed: float | None = None
 
     def predict(self, dataset_bytes: npt.ArrayLike) -> Floats:
         """N* at dataset sizes in bytes; AnalysisError where nothing was fitted."""
@@ -137,7 +141,14 @@ def fit_power_law(dataset_bytes: npt.ArrayLike, n_params: npt.ArrayLike) -> Powe
     others = np.delete(np.arange(x.size), last)
     ratio = float(np.exp(np.polyval(np.polyfit(x[others], y[others], 1), x[last]) - y[last]))
     message = f"least squares through {x.size} points"
+    least, most = _without_one(x, y) if x.size > 3 else (None, None)
     return PowerLaw(
         float(np.exp(intercept)), float(gamma), se, x.size, message, scatter=scatter,
-        left_out_bytes=float(d[known][last]), left_out_ratio=ratio,
+        left_out_bytes=float(d[known][last]), left_out_ratio=ratio, gamma_least=least, gamma_most=most,
     )  # fmt: skip
+
+
+def _without_one(x: Floats, y: Floats) -> tuple[float, float]:
+    """The least and the greatest slope of y on x with one point left out."""
+    slopes = [float(np.polyfit(np.delete(x, i), np.delete(y, i), 1)[0]) for i in range(x.size)]
+    return min(slopes), max(slopes)

@@ -58,6 +58,13 @@ def _holds(found: Json, summary: Json) -> list[str]:
     if found["n_points"] > 3:
         at, ratio = format_bytes(found["left_out_bytes"]), found["left_out_ratio"]
         text += f"; the law through the others gives × {ratio:.2f} of what was found at {at}"
+    if found.get("gamma_least") is not None:
+        text += f"; without one of them γ is {found['gamma_least']:.2f} to {found['gamma_most']:.2f}"
+    if found.get("gamma_closed") is not None:
+        text += (
+            f"; through the closed form's sizes it is {found['gamma_closed']:.2f}, and they scatter by "
+            f"{100 * found['scatter_closed']:.2g} %"
+        )
     known = " Its interval is of the replicates and of that scatter." if found.get("gamma_low") is not None else ""
     return [f"{text}.{known}"]
 

@@ -37,6 +37,9 @@ def law(estimates: Sequence[Estimate]) -> tuple[PowerLaw, LawDraws | None]:
     """
     data = np.array([float(str(e.row["subset_bytes"])) for e in estimates])
     found = fit_power_law(data, np.array([float(str(e.row["n_params"])) for e in estimates]))
+    second = fit_power_law(data, np.array([float(str(e.row.get("n_closed_form", np.nan))) for e in estimates]))
+    if second.n_points > 2:
+        found = replace(found, gamma_closed=second.gamma, scatter_closed=second.scatter)
     used = [(d, e.joint) for d, e in zip(data, estimates, strict=True) if e.row["status"] == "bracketed"]
     drawn = [draws for _, draws in used if draws is not None]
     if found.gamma is None or len(drawn) < len(used):

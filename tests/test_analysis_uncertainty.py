@@ -256,6 +256,17 @@ def test_sizes_off_the_line_by_more_than_the_noise_widen_the_laws_interval() -> 
     assert straight.gamma_low < 1 / 1.4 < straight.gamma_high
 
 
+def test_a_law_is_told_without_each_size_and_through_the_second_estimator() -> None:
+    found, _ = law([estimate(column) for column in columns(cells(range(3), sd=0.001, data=UNIQUE[1:]))])
+    assert found.gamma is not None
+    assert found.gamma_least is not None
+    assert found.gamma_most is not None
+    assert found.gamma_least <= found.gamma <= found.gamma_most
+    assert found.gamma_most - found.gamma_least < 0.02
+    assert found.gamma_closed == pytest.approx(1 / 1.4, abs=0.01)
+    assert found.scatter_closed == pytest.approx(0, abs=0.02)
+
+
 def test_without_seeds_the_theory_is_not_tested() -> None:
     found = [estimate(column) for column in columns(cells())]
     tested = theory(*law(found), found)
