@@ -97,6 +97,7 @@ def test_the_law_that_a_reader_came_for_is_the_committed_reports() -> None:
     assert said[2] == f"{law['gamma']:.2f}"
     if law["gamma_low"] is not None:
         assert f"(95 %: {law['gamma_low']:.2f} – {law['gamma_high']:.2f})" in README
+    assert f"without one of the sizes {law['gamma_least']:.2f} – {law['gamma_most']:.2f};" in README
 
 
 def test_every_link_leads_somewhere() -> None:
