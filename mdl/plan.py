@@ -13,13 +13,15 @@ from mdl.config import full_key
 from mdl.errors import MdlError
 from mdl.results import RunPaths
 from mdl.shapes import count_params
+from mdl.sources import not_here
 from mdl.sweep import Cell, Cohort, bytes_seen, cells_of, check_name, cohorts_of, grid_cells, load_sweep, n_devices
 from mdl.units import format_bytes
 
 # What a byte costs beside its products (softmax over 256 values, memory traffic), in the same unit.
 FLOPS_A_BYTE_ANYWAY = 30_000.0
-# As the reference grid trained on one H100; measuring took a fifth more.
-_TRAINING_FLOPS_A_SECOND = 3e13
+# An H100's, fitted to the speeds of ten shapes of 3 K to 25 M parameters (benchmarks/README.md; within a half of each),
+# with what a byte costs there beside its products; first steps and measuring took the reference study as long again.
+_H100_FLOPS_A_SECOND, _H100_FLOPS_A_BYTE_ANYWAY, _MEASURED_TOO = 1.75e14, 6.6e5, 2.0
 
 
 @dataclass(frozen=True)
@@ -65,9 +67,9 @@ def describe(plan: Plan) -> Sequence[str]:
         seen = sum(bytes_seen(cell.config) for cell in cohort.cells)
         n = n_devices(cohort.cells[0].config)
         lines.append(
-            f"cohort {cohort.cohort_id}: {len(cohort.cells)} cells, {count_params(cohort.shape)['total']:,} parameters "
-            f"each, {cohort.training_flops:.3g} training FLOPs, {format_bytes(seen)} seen"
-            + (f", on {n} devices" if n > 1 else "")
+            f"cohort {cohort.cohort_id}: {_counted(len(cohort.cells), 'cell')}, "
+            f"{count_params(cohort.shape)['total']:,} parameters each, {cohort.training_flops:.3g} training FLOPs, "
+            f"{format_bytes(seen)} seen" + (f", on {n} devices" if n > 1 else "")
         )
         lines += [
             f"  {cell.run_id}: D = {format_bytes(cell.config.subset_bytes)}, "
@@ -76,9 +78,16 @@ def describe(plan: Plan) -> Sequence[str]:
         ]
     flops = sum(cohort.training_flops for cohort in plan.cohorts)
     seen = sum(bytes_seen(cell.config) for cell in plan.cells)
-    hours = 1.2 * (flops + 3 * FLOPS_A_BYTE_ANYWAY * seen) / _TRAINING_FLOPS_A_SECOND / 3600
+    hours = _MEASURED_TOO * (flops + _H100_FLOPS_A_BYTE_ANYWAY * seen) / _H100_FLOPS_A_SECOND / 3600
+    sources = dict.fromkeys(cell.config.corpus.source for cell in plan.cells)
+    lines += [f"note: {said}" for source in sources if (said := not_here(source))]
     lines.append(
-        f"{plan.name}: {len(plan.cells)} cells in {len(plan.cohorts)} cohorts, {flops:.3g} training FLOPs, "
-        f"{format_bytes(seen)} seen; about {hours:.2g} GPU-hours at the speed of one H100 (benchmarks/README.md)"
+        f"{plan.name}: {_counted(len(plan.cells), 'cell')} in {_counted(len(plan.cohorts), 'cohort')}, {flops:.3g} "
+        f"training FLOPs, {format_bytes(seen)} seen; about {hours:.2g} GPU-hours at the speed of one H100 "
+        "(benchmarks/README.md)"
     )
     return lines
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n} {what}{'s' * (n != 1)}"

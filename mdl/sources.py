@@ -70,6 +70,18 @@ def _open(source: str, cache: Path, progress: Progress | None) -> Source:
     raise MdlError(f"unknown corpus '{source}'{hint}: neither a path here nor {_FORMS}")
 
 
+def not_here(source: str) -> str:
+    """Why a corpus cannot be opened on this machine, as far as its name tells without reading it; else nothing."""
+    kind, _, rest = source.partition(":")
+    path = rest.partition(",")[0] if kind in ("image", "audio") else rest
+    if kind in ("file", "image", "audio") and source != "image:samples":
+        there = Path(path).expanduser().exists() or glob.glob(str(Path(path).expanduser()), recursive=True)  # noqa: PTH207
+        return "" if there else f"there is no {path} on this machine, which corpus '{source}' wants"
+    if kind not in KINDS and not Path(source).exists():
+        return f"unknown corpus '{source}'{nearest(kind, KINDS)} (neither a path here nor {_FORMS})"
+    return ""
+
+
 def _stdlib(cache: Path) -> Source:
     """The running interpreter's own library: .py files sorted by path, no site-packages, no tests, no empty ones."""
     root = Path(sysconfig.get_paths()["stdlib"])

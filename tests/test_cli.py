@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -152,7 +153,23 @@ def test_a_dry_run_says_what_it_would_do_and_does_nothing(folder: Path) -> None:
     assert "6 cells in 3 cohorts" in done.stdout
     assert "2,840 parameters" in done.stdout
     assert "training FLOPs" in done.stdout
+    assert "note:" not in done.stdout
     assert not (folder / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [("file:nope.txt", "there is no nope.txt on this machine"), ("image:none,scale=0.5", "there is no none on"),
+     ("enwiki8", "unknown corpus 'enwiki8'; did you mean 'enwik8'?")],
+)  # fmt: skip
+def test_a_dry_run_notes_a_corpus_that_is_not_on_this_machine(folder: Path, source: str, said: str) -> None:
+    """It may be on the machine that the sweep is for."""
+    path = folder / "small.yaml"
+    text = re.sub(r"(corpus\.source: ).*", rf'\1{{value: "{source}"}}', path.read_text())
+    path.write_text(text)
+    done = mdl("sweep", "small.yaml", "--dry-run", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert f"note: {said}" in done.stdout
 
 
 @pytest.mark.slow
