@@ -28,8 +28,8 @@ def compress(file: Path, out: Path | None, model: str, runs: Path, device: str, 
     """Write `file`'s archive; returns what to print."""
     from mdl.compressors.language_model import choose_device, compress_stream, load_model
 
-    if not file.is_file():
-        raise MdlError(f"{file} is no file; name the one to compress")
+    if file.is_dir():
+        raise MdlError(f"{file} is a folder; name a file to compress")
     use_free_cores()
     target = out or _free(file.with_name(file.name + SUFFIX))
     if model.startswith(PREFIX):
