@@ -8,7 +8,7 @@ from typing import Any
 
 from analysis import transfer_page
 from analysis.blocks import Block, Grid, Text, named_grid
-from analysis.units import format_bytes, format_count, format_percent, format_size, join
+from analysis.units import format_bytes, format_count, format_percent, format_range, format_size, join
 
 Json = dict[str, Any]
 _MOST_TOLD = 3  # groups that have a paragraph each
@@ -117,11 +117,12 @@ def span(row: Json, name: Callable[[float], str]) -> str:
 
 def _ends(row: Json, low: float | None, high: float | None, name: Callable[[float], str]) -> str:
     """9.8 K to 13 K; with ≤ or ≥ where the sizes that were run end there."""
-    if low is None or high is None:
-        return "–"
-    begin = "≤ " if low <= (row.get("least_size") or 0) else ""
-    end = "≥ " if high >= (row.get("most_size") or math.inf) else ""
-    return f"{begin}{name(low)} to {end}{name(high)}"
+    least, most = row.get("least_size") or 0, row.get("most_size") or math.inf
+
+    def named(n: float) -> str:
+        return f"{'≤ ' if n <= least else '≥ ' if n >= most else ''}{name(n)}"
+
+    return format_range(low, high, named)
 
 
 def answer_row(row: Json, interval: tuple[str, ...] = ()) -> tuple[str, ...]:
@@ -145,8 +146,7 @@ def _caveat(summary: Json) -> str:
         f"{summary['intervals']['note'] or ''}{_shared(summary)} Within 1 %: the model sizes whose adjusted rate is at "
         "most a hundredth above the least. A critical size, and the rates there, are found by interpolating the "
         "measured code length between the sizes that were run, and belong to this training recipe: longer training "
-        "moves them. "
-        "Models: ideal code length. Classical coders: true file size of the same bytes, whole."
+        "moves them. Models: ideal code length. Classical coders: true file size of the same bytes, whole."
     )
     inside = [row for row in summary["critical"] if row["status"] == "bracketed" and row["p_bracketed"] is not None]
     at_edge = [row for row in inside if row["p_bracketed"] < _SURE]

@@ -11,7 +11,6 @@ from analysis import (
     codes_page,
     costs_page,
     findings,
-    fit_page,
     law_page,
     recipe_page,
     tokenisation_page,
@@ -53,8 +52,8 @@ def write(summary: Json, pictures: Sequence[Picture]) -> Document:
     blocks += [] if summary["online"] else codes
     blocks += section("The subset itself and unseen bytes", ("raw_rate", "heldout_rate"), [])
     blocks += section("Scaling law of the held-out loss", ("fit", "residuals"), findings.fit(summary))
-    blocks += [*fit_page.held_out(summary), *findings.seeds(summary)]
-    blocks += section("What the compute would buy", ("compute",), fit_page.compute(summary))
+    blocks += [*findings.held_out(summary), *findings.seeds(summary)]
+    blocks += section("What the compute would buy", ("compute",), findings.compute(summary))
     blocks += section("Learning in context", ("in_context",), [])
     blocks += section("The paper's table on this data", ("transfer",), transfer_page.paper_table(summary))
     blocks += [

@@ -181,8 +181,8 @@ def _of_the_fit(explained: Study, group: str) -> dict[str, Plot]:
     fit = explained.fit
     if fit and fit["success"] and fit.get("residuals") and fit.get("group", group) == group:
         points, lines = fit_points(fit), fit_lines(fit)
-        plots["residuals"] = lambda: fit_figures.plot_residuals(points)
         plots["fit"] = lambda: fit_figures.plot_fit(points, lines)
+        plots["residuals"] = lambda: fit_figures.plot_residuals(points)
     compute = explained.compute[explained.compute["group"] == group]
     if compute["kind"].nunique() > 1:  # one kind alone compares nothing
         plots["compute"] = lambda: fit_figures.plot_compute(compute)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -55,7 +55,6 @@ def estimate(column: Column) -> Estimate:
     if found.status != "bracketed":
         return Estimate(row, draws, joint, None, None)
     row["near_low"], row["near_high"] = near_least(column)
-    row |= {f"span_{end}": row.get(end) for end in ("low", "high")}
     best = int(np.searchsorted(column.sizes, found.grid_best))
     curve = near_best(d, column.sizes, column.mean[None], best)
     if (curve.bits <= 0).any():
@@ -64,16 +63,13 @@ def estimate(column: Column) -> Estimate:
         None if bits is None else near_best(d, column.sizes, bits, best) for bits in (column.draws, column.joint)
     )
     c = marginal_price(column.sizes, column.price, float(found.n_params or found.grid_best))
-    first = row.get("low"), row.get("high")
-    return Estimate(row | _second(curve, drawn, column.sizes, c, first), draws, joint, curve, together)
+    return Estimate(row | _second(curve, drawn, column.sizes, c), draws, joint, curve, together)
 
 
-def _second(
-    curve: Curve, drawn: Curve | None, sizes: Floats, bits_per_param: float, first: tuple[Any, Any]
-) -> dict[str, object]:
-    """The closed form's estimate, its α, and the span of both estimators' intervals.
+def _second(curve: Curve, drawn: Curve | None, sizes: Floats, bits_per_param: float) -> dict[str, object]:
+    """The closed form's estimate and its α; not given outside the sizes, nor where these do not determine α.
 
-    Not given outside the sizes, nor where these do not determine α; a draw outside counts as at the edge.
+    A draw outside counts as at the edge.
     """
 
     def located(of: Curve, fit: CapacityFit) -> Floats:
@@ -88,13 +84,16 @@ def _second(
         return found
     fits = fit_capacity(drawn)
     low, high = interval(np.clip(located(drawn, fits), sizes[0], sizes[-1]))
-    found |= dict(zip(("alpha_low", "alpha_high"), interval(fits.alpha), strict=True))
-    span = {"span_low": min(low, first[0]), "span_high": max(high, first[1])}
-    return found | {"closed_low": low, "closed_high": high} | span
+    alpha_low, alpha_high = interval(fits.alpha)
+    return found | {"closed_low": low, "closed_high": high, "alpha_low": alpha_low, "alpha_high": alpha_high}
 
 
 def critical_table(estimates: Sequence[Estimate]) -> pd.DataFrame:
-    """A row an estimate: COLUMNS, NaN where there is nothing."""
+    """A row an estimate: COLUMNS, NaN where there is nothing; of bracketed ones the span of both intervals."""
     frame = pd.DataFrame([estimate.row for estimate in estimates], columns=COLUMNS)
     numbers = ["low", "high", "p_bracketed", *COLUMNS[COLUMNS.index("n_closed_form") :]]
-    return frame.astype(dict.fromkeys(numbers, float))
+    frame, inside = frame.astype(dict.fromkeys(numbers, float)), frame["status"] == "bracketed"
+    return frame.assign(
+        span_low=frame[["low", "closed_low"]].min(axis=1).where(inside),
+        span_high=frame[["high", "closed_high"]].max(axis=1).where(inside),
+    )

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from analysis.blocks import Block, Grid, Heading, Text, named_grid
-from analysis.units import format_bytes, format_count, format_flops, format_range, sentence
+from analysis.units import format_bytes, format_count, format_flops, format_range, join, sentence
 
 Json = dict[str, Any]
 
@@ -77,7 +77,27 @@ def held_out(summary: Json) -> list[Block]:
         Text(text),
         Grid(header, cells, "lrrrr"),
         *(Text(reason, "small") for reason in reasons),
+        *_beaten(splits),
     ]
+
+
+def _beaten(splits: list[Json]) -> list[Block]:
+    """Where the nearest run predicts the runs left out better than the law does."""
+    beaten = [s for s in splits if s["error"] is not None and s["nearest_error"] < s["error"]]
+    if not beaten:
+        return []
+    tested = sum(s["error"] is not None for s in splits)
+    where = join(f"{_error(s['nearest_error'])} against {_error(s['error'])} ({_split(s)})" for s in beaten)
+    text = (
+        f"In {len(beaten)} of {tested} tests the nearest run, a guess that fits nothing, is closer than the law: "
+        f"{where}. There the law has not shown that it predicts."
+    )
+    return [Text(text)]
+
+
+def _split(split: Json) -> str:
+    """`largest N` as it is; a cut such as C>7.9e14 is too long for a sentence."""
+    return "most compute" if split["held_out"].startswith("C>") else str(split["held_out"])
 
 
 def _condition(text: str) -> str:
@@ -131,7 +151,9 @@ def _spread_table(rows: list[Json]) -> Grid:
 
 
 def compute(summary: Json) -> list[Block]:
-    """Per dataset size what the code pays for, and what as much training compute would buy."""
+    """Per dataset size what the code pays for and what as much training compute would buy, or why it is not asked."""
+    if reason := summary.get("compute_not_asked"):
+        return [Text(reason, "small")]
     rows = [row for row in summary["compute"] if row["mdl_optimal_n"] is not None]
     if not any(row["compute_optimal_n"] is not None for row in rows):
         return []

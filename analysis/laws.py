@@ -86,12 +86,11 @@ def theory(found: PowerLaw, draws: LawDraws | None, estimates: Sequence[Estimate
     known = ~np.isnan(alphas)
     if known.mean() < 0.975:
         return result | {"message": f"not tested: {1 - known.mean():.0%} of the draws do not determine α"}
-    several = _exponents_differ(estimates)
+    if several := _exponents_differ(estimates):
+        return dict.fromkeys(result) | {"message": several}
     ratio = 1 / (1 + alphas[known])
     for name, values in (("alpha", alphas[known]), ("predicted", ratio), ("difference", draws.gamma[known] - ratio)):
         result[f"{name}_low"], result[f"{name}_high"] = interval(values)
-    if several:
-        return dict.fromkeys(result) | {"message": several}
     agrees = result["difference_low"] <= 0 <= result["difference_high"]
     noise = "the noise of the replicates and of the sizes about the line"
     said = f"the difference is within {noise}" if agrees else f"the difference is more than {noise}"
@@ -102,7 +101,7 @@ def _exponents_differ(estimates: Sequence[Estimate]) -> str:
     """Why one α for all dataset sizes is no description of them: Cochran's Q of theirs, or one that is no exponent."""
     from scipy.stats import chi2  # deferred: half a second
 
-    own = {str(format_bytes(float(str(e.row["subset_bytes"])))): e for e in estimates if e.joint_curve}
+    own = {format_bytes(float(str(e.row["subset_bytes"]))): e for e in estimates if e.joint_curve}
     alphas = {d: fit_capacity(e.curve).alpha[0] for d, e in own.items() if e.curve}
     none = [d for d, alpha in alphas.items() if not is_determined(np.array([alpha]))[0]]
     known = {d: alpha for d, alpha in alphas.items() if d not in none}

@@ -28,8 +28,8 @@ def theory_line(theory: Json | None, critical: pd.DataFrame) -> pd.DataFrame | N
 
 
 def fit_points(fit: Json) -> pd.DataFrame:
-    """The fitted cells: n_params, subset_bytes, loss, fitted, residual = loss / fitted − 1 (NaN without a law)."""
-    points = pd.DataFrame(fit["residuals"], dtype=float)
+    """The fitted cells: n_params, subset_bytes, loss, fitted, residual = loss / fitted − 1."""
+    points = pd.DataFrame(fit["residuals"])
     return points.assign(residual=points["loss"] / points["fitted"] - 1)
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import pandas as pd
-
-from analysis.table import Table
+from analysis.table import Table, rows_of
 
 Json = dict[str, Any]
 _SHAPE = ["size", "n_params", "n_heads", "embedding_params", "learning_rate"]
@@ -25,9 +23,9 @@ def recipe(table: Table) -> Json:
     seen = runs.assign(passes=runs["bytes_seen"] / runs["subset_bytes"])
     passes = seen.groupby(["subset_bytes", *_BUDGET], as_index=False).agg(passes=("passes", "mean"))
     return {
-        "shapes": _rows(shapes),
-        "budgets": _rows(runs[_BUDGET].drop_duplicates().sort_values(_BUDGET)),
-        "passes": _rows(passes[["subset_bytes", "n_steps", "passes"]]),
+        "shapes": rows_of(shapes),
+        "budgets": rows_of(runs[_BUDGET].drop_duplicates().sort_values(_BUDGET)),
+        "passes": rows_of(passes[["subset_bytes", "n_steps", "passes"]]),
         "settings": _common([config for config in runs["config"] if isinstance(config, dict)]),
     }
 
@@ -37,7 +35,3 @@ def _common(configs: list[Json]) -> Json:
     first = configs[0] if configs else {}
     names = [name for name in first if name.startswith("train.") and name not in ("train.learning_rate", "train.steps")]
     return {name: first[name] for name in names if all(config.get(name) == first[name] for config in configs)}
-
-
-def _rows(frame: pd.DataFrame) -> list[Json]:
-    return [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")]

@@ -117,8 +117,6 @@ TRANSFER_COLUMNS = {
     "model": Column("model.name", (str,), "a trained model: its run's id"),
     "size": Column("model.size", (str,), "width x depth"),
     "n_params": Column("model.n_params", (int,), "N, parameters"),
-    "n_heads": Column("model.n_heads", (int, None), "attention heads a layer"),
-    "embedding_params": Column("model.n_params_by_group.embedding", (int, None), "parameters of the embedding"),
     "context_bytes": Column("model.context_bytes", (int,), "window length, bytes"),
     "trained_on": Column("model.trained_on", (dict, None), "the corpus that it learned from"),
     "trained_bytes": Column("model.trained_bytes", (int, None), "bytes of the subset that it learned from"),

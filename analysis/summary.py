@@ -20,7 +20,7 @@ from analysis.rates import classical_rates
 from analysis.recipe import recipe
 from analysis.records import PROVENANCE
 from analysis.study import Study
-from analysis.table import Table, short_source
+from analysis.table import Table, rows_of, short_source
 from analysis.tokenisation import tokenisation
 from analysis.transfer import paper_table
 from analysis.who_wins import who_wins
@@ -40,21 +40,21 @@ def summarise(study: Study) -> Json:
         "n_cells": len(table.runs),
         "n_failed": len(table.failed),
         "n_missing": table.n_missing,
-        "critical": _rows(study.critical),
+        "critical": rows_of(study.critical),
         "intervals": study.intervals,
         "laws": [{"group": group, **vars(law), "theory": study.theory[group]} for group, law in study.laws.items()],
-        "crossings": _rows(study.crossings),
-        "least": _rows(least_sizes(study)),
-        "predictions": _rows(study.predictions),
+        "crossings": rows_of(study.crossings),
+        "least": rows_of(least_sizes(study)),
+        "predictions": rows_of(study.predictions),
         "fit": study.fit,
         "compute": _compute(study.compute),
         "compute_not_asked": study.compute_not_asked,
-        "seeds": _rows(study.seeds),
-        "convergence": _rows(study.convergence),
-        "rates": _rows(study.rates),
+        "seeds": rows_of(study.seeds),
+        "convergence": rows_of(study.convergence),
+        "rates": rows_of(study.rates),
         "memorising": _memorising(study.rates),
         "classical": _classical(table.baselines),
-        "failed": _rows(table.failed[["run_id", "reason"]]),
+        "failed": rows_of(table.failed[["run_id", "reason"]]),
         "not_evaluated": sorted(snapshots_coded[snapshots_coded == 0].index),
         "corpora": _corpora(table),
         "recipe": recipe(table),
@@ -70,19 +70,15 @@ def compare(study: Study) -> Json:
         "costs": costs,
         "cost_laws": cost_laws(costs),
         "precisions": precisions(study),
-        "prequential": _rows(blocks),
-        "online": _rows(online),
-        "who_wins": _rows(who_wins(study, blocks, online)),
-        "contamination": _rows(contamination(study)),
-        "tokenisation": _rows(tokenisation(study)),
-        "contexts": _rows(contexts(study)),
-        "paper_table": _rows(paper_table(study.table)),
+        "prequential": rows_of(blocks),
+        "online": rows_of(online),
+        "who_wins": rows_of(who_wins(study, blocks, online)),
+        "contamination": rows_of(contamination(study)),
+        "tokenisation": rows_of(tokenisation(study)),
+        "contexts": rows_of(contexts(study)),
+        "paper_table": rows_of(paper_table(study.table)),
     }
     return {key: _plain(value) for key, value in content.items()}
-
-
-def _rows(frame: pd.DataFrame) -> list[Json]:
-    return [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")]
 
 
 def _compute(compute: pd.DataFrame) -> list[Json]:
@@ -92,7 +88,7 @@ def _compute(compute: pd.DataFrame) -> list[Json]:
     best = compute.loc[kinds == "compute-optimal", [*at, "n_params"]].rename(columns={"n_params": "compute_optimal_n"})
     paid = compute[kinds == "MDL-optimal"].merge(best, on=at, how="left")
     names = {"flops": "mdl_optimal_flops", "n_params": "mdl_optimal_n"}
-    return _rows(paid.rename(columns=names)[["group", "subset_bytes", *names.values(), "compute_optimal_n"]])
+    return rows_of(paid.rename(columns=names)[["group", "subset_bytes", *names.values(), "compute_optimal_n"]])
 
 
 def _memorising(rates: pd.DataFrame) -> Json:
@@ -115,7 +111,7 @@ def _memorising(rates: pd.DataFrame) -> Json:
         "n_models": len(known),
         "n_memorising": len(below),
         "n_by_heart": len(by_heart),
-        "largest_gap": _rows(below.loc[[ratio.idxmin()], columns])[0] if len(below) else None,
+        "largest_gap": rows_of(below.loc[[ratio.idxmin()], columns])[0] if len(below) else None,
     }
 
 
@@ -148,10 +144,10 @@ def _at_least_chunk(chunked: pd.DataFrame, column: str) -> float:
 def _corpora(table: Table) -> list[Json]:
     columns = ["corpus", "source", "corpus_bytes", "sha256", "block_bytes", "shuffle_seed", "train_bytes"]
     if len(table.runs) or (table.baselines.empty and table.transfers.empty):
-        return _rows(table.runs[[*columns, "heldout_bytes"]].drop_duplicates())
+        return rows_of(table.runs[[*columns, "heldout_bytes"]].drop_duplicates())
     others = pd.concat([table.baselines, table.transfers])  # of `mdl baselines`
     others = others.assign(corpus=others["source"].map(short_source))
-    return _rows(others[[*columns, "heldout_bytes"]].drop_duplicates("sha256"))
+    return rows_of(others[[*columns, "heldout_bytes"]].drop_duplicates("sha256"))
 
 
 def _provenance(table: Table) -> Json:

@@ -81,11 +81,9 @@ def _load_folder(folder: Path) -> Table:
     cells = [records.read_cell(p) for p in sorted(folder.glob("*/record.json"))]
     baselines = [records.read_baseline(p) for p in sorted((folder / "baselines").glob("*.json"))]
     transfers = [records.read_transfer(p) for p in sorted((folder / "transfer").glob("*.json"))]
-    whole = folder.resolve()
-    own_name = whole.parent.name if whole.name == "records" else whole.name  # records kept beside their report
     if not (content or cells or baselines or transfers):
         raise AnalysisError(f"no sweep at {folder}: it holds no records; name a run folder such as runs/quick")
-    table = _table(str(content.get("name", own_name)), cells, baselines, content)
+    table = _table(str(content.get("name", name_of(folder))), cells, baselines, content)
     return replace(table, transfers=_frame(transfers, [*records.TRANSFER_COLUMNS, "positions"]))
 
 
@@ -136,6 +134,19 @@ def _corpus_labels(keys: pd.DataFrame) -> dict[tuple[Any, ...], str]:
         full = f"{source} ({sha256[:8]}, blocks of {block}, held out {heldout})"
         labels[source, sha256, block, heldout] = full if crowded else str(name)
     return labels
+
+
+def rows_of(frame: pd.DataFrame) -> list[Row]:
+    """A dictionary a row."""
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+
+
+def name_of(path: Path) -> str:
+    """What a run folder or a CSV is called; records kept beside their report have its name."""
+    whole = path.resolve()
+    if whole.is_file():
+        return whole.stem
+    return whole.parent.name if whole.name == "records" else whole.name
 
 
 def short_source(source: str) -> str:
@@ -196,8 +207,7 @@ def _load_csv(path: Path) -> Table:
             raise AnalysisError(f"{path} has no column '{column}'; want N (parameters), D (bytes), code_bits")
     if frame.empty:
         raise AnalysisError(f"{path} has only a header; want a line for each model and dataset size")
-    has_seeds = "seed" in frame
-    if not has_seeds:  # what is given twice was run twice
+    if "seed" not in frame:  # what is given twice was run twice
         frame = frame.assign(seed=frame.groupby(["N", "D"], dropna=False).cumcount())
     for column, least in (("N", 1), ("D", 1), ("code_bits", 1e-9), ("seed", 0)):
         numbers = pd.to_numeric(frame[column], errors="coerce")

@@ -11,7 +11,7 @@ import pandas as pd
 
 from analysis.rates import adjusted_compression_rate, classical_rates, raw_rate
 from analysis.records import Row
-from analysis.table import Table, short_source
+from analysis.table import Table, rows_of, short_source
 
 PAPER_BYTES = 10**9  # of each of the paper's data sets
 _PAPER_DATA = {"text": "enwik9", "image": "ImageNet", "audio": "LibriSpeech", "random": "random"}
@@ -39,7 +39,7 @@ def paper_table(table: Table) -> pd.DataFrame:
     if own.empty:
         return pd.DataFrame(columns=COLUMNS)
     data = _data_sets(own)
-    own["paper_coder"] = [_paper_coder(row) for row in _rows(own)]
+    own["paper_coder"] = [_paper_coder(row) for row in rows_of(own)]
     paper = _paper().rename(columns={"compressor": "paper_coder"})
     rows = (
         own.drop(columns="source")
@@ -59,10 +59,6 @@ def paper_table(table: Table) -> pd.DataFrame:
     return ordered[COLUMNS].reset_index(drop=True)
 
 
-def _rows(frame: pd.DataFrame) -> list[Row]:
-    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
-
-
 def _classical(baselines: pd.DataFrame) -> pd.DataFrame:
     """The source's own order; chunk_bytes 0: whole."""
     own = classical_rates(baselines[baselines["order"] == "contiguous"])
@@ -79,8 +75,8 @@ def _models(transfers: pd.DataFrame) -> pd.DataFrame:
     N, D = (transfers[name].astype(float) for name in ("n_params", "subset_bytes"))
     return transfers[[*_DATA, "source", "modality", "sample_bytes", "n_params", "context_bytes"]].assign(
         kind="model", chunk_bytes=transfers["chunk_bytes"].astype(float).fillna(0), compressor=transfers["size"],
-        trained_on=[trained_on(row) for row in _rows(transfers)],
-        own_corpus=[(row["trained_on"] or {}).get("sha256") == row["sha256"] for row in _rows(transfers)],
+        trained_on=[trained_on(row) for row in rows_of(transfers)],
+        own_corpus=[(row["trained_on"] or {}).get("sha256") == row["sha256"] for row in rows_of(transfers)],
         raw_rate=raw, adjusted_rate=adjusted_compression_rate(raw, N, D),
         adjusted_rate_1gb=adjusted_compression_rate(raw, N, PAPER_BYTES),
     )  # fmt: skip
@@ -154,7 +150,7 @@ def position_curves(transfers: pd.DataFrame) -> pd.DataFrame:
         {"data": data.loc[tuple(row[name] for name in _DATA), "data"], "compressor": row["size"],
          "trained_on": trained_on(row), "n_params": row["n_params"], "position": _middle(b),
          "bits_per_byte": b["code_bits"] / b["n_bytes"]}
-        for row in _rows(own) for b in row["positions"]
+        for row in rows_of(own) for b in row["positions"]
     ]  # fmt: skip
     order = {name: i for i, name in enumerate(data["data"])}  # the paper's order of data sets
     return pd.DataFrame(rows, columns=columns).sort_values("data", key=lambda names: names.map(order), kind="stable")

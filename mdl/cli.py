@@ -241,16 +241,14 @@ def report(
 ) -> None:
     """Critical model sizes, adjusted rates and figures of a sweep, as a PDF and tables."""
     from analysis.report import build_report, terminal_table
+    from analysis.table import name_of
     from mdl import wandb_report
     from mdl.results import RunPaths
 
     if wandb:
         wandb_report.require_wandb()
     folder = folder or RunPaths.newest(Path("runs"))
-    whole = folder.resolve()
-    out = out or Path("reports") / (
-        whole.parent.name if whole.name == "records" else whole.stem if whole.is_file() else whole.name
-    )
+    out = out or Path("reports") / name_of(folder)
     made = build_report(folder, out, cost=cost, formats=formats or ("pdf",))
     typer.echo(terminal_table(made.summary))
     for path in made.documents:
@@ -291,7 +289,7 @@ def suggest(
     folder: Annotated[Path | None, typer.Argument(help="A sweep's run folder; default: the newest in runs/.")] = None,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Write them as sweep files: next.yaml, next-2.yaml …")
-    ] = (None),
+    ] = None,
     cost: _Cost = "float16",
     within: Annotated[float, typer.Option(help="Wanted: an interval's upper end over its lower end, at the most.")] = (
         1.25

@@ -7,12 +7,14 @@ from pathlib import Path
 
 from mdl import baselines
 from mdl.corpus import Corpus, CorpusSpec
-from mdl.plan import FLOPS_A_BYTE_ANYWAY, Plan
+from mdl.plan import Plan
 from mdl.pool import Job
 from mdl.results import RunPaths, ending, load_baseline
 from mdl.shapes import forward_flops_per_byte
 from mdl.sweep import Cohort, bytes_seen, n_devices
 
+# What a byte costs a model beside its products (softmax over 256 values, memory traffic), in their unit.
+_FLOPS_A_BYTE_ANYWAY = 30_000.0
 # What a classical coder costs, in the unit of a model's operations, by their measured seconds a megabyte.
 _CODER_COST_A_BYTE = {
     "jpegxl": 5e6,
@@ -48,7 +50,7 @@ def _done(path: Path, retry_failed: bool) -> bool:
 def cohort_job(plan: Plan, cohort: Cohort, command: str, *, retry_failed: bool = False) -> Job:
     """The job of a cohort. A failed record that it may replace is named by when it was written."""
     records = {run_id: plan.paths.record(run_id) for run_id in cohort.run_ids}
-    per_byte = forward_flops_per_byte(cohort.shape) + FLOPS_A_BYTE_ANYWAY
+    per_byte = forward_flops_per_byte(cohort.shape) + _FLOPS_A_BYTE_ANYWAY
     coded = sum(cell.config.measure.reach_ratio * cell.config.subset_bytes for cell in cohort.cells)
     request = {
         "kind": "cohort",

@@ -17,8 +17,6 @@ from mdl.sources import not_here
 from mdl.sweep import Cell, Cohort, bytes_seen, cells_of, check_name, cohorts_of, grid_cells, load_sweep, n_devices
 from mdl.units import format_bytes
 
-# What a byte costs beside its products (softmax over 256 values, memory traffic), in the same unit.
-FLOPS_A_BYTE_ANYWAY = 30_000.0
 # An H100's, fitted to the speeds of ten shapes of 3 K to 25 M parameters (benchmarks/README.md; within a half of each),
 # with what a byte costs there beside its products; first steps and measuring took the reference study as long again.
 _H100_FLOPS_A_SECOND, _H100_FLOPS_A_BYTE_ANYWAY, _MEASURED_TOO = 1.75e14, 6.6e5, 2.0

@@ -66,8 +66,12 @@ def _open(source: str, cache: Path, progress: Progress | None) -> Source:
         return _random(rest, cache)
     if source and kind not in KINDS and Path(source).exists():
         return _files(source, cache)
+    raise MdlError(_unknown(source, kind))
+
+
+def _unknown(source: str, kind: str) -> str:
     hint = "" if kind in KINDS else nearest(kind, KINDS)
-    raise MdlError(f"unknown corpus '{source}'{hint}: neither a path here nor {_FORMS}")
+    return f"unknown corpus '{source}'{hint}: neither a path here nor {_FORMS}"
 
 
 def not_here(source: str) -> str:
@@ -78,7 +82,7 @@ def not_here(source: str) -> str:
         there = Path(path).expanduser().exists() or glob.glob(str(Path(path).expanduser()), recursive=True)  # noqa: PTH207
         return "" if there else f"there is no {path} on this machine, which corpus '{source}' wants"
     if kind not in KINDS and not Path(source).exists():
-        return f"unknown corpus '{source}'{nearest(kind, KINDS)} (neither a path here nor {_FORMS})"
+        return _unknown(source, kind)
     return ""
 
 

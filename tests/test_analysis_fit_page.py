@@ -10,7 +10,7 @@ from analysis.blocks import Grid, Heading, Text
 from analysis.cost import PAPER
 from analysis.document import write
 from analysis.drawing import draw
-from analysis.fit_page import held_out
+from analysis.findings import held_out
 from analysis.study import Study, study
 from analysis.summary import compare, summarise
 from analysis.table import load

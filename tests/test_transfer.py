@@ -204,9 +204,10 @@ def test_the_papers_rows_are_all_there_once(folder: Path) -> None:
 
 
 def test_the_page_greys_what_is_the_papers(folder: Path) -> None:
-    from analysis.summary import _plain, _rows
+    from analysis.summary import _plain
+    from analysis.table import rows_of
 
-    summary = {"paper_table": _plain(_rows(paper_table(load_table(folder))))}
+    summary = {"paper_table": _plain(rows_of(paper_table(load_table(folder))))}
     grids = [block for block in page(summary) if block.kind == "grid"]
     assert len(grids) == 2
     for grid in grids:

@@ -55,11 +55,16 @@ def _norm_backward(
         store_rows(low, m, rows, columns, n_rows, C, total)
 
 
+def _tile(C: int) -> tuple[int, int]:
+    """Padded columns and rows of a tile."""
+    BC = padded(C)
+    return BC, max(1, _PLACES // BC)
+
+
 def norm(x: Tensor, gain: Tensor, dtype: torch.dtype, added: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """The stream x + `added` (M, n, C) in float32, x itself without, and its norm times the gains in `dtype`."""
     M, n, C = x.shape
-    BC = padded(C)
-    BM = max(1, _PLACES // BC)
+    BC, BM = _tile(C)
     stream = x if added is None else torch.empty_like(x)
     normed = torch.empty_like(x, dtype=dtype)
     _norm_forward[row_blocks(n, BM, M, C)](
@@ -73,8 +78,7 @@ def norm_backward(
 ) -> tuple[Tensor, Tensor]:
     """Gradients at the stream, of which `dy` comes past the norm, and at the gains; the first also into `low`."""
     M, n, C = stream.shape
-    BC = padded(C)
-    BM = max(1, _PLACES // BC)
+    BC, BM = _tile(C)
     grid = row_blocks(n, BM, M, C)
     dx, dgain = torch.empty_like(stream), stream.new_empty(M, grid[0], C)
     _norm_backward[grid](

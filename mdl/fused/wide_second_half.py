@@ -1,6 +1,7 @@
 """The second half of a wide layer in training: norm and GELU in kernels, GELU's gradient with the product before it.
 
-Widths whose layer has a forward kernel (`second_half`) use it, and keep what it has on the chip for the way back.
+Where the width has a forward kernel (`second_half`), that may take its place (`IN_ONE_KERNEL`): it then writes what it
+has on the chip for the way back.
 """
 
 from __future__ import annotations
