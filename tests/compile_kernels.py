@@ -1,7 +1,8 @@
 """Compiles the fused kernels of a shape for a GPU that need not be there: python -m tests.compile_kernels 16x1 …
 
 The model runs on the meta device, where tensors have shapes and no content; what it would launch is compiled for an
-H100 instead. A line a kernel: its name and the shared memory of a block, bytes.
+H100 instead. A line a kernel: its name, the shared memory of a block in bytes, and the most programs on an axis of the
+grid but the first, for about as many windows as a batch may have.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from triton.runtime.jit import JITFunction
 
-from mdl.fused import MOST_WIDTH, parts
-from mdl.model import Parts, StackedTransformer
+from mdl.fused.parts import pieces
+from mdl.model import StackedTransformer
 from mdl.shapes import Shape, parse_size
 
 H100 = GPUTarget("cuda", 90, 32)
 _TYPES = {torch.float32: "*fp32", torch.bfloat16: "*bf16", torch.float16: "*fp16", torch.uint8: "*u8"}
-Launch = tuple[JITFunction, tuple[Any, ...], dict[str, Any]]
+_WINDOWS = 8000  # of 256 bytes, of three members
+Launch = tuple[JITFunction, tuple[Any, ...], dict[str, Any], tuple[int, ...]]
 
 
 def launches(size: str, *, trained: bool) -> list[Launch]:
@@ -31,22 +33,20 @@ def launches(size: str, *, trained: bool) -> list[Launch]:
     shape, seen = Shape(*parse_size(size), 256), []
 
     def noted(kernel: JITFunction, *arguments: Any, grid: Any, warmup: bool, **options: Any) -> None:
-        seen.append((kernel, arguments, options))
+        seen.append((kernel, arguments, options, grid))
 
-    # Every layer by kernels: torch.compile's part of a wide one has none that could be noted.
-    with torch.device("meta"), patch.object(JITFunction, "run", noted), patch.object(parts, "_WIDE_BY_PARTS", True):
-        model = StackedTransformer(shape, [0, 1]).requires_grad_(trained)
-        own = parts.pieces(shape, torch.bfloat16 if trained else torch.float16, trained=trained).parts()
-        own = own if shape.width <= MOST_WIDTH else Parts(layer=own.layer)
-        nats = model.nats(torch.zeros(2, 4, 256, dtype=torch.uint8), own)
+    with torch.device("meta"), patch.object(JITFunction, "run", noted):
+        model = StackedTransformer(shape, [0, 1, 2]).requires_grad_(trained)
+        parts = pieces(shape, torch.bfloat16 if trained else torch.float16, trained=trained).parts()
+        nats = model.nats(torch.zeros(3, _WINDOWS, 256, dtype=torch.uint8), parts)
         if trained:
             nats.sum().backward()
     return seen
 
 
-def compiled(launch: Launch) -> tuple[str, int]:
-    """A kernel's name and its shared memory in bytes."""
-    kernel, arguments, options = launch
+def compiled(launch: Launch) -> tuple[str, str]:
+    """A kernel's name, and its shared memory in bytes with the grid's greatest axis but the first."""
+    kernel, arguments, options, grid = launch
     signature: dict[str, str] = {}
     constants: dict[tuple[int], Any] = {}
     aligned: dict[tuple[int], Any] = {}
@@ -58,15 +58,16 @@ def compiled(launch: Launch) -> tuple[str, int]:
         else:
             signature[parameter.name] = "i32" if isinstance(argument, int) else "fp32"
     made = triton.compile(ASTSource(kernel, signature, constants, aligned), target=H100, options=options)
-    return kernel.fn.__name__, made.metadata.shared
+    return kernel.fn.__name__, f"{made.metadata.shared} {max(grid[1:], default=1)}"
 
 
 def lines(sizes: list[str]) -> Iterator[str]:
     """A line a kernel of the shapes, in training and without gradients."""
     for size in sizes:
-        for trained in (True, False):
-            for name, shared in dict(map(compiled, launches(size, trained=trained))).items():
-                yield f"{size} {'trained' if trained else 'measured'} {name} {shared}"
+        wide = parse_size(size)[0] > 128  # in training a part of it is torch.compile's
+        for trained in (False,) if wide else (True, False):
+            for name, figures in dict(map(compiled, launches(size, trained=trained))).items():
+                yield f"{size} {'trained' if trained else 'measured'} {name} {figures}"
 
 
 if __name__ == "__main__":

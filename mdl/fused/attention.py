@@ -18,10 +18,16 @@ from mdl.fused.common import padded
 
 
 @triton.jit
-def _head(base, T, H, D: tl.constexpr):
-    """Where this program's window and head begin in (M·B, T, H, D)."""
-    window, head = tl.program_id(1) // H, tl.program_id(1) % H
-    return base + (window.to(tl.int64) * T * H + head) * D
+def _place(T, BM: tl.constexpr):
+    """This program's head, counted over windows, and block of times; on one axis, since the others end at 65,535."""
+    blocks = tl.cdiv(T, BM)
+    return tl.program_id(0) // blocks, tl.program_id(0) % blocks
+
+
+@triton.jit
+def _head(base, head, T, H, D: tl.constexpr):
+    """Where a head begins in (M·B, T, H, D)."""
+    return base + ((head // H).to(tl.int64) * T * H + head % H) * D
 
 
 @triton.jit
@@ -63,23 +69,25 @@ def _mix(
 def _attention_forward(
     q, k, v, out, log_sum, T, H, scale, D: tl.constexpr, BD: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr
 ):
-    first = (tl.num_programs(0) - 1 - tl.program_id(0)) * BM  # those with the longest past begin
-    q, k, v, out = _head(q, T, H, D), _head(k, T, H, D), _head(v, T, H, D), _head(out, T, H, D)
+    head, block = _place(T, BM)
+    first = (tl.cdiv(T, BM) - 1 - block) * BM  # those with the longest past begin
+    q, k, v, out = _head(q, head, T, H, D), _head(k, head, T, H, D), _head(v, head, T, H, D), _head(out, head, T, H, D)
     now = first + tl.arange(0, BM)
     queries = _load(q, now, T, H, D, BD)
     mixed, most, total = tl.zeros((BM, BD), tl.float32), tl.full((BM,), -1e30, tl.float32), tl.zeros((BM,), tl.float32)
     mixed, most, total = _mix(mixed, most, total, queries, now, k, v, 0, first, T, H, scale, D, BD, BN, False)
     mixed, most, total = _mix(mixed, most, total, queries, now, k, v, first, first + BM, T, H, scale, D, BD, BN, True)
     _store(out, now, T, H, D, BD, mixed / total[:, None])
-    tl.store(log_sum + tl.program_id(1).to(tl.int64) * T + now, most + tl.log2(total), mask=now < T)
+    tl.store(log_sum + head.to(tl.int64) * T + now, most + tl.log2(total), mask=now < T)
 
 
 @triton.jit
 def _attention_deltas(out, dout, delta, T, H, D: tl.constexpr, BD: tl.constexpr, BM: tl.constexpr):
-    now = tl.program_id(0) * BM + tl.arange(0, BM)
-    a = _load(_head(out, T, H, D), now, T, H, D, BD).to(tl.float32)
-    b = _load(_head(dout, T, H, D), now, T, H, D, BD).to(tl.float32)
-    tl.store(delta + tl.program_id(1).to(tl.int64) * T + now, tl.sum(a * b, axis=1), mask=now < T)
+    head, block = _place(T, BM)
+    now = block * BM + tl.arange(0, BM)
+    a = _load(_head(out, head, T, H, D), now, T, H, D, BD).to(tl.float32)
+    b = _load(_head(dout, head, T, H, D), now, T, H, D, BD).to(tl.float32)
+    tl.store(delta + head.to(tl.int64) * T + now, tl.sum(a * b, axis=1), mask=now < T)
 
 
 @triton.jit
@@ -124,10 +132,16 @@ def _attention_backward(
     D: tl.constexpr, BD: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
 ):  # fmt: skip
     """A block's keys and values from all that comes after, then its queries from all before: equal work for all."""
-    first = tl.program_id(0) * BM
+    head, block = _place(T, BM)
+    first = block * BM
     last, own = first + BM, first + tl.arange(0, BM)
-    q, k, v, dout = _head(q, T, H, D), _head(k, T, H, D), _head(v, T, H, D), _head(dout, T, H, D)
-    log_sum, delta = log_sum + tl.program_id(1).to(tl.int64) * T, delta + tl.program_id(1).to(tl.int64) * T
+    q, k, v, dout = (
+        _head(q, head, T, H, D),
+        _head(k, head, T, H, D),
+        _head(v, head, T, H, D),
+        _head(dout, head, T, H, D),
+    )
+    log_sum, delta = log_sum + head.to(tl.int64) * T, delta + head.to(tl.int64) * T
     zeros = tl.zeros((BM, BD), tl.float32)
 
     keys, values = _load(k, own, T, H, D, BD), _load(v, own, T, H, D, BD)
@@ -137,8 +151,8 @@ def _attention_backward(
     dkeys, dvalues = _from_later(
         dkeys, dvalues, keys, values, own, q, dout, log_sum, delta, last, T, T, H, scale, D, BD, BN, False
     )
-    _store(_head(dv, T, H, D), own, T, H, D, BD, dvalues)
-    _store(_head(dk, T, H, D), own, T, H, D, BD, dkeys * natural_scale)
+    _store(_head(dv, head, T, H, D), own, T, H, D, BD, dvalues)
+    _store(_head(dk, head, T, H, D), own, T, H, D, BD, dkeys * natural_scale)
 
     queries, changes = _load(q, own, T, H, D, BD), _load(dout, own, T, H, D, BD)
     over = tl.load(log_sum + own, mask=own < T, other=0.0)
@@ -147,7 +161,7 @@ def _attention_backward(
     dqueries = _from_earlier(
         dqueries, queries, changes, over, deltas, own, k, v, first, last, T, H, scale, D, BD, BN, True
     )
-    _store(_head(dq, T, H, D), own, T, H, D, BD, dqueries * natural_scale)
+    _store(_head(dq, head, T, H, D), own, T, H, D, BD, dqueries * natural_scale)
 
 
 # By padded head: times a block, times a turn, warps, stages; forward and backward.
@@ -161,7 +175,7 @@ class _Attention(torch.autograd.Function):
         M, B, T, C = q.shape
         D, out, log_sum = C // n_heads, torch.empty_like(q), q.new_empty(M * B, n_heads, T, dtype=torch.float32)
         BM, BN, warps, stages = _FORWARD[padded(D)]
-        _attention_forward[(triton.cdiv(T, BM), M * B * n_heads)](
+        _attention_forward[(triton.cdiv(T, BM) * M * B * n_heads,)](
             q, k, v, out, log_sum, T, n_heads, D**-0.5 / math.log(2), D, padded(D), BM, BN,
             num_warps=warps, num_stages=stages,
         )  # fmt: skip
@@ -176,7 +190,7 @@ class _Attention(torch.autograd.Function):
         D, dout, delta = C // H, dout.contiguous(), torch.empty_like(log_sum)
         dq, dk, dv = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
         BM, BN, warps, stages = _BACKWARD[padded(D)]
-        grid = (triton.cdiv(T, BM), M * B * H)
+        grid = (triton.cdiv(T, BM) * M * B * H,)
         _attention_deltas[grid](out, dout, delta, T, H, D, padded(D), BM)
         _attention_backward[grid](
             q, k, v, dout, log_sum, delta, dq, dk, dv, T, H, D**-0.5 / math.log(2), D**-0.5, D, padded(D), BM, BN,

@@ -10,10 +10,9 @@ import triton.language as tl
 
 from mdl import model as plain
 from mdl.errors import MdlError
-from mdl.fused import MOST_WIDTH
 
 RMS_EPS = tl.constexpr(plain.RMS_EPS)
-MOST_ROWS = 2**21  # of a member: 2^31 places of four times the width 256; of wider rows fewer
+MOST_ROWS = 2**21  # 2^31 places of four times the greatest width
 
 
 def padded(n: int) -> int:
@@ -21,12 +20,11 @@ def padded(n: int) -> int:
     return max(16, triton.next_power_of_2(n))
 
 
-def row_blocks(n_rows: int, block: int, n_members: int, width: int = MOST_WIDTH) -> tuple[int, int]:
+def row_blocks(n_rows: int, block: int, n_members: int) -> tuple[int, int]:
     """The grid of kernels that take a block of rows of one member each; places in a member are counted in 32 bits."""
-    most = MOST_ROWS * MOST_WIDTH // max(MOST_WIDTH, width)
-    if n_rows > most:
+    if n_rows > MOST_ROWS:
         raise MdlError(
-            f"a batch has {n_rows} bytes a member, at most {most} go through the model at once; "
+            f"a batch has {n_rows} bytes a member, at most {MOST_ROWS} go through the model at once; "
             "lower train.batch_windows"
         )
     return triton.cdiv(n_rows, block), n_members

@@ -6,7 +6,6 @@ take, at which a library's kernels are better.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,14 +23,8 @@ from mdl.fused.embedding import embedded
 from mdl.fused.first_half import first_half
 from mdl.fused.head import nats
 from mdl.fused.second_half import second_half
-from mdl.fused.wide_first_half import wide_first_half
-from mdl.fused.wide_second_half import wide_second_half
 from mdl.model import Parts, after_attention, before_attention, compiled
 from mdl.shapes import Shape
-
-# Whether halves of a layer that are too wide for a kernel are kernels between a library's products, in place of what
-# torch compiles. Written without a GPU at hand and measured on none, so not the default.
-_WIDE_BY_PARTS = os.environ.get("MDL_WIDE_BY_PARTS") == "1"
 
 
 @dataclass(frozen=True)
@@ -76,7 +69,7 @@ def _kernels(shape: Shape, dtype: torch.dtype, *, trained: bool) -> dict[str, Ca
     def byte_nats(x: Tensor, embedding: Tensor, symbols: Tensor) -> Tensor:
         return nats(x, embedding, symbols, dtype)
 
-    own: dict[str, Callable[..., Any]] = {"attention": attention} | (_by_parts(dtype) if _WIDE_BY_PARTS else {})
+    own: dict[str, Callable[..., Any]] = {"attention": attention}
     if shape.width <= MOST_WIDTH:
         own["first"] = first
     if shape.width <= (MOST_NARROW if trained else MOST_WIDTH):
@@ -84,15 +77,6 @@ def _kernels(shape: Shape, dtype: torch.dtype, *, trained: bool) -> dict[str, Ca
     if shape.width <= MOST_WIDTH and shape.vocabulary <= MOST_VOCABULARY:
         own |= {"embed": embedded, "byte_nats": byte_nats}
     return own
-
-
-def _by_parts(dtype: torch.dtype) -> dict[str, Callable[..., Any]]:
-    """A wide layer's halves as kernels between a library's products."""
-
-    def first(x: Tensor, gain: Tensor, qkv: Tensor, cos: Tensor, sin: Tensor, n_heads: int) -> tuple[Tensor, ...]:
-        return wide_first_half(x, gain, qkv, cos, sin, n_heads, dtype)
-
-    return {"first": first, "second": wide_second_half}
 
 
 def _wide_first(x: Tensor, gain: Tensor, qkv: Tensor, cos: Tensor, sin: Tensor, n_heads: int) -> tuple[Tensor, ...]:

@@ -41,24 +41,18 @@ def _after_attention(x, mixed, out, m, rows, columns, n_rows, C: tl.constexpr, B
 
 @triton.jit
 def _second_half_forward(
-    x, mixed, out, gain, up, down, y, stream_out, normed_out, before_out, n_rows,
-    C: tl.constexpr, BC: tl.constexpr, BM: tl.constexpr, BH: tl.constexpr, BK: tl.constexpr, KEEPS: tl.constexpr,
+    x, mixed, out, gain, up, down, y, n_rows, C: tl.constexpr, BC: tl.constexpr, BM: tl.constexpr, BH: tl.constexpr,
+    BK: tl.constexpr,
 ):  # fmt: skip
-    """y; and if it `KEEPS` them for the way back, the stream and its norm before the network, and GELU's inputs."""
     m = tl.program_id(1)
     rows, columns = tl.program_id(0) * BM + tl.arange(0, BM), tl.arange(0, BC)
     total = _after_attention(x, mixed, out, m, rows, columns, n_rows, C, BK)
     gains = load_gains(gain, m, columns, C)
     unit, _ = over_rms(total, C)
     normed = (unit * gains[None, :]).to(up.dtype.element_ty)
-    if KEEPS:
-        store_rows(stream_out, m, rows, columns, n_rows, C, total)
-        store_rows(normed_out, m, rows, columns, n_rows, C, normed)
     for h in range(0, 4 * C, BH):
         hidden = h + tl.arange(0, BH)
         before = tl.dot(normed, matrix_of(up, m, columns, hidden, C, 4 * C))
-        if KEEPS:
-            store_rows(before_out, m, rows, hidden, n_rows, 4 * C, before)
         share, _density = normal(before)
         active = (before * share).to(up.dtype.element_ty)
         total = tl.dot(active, matrix_of(down, m, hidden, columns, 4 * C, C), total)
@@ -112,26 +106,16 @@ _FORWARD = {16: (64, 64, 16, 4, 2), 32: (64, 64, 32, 4, 2), 64: (64, 64, 64, 4, 
 _BACKWARD = {16: (64, 64, 16, 4, 2), 32: (64, 32, 32, 4, 2), 64: (64, 32, 64, 4, 4), 128: (64, 32, 32, 4, 3)}
 
 
-def forward(
-    x: Tensor, mixed: Tensor, gain: Tensor, low: list[Tensor], kept: tuple[Tensor, Tensor, Tensor] | None = None
-) -> Tensor:
-    """The stream after the layer; `low`: out, up and down in the low precision. Into `kept`: see the kernel."""
-    M, C = gain.shape
-    n_rows, BC, y = x.numel() // (M * C), padded(C), torch.empty_like(x)
-    out, up, down = low
-    BM, BH, BK, warps, stages = _FORWARD[BC]
-    _second_half_forward[row_blocks(n_rows, BM, M)](
-        x, mixed, out, gain, up, down, y, *(kept or (y, y, y)), n_rows, C, BC, BM, BH, BK, kept is not None,
-        num_warps=warps, num_stages=stages,
-    )  # fmt: skip
-    return y
-
-
 class _SecondHalf(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, mixed: Tensor, out: Tensor, gain: Tensor, up: Tensor, down: Tensor) -> Tensor:
+        M, C = gain.shape
+        n_rows, BC, y = x.numel() // (M * C), padded(C), torch.empty_like(x)
         low = [weight.to(mixed.dtype) for weight in (out, up, down)]
-        y = forward(x, mixed, gain, low)
+        BM, BH, BK, warps, stages = _FORWARD[BC]
+        _second_half_forward[row_blocks(n_rows, BM, M)](
+            x, mixed, low[0], gain, low[1], low[2], y, n_rows, C, BC, BM, BH, BK, num_warps=warps, num_stages=stages
+        )
         ctx.save_for_backward(x, mixed, low[0], gain, low[1], low[2])
         return y
 
