@@ -70,6 +70,15 @@ def named_grid(header: Sequence[str], rows: Sequence[tuple[str, ...]], align: st
     )
     if len(set(names)) < 2:
         return grid
+    title, names = _short(names)
     said = [name if name != before else "" for name, before in zip(names, [None, *names[:-1]], strict=True)]
     named = tuple((name, *row) for name, row in zip(said, grid.rows, strict=True))
-    return Grid(("corpus", *grid.header), named, f"l{grid.align}")
+    return Grid((title, *grid.header), named, f"l{grid.align}")
+
+
+def _short(names: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """A title of the names and the names, without the corpus where all have the same and more behind it."""
+    parts = [name.partition(", ") for name in names]
+    if len({corpus for corpus, _, _ in parts}) > 1 or not all(rest for *_, rest in parts):
+        return "corpus", names
+    return "", [rest for *_, rest in parts]

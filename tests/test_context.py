@@ -118,7 +118,7 @@ def test_the_report_says_it(tmp_path: Path) -> None:
     assert drawn >= {"adjusted_rate", "raw_rate", "heldout_rate", "critical_size", "context"}
     assert not {name for name in drawn if name.endswith(("_2", "_3"))}
     assert "context 1,024: Adjusted rate against model size" in text
-    in_order = [text.index(f"context {n} |") for n in ("64", "256", "1,024")]
+    in_order = [text.index(f"\n| context {n} |") for n in ("64", "256", "1,024")]
     assert in_order == sorted(in_order)
 
 
