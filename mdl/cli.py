@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -392,10 +392,17 @@ def inspect(file: Annotated[Path, typer.Argument(help="An archive made by mdl co
     typer.echo("\n".join(archive_cli.inspect(file)))
 
 
+# Click's, or the copy of it that newer typers hold.
+_UsageError: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "UsageError")
+
+
 def main() -> None:
     """Entry point: one line and status 2 for whatever a user can mend, 130 for a stop."""
     try:
-        app()
+        ended = app(standalone_mode=False)
+        sys.exit(ended if isinstance(ended, int) else 0)
+    except _UsageError as error:
+        _misused(error)
     except (MdlError, AnalysisError) as error:
         _fail(str(error))
     except OSError as error:
@@ -403,6 +410,14 @@ def main() -> None:
     except Stopped:
         typer.echo("stopped; what is finished is recorded, run the same command to go on", err=True)
         sys.exit(130)
+
+
+def _misused(error: Any) -> None:
+    """What is wrong with the command line, and where its help is; the help itself where nothing was said."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+        sys.exit(error.exit_code)
+    _fail(f"{error.format_message().rstrip('.')}; see {error.ctx.command_path if error.ctx else 'mdl'} --help")
 
 
 def _fail(message: str) -> None:

@@ -158,6 +158,18 @@ def test_a_dry_run_says_what_it_would_do_and_does_nothing(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "arguments",
+    [["sweep"], ["sweep", "--bogus"], ["frobnicate"], ["report", "a", "b"], ["sweep", "--per-gpu", "0", "x"]],
+)
+def test_a_command_line_that_is_none_is_one_line_and_2(tmp_path: Path, arguments: list[str]) -> None:
+    """Options, arguments and commands that are not there: what, and whose help tells more."""
+    done = mdl(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert re.fullmatch(r"error: [^\n]+; see [^\n]+ --help\n", done.stderr), done.stderr
+
+
+@pytest.mark.parametrize(
     ("source", "said"),
     [("file:nope.txt", "there is no nope.txt on this machine"), ("image:none,scale=0.5", "there is no none on"),
      ("enwiki8", "unknown corpus 'enwiki8'; did you mean 'enwik8'?")],
