@@ -143,10 +143,11 @@ def _caveat(summary: Json) -> str:
     number = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
     text = (
         f"Adjusted rate: (code of the subset + parameters) / subset. Cells (seeds) a point: {number}. "
-        f"{summary['intervals']['note'] or ''}{_shared(summary)} Within 1 %: the model sizes whose adjusted rate is at "
-        "most a hundredth above the least. A critical size, and the rates there, are found by interpolating the "
-        "measured code length between the sizes that were run, and belong to this training recipe: longer training "
-        "moves them. Models: ideal code length. Classical coders: true file size of the same bytes, whole."
+        f"{summary['intervals']['note'] or ''}{_shared(summary)}{_spans(summary)} Within 1 %: the model sizes "
+        "whose adjusted rate is at most a hundredth above the least. A critical size, and the rates there, are found "
+        "by interpolating the measured code length between the sizes that were run, and belong to this training "
+        "recipe: longer training moves them. Models: ideal code length. Classical coders: true file size of the same "
+        "bytes, whole."
     )
     inside = [row for row in summary["critical"] if row["status"] == "bracketed" and row["p_bracketed"] is not None]
     at_edge = [row for row in inside if row["p_bracketed"] < _SURE]
@@ -159,6 +160,11 @@ def _caveat(summary: Json) -> str:
             f" At {pooled} of the dataset sizes the code length rose with N somewhere; there neighbours were averaged."
         )
     return text
+
+
+def _spans(summary: Json) -> str:
+    told = any(row["span_low"] is not None for row in summary["critical"])
+    return " 95 %: what the intervals of both estimators of the critical size span." if told else ""
 
 
 def _shared(summary: Json) -> str:

@@ -66,7 +66,7 @@ def classical(summary: Json) -> list[Block]:
     )
     if not summary["n_cells"]:
         whole = "Whole: the first bytes of the source in its original order."
-    text = f"{whole} In chunks, on a sample: true size, and with the header counted once, as Delétang et al. do."
+    text = f"{whole} In chunks, on a sample of the first: true size, and the header counted once (Delétang et al.)."
     grid = named_grid(header, rows, "lllrrrrr", _names(summary["classical"], "corpus"))
     return [Heading("Classical coders"), Text(text), grid]
 

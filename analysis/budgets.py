@@ -12,8 +12,10 @@ import numpy as np
 import pandas as pd
 
 from analysis.critical import critical_size
-from analysis.uncertainty import columns
+from analysis.estimates import critical_table, estimate
+from analysis.uncertainty import N_REPLICATES, columns
 
+_DATA = ["group", "subset_bytes"]
 _CELL = ["group", "subset_bytes", "n_params", "seed", "shuffle_seed"]
 _HALF = 0.6  # a budget up to this share of the longest counts as half of it
 COLUMNS = ["group", "subset_bytes", "bytes_seen", "half_bytes_seen", "n_params", "low", "high", "n_params_half",
@@ -37,29 +39,35 @@ def _most(cells: pd.DataFrame) -> pd.Series[int]:
     return cells.groupby(_CELL)["bytes_seen"].transform("max")
 
 
-def convergence(cells: pd.DataFrame, critical: pd.DataFrame, chosen: Chosen) -> pd.DataFrame:
+def convergence(cells: pd.DataFrame, chosen: Chosen, n_replicates: int = N_REPLICATES, seed: int = 0) -> pd.DataFrame:
     """N* at the whole and at half the training budget, COLUMNS, one row per (group, subset_bytes) that has both.
 
-    `cells` all budgets; `critical` the whole budget's sizes (`Study.critical`). `verdict`: converged (the half's N*
-    lies within the whole's interval), unconverged, or unknown (no interval, or not bracketed). `ratio` is whole/half.
+    `cells` all budgets. Both of the shapes that were trained for both: N* moves with the shapes too. `low`, `high`: the
+    span of both estimators' intervals. `verdict`: converged (the half's N* lies within the whole's interval),
+    unconverged, or unknown (no interval, or not bracketed). `ratio` is whole/half.
     """
     less = halved(cells)
     if less.empty:
         return pd.DataFrame(columns=COLUMNS)
-    seen = longest(cells).groupby(["group", "subset_bytes"])["bytes_seen"].max()
-    half_seen = less.groupby(["group", "subset_bytes"])["bytes_seen"].max()
-    whole = {(row["group"], row["subset_bytes"]): row for row in critical.to_dict("records")}
-    rows = []
-    for column in columns(chosen(less), n_replicates=0, seed=0):
-        key = column.group, column.subset_bytes
-        if key not in whole:
-            continue
-        found = critical_size(column.sizes, column.mean, column.price, column.n_seeds)
-        n_half = np.nan if found.n_params is None else found.n_params
-        n, low, high = (float(whole[key][name]) for name in ("n_params", "low", "high"))
-        rows.append((*key, seen[key], half_seen[key], n, low, high, n_half, found.status, n / n_half,
-                     _verdict(n, low, high, n_half)))  # fmt: skip
-    return pd.DataFrame(rows, columns=COLUMNS)
+    most, shape = longest(cells), ["group", "subset_bytes", "n_params"]
+    most = most.merge(less[shape].drop_duplicates(), on=shape)
+    estimates = [estimate(column) for column in columns(chosen(most), n_replicates, seed)]
+    whole = critical_table(estimates).set_index(_DATA).drop(columns=["low", "high"])
+    found = {
+        (column.group, column.subset_bytes): critical_size(column.sizes, column.mean, column.price, column.n_seeds)
+        for column in columns(chosen(less), 0, seed)
+    }
+    half = pd.DataFrame(
+        {"n_params_half": [of.n_params for of in found.values()], "status_half": [of.status for of in found.values()]},
+        index=pd.MultiIndex.from_tuples(found, names=_DATA),
+    ).astype({"n_params_half": float})
+    seen = most.groupby(_DATA)["bytes_seen"].max(), less.groupby(_DATA)["bytes_seen"].max().rename("half_bytes_seen")
+    both = pd.concat([whole, half, *seen], axis=1, join="inner").reset_index()
+    both = both.rename(columns={"span_low": "low", "span_high": "high"})
+    both["ratio"] = both["n_params"] / both["n_params_half"]
+    judged = both[["n_params", "low", "high", "n_params_half"]].astype(float)
+    both["verdict"] = [_verdict(*row) for row in judged.itertuples(index=False)]
+    return both[COLUMNS]
 
 
 def _verdict(n: float, low: float, high: float, n_half: float) -> str:

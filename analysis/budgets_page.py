@@ -21,7 +21,7 @@ def convergence(summary: Json) -> list[Block]:
          "–" if row["ratio"] is None else f"× {row['ratio']:.2f}", _judged(row))
         for row in rows
     ]  # fmt: skip
-    header = ("dataset", "N*", "95 % interval", "N* at half", "whole / half", "N* at half is")
+    header = ("dataset", "N* of them", "95 % interval", "N* at half", "whole / half", "N* at half is")
     return [Heading("Half the training"), Text(_told(rows)),
             named_grid(header, cells, "lrrrrl", [row["group"] for row in rows])]  # fmt: skip
 
@@ -43,7 +43,7 @@ def _judged(row: Json) -> str:
 def _told(rows: list[Json]) -> str:
     seen = {(row["half_bytes_seen"], row["bytes_seen"]) for row in rows}
     budgets = join(f"{format_bytes(half)} instead of {format_bytes(whole)}" for half, whole in sorted(seen))
-    text = f"A critical size is of a recipe. The same cells trained on {budgets} a model (repeats counted): "
+    text = f"A critical size is of a recipe. The shapes trained on {budgets} a model too (repeats counted): "
     unconverged = [format_bytes(row["subset_bytes"]) for row in rows if row["verdict"] == "unconverged"]
     if unconverged:
         text += (

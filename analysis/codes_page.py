@@ -123,7 +123,8 @@ def _online(rows: list[Json]) -> list[Block]:
         for r in rows
     ]  # fmt: skip
     text = (
-        "Online: one pass, each window coded before it is learned from (Bornschein et al. 2022). At the end: the mean "
+        "Online: each window coded once, before it is learned from; the recipe's other steps replay windows that were "
+        "coded already (Bornschein et al. 2022). At the end: the mean "
         "of the last tenth of the bytes. Learning: Σ(L_i − L_end), what was paid beyond the loss at the end while the "
         "model learned; it estimates the structure that it took from the data (epiplexity, arXiv 2601.03220)."
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from analysis.blocks import Block, Text, named_grid
+from analysis.theory import EXPONENTS
 from analysis.units import format_bytes, format_count, format_range, join, sentence
 
 Json = dict[str, Any]
@@ -34,14 +35,18 @@ def _apart(rows: list[Json]) -> str:
     known = [row for row in rows if row["n_params"] is not None]
     if not known:
         return ""
-    factors = {row["subset_bytes"]: max(row["n_closed_form"] / row["n_params"], row["n_params"] / row["n_closed_form"])
-               for row in known}  # fmt: skip
-    most = max(factors, key=factors.__getitem__)
-    text = f"They lie apart by a factor of {factors[most]:.2f} at most, at {format_bytes(most)}."
+    several = len({row["group"] for row in rows}) > 1
+
+    def named(row: Json) -> str:
+        return format_bytes(row["subset_bytes"]) + (f" of {' '.join(row['group'].split())}" if several else "")
+
+    factors = [max(row["n_closed_form"] / row["n_params"], row["n_params"] / row["n_closed_form"]) for row in known]
+    most = max(range(len(known)), key=factors.__getitem__)
+    text = f"They lie apart by a factor of {factors[most]:.2f} at most, at {named(known[most])}."
     sure = [row for row in known if None not in (row["low"], row["closed_low"])]
     outside = [row for row in sure if row["high"] < row["closed_low"] or row["closed_high"] < row["low"]]
     if outside:
-        sizes = join(format_bytes(row["subset_bytes"]) for row in outside)
+        sizes = join(map(named, outside))
         text += (
             f" At {sizes} their intervals exclude each other: the code lengths of the shapes that were run do not lie "
             "on one smooth curve, and the intervals, of replicates alone, do not hold that error."
@@ -91,9 +96,15 @@ def _estimates(row: Json) -> tuple[str, ...]:
     first = format_range(row.get("low"), row.get("high"), format_count)
     second = format_range(row["closed_low"], row["closed_high"], format_count)
     alpha = "–" if row.get("alpha") is None else f"{row['alpha']:.2f}"
-    third = format_range(row.get("alpha_low"), row.get("alpha_high"), lambda value: f"{value:.2f}")
+    third = format_range(row.get("alpha_low"), row.get("alpha_high"), _exponent)
     closed = format_count(row["n_closed_form"])
     return format_bytes(row["subset_bytes"]), found, first, closed, second, alpha, third
+
+
+def _exponent(value: float) -> str:
+    """An end of its interval that is where its search ends says so."""
+    low, high = EXPONENTS
+    return f"{'≤ ' if value < 1.01 * low else '≥ ' if value > high / 1.01 else ''}{value:.2f}"
 
 
 def _predicted(summary: Json) -> list[Block]:

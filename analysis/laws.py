@@ -82,12 +82,13 @@ def theory(found: PowerLaw, draws: LawDraws | None, estimates: Sequence[Estimate
     drawn = [e.joint_curve for e in estimates if e.joint_curve]
     if draws is None or not drawn:
         return result | {"message": "not tested: without an interval the difference has no measure"}
+    if several := _exponents_differ(estimates):
+        return dict.fromkeys(result) | {"message": several}
     alphas = common_exponent(drawn)
     known = ~np.isnan(alphas)
     if known.mean() < 0.975:
-        return result | {"message": f"not tested: {1 - known.mean():.0%} of the draws do not determine α"}
-    if several := _exponents_differ(estimates):
-        return dict.fromkeys(result) | {"message": several}
+        unknown = f"{1 - known.mean():.0%} of the draws do not determine α"
+        return dict.fromkeys(result) | {"message": f"The closed form's γ = 1/(1+α) is not tested: {unknown}."}
     ratio = 1 / (1 + alphas[known])
     for name, values in (("alpha", alphas[known]), ("predicted", ratio), ("difference", draws.gamma[known] - ratio)):
         result[f"{name}_low"], result[f"{name}_high"] = interval(values)

@@ -23,7 +23,9 @@ def precision(summary: Json) -> list[Block]:
     for group in groups:
         own = [row for row in rows if row["group"] == group]
         begin = f"{group}: " if len(groups) > 1 else ""
-        found = Text(f"{begin}Critical size by precision and dataset size (intervals: figure, and precision.csv):")
+        known = any(row.get("low") is not None for row in own)
+        where = " (intervals: figure, and precision.csv)" if known else ""
+        found = Text(f"{begin}Critical size by precision and dataset size{where}:")
         blocks += [found, _table(own, "c, bits", _price, located)]
         if any(_ratio(row) != "–" for row in own if row["cost"] != "float16"):
             star = " *: off by more than 2 %, 1 outside the 95 % interval." if _outside(own) else ""

@@ -100,7 +100,9 @@ def study(
         table, cost, _rates(chosen), between(found), critical, laws, classical_rates(table.baselines),
         describe(found, n_replicates), crossings(found), theories, prediction_table(predicted),
         fit, compute_view(table, critical, fit), not_asked(table, fit), relative_spread(chosen),
-        budgets.convergence(all_budgets, critical, lambda less: shortest_codes(replace(table, cells=less), cost)),
+        budgets.convergence(
+            all_budgets, lambda some: shortest_codes(replace(table, cells=some), cost), n_replicates, seed
+        ),
     )  # fmt: skip
 
 

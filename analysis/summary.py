@@ -53,7 +53,7 @@ def summarise(study: Study) -> Json:
         "convergence": rows_of(study.convergence),
         "rates": rows_of(study.rates),
         "memorising": _memorising(study.rates),
-        "classical": _classical(table.baselines),
+        "classical": classical(table.baselines),
         "failed": rows_of(table.failed[["run_id", "reason"]]),
         "not_evaluated": sorted(snapshots_coded[snapshots_coded == 0].index),
         "corpora": _corpora(table),
@@ -115,11 +115,17 @@ def _memorising(rates: pd.DataFrame) -> Json:
     }
 
 
-def _classical(baselines: pd.DataFrame) -> list[Json]:
-    """Every coder at every D: whole in both orders, and in chunks at true size and with the header counted once."""
+def classical(baselines: pd.DataFrame) -> list[Json]:
+    """Every coder at every D: whole in both orders, and in chunks at true size and with the header counted once.
+
+    Chunks are of the order that models read: where that is shuffled, the source's own order is easier or harder.
+    """
     rates, rows = classical_rates(baselines), []
     for (corpus, subset_bytes, coder), own in rates.groupby(["corpus", "subset_bytes", "coder"], sort=True):
         whole, chunked = own[own["chunk_bytes"].isna()], own[own["chunk_bytes"].notna()]
+        as_read = chunked[chunked["order"] == "shuffled"]  # by models, where the corpus has such an order
+        chunked = as_read if len(as_read) else chunked
+        chunked = chunked[chunked["chunk_bytes"] == chunked["chunk_bytes"].max()]  # the longest of several contexts
         rows.append(
             {
                 "corpus": corpus,
@@ -128,17 +134,12 @@ def _classical(baselines: pd.DataFrame) -> list[Json]:
                 "settings": (whole if len(whole) else own)["settings"].iloc[0],
                 "shuffled_rate": whole.loc[whole["order"] == "shuffled", "rate"].mean(),
                 "contiguous_rate": whole.loc[whole["order"] == "contiguous", "rate"].mean(),
-                "chunk_bytes": chunked["chunk_bytes"].min(),
-                "chunked_rate": _at_least_chunk(chunked, "rate"),
-                "chunked_rate_header_once": _at_least_chunk(chunked, "rate_header_once"),
+                "chunk_bytes": chunked["chunk_bytes"].max(),
+                "chunked_rate": chunked["rate"].mean(),
+                "chunked_rate_header_once": chunked["rate_header_once"].mean(),
             }
         )
     return rows
-
-
-def _at_least_chunk(chunked: pd.DataFrame, column: str) -> float:
-    """Mean over seeds at the smallest chunk length."""
-    return float(chunked.loc[chunked["chunk_bytes"] == chunked["chunk_bytes"].min(), column].mean())
 
 
 def _corpora(table: Table) -> list[Json]:

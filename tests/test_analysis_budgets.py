@@ -71,6 +71,18 @@ def test_the_size_at_half_is_that_of_halfs_own_law_and_judged_by_the_wholes_inte
             assert row.ratio == pytest.approx(row.n_params / row.n_params_half)
 
 
+def test_both_budgets_are_of_the_shapes_that_both_have(tmp_path: Path) -> None:
+    """N* moves with the shapes that were run: one more at the whole budget alone takes no part beside the half's."""
+    some = [size for size in LADDER if size != "32x2"]
+    half = trained(grid(some, SUBSETS, noisy, seeds=(0, 1)), 0.5)
+    more = [*trained(grid(LADDER, SUBSETS, noisy, seeds=(0, 1)), 1), *half]
+    same = [*trained(grid(some, SUBSETS, noisy, seeds=(0, 1)), 1), *half]
+    found, alone = (study(load(write_sweep(tmp_path / n, of)), PAPER) for n, of in (("more", more), ("same", same)))
+    assert found.convergence.equals(alone.convergence)
+    assert not found.critical["n_params"].equals(alone.critical["n_params"])
+    assert (found.convergence["ratio"] == 1).all()
+
+
 def test_without_replicates_nothing_is_called_converged(tmp_path: Path) -> None:
     found = study(load(sweep(tmp_path / "s", 0.4, seeds=(0,))), PAPER)
     assert found.convergence["verdict"].tolist() == ["unknown", "unknown"]

@@ -15,6 +15,7 @@ from analysis.blocks import Grid
 from analysis.critical import critical_size, fit_power_law
 from analysis.crossing import crossing, crossings
 from analysis.law_page import crossings as crossings_page
+from analysis.law_page import estimates as estimates_page
 from analysis.minimum import minima, non_increasing, slopes, total_between
 from analysis.theory import Curve, closed_form, common_exponent, fit_capacity, near_best
 from analysis.uncertainty import Column
@@ -340,3 +341,16 @@ def test_the_law_through_two_points_has_no_error_and_through_one_is_none() -> No
     with pytest.raises(AnalysisError, match="two dataset sizes"):
         one.predict(1e6)
     assert "none has one" in fit_power_law([1e5], [float("nan")]).message
+
+
+def test_how_far_estimators_lie_apart_is_told_of_every_corpus() -> None:
+    """Two corpora of the same dataset sizes: the one that is farther apart is named, not the last."""
+    known = {"status": "bracketed", "low": 900.0, "high": 1100.0, "closed_low": 1400.0, "closed_high": 1600.0,
+             "subset_bytes": 10**6, "n_params": 1000.0}  # fmt: skip
+    apart = known | {"group": "file:a", "n_closed_form": 1500.0}
+    near = known | {"group": "file:b", "n_closed_form": 1010.0, "closed_low": 950.0}
+    text = str(estimates_page({"critical": [apart, near], "predictions": []})[0])
+    assert "a factor of 1.50 at most, at 1 MB of file:a" in text
+    assert "At 1 MB of file:a their intervals exclude each other" in text
+    alone = str(estimates_page({"critical": [apart], "predictions": []})[0])
+    assert "at 1 MB. At 1 MB their intervals" in alone

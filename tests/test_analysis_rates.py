@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from analysis import AnalysisError
 from analysis.cost import Cost, parse_cost
 from analysis.rates import adjusted_compression_rate, best_classical, classical_rates, raw_rate, span_bits
+from analysis.summary import classical
 
 # Delétang et al. 2024, Table 1, neural rows: nominal N; raw and adjusted % on enwik9, ImageNet, LibriSpeech, random.
 TABLE_1 = {
@@ -123,3 +124,14 @@ def test_prices() -> None:
 def test_an_impossible_price_is_one_line(cost: str, message: str) -> None:
     with pytest.raises(AnalysisError, match=message):
         parse_cost(cost)
+
+
+def test_chunks_are_of_the_order_that_models_read() -> None:
+    """Never averaged with chunks of the source's own order, and of several lengths the longest."""
+    of = [coded("png", "shuffled", 400, chunk=100, n=10), coded("png", "shuffled", 300, chunk=200, n=5),
+          coded("png", "shuffled", 320, chunk=200, n=5), coded("png", "contiguous", 100, chunk=200, n=5),
+          coded("xz", "contiguous", 200, chunk=200, n=5)]  # fmt: skip
+    png, xz = classical(pd.DataFrame(of).assign(settings="-9"))
+    assert (png["chunk_bytes"], png["chunked_rate"]) == (200, pytest.approx(0.31))
+    assert png["chunked_rate_header_once"] == pytest.approx(0.23)
+    assert xz["chunked_rate"] == pytest.approx(0.2)
