@@ -23,6 +23,7 @@ _LEADER: dict[str, Any] = {
     "shrinkB": 0,
 }  # fmt: skip
 _LINE_POINTS = 11.5  # from one curve's name to the next
+_SHORT = 0.6  # of the width: a curve that ends before is named there
 HALO = [withStroke(linewidth=2.5, foreground="white")]
 
 
@@ -92,10 +93,16 @@ def draw_marks(axes: Axes, x: Sequence[float], y: Sequence[float], style: dict[s
 
 
 def name_curves(axes: Axes, curves: Sequence[Curve]) -> None:
-    """Each curve's name where it ends on the right, or where it leaves through the top; kept apart from each other."""
+    """Each curve's name where it ends on the right, or where it leaves through the top; kept apart from each other.
+
+    One that ends far from the right has its name at its end: a line to the margin would cross the others.
+    """
     high = axes.get_ylim()[1]
-    inside = [c for c in curves if c.y[-1] <= high]
     to_axes = axes.transData + axes.transAxes.inverted()
+    short = [c for c in curves if c.y[-1] <= high and to_axes.transform((c.x[-1], c.y[-1]))[0] < _SHORT]
+    for curve in short:
+        label(axes, curve.label, (curve.x[-1], curve.y[-1]), (4, 3), color=curve.style["color"])
+    inside = [c for c in curves if c.y[-1] <= high and c not in short]
     ends = [to_axes.transform((c.x[-1], c.y[-1]))[1] for c in inside]
     line = _LINE_POINTS / (axes.get_window_extent().height * 72 / axes.figure.dpi)
     for curve, end, y in zip(inside, ends, _apart(ends, line), strict=True):

@@ -62,6 +62,17 @@ def write_atomically(path: Path, content: bytes) -> None:
     _in_its_folder(path, write)
 
 
+def require_writable(path: Path) -> None:
+    """Raise before long work what writing its output to `path` would raise after it; makes nothing. OSError."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    folder = next(folder for folder in path.absolute().parents if folder.exists())
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+
+
 def _in_its_folder(path: Path, write: Callable[[], T]) -> T:
     """What `write` gives, in a folder that is made for it and that other processes remove whenever it is empty."""
     for _ in range(1000):

@@ -18,7 +18,7 @@ from rich.console import Console
 from mdl.cache import Progress
 from mdl.driver import Download
 from mdl.errors import MdlError
-from mdl.files import write_atomically
+from mdl.files import require_writable, write_atomically
 from mdl.generate import Sampling, open_coder
 from mdl.prompts import USUAL_BYTES, Prompt, open_prompt
 
@@ -83,6 +83,8 @@ def run(wanted: Wanted, how: Sampling, out: Path | None, figure: Path | None) ->
         raise MdlError(f"give --figure a file ending in {', '.join(FIGURES)}, and no -o beside it")
     if figure is None and out is None and wanted.prompts[0].startswith(_MEDIA):
         raise MdlError(f"{wanted.prompts[0]} is no text to print; name the output with -o")
+    if (target := figure or out) is not None:
+        require_writable(target)
     console, made = Console(stderr=True, highlight=False), []
     for sample in samples(wanted, how, Download(console)):
         made.append(sample)

@@ -114,6 +114,7 @@ def write_pack(run: Run, coded: CodedModel, target: Path, device: torch.device, 
     """Write the archive and decode it again; only then is it moved to `target`."""
     data = run.corpus.train.read(0, run.record.subset_bytes).tobytes()
     exact = load_coded(run.shape, coded.content, device)
+    target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target) as stream:
         written = compress_stream(io.BytesIO(data), stream, exact, progress=_tell(progress, "pack", len(data)))
         stream.flush()

@@ -14,6 +14,7 @@ from rich.progress import Progress as Bar
 from mdl import archive_cli
 from mdl.archive import Archive
 from mdl.errors import MdlError
+from mdl.files import require_writable
 
 if TYPE_CHECKING:
     from mdl.pack import Packed, Progress
@@ -27,6 +28,7 @@ def pack(folder: Path, out: Path | None, snapshot: str, device: str, tune_steps:
     target = out or Path(f"{folder.resolve().name}{archive_cli.SUFFIX}")
     if target.exists() and (out is None or not target.is_file()):
         raise MdlError(f"{target} is there already; remove it, or name the output with -o")
+    require_writable(target)
     where = choose_device(device)
     archive_cli.use_free_cores()
     run = open_run(folder, snapshot)

@@ -293,6 +293,16 @@ def test_what_a_user_can_mend_is_one_line(options: list[str], message: str, text
     assert "\n" not in str(shown.exception)
 
 
+@pytest.mark.parametrize("options", [["-o", "{file}/out"], ["--figure", "{file}/out.pdf"]])
+def test_an_output_that_cannot_be_is_refused_before_the_work(
+    options: list[str], text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mdl.generate_cli.samples", lambda *_: pytest.fail("work began"))
+    words = [word.format(file=text_file) for word in options]
+    shown = CliRunner().invoke(app, ["generate", "--coder", "gzip", "--prompt", str(text_file), *words])
+    assert isinstance(shown.exception, NotADirectoryError)
+
+
 def test_nothing_is_generated_before_all_names_are_known(text_file: Path) -> None:
     wanted = Wanted(["gzip", "nonsense"], [str(text_file)], n_bytes=5)
     with pytest.raises(MdlError, match="unknown coder 'nonsense'"):

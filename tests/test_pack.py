@@ -173,6 +173,7 @@ def test_what_does_not_decode_is_never_written(runs: Path, tmp_path: Path, monke
     [
         (("pack", "."), "not a run's folder"),
         (("pack", "nowhere"), "not a run's folder"),
+        (("pack", "nowhere", "-o", "plain.txt/out.mdl"), "Not a directory"),  # before anything is looked at
         (("unpack", "plain.txt", "-o", "out"), "not an mdl archive"),
         (("unpack", "nowhere.mdl"), "No such file"),
         (("unpack", "bare.mdl"), "does not hold the model"),
