@@ -89,7 +89,8 @@ def _law_of_price(rows: list[Json], sizes: dict[tuple[str, int], list[float]]) -
     run = [sizes[row["group"], row["subset_bytes"]] for row in known]
     outside = [not min(own) <= row["n_predicted"] <= max(own) for row, own in zip(known, run, strict=True)]
     cells = [
-        (format_bytes(row["subset_bytes"]), row["cost"], f"{row['bits_per_param']:.3g}", format_count(row["n_params"]),
+        (format_bytes(row["subset_bytes"]), Cost(row["cost"], row["bytes_per_param"]).label(),
+         f"{row['bits_per_param']:.3g}", format_count(row["n_params"]),
          f"{format_count(row['n_predicted'])}{' †' if out else ''}", f"{row['n_params'] / row['n_predicted']:.2f}")
         for row, out in zip(known, outside, strict=True)
     ]  # fmt: skip

@@ -28,7 +28,7 @@ Plot = Callable[[], Any]
 def draw(explained: Study, folder: Path) -> list[Picture]:
     """Every figure that the records allow, as PDF and SVG, in the order of the report."""
     folder.mkdir(parents=True)
-    groups, n_groups = _shown(explained), explained.table.runs["byte_group"].nunique()
+    groups, n_groups = _shown(explained), explained.table.runs["group"].nunique()
     pictures = []
     for i, group in enumerate(groups):
         for name, (plot, caption) in _drawings(explained, group).items():
