@@ -1,6 +1,6 @@
-"""The README's tables of results, made from the summaries of committed reports: python -m analysis.results_table.
+"""The READMEs' tables of results, made from the summaries of committed reports: python -m analysis.results_table.
 
-A table stands between two comments, of which the first names its summary.json, relative to the README:
+A table stands between two comments, of which the first names its summary.json, relative to its README:
 
     <!-- results: from reports/quick/summary.json; … -->
     | text | … the first word of the header is kept
@@ -78,15 +78,16 @@ def _summary(path: Path) -> Json:
 def main(arguments: list[str] | None = None) -> int:
     """Write the tables anew; 2 and one line for what cannot be read."""
     parser = argparse.ArgumentParser(description="Regenerate a README's tables of results from the reports' summaries.")
-    parser.add_argument("readme", type=Path, nargs="?", default=Path("README.md"))
-    readme = parser.parse_args(arguments).readme
+    parser.add_argument("readme", type=Path, nargs="*", default=[Path("README.md"), Path("reports/README.md")])
+    readmes = parser.parse_args(arguments).readme
     try:
-        text = with_tables(readme)
+        texts = [with_tables(readme) for readme in readmes]
     except AnalysisError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    if text != readme.read_text(encoding="utf-8"):
-        readme.write_text(text, encoding="utf-8")
+    for readme, text in zip(readmes, texts, strict=True):
+        if text != readme.read_text(encoding="utf-8"):
+            readme.write_text(text, encoding="utf-8")
     return 0
 
 

@@ -11,6 +11,7 @@ from analysis.results_table import main, results_table, with_tables
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+FOUND = (ROOT / "reports/README.md").read_text()
 
 
 def test_the_two_commands_stand_first() -> None:
@@ -25,17 +26,19 @@ def summary_of(name: str) -> dict[str, Any]:
     return json.loads((ROOT / "reports" / name / "summary.json").read_text())  # type: ignore[no-any-return]
 
 
-_STUDIES = ["quick", "study-text", "study-images", "study-speech"]
+_MAIN, _MEDIA = ["quick", "study-text"], ["study-images", "study-speech"]
 
 
 def test_there_are_results_of_text_images_and_speech() -> None:
-    assert re.findall(r"<!-- results: from reports/([\w-]+)/", README) == _STUDIES
+    assert re.findall(r"<!-- results: from reports/([\w-]+)/", README) == _MAIN
+    assert re.findall(r"<!-- results: from ([\w-]+)/", FOUND) == _MEDIA
 
 
 def test_the_results_are_those_of_the_committed_reports() -> None:
     """python -m analysis.results_table writes them anew."""
     assert with_tables(ROOT / "README.md") == README
-    assert README.count("<!-- end of results -->") == len(_STUDIES)
+    assert with_tables(ROOT / "reports/README.md") == FOUND
+    assert (README + FOUND).count("<!-- end of results -->") == len(_MAIN + _MEDIA)
 
 
 def test_a_table_has_the_interval_beside_the_size_where_there_is_one() -> None:
@@ -65,7 +68,7 @@ def test_how_flat_a_minimum_lies_stands_beside_its_interval() -> None:
 
 
 def test_the_command_writes_tables_anew_and_nothing_else(tmp_path: Path) -> None:
-    for name in _STUDIES:
+    for name in _MAIN:
         (tmp_path / "reports" / name).mkdir(parents=True)
         content = (ROOT / "reports" / name / "summary.json").read_text()
         (tmp_path / "reports" / name / "summary.json").write_text(content)
@@ -101,8 +104,9 @@ def test_the_law_that_a_reader_came_for_is_the_committed_reports() -> None:
 
 
 def test_every_link_leads_somewhere() -> None:
-    for link in re.findall(r"\]\(([^)#]+)\)", README):
-        assert (ROOT / link).exists(), link
+    for folder, text in ((ROOT, README), (ROOT / "reports", FOUND)):
+        for link in re.findall(r"\]\(([^)#]+)\)", text):
+            assert (folder / link).exists(), link
 
 
 def test_every_command_named_exists() -> None:
