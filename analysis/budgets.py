@@ -57,6 +57,8 @@ def convergence(cells: pd.DataFrame, chosen: Chosen, n_replicates: int = N_REPLI
         (column.group, column.subset_bytes): critical_size(column.sizes, column.mean, column.price, column.n_seeds)
         for column in columns(chosen(less), 0, seed)
     }
+    if not found:  # under a price that half budgets have not, such as coded weights
+        return pd.DataFrame(columns=COLUMNS)
     half = pd.DataFrame(
         {"n_params_half": [of.n_params for of in found.values()], "status_half": [of.status for of in found.values()]},
         index=pd.MultiIndex.from_tuples(found, names=_DATA),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.budgets import halved, longest
+from analysis.budgets import COLUMNS, convergence, halved, longest
 from analysis.cost import PAPER
 from analysis.document import write
 from analysis.study import study
@@ -81,6 +81,15 @@ def test_both_budgets_are_of_the_shapes_that_both_have(tmp_path: Path) -> None:
     assert found.convergence.equals(alone.convergence)
     assert not found.critical["n_params"].equals(alone.critical["n_params"])
     assert (found.convergence["ratio"] == 1).all()
+
+
+def test_half_budgets_without_the_price_are_set_beside_nothing(tmp_path: Path) -> None:
+    """Weights coded after the whole training alone: `mdl report --cost coded` has no half to compare."""
+    table = load(sweep(tmp_path / "s", 0.4))
+    most = table.cells["bytes_seen"].max()
+    found = convergence(table.cells, lambda some: some[some["bytes_seen"] == most].assign(bits_per_param=4.0))
+    assert list(found.columns) == COLUMNS
+    assert found.empty
 
 
 def test_without_replicates_nothing_is_called_converged(tmp_path: Path) -> None:
