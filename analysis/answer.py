@@ -8,7 +8,16 @@ from typing import Any
 
 from analysis import transfer_page
 from analysis.blocks import Block, Grid, Text, named_grid
-from analysis.units import format_bytes, format_count, format_percent, format_range, format_size, join
+from analysis.units import (
+    format_bytes,
+    format_count,
+    format_end,
+    format_percent,
+    format_place,
+    format_range,
+    format_size,
+    join,
+)
 
 Json = dict[str, Any]
 _MOST_TOLD = 3  # groups that have a paragraph each
@@ -118,11 +127,7 @@ def span(row: Json, name: Callable[[float], str]) -> str:
 def _ends(row: Json, low: float | None, high: float | None, name: Callable[[float], str]) -> str:
     """9.8 K to 13 K; with ≤ or ≥ where the sizes that were run end there."""
     least, most = row.get("least_size") or 0, row.get("most_size") or math.inf
-
-    def named(n: float) -> str:
-        return f"{'≤ ' if n <= least else '≥ ' if n >= most else ''}{name(n)}"
-
-    return format_range(low, high, named)
+    return format_range(low, high, lambda n: format_end(n, least, most, name))
 
 
 def answer_row(row: Json, interval: tuple[str, ...] = ()) -> tuple[str, ...]:
@@ -204,8 +209,7 @@ def _unconverged(summary: Json) -> str:
 
 def _place(row: Json, summary: Json) -> str:
     """1 MB, or 1 MB of a corpus where there are several."""
-    size = format_bytes(row["subset_bytes"])
-    return f"{size} of {row['group']}" if len(summary["laws"]) > 1 else size
+    return format_place(row, several=len(summary["laws"]) > 1)
 
 
 def _memorising(summary: Json) -> str:

@@ -99,14 +99,13 @@ def name_curves(axes: Axes, curves: Sequence[Curve]) -> None:
     """
     high = axes.get_ylim()[1]
     to_axes = axes.transData + axes.transAxes.inverted()
-    short = [c for c in curves if c.y[-1] <= high and to_axes.transform((c.x[-1], c.y[-1]))[0] < _SHORT]
-    for curve in short:
+    placed = [(c, *to_axes.transform((c.x[-1], c.y[-1]))) for c in curves if c.y[-1] <= high]
+    for curve in (c for c, x, _ in placed if x < _SHORT):
         label(axes, curve.label, (curve.x[-1], curve.y[-1]), (4, 3), color=curve.style["color"])
-    inside = [c for c in curves if c.y[-1] <= high and c not in short]
-    ends = [to_axes.transform((c.x[-1], c.y[-1]))[1] for c in inside]
+    inside = [place for place in placed if place[1] >= _SHORT]
+    ends = [end for _, _, end in inside]
     line = _LINE_POINTS / (axes.get_window_extent().height * 72 / axes.figure.dpi)
-    for curve, end, y in zip(inside, ends, _apart(ends, line), strict=True):
-        x = to_axes.transform((curve.x[-1], curve.y[-1]))[0]
+    for (curve, x, end), y in zip(inside, _apart(ends, line), strict=True):
         axes.annotate(
             curve.label, (x, end), (1.015, y), xycoords="axes fraction", textcoords="axes fraction", va="center",
             fontsize=9.5, color=curve.style["color"], arrowprops=_LEADER,

@@ -11,7 +11,6 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from analysis.critical import critical_size
 from analysis.estimates import critical_table, estimate
 from analysis.uncertainty import N_REPLICATES, columns
 
@@ -51,18 +50,8 @@ def convergence(cells: pd.DataFrame, chosen: Chosen, n_replicates: int = N_REPLI
         return pd.DataFrame(columns=COLUMNS)
     most, shape = longest(cells), ["group", "subset_bytes", "n_params"]
     most = most.merge(less[shape].drop_duplicates(), on=shape)
-    estimates = [estimate(column) for column in columns(chosen(most), n_replicates, seed)]
-    whole = critical_table(estimates).set_index(_DATA).drop(columns=["low", "high"])
-    found = {
-        (column.group, column.subset_bytes): critical_size(column.sizes, column.mean, column.price, column.n_seeds)
-        for column in columns(chosen(less), 0, seed)
-    }
-    if not found:  # under a price that half budgets have not, such as coded weights
-        return pd.DataFrame(columns=COLUMNS)
-    half = pd.DataFrame(
-        {"n_params_half": [of.n_params for of in found.values()], "status_half": [of.status for of in found.values()]},
-        index=pd.MultiIndex.from_tuples(found, names=_DATA),
-    ).astype({"n_params_half": float})
+    whole = _sizes(chosen(most), n_replicates, seed).drop(columns=["low", "high"])
+    half = _sizes(chosen(less), 0, seed)[["n_params", "status"]].add_suffix("_half")
     seen = most.groupby(_DATA)["bytes_seen"].max(), less.groupby(_DATA)["bytes_seen"].max().rename("half_bytes_seen")
     both = pd.concat([whole, half, *seen], axis=1, join="inner").reset_index()
     both = both.rename(columns={"span_low": "low", "span_high": "high"})
@@ -70,6 +59,11 @@ def convergence(cells: pd.DataFrame, chosen: Chosen, n_replicates: int = N_REPLI
     judged = both[["n_params", "low", "high", "n_params_half"]].astype(float)
     both["verdict"] = [_verdict(*row) for row in judged.itertuples(index=False)]
     return both[COLUMNS]
+
+
+def _sizes(chosen: pd.DataFrame, n_replicates: int, seed: int) -> pd.DataFrame:
+    """`estimates.critical_table` by (group, subset_bytes); no rows for no cells, as of a price that these have not."""
+    return critical_table([estimate(column) for column in columns(chosen, n_replicates, seed)]).set_index(_DATA)
 
 
 def _verdict(n: float, low: float, high: float, n_half: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from analysis.blocks import Block, Heading, Text, named_grid
-from analysis.units import format_bytes, format_count, format_range, join
+from analysis.units import format_bytes, format_count, format_place, format_range, join
 
 Json = dict[str, Any]
 
@@ -44,7 +44,8 @@ def _told(rows: list[Json]) -> str:
     seen = {(row["half_bytes_seen"], row["bytes_seen"]) for row in rows}
     budgets = join(f"{format_bytes(half)} instead of {format_bytes(whole)}" for half, whole in sorted(seen))
     text = f"A critical size is of a recipe. The shapes trained on {budgets} a model too (repeats counted): "
-    unconverged = [format_bytes(row["subset_bytes"]) for row in rows if row["verdict"] == "unconverged"]
+    several = len({row["group"] for row in rows}) > 1
+    unconverged = [format_place(row, several=several) for row in rows if row["verdict"] == "unconverged"]
     if unconverged:
         text += (
             f"at {join(unconverged)} N* lies outside the interval of the whole: unconverged, more may move it again."

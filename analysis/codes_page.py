@@ -124,9 +124,9 @@ def _online(rows: list[Json]) -> list[Block]:
     ]  # fmt: skip
     text = (
         "Online: each window coded once, before it is learned from; the recipe's other steps replay windows that were "
-        "coded already (Bornschein et al. 2022). At the end: the mean "
-        "of the last tenth of the bytes. Learning: Σ(L_i − L_end), what was paid beyond the loss at the end while the "
-        "model learned; it estimates the structure that it took from the data (epiplexity, arXiv 2601.03220)."
+        "coded already (Bornschein et al. 2022). At the end: the mean of the last tenth of the bytes. Learning: "
+        "Σ(L_i − L_end), what was paid beyond the loss at the end while the model learned; it estimates the structure "
+        "that it took from the data (epiplexity, arXiv 2601.03220)."
     )
     header = ("dataset", "shape", "parameters", "seeds", "bits a byte", "at the end", "learning")
     return [Text(text), named_grid(header, cells, "llrrrrr", [row["group"] for row in rows])]

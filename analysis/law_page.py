@@ -6,7 +6,7 @@ from typing import Any
 
 from analysis.blocks import Block, Text, named_grid
 from analysis.theory import EXPONENTS
-from analysis.units import format_bytes, format_count, format_range, join, sentence
+from analysis.units import format_bytes, format_count, format_end, format_place, format_range, join, sentence
 
 Json = dict[str, Any]
 
@@ -36,22 +36,22 @@ def _apart(rows: list[Json]) -> str:
     if not known:
         return ""
     several = len({row["group"] for row in rows}) > 1
-
-    def named(row: Json) -> str:
-        return format_bytes(row["subset_bytes"]) + (f" of {' '.join(row['group'].split())}" if several else "")
-
-    factors = [max(row["n_closed_form"] / row["n_params"], row["n_params"] / row["n_closed_form"]) for row in known]
-    most = max(range(len(known)), key=factors.__getitem__)
-    text = f"They lie apart by a factor of {factors[most]:.2f} at most, at {named(known[most])}."
+    most = max(known, key=_factor)
+    text = f"They lie apart by a factor of {_factor(most):.2f} at most, at {format_place(most, several=several)}."
     sure = [row for row in known if None not in (row["low"], row["closed_low"])]
     outside = [row for row in sure if row["high"] < row["closed_low"] or row["closed_high"] < row["low"]]
     if outside:
-        sizes = join(map(named, outside))
+        sizes = join(format_place(row, several=several) for row in outside)
         text += (
             f" At {sizes} their intervals exclude each other: the code lengths of the shapes that were run do not lie "
             "on one smooth curve, and the intervals, of replicates alone, do not hold that error."
         )
     return text
+
+
+def _factor(row: Json) -> float:
+    ratio: float = row["n_closed_form"] / row["n_params"]
+    return max(ratio, 1 / ratio)
 
 
 def _holds(found: Json, summary: Json) -> list[str]:
@@ -103,8 +103,7 @@ def _estimates(row: Json) -> tuple[str, ...]:
 
 def _exponent(value: float) -> str:
     """An end of its interval that is where its search ends says so."""
-    low, high = EXPONENTS
-    return f"{'≤ ' if value < 1.01 * low else '≥ ' if value > high / 1.01 else ''}{value:.2f}"
+    return format_end(value, 1.01 * EXPONENTS[0], EXPONENTS[1] / 1.01, lambda alpha: f"{alpha:.2f}")
 
 
 def _predicted(summary: Json) -> list[Block]:

@@ -56,7 +56,7 @@ def columns(chosen: pd.DataFrame, n_replicates: int = N_REPLICATES, seed: int = 
 def _of_group(group: str, own: pd.DataFrame, n_replicates: int, stream: list[int]) -> Iterator[Column]:
     cells = {int(str(d)): Cells(at) for d, at in own.groupby("subset_bytes", sort=True)}
     squares, freedom = np.sum([of.spread.pooled() for of in cells.values()], axis=0)
-    if not freedom:
+    if not freedom or not n_replicates:
         for d, of in cells.items():
             yield Column(group, d, of.sizes, of.mean, of.n_seeds, of.price, "none", None, None)
         return

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 
 def format_bytes(n_bytes: float) -> str:
@@ -47,6 +48,17 @@ def format_seconds(seconds: float) -> str:
 def format_range(low: float | None, high: float | None, name: Callable[[float], str]) -> str:
     """Both ends of an interval, 9.8 K to 13 K; – where there is none."""
     return "–" if low is None or high is None else f"{name(low)} to {name(high)}"
+
+
+def format_end(value: float, least: float, most: float, name: Callable[[float], str]) -> str:
+    """Its name, with ≤ or ≥ where what was looked at ends there."""
+    return f"{'≤ ' if value <= least else '≥ ' if value >= most else ''}{name(value)}"
+
+
+def format_place(row: Mapping[str, Any], *, several: bool) -> str:
+    """1 MB, or 1 MB of its group where there are several."""
+    size = format_bytes(row["subset_bytes"])
+    return f"{size} of {' '.join(row['group'].split())}" if several else size
 
 
 def join(words: Iterable[object]) -> str:
