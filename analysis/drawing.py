@@ -28,13 +28,14 @@ Plot = Callable[[], Any]
 def draw(explained: Study, folder: Path) -> list[Picture]:
     """Every figure that the records allow, as PDF and SVG, in the order of the report."""
     folder.mkdir(parents=True)
-    groups, n_groups = _shown(explained), explained.table.runs["group"].nunique()
-    pictures = []
-    for i, group in enumerate(groups):
+    runs, pictures = explained.table.runs, []
+    for i, group in enumerate(_shown(explained)):
         for name, (plot, caption) in _drawings(explained, group).items():
             file = f"{name}.pdf" if i == 0 else f"{name}_{i + 1}.pdf"
             _save(plot, folder / file)
-            pictures.append(Picture(file, f"{group}: {caption}" if n_groups > 1 else caption, name))
+            of = runs["byte_group" if name == "tokenisation" else "group"]  # which is of all vocabularies
+            begin = f"{of[runs['group'] == group].iloc[0]}: " if of.nunique() > 1 else ""
+            pictures.append(Picture(file, f"{begin}{caption}", name))
     return [*pictures, *_of_contexts(explained, folder), *_of_transfers(explained, folder)]
 
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from analysis.cost import parse_cost
+from analysis.drawing import draw
 from analysis.report import build_report
 from analysis.study import shortest_codes, study
 from analysis.table import load
@@ -261,6 +262,13 @@ def test_cells_of_several_vocabularies_are_never_of_one_critical_size(sweep: Pat
     assert list(dict.fromkeys(sorted(chosen["group"]))) == [
         f"file:book.txt, vocabulary {name}" for name in ("  256", "  512", "1,024")
     ]
+
+
+def test_a_figures_caption_names_its_vocabulary_but_where_it_is_of_all(sweep: Path, tmp_path: Path) -> None:
+    pictures = draw(study(load(sweep), parse_cost("float16")), tmp_path / "f")
+    captions = {picture.name: picture.caption for picture in pictures}
+    assert captions["raw_rate"].startswith("file:book.txt, vocabulary   256: ")
+    assert captions["tokenisation"].startswith("Rates of raw bytes against the vocabulary")
 
 
 def test_with_one_vocabulary_groups_are_named_as_ever(tmp_path: Path) -> None:
