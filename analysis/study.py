@@ -10,19 +10,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import AnalysisError, budgets
-from analysis.between import between
-from analysis.compute import compute_view, not_asked
-from analysis.cost import PAPER, Cost, priced
-from analysis.critical import PowerLaw
-from analysis.crossing import crossings
-from analysis.estimates import critical_table, estimate
-from analysis.laws import law, prediction_table, predictions, theory
-from analysis.own_fit import own_fit
-from analysis.rates import adjusted_compression_rate, best_classical, classical_rates, raw_rate
-from analysis.table import Table
-from analysis.uncertainty import N_REPLICATES, averages, columns, describe, relative_spread
-from analysis.units import join
+from analysis.codes.rates import adjusted_compression_rate, best_classical, classical_rates, raw_rate
+from analysis.costs.registry import PAPER, Cost, priced
+from analysis.critical import convergence as budgets
+from analysis.critical.crossover import crossings
+from analysis.critical.estimates import critical_table, estimate
+from analysis.critical.flatness import between
+from analysis.critical.resampling import N_REPLICATES, averages, columns, describe, relative_spread
+from analysis.critical.size import PowerLaw
+from analysis.critical.size_law import law, prediction_table, predictions, theory
+from analysis.errors import AnalysisError
+from analysis.formatting import join
+from analysis.records.tables import Table
+from analysis.scaling.compute_optimal import compute_view, not_asked
+from analysis.scaling.from_records import own_fit
 
 
 @dataclass(frozen=True)
@@ -44,10 +45,10 @@ class Study:
                (NaN: not in the grid), low, high, message
     theory     per group, γ against 1/(1+α); None: cannot be tested
     predictions  one row per (group, subset_bytes) asked: n_params, low, high, extrapolated
-    fit        the scaling law of the held-out loss, as JSON (`analysis.fit_cli`), with group, residuals; None: no fit
+    fit        the scaling law of the held-out loss, as JSON (`scaling.fit_report`), with group, residuals; None: no fit
     compute    rows group, subset_bytes, flops, n_params, low, high, kind (compute-optimal or MDL-optimal)
     compute_not_asked  why there are none; None: they are asked for, or there is no fit
-    convergence  critical sizes at the whole and at half the training budget (`analysis.budgets`); no rows: one budget
+    convergence  critical sizes at the whole and at half the training budget (`convergence`); no rows: one budget
     seeds      one row per (group, subset_bytes, n_params): size, n_seeds, rate_sd, relative_sd, pooled_relative_sd and
                pooled_training_sd (`uncertainty.relative_spread`)
     """

@@ -3,7 +3,7 @@
     python benchmarks/coded_weights.py RUN_FOLDER [bytes to measure on, 100000] [tuning steps, 0] [snapshot, final]
 
 Plain rounding: each row's largest weight fills the range of b bits, a float16 scale a row, the numbers at their
-order-0 entropy. Ours: `mdl.precisions`, actual sizes. Costs are of the rate on windows spread over the own subset.
+order-0 entropy. Ours: `two_part_code`, actual sizes. Costs are of the rate on windows spread over the own subset.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mdl.pack import Run, open_run
-from mdl.precisions import Weights, calibration_windows, precisions, subset_bits
-from mdl.shapes import count_params
-from mdl.tune import Tuning
+from mdl.compressors.self_contained import Run, open_run
+from mdl.models.shape import count_params
+from mdl.quantization.fine_tune import Tuning
+from mdl.quantization.two_part_code import Weights, calibration_windows, precisions, subset_bits
 
 PRECISIONS = (3, 4, 5, 6, 8, 32)
 PLAIN = (8, 6, 5, 4)

@@ -9,9 +9,9 @@ import argparse
 
 import numpy as np
 
-from analysis.bootstrap import NAMES, bootstrap
-from analysis.measurements import Measurements
-from analysis.scaling import locate
+from analysis.scaling.bootstrap import NAMES, bootstrap
+from analysis.scaling.law import locate
+from analysis.scaling.measurements import Measurements
 
 TRUTH = {"E": 1.82, "A": 482.0, "B": 2085.0, "alpha": 0.348, "beta": 0.366}
 TRUTH |= {"log_A": float(np.log(TRUTH["A"])), "log_B": float(np.log(TRUTH["B"]))}

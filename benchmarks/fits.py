@@ -11,11 +11,11 @@ import numpy as np
 from coverage_of_intervals import independent
 from scipy.optimize import minimize
 
-from analysis.bootstrap import bootstrap
-from analysis.holdout import held_out_tests
-from analysis.huber import derivatives, objective
-from analysis.scaling import Located, locate
-from analysis.starts import spread_starts
+from analysis.scaling.bootstrap import bootstrap
+from analysis.scaling.holdout import held_out_tests
+from analysis.scaling.huber import derivatives, objective
+from analysis.scaling.initial_values import spread_starts
+from analysis.scaling.law import Located, locate
 
 DELTA = 1e-3
 

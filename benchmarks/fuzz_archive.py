@@ -25,9 +25,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mdl import archive as fmt
-from mdl.archive import Archive
-from mdl.compressors.language_model import (
+from mdl.archives import format as fmt
+from mdl.archives.format import Archive
+from mdl.compressors.byte_model import (
     ExactModel,
     compress_stream,
     decompress_stream,
@@ -36,10 +36,10 @@ from mdl.compressors.language_model import (
     load_model,
 )
 from mdl.errors import MdlError
-from mdl.model import StackedTransformer, save_weights
-from mdl.precisions import coded_models
-from mdl.shapes import Shape
-from mdl.weights import FULL_BITS
+from mdl.models.shape import Shape
+from mdl.models.transformer import StackedTransformer, save_weights
+from mdl.quantization.two_part_code import coded_models
+from mdl.quantization.weight_codec import FULL_BITS
 
 SHAPE = Shape(4, 1, 1, 16)
 LIMIT_SECONDS, LIMIT_BYTES = 20.0, 1 << 30

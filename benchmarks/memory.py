@@ -15,12 +15,12 @@ import numpy as np
 import torch
 
 from benchmarks import machine
-from mdl.cohort import CohortModule, Member, Recipe
-from mdl.corpus import CorpusSpec, open_corpus
-from mdl.machine import resolve_machine
-from mdl.order import WindowOrder
-from mdl.shapes import Shape, parse_size
-from mdl.train import fit
+from mdl.data.corpus import CorpusSpec, open_corpus
+from mdl.data.window_order import WindowOrder
+from mdl.device import resolve_machine
+from mdl.models.shape import Shape, parse_size
+from mdl.training.cohort_module import CohortModule, Member, Recipe
+from mdl.training.loop import fit
 
 _STEPS = 50
 

@@ -12,8 +12,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from mdl.plan import plan_sweep
-from mdl.results import RunPaths
+from mdl.records.schema import RunPaths
+from mdl.sweeps.plan import plan_sweep
 
 SWEEP = """
 name: large

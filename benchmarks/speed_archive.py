@@ -18,10 +18,10 @@ from pathlib import Path
 
 import torch
 
-from mdl.archive import Archive
-from mdl.compressors.language_model import compress_stream, decompress_stream, load_model
-from mdl.model import StackedTransformer, save_weights
-from mdl.shapes import Shape, parse_size
+from mdl.archives.format import Archive
+from mdl.compressors.byte_model import compress_stream, decompress_stream, load_model
+from mdl.models.shape import Shape, parse_size
+from mdl.models.transformer import StackedTransformer, save_weights
 
 
 def seconds_of(work: Callable[[], object]) -> float:

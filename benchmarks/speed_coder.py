@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from benchmarks import machine
-from mdl.coder import StreamDecoder, StreamEncoder, code_bits, counts, to_grid
+from mdl.entropy.range_coder import StreamDecoder, StreamEncoder, code_bits, counts, to_grid
 
 
 def main(arguments: list[str] | None = None) -> None:

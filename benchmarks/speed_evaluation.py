@@ -16,14 +16,14 @@ import numpy as np
 import torch
 
 from benchmarks import machine
-from mdl.cohort import CohortModule, Member, Recipe
-from mdl.corpus import ByteView
-from mdl.machine import resolve_machine
-from mdl.measure import code_lengths, window_bits
-from mdl.model import StackedTransformer, load_weights, stack
-from mdl.recipe import learning_rate
-from mdl.shapes import Shape, forward_flops_per_byte, parse_size
-from mdl.train import fit
+from mdl.config.learning_rate import learning_rate
+from mdl.data.corpus import ByteView
+from mdl.device import resolve_machine
+from mdl.models.code_length import code_lengths, window_bits
+from mdl.models.shape import Shape, forward_flops_per_byte, parse_size
+from mdl.models.transformer import StackedTransformer, load_weights, stack
+from mdl.training.cohort_module import CohortModule, Member, Recipe
+from mdl.training.loop import fit
 
 
 def view_of(n_bytes: int) -> ByteView:

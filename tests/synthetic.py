@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from mdl.results import (
+from mdl.records.schema import (
     BaselineRecord,
     CellRecord,
     CorpusInfo,

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from mdl.agents import command_of
-from mdl.loggers import summary
-from mdl.manifest import read_manifest
-from mdl.results import RunPaths, load_cell
+from mdl.records.manifest import read_manifest
+from mdl.records.schema import RunPaths, load_cell
+from mdl.sweeps.backends.wandb import command_of
+from mdl.training.loggers import summary
 from tests.test_cli import assert_one_line, leftovers, mdl, records
 from tests.wandb_server import serve
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from analysis.budgets import COLUMNS, convergence, halved, longest
-from analysis.cost import PAPER
-from analysis.document import write
+from analysis.costs.registry import PAPER
+from analysis.critical.convergence import COLUMNS, convergence, halved, longest
+from analysis.records.tables import load
+from analysis.report.contents import write
+from analysis.report.summary import compare, summarise
 from analysis.study import study
-from analysis.summary import compare, summarise
-from analysis.table import load
-from mdl.results import CellRecord
+from mdl.records.schema import CellRecord
 from tests.synthetic import SIZES, closed_form, corpus, grid, power_law, write_sweep
 
 SUBSETS = (300_000, 3_000_000)

@@ -9,16 +9,16 @@ from hypothesis import strategies as st
 from scipy.interpolate import CubicHermiteSpline
 from scipy.optimize import isotonic_regression, minimize_scalar
 
-from analysis import AnalysisError
-from analysis.between import near_least
-from analysis.blocks import Grid
-from analysis.critical import critical_size, fit_power_law
-from analysis.crossing import crossing, crossings
-from analysis.law_page import crossings as crossings_page
-from analysis.law_page import estimates as estimates_page
-from analysis.minimum import minima, non_increasing, slopes, total_between
-from analysis.theory import Curve, closed_form, common_exponent, fit_capacity, near_best
-from analysis.uncertainty import Column
+from analysis.critical.closed_form import Curve, closed_form, common_exponent, fit_capacity, near_best
+from analysis.critical.crossover import crossing, crossings
+from analysis.critical.flatness import near_least
+from analysis.critical.interpolation import minima, non_increasing, slopes, total_between
+from analysis.critical.resampling import Column
+from analysis.critical.size import critical_size, fit_power_law
+from analysis.errors import AnalysisError
+from analysis.report.elements import Grid
+from analysis.report.sections.size_law import crossings as crossings_page
+from analysis.report.sections.size_law import estimates as estimates_page
 
 Floats = npt.NDArray[np.float64]
 GRIDS = {

@@ -12,17 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib import pyplot as plt
 
-from analysis import drawing
-from analysis.blocks import Grid
-from analysis.cost import PAPER, parse_cost
-from analysis.document import write
-from analysis.envelope import POINTS, envelope, own_points, prefix_points, spans
-from analysis.envelope_figure import plot_envelope
-from analysis.rates import one_model_many_sizes
+from analysis.codes.rates import one_model_many_sizes
+from analysis.costs.registry import PAPER, parse_cost
+from analysis.records.tables import load
+from analysis.report import drawing
+from analysis.report.contents import write
+from analysis.report.elements import Grid
+from analysis.report.sections.crossovers import POINTS, envelope, own_points, prefix_points, spans
+from analysis.report.sections.crossovers_figure import plot_envelope
+from analysis.report.summary import compare, summarise
 from analysis.study import Study, study
-from analysis.summary import compare, summarise
-from analysis.table import load
-from mdl.results import Segment
+from mdl.records.schema import Segment
 from tests.synthetic import SIZES, cell, grid, power_law, write_sweep
 
 DATA = (30_000, 300_000, 3_000_000, 30_000_000)

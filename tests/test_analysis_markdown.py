@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.blocks import Document, Grid, Heading, Picture, Text
-from analysis.document import write
-from analysis.markdown import markdown
-from analysis.report import build_report
+from analysis.report.build import build_report
+from analysis.report.contents import write
+from analysis.report.elements import Document, Grid, Heading, Picture, Text
+from analysis.report.markdown import markdown
 from tests.synthetic import baseline, cell, grid, write_sweep
 
 

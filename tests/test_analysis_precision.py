@@ -12,20 +12,21 @@ from hypothesis import strategies as st
 from matplotlib import pyplot as plt
 from typer.testing import CliRunner
 
-from analysis import AnalysisError, drawing
-from analysis.blocks import Grid, Text
-from analysis.cost import parse_cost, smooth_price
-from analysis.cost_models import shifted
-from analysis.document import write
-from analysis.explorer import explorer_data
-from analysis.precision import law_lines, precisions
-from analysis.precision_figure import plot_precision
-from analysis.precision_page import precision
-from analysis.report import build_report
+from analysis.costs.registry import parse_cost, smooth_price
+from analysis.errors import AnalysisError
+from analysis.records.tables import load
+from analysis.report import drawing
+from analysis.report.build import build_report
+from analysis.report.contents import write
+from analysis.report.elements import Grid, Text
+from analysis.report.explorer.page import explorer_data
+from analysis.report.sections.parameter_costs import shifted
+from analysis.report.sections.precision import law_lines, precisions
+from analysis.report.sections.precision_figure import plot_precision
+from analysis.report.sections.precision_page import precision
+from analysis.report.summary import compare, summarise
 from analysis.study import Study, study
-from analysis.summary import compare, summarise
-from analysis.table import load
-from mdl.cli import app
+from mdl.cli.app import app
 from tests.synthetic import closed_form, grid, power_law, write_sweep
 from tests.test_analysis_codes import DATA, NAMES, coded
 

@@ -13,17 +13,20 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from analysis import AnalysisError, drawing, figures, fit_figures, lines, report
-from analysis.axes import _apart, _log_ticks, styled
-from analysis.blocks import Grid, Heading, Text
-from analysis.cost import PAPER
-from analysis.document import write
-from analysis.report import ReportPaths, build_report, terminal_table
+from analysis.costs.registry import PAPER
+from analysis.errors import AnalysisError
+from analysis.formatting import format_bytes, format_count, format_flops, format_percent, format_range, format_seconds
+from analysis.plots import rates as figures
+from analysis.plots.style import _apart, _log_ticks, styled
+from analysis.records.tables import load
+from analysis.report import build, drawing, lines
+from analysis.report.build import ReportPaths, build_report, terminal_table
+from analysis.report.contents import write
+from analysis.report.elements import Grid, Heading, Text
+from analysis.report.sections import fit_figures
 from analysis.study import study
-from analysis.table import load
-from analysis.units import format_bytes, format_count, format_flops, format_percent, format_range, format_seconds
-from mdl.cli import app
-from mdl.results import BaselineRecord, CellRecord, Segment
+from mdl.cli.app import app
+from mdl.records.schema import BaselineRecord, CellRecord, Segment
 from tests.synthetic import SIZES as MODEL_SIZES
 from tests.synthetic import baseline, cell, closed_form, corpus, grid, power_law, write_sweep
 
@@ -137,7 +140,8 @@ def test_the_same_records_give_the_same_bytes(made: ReportPaths, tmp_path: Path)
     """In another process, with another hash seed, hours later."""
     folder = write_sweep(tmp_path / "s", full_sweep(), more_run_ids=["later"])
     code = (
-        "import sys, pathlib as p, analysis.report as r; r.build_report(*map(p.Path, sys.argv[1:]), formats=r.FORMATS)"
+        "import sys, pathlib as p, analysis.report.build as r\n"
+        "r.build_report(*map(p.Path, sys.argv[1:]), formats=r.FORMATS)"
     )
     subprocess.run([sys.executable, "-c", code, str(folder), str(tmp_path / "r")], check=True)
     for path in sorted(p for p in made.folder.rglob("*") if p.is_file()):
@@ -300,7 +304,7 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.Mon
     def full_disk(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(report, "typeset", full_disk)
+    monkeypatch.setattr(build, "typeset", full_disk)
     with pytest.raises(OSError, match="No space"):
         build_report(folder, out, cost="float32")
     assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before

@@ -14,15 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from analysis import AnalysisError, fit_cli
-from analysis.bootstrap import NAMES, bootstrap
-from analysis.holdout import held_out_tests, nearest
-from analysis.huber import Rows, derivatives, huber, minimise, objective
-from analysis.isoflop import fit_floored_power_law, isoflop_parabola
-from analysis.measurements import Measurements, from_records, read_csv
-from analysis.scaling import Fit, fit_scaling_law, locate
-from analysis.starts import spread_starts
-from analysis.table import load
+from analysis.errors import AnalysisError
+from analysis.records.tables import load
+from analysis.scaling import fit_report
+from analysis.scaling.bootstrap import NAMES, bootstrap
+from analysis.scaling.holdout import held_out_tests, nearest
+from analysis.scaling.huber import Rows, derivatives, huber, minimise, objective
+from analysis.scaling.initial_values import spread_starts
+from analysis.scaling.isoflop import fit_floored_power_law, isoflop_parabola
+from analysis.scaling.law import Fit, fit_scaling_law, locate
+from analysis.scaling.measurements import Measurements, from_records, read_csv
 from tests.synthetic import SIZES, cell, corpus, write_sweep
 
 Floats = npt.NDArray[np.float64]
@@ -324,7 +325,7 @@ def test_a_table_that_cannot_be_read_is_one_clear_error(content: str, tmp_path: 
     path = tmp_path / "t.csv"
     path.write_text(content)
     with pytest.raises(AnalysisError) as caught:
-        fit_cli.read(path, {"n": "N", "d": "D", "loss": "loss", "c": "C"})
+        fit_report.read(path, {"n": "N", "d": "D", "loss": "loss", "c": "C"})
     assert BAD[content] in str(caught.value)
 
 
@@ -354,18 +355,18 @@ def test_the_command_answers_bad_input_with_one_line_and_2(tmp_path: Path) -> No
 
 def test_text_and_json_say_that_two_rows_are_no_law(tmp_path: Path) -> None:
     measured = read_csv(write_csv(tmp_path / "t.csv", ["1e6,1e9,3", "1e7,1e9,2"]))
-    made = fit_cli.report(measured, 1e-3)
-    assert fit_cli.to_text(made).startswith("no law: 2 usable rows; five parameters need at least 6\n")
-    content = json.loads(fit_cli.to_json(made))
+    made = fit_report.report(measured, 1e-3)
+    assert fit_report.to_text(made).startswith("no law: 2 usable rows; five parameters need at least 6\n")
+    content = json.loads(fit_report.to_json(made))
     assert (content["success"], content["E"], content["se"], content["ci95"]) == (False, None, {}, {})
 
 
 @pytest.mark.parametrize("text", ["x", "0", "-1", "nan", "inf", ""])
 def test_a_delta_that_is_no_number_is_refused(text: str) -> None:
     with pytest.raises(AnalysisError, match="--delta is"):
-        fit_cli.parse_delta(text, 1e-3)
-    assert fit_cli.parse_delta("auto", 1e-3) is None
-    assert fit_cli.parse_delta(None, 1e-3) == 1e-3
+        fit_report.parse_delta(text, 1e-3)
+    assert fit_report.parse_delta("auto", 1e-3) is None
+    assert fit_report.parse_delta(None, 1e-3) == 1e-3
 
 
 def sweep(folder: Path, n_seeds: int = 2) -> Path:
@@ -380,7 +381,7 @@ def sweep(folder: Path, n_seeds: int = 2) -> Path:
 
 
 def test_a_sweeps_held_out_law_is_recovered_in_bits_a_byte_over_unique_bytes(tmp_path: Path) -> None:
-    measured, usual = fit_cli.read(sweep(tmp_path / "grid"), {"n": "N", "d": "D", "loss": "loss", "c": "C"})
+    measured, usual = fit_report.read(sweep(tmp_path / "grid"), {"n": "N", "d": "D", "loss": "loss", "c": "C"})
     assert usual is None
     fit = fit_scaling_law(measured, usual)
     assert parameters(fit) == pytest.approx({"E": 1.5, "A": 60, "B": 20, "alpha": 0.4, "beta": 0.3}, rel=1e-5)

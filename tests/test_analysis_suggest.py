@@ -10,16 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis import AnalysisError
-from analysis.cost import parse_cost
+from analysis.costs.registry import parse_cost
+from analysis.errors import AnalysisError
+from analysis.next_cells import Suggestion, suggest
+from analysis.records.tables import load
 from analysis.study import Study, study
-from analysis.suggest import Suggestion, suggest
-from analysis.table import load
-from mdl.config import from_flat
-from mdl.plan import plan_sweep
-from mdl.results import CellRecord
-from mdl.suggest_cli import LADDER, grids, ladder, lines, sweep_text, to_json, write
-from mdl.sweep import bytes_seen, training_flops
+from mdl.cli.suggest import LADDER, grids, ladder, lines, sweep_text, to_json, write
+from mdl.config.schema import from_flat
+from mdl.records.schema import CellRecord
+from mdl.sweeps.grid import bytes_seen, training_flops
+from mdl.sweeps.plan import plan_sweep
 from tests.synthetic import SIZES, cell, corpus, grid, power_law, write_sweep
 
 NAMES = ["8x1", "16x1", "16x2", "32x2", "64x2"]

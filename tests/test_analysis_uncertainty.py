@@ -13,23 +13,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis import AnalysisError
-from analysis.block_codes import block_codes
-from analysis.blocks import Heading, Text
-from analysis.cost import parse_cost
-from analysis.document import write
-from analysis.drawing import draw
-from analysis.estimates import estimate
-from analysis.laws import law, predictions, theory
-from analysis.online import online_codes
+from analysis.codes.block_prequential import block_codes
+from analysis.codes.online_prequential import online_codes
+from analysis.costs.registry import parse_cost
+from analysis.critical.estimates import estimate
+from analysis.critical.resampling import Column, _slope_freedom, columns, describe, interval, relative_spread
+from analysis.critical.size_law import law, predictions, theory
+from analysis.errors import AnalysisError
+from analysis.records.tables import load
+from analysis.report.contents import write
+from analysis.report.drawing import draw
+from analysis.report.elements import Heading, Text
+from analysis.report.sections.code_comparison import who_wins
+from analysis.report.summary import compare, summarise
 from analysis.study import Study, study
-from analysis.summary import compare, summarise
-from analysis.table import load
-from analysis.uncertainty import Column, _slope_freedom, columns, describe, interval, relative_spread
-from analysis.who_wins import who_wins
 from benchmarks.coverage_of_critical import CELLS, COLUMNS, coverage
 from benchmarks.coverage_of_critical import sweep as noisy_sweep
-from mdl.results import CellRecord
+from mdl.records.schema import CellRecord
 from tests.synthetic import SIZES, closed_form, corpus, grid, power_law, write_sweep
 
 NAMES = ["4x1", "8x1", "16x1", "16x2", "32x2", "64x2", "64x4", "128x4"]

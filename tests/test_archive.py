@@ -16,19 +16,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.fuzz_archive import fuzz, rehashed
-from mdl import archive as fmt
-from mdl import cli
-from mdl.archive import Archive, ArchiveWriter, Block, Header
-from mdl.archive_cli import compress, decompress
-from mdl.blocks import decode_blocks, encode_block
-from mdl.choose import best_of_newest_sweep
-from mdl.compressors.language_model import LanguageModel, choose_device, compress_stream, load_model
+from mdl.archives import format as fmt
+from mdl.archives.block_codec import decode_blocks, encode_block
+from mdl.archives.format import Archive, ArchiveWriter, Block, Header
+from mdl.cli import app
+from mdl.cli.archive import compress, decompress
+from mdl.compressors.byte_model import LanguageModel, choose_device, compress_stream, load_model
+from mdl.compressors.model_selection import best_of_newest_sweep
 from mdl.errors import MdlError
-from mdl.measure import window_bits
-from mdl.model import StackedTransformer, save_weights, stack
-from mdl.results import RunPaths, save
-from mdl.shapes import Shape
-from mdl.stepper import Stepper
+from mdl.models.code_length import window_bits
+from mdl.models.float64_stepwise import Stepper
+from mdl.models.shape import Shape
+from mdl.models.transformer import StackedTransformer, save_weights, stack
+from mdl.records.schema import RunPaths, save
 from tests import synthetic
 from tests.conftest import markov_text
 from tests.test_cli import leftovers, mdl
@@ -119,10 +119,10 @@ def _arithmetic_weights(shape: Shape) -> dict[str, torch.Tensor]:
 @pytest.mark.usefixtures("one_block_is_small")
 def test_blocks_at_a_time_and_threads_do_not_matter(coder: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
     packed = coder.compress(TEXT[:10_000])
-    from mdl.compressors import language_model
+    from mdl.compressors import byte_model
 
     for at_a_time in (1, 3, 100):
-        monkeypatch.setattr(language_model, "_blocks_at_a_time", lambda header, device, n=at_a_time: n)
+        monkeypatch.setattr(byte_model, "_blocks_at_a_time", lambda header, device, n=at_a_time: n)
         assert coder.decompress(packed) == TEXT[:10_000]
 
 
@@ -319,7 +319,7 @@ def test_what_a_user_can_mend_is_one_line_and_exit_2(
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "argv", ["mdl", *arguments])
     with pytest.raises(SystemExit) as stopped:
-        cli.main()
+        app.main()
     told = capsys.readouterr()
     assert stopped.value.code == 2
     assert says in told.err

@@ -10,10 +10,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mdl import compressors
-from mdl.baselines import CODERS, ORDERS, BaselineJob, coders_for, job_path, measure, pieces_of, plan, run_job
-from mdl.corpus import Corpus, CorpusSpec, open_corpus
+from mdl.data.corpus import Corpus, CorpusSpec, open_corpus
 from mdl.errors import MdlError
-from mdl.results import RunPaths, load_baseline
+from mdl.evaluation.classical import (
+    CODERS,
+    ORDERS,
+    BaselineJob,
+    coders_for,
+    job_path,
+    measure,
+    pieces_of,
+    plan,
+    run_job,
+)
+from mdl.records.schema import RunPaths, load_baseline
 from tests.arrays import ArrayView
 
 CONTENT = np.random.default_rng(0).bytes(10**6)

@@ -10,13 +10,14 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from analysis.table import load
-from mdl import compressors, paper
-from mdl.baselines import CODERS
-from mdl.baselines_cli import lines, source_of
-from mdl.cli import app
-from mdl.corpus import CorpusSpec, open_corpus
+from analysis.paper import table1
+from analysis.records.tables import load
+from mdl import compressors
+from mdl.cli.app import app
+from mdl.cli.baselines import lines, source_of
+from mdl.data.corpus import CorpusSpec, open_corpus
 from mdl.errors import MdlError
+from mdl.evaluation.classical import CODERS
 
 
 def table_of(text: list[str]) -> dict[tuple[str, str], list[str]]:
@@ -67,12 +68,12 @@ def test_adjusted_is_raw_and_two_bytes_a_parameter_of_a_gigabyte() -> None:
     """The paper's rows are copied without a slip: within its rounding, by each model's nominal size."""
     sizes = {"Llama 2 7B": 7e9, "Chinchilla 1B": 1e9, "Chinchilla 7B": 7e9, "Chinchilla 70B": 70e9}
     sizes |= {"Transformer 200K": 2e5, "Transformer 800K": 8e5, "Transformer 3.2M": 3_286_272}
-    neural = [row for row in paper.TABLE_1 if row.compressor not in paper.CLASSICAL]
+    neural = [row for row in table1.TABLE_1 if row.compressor not in table1.CLASSICAL]
     assert {row.compressor for row in neural} == set(sizes)
     for row in neural:
-        for name in paper.DATA_SETS.values():
+        for name in table1.DATA_SETS.values():
             assert abs(row.adjusted[name] - row.raw[name] - 2 * sizes[row.compressor] / 1e9) < 0.0011
-    assert [row for row in paper.TABLE_1 if row not in neural and row.raw != row.adjusted] == []
+    assert [row for row in table1.TABLE_1 if row not in neural and row.raw != row.adjusted] == []
 
 
 def test_noise_stands_beside_noise(tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mdl.bpe import BytePairs, from_content, learn
-from mdl.corpus import CorpusSpec, open_corpus
+from mdl.data.byte_pair_encoding import BytePairs, from_content, learn
+from mdl.data.corpus import CorpusSpec, open_corpus
+from mdl.data.tokenized_corpus import cuts, encoded, tokenised
 from mdl.errors import MdlError
-from mdl.tokens import cuts, encoded, tokenised
 from tests.conftest import markov_text
 
 TEXT = markov_text(30_000)
@@ -52,7 +52,7 @@ def test_a_merge_never_crosses_from_a_word_to_the_next() -> None:
 
 def test_learning_is_the_same_in_every_process() -> None:
     program = (
-        "import sys, hashlib; from mdl.bpe import learn; from tests.conftest import markov_text;"
+        "import sys, hashlib; from mdl.data.byte_pair_encoding import learn; from tests.conftest import markov_text;"
         "print(hashlib.sha256(learn([markov_text(30_000)], 700).content).hexdigest())"
     )
     told = {subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout for _ in range(3)}
@@ -95,7 +95,7 @@ def test_the_tokenizer_is_learned_from_the_subset_alone_and_kept(tmp_path, monke
     assert not any(b"x" in string for string in subset.pairs.strings[256:])
     assert subset.pairs.decode(subset.train.ids) == corpus.train.read(0, len(corpus.train)).tobytes()
     assert subset.pairs.decode(subset.heldout.ids) == corpus.heldout.read(0, 20_000).tobytes()
-    monkeypatch.setattr("mdl.tokens.learn", lambda *_: pytest.fail("it was in the cache"))
+    monkeypatch.setattr("mdl.data.tokenized_corpus.learn", lambda *_: pytest.fail("it was in the cache"))
     again = tokenised(corpus, len(first), len(corpus.train), 300)
     assert again.pairs == subset.pairs
     assert np.array_equal(again.train.ids, subset.train.ids)

@@ -17,11 +17,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mdl import claims, processes
-from mdl.claims import Claims, SupersededError, latest, tidy
-from mdl.files import create_once, write_atomically
-from mdl.processes import Process, this_process
-from mdl.results import RunPaths, load_cell
+from mdl.records.schema import RunPaths, load_cell
+from mdl.storage import process_identity
+from mdl.storage.atomic_files import create_once, write_atomically
+from mdl.storage.process_identity import Process, this_process
+from mdl.sweeps import claims
+from mdl.sweeps.claims import Claims, SupersededError, latest, tidy
 from tests.test_cli import leftovers, mdl, records, write_sweep
 
 # A process that goes over all cells in its own order until all are closed, as a driver does. `place` makes it a host
@@ -29,11 +30,12 @@ from tests.test_cli import leftovers, mdl, records, write_sweep
 WORKER = """
 import random, sys, time
 from pathlib import Path
-from mdl import claims, processes
-from mdl.files import create_once
-from mdl.results import RunPaths
+from mdl.storage import process_identity
+from mdl.sweeps import claims
+from mdl.storage.atomic_files import create_once
+from mdl.records.schema import RunPaths
 root, seed, place, n_cells = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
-processes._place = lambda: place
+process_identity._place = lambda: place
 claims.STALE_SECONDS = 1.5
 paths, dice = RunPaths(root), random.Random(seed)
 cells = [f"cell{i}" for i in range(n_cells)]
@@ -72,12 +74,12 @@ def test_every_cell_is_done_once_though_processes_die_and_stall(hosts: int, tmp_
     assert set(started) == {f"cell{i}" for i in range(n_cells)}
     assert len(started) <= n_cells + 3
     time.sleep(0 if hosts == 1 else 2)
-    processes_before, claims_before = processes._place, claims.STALE_SECONDS
+    processes_before, claims_before = process_identity._place, claims.STALE_SECONDS
     try:
-        processes._place, claims.STALE_SECONDS = lambda: f"{0:08x}", 1.5  # type: ignore[assignment]
+        process_identity._place, claims.STALE_SECONDS = lambda: f"{0:08x}", 1.5  # type: ignore[assignment]
         tidy(paths)
     finally:
-        processes._place, claims.STALE_SECONDS = processes_before, claims_before
+        process_identity._place, claims.STALE_SECONDS = processes_before, claims_before
     # What a process of another host was writing as it died is left for an hour: nobody here can ask whether it lives.
     left = [path.name for path in tmp_path.glob("claims/*") if hosts == 1 or not path.name.endswith(".tmp")]
     assert not left, "claims on closed cells are gone"
@@ -92,8 +94,8 @@ def test_a_process_killed_as_it_reads_the_clock_leaves_nothing_for_good(tmp_path
     script = """
 import os, sys
 from pathlib import Path
-from mdl.claims import latest
-from mdl.results import RunPaths
+from mdl.sweeps.claims import latest
+from mdl.records.schema import RunPaths
 Path.unlink = lambda self, missing_ok=False: os._exit(9)
 latest(RunPaths(Path(sys.argv[1])))
 """
@@ -215,10 +217,13 @@ def test_whoever_was_taken_for_dead_notices_and_beats_no_more(tmp_path: Path) ->
 STALLING = """
 import json, os, signal, sys
 from pathlib import Path
-from mdl import claims, experiment, processes, results, train, worker
-from mdl.plan import plan_sweep
+from mdl.records import schema
+from mdl.storage import process_identity
+from mdl.sweeps import claims, worker
+from mdl.training import loop, run_cohort
+from mdl.sweeps.plan import plan_sweep
 root, place, tilt, at = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3]), sys.argv[4]
-processes._place = lambda: place
+process_identity._place = lambda: place
 claims.STALE_SECONDS = 1.0
 
 def stalls(plain):
@@ -227,10 +232,10 @@ def stalls(plain):
         return plain(*arguments, **settings)
     return stopped
 
-holder, name = {"weights": (experiment, "keep_once"), "record": (results, "save"),
-                "state": (train.CheckpointFile, "save_checkpoint"), "": (results, "digest")}[at]
+holder, name = {"weights": (run_cohort, "keep_once"), "record": (schema, "save"),
+                "state": (loop.CheckpointFile, "save_checkpoint"), "": (schema, "digest")}[at]
 setattr(holder, name, stalls(getattr(holder, name)) if at else getattr(holder, name))
-trains = experiment.train_cohort
+trains = run_cohort.train_cohort
 
 def tilted(*arguments, **settings):
     trained = trains(*arguments, **settings)
@@ -238,7 +243,7 @@ def tilted(*arguments, **settings):
         weight.data += tilt
     return trained
 
-experiment.train_cohort = tilted
+run_cohort.train_cohort = tilted
 plan = plan_sweep(Path("one.yaml"), root)
 job = {"kind": "cohort", "configs": [cell.config.flat() for cell in plan.cells], "sweep": "one",
        "root": str(plan.paths.root), "command": ""}

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mdl import compressors
-from mdl.compressors.classical import _ppmd_memory
+from mdl.compressors.general import _ppmd_memory
 from mdl.errors import MdlError
 
 NAMES = ["gzip", "xz", "bzip2", "zstd", "zstd-ultra", "brotli", "ppmd", "ppmd-o6"]
@@ -61,7 +61,7 @@ def test_hard_cases_come_back(name: str) -> None:
 def test_ppmd_comes_back_when_its_memory_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:
     data, coder = sources(3_000_000) + NOISE, compressors.get("ppmd")
     with_enough = len(coder.compress(data))
-    monkeypatch.setattr("mdl.compressors.classical._PPMD_MOST_MEMORY", 1 << 20)
+    monkeypatch.setattr("mdl.compressors.general._PPMD_MOST_MEMORY", 1 << 20)
     packed = coder.compress(data)
     assert len(packed) > 1.1 * with_enough
     assert coder.decompress(packed) == data

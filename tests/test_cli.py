@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from mdl.baselines import CODERS
-from mdl.config import full_key
+from mdl.config.schema import full_key
 from mdl.errors import MdlError
-from mdl.results import load_cell
+from mdl.evaluation.classical import CODERS
+from mdl.records.schema import load_cell
 from tests.conftest import markov_text
 
 SWEEP = """
@@ -270,7 +270,7 @@ def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
 
 def test_planning_a_sweep_does_not_import_torch(folder: Path) -> None:
     script = (
-        "import sys\nfrom pathlib import Path\nfrom mdl.plan import describe, plan_sweep\n"
+        "import sys\nfrom pathlib import Path\nfrom mdl.sweeps.plan import describe, plan_sweep\n"
         "describe(plan_sweep(Path('small.yaml'), Path('runs')))\n"
         "heavy = {'torch', 'pytorch_lightning', 'wandb', 'datasets', 'pandas'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"

@@ -5,7 +5,7 @@ import re
 import pytest
 from pydantic import BaseModel
 
-from mdl.config import RunConfig, from_flat, full_key, valid_keys
+from mdl.config.schema import RunConfig, from_flat, full_key, valid_keys
 from mdl.errors import MdlError
 
 BASE = {"size": "16x2"}

@@ -6,20 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from analysis.blocks import Text
-from analysis.context import contexts
-from analysis.context_page import context_page
-from analysis.cost import parse_cost
-from analysis.document import write
-from analysis.drawing import theme
-from analysis.report import build_report
+from analysis.costs.registry import parse_cost
+from analysis.records.tables import load
+from analysis.report.build import build_report
+from analysis.report.contents import write
+from analysis.report.drawing import theme
+from analysis.report.elements import Text
+from analysis.report.sections.context_length import contexts
+from analysis.report.sections.context_page import context_page
+from analysis.report.sections.paper_table_figures import plot_contexts
+from analysis.report.summary import compare, summarise
 from analysis.study import Study, study
-from analysis.summary import compare, summarise
-from analysis.table import load
-from analysis.transfer_figures import plot_contexts
-from mdl.config import from_flat
+from mdl.config.schema import from_flat
 from mdl.errors import MdlError
-from mdl.plan import plan_sweep
+from mdl.sweeps.plan import plan_sweep
 from tests import synthetic
 
 ROOT = Path(__file__).parent.parent

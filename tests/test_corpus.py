@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mdl.corpus import ByteView, Corpus, CorpusSpec, open_corpus
+from mdl.data.corpus import ByteView, Corpus, CorpusSpec, open_corpus
 from mdl.errors import MdlError
-from mdl.raw import FileBytes
+from mdl.storage.file_bytes import FileBytes
 
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

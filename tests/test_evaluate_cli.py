@@ -15,15 +15,16 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from analysis.cost import parse_cost
+from analysis.costs.registry import parse_cost
+from analysis.records.tables import load
 from analysis.study import study
-from analysis.table import load
-from mdl import compressors, evaluate
-from mdl.choose import choose_model
-from mdl.cli import app
+from mdl import compressors
+from mdl.cli.app import app
+from mdl.compressors.model_selection import choose_model
 from mdl.errors import MdlError
-from mdl.evaluate import open_whole
-from mdl.results import load_cell
+from mdl.evaluation import pretrained
+from mdl.evaluation.pretrained import open_whole
+from mdl.records.schema import load_cell
 from tests import tiny_models
 from tests.test_cli import mdl
 
@@ -83,7 +84,7 @@ def test_a_family_gives_rates_and_a_critical_size_and_is_measured_once(folder: P
 
     files = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in tmp_path.rglob("*.json")}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluate, "_load", lambda *_: pytest.fail("a model was loaded for nothing"))
+        patch.setattr(pretrained, "_load", lambda *_: pytest.fail("a model was loaded for nothing"))
         again = run(*arguments)
     assert again == (0, text)
     assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in tmp_path.rglob("*.json")} == files

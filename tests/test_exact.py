@@ -6,12 +6,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mdl import blocks, coder, exact, guard, parallel, stepper
+from mdl.archives import block_codec
+from mdl.entropy import guard_list, logit_rounding, range_coder
+from mdl.entropy.guard_list import Guard
+from mdl.entropy.logit_rounding import EPSILON, MAX_LOGIT
 from mdl.errors import MdlError
-from mdl.exact import EPSILON, MAX_LOGIT
-from mdl.guard import Guard
-from mdl.model import StackedTransformer
-from mdl.shapes import Shape, usual_heads
+from mdl.models import float64_parallel, float64_stepwise
+from mdl.models.shape import Shape, usual_heads
+from mdl.models.transformer import StackedTransformer
 from tests.conftest import markov_text
 
 LADDER = [(4, 1), (8, 1), (16, 1), (16, 2), (32, 2), (48, 2), (64, 2), (64, 4), (128, 4)]
@@ -57,24 +59,24 @@ def test_epsilon_is_a_thousand_times_the_largest_difference(width: int, depth: i
     windows = DATA[: 4 * context].reshape(4, context)
     with torch.inference_mode():
         assert float(model(torch.from_numpy(windows)[None]).abs().max()) > 10
-    assert 1000 * parallel.largest_difference(model, windows) <= EPSILON
+    assert 1000 * float64_parallel.largest_difference(model, windows) <= EPSILON
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("width", "depth"), [(8, 1), (32, 2), (64, 4), (128, 4)])
 def test_epsilon_is_a_thousand_times_the_difference_of_trained_models(width: int, depth: int) -> None:
     model = trained(width, depth, 256, 40)
-    assert 1000 * parallel.largest_difference(model, DATA[:1024].reshape(4, 256)) <= EPSILON
+    assert 1000 * float64_parallel.largest_difference(model, DATA[:1024].reshape(4, 256)) <= EPSILON
 
 
 def test_the_largest_difference_is_not_blind(small: StackedTransformer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A step that computes a little differently is seen, and such a model is refused."""
-    plain = stepper.Stepper._logits
-    monkeypatch.setattr(stepper.Stepper, "_logits", lambda self, length: plain(self, length) + 1e-10)
+    plain = float64_stepwise.Stepper._logits
+    monkeypatch.setattr(float64_stepwise.Stepper, "_logits", lambda self, length: plain(self, length) + 1e-10)
     windows = DATA[:128].reshape(2, 64)
-    assert parallel.largest_difference(small, windows) == pytest.approx(1e-10, rel=0.01)
+    assert float64_parallel.largest_difference(small, windows) == pytest.approx(1e-10, rel=0.01)
     with pytest.raises(MdlError, match="not stable enough"):
-        parallel.check_agreement(small, windows)
+        float64_parallel.check_agreement(small, windows)
 
 
 @pytest.mark.parametrize("length", [20, 64])
@@ -83,9 +85,9 @@ def test_the_plain_products_that_cuda_takes_give_the_same_logits(small: StackedT
     """In parallel, and step by step with room for bytes to come."""
     windows = DATA[: 3 * length].reshape(3, length)
     expected = small(torch.from_numpy(windows)[None])[0]
-    plain = parallel._in_plain_products(small, torch.from_numpy(windows))
+    plain = float64_parallel._in_plain_products(small, torch.from_numpy(windows))
     assert float((plain - expected).abs().max()) < 1e-12
-    steps = stepper.Stepper(small, 3, length)
+    steps = float64_stepwise.Stepper(small, 3, length)
     steps._plain = True
     for t in range(length):
         if t:
@@ -97,66 +99,66 @@ def test_the_plain_products_that_cuda_takes_give_the_same_logits(small: StackedT
 def test_a_stepper_begins_anew(small: StackedTransformer) -> None:
     """Blocks after blocks through one decoder are those of fresh ones."""
     parts = [DATA[:640], DATA[640:1280], DATA[1280:1920], DATA[1920:2000]]
-    coded = [blocks.encode_block(small, part) for part in parts]
-    decoder = blocks.BlockDecoder(small)
+    coded = [block_codec.encode_block(small, part) for part in parts]
+    decoder = block_codec.BlockDecoder(small)
     assert decoder.decode(coded[:2]) + decoder.decode(coded[2:]) == [part.tobytes() for part in parts]
 
 
 @pytest.mark.parametrize("n_bytes", [1, 63, 64, 65, 1000, 6400])
 def test_a_block_of_any_length_is_decoded(small: StackedTransformer, n_bytes: int) -> None:
     data = DATA[:n_bytes]
-    assert blocks.decode_blocks(small, [blocks.encode_block(small, data)]) == [data.tobytes()]
+    assert block_codec.decode_blocks(small, [block_codec.encode_block(small, data)]) == [data.tobytes()]
 
 
 @pytest.mark.parametrize("last", [1, 17, 64, 100, 640])
 def test_blocks_in_lockstep_are_decoded_as_each_alone(small: StackedTransformer, last: int) -> None:
     parts = [DATA[:640], DATA[640:1280], DATA[1280 : 1280 + last]]
-    coded = [blocks.encode_block(small, part) for part in parts]
-    assert blocks.decode_blocks(small, coded) == [part.tobytes() for part in parts]
+    coded = [block_codec.encode_block(small, part) for part in parts]
+    assert block_codec.decode_blocks(small, coded) == [part.tobytes() for part in parts]
 
 
 def _noisy(monkeypatch: pytest.MonkeyPatch, amount: float) -> None:
-    plain, generator = stepper.Stepper._logits, torch.Generator().manual_seed(5)
+    plain, generator = float64_stepwise.Stepper._logits, torch.Generator().manual_seed(5)
 
-    def noisy(self: stepper.Stepper, length: int) -> torch.Tensor:
+    def noisy(self: float64_stepwise.Stepper, length: int) -> torch.Tensor:
         logits = plain(self, length)
         signs = torch.randint(0, 2, logits.shape, generator=generator) * 2.0 - 1
         return logits + amount * signs
 
-    monkeypatch.setattr(stepper.Stepper, "_logits", noisy)
+    monkeypatch.setattr(float64_stepwise.Stepper, "_logits", noisy)
 
 
 def test_noise_within_epsilon_decodes_exactly_and_only_for_the_list(
     small: StackedTransformer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """±0.9e-9 on every logit. With a band so wide that the list is long, as the real one is over many megabytes."""
-    monkeypatch.setattr(exact, "EPSILON", 1e-5)
-    coded = blocks.encode_block(small, DATA)
-    listed = guard.unpack(coded.guard, 1 << 40)
+    monkeypatch.setattr(logit_rounding, "EPSILON", 1e-5)
+    coded = block_codec.encode_block(small, DATA)
+    listed = guard_list.unpack(coded.guard, 1 << 40)
     assert listed.index.size > 1000
     _noisy(monkeypatch, 0.9e-5)
-    assert blocks.decode_blocks(small, [coded]) == [DATA.tobytes()]
-    bare = blocks.Block(coded.n_bytes, coded.stream, b"", coded.crc32)
+    assert block_codec.decode_blocks(small, [coded]) == [DATA.tobytes()]
+    bare = block_codec.Block(coded.n_bytes, coded.stream, b"", coded.crc32)
     with pytest.raises(MdlError, match=r"damaged|checksum"):
-        blocks.decode_blocks(small, [bare])
+        block_codec.decode_blocks(small, [bare])
 
 
 def test_noise_of_nine_tenths_of_the_real_epsilon_decodes_exactly(
     small: StackedTransformer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    coded = blocks.encode_block(small, DATA)
+    coded = block_codec.encode_block(small, DATA)
     _noisy(monkeypatch, 0.9e-9)
     assert EPSILON == 1e-9
-    assert blocks.decode_blocks(small, [coded]) == [DATA.tobytes()]
+    assert block_codec.decode_blocks(small, [coded]) == [DATA.tobytes()]
 
 
 def test_one_logit_at_a_boundary_takes_the_side_it_is_told() -> None:
-    boundary = torch.full((1, 256), 2.5 * coder.GRID, dtype=torch.float64)
+    boundary = torch.full((1, 256), 2.5 * range_coder.GRID, dtype=torch.float64)
     for side, sign in ((True, 1), (False, -1)):
-        grid, places, up = exact.grid_of(boundary + sign * 0.5e-9)
+        grid, places, up = logit_rounding.grid_of(boundary + sign * 0.5e-9)
         assert places.tolist() == list(range(256))
         assert bool((up == side).all())
-        told = exact.guided_grid(boundary - sign * 0.4e-9, places, up)
+        told = logit_rounding.guided_grid(boundary - sign * 0.4e-9, places, up)
         assert torch.equal(told, grid)
 
 
@@ -165,24 +167,24 @@ def test_logits_too_large_for_the_bound_are_refused() -> None:
         logits = torch.zeros(2, 256, dtype=torch.float64)
         logits[1, 7] = wrong
         with pytest.raises(MdlError, match="largest logit"):
-            exact.grid_of(logits)
+            logit_rounding.grid_of(logits)
 
 
 def test_tables_on_any_device_are_those_of_the_coder() -> None:
     grid = np.random.default_rng(0).integers(-3000, 3000, (300, 256))
-    cumulative = exact.cumulative_counts(torch.from_numpy(grid)).numpy()
-    assert np.array_equal(np.diff(cumulative, prepend=0), coder.counts(grid))
+    cumulative = logit_rounding.cumulative_counts(torch.from_numpy(grid)).numpy()
+    assert np.array_equal(np.diff(cumulative, prepend=0), range_coder.counts(grid))
 
 
 @given(st.integers(0, 2**32), st.floats(0.01, 30), st.sampled_from([0, 255, None]))
 @settings(deadline=None, max_examples=40)
 def test_intervals_make_the_stream_that_tables_make(seed: int, scale: float, symbol: int | None) -> None:
     generator = np.random.default_rng(seed)
-    grid = coder.to_grid(generator.normal(size=(50, 256)) * scale)
+    grid = range_coder.to_grid(generator.normal(size=(50, 256)) * scale)
     symbols = generator.integers(0, 256, 50).astype(np.uint8) if symbol is None else np.full(50, symbol, np.uint8)
-    tables, intervals = coder.StreamEncoder(), coder.StreamEncoder()
-    tables.write(coder.counts(grid), symbols)
-    left, width = exact.symbol_intervals(torch.from_numpy(grid), torch.from_numpy(symbols.astype(np.int64)))
+    tables, intervals = range_coder.StreamEncoder(), range_coder.StreamEncoder()
+    tables.write(range_coder.counts(grid), symbols)
+    left, width = logit_rounding.symbol_intervals(torch.from_numpy(grid), torch.from_numpy(symbols.astype(np.int64)))
     intervals.write_intervals(left.numpy(), width.numpy())
     assert intervals.finish() == tables.finish()
 
@@ -191,8 +193,8 @@ def test_intervals_make_the_stream_that_tables_make(seed: int, scale: float, sym
 @settings(deadline=None)
 def test_a_guard_list_is_packed_and_read_back(places: set[int], seed: int) -> None:
     listed = Guard(np.array(sorted(places), np.int64), np.random.default_rng(seed).random(len(places)) < 0.5)
-    packed = guard.pack(listed)
-    back = guard.unpack(packed, 2**34 + 1)
+    packed = guard_list.pack(listed)
+    back = guard_list.unpack(packed, 2**34 + 1)
     assert np.array_equal(back.index, listed.index)
     assert np.array_equal(back.up, listed.up)
 
@@ -201,14 +203,16 @@ def test_a_guard_list_takes_half_a_bit_a_place_over_its_entropy() -> None:
     """Geometric gaps of mean m have log2(e·m) bits, and the side has one."""
     n_bytes, n = 1 << 24, 550
     places = np.sort(np.random.default_rng(1).choice(n_bytes * 256, n, replace=False))
-    assert 8 * len(guard.pack(Guard(places, np.zeros(n, np.bool_)))) < (1.5 + np.log2(np.e * n_bytes * 256 / n)) * n
+    assert (
+        8 * len(guard_list.pack(Guard(places, np.zeros(n, np.bool_)))) < (1.5 + np.log2(np.e * n_bytes * 256 / n)) * n
+    )
 
 
 @given(st.binary(max_size=40))
 @settings(deadline=None, max_examples=300)
 def test_any_bytes_are_a_guard_list_or_one_clear_error(packed: bytes) -> None:
     try:
-        listed = guard.unpack(packed, 2**20)
+        listed = guard_list.unpack(packed, 2**20)
     except MdlError:
         return
     assert np.all(np.diff(listed.index, prepend=-1) > 0)
@@ -217,4 +221,4 @@ def test_any_bytes_are_a_guard_list_or_one_clear_error(packed: bytes) -> None:
 
 def test_golden_bytes_pin_the_guard_list() -> None:
     listed = Guard(np.array([5, 70_000, 70_001, 9_000_000], np.int64), np.array([True, False, True, True]))
-    assert guard.pack(listed).hex() == "150480000a0445aa000007c842ce"
+    assert guard_list.pack(listed).hex() == "150480000a0445aa000007c842ce"

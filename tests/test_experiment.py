@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mdl import results
-from mdl.config import from_flat
-from mdl.corpus import open_corpus
-from mdl.experiment import run_cohort
-from mdl.measure import code_lengths
-from mdl.model import load_weights, stack
-from mdl.results import CellRecord, RunPaths
-from mdl.shapes import count_params
-from mdl.sweep import Cell, Cohort, bytes_seen, cohorts_of, training_flops
+from mdl.config.schema import from_flat
+from mdl.data.corpus import open_corpus
+from mdl.models.code_length import code_lengths
+from mdl.models.shape import count_params
+from mdl.models.transformer import load_weights, stack
+from mdl.records import schema
+from mdl.records.schema import CellRecord, RunPaths
+from mdl.sweeps.grid import Cell, Cohort, bytes_seen, cohorts_of, training_flops
+from mdl.training.run_cohort import run_cohort
 
 T = 64
 
@@ -42,7 +42,7 @@ def test_a_cohort_leaves_one_record_a_cell_that_says_what_was_measured(text_file
     paths = RunPaths(tmp_path / "runs")
     group = cohort(text_file)
     records = run_cohort(group, "s", paths)
-    assert [results.load_cell(paths.record(cell.run_id)) for cell in group.cells] == records
+    assert [schema.load_cell(paths.record(cell.run_id)) for cell in group.cells] == records
     assert not paths.cohorts.exists()
     raw = text_file.read_bytes()
     for cell, record in zip(group.cells, records, strict=True):

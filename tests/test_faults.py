@@ -18,10 +18,11 @@ from typing import Any
 import pytest
 import torch
 
-from mdl import stopping, worker
-from mdl.cohort import CohortModule
-from mdl.plan import plan_sweep
-from mdl.results import RunPaths
+from mdl.records.schema import RunPaths
+from mdl.sweeps import worker
+from mdl.sweeps.plan import plan_sweep
+from mdl.training import stop_signal
+from mdl.training.cohort_module import CohortModule
 from tests.kills import kill_at_random, whole
 from tests.test_cli import assert_one_line, leftovers, mdl, records, write_sweep
 
@@ -195,6 +196,6 @@ def test_no_secret_is_written_anywhere_and_files_have_the_users_mask(tmp_path: P
 
 
 def test_a_request_to_stop_before_training_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stopping, "_requested", False)
+    monkeypatch.setattr(stop_signal, "_requested", False)
     with pytest.raises(SystemExit):
-        stopping._on_signal()
+        stop_signal._on_signal()

@@ -14,13 +14,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from mdl.model import Parts, StackedTransformer
-from mdl.shapes import Shape, parse_size
+from mdl.models.shape import Shape, parse_size
+from mdl.models.transformer import Parts, StackedTransformer
 
 pytest.importorskip("triton", reason="Triton is there on Linux alone")
-from mdl.fused import fused_parts
-from mdl.fused.common import MOST_ROWS, row_blocks
-from mdl.fused.parts import OutOfResources, pieces, work
+from mdl.models.kernels import fused_parts
+from mdl.models.kernels.assembly import OutOfResources, pieces, work
+from mdl.models.kernels.common import MOST_ROWS, row_blocks
 
 ON_GPU = torch.cuda.is_available()
 DEVICE = "cuda" if ON_GPU else "cpu"
@@ -117,7 +117,7 @@ def test_kernels_are_tried_once_and_refused_where_the_chip_is_too_small(
 ) -> None:
     """What is compiled by torch is not tried: it would be compiled again for the batches to come."""
     if not ON_GPU:  # the interpreter is not for several threads
-        monkeypatch.setattr("mdl.fused.parts.ThreadPoolExecutor", lambda _: ThreadPoolExecutor(1))
+        monkeypatch.setattr("mdl.models.kernels.assembly.ThreadPoolExecutor", lambda _: ThreadPoolExecutor(1))
     monkeypatch.setattr(torch, "compile", None)
     work.cache_clear()
     assert work(Shape(8, 1, 1, 20), DTYPE, DEVICE, trained=trained)
@@ -126,7 +126,7 @@ def test_kernels_are_tried_once_and_refused_where_the_chip_is_too_small(
     def too_large(*_: object) -> None:
         raise OutOfResources(300_000, 232_448, "shared memory")
 
-    monkeypatch.setattr("mdl.fused.parts.attention", too_large)
+    monkeypatch.setattr("mdl.models.kernels.assembly.attention", too_large)
     assert work(Shape(8, 1, 1, 20), DTYPE, DEVICE, trained=trained)
     assert not work(Shape(8, 1, 1, 24), DTYPE, DEVICE, trained=trained)
     work.cache_clear()
@@ -144,7 +144,7 @@ def test_wide_models_keep_the_plain_parts(trained: bool, monkeypatch: pytest.Mon
     monkeypatch.setattr(torch, "compile", compile_)
     wide = pieces(Shape(512, 1, 16, 64), DTYPE, trained=trained)
     assert {"_wide_first", "after_attention", "embedded", "byte_nats"} <= set(compiled)
-    assert wide.attention.__module__ == "mdl.fused.attention"
+    assert wide.attention.__module__ == "mdl.models.kernels.attention"
 
 
 @pytest.mark.slow

@@ -18,19 +18,21 @@ from hypothesis import strategies as st
 from PIL import Image
 from typer.testing import CliRunner
 
-from analysis import AnalysisError
-from analysis.continuations import draw_continuations, read_continuations
-from mdl import compressors, generate, generate_pretrained
-from mdl.cli import app
-from mdl.compressors.language_model import load_model
-from mdl.corpus import CorpusSpec, open_corpus
+from analysis.errors import AnalysisError
+from analysis.plots.continuations import draw_continuations, read_continuations
+from mdl import compressors
+from mdl.cli.app import app
+from mdl.cli.generate import Wanted, samples
+from mdl.compressors.byte_model import load_model
+from mdl.data.corpus import CorpusSpec, open_corpus
 from mdl.errors import MdlError
-from mdl.generate import Sampling, by_length, by_model, gzip_lengths, open_coder, sampler
-from mdl.generate_cli import Wanted, samples
-from mdl.measure import window_bits
-from mdl.model import StackedTransformer, save_weights
-from mdl.prompts import open_prompt
-from mdl.shapes import Shape
+from mdl.generation import continuation
+from mdl.generation import pretrained as generate_pretrained
+from mdl.generation.continuation import Sampling, by_length, by_model, gzip_lengths, open_coder, sampler
+from mdl.generation.prompts import open_prompt
+from mdl.models.code_length import window_bits
+from mdl.models.shape import Shape
+from mdl.models.transformer import StackedTransformer, save_weights
 from tests import tiny_models
 from tests.conftest import markov_text
 
@@ -152,7 +154,7 @@ def test_a_sampler_feeds_back_what_it_drew() -> None:
     """Each call sees the prompt and all bytes so far."""
     seen = []
 
-    def successor(content: bytes) -> generate.Nats:
+    def successor(content: bytes) -> continuation.Nats:
         seen.append(content)
         nats = np.full(256, -np.inf)
         nats[(content[-1] + 1) % 256] = 0.0
@@ -164,8 +166,8 @@ def test_a_sampler_feeds_back_what_it_drew() -> None:
 
 def test_a_pretrained_model_steps_to_what_it_gives_in_one_pass(pretrained: Path) -> None:
     """With its cache, also after its context was full."""
-    from mdl.hub import find
-    from mdl.pretrained import load
+    from mdl.pretrained.checkpoint import find
+    from mdl.pretrained.model import load
 
     model = load(find(f"hf:{pretrained}"))
     ids = [5, 9, 33, 70, 4, 8, 15, 16, 23, 42, 5, 9, 33, 70, 4, 8, 15, 16, 23, 42]
@@ -297,7 +299,7 @@ def test_what_a_user_can_mend_is_one_line(options: list[str], message: str, text
 def test_an_output_that_cannot_be_is_refused_before_the_work(
     options: list[str], text_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mdl.generate_cli.samples", lambda *_: pytest.fail("work began"))
+    monkeypatch.setattr("mdl.cli.generate.samples", lambda *_: pytest.fail("work began"))
     words = [word.format(file=text_file) for word in options]
     shown = CliRunner().invoke(app, ["generate", "--coder", "gzip", "--prompt", str(text_file), *words])
     assert isinstance(shown.exception, NotADirectoryError)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mdl.loggers import summary
-from mdl.results import load_cell
+from mdl.records.schema import load_cell
+from mdl.training.loggers import summary
 from tests.test_cli import mdl, write_sweep
 
 

@@ -6,11 +6,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mdl import coder
-from mdl.measure import code_lengths, position_bins, reach, stream_sample, window_logits
-from mdl.model import StackedTransformer
-from mdl.results import ladder
-from mdl.shapes import Shape
+from mdl.entropy import range_coder
+from mdl.models.code_length import code_lengths, position_bins, reach, stream_sample, window_logits
+from mdl.models.shape import Shape
+from mdl.models.transformer import StackedTransformer
+from mdl.records.schema import ladder
 from tests.arrays import ArrayView
 from tests.conftest import markov_text
 
@@ -76,9 +76,9 @@ def test_a_real_stream_is_as_long_as_the_ideal_one_says_and_decodes() -> None:
     model = StackedTransformer(Shape(16, 1, 1, T), [4])
     sample = stream_sample(model, VIEW, 9_999)
     assert abs(8 * sample.stream_bytes - sample.ideal_bits) <= 0.0005 * sample.ideal_bits + 64
-    counts = coder.counts(coder.to_grid(window_logits(model, VIEW.read(0, 9_999))))
-    encoder = coder.StreamEncoder()
+    counts = range_coder.counts(range_coder.to_grid(window_logits(model, VIEW.read(0, 9_999))))
+    encoder = range_coder.StreamEncoder()
     encoder.write(counts, VIEW.read(0, 9_999))
     stream = encoder.finish()
     assert len(stream) == sample.stream_bytes
-    assert np.array_equal(coder.StreamDecoder(stream).read(counts), VIEW.read(0, 9_999))
+    assert np.array_equal(range_coder.StreamDecoder(stream).read(counts), VIEW.read(0, 9_999))

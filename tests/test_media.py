@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from mdl.audio import whole_chunks
-from mdl.cache import Source, cache_folder
-from mdl.corpus import CorpusSpec, open_corpus
+from mdl.data.corpus import CorpusSpec, open_corpus
+from mdl.data.sources.audio import whole_chunks
+from mdl.data.sources.images import patches, read_grey
+from mdl.data.sources.registry import open_source
 from mdl.errors import MdlError
-from mdl.images import patches, read_grey
-from mdl.sources import open_source
+from mdl.storage.cache import Source, cache_folder
 
 RANDOM = np.random.default_rng(0)
 GREY = RANDOM.integers(0, 256, (96, 192)).astype(np.uint8)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mdl import compressors
-from mdl.compressors.media import pack_pictures, unpack_pictures
+from mdl.compressors.images_and_audio import pack_pictures, unpack_pictures
 from mdl.errors import MdlError
 
 PICTURES = ["png", "webp", "jpegxl"]

@@ -10,16 +10,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mdl.cohort import CohortModule, Member, Recipe
-from mdl.config import from_flat
+from mdl.config.schema import from_flat
+from mdl.data.online_order import OnlineOrder
+from mdl.device import resolve_machine
 from mdl.errors import MdlError
-from mdl.experiment import run_cohort
-from mdl.machine import resolve_machine
-from mdl.online import OnlineOrder
-from mdl.results import RunPaths, load_cell
-from mdl.shapes import Shape
-from mdl.sweep import Cell, Cohort
-from mdl.train import fit
+from mdl.models.shape import Shape
+from mdl.records.schema import RunPaths, load_cell
+from mdl.sweeps.grid import Cell, Cohort
+from mdl.training.cohort_module import CohortModule, Member, Recipe
+from mdl.training.loop import fit
+from mdl.training.run_cohort import run_cohort
 from tests.arrays import ArrayView
 from tests.conftest import markov_text
 

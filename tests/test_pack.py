@@ -13,20 +13,22 @@ import numpy as np
 import pytest
 import torch
 
-from analysis import table as analysed
+from analysis.records import tables as analysed
 from benchmarks.fuzz_archive import rehashed
-from mdl import cli, pack, results
-from mdl.archive import Archive, ArchiveWriter, Block, Header
-from mdl.compressors.language_model import compress_stream, decompress_stream, load_coded, load_embedded
-from mdl.config import _LATER, _NOT_RESULT, from_flat
+from mdl.archives.format import Archive, ArchiveWriter, Block, Header
+from mdl.cli import app
+from mdl.cli.pack import pack as pack_run
+from mdl.compressors import self_contained
+from mdl.compressors.byte_model import compress_stream, decompress_stream, load_coded, load_embedded
+from mdl.config.schema import _LATER, _NOT_RESULT, from_flat
 from mdl.errors import MdlError
-from mdl.experiment import run_cohort
-from mdl.pack_cli import pack as pack_run
-from mdl.precisions import PRECISIONS, coded_models
-from mdl.results import RunPaths
-from mdl.shapes import Shape
-from mdl.sweep import Cell, Cohort
-from mdl.weights import Quantised, encode_quantised, matrix_shapes
+from mdl.models.shape import Shape
+from mdl.quantization.two_part_code import PRECISIONS, coded_models
+from mdl.quantization.weight_codec import Quantised, encode_quantised, matrix_shapes
+from mdl.records import schema
+from mdl.records.schema import RunPaths
+from mdl.sweeps.grid import Cell, Cohort
+from mdl.training.run_cohort import run_cohort
 from tests.conftest import markov_text
 from tests.test_cli import leftovers, mdl
 
@@ -54,18 +56,18 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _runs(runs: Path) -> tuple[Path, Path]:
     """(with the precisions in its record, without)."""
     folders = sorted(path.parent for path in runs.glob("*/record.json"))
-    with_coded = [f for f in folders if results.load_cell(f / "record.json").snapshots[0].coded]
+    with_coded = [f for f in folders if schema.load_cell(f / "record.json").snapshots[0].coded]
     return with_coded[0], next(f for f in folders if f not in with_coded)
 
 
 def _least(folder: Path) -> float:
-    return min(each.total_bits for each in results.load_cell(folder / "record.json").snapshots[0].coded)
+    return min(each.total_bits for each in schema.load_cell(folder / "record.json").snapshots[0].coded)
 
 
 def test_the_record_holds_both_parts_at_every_precision(runs: Path) -> None:
     """And analysis reads them; a run that did not measure them keeps the name that it had before there were any."""
     measured, plain = _runs(runs)
-    snapshots = results.load_cell(measured / "record.json").snapshots
+    snapshots = schema.load_cell(measured / "record.json").snapshots
     for snapshot in snapshots:
         assert tuple(each.bits for each in snapshot.coded) == PRECISIONS
         own = sum(s.code_bits for s in snapshot.segments if s.part == "train" and s.end_bytes <= D)
@@ -78,7 +80,7 @@ def test_the_record_holds_both_parts_at_every_precision(runs: Path) -> None:
     config = json.loads((plain / "record.json").read_bytes())["config"]
     assert config["measure.coded_weights"] is False
     older = {k: v for k, v in config.items() if k not in {*_NOT_RESULT, *_LATER}}
-    assert plain.name == f"8x1-40KB-s0-{results.digest(older)}"
+    assert plain.name == f"8x1-40KB-s0-{schema.digest(older)}"
 
 
 def test_the_size_of_the_file_is_the_recorded_two_part_code_and_another_process_decodes_it(
@@ -99,7 +101,7 @@ def test_the_size_of_the_file_is_the_recorded_two_part_code_and_another_process_
     assert not leftovers(tmp_path)
     back = mdl("unpack", "subset.mdl", "-o", "data.bin", cwd=tmp_path, MDL_CACHE=str(tmp_path / "no-cache"))
     assert back.returncode == 0, back.stderr
-    run = pack.open_run(measured)
+    run = self_contained.open_run(measured)
     assert (tmp_path / "data.bin").read_bytes() == run.corpus.train.read(0, D).tobytes()
     inspected = mdl("inspect", "subset.mdl", cwd=tmp_path)
     assert "8x1, context 64 bytes, 2,840 parameters, in the archive" in inspected.stdout
@@ -108,9 +110,9 @@ def test_the_size_of_the_file_is_the_recorded_two_part_code_and_another_process_
 def test_without_measured_precisions_the_least_total_of_a_sample_is_taken(runs: Path, tmp_path: Path) -> None:
     """Which is the recorded one here, where the sample is the whole subset."""
     measured, plain = _runs(runs)
-    recorded = min(results.load_cell(measured / "record.json").snapshots[0].coded, key=lambda each: each.total_bits)
-    assert pack.choose_coded(pack.open_run(plain)).bits == recorded.bits
-    assert pack.choose_coded(pack.open_run(measured)).bits == recorded.bits
+    recorded = min(schema.load_cell(measured / "record.json").snapshots[0].coded, key=lambda each: each.total_bits)
+    assert self_contained.choose_coded(self_contained.open_run(plain)).bits == recorded.bits
+    assert self_contained.choose_coded(self_contained.open_run(measured)).bits == recorded.bits
 
 
 @pytest.fixture
@@ -199,7 +201,7 @@ def test_what_a_user_can_mend_is_one_line_and_exit_2(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["mdl", *arguments])
     with pytest.raises(SystemExit) as stopped:
-        cli.main()
+        app.main()
     told = capsys.readouterr()
     assert stopped.value.code == 2
     assert says in told.err
@@ -290,7 +292,7 @@ def test_forged_weights_give_one_line_or_other_bytes_that_are_refused(small: byt
 
 def test_calibration_changes_the_numbers_and_not_what_they_mean() -> None:
     """Two calibrations give two codes; each decodes to a model that codes and decodes the same content."""
-    from mdl.model import StackedTransformer
+    from mdl.models.transformer import StackedTransformer
 
     weights = StackedTransformer(SMALL, [3]).member(0)
     for text in (b"one calibration.", b"another one, too"):

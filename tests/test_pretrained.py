@@ -16,15 +16,16 @@ import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mdl import compressors, escape
-from mdl.corpus import ByteView
+from mdl import compressors
+from mdl.data.corpus import ByteView
 from mdl.errors import MdlError
-from mdl.escape import Run
-from mdl.evaluate import code, pieces
-from mdl.hub import find
-from mdl.model import StackedTransformer, save_weights
-from mdl.pretrained import Pretrained, Windows, load, token_bits, windows_of
-from mdl.shapes import Shape
+from mdl.evaluation.pretrained import code, pieces
+from mdl.models.shape import Shape
+from mdl.models.transformer import StackedTransformer, save_weights
+from mdl.pretrained import byte_fallback
+from mdl.pretrained.byte_fallback import Run
+from mdl.pretrained.checkpoint import find
+from mdl.pretrained.model import Pretrained, Windows, load, token_bits, windows_of
 from tests import tiny_models
 from tests.tiny_models import TEXT
 
@@ -38,8 +39,8 @@ BACKENDS: dict[str, Callable[[], tiny_models.Backend]] = {
 }
 
 
-def functions(backend: tiny_models.Backend) -> escape.Tokenizer:
-    return escape.Tokenizer(
+def functions(backend: tiny_models.Backend) -> byte_fallback.Tokenizer:
+    return byte_fallback.Tokenizer(
         lambda text: list(backend.encode(text, add_special_tokens=False).ids),
         lambda ids: str(backend.decode(list(ids), skip_special_tokens=False)),
         backend.get_vocab_size(),
@@ -49,9 +50,9 @@ def functions(backend: tiny_models.Backend) -> escape.Tokenizer:
 TOKENIZERS = {name: functions(make()) for name, make in BACKENDS.items()}
 
 
-def read_back(tokenizer: escape.Tokenizer, runs: list[Run], n_bytes: int) -> bytes:
+def read_back(tokenizer: byte_fallback.Tokenizer, runs: list[Run], n_bytes: int) -> bytes:
     ids = [i for run in runs for i in run.ids]
-    return escape.read(escape.write(runs), ids, tokenizer.decode, n_bytes)
+    return byte_fallback.read(byte_fallback.write(runs), ids, tokenizer.decode, n_bytes)
 
 
 DATA = (
@@ -69,12 +70,12 @@ def test_any_bytes_are_read_back_from_tokens_and_escape_alone(name: str, data: b
     """The escape really written is as long as the bits counted, and a decoder needs nothing else."""
     runs = TOKENIZERS[name].runs(data)
     assert read_back(TOKENIZERS[name], runs, len(data)) == data
-    assert len(escape.write(runs)) == sum(run.escape_bits for run in runs)
+    assert len(byte_fallback.write(runs)) == sum(run.escape_bits for run in runs)
 
 
 @given(st.integers(1, 10**12))
 def test_gamma_codes_have_the_length_that_is_counted(n: int) -> None:
-    assert escape.gamma_bits(n) == 2 * math.floor(math.log2(n)) + 1
+    assert byte_fallback.gamma_bits(n) == 2 * math.floor(math.log2(n)) + 1
 
 
 def test_text_that_a_tokenizer_gives_back_is_one_run() -> None:
@@ -103,14 +104,14 @@ def test_looking_for_what_is_lost_is_not_quadratic(name: str) -> None:
         return tokenizer._encode(text)
 
     text = "A  b, É\n" * 1000
-    escape.Tokenizer(encode, tokenizer.decode, 10**6).runs(text.encode())
+    byte_fallback.Tokenizer(encode, tokenizer.decode, 10**6).runs(text.encode())
     assert seen < 3 * len(text) * math.log2(len(text))
 
 
 def test_a_token_that_the_model_does_not_have_is_escaped() -> None:
     backend = tiny_models.single_bytes()
     whole = functions(backend)
-    small = escape.Tokenizer(whole._encode, whole.decode, 60)
+    small = byte_fallback.Tokenizer(whole._encode, whole.decode, 60)
     runs = small.runs(TEXT.encode())
     assert all(i < 60 for run in runs for i in run.ids)
     assert any(run.raw for run in runs)
@@ -123,7 +124,7 @@ def test_pieces_tile_a_range_and_split_no_character(data: bytes, start: int) -> 
     view = ByteView(np.frombuffer(data, np.uint8), np.array([0]), np.array([len(data)]))
     start = min(start, len(data))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(escape, "PIECE_BYTES", 40)
+        patch.setattr(byte_fallback, "PIECE_BYTES", 40)
         found = list(pieces(view, start, len(data)))
     assert b"".join(found) == data[start:]
     assert all(len(piece) <= 40 for piece in found)

@@ -20,16 +20,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from mdl import token_blocks, wide
-from mdl.cli import main
-from mdl.compressors.pretrained import PretrainedCoder, open_pretrained
+from mdl.cli.app import main
+from mdl.entropy import guard_list, large_vocabulary
+from mdl.entropy.guard_list import Guard
+from mdl.entropy.large_vocabulary import Grid
 from mdl.errors import MdlError
-from mdl.float64 import InFloat64, Reader, load_exact, read_through
-from mdl.guard import Guard
-from mdl.hub import find
-from mdl.pretrained import Ids, Windows
-from mdl.pretrained_archive import Coded, PretrainedArchive, parse
-from mdl.wide import Grid
+from mdl.pretrained import block_codec
+from mdl.pretrained.archive_format import Coded, PretrainedArchive, parse
+from mdl.pretrained.checkpoint import find
+from mdl.pretrained.compressor import PretrainedCoder, open_pretrained
+from mdl.pretrained.float64 import InFloat64, Reader, load_exact, read_through
+from mdl.pretrained.model import Ids, Windows
 from tests import tiny_models
 from tests.test_cli import mdl
 from tests.tiny_models import TEXT
@@ -123,10 +124,10 @@ def test_what_two_threads_coded_one_thread_decodes_in_other_batches(
     coders: dict[str, PretrainedCoder], kind: str
 ) -> None:
     model, ids, grid = coders[kind].exact, some_ids(400), Grid(5, 33)
-    block = token_blocks.encode_block(model, ids, 32, grid, 5)
+    block = block_codec.encode_block(model, ids, 32, grid, 5)
     torch.set_num_threads(1)
-    assert token_blocks.encode_block(model, ids, 32, grid, 9) == block
-    assert np.array_equal(token_blocks.decode_block(model, block, 32, grid, 7), ids)
+    assert block_codec.encode_block(model, ids, 32, grid, 9) == block
+    assert np.array_equal(block_codec.decode_block(model, block, 32, grid, 7), ids)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -140,7 +141,7 @@ def test_a_file_takes_half_a_percent_and_200_bytes_over_its_ideal_length(
 
 
 def test_short_contexts_and_many_blocks(coders: dict[str, PretrainedCoder], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mdl.compressors.pretrained.MOST_WINDOWS", 3)
+    monkeypatch.setattr("mdl.pretrained.compressor.MOST_WINDOWS", 3)
     coder = dataclasses.replace(coders["neox"], windows=Windows(7, 7))
     archive = coder.compress(SOURCE[:400])
     assert len(parse(archive).blocks) > 10
@@ -212,10 +213,10 @@ def test_the_guard_band_is_a_thousand_times_the_largest_difference(
     coders: dict[str, PretrainedCoder], kind: str
 ) -> None:
     """Whole windows at once against token by token, well beyond what the probe reads."""
-    model, rows = coders[kind].exact, token_blocks.windows_of(some_ids(32 * 12), 32)
+    model, rows = coders[kind].exact, block_codec.windows_of(some_ids(32 * 12), 32)
     at_once, by_steps = (torch.cat([logits for _, logits in read_through(model, rows, n)], 1) for n in (31, 1))
     assert float(at_once.abs().max()) > 2
-    epsilon = token_blocks.probe(model, some_ids(100), 32).epsilon
+    epsilon = block_codec.probe(model, some_ids(100), 32).epsilon
     assert 1000 * float((at_once - by_steps).abs().max()) <= epsilon
 
 
@@ -239,12 +240,12 @@ def test_noise_within_epsilon_decodes_thanks_to_the_list(
     coders: dict[str, PretrainedCoder], kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, ids, grid = coders[kind].exact, some_ids(400), Grid(4, 14)
-    block = token_blocks.encode_block(model, ids, 32, grid)
+    block = block_codec.encode_block(model, ids, 32, grid)
     assert len(block.guard) > 200
     shaken(monkeypatch, 0.99 * grid.epsilon)
-    assert np.array_equal(token_blocks.decode_block(model, block, 32, grid), ids)
+    assert np.array_equal(block_codec.decode_block(model, block, 32, grid), ids)
     with pytest.raises(MdlError, match=r"damaged|checksum"):
-        token_blocks.decode_block(model, dataclasses.replace(block, guard=b""), 32, grid)
+        block_codec.decode_block(model, dataclasses.replace(block, guard=b""), 32, grid)
 
 
 @pytest.mark.parametrize("amount", [1e-11, 1e-9])
@@ -299,18 +300,18 @@ def test_a_model_without_keys_and_values_is_refused(tmp_path: Path) -> None:
 @given(st.integers(0, 2**50), st.integers(1, 2**50), st.integers(1, 2**24 - 1))
 def test_shares_are_exact(part: int, whole: int, total: int) -> None:
     part, whole = min(part, whole), max(part, whole)
-    assert int(wide.shares(torch.tensor(part), torch.tensor(whole), total)) == part * total // whole
+    assert int(large_vocabulary.shares(torch.tensor(part), torch.tensor(whole), total)) == part * total // whole
 
 
-@pytest.mark.parametrize("n_symbols", [2, 300, 50_304, wide.MOST_SYMBOLS])
+@pytest.mark.parametrize("n_symbols", [2, 300, 50_304, large_vocabulary.MOST_SYMBOLS])
 def test_tables_of_any_vocabulary_fill_the_coders_range(n_symbols: int) -> None:
     """And intervals are theirs, so that the encoder's stream is read with whole tables."""
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(3, n_symbols, generator=generator, dtype=torch.float64) * 5
-    grid = wide.choose_grid(1e-9, n_symbols, n_symbols)
-    nearest, _, _ = wide.place(logits, grid)
-    counts, symbols = wide.counts(nearest, grid), torch.tensor([0, n_symbols // 2, n_symbols - 1])
-    left, width = wide.intervals(nearest, symbols, grid)
+    grid = large_vocabulary.choose_grid(1e-9, n_symbols, n_symbols)
+    nearest, _, _ = large_vocabulary.place(logits, grid)
+    counts, symbols = large_vocabulary.counts(nearest, grid), torch.tensor([0, n_symbols // 2, n_symbols - 1])
+    left, width = large_vocabulary.intervals(nearest, symbols, grid)
     assert counts.sum(-1).tolist() == [2**24 - n_symbols] * 3
     assert counts.min() >= 0
     for i, symbol in enumerate(symbols.tolist()):
@@ -322,13 +323,13 @@ def test_rounding_costs_what_is_foreseen() -> None:
     """Kullback-Leibler divergence of the rounded from the real probabilities, and the number of places listed."""
     logits = torch.randn(200, V, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 3
     grid = Grid(2, 12)
-    nearest, index, _ = wide.place(logits, grid)
+    nearest, index, _ = large_vocabulary.place(logits, grid)
     p, rounded = logits.log_softmax(-1), (nearest * grid.step).log_softmax(-1)
     cost_bits = float((p.exp() * (p - rounded)).sum(-1).mean()) / math.log(2)
-    listed_bits, rounding_bits = grid.overhead_bits(wide.n_relevant(logits), V)
+    listed_bits, rounding_bits = grid.overhead_bits(large_vocabulary.n_relevant(logits), V)
     assert cost_bits < 1.1 * rounding_bits
     listed = Guard(index.numpy(), np.ones(index.shape, bool))
-    assert 8 * len(token_blocks.guard.pack(listed)) / 200 == pytest.approx(listed_bits, rel=0.25)
+    assert 8 * len(guard_list.pack(listed)) / 200 == pytest.approx(listed_bits, rel=0.25)
 
 
 # The format

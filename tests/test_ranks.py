@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mdl import ranks
-from mdl.config import from_flat
-from mdl.ranks import Ranks, usable
-from mdl.shapes import training_bytes
-from mdl.sweep import cohorts_of, grid_cells, n_devices, shape_of
+from mdl.config.schema import from_flat
+from mdl.models.shape import training_bytes
+from mdl.sweeps.grid import cohorts_of, grid_cells, n_devices, shape_of
+from mdl.training import data_parallel
+from mdl.training.data_parallel import Ranks, usable
 from tests.test_cli import leftovers, mdl, records, write_sweep
 
 
@@ -63,7 +63,7 @@ def companions_of(pid: int) -> list[int]:
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            if b"mdl.ranks" in path.read_bytes() and _grandparent(int(path.parent.name)) == pid:
+            if b"mdl.training.data_parallel" in path.read_bytes() and _grandparent(int(path.parent.name)) == pid:
                 found.append(int(path.parent.name))
         except OSError:
             continue
@@ -130,7 +130,7 @@ def test_the_ranks_share_a_batch_and_every_window_is_read_once() -> None:
 
 
 def test_no_more_devices_than_there_are_and_no_share_larger_than_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ranks.torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setattr(data_parallel.torch.cuda, "device_count", lambda: 3)
     assert usable(4, 4, 8, "cuda") == 2
     assert usable(None, 3, 6, "cuda") == 3
     assert usable(2, 2, 5, "cuda") == 1

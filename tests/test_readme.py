@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from analysis.results_table import main, results_table, with_tables
+from analysis.report.readme_tables import main, results_table, with_tables
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -35,7 +35,7 @@ def test_there_are_results_of_text_images_and_speech() -> None:
 
 
 def test_the_results_are_those_of_the_committed_reports() -> None:
-    """python -m analysis.results_table writes them anew."""
+    """python -m analysis.report.readme_tables writes them anew."""
     assert with_tables(ROOT / "README.md") == README
     assert with_tables(ROOT / "reports/README.md") == FOUND
     assert (README + FOUND).count("<!-- end of results -->") == len(_MAIN + _MEDIA)
@@ -110,6 +110,6 @@ def test_every_link_leads_somewhere() -> None:
 
 
 def test_every_command_named_exists() -> None:
-    cli = (ROOT / "mdl/cli.py").read_text()
+    cli = (ROOT / "mdl/cli/app.py").read_text()
     for command in set(re.findall(r"\bmdl ([a-z]+) ", README)):
         assert f"def {command}(" in cli, command

@@ -24,10 +24,10 @@ import numpy as np
 import pytest
 import zstandard
 
-from mdl import enwik
-from mdl.cache import cache_folder
+from mdl.data.sources import enwik
+from mdl.data.sources.registry import open_source
 from mdl.errors import MdlError
-from mdl.sources import open_source
+from mdl.storage.cache import cache_folder
 
 TEXT = b"To be, or not to be, that is the question:\r\n\xff\xfe not UTF-8 either\n" * 50
 
@@ -201,7 +201,7 @@ def test_a_full_disk_leaves_nothing() -> None:
     """A process that may not write more than 100 KB to a file stands for it."""
     program = (
         "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
-        "from mdl.corpus import CorpusSpec, open_corpus; from mdl.errors import MdlError\n"
+        "from mdl.data.corpus import CorpusSpec, open_corpus; from mdl.errors import MdlError\n"
         "try: open_corpus(CorpusSpec('random:1MB'))\n"
         "except MdlError as error: print(error)"
     )
@@ -331,7 +331,7 @@ def test_a_data_set_without_what_was_asked_for_is_one_line(tmp_path: Path) -> No
 @pytest.mark.parametrize("offline", ["0", "1"])
 def test_a_hub_name_without_a_network_is_one_quick_line(tmp_path: Path, offline: str) -> None:
     program = (
-        "from mdl.corpus import CorpusSpec, open_corpus; from mdl.errors import MdlError\n"
+        "from mdl.data.corpus import CorpusSpec, open_corpus; from mdl.errors import MdlError\n"
         "try: open_corpus(CorpusSpec('hf:nobody/nothing'))\n"
         "except MdlError as error: print(error)"
     )

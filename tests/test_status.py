@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from mdl.claims import Claims
 from mdl.errors import MdlError
-from mdl.manifest import read_manifest, write_manifest
-from mdl.plan import Plan, plan_sweep
-from mdl.results import RunPaths, ending, load_cell
-from mdl.status import lines, status
+from mdl.records.manifest import read_manifest, write_manifest
+from mdl.records.schema import RunPaths, ending, load_cell
+from mdl.sweeps.claims import Claims
+from mdl.sweeps.plan import Plan, plan_sweep
+from mdl.sweeps.status import lines, status
 from tests.test_cli import assert_one_line, mdl, write_sweep
 
 

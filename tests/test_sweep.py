@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from mdl.errors import MdlError
-from mdl.shapes import training_bytes
-from mdl.sweep import cells_of, cohorts_of, load_sweep, shape_of
+from mdl.models.shape import training_bytes
+from mdl.sweeps.grid import cells_of, cohorts_of, load_sweep, shape_of
 
 SHIPPED = sorted((Path(__file__).parent.parent / "sweeps").glob("*.yaml"))
 

@@ -11,24 +11,24 @@ import pandas as pd
 import pytest
 import torch
 
-from analysis.cost import parse_cost
-from analysis.drawing import draw
-from analysis.report import build_report
+from analysis.costs.registry import parse_cost
+from analysis.records.tables import load
+from analysis.report.build import build_report
+from analysis.report.drawing import draw
+from analysis.report.sections.tokenization import tokenisation
 from analysis.study import shortest_codes, study
-from analysis.table import load
-from analysis.tokenisation import tokenisation
-from mdl import results
-from mdl.bpe import from_content
-from mdl.config import from_flat
-from mdl.corpus import open_corpus
+from mdl.config.schema import from_flat
+from mdl.data.byte_pair_encoding import from_content
+from mdl.data.corpus import open_corpus
 from mdl.errors import MdlError
-from mdl.experiment import run_cohort
-from mdl.measure import window_bits
-from mdl.model import load_weights, stack, weights_bytes
-from mdl.reading import TokenReading, reading
-from mdl.results import CellRecord, RunPaths, Tokenisation
-from mdl.shapes import Shape, count_params, forward_flops_per_byte
-from mdl.sweep import Cell, Cohort, training_flops
+from mdl.models.code_length import window_bits
+from mdl.models.shape import Shape, count_params, forward_flops_per_byte
+from mdl.models.transformer import load_weights, stack, weights_bytes
+from mdl.records import schema
+from mdl.records.schema import CellRecord, RunPaths, Tokenisation
+from mdl.sweeps.grid import Cell, Cohort, training_flops
+from mdl.training.cohort_data import TokenReading, reading
+from mdl.training.run_cohort import run_cohort
 from tests.synthetic import cell, corpus, write_sweep
 
 T, V = 32, 300
@@ -57,7 +57,7 @@ def test_records_say_what_was_measured_and_the_segments_add_up_to_the_windows(te
     records = run_cohort(group, "s", paths)
     data = open_corpus(group.cells[0].config.corpus.spec())
     for own, record in zip(group.cells, records, strict=True):
-        assert results.load_cell(paths.record(own.run_id)) == record
+        assert schema.load_cell(paths.record(own.run_id)) == record
         assert re.fullmatch(r"8x1-v300-\d+KB-s0-[0-9a-f]{8}", own.run_id)
         told, content = record.tokenisation, paths.tokenizer(own.run_id).read_bytes()
         assert told is not None

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from mdl import batches, machine, train
-from mdl.checkpoint import CheckpointFile
-from mdl.cohort import CohortModule, Member, Recipe
+from mdl import device
+from mdl.device import resolve_machine
 from mdl.errors import MdlError
-from mdl.machine import resolve_machine
-from mdl.shapes import Shape
-from mdl.train import fit
+from mdl.models.shape import Shape
+from mdl.training import batches, loop
+from mdl.training.checkpoint import CheckpointFile
+from mdl.training.cohort_module import CohortModule, Member, Recipe
+from mdl.training.loop import fit
 from tests.arrays import ArrayView
 from tests.conftest import markov_text
 
@@ -63,7 +64,7 @@ def test_a_run_that_is_stopped_and_resumed_is_the_run_that_was_not(
     whole = trained(MEMBERS, tmp_path / "whole")
     stopped = cohort(MEMBERS)
 
-    class StopsThere(train.Watcher):
+    class StopsThere(loop.Watcher):
         def on_train_batch_end(self, *arguments: object) -> None:
             super().on_train_batch_end(*arguments)
             if stopped.global_step == stop_at:
@@ -71,7 +72,7 @@ def test_a_run_that_is_stopped_and_resumed_is_the_run_that_was_not(
                 raise SystemExit
 
     with monkeypatch.context() as patch:
-        patch.setattr(train, "Watcher", StopsThere)
+        patch.setattr(loop, "Watcher", StopsThere)
         with pytest.raises(SystemExit):
             fit(stopped, SOURCE, resolve_machine("auto", "auto"), tmp_path / "part")
     resumed = trained(MEMBERS, tmp_path / "part")
@@ -152,7 +153,7 @@ def test_the_whole_step_that_cuda_records_is_lightnings_to_the_bit(
         plain_start(self)
         self._recorded = self._whole_step  # type: ignore[assignment]
 
-    def prepare(self: CohortModule, machine: machine.Machine, source: batches.Gatherable) -> None:
+    def prepare(self: CohortModule, machine: device.Machine, source: batches.Gatherable) -> None:
         plain_prepare(self, machine, source)
         self._resident, self._in_window = torch.from_numpy(source.read(0, 50_000)), torch.arange(T)
 

@@ -17,21 +17,22 @@ from hypothesis import strategies as st
 from PIL import Image
 from typer.testing import CliRunner
 
-from analysis import AnalysisError
-from analysis.report import build_report
-from analysis.table import load as load_table
-from analysis.transfer import PAPER_BYTES, paper_table, position_curves
-from analysis.transfer_page import lead
-from analysis.transfer_page import paper_table as page
-from mdl import paper, transfer
-from mdl.baselines_cli import Models, lines
-from mdl.cli import app
-from mdl.corpus import CorpusSpec, open_corpus
+from analysis.errors import AnalysisError
+from analysis.paper import table1
+from analysis.records.tables import load as load_table
+from analysis.report.build import build_report
+from analysis.report.sections.paper_table import PAPER_BYTES, paper_table, position_curves
+from analysis.report.sections.paper_table_page import lead
+from analysis.report.sections.paper_table_page import paper_table as page
+from mdl.cli.app import app
+from mdl.cli.baselines import Models, lines
+from mdl.data.corpus import CorpusSpec, open_corpus
 from mdl.errors import MdlError
-from mdl.measure import code_lengths
-from mdl.model import StackedTransformer, save_weights, stack
-from mdl.results import CellRecord, CorpusInfo, Provenance, RunPaths, save
-from mdl.shapes import Shape, count_params
+from mdl.evaluation import transfer
+from mdl.models.code_length import code_lengths
+from mdl.models.shape import Shape, count_params
+from mdl.models.transformer import StackedTransformer, save_weights, stack
+from mdl.records.schema import CellRecord, CorpusInfo, Provenance, RunPaths, save
 from tests import synthetic
 
 SHAPE = Shape(8, 1, 1, 64)
@@ -60,7 +61,7 @@ def run_folder(tmp_path: Path) -> Path:
 
 
 def test_bits_by_position_are_those_of_measuring(loaded: transfer.Loaded, text_file: Path) -> None:
-    """Over whole windows in their order the same sums as `mdl.measure`, in float64."""
+    """Over whole windows in their order the same sums as `mdl.models.code_length`, in float64."""
     corpus = open_corpus(CorpusSpec(f"file:{text_file}"))
     record = transfer.measure(corpus, loaded, 64 * 40, None, 10**6)
     lengths = code_lengths(loaded.model, corpus.source_train, "train", [64 * 40])[0]
@@ -194,7 +195,7 @@ def test_the_papers_rows_are_all_there_once(folder: Path) -> None:
     """The same numbers that `mdl baselines` prints."""
     table = paper_table(load_table(folder))
     theirs = table[table["kind"] == "paper"]
-    neural = [row for row in paper.TABLE_1 if row.compressor not in paper.CLASSICAL]
+    neural = [row for row in table1.TABLE_1 if row.compressor not in table1.CLASSICAL]
     assert len(theirs) == 3 * len(neural)
     for row in neural:
         for name in ("enwik9", "ImageNet", "random"):
@@ -204,8 +205,8 @@ def test_the_papers_rows_are_all_there_once(folder: Path) -> None:
 
 
 def test_the_page_greys_what_is_the_papers(folder: Path) -> None:
-    from analysis.summary import _plain
-    from analysis.table import rows_of
+    from analysis.records.tables import rows_of
+    from analysis.report.summary import _plain
 
     summary = {"paper_table": _plain(rows_of(paper_table(load_table(folder))))}
     grids = [block for block in page(summary) if block.kind == "grid"]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mdl.manifest import wandb_place
-from mdl.results import RunPaths
+from mdl.records.manifest import wandb_place
+from mdl.records.schema import RunPaths
 from tests.synthetic import grid, write_sweep
 from tests.test_agents import environment
 from tests.test_cli import assert_one_line, mdl

@@ -16,20 +16,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from mdl import integers, weights
+from mdl.entropy import integer_codec
 from mdl.errors import MdlError
-from mdl.model import StackedTransformer, stack, weight_shapes
-from mdl.precisions import calibration_windows, coded_models, decoded, precisions, subset_bits
-from mdl.quantise import quantise
-from mdl.sensitivity import Sensitivity, sensitivity
-from mdl.shapes import Shape, count_params
-from mdl.tune import Tuning
-from mdl.weights import MOST_NUMBER, Quantised
+from mdl.models.shape import Shape, count_params
+from mdl.models.transformer import StackedTransformer, stack, weight_shapes
+from mdl.quantization import weight_codec
+from mdl.quantization.fine_tune import Tuning
+from mdl.quantization.quantize import quantise
+from mdl.quantization.sensitivity import Sensitivity, sensitivity
+from mdl.quantization.two_part_code import calibration_windows, coded_models, decoded, precisions, subset_bits
+from mdl.quantization.weight_codec import MOST_NUMBER, Quantised
 from tests.conftest import markov_text
 
 Floats = npt.NDArray[np.float32]
 SHAPE = Shape(4, 1, 1, 8)
-NUMBERS = st.one_of(st.integers(-3, 3), st.integers(-300, 300), st.integers(-integers.MOST, integers.MOST))
+NUMBERS = st.one_of(st.integers(-3, 3), st.integers(-300, 300), st.integers(-integer_codec.MOST, integer_codec.MOST))
 
 
 def _matrices(shape: tuple[int, int]) -> st.SearchStrategy[npt.NDArray[np.int64]]:
@@ -40,7 +41,7 @@ def _matrices(shape: tuple[int, int]) -> st.SearchStrategy[npt.NDArray[np.int64]
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)).flatmap(_matrices), max_size=4))
 def test_whole_numbers_come_back(matrices: list[npt.NDArray[np.int64]]) -> None:
     """Of any size up to the most, in matrices of any shape, none at all included."""
-    back = integers.decode(integers.encode(matrices), [matrix.shape for matrix in matrices])
+    back = integer_codec.decode(integer_codec.encode(matrices), [matrix.shape for matrix in matrices])
     assert all(np.array_equal(a, b) for a, b in zip(matrices, back, strict=True))
 
 
@@ -52,20 +53,20 @@ def test_numbers_of_a_bell_curve_take_its_entropy_and_little_more() -> None:
     edges = (np.arange(-8000, 8001)[None] - 0.5) / width[:, None]
     share = np.diff(np.vectorize(math.erf)(edges / math.sqrt(2))) / 2
     entropy = -np.sum(share * np.log2(np.maximum(share, 1e-300)), axis=1).mean()
-    assert 8 * len(integers.encode([numbers])) / numbers.size <= entropy + 0.1
+    assert 8 * len(integer_codec.encode([numbers])) / numbers.size <= entropy + 0.1
 
 
 def test_too_large_a_number_is_refused() -> None:
     with pytest.raises(MdlError, match="too fine"):
-        integers.encode([np.array([[integers.MOST + 1]])])
+        integer_codec.encode([np.array([[integer_codec.MOST + 1]])])
 
 
 def test_the_code_of_numbers_is_golden() -> None:
     """Written once, read for ever: near ones, a listed one, and ones so far that their low bits are raw."""
     matrix = np.array([[0, 1, -2, 3], [1, 0, 5, -4], [2**30, -1, 600, -700], [0, 0, 610, -690]])
     coded = bytes.fromhex(GOLDEN_NUMBERS)
-    assert integers.encode([matrix]).hex() == GOLDEN_NUMBERS
-    assert np.array_equal(integers.decode(coded, [(4, 4)])[0], matrix)
+    assert integer_codec.encode([matrix]).hex() == GOLDEN_NUMBERS
+    assert np.array_equal(integer_codec.decode(coded, [(4, 4)])[0], matrix)
 
 
 GOLDEN_NUMBERS = "1000000003000000a689688147cf862cff6fb94cbcbbd5af000000405802000044fdffff000000000098bf5380"
@@ -75,7 +76,7 @@ def _quantised(shape: Shape, seed: int, largest: int) -> dict[str, Quantised]:
     rng = np.random.default_rng(seed)
     return {
         name: Quantised(rng.integers(-largest, largest + 1, each), rng.integers(-40, 9, each[1]))
-        for name, each in weights.matrix_shapes(shape).items()
+        for name, each in weight_codec.matrix_shapes(shape).items()
     }
 
 
@@ -88,9 +89,9 @@ def _quantised(shape: Shape, seed: int, largest: int) -> dict[str, Quantised]:
 def test_coded_weights_decode_to_the_bits_of_the_weights(shape: Shape, seed: int, largest: int) -> None:
     """Constants, small ranges and huge ones: decoding gives number · scale in float32, and ones for the gains."""
     matrices = _quantised(shape, seed, largest)
-    coded = weights.encode_quantised(shape, 4, matrices)
-    expected = weights.from_matrices(shape, {name: each.dequantised() for name, each in matrices.items()})
-    back = weights.decode(shape, coded.content)
+    coded = weight_codec.encode_quantised(shape, 4, matrices)
+    expected = weight_codec.from_matrices(shape, {name: each.dequantised() for name, each in matrices.items()})
+    back = weight_codec.decode(shape, coded.content)
     assert {name: weight.shape for name, weight in back.items()} == weight_shapes(shape)
     assert all(back[name].tobytes() == expected[name].tobytes() for name in expected)
     exact = matrices["up_0"].numbers.astype(np.float64) * 2.0 ** (matrices["up_0"].scales / 2)
@@ -105,8 +106,8 @@ def test_full_weights_come_back_to_the_bit() -> None:
     """Minus zero, the least number above it and the largest number included."""
     plain = _plain(SHAPE)
     plain["start"][:] = [-0.0, 1e-45, 3.4028235e38, -1.17e-38]
-    coded = weights.encode_full(SHAPE, plain)
-    back = weights.decode(SHAPE, coded.content)
+    coded = weight_codec.encode_full(SHAPE, plain)
+    back = weight_codec.decode(SHAPE, coded.content)
     assert all(back[name].tobytes() == plain[name].tobytes() for name in plain)
     assert len(coded.content) <= 2 + 4 * count_params(SHAPE)["total"]
 
@@ -116,15 +117,15 @@ def test_the_shortest_coder_wins() -> None:
     shape, rng = Shape(32, 1, 1, 8), np.random.default_rng(0)
     bell = {
         name: Quantised(np.rint(rng.normal(size=each) * np.geomspace(1, 8, each[1])).astype(int), np.full(each[1], -7))
-        for name, each in weights.matrix_shapes(shape).items()
+        for name, each in weight_codec.matrix_shapes(shape).items()
     }
     repeated = {
         name: replace(each, numbers=np.resize(np.arange(-99, 100), each.numbers.shape)) for name, each in bell.items()
     }
-    assert weights.encode_quantised(shape, 4, bell).coder == "adaptive"
-    assert weights.encode_quantised(shape, 4, repeated).coder in ("xz", "zstd")
+    assert weight_codec.encode_quantised(shape, 4, bell).coder == "adaptive"
+    assert weight_codec.encode_quantised(shape, 4, repeated).coder in ("xz", "zstd")
     for matrices in (bell, repeated):
-        back = weights.decode(shape, weights.encode_quantised(shape, 4, matrices).content)
+        back = weight_codec.decode(shape, weight_codec.encode_quantised(shape, 4, matrices).content)
         assert np.array_equal(back["down_0"], matrices["down_0"].dequantised())
 
 
@@ -132,7 +133,7 @@ def test_the_shortest_coder_wins() -> None:
 def test_the_coded_form_of_weights_is_golden(form: str) -> None:
     """What was written once decodes to the same float32 numbers for ever; SHA-256 of both, in short."""
     content = _coded_by(form)
-    joined = b"".join(weight.tobytes() for weight in weights.decode(SHAPE, content).values())
+    joined = b"".join(weight.tobytes() for weight in weight_codec.decode(SHAPE, content).values())
     assert hashlib.sha256(joined).hexdigest()[:16] == "98c96b8c2b1eac95"
     if form == "adaptive":
         assert hashlib.sha256(content).hexdigest()[:16] == "abf5eb6431c49556"
@@ -149,7 +150,7 @@ def test_damaged_weights_are_one_line_or_weights(form: str) -> None:
         damaged[rng.integers(len(damaged))] ^= 1 << rng.integers(8)
         content = [bytes(damaged), coded[: rng.integers(len(coded))], coded + rng.bytes(3)][i % 3]
         try:
-            back = weights.decode(SHAPE, content)
+            back = weight_codec.decode(SHAPE, content)
         except MdlError:
             n_refused += 1
             continue
@@ -160,28 +161,28 @@ def test_damaged_weights_are_one_line_or_weights(form: str) -> None:
 
 def _coded_by(form: str) -> bytes:
     if form == "full":
-        return weights.encode_full(SHAPE, _plain(SHAPE)).content
+        return weight_codec.encode_full(SHAPE, _plain(SHAPE)).content
     matrices = {
         name: Quantised((np.arange(np.prod(each)).reshape(each) * 7919 >> 5) % 11 - 5, np.arange(each[1]) % 5 - 16)
-        for name, each in weights.matrix_shapes(SHAPE).items()
+        for name, each in weight_codec.matrix_shapes(SHAPE).items()
     }
     numbers = [*(each.scales[None] + 16 for each in matrices.values()), *(e.numbers for e in matrices.values())]
-    plain = weights._plain(numbers)
+    plain = weight_codec._plain(numbers)
     packed = {
-        "adaptive": lambda: integers.encode(numbers),
+        "adaptive": lambda: integer_codec.encode(numbers),
         "xz": lambda: lzma.compress(plain),
-        "zstd": lambda: weights._zstd(plain),
+        "zstd": lambda: weight_codec._zstd(plain),
     }
-    head = bytes([4, weights.CODERS.index(form)]) + np.full(len(matrices), -16, "<i2").tobytes()
+    head = bytes([4, weight_codec.CODERS.index(form)]) + np.full(len(matrices), -16, "<i2").tobytes()
     content = head + packed[form]()
-    back = weights.decode(SHAPE, content)
+    back = weight_codec.decode(SHAPE, content)
     assert np.array_equal(back["out_0"], matrices["out_0"].dequantised())
     return content
 
 
 def test_a_forged_shape_is_refused_before_any_work() -> None:
     with pytest.raises(MdlError, match="damaged"):
-        weights.decode(Shape(4096, 96, 128, 64), _coded_by("adaptive"))
+        weight_codec.decode(Shape(4096, 96, 128, 64), _coded_by("adaptive"))
 
 
 def test_weights_out_of_range_are_refused() -> None:
@@ -191,14 +192,14 @@ def test_weights_out_of_range_are_refused() -> None:
         replace(matrices["out_0"], numbers=matrices["out_0"].numbers + 2 * MOST_NUMBER),
     ):
         with pytest.raises(MdlError, match="out of range"):
-            weights.encode_quantised(SHAPE, 4, matrices | {"out_0": broken})
+            weight_codec.encode_quantised(SHAPE, 4, matrices | {"out_0": broken})
     for bits in (0, 1, 31, 32):
         with pytest.raises(MdlError, match="2 to 30 bits"):
-            weights.encode_quantised(SHAPE, bits, matrices)
+            weight_codec.encode_quantised(SHAPE, bits, matrices)
     spoilt = _plain(SHAPE)
     spoilt["up_0"][0, 0] = np.nan
     with pytest.raises(MdlError, match="not finite"):
-        weights.encode_full(SHAPE, spoilt)
+        weight_codec.encode_full(SHAPE, spoilt)
 
 
 def _form(n_in: int, n_out: int, rng: np.random.Generator) -> Sensitivity:
@@ -218,7 +219,7 @@ def test_a_weight_takes_the_bits_that_are_aimed_at(bits: int) -> None:
     rng = np.random.default_rng(0)
     matrix = rng.normal(size=(128, 64))
     made = quantise({"w": matrix}, {"w": _form(128, 64, rng)}, bits)["w"]
-    assert abs(8 * len(integers.encode([made.numbers])) / matrix.size - bits) < 0.3
+    assert abs(8 * len(integer_codec.encode([made.numbers])) / matrix.size - bits) < 0.3
 
 
 def test_steps_by_sensitivity_and_error_feedback_each_lower_the_cost() -> None:
@@ -326,8 +327,8 @@ def test_processes_code_and_decode_the_same(
     windows, measure = calibration_windows(view, 4_000, 64), partial(subset_bits, shape, view=view, n_bytes=4_000)
     here = precisions(shape, own, windows, measure, [3, 8, 32])
     with ProcessPoolExecutor(2, get_context("spawn")) as processes:
-        monkeypatch.setattr("mdl.precisions._host_is_idle", lambda: True)
-        monkeypatch.setattr("mdl.precisions._processes", lambda: processes)
+        monkeypatch.setattr("mdl.quantization.two_part_code._host_is_idle", lambda: True)
+        monkeypatch.setattr("mdl.quantization.two_part_code._processes", lambda: processes)
         assert precisions(shape, own, windows, measure, [3, 8, 32]) == here
 
 
@@ -338,11 +339,11 @@ def test_the_prediction_of_the_cost_holds(
     shape, own, data = trained
     windows = data.reshape(-1, 64)[:500]
     coded = coded_models(shape, own, windows, [4])[0]
-    without_gains = weights.to_matrices(shape, {name: weight.numpy() for name, weight in own.items()})
-    folded = {name: torch.from_numpy(w) for name, w in weights.from_matrices(
+    without_gains = weight_codec.to_matrices(shape, {name: weight.numpy() for name, weight in own.items()})
+    folded = {name: torch.from_numpy(w) for name, w in weight_codec.from_matrices(
         shape, {name: matrix.astype(np.float32) for name, matrix in without_gains.items()}).items()}  # fmt: skip
     forms = sensitivity(stack(shape, [folded]), windows)
-    back = weights.to_matrices(shape, {name: weight.numpy() for name, weight in decoded(shape, coded).items()})
+    back = weight_codec.to_matrices(shape, {name: weight.numpy() for name, weight in decoded(shape, coded).items()})
     foreseen = sum(
         0.5 * _cost(without_gains[name], back[name].astype(np.float32), forms[name]) for name in forms
     )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from mdl.compressors import classical, media, wavpack
+from mdl.compressors import general, images_and_audio, wavpack
 from mdl.errors import MdlError, nearest
 
 
@@ -38,8 +38,8 @@ class Compressor(Protocol):
 
 # name -> factory(chunk_bytes): some coders take less memory and time when told the longest input.
 REGISTRY: dict[str, Callable[[int | None], Compressor]] = {
-    **classical.FACTORIES,
-    **media.FACTORIES,
+    **general.FACTORIES,
+    **images_and_audio.FACTORIES,
     **wavpack.FACTORIES,
 }
 
@@ -61,8 +61,8 @@ def get(name: str, chunk_bytes: int | None = None) -> Compressor:
 def _trained(name: str) -> Compressor:
     from pathlib import Path
 
-    from mdl.choose import choose_model
-    from mdl.compressors.language_model import LanguageModel, load_model
+    from mdl.compressors.byte_model import LanguageModel, load_model
+    from mdl.compressors.model_selection import choose_model
 
     model = name.partition(":")[2]
     if model in ("", "auto"):
@@ -71,7 +71,7 @@ def _trained(name: str) -> Compressor:
 
 
 def _pretrained(name: str) -> Compressor:
-    from mdl.compressors.pretrained import open_pretrained
+    from mdl.pretrained.compressor import open_pretrained
 
     return open_pretrained(name)
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mdl.compressors.classical import ClassicalCoder
-from mdl.media import library
+from mdl.compressors.general import ClassicalCoder
+from mdl.data.sources.media_files import library
 
 _RATE_HZ = 16_000
 _LEVEL = 3  # the sizes of the tool's -hhx

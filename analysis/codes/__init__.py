@@ -1,0 +1,1 @@
+"""Rates of codes: two-part, block-prequential, online."""

@@ -1,0 +1,1 @@
+"""The critical model size of each dataset size, its interval and its law."""

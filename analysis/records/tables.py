@@ -1,0 +1,239 @@
+"""A sweep's records as tables. What was not evaluated is NaN here; nothing is averaged or chosen yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.codes.rates import segments_by, span_bits
+from analysis.errors import AnalysisError
+from analysis.records import columns as records
+from analysis.records.columns import Row
+from analysis.records.csv_file import read_csv_table
+
+# With these and the leak equal, D bytes are the same D bytes.
+_KEY = ["source", "sha256", "block_bytes", "heldout_bytes"]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A sweep. The columns read from records are described, with units, in `analysis.records.columns`; added ones here.
+
+    runs       one row a record, failed ones too: RUN_COLUMNS, and
+               corpus  short name of the corpus, the same for cells and baselines of the same bytes
+               group   cells whose sizes can be compared: corpus, and context and vocabulary where there are several
+               byte_group  the group without the vocabulary
+               clean_group  the group of the same cells without a leak; is_online  an online prequential run
+    cells      one row per (run_id, snapshot) of runs that are not online: the columns of `runs`, SNAPSHOT_COLUMNS, and
+               own_bits      code length of the own subset [0, D), bits; NaN if not evaluated in full
+               heldout_bits  code length of the whole held-out part, bits; NaN if not evaluated in full
+    segments   one row a segment: run_id, snapshot, SEGMENT_COLUMNS
+    positions  one row a position bin: run_id, snapshot, POSITION_COLUMNS
+    coded      one row a precision of a snapshot's weights, where measured: run_id, snapshot, CODED_COLUMNS
+    online     one row a place of an online run's cumulative code: run_id, ONLINE_COLUMNS
+    curves     one row a look during training: run_id, CURVE_COLUMNS
+    baselines  one row a classical coder's record: BASELINE_COLUMNS, and corpus
+    transfers  one row a trained model on any data (`mdl baselines --model`): TRANSFER_COLUMNS, and positions
+    """
+
+    name: str
+    runs: pd.DataFrame
+    cells: pd.DataFrame
+    segments: pd.DataFrame
+    positions: pd.DataFrame
+    curves: pd.DataFrame
+    coded: pd.DataFrame
+    online: pd.DataFrame
+    baselines: pd.DataFrame
+    manifest: dict[str, Any]  # sweep.json, empty where there is none
+    transfers: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    @property
+    def failed(self) -> pd.DataFrame:
+        """The runs without a result: run_id, reason and the rest."""
+        return self.runs[self.runs["status"] == "failed"]
+
+    @property
+    def n_missing(self) -> int:
+        """Cells that the sweep asks for and that have no record yet."""
+        return len(set(self.manifest.get("run_ids", [])) - set(self.runs["run_id"]))
+
+
+def load(path: Path) -> Table:
+    """A run folder, or a CSV with columns N (parameters), D (bytes) and code_bits, optionally seed.
+
+    AnalysisError, in one line naming the file, for what is neither, or is damaged, or of a newer schema.
+    """
+    if path.is_dir():
+        return _load_folder(path)
+    if path.is_file():
+        return _load_csv(path)
+    raise AnalysisError(f"no sweep at {path}; name a run folder such as runs/quick, or a CSV with N, D, code_bits")
+
+
+def _load_folder(folder: Path) -> Table:
+    manifest = folder / "sweep.json"
+    content = records.read_json(manifest, None) if manifest.exists() else {}
+    cells = [records.read_cell(p) for p in sorted(folder.glob("*/record.json"))]
+    baselines = [records.read_baseline(p) for p in sorted((folder / "baselines").glob("*.json"))]
+    transfers = [records.read_transfer(p) for p in sorted((folder / "transfer").glob("*.json"))]
+    if not (content or cells or baselines or transfers):
+        raise AnalysisError(f"no sweep at {folder}: it holds no records; name a run folder such as runs/quick")
+    table = _table(str(content.get("name", name_of(folder))), cells, baselines, content)
+    return replace(table, transfers=_frame(transfers, [*records.TRANSFER_COLUMNS, "positions"]))
+
+
+def _table(name: str, read: list[records.CellRows], baselines: list[Row], manifest: dict[str, Any]) -> Table:
+    key, own = ["run_id"], ["run_id", "snapshot"]
+    runs = _frame((c.run for c in read), [*records.RUN_COLUMNS])
+    coded = _frame(baselines, [*records.BASELINE_COLUMNS])
+    repeated = runs.loc[runs["run_id"].duplicated(), "run_id"]
+    if len(repeated):
+        raise AnalysisError(f"{name} has two records of {repeated.iloc[0]}; delete one of them")
+    corpora = _corpus_labels(pd.concat([frame[_KEY] for frame in (runs, coded) if len(frame)] or [runs[_KEY]]))
+    context = _contexts(runs)
+    reads_bytes = runs["vocabulary"].isna()
+    for column, known in (("vocabulary", 256), ("tokenizer_bytes", 0), ("n_tokens", runs["subset_bytes"])):
+        runs[column] = runs[column].astype(float).mask(reads_bytes, known).astype("int64")
+    vocabulary = _vocabularies(runs)
+    runs["clean_group"] = _labels_of(runs, corpora) + context + vocabulary
+    for frame in (runs, coded):
+        frame["leak_fraction"] = frame["leak_fraction"].astype(float).fillna(0.0)
+        frame["corpus"] = _labels_of(frame, corpora) + _leaks(frame["leak_fraction"])
+    runs["byte_group"] = runs["corpus"] + context
+    runs["group"] = runs["byte_group"] + vocabulary
+    online = _frame((p for c in read for p in c.online), [*key, *records.ONLINE_COLUMNS])
+    runs["is_online"] = runs["run_id"].isin(online["run_id"])
+    snapshots = _frame((s for c in read for s in c.snapshots), [*key, *records.SNAPSHOT_COLUMNS])
+    segments = _frame((s for c in read for s in c.segments), [*own, *records.SEGMENT_COLUMNS])
+    positions = _frame((p for c in read for p in c.positions), [*own, *records.POSITION_COLUMNS])
+    curves = _frame((p for c in read for p in c.curves), [*key, *records.CURVE_COLUMNS])
+    weights = _frame((c for read_one in read for c in read_one.coded), [*own, *records.CODED_COLUMNS])
+    cells = snapshots.merge(runs[~runs["is_online"]], on="run_id", validate="many_to_one")
+    measured = _with_code_lengths(cells, segments)
+    return Table(name, runs, measured, segments, positions, curves, weights, online, coded, manifest)
+
+
+def _frame(rows: Iterable[Row], columns: list[str]) -> pd.DataFrame:
+    return pd.DataFrame(list(rows), columns=columns)
+
+
+def _corpus_labels(keys: pd.DataFrame) -> dict[tuple[Any, ...], str]:
+    """Short, distinct names: the source, and what tells apart two corpora of one source."""
+    distinct = keys.drop_duplicates()
+    short = distinct["source"].map(short_source)
+    labels = {}
+    keys_of = [tuple(row) for row in distinct.itertuples(index=False)]
+    for (source, sha256, block, heldout), name, crowded in zip(
+        keys_of, short, short.duplicated(keep=False), strict=True
+    ):
+        full = f"{source} ({sha256[:8]}, blocks of {block}, held out {heldout})"
+        labels[source, sha256, block, heldout] = full if crowded else str(name)
+    return labels
+
+
+def rows_of(frame: pd.DataFrame) -> list[Row]:
+    """A dictionary a row."""
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+
+
+def name_of(path: Path) -> str:
+    """What a run folder or a CSV is called; records kept beside their report have its name."""
+    whole = path.resolve()
+    if whole.is_file():
+        return whole.stem
+    return whole.parent.name if whole.name == "records" else whole.name
+
+
+def short_source(source: str) -> str:
+    """A path by its last name."""
+    kind, _, path = source.partition(":")
+    return f"{kind}:{Path(path).name}" if kind in ("file", "image", "audio") else source
+
+
+def _labels_of(frame: pd.DataFrame, corpora: dict[tuple[Any, ...], str]) -> pd.Series[str]:
+    labels = [corpora[tuple(row)] for row in frame[_KEY].itertuples(index=False)]
+    return pd.Series(labels, index=frame.index, dtype=object)
+
+
+def _leaks(fractions: pd.Series[float]) -> pd.Series[str]:
+    percent = [f"{100 * fraction:.3g}" for fraction in fractions]
+    width = max((len(text.partition(".")[0]) for text in percent), default=0)  # blanks in front, as below
+    padded = [" " * (width - len(text.partition(".")[0])) + text for text in percent]
+    names = [f", {text} % leaked" if fraction else "" for text, fraction in zip(padded, fractions, strict=True)]
+    return pd.Series(names, index=fractions.index, dtype=object)
+
+
+def _contexts(runs: pd.DataFrame) -> pd.Series[str]:
+    """What tells groups of several context lengths apart."""
+    return _told_apart(runs["context_bytes"], "context")
+
+
+def _vocabularies(runs: pd.DataFrame) -> pd.Series[str]:
+    """The same of several vocabularies."""
+    return _told_apart(runs["vocabulary"], "vocabulary")
+
+
+def _told_apart(numbers: pd.Series[int], name: str) -> pd.Series[str]:
+    if numbers.nunique() < 2:
+        return pd.Series("", index=numbers.index, dtype=object)
+    width = len(f"{numbers.max():,}")  # blanks in front: then names sort as their numbers do
+    return pd.Series([f", {name} {n:>{width},}" for n in numbers], index=numbers.index, dtype=object)
+
+
+def _with_code_lengths(cells: pd.DataFrame, segments: pd.DataFrame) -> pd.DataFrame:
+    """Add own_bits and heldout_bits: sums of the segments that tile the part exactly."""
+    parts, none = segments_by(segments, ["run_id", "snapshot", "part"]), np.empty((0, 3))
+
+    def bits(part: str, end: str) -> list[float]:
+        keys = zip(cells["run_id"], cells["snapshot"], cells[end], strict=True)
+        return [span_bits(parts.get((run, snapshot, part), none), 0, n_bytes) for run, snapshot, n_bytes in keys]
+
+    own, heldout = bits("train", "subset_bytes"), bits("heldout", "heldout_bytes")
+    return cells.assign(own_bits=own, heldout_bits=heldout).astype({"own_bits": float, "heldout_bits": float})
+
+
+_MOST = 1e18
+
+
+def _load_csv(path: Path) -> Table:
+    frame = read_csv_table(path)
+    for column in ("N", "D", "code_bits"):
+        if column not in frame:
+            raise AnalysisError(f"{path} has no column '{column}'; want N (parameters), D (bytes), code_bits")
+    if frame.empty:
+        raise AnalysisError(f"{path} has only a header; want a line for each model and dataset size")
+    if "seed" not in frame:  # what is given twice was run twice
+        frame = frame.assign(seed=frame.groupby(["N", "D"], dropna=False).cumcount())
+    for column, least in (("N", 1), ("D", 1), ("code_bits", 1e-9), ("seed", 0)):
+        numbers = pd.to_numeric(frame[column], errors="coerce")
+        bad = ~((numbers >= least) & (numbers < _MOST))
+        if bad.any():
+            row = int(bad.to_numpy().argmax())
+            want = "a number above 0" if least else "a number of at least 0"
+            got = frame[column].iloc[row]
+            raise AnalysisError(f"{path}, line {row + 2}: {column} is {got}; want {want}, below 1e18")
+        frame[column] = numbers
+    twice = frame.duplicated(["N", "D", "seed"])
+    if twice.any():
+        raise AnalysisError(f"{path}, line {int(twice.to_numpy().argmax()) + 2} repeats the N, D and seed of another")
+    return _table(path.stem, [_csv_cell(path.stem, i, row) for i, row in enumerate(frame.to_dict("records"))], [], {})
+
+
+def _csv_cell(name: str, i: int, row: dict[Any, Any]) -> records.CellRows:
+    """A line of a CSV as a record that knows only its size, its data and its code length."""
+    kinds = {int: 0, float: 0.0, str: "", dict: {}}
+    run: Row = {
+        c: None if None in spec.types else kinds[spec.types[0] or str] for c, spec in records.RUN_COLUMNS.items()
+    }
+    n, d = int(row["N"]), int(row["D"])
+    run |= {"run_id": f"{name}-{i + 1}", "status": "ok", "cohort_id": f"{name}-{i + 1}", "source": name}
+    run |= {"size": str(n), "n_params": n, "subset_bytes": d, "train_bytes": d, "seed": int(row["seed"])}
+    own = {"run_id": run["run_id"], "snapshot": "final"}
+    segment = own | {"part": "train", "start_bytes": 0, "end_bytes": d, "code_bits": float(row["code_bits"])}
+    return records.CellRows(run, [own | {"step": 0}], [segment], [], [], [], [])

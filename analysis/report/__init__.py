@@ -1,0 +1,1 @@
+"""The report: a PDF and its twins."""

@@ -1,0 +1,156 @@
+"""The report: a PDF set by typst and its twins, figures as vector files, tables as CSV, numbers in summary.json."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis.costs.registry import Cost, parse_cost
+from analysis.errors import AnalysisError
+from analysis.records.tables import Table, load
+from analysis.report.contents import which_sweep, write
+from analysis.report.drawing import draw
+from analysis.report.elements import Document, Text
+from analysis.report.explorer import page
+from analysis.report.markdown import markdown
+from analysis.report.sections.answer import answer_table
+from analysis.report.sections.paper_table import paper_table
+from analysis.report.summary import compare, summarise
+from analysis.study import Study, study
+
+_RATES = ["group", "context_bytes", "subset_bytes", "size", "n_params", "n_seeds", "code_bits", "code_bits_sd",
+          "raw_rate", "adjusted_rate", "rate_sd", "heldout_rate", "vocabulary", "tokenizer_bytes"]  # fmt: skip
+
+
+FORMATS = {"pdf": "report.pdf", "md": "report.md", "html": "explorer.html"}
+
+
+@dataclass(frozen=True)
+class ReportPaths:
+    """What was made, and the summary that the text was written from."""
+
+    folder: Path
+    formats: tuple[str, ...]
+    summary: dict[str, Any]
+
+    @property
+    def documents(self) -> list[Path]:
+        """The report in every format asked for."""
+        return [self.folder / FORMATS[name] for name in self.formats]
+
+
+def build_report(
+    folder: Path, out: Path, cost: str | float | Cost = "float16", formats: Sequence[str] = ("pdf",)
+) -> ReportPaths:
+    """Report on a run folder (or a CSV) into the folder `out`, which is changed only once everything is made.
+
+    `formats`: pdf, md (the same document for GitHub and W&B), html (the explorer). The same records give the same
+    bytes. AnalysisError for what is no sweep, a damaged record, an unknown cost or format.
+    """
+    wanted = _checked(formats)
+    table = load(folder)
+    explained = study(table, parse_cost(cost), predict_bytes=_asked(table))
+    summary = summarise(explained) | compare(explained)
+    if out.exists() and not out.is_dir():
+        raise AnalysisError(f"{out} is a file; give --out a folder")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as name:
+        made = Path(name)
+        document = write(summary, draw(explained, made / "figures"))
+        _write_tables(explained, summary, made)
+        if "pdf" in wanted:
+            typeset(document, made, summary["provenance"]["created"])
+        if "md" in wanted:
+            (made / FORMATS["md"]).write_text(markdown(document), encoding="utf-8")
+        if "html" in wanted:
+            (made / FORMATS["html"]).write_text(
+                page.page(explained, which_sweep(summary), _first(document)), encoding="utf-8"
+            )
+        tables = [path.name for path in made.glob("*.csv")]
+        _move_in(made, out, [*tables, "summary.json", *(FORMATS[name] for name in wanted)])
+    return ReportPaths(out, wanted, summary)
+
+
+def _first(document: Document) -> str:
+    """The first sentences: the answer, or why there is none."""
+    return next(block.text for block in document.blocks if isinstance(block, Text))
+
+
+def _asked(table: Table) -> list[float]:
+    """Dataset sizes at which the law is given with its interval: those of the grid, and ten times the largest."""
+    sizes = sorted({float(d) for d in table.cells["subset_bytes"]})
+    return [*sizes, 10 * sizes[-1]] if sizes else []
+
+
+def _checked(formats: Sequence[str]) -> tuple[str, ...]:
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown or not formats:
+        raise AnalysisError(f"unknown format '{', '.join(unknown)}': want {' or '.join(FORMATS)}")
+    return tuple(name for name in FORMATS if name in formats)
+
+
+def _write_tables(explained: Study, summary: dict[str, Any], folder: Path) -> None:
+    content = json.dumps(summary, indent=1, allow_nan=False, ensure_ascii=False)
+    (folder / "summary.json").write_text(content + "\n", encoding="utf-8")
+    explained.rates[_RATES].to_csv(folder / "rates.csv", index=False)
+    explained.critical.to_csv(folder / "critical_size.csv", index=False)
+    if summary["precisions"]:
+        pd.DataFrame(summary["precisions"]).to_csv(folder / "precision.csv", index=False)
+    table_1 = paper_table(explained.table)
+    if len(table_1):
+        table_1.to_csv(folder / "paper_table.csv", index=False)
+
+
+def _move_in(made: Path, out: Path, names: Sequence[str]) -> None:
+    """Each piece whole; figures of an earlier report that this one does not have go."""
+    (out / "figures").mkdir(parents=True, exist_ok=True)
+    for old in (out / "figures").glob("*.*"):
+        if not (made / "figures" / old.name).exists():
+            old.unlink()
+    for piece in [*sorted((made / "figures").glob("*.*")), *(made / name for name in names)]:
+        piece.replace(out / piece.relative_to(made))
+
+
+def typeset(document: Document, folder: Path, created: str | None) -> None:
+    """Set a document as `folder`/report.pdf, with figures from `folder`/figures; dated by the newest record."""
+    import typst
+
+    content = json.dumps(asdict(document), ensure_ascii=False)
+    template = folder / "report.typ"
+    template.write_bytes(Path(__file__).with_name("report.typ").read_bytes())
+    try:
+        typst.compile(
+            template,
+            output=folder / "report.pdf",
+            root=folder,
+            ignore_system_fonts=True,
+            sys_inputs={"document": content},
+            timestamp=int(datetime.fromisoformat(created).timestamp()) if created else 0,
+        )
+    except typst.TypstError as error:
+        raise AnalysisError(f"typst could not set the report: {' '.join(str(error).split())[:300]}") from None
+
+
+def terminal_table(summary: dict[str, Any]) -> str:
+    """What a user came for, in plain text: a row a dataset size, then what failed or is missing."""
+    if not summary["critical"]:
+        return _first(write(summary, []))
+    grid = answer_table(summary)
+    rows = [grid.header, *grid.rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(c.rjust(w) if side == "r" else c.ljust(w) for c, w, side in zip(row, widths, grid.align, strict=True))
+        for row in rows
+    ]
+    lines.insert(1, "  ".join("─" * width for width in widths))
+    counts = (("n_failed", "failed"), ("n_missing", "not recorded yet"))
+    asked = summary["n_cells"] + summary["n_missing"]
+    lines += [f"{summary[key]} of {asked} cells {word}" for key, word in counts if summary[key]]
+    return "\n".join(line.rstrip() for line in lines)

@@ -1,0 +1,143 @@
+"""The explorer: one self-contained page in which the price of a parameter and the code can be chosen."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis.codes.prequential_codes import fixed_sizes
+from analysis.costs.registry import COSTS, PAPER, parse_cost
+from analysis.critical.resampling import averages
+from analysis.study import Study, shortest_codes
+
+Json = dict[str, Any]
+_SCRIPTS = ("explorer_critical.js", "explorer_draw.js", "explorer.js")
+PRICES_BITS = (0.5, 32.0)  # the slider's ends
+_KEY = ["group", "subset_bytes", "n_params"]
+_CODES = {
+    "two-part": ("own subset, two-part", True, "The code of the model's own training subset, and its parameters."),
+    "logn": (
+        "own subset, ½·log₂ D bits a parameter", False,
+        "Two-part: the code of the model's own training subset, and ½·log₂ D bits for every parameter.",
+    ),
+    "coded": (
+        "own subset, coded weights", False,
+        "Two-part: the weights quantised and entropy-coded, at their actual size, and the own subset as those weights "
+        "code it; at the precision that is shortest for the dataset size.",
+    ),
+    "held-out": (
+        "held-out rate × D", True,
+        "What D unseen bytes would cost, and the parameters: what is known by heart earns nothing. Seeds are averaged.",
+    ),
+    "prequential": (
+        "block-prequential", False,
+        "Each block is coded by the model trained on the blocks before it, the first at 8 bits a byte or by a "
+        "classical coder: parameters are learned by the decoder too and cost nothing (Blier & Ollivier 2018).",
+    ),
+}  # fmt: skip
+
+_OWN_PRICES = {"logn": "½·log₂ D bits per parameter", "coded": "the size of the coded weights"}
+
+
+def page(study: Study, subtitle: str, nothing: str = "") -> str:
+    """The page as HTML. It loads nothing from anywhere; `nothing` is what it says where no cell was coded."""
+    data = explorer_data(study) | {"subtitle": subtitle, "nothing": nothing}
+    # Inside a script element only "<" can end the data.
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, sort_keys=True).replace("<", "\\u003c")
+    pieces = {
+        "title": html.escape(f"{study.table.name}: critical model sizes"),
+        "style": _template("explorer.css"),
+        "script": "".join(map(_template, _SCRIPTS)),
+        "data": text,
+    }
+    return re.sub(r"\{\{(\w+)\}\}", lambda place: pieces[place[1]], _template("explorer.html"))
+
+
+def _template(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+
+
+def explorer_data(study: Study) -> Json:
+    """What the page draws: per group and code, a curve a dataset size with mean code lengths in bits."""
+    frames = {
+        "two-part": _own_subset(study),
+        "logn": _at_own_price(study, "logn"),
+        "coded": _at_own_price(study, "coded"),
+        "held-out": _held_out(study),
+        "prequential": _prequential(study),
+    }
+    groups = []
+    for group in dict.fromkeys(study.rates["group"]):
+        codes = [_code(key, frame, group) for key, frame in frames.items() if (frame["group"] == group).any()]
+        groups.append({"name": group, "codes": codes})
+    start = study.cost.bits_per_param if study.cost.bytes_per_param is not None else PAPER.bits_per_param
+    bits = min(max(start or 0.0, PRICES_BITS[0]), PRICES_BITS[1])
+    prices = {cost.name: cost.bits_per_param for cost in COSTS if cost.bytes_per_param}
+    name = "coded" if study.cost.is_coded else study.cost.name
+    code = name if name in _OWN_PRICES else "two-part"
+    return {"name": study.table.name, "code": code, "bits_per_param": bits, "prices": prices, "groups": groups}
+
+
+def _own_subset(study: Study) -> pd.DataFrame:
+    """By the weights as trained, which is what the slider's prices are of."""
+    if study.cost.is_coded:
+        return _of_cells(shortest_codes(study.table))
+    rates = study.rates
+    return rates.assign(bits=rates["code_bits"] + 8 * rates["tokenizer_bytes"], sd=rates["code_bits_sd"])
+
+
+def _at_own_price(study: Study, name: str) -> pd.DataFrame:
+    """A price that the slider cannot set: with the bits a parameter of every size."""
+    return _of_cells(shortest_codes(study.table, parse_cost(name))).rename(columns={"bits_per_param": "prices"})
+
+
+def _held_out(study: Study) -> pd.DataFrame:
+    """Held-out rate × 8 D bits, over the seeds whose held-out part was coded."""
+    chosen = shortest_codes(study.table)
+    chosen = chosen[chosen["heldout_bits"].notna() & (chosen["heldout_bytes"] > 0)]
+    bits = 8 * chosen["subset_bytes"] * (chosen["heldout_bits"] / (8 * chosen["heldout_bytes"]))
+    return _of_cells(chosen.assign(own_bits=bits + chosen["tokenizer_bits"]))
+
+
+def _of_cells(chosen: pd.DataFrame) -> pd.DataFrame:
+    """Over replicates: bits, as the report averages them, bits_per_param, sd, n_seeds and size."""
+    mean = averages(chosen).rename(columns={"own_bits": "bits"})
+    return _averaged(chosen.rename(columns={"own_bits": "bits"})).drop(columns="bits").merge(mean, on=_KEY)
+
+
+def _prequential(study: Study) -> pd.DataFrame:
+    """Without the smallest dataset size, whose code no model makes."""
+    named = fixed_sizes(study.table).rename(columns={"raw_bytes": "subset_bytes", "code_bits": "bits"})
+    sizes = study.rates[["group", "n_params", "size"]].drop_duplicates(["group", "n_params"])
+    return _averaged(named.merge(sizes, on=["group", "n_params"]))
+
+
+def _averaged(frame: pd.DataFrame) -> pd.DataFrame:
+    """Over seeds: bits, sd, n_seeds and size."""
+    return frame.groupby(_KEY, as_index=False).agg(
+        size=("size", "first"), bits=("bits", "mean"), sd=("bits", "std"), n_seeds=("bits", "size")
+    )
+
+
+def _code(key: str, frame: pd.DataFrame, group: str) -> Json:
+    name, priced, note = _CODES[key]
+    own = frame[frame["group"] == group].sort_values(_KEY)
+    columns = {"n_params": "n", "bits": "bits", "sd": "sd", "n_seeds": "n_seeds", "size": "size"}
+    columns |= {"heldout_rate": "heldout_rate"} if "heldout_rate" in own else {}
+    columns |= {"prices": "prices"} if key in _OWN_PRICES else {}
+    curves = []
+    for subset_bytes, rows in own.groupby("subset_bytes", sort=True):
+        values = {short: _nulls(rows[column]) for column, short in columns.items()}
+        curves.append({"d": int(str(subset_bytes)), **values})
+    own_price = _OWN_PRICES.get(key)
+    return {"key": key, "name": name, "priced": priced, "own_price": own_price, "note": note, "curves": curves}
+
+
+def _nulls(column: pd.Series[Any]) -> list[Any]:
+    """Plain values, None for NaN."""
+    return [None if pd.isna(value) else value for value in column.tolist()]

@@ -1,0 +1,95 @@
+"""The READMEs' tables of results, from the summaries of committed reports: python -m analysis.report.readme_tables.
+
+A table stands between two comments, of which the first names its summary.json, relative to its README:
+
+    <!-- results: from reports/quick/summary.json; … -->
+    | text | … the first word of the header is kept
+    <!-- end of results -->
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from analysis.errors import AnalysisError
+from analysis.formatting import format_size
+from analysis.report.sections.answer import answer_row, near_least, span
+
+Json = dict[str, Any]
+_HEADER = ("critical model size", "adjusted rate there", "raw rate there", "best classical coder")
+_NEAR = "within 1 %"
+_TABLE = re.compile(
+    r"(?P<begin><!-- results: from (?P<path>[\w./-]+\.json)[^\n]*-->\n)"
+    r"\| *(?P<of>[^|\n]*?) *\|.*?(?P<end><!-- end of results -->)",
+    re.DOTALL,
+)
+
+
+def results_table(summary: Json, of: str) -> str:
+    """A row a dataset size as Markdown, `of` the first column's head; the interval of both estimators beside its
+
+    critical size, and then the sizes whose rate is within a hundredth of the least.
+    """
+    near = ["" if row.get("near_low") is None else near_least(row) for row in summary["critical"]]
+    rows = [(of, *_HEADER), *map(_row, summary["critical"])]
+    if any(near):
+        rows = [(*row[:2], cell, *row[2:]) for row, cell in zip(rows, [_NEAR, *near], strict=True)]
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join([lines[0], "|---" * len(rows[0]) + "|", *lines[1:]]) + "\n"
+
+
+def _row(row: Json) -> tuple[str, ...]:
+    data, size, *rates = answer_row(row)
+    if row["status"] == "bracketed" and row.get("span_low") is not None:
+        size += f" ({span(row, lambda n: format_size(n, n))})"
+    return data, size, *rates
+
+
+def with_tables(readme: Path) -> str:
+    """The README's text with every table as its summary has it; AnalysisError for a summary that is none."""
+    try:
+        text = readme.read_text(encoding="utf-8")
+    except OSError as error:
+        raise AnalysisError(
+            f"{readme} cannot be read ({error.strerror}); name a README with tables of results"
+        ) from None
+    return _TABLE.sub(
+        lambda m: m["begin"] + results_table(_summary(readme.parent / m["path"]), m["of"]) + m["end"], text
+    )
+
+
+def _summary(path: Path) -> Json:
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise AnalysisError(f"{path} is no summary: {error}; make it with mdl report --out {path.parent}") from None
+    if not isinstance(content, dict) or not isinstance(content.get("critical"), list):
+        raise AnalysisError(
+            f"{path} is no summary: it has no critical sizes; make it with mdl report --out {path.parent}"
+        )
+    return content
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write the tables anew; 2 and one line for what cannot be read."""
+    parser = argparse.ArgumentParser(description="Regenerate a README's tables of results from the reports' summaries.")
+    parser.add_argument("readme", type=Path, nargs="*", default=[Path("README.md"), Path("reports/README.md")])
+    readmes = parser.parse_args(arguments).readme
+    try:
+        texts = [with_tables(readme) for readme in readmes]
+    except AnalysisError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    for readme, text in zip(readmes, texts, strict=True):
+        if text != readme.read_text(encoding="utf-8"):
+            readme.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,249 @@
+"""Page one in words: the critical sizes, the law they follow, and what a reader might otherwise take wrongly."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from analysis.formatting import (
+    format_bytes,
+    format_count,
+    format_end,
+    format_percent,
+    format_place,
+    format_range,
+    format_size,
+    join,
+)
+from analysis.report.elements import Block, Grid, Text, named_grid
+from analysis.report.sections import paper_table_page
+
+Json = dict[str, Any]
+_MOST_TOLD = 3  # groups that have a paragraph each
+_SAME_BYTES = 0.5  # share of the blocks that two subsets of one size have in common
+_SURE = 0.975  # of the replicates; with fewer inside, an end of the interval may be the grid's edge
+
+
+def answer(summary: Json) -> list[Block]:
+    """The sentences and the table that a reader came for."""
+    if not summary["critical"]:
+        return [Text(_nothing(summary), "lead")]
+    blocks: list[Block] = []
+    if len(summary["laws"]) > _MOST_TOLD:
+        return [Text(_counted(summary), "lead"), answer_table(summary), Text(_caveat(summary), "small")]
+    for law in summary["laws"]:
+        own = [row for row in summary["critical"] if row["group"] == law["group"]]
+        begin = f"{law['group']}: " if len(summary["laws"]) > 1 else ""
+        sentences = [_located(own), *_open(own), _law(law, own)]
+        blocks.append(Text(begin + " ".join(s for s in sentences if s), "lead"))
+    return [*blocks, answer_table(summary), Text(_caveat(summary), "small")]
+
+
+def _counted(summary: Json) -> str:
+    """Many corpora, contexts or vocabularies: the table tells of each."""
+    rows = summary["critical"]
+    found = [row["n_params"] for row in rows if row["status"] == "bracketed"]
+    text = f"{len(found)} of {len(rows)} critical model sizes lie within their grids"
+    if not found:
+        return text + "; the table says which way each lies."
+    return f"{text}, from {format_count(min(found))} to {format_count(max(found))} parameters; the table has each."
+
+
+def _nothing(summary: Json) -> str:
+    if said := paper_table_page.lead(summary):
+        return said
+    if not summary["n_cells"]:
+        return "No cell has been recorded, so nothing can be said about a critical model size. Run the sweep first."
+    if summary["n_failed"] == summary["n_cells"]:
+        return "Every cell failed, so nothing can be said about a critical model size. The reasons are below."
+    if summary.get("online"):
+        return (
+            "Every cell is an online run, whose parameters cost nothing, so nothing can be said about a critical model "
+            "size; what they code is below."
+        )
+    return "No cell's own subset was coded in full, so nothing can be said about a critical model size."
+
+
+def _located(rows: list[Json]) -> str:
+    found = [row for row in rows if row["status"] == "bracketed"]
+    if not found:
+        return "No critical model size can be given within this grid."
+    phrases = [_phrase(row, *(("", "") if i else (" parameters", " of data"))) for i, row in enumerate(found)]
+    return f"The adjusted rate is least at {join(phrases)}."
+
+
+def _phrase(row: Json, parameters: str, of_data: str) -> str:
+    """11.2 K parameters for 300 KB of data (95 %: 9.8 K to 13 K)."""
+    interval = span(row, format_count)
+    known = f" (95 %: {interval})" if interval != "–" else ""
+    return f"{format_count(row['n_params'])}{parameters} for {format_bytes(row['subset_bytes'])}{of_data}{known}"
+
+
+def _open(rows: list[Json]) -> list[str]:
+    return [f"For {format_bytes(r['subset_bytes'])}: {r['message']}." for r in rows if r["status"] != "bracketed"]
+
+
+def _law(law: Json, rows: list[Json]) -> str:
+    if law["gamma"] is None:
+        return f"How the critical size grows with the data cannot be said: {law['message']}." if len(rows) > 1 else ""
+    error = "through two points, so no error can be given"
+    if law["gamma_se"] is not None:
+        error = f"standard error {law['gamma_se']:.2g}, {law['n_points']} dataset sizes"
+    if law.get("gamma_low") is not None and law.get("gamma_high") is not None:
+        error = f"95 %: {law['gamma_low']:.2f} to {law['gamma_high']:.2f}, {law['n_points']} dataset sizes"
+    text = f"The critical size grows as D^γ with γ = {law['gamma']:.2f} ({error})"
+    return f"{text}: about {format_count(law['k'] * 1e6 ** law['gamma'])} × (D / 1 MB)^γ parameters."
+
+
+def answer_table(summary: Json) -> Grid:
+    """Dataset size, critical model size, how flat it lies, adjusted and raw rate there, best classical coder."""
+    intervals = [span(row, format_count) for row in summary["critical"]]
+    kinds = {row["interval"] for row in summary["critical"] if row["low"] is not None}
+    if kinds > {"pooled"}:
+        intervals = [f"{text}, pooled" if row["interval"] == "pooled" else text
+                     for text, row in zip(intervals, summary["critical"], strict=True)]  # fmt: skip
+    known = ("95 % interval, pooled" if kinds == {"pooled"} else "95 % interval",) if kinds else ()
+    near = ("within 1 %",) if any(row.get("near_low") is not None for row in summary["critical"]) else ()
+    header = ("dataset", "critical size", *known, *near, "adjusted rate", "raw rate", "best classical coder")
+    rows = [
+        answer_row(row, (*((interval,) if known else ()), *((near_least(row),) if near else ())))
+        for row, interval in zip(summary["critical"], intervals, strict=True)
+    ]
+    columns = "l" + "r" * (len(header) - 1)
+    return named_grid(header, rows, columns, [row["group"] for row in summary["critical"]])
+
+
+def near_least(row: Json) -> str:
+    """The sizes whose adjusted rate is within a hundredth of the least."""
+    return _ends(row, row.get("near_low"), row.get("near_high"), format_count)
+
+
+def span(row: Json, name: Callable[[float], str]) -> str:
+    """Both estimators' 95 % interval."""
+    return _ends(row, row.get("span_low"), row.get("span_high"), name)
+
+
+def _ends(row: Json, low: float | None, high: float | None, name: Callable[[float], str]) -> str:
+    """9.8 K to 13 K; with ≤ or ≥ where the sizes that were run end there."""
+    least, most = row.get("least_size") or 0, row.get("most_size") or math.inf
+    return format_range(low, high, lambda n: format_end(n, least, most, name))
+
+
+def answer_row(row: Json, interval: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Of one of the summary's critical sizes; `interval`: cells after the size."""
+    best = format_count(row["grid_best"])
+    size, at = "too few sizes", f" at {best}"
+    if row["status"] == "bracketed":
+        size, at = format_size(row["n_params"], row.get("low")), ""
+    elif row["status"] in ("below", "above"):
+        size = f"{'≤' if row['status'] == 'below' else '≥'} {best}, not bracketed"
+    coder = f"{row['coder']} {format_percent(row['classical_rate'])}" if row["coder"] else "not run"
+    rates = format_percent(row["adjusted_rate"]) + at, format_percent(row["raw_rate"])
+    return format_bytes(row["subset_bytes"]), size, *interval, *rates, coder
+
+
+def _caveat(summary: Json) -> str:
+    seeds = sorted({row["n_seeds"] for row in summary["rates"]})
+    number = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
+    text = (
+        f"Adjusted rate: (code of the subset + parameters) / subset. Cells (seeds) a point: {number}. "
+        f"{summary['intervals']['note'] or ''}{_shared(summary)}{_spans(summary)} Within 1 %: the model sizes "
+        "whose adjusted rate is at most a hundredth above the least. A critical size, and the rates there, are found "
+        "by interpolating the measured code length between the sizes that were run, and belong to this training "
+        "recipe: longer training moves them. Models: ideal code length. Classical coders: true file size of the same "
+        "bytes, whole."
+    )
+    inside = [row for row in summary["critical"] if row["status"] == "bracketed" and row["p_bracketed"] is not None]
+    at_edge = [row for row in inside if row["p_bracketed"] < _SURE]
+    if at_edge:
+        rows = [f"{format_percent(1 - row['p_bracketed'])} at {_place(row, summary)}" for row in at_edge]
+        text += f" In {join(rows)} of the draws the least is at the grid's edge, which ends the interval there."
+    pooled = sum(bool(row["n_pooled"]) for row in summary["critical"])
+    if pooled:
+        text += (
+            f" At {pooled} of the dataset sizes the code length rose with N somewhere; there neighbours were averaged."
+        )
+    return text
+
+
+def _spans(summary: Json) -> str:
+    told = any(row["span_low"] is not None for row in summary["critical"])
+    return " 95 %: what the intervals of both estimators of the critical size span." if told else ""
+
+
+def _shared(summary: Json) -> str:
+    """How far two orders of one corpus are two draws: of the largest subsets they share most bytes."""
+    seeds: dict[str, set[int]] = {}
+    for corpus in summary["corpora"]:
+        seeds.setdefault(corpus["corpus"], set()).add(corpus["shuffle_seed"])
+    shares = [
+        (row["subset_bytes"] / corpus["train_bytes"], row["subset_bytes"])
+        for corpus in summary["corpora"]
+        for row in summary["critical"]
+        if row["corpus"] == corpus["corpus"] and len(seeds[corpus["corpus"]]) > 1 and corpus["train_bytes"]
+    ]
+    if not shares:
+        return ""
+    share, d = max(shares)
+    hardly = "; there they are hardly two draws" if share > _SAME_BYTES else ""
+    return (
+        f" Two orders of a corpus have as great a share of their blocks in common as a subset is of it: "
+        f"{format_percent(share)} at {format_bytes(d)}{hardly}."
+    )
+
+
+def notes(summary: Json) -> list[Block]:
+    """What a reader might otherwise take wrongly."""
+    said = [_unconverged(summary), _memorising(summary), _unpaid(summary), _against_classical(summary)]
+    return [Text(note, "note") for note in said if note]
+
+
+def _unconverged(summary: Json) -> str:
+    rows = [row for row in summary["convergence"] if row["verdict"] == "unconverged"]
+    if not rows:
+        return ""
+    sizes = join(f"{_place(row, summary)} ({format_count(row['n_params_half'])})" for row in rows)
+    return f"Unconverged: with half the training the critical size lies outside its interval at {sizes}."
+
+
+def _place(row: Json, summary: Json) -> str:
+    """1 MB, or 1 MB of a corpus where there are several."""
+    return format_place(row, several=len(summary["laws"]) > 1)
+
+
+def _memorising(summary: Json) -> str:
+    found = summary["memorising"]
+    gap = found["largest_gap"]
+    if gap is None:
+        return ""
+    own, unseen, adjusted = (format_percent(gap[name]) for name in ("raw_rate", "heldout_rate", "adjusted_rate"))
+    text = (
+        f"Memorising: {found['n_memorising']} of {found['n_models']} cells code their own subset better than unseen "
+        f"bytes, by over a tenth more than a model too small to memorise does, most of all {gap['size']} on "
+        f"{_place(gap, summary)} ({own} on the subset, {unseen} held out). What they know by heart is in their "
+        f"parameters; the adjusted rate, {adjusted} there, counts them."
+    )
+    if found["n_by_heart"]:
+        text += (
+            f" {found['n_by_heart']} of them code unseen bytes at 100 % or more: they have learned nothing but the "
+            "subset by heart, and their raw rate below 100 % is no compression."
+        )
+    return text
+
+
+def _unpaid(summary: Json) -> str:
+    sizes = [_place(row, summary) for row in summary["critical"] if row["adjusted_rate"] >= 1]
+    if not sizes:
+        return ""
+    return f"Not paid for: at {join(sizes)} even the least adjusted rate is 100 % or more; plain bytes cost less."
+
+
+def _against_classical(summary: Json) -> str:
+    rows = [row for row in summary["critical"] if row["classical_rate"] is not None]
+    won = [_place(row, summary) for row in rows if row["adjusted_rate"] < row["classical_rate"]]
+    if not rows:
+        return ""
+    if not won:
+        return "At every dataset size the best classical coder is shorter than the best model with its parameters."
+    return f"At {join(won)} the best model with its parameters counted is shorter than the best classical coder."

@@ -1,0 +1,90 @@
+"""Figures of rates by position and by context length. They compute nothing."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from analysis.plots.style import draw, name_curves, new_axes, octaves, size_curves, styled
+
+
+def plot_positions(curves: pd.DataFrame, ax: Axes | None = None, every: pd.DataFrame | None = None) -> Axes:
+    """Bits a byte against the position in the window, both logarithmic; `transfer.position_curves` of one data set.
+
+    A curve a model: its colour is what it learned from, its line its size. Dotted: 8 bits, no compression.
+    `every`: the curves of all data sets, in which a model looks the same.
+    """
+    axes = new_axes(ax)
+    named = curves if every is None else every
+    colours = {name: style["color"] for (name, _), style in styled(named, "trained_on")}
+    lines = {n: style["linestyle"] for (n, _), style in styled(named, "n_params")}
+    for n_params, of_size in curves.groupby("n_params", sort=True):
+        for name, own in of_size.groupby("trained_on", sort=True):
+            text = f"{own['compressor'].iloc[0]}, trained on {name}"
+            axes.plot(own["position"], own["bits_per_byte"], color=colours[str(name)], linestyle=lines[n_params],
+                      linewidth=1.4, label=text)  # fmt: skip
+    axes.axhline(8, color="0.5", linewidth=0.9, linestyle=":")
+    ticks = [2**k for k in range(int(curves["position"].max()).bit_length() + 1)]
+    octaves(axes, ticks[:: -(-len(ticks) // 7)])
+    axes.set_yscale("log", base=2)
+    axes.yaxis.set_major_locator(FixedLocator([0.25, 0.5, 1, 2, 3, 4, 6, 8, 12, 16, 32]))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+    axes.set_ylabel("bits per byte")
+    axes.set_xlabel("position in the window, bytes (first byte: 1)")
+    return axes
+
+
+def plot_position_panels(curves: pd.DataFrame) -> Axes:
+    """A panel a data set, two a row, the models named once for all; the first of the axes is returned."""
+    import matplotlib.pyplot as plt
+
+    groups = list(curves.groupby("data", sort=False))
+    n_columns = min(2, len(groups))
+    n_rows = -(-len(groups) // n_columns)
+    grid = plt.subplots(
+        n_rows, n_columns, squeeze=False, sharex=True, sharey=True, layout="constrained",
+        figsize=(3.6 * n_columns + 0.3, 2.4 * n_rows + 0.5),
+    )  # fmt: skip
+    panels = list(grid[1].flat)
+    for axes, (name, own) in zip(panels, groups, strict=False):
+        plot_positions(own, axes, curves)
+        axes.set_title(f"coding {name}", fontsize=10, loc="left", pad=3)
+        axes.label_outer()
+    for axes in panels[len(groups) :]:
+        axes.set_axis_off()
+    handles = {text: line for axes in panels for line, text in zip(*axes.get_legend_handles_labels(), strict=True)}
+    grid[0].legend(
+        handles.values(), handles, loc="outside lower center", ncols=min(3, len(handles)), frameon=False, fontsize=9
+    )
+    return panels[0]  # type: ignore[no-any-return]
+
+
+def plot_contexts(rates: pd.DataFrame) -> Axes:
+    """Rate on the own subset and, where measured, on held-out bytes, side by side; rows as from `context.contexts`."""
+    import matplotlib.pyplot as plt
+
+    columns = ["raw_rate", "heldout_rate"] if rates["heldout_rate"].notna().all() else ["raw_rate"]
+    size = (4.0 * len(columns), 3.2)
+    panels = plt.subplots(1, len(columns), squeeze=False, sharey=True, figsize=size, gridspec_kw={"wspace": 0.45})[1][0]
+    low, high = rates[columns].min().min(), rates[columns].max().max()
+    panels[0].set_ylim(100 * low - 2, 100 * high + 2)  # before the curves are named at their ends
+    for column, axes in zip(columns, panels, strict=True):
+        plot_context(rates, column, axes)
+    return panels[0]  # type: ignore[no-any-return]
+
+
+def plot_context(rates: pd.DataFrame, column: str = "raw_rate", ax: Axes | None = None) -> Axes:
+    """A rate in % against the context length, a curve a model size; rows of one corpus, as from `context.contexts`."""
+    axes = new_axes(ax)
+    lines = size_curves(rates.assign(rate=100 * rates[column]), "context_bytes", "rate")
+    draw(axes, lines)
+    octaves(axes, sorted(set(rates["context_bytes"])))
+    axes.set_xlabel("context length, bytes")
+    axes.set_ylabel(_RATES[column])
+    name_curves(axes, lines)
+    return axes
+
+
+_RATES = {"raw_rate": "raw rate on the subset, %", "heldout_rate": "held-out rate, %"}

@@ -1,0 +1,1 @@
+"""The law of the loss over model and dataset sizes."""

@@ -1,0 +1,137 @@
+"""How sure a fit is: the fit again on resampled rows, or on resampled groups of rows that share noise."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import ndtr, stdtrit
+
+from analysis.scaling.huber import EXPONENTS, derivatives, minimise, terms
+from analysis.scaling.law import Located, natural
+from analysis.scaling.measurements import Measurements
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+NAMES = ("E", "A", "B", "alpha", "beta", "log_A", "log_B")
+N_REPLICATES = 1000
+_STREAM = 1979  # apart from the stream of a synthetic table that was made with the same seed
+_AT_ONCE = 50_000  # rows of replicates solved together: what the processor's cache holds
+_MOST_ROWS = 20_000  # beyond, the law of large numbers serves and a thousand fits do not
+_LEAST_CLUSTERS = 5
+_FEW_SIZES = 100  # with more distinct sizes than this no replicate can lack three
+_MOST_LOST = 0.025  # share of replicates without an answer; more and an end of the interval would be unknown
+
+
+@dataclass(frozen=True)
+class Uncertainty:
+    """Standard errors and 95 % intervals of E, A, B, α, β and of log A and log B; empty where there are none.
+
+    `varies` says what is resampled, hence what the interval is about; `message` how it was made, or why not.
+    `identified` is False where too many replicates leave a parameter open; too few groups to resample do not tell.
+    """
+
+    se: dict[str, float]
+    ci95: dict[str, tuple[float, float]]
+    n_replicates: int
+    varies: str
+    message: str
+    identified: bool = True
+
+
+def bootstrap(measured: Measurements, at: Located, n_replicates: int = N_REPLICATES, seed: int = 0) -> Uncertainty:
+    """Standard deviation and percentiles over replicates, each fitted from the optimum under the same objective.
+
+    Percentiles are widened for few clusters after Hesterberg 2015, "What teachers should know about the bootstrap".
+    Above 20,000 rows, the sandwich covariance, which is what the bootstrap tends to (Huber 1967).
+    """
+    _, cluster = np.unique(measured.clusters, return_inverse=True)
+    n_clusters = int(cluster.max()) + 1 if cluster.size else 0
+    if not at.fit.success:
+        return replace(_none(measured, at.fit.message), identified=False)
+    if n_clusters < _LEAST_CLUSTERS:
+        return _none(measured, f"no interval: {n_clusters} groups of rows; resampling needs {_LEAST_CLUSTERS}")
+    if measured.loss.size > _MOST_ROWS:
+        return _sandwich(measured, at, cluster)
+    stream = np.random.default_rng([_STREAM, seed])
+    counts = stream.multinomial(n_clusters, np.full(n_clusters, 1 / n_clusters), n_replicates)
+    draws = _refit(at, counts, cluster)
+    lost = _at_a_bound(draws) | _too_few_sizes(measured, counts, cluster)
+    if lost.mean() > _MOST_LOST:
+        why = f"no interval: {lost.sum()} of {n_replicates} replicates do not identify the parameters"
+        return replace(_none(measured, why), identified=False)
+    values = _all_seven(natural(draws[~lost], measured))
+    tail = _tail(n_clusters)
+    low, high = np.quantile(values, [tail, 1 - tail], axis=0)
+    unit = "rows" if n_clusters == cluster.size else "groups"
+    message = f"{n_replicates} bootstrap replicates of {n_clusters} {unit}"
+    if lost.any():
+        message += f"; {lost.sum()} that did not identify the parameters are left out"
+    return _named(measured, values.std(axis=0, ddof=1), low, high, n_replicates, message)
+
+
+def _refit(at: Located, counts: Ints, cluster: Ints) -> Floats:
+    """θ of every replicate, shape (n_replicates, 5); `counts` (n_replicates, n_clusters) is how often each is drawn."""
+    thetas = []
+    size = max(1, _AT_ONCE // cluster.size)
+    for i in range(0, len(counts), size):
+        weights = counts[i : i + size][:, cluster].astype(np.float64)
+        thetas.append(minimise(at.rows, np.tile(at.theta, (len(weights), 1)), at.fit.delta, weights).theta)
+    return np.concatenate(thetas)
+
+
+def _at_a_bound(draws: Floats) -> Bools:
+    """Replicates that do not determine α or β, shape (n_replicates,)."""
+    exponents = draws[:, 3:]
+    return np.asarray(((exponents <= EXPONENTS[0] * 1.001) | (exponents >= EXPONENTS[1] * 0.999)).any(axis=1))
+
+
+def _too_few_sizes(measured: Measurements, counts: Ints, cluster: Ints) -> Bools:
+    """Replicates with fewer than three model or dataset sizes: on them a fit stays at its start, as if it were sure."""
+    lost = np.zeros(len(counts), bool)
+    for values in (measured.n_params, measured.data):
+        _, size = np.unique(values, return_inverse=True)
+        if size.max() < _FEW_SIZES:
+            has = np.zeros((counts.shape[1], size.max() + 1))
+            has[cluster, size] = 1
+            lost |= ((counts @ has) > 0).sum(axis=1) < 3
+    return lost
+
+
+def _all_seven(values: Floats) -> Floats:
+    """E, A, B, α, β with log A and log B beside them."""
+    return np.column_stack([values, np.log(values[:, 1:3])])
+
+
+def _tail(n_clusters: int) -> float:
+    """Share of replicates beyond each end of a 95 % interval: 2.5 %, less for few clusters."""
+    return float(ndtr(stdtrit(n_clusters - 1, 0.025) * math.sqrt(n_clusters / (n_clusters - 1))))
+
+
+def _sandwich(measured: Measurements, at: Located, cluster: Ints) -> Uncertainty:
+    """Normal intervals from H⁻¹·(Σ g gᵀ)·H⁻¹, H the Hessian, g the gradient of one cluster; log-normal for A and B."""
+    rows, theta, delta = at.rows, at.theta[None], at.fit.delta
+    _, hessian, _ = derivatives(rows, theta, delta, np.ones((1, rows.x.size)))
+    fitted, share = terms(rows, theta)
+    slope = np.clip((fitted[0] - rows.log_loss) / delta, -1.0, 1.0) / delta
+    jacobian = np.stack([*share[0], -rows.x * share[0, 0], -rows.y * share[0, 1]], axis=1)
+    scores = np.stack([np.bincount(cluster, weights=slope * column) for column in jacobian.T], axis=1)
+    inverse = np.linalg.pinv(hessian[0], hermitian=True)
+    draws = np.random.default_rng(0).multivariate_normal(theta[0], inverse @ (scores.T @ scores) @ inverse, 4000)
+    values = _all_seven(natural(draws, measured))
+    tail = _tail(int(cluster.max()) + 1)
+    low, high = np.quantile(values, [tail, 1 - tail], axis=0)
+    message = f"sandwich covariance: with {rows.x.size} rows the bootstrap's limit serves"
+    return _named(measured, values.std(axis=0, ddof=1), low, high, 0, message)
+
+
+def _named(measured: Measurements, se: Floats, low: Floats, high: Floats, n: int, message: str) -> Uncertainty:
+    ci95 = {name: (float(a), float(b)) for name, a, b in zip(NAMES, low, high, strict=True)}
+    return Uncertainty(dict(zip(NAMES, se.tolist(), strict=True)), ci95, n, measured.varies, message)
+
+
+def _none(measured: Measurements, message: str) -> Uncertainty:
+    return Uncertainty({}, {}, 0, measured.varies, message)

@@ -1,0 +1,121 @@
+"""What `mdl fit` prints: a law, its uncertainty and its held-out test, as JSON or as lines to read."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from analysis.errors import AnalysisError
+from analysis.records.tables import load
+from analysis.scaling.bootstrap import Uncertainty, bootstrap
+from analysis.scaling.holdout import HeldOut, held_out_tests
+from analysis.scaling.law import PUBLISHED_DELTA, Fit, locate
+from analysis.scaling.measurements import Measurements, from_records, read_csv
+
+Json = dict[str, Any]
+PARAMETERS = ("E", "A", "B", "alpha", "beta")
+
+
+@dataclass(frozen=True)
+class Report:
+    """A fit with all that has to be said beside it."""
+
+    fit: Fit
+    uncertainty: Uncertainty
+    held_out: tuple[HeldOut, ...]
+
+
+def read(
+    path: Path, columns: dict[str, str], clusters: str = "", group: str | None = None
+) -> tuple[Measurements, float | None]:
+    """A table or a sweep folder, and the δ that suits it: None (from its residuals) for a sweep.
+
+    `columns` names those of a table: n, d, loss, c. AnalysisError for what is neither.
+    """
+    if path.is_dir():
+        return from_records(load(path), group), None
+    if not path.is_file():
+        raise AnalysisError(f"nothing at {path}; name a CSV with columns N, D, loss, or a run folder such as runs/grid")
+    names = tuple(name.strip() for name in clusters.split(",") if name.strip())
+    return read_csv(path, **columns, clusters=names), PUBLISHED_DELTA
+
+
+def parse_delta(text: str | None, usual: float | None) -> float | None:
+    """A number; `auto` for 1.345 robust residual scales (None); nothing for what is usual; AnalysisError otherwise."""
+    if text is None or text == "auto":
+        return usual if text is None else None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value > 0):
+        raise AnalysisError(f"--delta is '{text}'; want a number above 0, such as 1e-3, or auto")
+    return value
+
+
+def report(measured: Measurements, delta: float | None, holdouts: Sequence[str] = ()) -> Report:
+    """Fit, interval and held-out test of one table."""
+    at = locate(measured, delta)
+    return Report(at.fit, bootstrap(measured, at), held_out_tests(measured, delta, holdouts))
+
+
+def to_json(made: Report) -> str:
+    """One object; what is not known is null, never NaN."""
+    content: Json = asdict(made.fit)
+    content["se"] = made.uncertainty.se
+    content["ci95"] = {name: list(ends) for name, ends in made.uncertainty.ci95.items()}
+    content["interval"] = {
+        "n_replicates": made.uncertainty.n_replicates,
+        "varies": made.uncertainty.varies,
+        "message": made.uncertainty.message,
+    }
+    content["held_out"] = [_split(split) for split in made.held_out]
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def _split(split: HeldOut) -> Json:
+    content = asdict(replace(split, fit=None))
+    fit = split.fit
+    content["fit"] = {name: getattr(fit, name) for name in (*PARAMETERS, "objective", "n_points")} if fit else None
+    return content
+
+
+def to_text(made: Report) -> str:
+    """Lines for a terminal."""
+    fit, lines = made.fit, []
+    if fit.success:
+        lines.append("loss = E + A·N^−α + B·D^−β")
+        lines += [_parameter(name, getattr(fit, name), made.uncertainty) for name in PARAMETERS]
+    else:
+        lines.append(f"no law: {fit.message}")
+    points = f"{fit.n_points} points, δ = {fit.delta:.4g}"
+    if fit.success:
+        lines.append(f"{points}, objective {fit.objective:.6g}; {fit.message}")
+        lines.append(f"intervals: {made.uncertainty.message}; {made.uncertainty.varies}")
+    lines += [f"dropped {d.n_rows}: {d.reason} (row {', '.join(map(str, d.lines))})" for d in fit.dropped]
+    lines += [f"note: {note}" for note in fit.notes]
+    return "\n".join([*lines, *map(_tested, made.held_out)])
+
+
+def _parameter(name: str, value: float, uncertainty: Uncertainty) -> str:
+    symbol = {"alpha": "α", "beta": "β"}.get(name, name)
+    if name not in uncertainty.se:
+        return f"  {symbol} = {value:.6g}"
+    low, high = uncertainty.ci95[name]
+    return f"  {symbol} = {value:.6g}  ± {uncertainty.se[name]:.2g}  95 %: {low:.4g} … {high:.4g}"
+
+
+def _tested(split: HeldOut) -> str:
+    begin = f"held out {split.held_out} ({split.n_held_out} of {split.n_held_out + split.n_kept} rows): "
+    if split.last_value_error is None or split.nearest_error is None:
+        return begin + split.message
+    law = f"no law, {split.message}" if split.error is None else f"law off by {_percent(split.error)}"
+    return f"{begin}{law}; last value {_percent(split.last_value_error)}, nearest {_percent(split.nearest_error)}"
+
+
+def _percent(error: float) -> str:
+    return f"{100 * error:.2f} %"

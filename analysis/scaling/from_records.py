@@ -1,0 +1,60 @@
+"""The scaling law of a sweep's own records: held-out loss on size and unique data, as `mdl fit` gives it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from analysis.errors import AnalysisError
+from analysis.records.tables import Table
+from analysis.scaling.measurements import Measurements, from_records
+
+if TYPE_CHECKING:
+    from analysis.scaling.fit_report import Report
+
+
+def own_fit(table: Table) -> dict[str, Any] | None:
+    """`analysis.scaling.fit_report`'s JSON of the group with most cells, with group, unit and residuals, a row a cell.
+
+    None where no cell's held-out part was coded in full. A law without intervals is none: `success`
+    is False, `message` says why, and neither parameters nor fitted losses nor held-out errors are given.
+    """
+    from analysis.scaling.fit_report import report, to_json
+
+    coded = table.cells[table.cells["heldout_bits"].notna() & (table.cells["heldout_bytes"] > 0)]
+    if coded.empty:
+        return None
+    group = str(coded.drop_duplicates("run_id")["group"].value_counts().sort_index(kind="stable").idxmax())
+    try:
+        measured = from_records(table, group)
+        made = _only_identified(report(measured, None))
+    except AnalysisError:
+        return None
+    content: dict[str, Any] = json.loads(to_json(made))
+    return content | {"group": group, "unit": "held-out bits a byte", "residuals": _residuals(measured, made)}
+
+
+def _only_identified(made: Report) -> Report:
+    """Without numbers where resampled tables do not tell that there is one set of parameters, or cannot be made."""
+    if made.fit.success and made.uncertainty.ci95:
+        return made
+    why = made.fit.message
+    if made.fit.success:
+        why = made.uncertainty.message.removeprefix("no interval: ")
+        if not made.uncertainty.identified:
+            why += ", for they keep fewer than three dataset sizes or an exponent ran to its bound"
+        why += "; add dataset sizes and corpus seeds"
+    none = replace(made.fit, E=None, A=None, B=None, alpha=None, beta=None, objective=None, success=False, message=why)
+    return replace(made, fit=none, held_out=())
+
+
+def _residuals(measured: Measurements, made: Report) -> list[dict[str, float | None]]:
+    """Every cell's loss beside the fitted one, None without a fit."""
+    fitted = (
+        made.fit.predict(measured.n_params, measured.data) if made.fit.success else np.full(measured.loss.size, np.nan)
+    )
+    rows = zip(measured.n_params, measured.data, measured.loss, fitted, strict=True)
+    return [dict(zip(("n_params", "subset_bytes", "loss", "fitted"), map(float, row), strict=True)) for row in rows]

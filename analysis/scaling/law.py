@@ -1,0 +1,192 @@
+"""L(N, D) = E + A·N^−α + B·D^−β, fitted to log losses under Huber's function (Hoffmann et al. 2022, approach 3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.errors import AnalysisError
+from analysis.scaling.huber import EXPONENTS, NO_FLOOR, Minima, Rows, derivatives, minimise, terms
+from analysis.scaling.initial_values import spread_starts, variable_projection
+from analysis.scaling.measurements import Dropped, Measurements
+
+Floats = npt.NDArray[np.float64]
+PUBLISHED_DELTA = 1e-3  # of Hoffmann et al. 2022
+_EFFICIENT = 1.345  # robust scales: 95 % efficiency under normal noise (Huber 1981)
+_LEAST_ROWS = 6  # five parameters and something left over
+_MANY_ROWS = 1_000  # starts are tried on no more rows than this
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A law, or why there is none: then the five parameters are None and `success` is False.
+
+    E has the loss's unit, A that of loss·N^α, B of loss·D^β; nothing is rounded. `objective` is the sum over rows of
+    Huber_δ(log fitted − log measured).
+    """
+
+    E: float | None
+    A: float | None
+    B: float | None
+    alpha: float | None
+    beta: float | None
+    objective: float | None
+    delta: float
+    n_points: int
+    success: bool
+    message: str
+    dropped: tuple[Dropped, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def predict(self, n_params: npt.ArrayLike, data: npt.ArrayLike) -> Floats:
+        """The loss at sizes N and data D, in the fit's units, broadcast; AnalysisError where nothing was fitted."""
+        if self.E is None or self.A is None or self.B is None or self.alpha is None or self.beta is None:
+            raise AnalysisError(self.message)
+        N, D = np.asarray(n_params, np.float64), np.asarray(data, np.float64)
+        return np.asarray(self.E + self.A * N**-self.alpha + self.B * D**-self.beta)
+
+
+class Located(NamedTuple):
+    """The optimum in the coordinates of `analysis.scaling.huber`, from where the bootstrap goes on."""
+
+    fit: Fit
+    rows: Rows
+    theta: Floats  # (5,); NaN where nothing was fitted
+
+
+def fit_scaling_law(measured: Measurements, delta: float | None = PUBLISHED_DELTA) -> Fit:
+    """The law at the optimum of the stated objective, from several kinds of starts that have to agree.
+
+    `delta` None: 1.345 times the residuals' robust scale, for tables whose noise is not known beforehand.
+    AnalysisError for δ ≤ 0. A table that does not determine the five parameters gives a Fit that says so.
+    """
+    return locate(measured, delta).fit
+
+
+def locate(measured: Measurements, delta: float | None) -> Located:
+    """`fit_scaling_law`, with the optimum's coordinates."""
+    if delta is not None and not (np.isfinite(delta) and delta > 0):
+        raise AnalysisError(f"δ is {delta:g}; want a number above 0, such as 1e-3")
+    rows = centred(measured)
+    problem = _undetermined(measured)
+    if problem:
+        nothing = np.full(5, np.nan)
+        return Located(_no_fit(measured, delta or PUBLISHED_DELTA, problem), rows, nothing)
+    starts = _thinned(rows)
+    first = np.concatenate([variable_projection(starts), spread_starts(starts)])
+    found = minimise(starts, first, delta or PUBLISHED_DELTA)
+    best = found.theta[[found.objective.argmin()]]
+    used = delta or PUBLISHED_DELTA
+    if delta is None:
+        used, best = _own_delta(rows, best)
+    polished = minimise(rows, best, used, near=starts is not rows)
+    return Located(_described(measured, rows, polished, used, _agreement(found)), rows, polished.theta[0])
+
+
+def centred(measured: Measurements) -> Rows:
+    """The rows in the coordinates of `analysis.scaling.huber`."""
+    x, y = np.log(measured.n_params), np.log(measured.data)
+    return Rows(x - x.mean(), y - y.mean(), np.log(measured.loss))
+
+
+def _thinned(rows: Rows) -> Rows:
+    """No more rows than choosing a start needs."""
+    if rows.x.size <= _MANY_ROWS:
+        return rows
+    chosen = np.random.default_rng(0).choice(rows.x.size, _MANY_ROWS, replace=False)
+    return Rows(*(column[chosen] for column in rows))
+
+
+def _undetermined(measured: Measurements) -> str:
+    """What about the grid leaves the five parameters open, or nothing."""
+    N, D = measured.n_params, measured.data
+    if N.size < _LEAST_ROWS:
+        return f"{N.size} usable row{'s' * (N.size != 1)}; five parameters need at least {_LEAST_ROWS}"
+    for name, values, exponent in (("model size", N, "α"), ("dataset size", D, "β")):
+        n_distinct = np.unique(values).size
+        if n_distinct < 3:
+            plural = "s" * (n_distinct > 1)
+            return f"not identified: {n_distinct} distinct {name}{plural}, {exponent} needs at least 3"
+    if abs(np.corrcoef(np.log(N), np.log(D))[0, 1]) > 1 - 1e-4:
+        return (
+            "not identified: log D is a linear function of log N in this table, so the two terms cannot be told apart; "
+            "add models with another ratio D / N"
+        )
+    return ""
+
+
+def _no_fit(measured: Measurements, delta: float, message: str) -> Fit:
+    return Fit(
+        None, None, None, None, None, None, delta, measured.loss.size, False, message, measured.dropped, measured.notes
+    )
+
+
+def _own_delta(rows: Rows, theta: Floats) -> tuple[float, Floats]:
+    """1.345 robust scales of the residuals, and the optimum there: the scale and the fit by turns, until they agree."""
+    delta = PUBLISHED_DELTA
+    for _ in range(20):
+        residuals = terms(rows, theta)[0][0] - rows.log_loss
+        scale = float(np.median(np.abs(residuals))) / 0.6745
+        wanted = max(_EFFICIENT * scale, 1e-9)
+        if abs(wanted - delta) < 1e-4 * delta:
+            break
+        delta = wanted
+        theta = minimise(rows, theta, delta).theta
+    return delta, theta
+
+
+def _agreement(found: Minima) -> str:
+    least = found.objective.min()
+    n_same = int((found.objective <= least * (1 + 1e-7) + 1e-15).sum())
+    return f"{n_same} of {found.objective.size} starts reached the optimum"
+
+
+def _described(measured: Measurements, rows: Rows, found: Minima, delta: float, agreement: str) -> Fit:
+    """The optimum as a law, unless it lies where the data do not determine it."""
+    theta = found.theta[0]
+    problem = _open_end(rows, theta, delta) or ("" if found.converged[0] else "the optimiser did not converge")
+    if problem:
+        return _no_fit(measured, delta, problem)
+    E, A, B, alpha, beta = natural(theta[None], measured)[0]
+    message = f"converged; {agreement}"
+    if E == 0:
+        message += "; E is 0, the least it can be: the table does not show a floor"
+    return Fit(
+        float(E), float(A), float(B), float(alpha), float(beta), float(found.objective[0]), delta, rows.x.size, True,
+        message, measured.dropped, measured.notes,
+    )  # fmt: skip
+
+
+def _open_end(rows: Rows, theta: Floats, delta: float) -> str:
+    """Which parameter the data leave open at the optimum, or nothing."""
+    _, share = terms(rows, theta[None])
+    for k, term, size in ((0, "α", "model size"), (1, "β", "dataset size")):
+        if share[0, k].max() < 1e-6:
+            return f"not identified: the loss does not fall with {size}, so {term} could be anything"
+        exponent = theta[3 + k]
+        if exponent <= EXPONENTS[0] * 1.001 or exponent >= EXPONENTS[1] * 0.999:
+            return f"not identified: {term} ran to its bound {exponent:.3g}"
+    # How well the rows tell the parameters apart whatever their noise; a floor of 0 is left out, it has no slope.
+    _, _, bound = derivatives(rows, theta[None], delta, np.ones((1, rows.x.size)))
+    kept = [0, 1, 3, 4] if has_no_floor(theta[None], rows)[0] else [0, 1, 2, 3, 4]
+    information = bound[0][np.ix_(kept, kept)]
+    diagonal = np.sqrt(np.diag(information))
+    if np.linalg.eigvalsh(information / np.outer(diagonal, diagonal))[0] < 1e-9:
+        return "not identified: other parameters fit this table as well; widen the range of N or D"
+    return ""
+
+
+def has_no_floor(theta: Floats, rows: Rows) -> npt.NDArray[np.bool_]:
+    """Where E is as good as 0, shape (R,)."""
+    return np.asarray(theta[:, 2] < rows.log_loss.min() - NO_FLOOR / 2)
+
+
+def natural(theta: Floats, measured: Measurements) -> Floats:
+    """(E, A, B, α, β) from the centred coordinates (R, 5)."""
+    x, y = float(np.log(measured.n_params).mean()), float(np.log(measured.data).mean())
+    floor = np.where(has_no_floor(theta, centred(measured)), 0.0, np.exp(theta[:, 2]))
+    A, B = np.exp(theta[:, 0] + theta[:, 3] * x), np.exp(theta[:, 1] + theta[:, 4] * y)
+    return np.stack([floor, A, B, theta[:, 3], theta[:, 4]], axis=1)

@@ -1,0 +1,160 @@
+"""Losses of trained models, to fit a law to: anyone's table or a sweep's records. Bad rows are named, not hidden."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from analysis.critical.convergence import longest
+from analysis.errors import AnalysisError
+from analysis.formatting import join
+from analysis.records.csv_file import read_csv_table
+from analysis.records.tables import Table
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """Rows left out for one reason. `lines` are the first few of them, counted from 1 without the header."""
+
+    reason: str
+    n_rows: int
+    lines: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """Usable rows, all of shape (n,) and positive, in the order of the table."""
+
+    n_params: Floats  # N, parameters
+    data: Floats  # D, the table's unit (tokens, as a rule); bytes for records
+    loss: Floats  # L, the table's unit; held-out bits a byte for records
+    flops: Floats  # C
+    clusters: npt.NDArray[np.int64]  # rows with the same number share noise and are resampled together
+    varies: str  # what resampling says about: the interval's meaning
+    dropped: tuple[Dropped, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def where(self, chosen: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> Measurements:
+        """Some of the rows, by a mask or by their numbers."""
+        N, D, loss, C = (column[chosen] for column in (self.n_params, self.data, self.loss, self.flops))
+        return Measurements(N, D, loss, C, self.clusters[chosen], self.varies)
+
+
+def read_csv(
+    path: Path, n: str = "N", d: str = "D", loss: str = "loss", c: str = "C", clusters: tuple[str, ...] = ()
+) -> Measurements:
+    """A CSV with columns for N, the loss, and D or C or both: what is missing of D and C follows from C = 6·N·D.
+
+    `clusters` names columns whose equal values mark rows with common noise. A row without a positive number in each of
+    N, D and loss is dropped and counted; rows that are given twice count twice. AnalysisError, in one line, for what is
+    no CSV, a missing column, or no usable row.
+    """
+    frame = read_csv_table(path)
+    wanted = [n, loss, *clusters, *([d] if c not in frame else [])]
+    missing = [name for name in wanted if name not in frame]
+    if missing:
+        given = ", ".join(frame.columns[:12])
+        raise AnalysisError(f"{path} has no column '{missing[0]}'; it has {given}; see --n, --d, --loss, --c")
+    numbers = {name: _numbers(frame, name) for name in (n, loss, d, c) if name in frame}
+    N, nothing = numbers[n], np.full(len(frame), np.nan)
+    D, C = numbers.get(d, nothing), numbers.get(c, nothing)
+    derived = np.isnan(D) & _blank(frame, d) & (C > 0) & (N > 0)
+    with np.errstate(all="ignore"):
+        D = np.where(derived, C / (6 * N), D)
+        C = np.where(C > 0, C, 6 * N * D)
+    dropped, usable = _dropped(frame, {n: N, d: D, loss: numbers[loss]})
+    if not usable.any():
+        raise AnalysisError(f"{path} has no usable row: {_why(dropped) or 'it has only a header'}")
+    groups = frame.groupby(list(clusters), sort=False, dropna=False).ngroup().to_numpy() if clusters else None
+    ids = np.arange(len(frame)) if groups is None else groups
+    varies = f"whole groups of equal {join(clusters)} are resampled" if clusters else "rows are resampled"
+    notes = _notes(int(derived[usable].sum()), frame.loc[usable, list(numbers)])
+    N, D, L, C = (column[usable] for column in (N, D, numbers[loss], C))
+    return Measurements(N, D, L, C, ids[usable].astype(np.int64), varies, dropped, notes)
+
+
+def _numbers(frame: pd.DataFrame, column: str) -> Floats:
+    return np.asarray(pd.to_numeric(frame[column], errors="coerce"), np.float64)
+
+
+def _blank(frame: pd.DataFrame, column: str) -> npt.NDArray[np.bool_]:
+    return frame[column].isna().to_numpy() if column in frame else np.ones(len(frame), bool)
+
+
+def _dropped(frame: pd.DataFrame, columns: dict[str, Floats]) -> tuple[tuple[Dropped, ...], npt.NDArray[np.bool_]]:
+    """Why rows are left out, each for the first reason that holds, and which remain."""
+    usable, found = np.ones(len(frame), bool), []
+    for name, values in columns.items():
+        reasons = {
+            f"{name} is missing or NaN": np.isnan(values) & _blank(frame, name),
+            f"{name} is no number": np.isnan(values),
+            f"{name} is infinite": np.isinf(values),
+            f"{name} is not above 0": values <= 0,
+        }
+        for reason, bad in reasons.items():
+            rows = np.flatnonzero(bad & usable)
+            if rows.size:
+                found.append(Dropped(reason, rows.size, tuple(int(i) + 1 for i in rows[:5])))
+                usable[rows] = False
+    return tuple(found), usable
+
+
+def _why(dropped: tuple[Dropped, ...]) -> str:
+    return join(f"{d.reason} in {d.n_rows} row{'s' * (d.n_rows > 1)}" for d in dropped)
+
+
+def _notes(n_derived: int, used: pd.DataFrame) -> tuple[str, ...]:
+    notes = []
+    if n_derived:
+        notes.append(f"D = C / (6·N) in {n_derived} rows")
+    n_repeated = int(used.duplicated().sum())
+    if n_repeated:
+        notes.append(f"{n_repeated} rows repeat another; each is kept")
+    return tuple(notes)
+
+
+def from_records(table: Table, group: str | None = None) -> Measurements:
+    """Held-out bits a byte of a sweep's `best` snapshots on N and the unique bytes D; FLOPs count every byte seen.
+
+    Of several budgets of one cell the longest counts, of several recipes then the least held-out loss. Cells of one
+    (corpus seed, D) trained on the same bytes and share noise. `group` as in `table.Table`, needed where there are
+    several. AnalysisError for none, or none with a held-out loss.
+    """
+    cells = longest(table.cells)
+    cells = cells[cells["heldout_bits"].notna() & (cells["heldout_bytes"] > 0)]
+    cells = cells.sort_values("snapshot").drop_duplicates("run_id")  # "best" < "final": best where there is one
+    groups = sorted(set(cells["group"]))
+    if (group is None and len(groups) > 1) or (group is not None and group not in groups):
+        raise AnalysisError(f"{table.name} has the groups {', '.join(groups)}; choose one with --group")
+    own = cells[cells["group"] == (group or (groups or [""])[0])]
+    if own.empty:
+        raise AnalysisError(f"{table.name} has no cell whose whole held-out part was coded; a fit needs it")
+    loss = own["heldout_bits"] / own["heldout_bytes"]
+    key = ["subset_bytes", "n_params", "seed", "shuffle_seed"]
+    own = own.assign(loss=loss).sort_values([*key, "loss"]).drop_duplicates(key)
+    columns = own.groupby(["shuffle_seed", "subset_bytes"], sort=True).ngroup().to_numpy().astype(np.int64)
+    N, D, L, C = (own[name].to_numpy(np.float64) for name in ("n_params", "subset_bytes", "loss", "flops"))
+    return Measurements(N, D, L, C, columns, _varies(own), (), _repeats(own))
+
+
+def _varies(own: pd.DataFrame) -> str:
+    text = "whole (corpus seed, D) columns are resampled: "
+    if own["shuffle_seed"].nunique() > 1:
+        return text + "the interval is over corpus seeds and dataset sizes, and the training seeds within them"
+    return text + "one corpus seed, so the interval is over dataset sizes and does not cover another draw of the corpus"
+
+
+def _repeats(own: pd.DataFrame) -> tuple[str, ...]:
+    epochs = own["bytes_seen"] / own["subset_bytes"]
+    if epochs.max() <= 4:
+        return ()
+    return (
+        f"subsets were repeated up to {epochs.max():.3g} times; beyond about 4 a repeated byte is worth less "
+        "(Muennighoff et al. 2023), so this is a law of unique bytes under this recipe, not of bytes seen",
+    )

@@ -1,0 +1,223 @@
+"""A block of bytes to a coded stream and back, with a model.
+
+A block is some windows of the model's context length, coded each by itself but in one stream: first every window's
+first byte, then every window's second byte, and so on (*time-major*), so that the decoder steps all windows in
+lockstep. Blocks are independent: a decoder takes as many at a time as its memory holds.
+"""
+
+from __future__ import annotations
+
+import itertools
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from mdl.archives.format import Block, checked_crc
+from mdl.entropy import guard_list
+from mdl.entropy.guard_list import Guard
+from mdl.entropy.logit_rounding import grid_of, symbol_intervals
+from mdl.entropy.range_coder import StreamDecoder, StreamEncoder
+from mdl.models.float64_parallel import check_agreement, parallel_logits
+from mdl.models.float64_stepwise import Stepper
+from mdl.models.shape import VOCABULARY
+from mdl.models.transformer import StackedTransformer
+
+Bytes = npt.NDArray[np.uint8]
+
+# The first windows of the first block are stepped through before anything is promised.
+_PROBE_WINDOWS, _PROBE_BYTES = 2, 256
+
+
+def windows_of(data: Bytes, context_bytes: int) -> Bytes:
+    """Windows (B, T), the last one filled up with zeros: what follows a byte does not change its probability."""
+    n_windows = -(-data.size // context_bytes)
+    length = min(data.size, context_bytes)
+    padded = np.zeros(n_windows * length, np.uint8)
+    padded[: data.size] = data
+    return padded.reshape(n_windows, length)
+
+
+def probe(model: StackedTransformer, data: Bytes) -> None:
+    """MdlError where the model computes too unsteadily on the first bytes of `data` for exact decoding."""
+    windows = windows_of(data, model.shape.context_bytes)
+    check_agreement(model, windows[:_PROBE_WINDOWS, :_PROBE_BYTES])
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A block's bytes placed in the coder's tables: window by window, what its stream is made of."""
+
+    data: Bytes  # (n,)
+    left: npt.NDArray[np.int64]  # (windows, T), of 2^24; past the last byte meaningless, as `width`
+    width: npt.NDArray[np.int64]
+    listed: Guard
+
+
+def encode_block(model: StackedTransformer, data: Bytes) -> Block:
+    """Code `data` (n,) > 0 bytes with a one-member float64 model, in one parallel pass."""
+    return write_block(place_block(model, data))
+
+
+def place_block(model: StackedTransformer, data: Bytes) -> Placed:
+    """The model's part of encoding, which an accelerator does."""
+    windows = windows_of(data, model.shape.context_bytes)
+    left, width = np.empty(windows.shape, np.int64), np.empty(windows.shape, np.int64)
+    index, up = [], []
+    step = _windows_a_call(model, windows.shape[1])
+    for first in range(0, len(windows), step):
+        some = windows[first : first + step]
+        n_here = min(data.size - first * windows.shape[1], some.size)
+        intervals, near = _place_windows(model, some, n_here)
+        left[first : first + step], width[first : first + step] = (i.reshape(some.shape) for i in intervals)
+        index.append(near.index + first * windows.shape[1] * VOCABULARY)
+        up.append(near.up)
+    return Placed(data, left, width, Guard(np.concatenate(index), np.concatenate(up)))
+
+
+def write_block(placed: Placed) -> Block:
+    """The coder's part of encoding, which the host does."""
+    encoder = StreamEncoder()
+    order = time_major(placed.data.size, placed.left.shape[1])
+    encoder.write_intervals(placed.left.reshape(-1)[order], placed.width.reshape(-1)[order])
+    return Block(placed.data.size, encoder.finish(), guard_list.pack(placed.listed), zlib.crc32(placed.data.tobytes()))
+
+
+def time_major(n_bytes: int, length: int) -> npt.NDArray[np.int64]:
+    """Positions (n_bytes,) in the order in which they are coded, for windows of `length` bytes."""
+    n_windows = -(-n_bytes // length)
+    order = np.arange(n_windows * length).reshape(n_windows, length).T.reshape(-1)
+    return order[order < n_bytes]
+
+
+@torch.inference_mode()
+def _place_windows(
+    model: StackedTransformer, windows: Bytes, n_bytes: int
+) -> tuple[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]], Guard]:
+    """Intervals of every byte of the windows, and the guard list of the first `n_bytes` of them."""
+    symbols = torch.from_numpy(windows).to(model.cos.device)
+    grid, place, up = grid_of(parallel_logits(model, symbols).view(-1, VOCABULARY))
+    left, width = symbol_intervals(grid, symbols.reshape(-1).long())
+    inside = place < n_bytes * VOCABULARY  # not in what fills up the last window
+    listed = Guard(place[inside].cpu().numpy(), up[inside].cpu().numpy())
+    return (left.cpu().numpy(), width.cpu().numpy()), listed
+
+
+def _windows_a_call(model: StackedTransformer, length: int) -> int:
+    """Windows that keep one call's logits near 4 MB on a CPU (its caches) and 1 GB on an accelerator."""
+    limit_bytes = 2**22 if model.cos.device.type == "cpu" else 2**30
+    return max(1, limit_bytes // (length * VOCABULARY * 8))
+
+
+class BlockDecoder:
+    """Decodes blocks of one model, several in lockstep.
+
+    Two halves take turns: while the host reads one half's bytes from their streams, an accelerator computes the tables
+    of the other.
+    """
+
+    def __init__(self, model: StackedTransformer) -> None:
+        self._model = model
+        self._steppers: dict[int, Stepper] = {}  # of each half: what they recorded serves the next blocks
+
+    def decode(self, blocks: Sequence[Block]) -> list[bytes]:
+        """Their contents; MdlError where a checksum is wrong.
+
+        All but the last must be of one length, a multiple of the context.
+        """
+        coded = iter(self._decode_coded([block for block in blocks if not block.is_stored]))
+        return [block.stored_content() if block.is_stored else next(coded) for block in blocks]
+
+    def _decode_coded(self, blocks: Sequence[Block]) -> list[bytes]:
+        if not blocks:
+            return []
+        T = self._model.shape.context_bytes
+        length = min(T, max(block.n_bytes for block in blocks))
+        middle = -(-len(blocks) // 2)
+        halves = [some for some in (blocks[:middle], blocks[middle:]) if some]
+        teams = [_Team(some, length, self._stepper(i, some, length)) for i, some in enumerate(halves)]
+        for t in range(length + 1):
+            for team in teams:
+                if t:
+                    team.read(t - 1)
+                if t < length:
+                    team.launch(t)
+        return [content for team in teams for content in team.contents()]
+
+    def _stepper(self, half: int, blocks: Sequence[Block], length: int) -> Stepper:
+        n_windows = sum(-(-block.n_bytes // length) for block in blocks)
+        old = self._steppers.pop(half, None)
+        if old is None or (old.n_windows, old.length) != (n_windows, length):
+            old = None  # its memory goes first
+            old = Stepper(self._model, n_windows, length)
+        old.restart()
+        self._steppers[half] = old
+        return old
+
+
+def decode_blocks(model: StackedTransformer, blocks: Sequence[Block]) -> list[bytes]:
+    """The content of several blocks, once."""
+    return BlockDecoder(model).decode(blocks)
+
+
+class _Team:
+    """Blocks that step together: launch the tables of time t, then read the bytes of time t."""
+
+    def __init__(self, blocks: Sequence[Block], length: int, stepper: Stepper) -> None:
+        self._blocks = blocks
+        self._lanes = [Lane(block.n_bytes, block.stream, block.guard, length) for block in blocks]
+        rows = np.cumsum([0, *(-(-block.n_bytes // length) for block in blocks)])
+        self._rows = [slice(*ends) for ends in itertools.pairwise(rows.tolist())]  # each lane's windows
+        self._out = np.zeros((rows[-1], length), np.uint8)
+        self._stepper = stepper
+
+    def launch(self, t: int) -> None:
+        """Begin the tables of time t, after the bytes of all times before."""
+        if any(lane.n_active(t) for lane in self._lanes):  # else a shorter last block, done before the others
+            self._stepper.launch(self._out[:, t - 1] if t else None, self._places(t))
+
+    def _places(self, t: int) -> Guard:
+        """The guard lists of time t of all lanes, as row · 256 + byte of the logits."""
+        listed = [lane.guard_at(t) for lane in self._lanes]
+        index = [places.index + rows.start * VOCABULARY for places, rows in zip(listed, self._rows, strict=True)]
+        return Guard(np.concatenate(index), np.concatenate([places.up for places in listed]))
+
+    def read(self, t: int) -> None:
+        """Wait for the tables of time t and read its bytes."""
+        for lane, rows in zip(self._lanes, self._rows, strict=True):
+            if n := lane.n_active(t):
+                some = slice(rows.start, rows.start + n)
+                self._out[some, t] = lane.decoder.read(self._stepper.tables()[some])
+
+    def contents(self) -> list[bytes]:
+        """Every block's content, its checksum right."""
+        return [
+            checked_crc(block, self._out[rows].reshape(-1)[: block.n_bytes].tobytes())
+            for block, rows in zip(self._blocks, self._rows, strict=True)
+        ]
+
+
+class Lane:
+    """A block of n symbols of V being decoded: its stream, and its guard list by time."""
+
+    def __init__(self, n: int, stream: bytes, packed: bytes, length: int, n_values: int = VOCABULARY) -> None:
+        self.decoder = StreamDecoder(stream)
+        self._n_full, self._rest = divmod(n, length)
+        listed = guard_list.unpack(packed, n * n_values)
+        position, value = np.divmod(listed.index, n_values)
+        window, t = np.divmod(position, length)
+        order = np.argsort(t, kind="stable")
+        self._t, self._up = t[order], listed.up[order]
+        self._index = (window * n_values + value)[order]
+
+    def n_active(self, t: int) -> int:
+        """Windows that have a symbol at t: all, or all but a shorter last one."""
+        return self._n_full + (t < self._rest)
+
+    def guard_at(self, t: int) -> Guard:
+        """The places of time t, as window · V + symbol."""
+        low, high = np.searchsorted(self._t, [t, t + 1])
+        return Guard(self._index[low:high], self._up[low:high])

@@ -1,0 +1,207 @@
+"""What `mdl compress`, `mdl decompress` and `mdl inspect` do."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
+from mdl.archives.format import Archive
+from mdl.compressors.model_selection import choose_model, find_by_hash
+from mdl.errors import MdlError
+from mdl.models.shape import count_params
+from mdl.pretrained.archive_format import is_pretrained, parse
+from mdl.pretrained.checkpoint import PREFIX
+from mdl.storage.atomic_files import replacing
+from mdl.units import format_bytes
+
+SUFFIX = ".mdl"
+
+
+def compress(file: Path, out: Path | None, model: str, runs: Path, device: str, *, embed: bool) -> list[str]:
+    """Write `file`'s archive; returns what to print."""
+    from mdl.compressors.byte_model import choose_device, compress_stream, load_model
+
+    if file.is_dir():
+        raise MdlError(f"{file} is a folder; name a file to compress")
+    use_free_cores()
+    target = out or _free(file.with_name(file.name + SUFFIX))
+    if model.startswith(PREFIX):
+        return _compress_pretrained(file, target, model, device, embed=embed)
+    with file.open("rb") as source:
+        size_bytes = os.fstat(source.fileno()).st_size
+        choice = choose_model(model, size_bytes, runs)
+        exact = load_model(choice.weights, choose_device(device))
+        started = time.monotonic()
+        with _replacing(target, file) as stream, _progress("compress", size_bytes) as tell:
+            written = compress_stream(source, stream, exact, embed=embed, progress=tell)
+    return [
+        f"model: {choice.reason} ({exact.shape.label}, sha256 {exact.sha256[:12]}…)",
+        f"{target}: {written.n_bytes:,} to {written.archive_bytes:,} bytes"
+        + _rate(written.archive_bytes, written.n_bytes)
+        + _speed(written.n_bytes, started),
+    ]
+
+
+def decompress(file: Path, out: Path | None, model: str | None, runs: Path, device: str) -> list[str]:
+    """Write an archive's content; returns what to print."""
+    from mdl.compressors import byte_model
+
+    use_free_cores()
+    if out is None:
+        if file.suffix != SUFFIX:
+            raise MdlError(f"{file} does not end in {SUFFIX}; name the output with -o")
+        out = _free(file.with_suffix(""))
+    with file.open("rb") as source:
+        if is_pretrained(seekable(source, file)):
+            return _decompress_pretrained(file, out, model, device)
+        archive = Archive(source)
+        where = byte_model.choose_device(device)
+        if model is not None:
+            exact = byte_model.load_model(choose_model(model, archive.n_bytes, runs).weights, where)
+        elif archive.header.embedded_bytes:
+            exact = byte_model.load_embedded(archive, where)
+        else:
+            exact = byte_model.load_model(find_by_hash(archive.header.model_sha256, runs), where)
+        started = time.monotonic()
+        with _replacing(out, file) as stream, _progress("decompress", archive.n_bytes) as tell:
+            byte_model.decompress_stream(archive, stream, exact, progress=tell)
+    return [f"{out}: {archive.n_bytes:,} bytes, checksums right" + _speed(archive.n_bytes, started)]
+
+
+def inspect(file: Path) -> list[str]:
+    """What an archive holds, what its parts take, what decodes it."""
+    with file.open("rb") as source:
+        if is_pretrained(seekable(source, file)):
+            return _inspect_pretrained(file)
+        archive = Archive(source)
+    header, shape = archive.header, archive.header.shape
+    rest = archive.size_bytes - archive.stream_bytes - archive.guard_bytes - header.embedded_bytes
+    n_params = count_params(shape)["total"]
+    found = (
+        "in the archive" if header.embedded_bytes else "not in the archive: decompress looks in runs/ or takes --model"
+    )
+    rows = [
+        ("content", f"{archive.n_bytes:,} bytes, sha256 {archive.content_sha256.hex()}"),
+        (
+            "archive",
+            f"{archive.size_bytes:,} bytes{_rate(archive.size_bytes, archive.n_bytes)}, written by {header.writer}",
+        ),
+        ("  coded streams", f"{archive.stream_bytes:,} bytes in {archive.n_blocks:,} blocks"),
+        ("  guard lists", f"{archive.guard_bytes:,} bytes"),
+        ("  weights", f"{header.embedded_bytes:,} bytes"),
+        ("  header, table, hashes", f"{rest:,} bytes"),
+        ("model", f"{shape.label}, context {shape.context_bytes:,} bytes, {n_params:,} parameters, {found}"),
+        ("model sha256", header.model_sha256),
+        ("decoding takes", f"{format_bytes(header.cache_bytes)} for the keys and values of a block"),
+    ]
+    return [f"{name:24}{value}" for name, value in rows]
+
+
+def _compress_pretrained(file: Path, target: Path, model: str, device: str, *, embed: bool) -> list[str]:
+    from mdl.pretrained.compressor import open_pretrained
+
+    if embed:
+        raise MdlError("--embed-model is for models of mdl's own; a pretrained model stays where it is")
+    coder, data, started = open_pretrained(model, device), file.read_bytes(), time.monotonic()
+    with _progress("compress", len(data)) as tell:
+        archive = coder.compress(data, tell)
+    with _replacing(target, file) as stream:
+        stream.write(archive)
+    return [
+        f"model: {coder.name} in float64 ({coder.settings}, {coder.version})",
+        f"{target}: {len(data):,} to {len(archive):,} bytes"
+        + _rate(len(archive), len(data))
+        + _speed(len(data), started),
+    ]
+
+
+def _decompress_pretrained(file: Path, out: Path, model: str | None, device: str) -> list[str]:
+    from mdl.pretrained.compressor import open_pretrained
+
+    archive = parse(file.read_bytes())
+    if model is None or not model.startswith(PREFIX):
+        raise MdlError(
+            f"the archive was made with the pretrained model {archive.model_sha256} ({archive.about}); give it with "
+            f"--model {PREFIX}FOLDER"
+        )
+    coder, started = open_pretrained(model, device), time.monotonic()
+    with _replacing(out, file) as stream, _progress("decompress", archive.n_bytes) as tell:
+        stream.write(coder.read(archive, tell))
+    return [f"{out}: {archive.n_bytes:,} bytes, checksums right" + _speed(archive.n_bytes, started)]
+
+
+def _inspect_pretrained(file: Path) -> list[str]:
+    archive = parse(file.read_bytes())
+    size_bytes = file.stat().st_size
+    parts = (archive.stream_bytes, archive.guard_bytes, len(archive.escape))
+    rows = [
+        ("content", f"{archive.n_bytes:,} bytes, sha256 {archive.content_sha256.hex()}"),
+        ("archive", f"{size_bytes:,} bytes{_rate(size_bytes, archive.n_bytes)}"),
+        ("  coded streams", f"{parts[0]:,} bytes in {len(archive.blocks):,} blocks, {archive.n_tokens:,} tokens"),
+        ("  guard lists", f"{parts[1]:,} bytes"),
+        ("  escape", f"{parts[2]:,} bytes"),
+        ("  header, table, hashes", f"{size_bytes - sum(parts):,} bytes"),
+        ("model", f"{archive.about}, float64, context {archive.context_tokens:,} tokens of {archive.n_vocabulary:,}"),
+        ("model sha256", f"{archive.model_sha256}, with configuration and tokenizer {archive.fingerprint}"),
+        ("exact decoding", f"logits in steps of 2^-{archive.step_bits}, listed within 2^-{archive.epsilon_bits}"),
+    ]
+    return [f"{name:24}{value}" for name, value in rows]
+
+
+def use_free_cores() -> None:
+    """A thread that waits for a busy core holds up all others: two threads on one free core take ten times as long."""
+    import torch
+
+    if "OMP_NUM_THREADS" not in os.environ and hasattr(os, "getloadavg"):
+        torch.set_num_threads(max(1, torch.get_num_threads() - round(os.getloadavg()[0])))
+
+
+def _rate(archive_bytes: int, n_bytes: int) -> str:
+    return f", {8 * archive_bytes / n_bytes:.4f} bits per byte" if n_bytes else ""
+
+
+def _speed(n_bytes: int, started: float) -> str:
+    seconds = time.monotonic() - started
+    return f" ({seconds:.1f} s, {format_bytes(n_bytes / max(seconds, 1e-9))}/s)"
+
+
+def seekable(source: BinaryIO, file: Path) -> BinaryIO:
+    """`source`; MdlError where it is a pipe."""
+    if not source.seekable():
+        raise MdlError(f"{file} is not a plain file; an archive's end is read before its beginning: save it first")
+    return source
+
+
+def _free(path: Path) -> Path:
+    """A name made up by the program must not cost the user a file."""
+    if path.exists():
+        raise MdlError(f"{path} is there already; remove it, or name the output with -o")
+    return path
+
+
+@contextmanager
+def _replacing(path: Path, source: Path) -> Iterator[BinaryIO]:
+    """A stream to a temporary file that is moved to `path` once all went well, and removed otherwise."""
+    if path.exists() and not path.is_file():
+        raise MdlError(f"{path} is not a plain file; name another output with -o")
+    if path.exists() and path.samefile(source):
+        raise MdlError(f"{path} is the input; name another output with -o")
+    with replacing(path) as stream:
+        yield stream
+
+
+@contextmanager
+def _progress(what: str, size_bytes: int) -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal, nothing elsewhere."""
+    console = Console(stderr=True)
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=size_bytes)
+        yield lambda n_bytes: bar.advance(task, n_bytes)

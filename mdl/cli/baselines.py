@@ -1,0 +1,144 @@
+"""`mdl baselines`: classical coders and trained models on any data, laid out and beside the paper's Table 1."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from analysis.paper import table1
+from mdl.data.corpus import Corpus, CorpusSpec, open_corpus
+from mdl.errors import MdlError, nearest
+from mdl.evaluation import transfer
+from mdl.evaluation.classical import CHUNKED_SAMPLE_BYTES, BaselineJob, coders_for, run_job
+from mdl.records.schema import BaselineRecord, RunPaths
+from mdl.storage.cache import Progress
+
+MODALITIES = ("text", "image", "audio")
+_PREFIX = {"text": "file", "image": "image", "audio": "audio"}
+_KINDS = ("file:", "image:", "audio:", "random:", "hf:")
+PARAMETER_BYTES = 2  # float16, as the paper counts
+_LINE = "{:>5}  {:<16} {:<20} {:>10} {:>11} {:>10} {:>14}"
+
+
+def source_of(path: str, modality: str | None) -> str:
+    """The corpus of a path: itself where it names its kind, else as the modality (default text) says."""
+    if modality is not None and modality not in MODALITIES:
+        raise MdlError(f"unknown modality '{modality}'{nearest(modality, MODALITIES)} (there are {list(MODALITIES)})")
+    if not path.startswith(_KINDS):
+        named = path in ("stdlib", "enwik8", "enwik9") and not Path(path).exists()
+        return path if named else f"{_PREFIX[modality or 'text']}:{path}"
+    if modality is not None and path.startswith(("image:", "audio:")) and not path.startswith(_PREFIX[modality]):
+        raise MdlError(f"'{path}' is not {modality}; leave --modality out")
+    return path
+
+
+@dataclass(frozen=True)
+class Models:
+    """Trained models to put beside, as run folders or weights; of the data they code `sample_bytes` at the most."""
+
+    names: Sequence[str] = ()
+    sample_bytes: int = 10**6
+    device: str = "auto"
+    command: str = ""  # that is recorded
+
+
+def lines(
+    source: str,
+    most_bytes: int,
+    chunk_bytes: int,
+    out: Path,
+    progress: Progress | None = None,
+    models: Models | None = None,
+) -> Iterator[str]:
+    """The table, line by line as the coders finish; every measurement's record goes under `out`.
+
+    A model codes windows of its context, each by itself; with more context than a chunk it has a row for the whole too.
+    """
+    models = models or Models()
+    if min(most_bytes, chunk_bytes, models.sample_bytes) < 1:
+        given = f"{most_bytes}, {chunk_bytes} and {models.sample_bytes}"
+        raise MdlError(f"--bytes, --chunk and --model-bytes must be at least 1, got {given}")
+    loaded = _load(models)  # before anything is measured: a name may be wrong
+    corpus = open_corpus(CorpusSpec(source), progress=progress)
+    subset_bytes = min(most_bytes, len(corpus.train))
+    paths = RunPaths(out)
+    yield from _head(corpus, subset_bytes, chunk_bytes)
+    beside = _data_set(corpus)
+    for chunk, coder in itertools.product((None, chunk_bytes), _coders(corpus)):
+        record = run_job(corpus, BaselineJob(coder, subset_bytes, "contiguous", chunk), paths)
+        yield _line(record, beside)
+    if loaded or beside:
+        yield _LINE.format("", "model", "", "raw", "adjusted", "paper raw", "paper adjusted")
+    for model in loaded:
+        whole = [None] if model.about.context_bytes > chunk_bytes else []
+        for chunk in (*whole, chunk_bytes):
+            job = (subset_bytes, chunk, models.sample_bytes, paths, models.command)
+            yield _model_line(transfer.run_job(corpus, model, *job))
+    if beside:
+        yield from (_paper_line(row, beside) for row in table1.TABLE_1 if row.compressor not in table1.CLASSICAL)
+
+
+def _load(models: Models) -> list[transfer.Loaded]:
+    if not models.names:
+        return []
+    from mdl.compressors.byte_model import choose_device
+
+    device = choose_device(models.device)
+    return [transfer.load(name, device) for name in models.names]
+
+
+def _coders(corpus: Corpus) -> list[str]:
+    """The paper's four, then the others that suit the data."""
+    return [*table1.CLASSICAL, *(c for c in coders_for(corpus.info.modality) if c not in table1.CLASSICAL)]
+
+
+def _data_set(corpus: Corpus) -> table1.DataSet | None:
+    kind = "random" if corpus.info.source.startswith("random:") else corpus.info.modality
+    return table1.DATA_SETS.get(kind)
+
+
+def _head(corpus: Corpus, subset_bytes: int, chunk_bytes: int) -> Iterator[str]:
+    info = corpus.info
+    n_chunks = -(-subset_bytes // chunk_bytes)
+    n_sample = min(n_chunks, max(1, CHUNKED_SAMPLE_BYTES // chunk_bytes))
+    yield (
+        f"{info.source}: {info.modality}, the first {subset_bytes:,} of {info.train_bytes:,} bytes "
+        f"({info.heldout_bytes:,} held out); {n_sample:,} of {n_chunks:,} chunks of {chunk_bytes:,} bytes"
+    )
+    yield "compressed size in % of the raw size; paper: Delétang et al. 2024, " + (
+        f"{_data_set(corpus) or 'which has no such data'}, 1 GB, a header once"
+    )
+    titles = ("chunk", "compressor", "settings", "true size", "header once", "paper raw", "paper adjusted")
+    yield _LINE.format(*titles)
+
+
+def _line(record: BaselineRecord, beside: table1.DataSet | None) -> str:
+    once = record.compressed_bytes - (record.n_chunks - 1) * record.header_bytes
+    theirs = table1.row(record.coder, record.chunk_bytes)
+    return _LINE.format(
+        record.chunk_bytes or "whole",
+        record.coder,
+        record.settings,
+        _percent(record.compressed_bytes / record.sample_bytes),
+        _percent(once / record.sample_bytes),
+        _percent(theirs.raw[beside]) if theirs and beside else "",
+        _percent(theirs.adjusted[beside]) if theirs and beside else "",
+    ).rstrip()
+
+
+def _model_line(record: transfer.TransferRecord) -> str:
+    about, raw = record.model, record.code_bits / 8 / record.sample_bytes
+    rates = (raw, raw + PARAMETER_BYTES * about.n_params / record.subset_bytes)
+    trained = f"trained on {about.trained_on.modality}" if about.trained_on else "trained elsewhere"
+    return _LINE.format(record.chunk_bytes or "whole", about.size, trained, *map(_percent, rates), "", "").rstrip()
+
+
+def _paper_line(row: table1.Row, beside: table1.DataSet) -> str:
+    own = (row.chunk_bytes or "whole", row.compressor, "the paper's", "", "")
+    return _LINE.format(*own, _percent(row.raw[beside]), _percent(row.adjusted[beside]))
+
+
+def _percent(rate: float) -> str:
+    return f"{100 * rate:.1f}"

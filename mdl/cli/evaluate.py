@@ -1,0 +1,62 @@
+"""`mdl evaluate`: pretrained language models as compressors of any data, in lines and in records for a report."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from mdl.data.corpus import Corpus
+from mdl.errors import MdlError
+from mdl.evaluation.classical import BaselineJob, coders_for, run_job
+from mdl.evaluation.pretrained import Settings, open_whole, records
+from mdl.pretrained.checkpoint import PREFIX, find
+from mdl.records.schema import CellRecord, RunPaths
+from mdl.storage.cache import Progress
+from mdl.units import format_bytes, parse_bytes
+
+_LINE = "{:<24} {:>14} {:>9} {:>9} {:>9} {:>9} {:>9}"
+
+
+def lines(
+    models: Sequence[str], source: str, sizes: str | None, out: Path, settings: Settings, command: str = "",
+    *, with_baselines: bool = True, progress: Progress | None = None,
+) -> Iterator[str]:  # fmt: skip
+    """The table, line by line as models finish; what is recorded in `out` already is not measured again."""
+    checkpoints = [find(_spec(model)) for model in models]
+    corpus = open_whole(source, progress)
+    subsets, paths = _subsets(corpus, sizes), RunPaths(out)
+    yield f"{source}: {corpus.info.modality}, {corpus.info.size_bytes:,} bytes, coded in their own order from the first"
+    yield _LINE.format("model", "parameters", "D", "bits/byte", "raw rate", "tokens/B", "escaped")
+    for checkpoint in checkpoints:
+        yield from map(_line, records(checkpoint, corpus, subsets, paths, settings, command, progress))
+    for size, coder in itertools.product(subsets if with_baselines else (), coders_for(corpus.info.modality)):
+        run_job(corpus, BaselineJob(coder, size, "contiguous", None), paths)
+
+
+def _spec(model: str) -> str:
+    if not model.startswith(PREFIX):
+        raise MdlError(f"'{model}' is no pretrained model; write {PREFIX}{model} (models first, the corpus last)")
+    return model
+
+
+def _subsets(corpus: Corpus, sizes: str | None) -> list[int]:
+    wanted = sorted({parse_bytes(s) for s in sizes.split(",")}) if sizes else [corpus.info.size_bytes]
+    if wanted[0] < 1:
+        raise MdlError("--sizes must be at least 1 byte each, such as 100KB,1MB")
+    if wanted[-1] > corpus.info.size_bytes:
+        raise MdlError(
+            f"--sizes asks for {wanted[-1]:,} bytes of corpus '{corpus.info.source}', which has "
+            f"{corpus.info.size_bytes:,}; ask for less"
+        )
+    return wanted
+
+
+def _line(record: CellRecord) -> str:
+    tokens = record.tokens
+    bits = sum(segment.code_bits for segment in record.snapshots[0].segments)
+    D = record.subset_bytes
+    return _LINE.format(
+        record.model.size, f"{record.model.n_params:,}", format_bytes(D), f"{bits / D:.4f}", f"{bits / 8 / D:.2%}",
+        f"{tokens.n_tokens / D:.3f}" if tokens else "", f"{tokens.escaped_bytes / D:.2%}" if tokens else "",
+    )  # fmt: skip

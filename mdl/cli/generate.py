@@ -1,0 +1,170 @@
+"""What `mdl generate` does: continuations as files, and all of them as one JSON that a figure is drawn from."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import time
+import wave
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from mdl.errors import MdlError
+from mdl.generation.continuation import Sampling, open_coder
+from mdl.generation.prompts import USUAL_BYTES, Prompt, open_prompt
+from mdl.storage.atomic_files import require_writable, write_atomically
+from mdl.storage.cache import Progress
+from mdl.sweeps.backends.local import Download
+
+SCHEMA_VERSION = 1
+FIGURES = (".pdf", ".png")
+_MEDIA = ("image:", "audio:")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked for. `coders` are names, or comma-separated names, one a prompt; `chunks` one for all or each."""
+
+    coders: Sequence[str]
+    prompts: Sequence[str]
+    chunks: Sequence[int] = (0,)
+    n_bytes: int | None = None  # None: the rest of the chunk, or 512
+    prompt_bytes: int | None = None
+    context_bytes: int = 2048
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What one coder made of one prompt."""
+
+    coder: str
+    prompt: Prompt
+    content: bytes
+    seconds: float
+
+
+def samples(wanted: Wanted, how: Sampling, progress: Progress | None = None) -> Iterator[Sample]:
+    """Prompt by prompt, each coder's; MdlError before anything is made where a name is wrong."""
+    if wanted.n_bytes is not None and wanted.n_bytes < 1:
+        raise MdlError(f"--bytes must be at least 1, got {wanted.n_bytes}")
+    chunks = _one_each(list(wanted.chunks), len(wanted.prompts), "--chunk")
+    prompts = [open_prompt(p, c, wanted.prompt_bytes, progress) for p, c in zip(wanted.prompts, chunks, strict=True)]
+    columns = [_one_each(c.split(","), len(prompts), f"--coder {c}") for c in wanted.coders]
+    jobs = [(column[i], prompt) for i, prompt in enumerate(prompts) for column in columns]
+    coders = {name: open_coder(name, how, wanted.context_bytes, wanted.device) for name, _ in jobs}
+    for name, prompt in jobs:
+        n_bytes = wanted.n_bytes or (len(prompt.truth) if _is_media(prompt) else 0) or USUAL_BYTES
+        started = time.monotonic()
+        yield Sample(name, prompt, coders[name](prompt.content, n_bytes), time.monotonic() - started)
+
+
+def _is_media(prompt: Prompt) -> bool:
+    return prompt.modality in _WRITERS
+
+
+def _one_each(given: list[Any], n: int, option: str) -> list[Any]:
+    if len(given) not in (1, n):
+        raise MdlError(f"{option}: {len(given)} given for {n} prompts; give one for all, or one for each")
+    return given * n if len(given) == 1 else given
+
+
+def run(wanted: Wanted, how: Sampling, out: Path | None, figure: Path | None) -> list[Path]:
+    """Make what is asked for; returns the files written, for a figure the .json that it is drawn from."""
+    if figure is None and (several := len(wanted.coders) * len(wanted.prompts)) > 1:
+        raise MdlError(f"{several} continuations go into one --figure FILE.pdf; for -o give one --coder and --prompt")
+    if figure is not None and (out is not None or figure.suffix not in FIGURES):
+        raise MdlError(f"give --figure a file ending in {', '.join(FIGURES)}, and no -o beside it")
+    if figure is None and out is None and wanted.prompts[0].startswith(_MEDIA):
+        raise MdlError(f"{wanted.prompts[0]} is no text to print; name the output with -o")
+    if (target := figure or out) is not None:
+        require_writable(target)
+    console, made = Console(stderr=True, highlight=False), []
+    for sample in samples(wanted, how, Download(console)):
+        made.append(sample)
+        speed = f"{1000 * sample.seconds / len(sample.content):.0f} ms a byte"
+        console.print(
+            f"{sample.prompt.name}: {len(sample.content):,} bytes by {sample.coder}, {speed}",
+            markup=False,
+            soft_wrap=True,
+        )
+    if figure is not None:
+        record = figure.with_suffix(".json")
+        write_atomically(record, to_json(made, wanted, how))
+        return [record]
+    if out is None:
+        print(made[0].content.decode("utf-8", "replace"))
+        return []
+    return write(made[0], out)
+
+
+def write(sample: Sample, out: Path) -> list[Path]:
+    """The continuation alone, and beside it an image's or a sound's as a picture or a WAV with the prompt before it."""
+    write_atomically(out, sample.content)
+    if not _is_media(sample.prompt):
+        return [out]
+    suffix, encode = _WRITERS[sample.prompt.modality]
+    beside = out.with_name(out.name + suffix)
+    write_atomically(beside, encode(sample.prompt.content + sample.content))
+    return [out, beside]
+
+
+def as_png(pixels: bytes) -> bytes:
+    """Grey, 64 pixels a row as in the paper's patches; what is missing of the last row is black."""
+    from PIL import Image
+
+    from mdl.compressors.images_and_audio import N_COLUMNS
+
+    rows = np.frombuffer(pixels + bytes(-len(pixels) % N_COLUMNS), np.uint8).reshape(-1, N_COLUMNS)
+    file = io.BytesIO()
+    Image.fromarray(rows).save(file, "png")
+    return file.getvalue()
+
+
+def as_wav(samples_u8: bytes) -> bytes:
+    """One channel, 16 kHz, 8 bit."""
+    from mdl.data.sources.audio import RATE_HZ
+
+    file = io.BytesIO()
+    with wave.open(file, "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(1)
+        sound.setframerate(RATE_HZ)
+        sound.writeframes(samples_u8)
+    return file.getvalue()
+
+
+_WRITERS: dict[str, tuple[str, Callable[[bytes], bytes]]] = {"image": (".png", as_png), "audio": (".wav", as_wav)}
+
+
+def to_json(made: Sequence[Sample], wanted: Wanted, how: Sampling) -> bytes:
+    """All that the figure shows and how it came about; bytes in base 64."""
+    content = {
+        "kind": "continuations",
+        "schema_version": SCHEMA_VERSION,
+        "sampling": {"temperature": how.temperature, "top_p": how.top_p, "seed": how.seed},
+        "context_bytes": wanted.context_bytes,
+        "samples": [
+            {
+                "coder": sample.coder,
+                "prompt": sample.prompt.name,
+                "modality": sample.prompt.modality,
+                "prompt_base64": _text(sample.prompt.content),
+                "truth_base64": _text(sample.prompt.truth[: len(sample.content)]),
+                "content_base64": _text(sample.content),
+                "seconds": round(sample.seconds, 3),
+            }
+            for sample in made
+        ],
+    }
+    return json.dumps(content, indent=1).encode() + b"\n"
+
+
+def _text(content: bytes) -> str:
+    return base64.b64encode(content).decode()

@@ -1,0 +1,73 @@
+"""What `mdl pack` and `mdl unpack` do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from mdl.archives.format import Archive
+from mdl.cli import archive
+from mdl.errors import MdlError
+from mdl.storage.atomic_files import require_writable
+
+if TYPE_CHECKING:
+    from mdl.compressors.self_contained import Packed, Progress
+
+
+def pack(folder: Path, out: Path | None, snapshot: str, device: str, tune_steps: int | None = None) -> list[str]:
+    """Write a run's subset and its coded weights as one archive; returns what to print."""
+    from mdl.compressors.byte_model import choose_device
+    from mdl.compressors.self_contained import choose_coded, open_run, write_pack
+
+    target = out or Path(f"{folder.resolve().name}{archive.SUFFIX}")
+    if target.exists() and (out is None or not target.is_file()):
+        raise MdlError(f"{target} is there already; remove it, or name the output with -o")
+    require_writable(target)
+    where = choose_device(device)
+    archive.use_free_cores()
+    run = open_run(folder, snapshot)
+    with _progress() as tell:
+        packed = write_pack(run, choose_coded(run, tune_steps), target, where, tell)
+    return lines(packed, run.record.model.n_params, target)
+
+
+def lines(packed: Packed, n_params: int, target: Path) -> list[str]:
+    """The story in seven numbers."""
+    rest = packed.archive_bits - packed.model_bits - packed.data_bits
+    each = packed.model_bits / n_params
+    others = (f"{name} {size:,} bytes, {size / packed.raw_bytes:.4f}" for name, size in packed.compared_bytes.items())
+    rows = [
+        ("raw", f"{packed.raw_bytes:,} bytes"),
+        ("model", f"{packed.model_bits:,} bits, {each:.2f} for each of {n_params:,} parameters"),
+        ("data", f"{packed.data_bits:,} bits, {packed.data_bits / packed.raw_bytes:.4f} a byte"),
+        ("precision", f"{packed.bits} bits, coder {packed.coder}"),
+        ("total", f"{packed.archive_bits // 8:,} bytes ({rest // 8:,} of them header, table and hashes)"),
+        ("rate", f"{packed.rate:.4f} = {target}'s size / raw size; decoded again and compared: identical"),
+        ("beside", "; ".join(others)),
+    ]
+    return [f"{name:10}{value}" for name, value in rows]
+
+
+def unpack(file: Path, out: Path | None, device: str) -> list[str]:
+    """Write a packed archive's content; returns what to print. Nothing but the file is needed."""
+    with file.open("rb") as source:
+        header = Archive(archive.seekable(source, file)).header
+    if not header.embedded_bytes:
+        raise MdlError(f"{file} does not hold the model that decodes it; use mdl decompress with --model")
+    return archive.decompress(file, out, None, Path("runs"), device)
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    """A bar on a terminal, nothing elsewhere."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("choosing the precision", total=None)
+        yield lambda phase, done, total: bar.update(task, description=phase, completed=done, total=total)

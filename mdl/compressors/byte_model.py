@@ -1,0 +1,206 @@
+"""A trained byte model as a compressor: archives that any machine decodes exactly (see `entropy.logit_rounding`)."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+
+from mdl import __version__
+from mdl.archives import block_codec
+from mdl.archives.format import Archive, ArchiveWriter, Block, Header, windows_per_block
+from mdl.errors import MdlError
+from mdl.models.shape import Shape, count_params
+from mdl.models.transformer import StackedTransformer, load_weights, stack
+from mdl.quantization.weight_codec import decode as decode_weights
+
+Progress = Callable[[int], None]  # called with the number of bytes just coded
+
+_MOST_WINDOWS = 8192  # in lockstep on an accelerator; more is no faster
+
+
+@dataclass(frozen=True)
+class ExactModel:
+    """One float64 model ready to code, and the hash of the weights file (or coded model) that it is."""
+
+    model: StackedTransformer
+    sha256: str
+    weights: Path
+    coded: bytes = b""  # the coded model that it was decoded from; archives then embed that
+
+    @property
+    def shape(self) -> Shape:
+        """Its hyper-parameters."""
+        return self.model.shape
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """'auto': a CUDA device where there is one, else the CPU; MdlError for a device that cannot compute in float64."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.ones(1, dtype=torch.float64, device=device)
+    except (RuntimeError, TypeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).split("\n")[0]
+        raise MdlError(f"device '{name}' cannot be used ({reason}); --device cpu always can") from None
+    return device
+
+
+def load_model(path: Path, device: torch.device | None = None) -> ExactModel:
+    """The model of a weights file; MdlError for a file that is not one."""
+    try:
+        with path.open("rb") as stream:
+            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise MdlError(f"no weights at {path}") from None
+    shape, weights = load_weights(path)
+    return ExactModel(stack(shape, [weights]).double().to(device or choose_device()), sha256, path)
+
+
+def load_coded(shape: Shape, content: bytes, device: torch.device | None = None) -> ExactModel:
+    """The model that a coded model (`mdl.quantization.weight_codec`) decodes to; MdlError where it is damaged."""
+    decoded = {name: torch.from_numpy(weight) for name, weight in decode_weights(shape, content).items()}
+    model = stack(shape, [decoded]).double().to(device or choose_device())
+    return ExactModel(model, hashlib.sha256(content).hexdigest(), Path("coded weights"), content)
+
+
+def load_embedded(archive: Archive, device: torch.device | None = None) -> ExactModel:
+    """The model that an archive holds."""
+    content = archive.weights()
+    if archive.header.coded:
+        return load_coded(archive.header.shape, content, device)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "embedded.safetensors"
+        path.write_bytes(content)
+        _check_embedded_shape(path, archive.header.shape)
+        return load_model(path, device)
+
+
+def _check_embedded_shape(path: Path, expected: Shape) -> None:
+    """Before anything as large as a forged shape is made in memory."""
+    try:
+        with safe_open(path, framework="pt") as stored:
+            shape = Shape(**json.loads((stored.metadata() or {})["mdl"])["shape"])
+    except (SafetensorError, KeyError, TypeError, ValueError, RecursionError, MdlError):
+        raise MdlError("the archive is forged: what it embeds are not weights that mdl wrote") from None
+    if shape != expected or count_params(shape)["total"] > path.stat().st_size:
+        raise MdlError("the archive is forged: the weights in it are not of the shape that its header names")
+
+
+def compress_stream(
+    source: BinaryIO, target: BinaryIO, exact: ExactModel, *, embed: bool = False, progress: Progress | None = None
+) -> ArchiveWriter:
+    """Code all of `source` into an archive at `target`, a block at a time; returns the finished writer."""
+    weights = exact.coded or (exact.weights.read_bytes() if embed else b"")
+    header = Header(
+        exact.sha256, exact.shape, windows_per_block(exact.shape), len(weights), f"mdl {__version__}",
+        coded=bool(exact.coded),
+    )  # fmt: skip
+    writer = ArchiveWriter(target, header, weights)
+    contents = iter(lambda: _read_fully(source, header.block_bytes), b"")
+    for block, content in _encoded(exact.model, contents):
+        writer.add(block.or_stored(content), content)
+        if progress:
+            progress(len(content))
+    writer.finish()
+    return writer
+
+
+def _encoded(model: StackedTransformer, contents: Iterable[bytes]) -> Iterator[tuple[Block, bytes]]:
+    """Blocks with their content; the host codes one while the model works on the next."""
+    pending: tuple[Future[Block], bytes] | None = None
+    with ThreadPoolExecutor(1) as host:
+        for content in contents:
+            data = np.frombuffer(content, np.uint8)
+            if pending is None:
+                block_codec.probe(model, data)
+            placed = block_codec.place_block(model, data)
+            if pending:
+                yield pending[0].result(), pending[1]
+            pending = host.submit(block_codec.write_block, placed), content
+        if pending:
+            yield pending[0].result(), pending[1]
+
+
+def _read_fully(source: BinaryIO, n_bytes: int) -> bytes:
+    """`n_bytes`, or what is left: a pipe gives less than it is asked for."""
+    parts: list[bytes] = []
+    while n_bytes and (part := source.read(n_bytes)):
+        parts.append(part)
+        n_bytes -= len(part)
+    return b"".join(parts)
+
+
+def decompress_stream(
+    archive: Archive, target: BinaryIO, exact: ExactModel, *, progress: Progress | None = None
+) -> None:
+    """Write an archive's content to `target`; MdlError where the model is another one or a checksum is wrong."""
+    header = archive.header
+    if exact.sha256 != header.model_sha256 or exact.shape != header.shape:
+        raise MdlError(
+            f"the archive was made with the model {header.model_sha256}, this one ({exact.weights.name}) is "
+            f"{exact.sha256}; give the right one with --model"
+        )
+    content = hashlib.sha256()
+    at_a_time = _blocks_at_a_time(header, exact.model.cos.device)
+    each, decoder = archive.blocks(), block_codec.BlockDecoder(exact.model)
+    while some := list(islice(each, at_a_time)):
+        for decoded in decoder.decode(some):
+            content.update(decoded)
+            target.write(decoded)
+            if progress:
+                progress(len(decoded))
+    if content.digest() != archive.content_sha256:
+        raise MdlError("the decoded content does not have the SHA-256 of the original: the archive is forged")
+
+
+def _blocks_at_a_time(header: Header, device: torch.device) -> int:
+    if device.type != "cuda":
+        return 1
+    held_bytes = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # by torch, unused
+    free_bytes = torch.cuda.mem_get_info(device)[0] + held_bytes
+    by_memory = free_bytes // 2 // header.cache_bytes
+    return max(1, min(by_memory, _MOST_WINDOWS // header.windows_per_block))
+
+
+@dataclass(frozen=True)
+class LanguageModel:
+    """A peer of the classical coders: whole archives, without the weights."""
+
+    exact: ExactModel
+    name: str = "language-model"
+
+    @property
+    def settings(self) -> str:
+        """Shape, context and hash."""
+        shape = self.exact.shape
+        return f"{shape.label} context {shape.context_bytes} {self.exact.sha256[:12]}"
+
+    @property
+    def version(self) -> str:
+        """Of this package."""
+        return f"mdl {__version__}"
+
+    def compress(self, data: bytes) -> bytes:
+        """An archive of `data`."""
+        target = io.BytesIO()
+        compress_stream(io.BytesIO(data), target, self.exact)
+        return target.getvalue()
+
+    def decompress(self, data: bytes) -> bytes:
+        """What `compress` was given; MdlError for damaged data or another model."""
+        target = io.BytesIO()
+        decompress_stream(Archive(io.BytesIO(data)), target, self.exact)
+        return target.getvalue()

@@ -1,0 +1,147 @@
+"""A recorded run and its subset as one self-contained file: coded weights, then the data coded with them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from mdl import compressors
+from mdl.archives.format import Archive
+from mdl.compressors.byte_model import compress_stream, decompress_stream, load_coded, load_embedded
+from mdl.data.corpus import Corpus, CorpusSpec, open_corpus
+from mdl.errors import MdlError
+from mdl.models.shape import Shape
+from mdl.models.transformer import load_weights
+from mdl.quantization.fine_tune import Tuning
+from mdl.quantization.two_part_code import Weights, calibration_windows, coded_models, precisions, subset_bits
+from mdl.quantization.weight_codec import CodedModel
+from mdl.records.schema import CellRecord, Snapshot, load_cell
+from mdl.storage.atomic_files import replacing
+
+SAMPLE_BYTES = 1 << 18  # of the subset, by which a precision is chosen where the record does not tell
+COMPARED = ("xz", "ppmd")
+
+Progress = Callable[[str, int, int], None]  # phase, bytes done, bytes in all
+
+
+@dataclass(frozen=True)
+class Packed:
+    """What became of a subset."""
+
+    raw_bytes: int
+    model_bits: int
+    data_bits: int  # streams and guard lists
+    archive_bits: int  # all of the file
+    bits: int  # precision of the weights
+    coder: str  # of the weights
+    compared_bytes: dict[str, int]  # the same bytes by classical coders
+
+    @property
+    def rate(self) -> float:
+        """File size over raw size."""
+        return self.archive_bits / 8 / self.raw_bytes
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's snapshot, opened: its weights, and the corpus that they were trained on."""
+
+    record: CellRecord
+    snapshot: Snapshot
+    shape: Shape
+    weights: Weights
+    corpus: Corpus
+
+
+def open_run(folder: Path, snapshot: str = "final") -> Run:
+    """A run's folder; MdlError where it is not one, failed, or its weights or its corpus are not what was recorded."""
+    path = folder / "record.json"
+    if not path.exists():
+        raise MdlError(f"{folder} is not a run's folder (it has no record.json); give runs/<sweep>/<run id>")
+    record = load_cell(path)
+    if record.status != "ok" or record.tokens is not None:
+        raise MdlError(f"{folder}: the run failed, or only evaluated a pretrained model; it has no weights to pack")
+    chosen = next((s for s in record.snapshots if s.name == snapshot), None)
+    if chosen is None:
+        raise MdlError(f"{path} has no snapshot '{snapshot}'; take final or best")
+    weights_path = folder / chosen.weights_file
+    shape, weights = load_weights(weights_path)
+    if hashlib.sha256(weights_path.read_bytes()).hexdigest() != chosen.weights_sha256:
+        raise MdlError(f"{weights_path} is not what {path} was measured with (its SHA-256 is another)")
+    return Run(record, chosen, shape, weights, _corpus(record))
+
+
+def _corpus(record: CellRecord) -> Corpus:
+    info, held = record.corpus, record.config.get("corpus.heldout_bytes")
+    corpus = open_corpus(CorpusSpec(info.source, info.shuffle_seed, info.block_bytes, held))
+    if (corpus.info.sha256, corpus.info.train_bytes) != (info.sha256, info.train_bytes):
+        raise MdlError(
+            f"corpus '{info.source}' is not what the run was made from (sha256 {corpus.info.sha256[:12]}…, then "
+            f"{info.sha256[:12]}…); put the old one back"
+        )
+    corpus.require(record.subset_bytes)
+    return corpus
+
+
+def choose_coded(run: Run, tune_steps: int | None = None) -> CodedModel:
+    """The weights at the precision of the least total: as recorded, else as measured on a sample of the subset.
+
+    They are tuned as long as those of the record were, or `tune_steps` (see `mdl.quantization.fine_tune`).
+    """
+    n_bytes, view = run.record.subset_bytes, run.corpus.train
+    recorded_steps = run.record.config.get("measure.tune_steps", 0)
+    tuning = Tuning(view, n_bytes, recorded_steps if tune_steps is None else tune_steps)
+    calibration = calibration_windows(view, n_bytes, run.shape.context_bytes)
+    if run.snapshot.coded and tuning.n_steps == recorded_steps:
+        best = min(run.snapshot.coded, key=lambda each: each.total_bits).bits
+        return coded_models(run.shape, run.weights, calibration, [best], tuning)[0]
+    n_sample = min(n_bytes, SAMPLE_BYTES)
+
+    def measure(members: Sequence[Weights]) -> list[float]:
+        return [bits * n_bytes / n_sample for bits in subset_bits(run.shape, members, view, n_sample)]
+
+    found = precisions(run.shape, run.weights, calibration, measure, tuning=tuning)
+    bits = min(found, key=lambda each: each.total_bits).bits
+    return coded_models(run.shape, run.weights, calibration, [bits], tuning)[0]
+
+
+def write_pack(run: Run, coded: CodedModel, target: Path, device: torch.device, progress: Progress) -> Packed:
+    """Write the archive and decode it again; only then is it moved to `target`."""
+    data = run.corpus.train.read(0, run.record.subset_bytes).tobytes()
+    exact = load_coded(run.shape, coded.content, device)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(target) as stream:
+        written = compress_stream(io.BytesIO(data), stream, exact, progress=_tell(progress, "pack", len(data)))
+        stream.flush()
+        data_bytes = _check(Path(stream.name), data, device, _tell(progress, "check", len(data)))
+    return Packed(
+        len(data), 8 * len(coded.content), 8 * data_bytes, 8 * written.archive_bytes, coded.bits, coded.coder,
+        {name: len(compressors.get(name).compress(data)) for name in COMPARED},
+    )  # fmt: skip
+
+
+def _check(written: Path, data: bytes, device: torch.device, tell: Callable[[int], None]) -> int:
+    """Decode it as `mdl unpack` will; returns the bytes of streams and guard lists. MdlError where it is not `data`."""
+    target = io.BytesIO()
+    with written.open("rb") as back:
+        archive = Archive(back)
+        decompress_stream(archive, target, load_embedded(archive, device), progress=tell)
+    if target.getvalue() != data:
+        raise MdlError("the archive does not decode to what was packed, nothing was written; please report this")
+    return archive.stream_bytes + archive.guard_bytes
+
+
+def _tell(progress: Progress, phase: str, n_bytes: int) -> Callable[[int], None]:
+    done = 0
+
+    def tell(n_more: int) -> None:
+        nonlocal done
+        done += n_more
+        progress(phase, done, n_bytes)
+
+    return tell

@@ -1,0 +1,1 @@
+"""What a run is told: every field checked and documented."""

@@ -1,0 +1,1 @@
+"""Corpora: bytes from any source, split, shuffled, cut into windows."""

@@ -1,0 +1,1 @@
+"""Where corpora come from, a file a kind."""

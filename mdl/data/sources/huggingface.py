@@ -1,0 +1,105 @@
+"""A column of a Hugging Face data set, byte for byte: rows are documents, joined with nothing between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mdl.errors import MdlError, nearest
+from mdl.records.schema import digest
+from mdl.storage.cache import Source, cached
+
+_SETTINGS = ("config", "split", "column")
+_USUAL_COLUMNS = ("text", "content", "bytes")
+_FORMATS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".csv": "csv", ".arrow": "arrow"}
+
+
+def open_hugging_face(rest: str, cache: Path) -> Source:
+    """NAME_OR_PATH[,config=…][,split=…][,column=…]: a folder of save_to_disk, a data file, or a name on the hub.
+
+    Default: split train, the column called text, content or bytes, else the first of text or binary type. Text is
+    coded as UTF-8. MdlError in one line where it cannot be had.
+    """
+    name, *settings = rest.split(",")
+    options = dict(setting.partition("=")[::2] for setting in settings)
+    for key in options:
+        if key not in _SETTINGS:
+            raise MdlError(f"hf:{rest}: unknown setting '{key}'{nearest(key, _SETTINGS)}")
+    rows = _load(name, options.get("split", "train"), options.get("config"), cache)
+    column = _column(name, rows, options.get("column"))
+    modality = "text" if "string" in rows.features[column].dtype else "bytes"
+    fingerprint = digest([name, options, rows._fingerprint])
+    return cached(cache, f"hf-{fingerprint}", lambda: _documents(rows.select_columns([column]), column), modality)
+
+
+def _column(name: str, rows: Any, wanted: str | None) -> str:
+    """The column to code, which must hold text or binary values."""
+    columns = list(rows.column_names)
+    if wanted and wanted not in columns:
+        raise MdlError(f"hf:{name} has no column '{wanted}'{nearest(wanted, columns)} (it has {', '.join(columns)})")
+    types = {column: getattr(rows.features[column], "dtype", "nested") for column in columns}
+    coded = [c for c in columns if types[c] in ("string", "large_string", "binary", "large_binary")]
+    if wanted and wanted not in coded:
+        raise MdlError(f"hf:{name}: column '{wanted}' holds {types[wanted]}, not text or binary values; name another")
+    if not coded:
+        raise MdlError(f"hf:{name} has no column of text or binary values (it has {types})")
+    return wanted or next((c for c in _USUAL_COLUMNS if c in coded), coded[0])
+
+
+def _documents(rows: Any, column: str) -> Iterator[list[bytes]]:
+    for batch in rows.iter(batch_size=1000):
+        for value in batch[column]:
+            if value is not None:
+                yield [value.encode() if isinstance(value, str) else value]
+
+
+def _load(name: str, split: str, config: str | None, cache: Path) -> Any:
+    """A datasets.Dataset (the library ships no types)."""
+    import datasets
+
+    datasets.disable_progress_bars()
+    local = Path(name).expanduser()
+    if local.is_file() and local.suffix not in _FORMATS:
+        raise MdlError(f"hf:{name} is not a data set file ({' '.join(_FORMATS)}); for its own bytes use file:{name}")
+    if not local.exists():
+        _ask_the_hub(name)
+    try:
+        if (local / "state.json").exists():
+            return datasets.load_from_disk(str(local))
+        if (local / "dataset_dict.json").exists():
+            return _split(name, datasets.load_from_disk(str(local)), split)
+        made = str(cache / "datasets")
+        if local.is_file():
+            kind = _FORMATS[local.suffix]
+            return datasets.load_dataset(kind, data_files={split: str(local)}, split=split, cache_dir=made)
+        return datasets.load_dataset(str(local) if local.exists() else name, config, split=split, cache_dir=made)
+    except MdlError:
+        raise
+    except Exception as error:  # datasets raises dozens of kinds; the user needs the first line of what it says
+        raise MdlError(f"cannot load data set hf:{name} (split {split}): {_first_line(error)}") from None
+
+
+def _ask_the_hub(name: str) -> None:
+    """One short question: without a network `datasets` itself tries for half a minute before it says so."""
+    import huggingface_hub
+
+    if huggingface_hub.constants.HF_HUB_OFFLINE:
+        return  # then it looks at once, and only, in what was downloaded before
+    try:
+        huggingface_hub.HfApi().dataset_info(name, timeout=10)
+    except Exception as error:
+        raise MdlError(
+            f"hf:{name} is neither a path here nor a data set that the hub shows ({_first_line(error)}); "
+            "HF_HUB_OFFLINE=1 uses what was downloaded before"
+        ) from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+
+
+def _split(name: str, splits: Any, split: str) -> Any:
+    if split not in splits:
+        raise MdlError(f"hf:{name} has no split '{split}'{nearest(split, splits)} (it has {', '.join(splits)})")
+    return splits[split]

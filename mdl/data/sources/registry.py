@@ -1,0 +1,204 @@
+"""Where bytes come from: each source becomes one file on disk, and the offsets at which its documents begin.
+
+A single plain file is used where it lies; everything else is put together once in the cache, under a name made of all
+its inputs (paths, sizes, times), so that a change makes a new one.
+"""
+
+from __future__ import annotations
+
+import bz2
+import glob
+import gzip
+import logging
+import lzma
+import sysconfig
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from mdl.errors import MdlError, nearest
+from mdl.records.schema import digest
+from mdl.storage.cache import CHUNK_BYTES, Progress, Source, cached
+from mdl.units import parse_bytes
+
+KINDS = ("stdlib", "file", "image", "audio", "random", "enwik8", "enwik9", "hf")
+_FORMS = "stdlib, file:PATH, image:PATH, audio:PATH, random:BYTES[:SEED], enwik8, enwik9 or hf:NAME"
+_HEAD_BYTES = 8192
+_NOT_LIBRARY = {"site-packages", "dist-packages", "test", "tests", "idle_test", "lib2to3", "__pycache__"}
+
+log = logging.getLogger(__name__)
+
+
+def open_source(source: str, cache: Path, progress: Progress | None = None) -> Source:
+    """Put the named bytes on disk; MdlError in one line where that cannot be done."""
+    try:
+        return _open(source, cache, progress)
+    except OSError as error:
+        raise MdlError(f"cannot read corpus '{source}': {error.strerror or error}") from None
+
+
+def _open(source: str, cache: Path, progress: Progress | None) -> Source:
+    kind, _, rest = source.partition(":")
+    if source == "stdlib":
+        return _stdlib(cache)
+    if source in ("enwik8", "enwik9"):
+        from mdl.data.sources.enwik import open_enwik
+
+        return open_enwik(source, cache, progress)
+    if kind == "hf" and rest:
+        from mdl.data.sources.huggingface import open_hugging_face
+
+        return open_hugging_face(rest, cache)
+    if kind == "image" and rest:
+        from mdl.data.sources.images import open_images
+
+        return open_images(rest, cache, progress)
+    if kind == "audio" and rest:
+        from mdl.data.sources.audio import open_audio
+
+        return open_audio(rest, cache, progress)
+    if kind == "file" and rest:
+        return _files(rest, cache)
+    if kind == "random" and rest:
+        return _random(rest, cache)
+    if source and kind not in KINDS and Path(source).exists():
+        return _files(source, cache)
+    raise MdlError(_unknown(source, kind))
+
+
+def _unknown(source: str, kind: str) -> str:
+    hint = "" if kind in KINDS else nearest(kind, KINDS)
+    return f"unknown corpus '{source}'{hint}: neither a path here nor {_FORMS}"
+
+
+def not_here(source: str) -> str:
+    """Why a corpus cannot be opened on this machine, as far as its name tells without reading it; else nothing."""
+    kind, _, rest = source.partition(":")
+    path = rest.partition(",")[0] if kind in ("image", "audio") else rest
+    if kind in ("file", "image", "audio") and source != "image:samples":
+        there = Path(path).expanduser().exists() or glob.glob(str(Path(path).expanduser()), recursive=True)  # noqa: PTH207
+        return "" if there else f"there is no {path} on this machine, which corpus '{source}' wants"
+    if kind not in KINDS and not Path(source).exists():
+        return _unknown(source, kind)
+    return ""
+
+
+def _stdlib(cache: Path) -> Source:
+    """The running interpreter's own library: .py files sorted by path, no site-packages, no tests, no empty ones."""
+    root = Path(sysconfig.get_paths()["stdlib"])
+    found = [path for path in root.rglob("*.py") if not _NOT_LIBRARY.intersection(path.relative_to(root).parts)]
+    files = [path for path in _in_order(found) if path.stat().st_size]
+    if not files:
+        raise MdlError(f"this interpreter has no library sources in {root}; give a corpus as file:PATH")
+    return _joined(files, cache, "text")
+
+
+def _files(pattern: str, cache: Path) -> Source:
+    """One named file whatever its bytes; of a folder or a glob all that looks like text, in the order of the paths."""
+    path = Path(pattern).expanduser()
+    if not path.is_file():
+        return _joined(_texts(path), cache, "text")
+    modality = "text" if _is_text(path) else "bytes"
+    if path.suffix in _UNPACKERS:
+        return _joined([path], cache, modality)
+    return Source(path.resolve(), np.zeros(1, np.int64), modality)
+
+
+def _texts(path: Path) -> list[Path]:
+    """Every text file under a folder, hidden ones left out, or that a glob matches; says how many were no text."""
+    if path.is_dir():
+        found = [p for p in path.rglob("*") if not any(part.startswith(".") for part in p.relative_to(path).parts)]
+    else:
+        found = [Path(name) for name in glob.glob(str(path), recursive=True)]  # noqa: PTH207 - may be absolute
+        if not found:
+            raise MdlError(f"no file at {path}; give a file, a folder or a glob")
+    files = [p for p in _in_order(found) if p.is_file()]
+    texts = [p for p in files if _is_text(p)]
+    if not texts:
+        raise MdlError(f"no text found in {path} ({len(files)} files); to code other bytes name one file of them")
+    if len(texts) < len(files):
+        log.warning("%s: left out %d of %d files, empty or no text", path, len(files) - len(texts), len(files))
+    return texts
+
+
+def _in_order(paths: Iterable[Path]) -> list[Path]:
+    """By the names of the folders and files, the same on every system."""
+    return sorted(paths, key=lambda path: path.parts)
+
+
+def _is_text(path: Path) -> bool:
+    """Not empty, and no NUL in the first 8 KB (of what is packed in it): git's rule."""
+    head = next(_chunks(path, _HEAD_BYTES), b"")
+    return bool(head) and b"\0" not in head
+
+
+def _joined(files: list[Path], cache: Path, modality: str) -> Source:
+    """The files one after another, unpacked, in the cache; made anew when any of them changes."""
+    stats = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    return cached(cache, f"files-{digest(stats)}", lambda: (_chunks(path) for path in files), modality)
+
+
+def _chunks(path: Path, chunk_bytes: int = CHUNK_BYTES) -> Iterator[bytes]:
+    """The file's bytes, unpacked where its name says that it is packed; MdlError for a damaged or cut one."""
+    try:
+        with path.open("rb") as stream:
+            yield from _UNPACKERS.get(path.suffix, _read)(stream, chunk_bytes)
+    except (EOFError, lzma.LZMAError, gzip.BadGzipFile, zlib.error, ValueError) as error:
+        raise MdlError(f"cannot unpack {path}: {error}") from None
+    except OSError as error:
+        raise MdlError(f"cannot read {path}: {error.strerror or error}") from None
+
+
+def _read(stream: IO[bytes], chunk_bytes: int) -> Iterator[bytes]:
+    while chunk := stream.read(chunk_bytes):
+        yield chunk
+
+
+def _unzstd(stream: IO[bytes], chunk_bytes: int) -> Iterator[bytes]:
+    """Every frame; the library's own file object takes a cut file, or the first of several frames, for the whole."""
+    import zstandard
+
+    frame = None
+    for packed in _read(stream, chunk_bytes):
+        while packed:
+            frame = frame or zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj()
+            try:
+                chunk = frame.decompress(packed)
+            except zstandard.ZstdError as error:
+                raise ValueError(error) from None
+            if chunk:
+                yield chunk
+            packed, frame = (frame.unused_data, None) if frame.eof else (b"", frame)
+    if frame:
+        raise EOFError("it ends in the middle")
+
+
+def _with(opener: Callable[[IO[bytes]], Any]) -> Callable[[IO[bytes], int], Iterator[bytes]]:
+    def unpack(stream: IO[bytes], chunk_bytes: int) -> Iterator[bytes]:
+        with opener(stream) as unpacked:
+            yield from _read(unpacked, chunk_bytes)
+
+    return unpack
+
+
+_UNPACKERS = {".xz": _with(lzma.open), ".gz": _with(gzip.open), ".bz2": _with(bz2.open), ".zst": _unzstd}
+
+
+def _random(rest: str, cache: Path) -> Source:
+    """BYTES[:SEED] of uniform noise: the control that nothing can compress."""
+    size, _, seed = rest.partition(":")
+    n_bytes = parse_bytes(size)
+    if seed and not (seed.isdecimal() and int(seed) < 1 << 64):
+        raise MdlError(f"random:{rest}: the seed must be a whole number below 2^64, got '{seed}'")
+    key = int(seed or 0)
+
+    def noise() -> Iterator[bytes]:
+        # The generator's raw words: NumPy promises that these never change, and of nothing else.
+        words = np.random.Philox(key=np.array([key, 0], np.uint64))
+        for start in range(0, n_bytes, CHUNK_BYTES):
+            yield words.random_raw(CHUNK_BYTES // 8).astype("<u8").tobytes()[: n_bytes - start]
+
+    return cached(cache, f"random-{n_bytes}-{key}", lambda: [noise()], "bytes")

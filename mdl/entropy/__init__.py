@@ -1,0 +1,1 @@
+"""From logits to bits and back, exactly, on any machine."""

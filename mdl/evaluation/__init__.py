@@ -1,0 +1,1 @@
+"""What coders and trained models make of any data, as records."""

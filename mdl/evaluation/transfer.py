@@ -1,0 +1,194 @@
+"""A trained model on any data, its own modality or another: code lengths in chunks and whole, and by position.
+
+The paper codes images and speech with models trained on text, bytes as they are (Delétang et al. 2024, Table 1). Chunks
+are coded each by itself, in windows of the model's context where that is shorter; `chunk_bytes` None is the data in
+windows of the context. Evenly spread pieces stand for all. Lengths are ideal ones, summed in float64 (`code_length`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from mdl.compressors.model_selection import choose_model
+from mdl.data.corpus import Corpus
+from mdl.errors import MdlError
+from mdl.records.schema import CorpusInfo, PositionBin, Provenance, RunPaths, digest, load_as, load_cell
+from mdl.storage.atomic_files import create_once
+
+if TYPE_CHECKING:
+    import torch
+
+    from mdl.models.transformer import StackedTransformer
+
+SCHEMA_VERSION = 1
+_BINS_AN_OCTAVE = 4
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A run's final snapshot and what it learned from; `trained_on` None: weights without a record."""
+
+    name: str  # the run's id, or the file's name
+    size: str
+    n_params: int
+    context_bytes: int
+    weights_sha256: str
+    trained_on: CorpusInfo | None
+    trained_bytes: int | None
+
+
+@dataclass(frozen=True)
+class TransferRecord:
+    """One model on one data set. `n_params` are not in `code_bits`; positions from 0, in bins of a quarter octave."""
+
+    model: TrainedModel
+    corpus: CorpusInfo
+    subset_bytes: int  # D: the data, its first bytes
+    chunk_bytes: int | None  # None: whole, in windows of the context
+    sample_bytes: int  # of it, actually coded
+    n_chunks: int
+    code_bits: float
+    positions: tuple[PositionBin, ...]
+    seconds: float
+    device: str
+    provenance: Provenance | None = None  # None: a record of before there was one
+    kind: Literal["transfer"] = "transfer"
+    schema_version: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model ready to code, and what the record says of it."""
+
+    about: TrainedModel
+    model: StackedTransformer
+
+
+def load(spec: str, device: torch.device | None = None) -> Loaded:
+    """Of a run's folder or a .safetensors file, in float32; MdlError for anything else."""
+    from mdl.compressors.byte_model import choose_device, load_model
+    from mdl.models.shape import count_params
+
+    if spec.startswith("hf:"):
+        raise MdlError(f"{spec} is a pretrained model; use mdl evaluate {spec} CORPUS")
+    exact = load_model(choose_model(spec, 0, Path("runs")).weights, device or choose_device())
+    record = Path(spec) / "record.json"
+    cell = load_cell(record) if record.exists() else None
+    shape = exact.shape
+    about = TrainedModel(
+        cell.run_id if cell else Path(spec).name, shape.label, count_params(shape)["total"], shape.context_bytes,
+        exact.sha256, cell.corpus if cell else None, cell.subset_bytes if cell else None,
+    )  # fmt: skip
+    return Loaded(about, exact.model.float())
+
+
+def run_job(
+    corpus: Corpus, loaded: Loaded, subset_bytes: int, chunk_bytes: int | None, sample_bytes: int, paths: RunPaths,
+    command: str = "",
+) -> TransferRecord:  # fmt: skip
+    """The record of a model on the first bytes of the source's training part: the one on disk, else a new one."""
+    path = _path(corpus, loaded.about, subset_bytes, chunk_bytes, sample_bytes, paths)
+    if not path.exists():
+        measured = measure(corpus, loaded, subset_bytes, chunk_bytes, sample_bytes)
+        record = dataclasses.replace(measured, provenance=_provenance(measured, command))
+        create_once(path, json.dumps(dataclasses.asdict(record), indent=1, allow_nan=False).encode() + b"\n")
+    return load_record(path)
+
+
+def _provenance(record: TransferRecord, command: str) -> Provenance:
+    from mdl.device import Machine
+    from mdl.records.provenance import provenance_now
+
+    precision = "float16" if record.device == "cuda" else "float32"  # as `mdl.models.code_length.window_bits` has it
+    machine = Machine(record.device, precision, compiled=False)
+    return provenance_now(
+        machine, command=command, training_seconds=0.0, measuring_seconds=record.seconds, cohort_size=1
+    )
+
+
+def _path(
+    corpus: Corpus, about: TrainedModel, subset_bytes: int, chunk_bytes: int | None, sample_bytes: int, paths: RunPaths
+) -> Path:
+    info = corpus.info
+    depends_on = [info.sha256, info.heldout_bytes, about.weights_sha256, subset_bytes, chunk_bytes, sample_bytes]
+    chunk = "whole" if chunk_bytes is None else f"chunk{chunk_bytes}"
+    return paths.root / "transfer" / f"{about.name}-on-{info.modality}-{chunk}-{digest(depends_on)}.json"
+
+
+def measure(
+    corpus: Corpus, loaded: Loaded, subset_bytes: int, chunk_bytes: int | None, sample_bytes: int
+) -> TransferRecord:
+    """Code at most `sample_bytes` of it, in evenly spread whole chunks."""
+    corpus.require(subset_bytes)
+    length = min(chunk_bytes or loaded.about.context_bytes, subset_bytes)
+    chunks = _chunks(corpus, subset_bytes, length, sample_bytes)
+    started = time.perf_counter()
+    bits, n_bytes = by_position(loaded.model, chunks)
+    if not np.isfinite(bits).all():
+        raise MdlError(f"{loaded.about.name} gives {corpus.info.source} no finite code length; use another model")
+    return TransferRecord(
+        loaded.about, corpus.info, subset_bytes, chunk_bytes, chunks.size, len(chunks), float(bits.sum()),
+        position_bins(bits, n_bytes), round(time.perf_counter() - started, 3), loaded.model.cos.device.type,
+    )  # fmt: skip
+
+
+def _chunks(corpus: Corpus, subset_bytes: int, length: int, sample_bytes: int) -> npt.NDArray[np.uint8]:
+    """Rows (n, length): all whole chunks of the first `subset_bytes`, or evenly spread ones."""
+    n_chunks = subset_bytes // length
+    n_taken = min(n_chunks, max(1, sample_bytes // length))
+    starts = np.linspace(0, n_chunks - 1, n_taken).astype(np.int64) * length
+    return corpus.source_train.gather(starts, length)
+
+
+def by_position(model: StackedTransformer, chunks: npt.NDArray[np.uint8]) -> tuple[Floats, npt.NDArray[np.int64]]:
+    """Bits and bytes (T,) by position in the window, of chunks (n, length) coded each by itself."""
+    T = model.shape.context_bytes
+    bits, n_bytes = np.zeros(T), np.zeros(T, np.int64)
+    for start in range(0, chunks.shape[1], T):
+        windows = chunks[:, start : start + T]
+        bits[: windows.shape[1]] += sum(_window_sums(model, windows))
+        n_bytes[: windows.shape[1]] += len(windows)
+    return bits, n_bytes
+
+
+def _window_sums(model: StackedTransformer, windows: npt.NDArray[np.uint8]) -> Iterator[Floats]:
+    """Bits (t,) of some windows (n, t) after others, as many as keep a call's memory in bounds."""
+    import torch
+
+    from mdl.models.code_length import window_bits, windows_a_call
+
+    step = windows_a_call(model)
+    for first in range(0, len(windows), step):
+        some = np.ascontiguousarray(windows[first : first + step])
+        bits = window_bits(model, some)
+        if not bool(torch.isfinite(bits).all()):  # float16 overflows where float32 may not
+            bits = window_bits(model, some, half=False)
+        yield bits[0].double().sum(0).cpu().numpy()
+
+
+def position_bins(bits: Floats, n_bytes: Sequence[int] | npt.NDArray[np.int64]) -> tuple[PositionBin, ...]:
+    """Sums over quarter octaves: [0, 1), [1, 2), … and from 6 on a step of 19 %; what has no bytes is left out."""
+    T = len(bits)
+    marks = (round(2 ** (k / _BINS_AN_OCTAVE)) for k in range(_BINS_AN_OCTAVE * (T.bit_length() + 1)))
+    edges = sorted({0, *(m for m in marks if m < T), T})
+    return tuple(
+        PositionBin(low, high, int(np.sum(n_bytes[low:high])), float(bits[low:high].sum()))
+        for low, high in itertools.pairwise(edges)
+        if np.sum(n_bytes[low:high])
+    )
+
+
+def load_record(path: Path) -> TransferRecord:
+    """Read one; MdlError for a file that is not one, or is of a newer schema."""
+    return load_as(path, TransferRecord, "transfer")

@@ -1,0 +1,1 @@
+"""Any compressor or model goes on from a prompt."""

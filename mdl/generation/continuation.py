@@ -1,0 +1,159 @@
+"""Any compressor as a generator: p(b | x) ∝ 2^(len(x) − len(xb)), b one of the 256 bytes (Delétang et al. 2024).
+
+Here len is the true size of the file that a coder writes, in bits. Every file is a whole number of bytes (an .xz file
+even of four), so the lengths of the 256 continuations take few values: those of the least are equally likely, and each
+byte more makes a continuation 256 times less likely. What a coder expects shows only where it moves the size past a
+byte's boundary: gzip goes on with a noise of bytes that it has seen, and pieces of words. The paper draws from the same
+formula, 100 bytes of text from 1948 and 250 pixels from 250; ties are not broken by a look further ahead, since that
+would be another coder.
+
+A coder sees the last `context_bytes` bytes, 2048 as in the paper, and every continuation of them is really compressed;
+gzip alone goes on from a copy of its state. A model of mdl's own steps through its window (`float64_stepwise`);
+where that is full it begins a new one with the last half.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from mdl import compressors
+from mdl.errors import MdlError, nearest
+from mdl.pretrained.checkpoint import PREFIX
+
+if TYPE_CHECKING:
+    from mdl.compressors.byte_model import ExactModel
+
+CONTEXT_BYTES = 2048
+Nats = npt.NDArray[np.float64]
+Predict = Callable[[bytes], Nats]  # all so far -> log-probabilities (256,) of the next byte, up to a constant
+Continue = Callable[[bytes, int], bytes]  # a prompt and a number of bytes -> so many bytes that follow
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a symbol is drawn: from p^(1/temperature), of the likeliest that make up `top_p` of it. 0: the likeliest."""
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """MdlError for what is out of range."""
+        if not 0 <= self.temperature < float("inf"):
+            raise MdlError(f"--temperature must be at least 0 (0: always the likeliest), got {self.temperature}")
+        if not 0 < self.top_p <= 1:
+            raise MdlError(f"--top-p must be above 0 and at most 1, got {self.top_p}")
+        if self.seed < 0:
+            raise MdlError(f"--seed must be at least 0, got {self.seed}")
+
+    def generator(self) -> np.random.Generator:
+        """Of its seed."""
+        return np.random.Generator(np.random.Philox(self.seed))
+
+    def draw(self, nats: Nats, generator: np.random.Generator) -> int:
+        """One of the symbols (V,), given their log-probabilities up to a constant."""
+        if self.temperature == 0:
+            return int(nats.argmax())
+        p = np.exp((nats - nats.max()) / self.temperature)
+        p /= p.sum()
+        order = np.argsort(-p, kind="stable")
+        sums = np.cumsum(p[order])
+        n_kept = int(np.searchsorted(sums, self.top_p * sums[-1])) + 1  # the first that reaches it is kept
+        place = int(np.searchsorted(sums, generator.random() * sums[n_kept - 1], side="right"))
+        return int(order[min(place, n_kept - 1)])
+
+
+def open_coder(name: str, how: Sampling, context_bytes: int = CONTEXT_BYTES, device: str = "auto") -> Continue:
+    """Of a coder's registry name, a run's folder, a .safetensors file or hf:MODEL; MdlError for anything else."""
+    if context_bytes < 1:
+        raise MdlError(f"--context must be at least 1 byte, got {context_bytes}")
+    if name in compressors.REGISTRY:
+        return sampler(by_length(name, context_bytes), how)
+    if name.startswith(PREFIX):
+        from mdl.generation.pretrained import open_pretrained
+
+        return open_pretrained(name, how, device)
+    path = name.removeprefix("model:")
+    if not Path(path).exists():
+        known = ", ".join([*compressors.REGISTRY, "runs/<sweep>/<run id>", "hf:MODEL"])
+        raise MdlError(f"unknown coder '{name}'{nearest(name, compressors.REGISTRY)} (there are {known})")
+    from mdl.compressors.byte_model import choose_device, load_model
+    from mdl.compressors.model_selection import choose_model
+
+    return sampler(by_model(load_model(choose_model(path, 0, Path("runs")).weights, choose_device(device))), how)
+
+
+def sampler(predict: Predict, how: Sampling) -> Continue:
+    """Bytes drawn one by one, the same every time."""
+
+    def go_on(prompt: bytes, n_bytes: int) -> bytes:
+        generator, content = how.generator(), bytearray(prompt)
+        for _ in range(n_bytes):
+            content.append(how.draw(predict(bytes(content)), generator))
+        return bytes(content[len(prompt) :])
+
+    return go_on
+
+
+def by_length(name: str, context_bytes: int = CONTEXT_BYTES) -> Predict:
+    """The distribution that a coder's lengths imply."""
+    if name == "gzip":
+        lengths = gzip_lengths
+    else:
+        coder = compressors.get(name, context_bytes)
+
+        def lengths(context: bytes) -> list[int]:
+            return [len(coder.compress(context + bytes([b]))) for b in range(256)]
+
+    def predict(content: bytes) -> Nats:
+        # The byte to come is within the context, as a coder's longest input is.
+        context = content[max(0, len(content) - context_bytes + 1) :]
+        nats: Nats = -8 * np.log(2) * np.asarray(lengths(context), np.float64)
+        return nats
+
+    return predict
+
+
+def gzip_lengths(context: bytes) -> list[int]:
+    """Sizes of the gzip files of the context and each byte, from copies of the state that has read the context."""
+    base = zlib.compressobj(9, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
+    n_written = len(base.compress(context))
+    sizes = []
+    for b in range(256):
+        one = base.copy()
+        sizes.append(n_written + len(one.compress(bytes([b]))) + len(one.flush()))
+    return sizes
+
+
+def by_model(exact: ExactModel) -> Predict:
+    """A model's own distribution, in float64, of content that grows by a byte from call to call."""
+    from mdl.models.float64_stepwise import Stepper
+
+    T = exact.shape.context_bytes
+    stepper = Stepper(exact.model, 1, T)
+    window = b""  # what has been stepped through; the stepper has one more place for the byte to come
+    logits: Nats = np.empty(0)
+
+    def predict(content: bytes) -> Nats:
+        nonlocal window, logits
+        grown = len(window) < T - 1 and logits.size and content.endswith(window + content[-1:])
+        if grown:
+            to_come = content[-1:]
+        else:  # the first call, or a full window
+            to_come = content if len(content) < T else content[-(T // 2) :]
+            window = b""
+            stepper.restart()
+            logits = stepper.logits(None)[0].cpu().numpy()
+        for b in to_come:
+            logits = stepper.logits(np.array([b], np.uint8))[0].cpu().numpy()
+        window += to_come
+        return logits
+
+    return predict

@@ -1,0 +1,1 @@
+"""The byte Transformer, stacked: its shapes, passes and code lengths."""

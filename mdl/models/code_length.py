@@ -1,0 +1,250 @@
+"""Code lengths of trained models: in segments on a fixed ladder, by position in the window, and as a real stream.
+
+Windows of the context length do not overlap, every byte is coded, the last partial window included. Lengths are the
+ideal ones, −log2 p of every byte in float32, summed in float64.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
+
+from mdl.entropy.range_coder import StreamEncoder, counts, to_grid
+from mdl.models.kernels import MOST_WIDTH, fused_parts
+from mdl.models.shape import VOCABULARY
+from mdl.models.transformer import Parts, StackedTransformer, byte_nats, stack
+from mdl.records.schema import PositionBin, Segment, StreamSample, ladder
+
+Part = Literal["train", "heldout"]
+Progress = Callable[[int], None]  # called with the number of bytes just coded (of all members)
+
+_COMPILE_BYTES = 1 << 28  # of all members; compiling takes some 8 s, coding this eagerly 5 to 25
+
+
+class Readable(Protocol):
+    """The part of a corpus that measuring needs."""
+
+    def __len__(self) -> int: ...
+    def read(self, start: int, end: int) -> npt.NDArray[Any]:
+        """Bytes (or tokens) [start, end)."""
+        ...
+
+
+@dataclass(frozen=True)
+class PartLengths:
+    """What one member's weights code of one part: bits by segment, and bits and bytes by position (T,)."""
+
+    segments: tuple[Segment, ...]
+    bits_by_position: npt.NDArray[np.float64]
+    bytes_by_position: npt.NDArray[np.int64]
+
+
+def reach(subset_bytes: int, part_bytes: int, ratio: float) -> int:
+    """How far a snapshot is evaluated: the least ladder boundary ≥ ratio · D, but not past the part's end."""
+    if ratio <= 1:
+        return subset_bytes
+    return min([b for b in ladder(100 * part_bytes) if b >= ratio * subset_bytes] + [part_bytes], default=part_bytes)
+
+
+def window_bits(
+    model: StackedTransformer, windows_BT: npt.NDArray[Any], parts: Parts | None = None, *, half: bool = True
+) -> torch.Tensor:
+    """−log2 p (M, B, T) in float32 of every byte (or token) of the windows: (B, T), the same for every member, or
+
+    (M, B, T), each member's own.
+
+    On CUDA the products of the layers are in float16 if `half`: within 2e-5 bits a byte of float32 as measured on
+    trained models, at three times its speed. The head's are not: that costs nothing, and in float16 8.6e-5 was seen.
+    """
+    embedding, parts = model.weight("embedding"), parts or Parts()
+    on_cuda = embedding.is_cuda
+    windows = torch.from_numpy(windows_BT)
+    if on_cuda:
+        windows = windows.pin_memory()  # so that the copy need not wait for what the device still does
+    bytes_MBT = windows.to(embedding.device, non_blocking=True).expand(model.n_members, -1, -1)
+    with torch.inference_mode():
+        with torch.autocast("cuda", torch.float16, enabled=half and on_cuda):
+            x = model.residual(bytes_MBT, parts)
+        return parts.byte_nats(x.float(), embedding, bytes_MBT) / math.log(2.0)
+
+
+def code_lengths(
+    model: StackedTransformer,
+    view: Readable,
+    part: Part,
+    ends: Sequence[int],
+    subset_ends: Sequence[int] = (),
+    progress: Progress | None = None,
+) -> list[PartLengths]:
+    """Code bytes [0, ends[m]) of `view` with member m.
+
+    Segments end at the ladder, at `subset_ends[m]` (D) where given, and at ends[m].
+    """
+    furthest = max(ends)
+    shared = sorted({*ladder(furthest), *ends, *(b for b in subset_ends if b < furthest)})
+    bits, by_position = sum_bits(model, view, ends, shared, progress)
+    return [
+        PartLengths(
+            _segments(part, shared, bits[m], {*ladder(ends[m]), ends[m], *subset_ends[m : m + 1]}, ends[m]),
+            by_position[m],
+            _bytes_by_position(ends[m], model.shape.context_bytes),
+        )
+        for m in range(len(ends))
+    ]
+
+
+def sum_bits(
+    model: StackedTransformer, view: Readable, ends: Sequence[int], shared: Sequence[int], progress: Progress | None
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Bits (M, boundaries) of [0, ends[m]) of `view` between the boundaries `shared`, and by position (M, T)."""
+    sums = _Sums(model, view, ends, shared).run(progress)
+    if not bool(torch.isfinite(sums.bits).all()) and sums.bits.is_cuda:  # float16 overflows where float32 may not
+        sums = _Sums(model, view, ends, shared, half=False).run()
+    return sums.bits.cpu().numpy(), sums.by_position.cpu().numpy()
+
+
+def _bytes_by_position(end: int, T: int) -> npt.NDArray[np.int64]:
+    return end // T + (np.arange(T) < end % T)
+
+
+class _Sums:
+    """Bits of every member between the boundaries `shared`, and by position, added up where the model is."""
+
+    def __init__(
+        self, model: StackedTransformer, view: Readable, ends: Sequence[int], shared: Sequence[int], half: bool = True
+    ) -> None:
+        self._model, self._view, self._ends, self._shared, self._half = model, view, ends, shared, half
+        self._device = model.weight("embedding").device
+        double = {"dtype": torch.float64, "device": self._device}
+        self.bits = torch.zeros(len(ends), len(shared), **double)  # type: ignore[call-overload]
+        self.by_position = torch.zeros(len(ends), model.shape.context_bytes, **double)  # type: ignore[call-overload]
+
+    def run(self, progress: Progress | None = None) -> _Sums:
+        """Code everything, members that reach as far together; those that have ended leave."""
+        members = [self._model.member(m) for m in range(self._model.n_members)]
+        start = 0
+        for end in sorted(set(self._ends)):
+            active = [m for m, own in enumerate(self._ends) if own >= end]
+            whole = len(active) == len(members)
+            model = self._model if whole else stack(self._model.shape, [members[m] for m in active]).to(self._device)
+            start = self._code(model, active, start, end, progress)
+        return self
+
+    def _code(
+        self, model: StackedTransformer, active: list[int], start: int, end: int, progress: Progress | None
+    ) -> int:
+        """From a window's start to `end`, or to the start of the window that it lies in while others go on."""
+        T = model.shape.context_bytes
+        stop = end if end == max(self._ends) else end // T * T
+        parts = measuring_parts(model, (stop - start) * len(active), half=self._half)
+        step = windows_a_call(model) * T
+        for first in range(start, stop, step):
+            last = min(first + step, stop)
+            self._add(active, self._window_bits(model, first, last, parts), first, last)
+            if progress:
+                progress((last - first) * len(active))
+        ending = [m for m in active if self._ends[m] == end] if stop < end else []
+        if ending:  # their last window is partial; it is coded again for those who go on
+            rows = [active.index(m) for m in ending]
+            self._add(ending, self._window_bits(model, stop, end, None)[rows], stop, end)
+        return stop
+
+    def _window_bits(self, model: StackedTransformer, start: int, stop: int, parts: Parts | None) -> torch.Tensor:
+        """Bits (members, windows, T) in float64 of bytes from a window's start, 0 past `stop`."""
+        T = model.shape.context_bytes
+        data = self._view.read(start, stop)
+        padded = np.zeros(-(-data.size // T) * T, data.dtype)  # what follows a byte does not change its probability
+        padded[: data.size] = data
+        bits = window_bits(model, padded.reshape(-1, T), parts, half=self._half).double()
+        bits.flatten(1)[:, data.size :] = 0
+        return bits
+
+    def _add(self, rows: list[int], bits: torch.Tensor, start: int, stop: int) -> None:
+        self.by_position[rows] += bits.sum(dim=1)
+        flat = bits.flatten(1)
+        edges = [start, *(b for b in self._shared if start < b < stop), stop]
+        for a, b in itertools.pairwise(edges):
+            k = int(np.searchsorted(self._shared, a, side="right"))
+            self.bits[rows, k] += flat[:, a - start : b - start].sum(dim=1)
+
+
+def measuring_parts(model: StackedTransformer, n_bytes: int, *, half: bool = True) -> Parts | None:
+    """What measures that much fastest on the model's device; None: the plain functions.
+
+    Fused kernels start soon, others are compiled where that takes less time than it saves. The head stays in float32.
+    """
+    long = n_bytes >= _COMPILE_BYTES
+    if not model.weight("embedding").is_cuda:
+        return None
+    if half and (long or model.shape.width <= MOST_WIDTH):
+        fused = fused_parts(model.shape, torch.float16, trained=False)
+        if fused:
+            return replace(fused, byte_nats=byte_nats)
+    return Parts().compiled() if long else None
+
+
+def windows_a_call(model: StackedTransformer) -> int:
+    """Windows that keep one call's logits near 4 MB on a CPU (its caches) and 1 GB on an accelerator."""
+    limit_bytes = 2**22 if model.weight("embedding").device.type == "cpu" else 2**30
+    return max(1, limit_bytes // (model.n_members * model.shape.context_bytes * model.shape.vocabulary * 4))
+
+
+def _segments(
+    part: Part, shared: list[int], bits: npt.NDArray[np.float64], wanted: set[int], end: int
+) -> tuple[Segment, ...]:
+    """Sums of the shared intervals between the boundaries that this member's record has."""
+    segments, start, total = [], 0, 0.0
+    for boundary, amount in zip(shared, bits.tolist(), strict=True):
+        if boundary > end:
+            break
+        total += amount
+        if boundary in wanted:
+            segments.append(Segment(part, start, boundary, total))
+            start, total = boundary, 0.0
+    return tuple(segments)
+
+
+def position_bins(lengths: PartLengths) -> tuple[PositionBin, ...]:
+    """Bits by position in the window in bins [0, 1), [1, 2), [2, 4), [4, 8) … for the in-context curve."""
+    T = lengths.bits_by_position.size
+    edges = [0, *(2**k for k in range(T.bit_length()) if 2**k < T), T]
+    bins = []
+    for low, high in itertools.pairwise(edges):
+        n_bytes = int(lengths.bytes_by_position[low:high].sum())
+        if n_bytes:
+            bins.append(PositionBin(low, high, n_bytes, float(lengths.bits_by_position[low:high].sum())))
+    return tuple(bins)
+
+
+def stream_sample(model: StackedTransformer, view: Readable, n_bytes: int) -> StreamSample:
+    """Really code the first `n_bytes` of `view` with a one-member model, beside the ideal length of the same bytes."""
+    encoder, ideal_bits = StreamEncoder(), 0.0
+    step = windows_a_call(model) * model.shape.context_bytes
+    for start in range(0, n_bytes, step):
+        data = view.read(start, min(start + step, n_bytes))
+        logits = window_logits(model, data)
+        nats = F.cross_entropy(torch.from_numpy(logits), torch.from_numpy(data.astype(np.int64)), reduction="sum")
+        ideal_bits += float(nats) / math.log(2.0)
+        encoder.write(counts(to_grid(logits)), data)
+    return StreamSample(n_bytes, ideal_bits, len(encoder.finish()))
+
+
+def window_logits(model: StackedTransformer, data: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+    """Logits (n, 256) of a one-member model for n bytes cut into windows, computed in one parallel pass."""
+    T = model.shape.context_bytes
+    n_windows = -(-data.size // T)
+    padded = np.zeros(n_windows * T, np.uint8)
+    padded[: data.size] = data
+    device = model.weight("embedding").device
+    with torch.inference_mode():
+        logits = model(torch.from_numpy(padded.reshape(1, n_windows, T)).to(device))
+    flat: npt.NDArray[np.float64] = logits.reshape(-1, VOCABULARY)[: data.size].double().cpu().numpy()
+    return flat

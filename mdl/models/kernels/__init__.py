@@ -1,0 +1,33 @@
+"""A model's parts as fused kernels (Triton): what a layer computes between its products never reaches memory.
+
+Models this small are bound by memory on an accelerator, not by arithmetic: a plain layer reads and writes its
+activations some forty times a step.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from mdl.models.shape import Shape
+    from mdl.models.transformer import Parts
+
+MOST_NARROW = 128  # widths whose whole layer has kernels of its own, in training; without gradients up to MOST_WIDTH
+MOST_WIDTH = 256  # widths of which all but a layer's second half has
+MOST_VOCABULARY = 4096  # of which embedding and head have: their sums of parts are that large
+_MOST_HEAD = 128
+
+
+def fused_parts(shape: Shape, dtype: torch.dtype, *, trained: bool) -> Parts | None:
+    """The parts for the CUDA device, products in `dtype`, with gradients if `trained`.
+
+    None where there are no kernels for the shape, no Triton, or too little memory on the chip.
+    """
+    if shape.width // shape.n_heads > _MOST_HEAD or importlib.util.find_spec("triton") is None:
+        return None
+    from mdl.models.kernels.assembly import pieces, work
+
+    return pieces(shape, dtype, trained=trained).parts() if work(shape, dtype, "cuda", trained=trained) else None

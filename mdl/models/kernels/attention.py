@@ -1,0 +1,204 @@
+"""Causal attention for small heads: a library's kernels pad heads of 8 to 32 to 64.
+
+Softmax in one pass over blocks of the past (FlashAttention: Dao et al. 2022), the backward pass without atomic sums,
+so that it adds up in a fixed order. Letters as in `mdl.models.transformer`; D = C/H, padded to BD.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from mdl.models.kernels.common import padded
+
+
+@triton.jit
+def _place(T, BM: tl.constexpr):
+    """This program's head, counted over windows, and block of times; on one axis, since the others end at 65,535."""
+    blocks = tl.cdiv(T, BM)
+    return tl.program_id(0) // blocks, tl.program_id(0) % blocks
+
+
+@triton.jit
+def _head(base, head, T, H, D: tl.constexpr):
+    """Where a head begins in (M·B, T, H, D)."""
+    return base + ((head // H).to(tl.int64) * T * H + head % H) * D
+
+
+@triton.jit
+def _load(base, times, T, H, D: tl.constexpr, BD: tl.constexpr):
+    """Rows at some times of a head, zeros outside."""
+    dims = tl.arange(0, BD)
+    places = base + times[:, None] * (H * D) + dims[None, :]
+    return tl.load(places, mask=(times < T)[:, None] & (dims < D)[None, :], other=0.0)
+
+
+@triton.jit
+def _store(base, times, T, H, D: tl.constexpr, BD: tl.constexpr, tile):
+    dims = tl.arange(0, BD)
+    places = base + times[:, None] * (H * D) + dims[None, :]
+    tl.store(places, tile.to(base.dtype.element_ty), mask=(times < T)[:, None] & (dims < D)[None, :])
+
+
+@triton.jit
+def _mix(
+    mixed, most, total, queries, now, k, v, begin, end, T, H, scale,
+    D: tl.constexpr, BD: tl.constexpr, BN: tl.constexpr, diagonal: tl.constexpr,
+):  # fmt: skip
+    """Softmax goes on over times [begin, end): sums of values, greatest scores and sums of weights so far."""
+    for past in range(begin, end, BN):
+        then = past + tl.arange(0, BN)
+        scores = tl.dot(queries, tl.trans(_load(k, then, T, H, D, BD)))
+        if diagonal:
+            scores = tl.where(now[:, None] >= then[None, :], scores, -float("inf"))
+        highest = tl.maximum(most, tl.max(scores, axis=1) * scale)
+        weights = tl.exp2(scores * scale - highest[:, None])
+        shrink = tl.exp2(most - highest)
+        total = total * shrink + tl.sum(weights, axis=1)
+        mixed = tl.dot(weights.to(queries.dtype), _load(v, then, T, H, D, BD), mixed * shrink[:, None])
+        most = highest
+    return mixed, most, total
+
+
+@triton.jit
+def _attention_forward(
+    q, k, v, out, log_sum, T, H, scale, D: tl.constexpr, BD: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr
+):
+    head, block = _place(T, BM)
+    first = (tl.cdiv(T, BM) - 1 - block) * BM  # those with the longest past begin
+    q, k, v, out = _head(q, head, T, H, D), _head(k, head, T, H, D), _head(v, head, T, H, D), _head(out, head, T, H, D)
+    now = first + tl.arange(0, BM)
+    queries = _load(q, now, T, H, D, BD)
+    mixed, most, total = tl.zeros((BM, BD), tl.float32), tl.full((BM,), -1e30, tl.float32), tl.zeros((BM,), tl.float32)
+    mixed, most, total = _mix(mixed, most, total, queries, now, k, v, 0, first, T, H, scale, D, BD, BN, False)
+    mixed, most, total = _mix(mixed, most, total, queries, now, k, v, first, first + BM, T, H, scale, D, BD, BN, True)
+    _store(out, now, T, H, D, BD, mixed / total[:, None])
+    tl.store(log_sum + head.to(tl.int64) * T + now, most + tl.log2(total), mask=now < T)
+
+
+@triton.jit
+def _attention_deltas(out, dout, delta, T, H, D: tl.constexpr, BD: tl.constexpr, BM: tl.constexpr):
+    head, block = _place(T, BM)
+    now = block * BM + tl.arange(0, BM)
+    a = _load(_head(out, head, T, H, D), now, T, H, D, BD).to(tl.float32)
+    b = _load(_head(dout, head, T, H, D), now, T, H, D, BD).to(tl.float32)
+    tl.store(delta + head.to(tl.int64) * T + now, tl.sum(a * b, axis=1), mask=now < T)
+
+
+@triton.jit
+def _from_later(
+    dkeys, dvalues, keys, values, own, q, dout, log_sum, delta, begin, end, T, H, scale,
+    D: tl.constexpr, BD: tl.constexpr, BN: tl.constexpr, diagonal: tl.constexpr,
+):  # fmt: skip
+    """What the queries of times [begin, end) add to the gradients of some keys and values."""
+    for later in range(begin, end, BN):
+        then = later + tl.arange(0, BN)
+        queries, changes = _load(q, then, T, H, D, BD), _load(dout, then, T, H, D, BD)
+        over = tl.load(log_sum + then, mask=then < T, other=0.0)
+        weights = tl.exp2(tl.dot(keys, tl.trans(queries)) * scale - over[None, :])
+        if diagonal:
+            weights = tl.where(then[None, :] >= own[:, None], weights, 0.0)
+        dvalues = tl.dot(weights.to(keys.dtype), changes, dvalues)
+        dweights = tl.dot(values, tl.trans(changes)) - tl.load(delta + then, mask=then < T, other=0.0)[None, :]
+        dkeys = tl.dot((weights * dweights).to(keys.dtype), queries, dkeys)
+    return dkeys, dvalues
+
+
+@triton.jit
+def _from_earlier(
+    dqueries, queries, changes, over, deltas, own, k, v, begin, end, T, H, scale,
+    D: tl.constexpr, BD: tl.constexpr, BN: tl.constexpr, diagonal: tl.constexpr,
+):  # fmt: skip
+    """What the keys and values of times [begin, end) add to the gradients of some queries."""
+    for past in range(begin, end, BN):
+        then = past + tl.arange(0, BN)
+        keys = _load(k, then, T, H, D, BD)
+        weights = tl.exp2(tl.dot(queries, tl.trans(keys)) * scale - over[:, None])
+        if diagonal:
+            weights = tl.where(own[:, None] >= then[None, :], weights, 0.0)
+        dweights = tl.dot(changes, tl.trans(_load(v, then, T, H, D, BD))) - deltas[:, None]
+        dqueries = tl.dot((weights * dweights).to(queries.dtype), keys, dqueries)
+    return dqueries
+
+
+@triton.jit
+def _attention_backward(
+    q, k, v, dout, log_sum, delta, dq, dk, dv, T, H, scale, natural_scale,
+    D: tl.constexpr, BD: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
+):  # fmt: skip
+    """A block's keys and values from all that comes after, then its queries from all before: equal work for all."""
+    head, block = _place(T, BM)
+    first = block * BM
+    last, own = first + BM, first + tl.arange(0, BM)
+    q, k, v, dout = (
+        _head(q, head, T, H, D),
+        _head(k, head, T, H, D),
+        _head(v, head, T, H, D),
+        _head(dout, head, T, H, D),
+    )
+    log_sum, delta = log_sum + head.to(tl.int64) * T, delta + head.to(tl.int64) * T
+    zeros = tl.zeros((BM, BD), tl.float32)
+
+    keys, values = _load(k, own, T, H, D, BD), _load(v, own, T, H, D, BD)
+    dkeys, dvalues = _from_later(
+        zeros, zeros, keys, values, own, q, dout, log_sum, delta, first, last, T, H, scale, D, BD, BN, True
+    )
+    dkeys, dvalues = _from_later(
+        dkeys, dvalues, keys, values, own, q, dout, log_sum, delta, last, T, T, H, scale, D, BD, BN, False
+    )
+    _store(_head(dv, head, T, H, D), own, T, H, D, BD, dvalues)
+    _store(_head(dk, head, T, H, D), own, T, H, D, BD, dkeys * natural_scale)
+
+    queries, changes = _load(q, own, T, H, D, BD), _load(dout, own, T, H, D, BD)
+    over = tl.load(log_sum + own, mask=own < T, other=0.0)
+    deltas = tl.load(delta + own, mask=own < T, other=0.0)
+    dqueries = _from_earlier(zeros, queries, changes, over, deltas, own, k, v, 0, first, T, H, scale, D, BD, BN, False)
+    dqueries = _from_earlier(
+        dqueries, queries, changes, over, deltas, own, k, v, first, last, T, H, scale, D, BD, BN, True
+    )
+    _store(_head(dq, head, T, H, D), own, T, H, D, BD, dqueries * natural_scale)
+
+
+# By padded head: times a block, times a turn, warps, stages; forward and backward.
+_FORWARD = {16: (64, 64, 4, 3), 32: (64, 64, 4, 3), 64: (64, 64, 4, 3), 128: (64, 64, 4, 2)}
+_BACKWARD = {16: (64, 64, 4, 3), 32: (64, 32, 4, 4), 64: (64, 32, 4, 3), 128: (64, 32, 4, 2)}
+
+
+class _Attention(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, n_heads: int) -> Tensor:
+        M, B, T, C = q.shape
+        D, out, log_sum = C // n_heads, torch.empty_like(q), q.new_empty(M * B, n_heads, T, dtype=torch.float32)
+        BM, BN, warps, stages = _FORWARD[padded(D)]
+        _attention_forward[(triton.cdiv(T, BM) * M * B * n_heads,)](
+            q, k, v, out, log_sum, T, n_heads, D**-0.5 / math.log(2), D, padded(D), BM, BN,
+            num_warps=warps, num_stages=stages,
+        )  # fmt: skip
+        ctx.save_for_backward(q, k, v, out, log_sum)
+        ctx.n_heads = n_heads
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, dout: Tensor) -> tuple[Tensor | None, ...]:
+        q, k, v, out, log_sum = ctx.saved_tensors
+        (M, B, T, C), H = q.shape, ctx.n_heads
+        D, dout, delta = C // H, dout.contiguous(), torch.empty_like(log_sum)
+        dq, dk, dv = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
+        BM, BN, warps, stages = _BACKWARD[padded(D)]
+        grid = (triton.cdiv(T, BM) * M * B * H,)
+        _attention_deltas[grid](out, dout, delta, T, H, D, padded(D), BM)
+        _attention_backward[grid](
+            q, k, v, dout, log_sum, delta, dq, dk, dv, T, H, D**-0.5 / math.log(2), D**-0.5, D, padded(D), BM, BN,
+            num_warps=warps, num_stages=stages,
+        )  # fmt: skip
+        return dq, dk, dv, None
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor, n_heads: int) -> Tensor:
+    """Causal attention's output (M, B, T, C) from queries, keys and values of that form, heads side by side."""
+    return _Attention.apply(q, k, v, n_heads)

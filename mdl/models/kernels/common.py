@@ -1,0 +1,94 @@
+"""What the fused kernels share: the root mean square norm and GELU, forward and backward, on tiles.
+
+Letters as in `models.transformer`; a tile is BM rows (bytes of windows) of all C columns, padded to BC, a power of two.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from mdl.errors import MdlError
+from mdl.models import transformer as plain
+
+RMS_EPS = tl.constexpr(plain.RMS_EPS)
+MOST_ROWS = 2**21  # 2^31 places of four times the greatest width
+
+
+def padded(n: int) -> int:
+    """The least power of two that holds n and that a product of tiles takes."""
+    return max(16, triton.next_power_of_2(n))
+
+
+def row_blocks(n_rows: int, block: int, n_members: int) -> tuple[int, int]:
+    """The grid of kernels that take a block of rows of one member each; places in a member are counted in 32 bits."""
+    if n_rows > MOST_ROWS:
+        raise MdlError(
+            f"a batch has {n_rows} bytes a member, at most {MOST_ROWS} go through the model at once; "
+            "lower train.batch_windows"
+        )
+    return triton.cdiv(n_rows, block), n_members
+
+
+@triton.jit
+def load_rows(base, member, rows, columns, n_rows, C: tl.constexpr):
+    """A tile of a member's rows (M, n_rows, C), zeros outside."""
+    places = base + member.to(tl.int64) * n_rows * C + rows[:, None] * C + columns[None, :]
+    return tl.load(places, mask=(rows < n_rows)[:, None] & (columns < C)[None, :], other=0.0)
+
+
+@triton.jit
+def store_rows(base, member, rows, columns, n_rows, C: tl.constexpr, tile):
+    """Write a tile to where `load_rows` reads it, in the precision that is there."""
+    places = base + member.to(tl.int64) * n_rows * C + rows[:, None] * C + columns[None, :]
+    tl.store(places, tile.to(base.dtype.element_ty), mask=(rows < n_rows)[:, None] & (columns < C)[None, :])
+
+
+@triton.jit
+def store_sum(partial, member, columns, C: tl.constexpr, tile):
+    """Write the sum over the rows of this block's tile to (M, blocks, C), to be added up in a fixed order."""
+    block = member * tl.num_programs(0) + tl.program_id(0)
+    tl.store(partial + block * C + columns, tl.sum(tile, axis=0), mask=columns < C)
+
+
+@triton.jit
+def store_part(parts, member, n_members, rows, columns, R: tl.constexpr, C: tl.constexpr, tile):
+    """Write what this program adds up of a member's matrix to (programs, M, R, C), likewise."""
+    places = (tl.program_id(0).to(tl.int64) * n_members + member) * (R * C) + rows[:, None] * C + columns[None, :]
+    tl.store(parts + places, tile, mask=(rows < R)[:, None] & (columns < C)[None, :])
+
+
+@triton.jit
+def load_gains(gain, member, columns, C: tl.constexpr):
+    """A member's gains (M, C), zeros outside."""
+    return tl.load(gain + member * C + columns, mask=columns < C, other=0.0)
+
+
+@triton.jit
+def matrix_of(base, member, rows, columns, R: tl.constexpr, C: tl.constexpr):
+    """A member's piece of a stacked matrix (M, R, C), zeros outside."""
+    places = base + member.to(tl.int64) * (R * C) + rows[:, None] * C + columns[None, :]
+    return tl.load(places, mask=(rows < R)[:, None] & (columns < C)[None, :], other=0.0)
+
+
+@triton.jit
+def over_rms(x, C: tl.constexpr):
+    """x over its root mean square, and one over that."""
+    inverse = 1.0 / tl.sqrt(tl.sum(x * x, axis=1) / C + RMS_EPS)
+    return x * inverse[:, None], inverse
+
+
+@triton.jit
+def over_rms_backward(gradient, unit, inverse, C: tl.constexpr):
+    """The gradient at x, of `over_rms`, from that at its first result `unit`."""
+    return inverse[:, None] * (gradient - unit * (tl.sum(gradient * unit, axis=1) / C)[:, None])
+
+
+@triton.jit
+def normal(x):
+    """The standard normal distribution function, within 1e-7 (Abramowitz & Stegun 7.1.26), and its density."""
+    bell = tl.exp2(x * x * -0.7213475204444817)
+    t = 1.0 / (1.0 + 0.2316418882663604 * tl.abs(x))  # 0.3275911 / sqrt(2)
+    series = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))))
+    tail = 0.5 * series * bell
+    return tl.where(x > 0, 1.0 - tail, tail), bell * 0.3989422804014327

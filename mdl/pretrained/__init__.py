@@ -1,0 +1,1 @@
+"""Causal language models of others: read, measured, and used as compressors."""

@@ -1,0 +1,144 @@
+"""A block of tokens to a coded stream and back, with a pretrained model: `mdl.archives.block_codec` for any vocabulary.
+
+A block is some windows of T tokens, coded each by itself but in one stream, time-major, so that the decoder steps all
+windows in lockstep. The encoder reads the windows many tokens a call, the decoder one; the guard band makes up for the
+difference, which is measured on the data itself before anything is promised.
+
+Shape letters: B windows, T tokens of a window, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from mdl.archives.block_codec import Lane, time_major
+from mdl.entropy import guard_list, large_vocabulary
+from mdl.entropy.guard_list import Guard
+from mdl.entropy.large_vocabulary import Grid
+from mdl.entropy.logit_rounding import guided_grid
+from mdl.entropy.range_coder import StreamEncoder
+from mdl.errors import MdlError
+from mdl.pretrained.archive_format import Coded
+from mdl.pretrained.float64 import Reader, read_through
+from mdl.pretrained.model import Ids, Pretrained, Progress
+
+_MARGIN = 1000.0  # of the guard band over the difference measured
+_LEAST_EPSILON = 2.0**-33  # for differences of up to 1e-13: a probe is short
+_PROBE_WINDOWS, _PROBE_TOKENS = 2, 64  # a step of a large model takes as long as many tokens at once
+_MOST_OVERHEAD = 0.05  # of the code: what the guard list and the rounding may take
+_LOGITS_BYTES = 2**26  # of one call, on a CPU; the tables take some times as much
+
+
+def windows_of(ids: Ids, context_tokens: int) -> npt.NDArray[np.int64]:
+    """Windows (B, T), the last one filled up with zeros: what follows a token does not change its probability."""
+    length = min(ids.size, context_tokens)
+    padded = np.zeros(-(-ids.size // length) * length, np.int64)
+    padded[: ids.size] = ids
+    return padded.reshape(-1, length)
+
+
+def probe(model: Pretrained, ids: Ids, context_tokens: int) -> Grid:
+    """The grid for this model, from its first tokens; MdlError where none allows exact decoding at a fair price."""
+    V, spec = model.n_vocabulary, model.checkpoint.spec
+    if not 2 <= V <= large_vocabulary.MOST_SYMBOLS:
+        raise MdlError(f"{spec} has {V:,} logits; files are coded with 2 to {large_vocabulary.MOST_SYMBOLS:,}")
+    rows = windows_of(ids, context_tokens)[: max(1, min(_PROBE_WINDOWS, ids.size // context_tokens)), :_PROBE_TOKENS]
+    at_once, by_steps = (
+        torch.cat([logits for _, logits in read_through(model, rows, n)], 1).view(-1, V) for n in (rows.shape[1], 1)
+    )
+    difference = float((at_once - by_steps).abs().max())
+    if difference <= large_vocabulary.WIDEST / _MARGIN:  # which a NaN is not
+        n_relevant = large_vocabulary.n_relevant(at_once)
+        grid = large_vocabulary.choose_grid(max(_LEAST_EPSILON, _MARGIN * difference), n_relevant, V)
+        symbols = torch.from_numpy(rows).view(-1).to(at_once.device)
+        width = large_vocabulary.intervals(large_vocabulary.place(at_once, grid)[0], symbols, grid)[1]
+        code_bits = float((24 - width.double().log2()).mean())
+        if sum(grid.overhead_bits(n_relevant, V)) <= _MOST_OVERHEAD * max(1.0, code_bits):
+            return grid
+    raise MdlError(
+        f"{spec} is not stable enough to be decoded elsewhere: two ways of computing its logits differ by "
+        f"{difference:.1g}, and a list of what that leaves open would take over {_MOST_OVERHEAD:.0%} of the file; "
+        "it can be measured (mdl evaluate)"
+    )
+
+
+def encode_block(
+    model: Pretrained, ids: Ids, context_tokens: int, grid: Grid, at_once: int | None = None,
+    progress: Progress | None = None,
+) -> Coded:  # fmt: skip
+    """Code `ids` (n,) > 0 tokens, so many windows a call (None: by memory)."""
+    windows = windows_of(ids, context_tokens)
+    left, width = np.empty(windows.shape, np.int64), np.empty(windows.shape, np.int64)
+    at_once = at_once or max(1, _LOGITS_BYTES // (windows.shape[1] * model.n_vocabulary * 8))
+    listed = []
+    for i in range(0, len(windows), at_once):
+        listed.append(_place_windows(model, windows, slice(i, i + at_once), grid, (left, width)))
+        if progress:
+            progress(min(windows[i : i + at_once].size, ids.size - i * windows.shape[1]))
+    encoder, order = StreamEncoder(), time_major(ids.size, windows.shape[1])
+    encoder.write_intervals(left.reshape(-1)[order], width.reshape(-1)[order])
+    packed = guard_list.pack(_in_order(listed, ids.size * model.n_vocabulary))
+    return Coded(ids.size, encoder.finish(), packed, _crc32(ids))
+
+
+def _place_windows(
+    model: Pretrained, windows: npt.NDArray[np.int64], rows: slice, grid: Grid,
+    intervals: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]],
+) -> Guard:  # fmt: skip
+    """Fill in the intervals of some windows; their guard list as position · V + token, unordered."""
+    own, V = windows[rows], model.n_vocabulary
+    a_call = max(1, _LOGITS_BYTES // (len(own) * V * 8))
+    listed = []
+    for span, logits in read_through(model, own, a_call):
+        s = logits.shape[1]
+        nearest, index, up = large_vocabulary.place(logits.reshape(-1, V), grid)
+        symbols = torch.from_numpy(own[:, span]).reshape(-1).to(logits.device)
+        for kept, found in zip(intervals, large_vocabulary.intervals(nearest, symbols, grid), strict=True):
+            kept[rows, span] = found.view(-1, s).cpu().numpy()
+        place, token = np.divmod(index.cpu().numpy(), V)
+        row, t = np.divmod(place, s)
+        position = (rows.start + row) * windows.shape[1] + span.start + t
+        listed.append(Guard(position * V + token, up.cpu().numpy()))
+    return _in_order(listed, windows.size * V)
+
+
+def _in_order(listed: list[Guard], limit: int) -> Guard:
+    """One list, ascending, of the places below `limit`: the others lie in what fills up the last window."""
+    index, up = np.concatenate([own.index for own in listed]), np.concatenate([own.up for own in listed])
+    order = np.argsort(index)
+    order = order[index[order] < limit]
+    return Guard(index[order], up[order])
+
+
+def decode_block(
+    model: Pretrained, block: Coded, context_tokens: int, grid: Grid, at_once: int | None = None,
+    progress: Progress | None = None,
+) -> Ids:  # fmt: skip
+    """Its tokens (n,), so many windows a call (None: all); MdlError where the checksum is wrong."""
+    length, V = min(block.n_tokens, context_tokens), model.n_vocabulary
+    out = np.zeros((-(-block.n_tokens // length), length), np.int64)
+    lane = Lane(block.n_tokens, block.stream, block.guard, length, V)
+    reader, device = Reader(model, len(out), at_once), model.model.device
+    for t in range(length):
+        logits = reader.feed(out[:, t - 1 : t]) if t else reader.first()
+        n, places = lane.n_active(t), lane.guard_at(t)
+        index, up = torch.from_numpy(places.index).to(device), torch.from_numpy(places.up).to(device)
+        nearest = guided_grid(logits[:n, 0], index, up, grid.step)
+        out[:n, t] = lane.decoder.read_symbols(large_vocabulary.counts(nearest, grid).cpu().numpy())
+        if progress:
+            progress(n)
+    ids = out.reshape(-1)[: block.n_tokens].astype(np.int32)
+    if _crc32(ids) != block.crc32:
+        raise MdlError(
+            "the decoded tokens do not have the checksum of the original: the archive is forged, or this machine "
+            "computes too differently; no output was written"
+        )
+    return ids
+
+
+def _crc32(ids: Ids) -> int:
+    return zlib.crc32(ids.astype("<i4").tobytes())

@@ -1,0 +1,215 @@
+"""Pretrained causal language models: what they make of bytes, over the full vocabulary, in windows of tokens.
+
+A window of T tokens is coded by itself, as everywhere here: each token from those before it in the window, and from the
+beginning-of-text token where tokenizer or configuration has one; else the window's first token costs log2 V bits. With
+a stride S < T a window begins every S tokens and only its last S are new, so each has at least T − S before it: a
+shorter code for T / S times the work. Log-probabilities are a log-softmax in float32 of all V logits.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mdl.errors import MdlError
+from mdl.pretrained import byte_fallback
+from mdl.pretrained.checkpoint import Checkpoint
+
+if TYPE_CHECKING:
+    import torch
+
+DTYPES = ("float32", "bfloat16", "float16", "float64")
+USUAL_CONTEXT_TOKENS = 2048  # the most that is taken unasked: a window's logits are T × V numbers
+_LOGITS_BYTES = {"cpu": 2**28, "cuda": 2**32}
+_CAUSAL_TOLERANCE = 1e-4  # of the largest logit, or four roundings of a coarser dtype; looking ahead moves far more
+
+Ids = npt.NDArray[np.int32]
+Bits = npt.NDArray[np.float64]
+Progress = Callable[[int], None]  # called with the number of tokens just coded
+
+
+@dataclass(frozen=True)
+class Windows:
+    """How a long text is cut: T tokens a window, a new one every S ≤ T tokens, `batch` a call (None: by memory)."""
+
+    context_tokens: int
+    stride_tokens: int
+    batch: int | None = None
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A model ready to code."""
+
+    checkpoint: Checkpoint
+    model: Any  # of transformers
+    tokenizer: byte_fallback.Tokenizer
+    n_vocabulary: int  # of the logits: V
+    start: int | None  # the beginning-of-text token
+    n_params: int  # a tied head counts once
+    n_params_by_group: dict[str, int]
+
+    def setting(self, name: str) -> int:
+        """A size of the configuration (hidden_size, num_hidden_layers …); 0 where this kind of model has none."""
+        value = getattr(self.model.config.get_text_config(), name, 0)
+        return value if isinstance(value, int) else 0
+
+
+def windows_of(checkpoint: Checkpoint, context: int | None, stride: int | None, batch: int | None = None) -> Windows:
+    """What was asked for, or the model's own context (at most 2,048 tokens) without overlap; MdlError if it cannot."""
+    limit = getattr(_config(checkpoint).get_text_config(), "max_position_embeddings", None)
+    limit = limit if isinstance(limit, int) and limit > 1 else None
+    context = min(limit or USUAL_CONTEXT_TOKENS, USUAL_CONTEXT_TOKENS) if context is None else context
+    stride = context if stride is None else stride
+    if context < 2 or (limit and context > limit):
+        raise MdlError(f"--context must be 2 to {limit or 'any number of'} tokens for {checkpoint.spec}, got {context}")
+    if not 1 <= stride <= context:
+        raise MdlError(f"--stride must be 1 to the context, {context} tokens, got {stride}")
+    return Windows(context, stride, batch)
+
+
+def load(
+    checkpoint: Checkpoint, dtype: str = "float32", device: torch.device | str = "cpu", **settings: Any
+) -> Pretrained:
+    """The model of a checkpoint; MdlError for one that is not whole, or does not only look back.
+
+    `settings` are for transformers' from_pretrained.
+    """
+    import torch
+
+    if dtype not in DTYPES:
+        raise MdlError(f"unknown dtype '{dtype}' (there are {', '.join(DTYPES)})")
+    tokenizer = _tokenizer(checkpoint)
+    model, told = _read(checkpoint, "AutoModelForCausalLM", dtype=getattr(torch, dtype), use_safetensors=True,
+                        output_loading_info=True, **settings)  # fmt: skip
+    absent = sorted({*told.get("missing_keys", ()), *(key[0] for key in told.get("mismatched_keys", ()))})
+    if absent:
+        raise MdlError(f"{checkpoint.spec}: the weights lack {absent[0]} ({len(absent)} in all); download them again")
+    model = model.to(device).eval()
+    n_vocabulary = _check_causal(checkpoint, model)
+    start = next((i for i in (tokenizer.bos_token_id, getattr(model.config.get_text_config(), "bos_token_id", None))
+                  if isinstance(i, int) and 0 <= i < n_vocabulary), None)  # fmt: skip
+    coder = byte_fallback.Tokenizer(
+        lambda text: list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]),
+        lambda ids: str(tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)),
+        n_vocabulary,
+    )
+    groups = _n_params(model)
+    return Pretrained(checkpoint, model, coder, n_vocabulary, start, sum(groups.values()), groups)
+
+
+def _library() -> Any:
+    try:
+        transformers: Any = importlib.import_module("transformers")
+    except ImportError:
+        raise MdlError("pretrained models need transformers; pip install 'mdl[pretrained]'") from None
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    return transformers
+
+
+def _read(checkpoint: Checkpoint, kind: str, **settings: Any) -> Any:
+    reader = getattr(_library(), kind)
+    try:
+        return reader.from_pretrained(checkpoint.folder, trust_remote_code=False, local_files_only=True, **settings)
+    except Exception as error:  # transformers raises dozens of kinds; the user needs the first line
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        raise MdlError(f"{checkpoint.spec} cannot be read by transformers: {reason}") from None
+
+
+def _config(checkpoint: Checkpoint) -> Any:
+    return _read(checkpoint, "AutoConfig")
+
+
+def _tokenizer(checkpoint: Checkpoint) -> Any:
+    tokenizer = _read(checkpoint, "AutoTokenizer")
+    if not len(tokenizer):
+        raise MdlError(
+            f"{checkpoint.spec} has a tokenizer without a vocabulary; copy tokenizer.json beside the weights"
+        )
+    return tokenizer
+
+
+def _n_params(model: Any) -> dict[str, int]:
+    """Every number once, however many names it has."""
+    of = {id(p): p.numel() for p in model.parameters()}
+    embedding, head = (
+        part and {id(p) for p in part.parameters()}
+        for part in (model.get_input_embeddings(), model.get_output_embeddings())
+    )
+    embedding, head = embedding or set(), (head or set()) - (embedding or set())
+    rest = of.keys() - embedding - head
+    return {name: sum(of[i] for i in ids) for name, ids in (("embedding", embedding), ("head", head), ("rest", rest))}
+
+
+def _check_causal(checkpoint: Checkpoint, model: Any) -> int:
+    """The number of logits; MdlError where what comes later changes them: such a model codes nothing."""
+    import torch
+
+    ids = torch.tensor([[1, 2, 3, 4, 5, 6], [1, 2, 3, 0, 0, 0]]) % max(1, model.config.get_text_config().vocab_size)
+    with torch.inference_mode():
+        logits = model(ids.to(model.device), use_cache=False).logits[:, :3].float()
+    tolerance = max(_CAUSAL_TOLERANCE, 4 * torch.finfo(model.dtype).eps)
+    if float((logits[0] - logits[1]).abs().max()) > tolerance * float(logits.abs().max()):
+        raise MdlError(f"{checkpoint.spec} is no causal model: its prediction depends on what comes after")
+    return int(logits.shape[-1])
+
+
+def token_bits(model: Pretrained, ids: Ids, windows: Windows, progress: Progress | None = None) -> Bits:
+    """−log2 p (n,) of every token (n,); MdlError where one is not finite."""
+    bits = np.empty(ids.size)
+    for spans in _batches(ids.size, windows, _batch(model, windows)):
+        rows = np.stack([ids[start:end] for start, _, end in spans]).astype(np.int64)
+        for (start, new, end), own in zip(spans, _window_bits(model, rows), strict=True):
+            bits[new:end] = own[new - start :]
+            if progress:
+                progress(end - new)
+    if not np.isfinite(bits).all():
+        at = int(np.flatnonzero(~np.isfinite(bits))[0])
+        raise MdlError(f"{model.checkpoint.spec} gives token {at:,} no finite code length; try --dtype float32")
+    return bits
+
+
+def _batch(model: Pretrained, windows: Windows) -> int:
+    kept = _LOGITS_BYTES.get(model.model.device.type, _LOGITS_BYTES["cpu"])
+    return windows.batch or max(1, kept // (windows.context_tokens * model.n_vocabulary * 4))
+
+
+def _batches(n: int, windows: Windows, batch: int) -> Iterator[Sequence[tuple[int, int, int]]]:
+    """Windows (start, first new token, end) of equal length, `batch` at a time; the last, shorter one alone."""
+    T, S = windows.context_tokens, windows.stride_tokens
+    n_full = (n - T) // S + 1 if n >= T else 0
+    full = [(k * S, k * S + T - S if k else 0, k * S + T) for k in range(n_full)]
+    for i in range(0, n_full, batch):
+        yield full[i : i + batch]
+    done = full[-1][2] if full else 0
+    if done < n:
+        yield [(n_full * S, done, n)]
+
+
+def _window_bits(model: Pretrained, rows: npt.NDArray[np.int64]) -> Bits:
+    """Bits (B, T) of windows (B, T), each token given those before it in its row."""
+    import torch
+    import torch.nn.functional as F  # noqa: N812 - its usual name
+
+    targets = torch.from_numpy(rows).to(model.model.device)
+    before = targets[:, :-1]
+    if model.start is not None:
+        before = torch.cat([torch.full_like(targets[:, :1], model.start), before], 1)
+    bits = np.full(rows.shape, math.log2(model.n_vocabulary))
+    if before.shape[1]:
+        first = rows.shape[1] - before.shape[1]
+        with torch.inference_mode():
+            logits = model.model(before, use_cache=False).logits
+            nats = [
+                F.cross_entropy(row.float(), own, reduction="none")
+                for row, own in zip(logits, targets[:, first:], strict=True)
+            ]
+        bits[:, first:] = torch.stack(nats).double().cpu().numpy() / math.log(2)
+    return bits

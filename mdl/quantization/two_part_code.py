@@ -1,0 +1,131 @@
+"""A checkpoint at every precision: bits of its weights, and bits of the data under the weights as they decode."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from functools import cache
+from itertools import repeat
+from multiprocessing import get_context
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from mdl.models.code_length import Progress, Readable, code_lengths
+from mdl.models.shape import Shape
+from mdl.models.transformer import stack
+from mdl.quantization.fine_tune import Tuning, tuned
+from mdl.quantization.quantize import quantise
+from mdl.quantization.sensitivity import Sensitivity, sensitivity
+from mdl.quantization.weight_codec import FULL_BITS, CodedModel, decode, encode_full, encode_quantised, to_matrices
+from mdl.records.schema import CodedWeights
+
+PRECISIONS = (2, 3, 4, 5, 6, 7, 8, 12, 16, FULL_BITS)
+CALIBRATION_BYTES = 1 << 17
+TUNED_BITS = 6  # are tuned, and less; finer numbers lose next to nothing
+
+T = TypeVar("T")
+Weights = dict[str, torch.Tensor]
+Measure = Callable[[Sequence[Weights]], Sequence[float]]  # bits of the data under each
+
+
+def calibration_windows(view: Readable, subset_bytes: int, context_bytes: int) -> npt.NDArray[np.uint8]:
+    """Windows (n, T) spread evenly over the first `subset_bytes`: some 128 KiB, by which errors are weighed."""
+    T = min(context_bytes, subset_bytes)
+    n_windows = max(1, min(subset_bytes, CALIBRATION_BYTES) // T)
+    starts = np.linspace(0, subset_bytes - T, n_windows).astype(np.int64)
+    return np.stack([view.read(start, start + T) for start in starts.tolist()])
+
+
+def coded_models(
+    shape: Shape,
+    weights: Weights,
+    calibration: npt.NDArray[np.uint8],
+    precisions: Sequence[int] = PRECISIONS,
+    tuning: Tuning | None = None,
+) -> list[CodedModel]:
+    """The weights coded at every precision, errors weighed by the windows (n, T) of `calibration`; tuned if asked."""
+    plain = {name: tensor.float().cpu().numpy() for name, tensor in weights.items()}
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    matrices = to_matrices(shape, plain)
+    forms = _folded(shape, sensitivity(stack(shape, [weights]).to(device), calibration), plain)
+    aims = [bits for bits in precisions if bits != FULL_BITS]
+    rounded = dict(zip(aims, _spread(quantise, repeat(matrices), repeat(forms), aims), strict=True))
+    coarse = [bits for bits in rounded if tuning and tuning.n_steps and bits <= TUNED_BITS]
+    better = tuned(shape, matrices, [rounded[bits] for bits in coarse], tuning) if tuning and coarse else []
+    tuned_forms = dict(zip(coarse, better, strict=True))
+    forms_of = [plain if bits == FULL_BITS else tuned_forms.get(bits) or rounded[bits] for bits in precisions]
+    return list(_spread(_encoded, repeat(shape), precisions, forms_of))
+
+
+def _encoded(shape: Shape, bits: int, form: Any) -> CodedModel:
+    return encode_full(shape, form) if bits == FULL_BITS else encode_quantised(shape, bits, form)
+
+
+def _spread(work: Callable[..., T], *arguments: Iterable[Any]) -> Iterator[T]:
+    """`work` of the arguments, arrays and no tensors, side by side where the host has nothing else to do."""
+    return _processes().map(work, *arguments) if _host_is_idle() else map(work, *arguments)
+
+
+def _host_is_idle() -> bool:
+    """Beside a GPU. Elsewhere every processor has a cohort already."""
+    return torch.cuda.is_available()
+
+
+@cache
+def _processes() -> Executor:
+    os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # for the processes: they are as many already
+    return ProcessPoolExecutor(min(len(PRECISIONS), os.cpu_count() or 1), get_context("spawn"))
+
+
+def _folded(
+    shape: Shape, forms: Mapping[str, Sensitivity], weights: Mapping[str, npt.NDArray[np.float32]]
+) -> dict[str, Sensitivity]:
+    """The forms of matrices that have taken in the gain before them: their inputs come without it."""
+    folded = dict(forms)
+    for k in range(shape.depth):
+        for name, gain in (("qkv", "attention_gain"), ("up", "mlp_gain")):
+            gains = weights[f"{gain}_{k}"].astype(np.float64)
+            over = np.where(np.abs(gains) < 1e-6, 1e-6, gains)
+            form = forms[f"{name}_{k}"]
+            folded[f"{name}_{k}"] = Sensitivity(form.inputs / over[:, None] / over, form.gradients)
+    return folded
+
+
+def decoded(shape: Shape, coded: CodedModel) -> Weights:
+    """What a decoder gets."""
+    return _tensors(decode(shape, coded.content))
+
+
+def _tensors(arrays: Mapping[str, npt.NDArray[Any]]) -> Weights:
+    return {name: torch.from_numpy(weight) for name, weight in arrays.items()}
+
+
+def precisions(
+    shape: Shape,
+    weights: Weights,
+    calibration: npt.NDArray[np.uint8],
+    measure: Measure,
+    bits: Sequence[int] = PRECISIONS,
+    tuning: Tuning | None = None,
+) -> list[CodedWeights]:
+    """Model and data bits at every precision, by `measure` of the weights as they decode."""
+    coded = coded_models(shape, weights, calibration, bits, tuning)
+    arrays = _spread(decode, repeat(shape), [each.content for each in coded])
+    lengths = measure([_tensors(each) for each in arrays])
+    return [
+        CodedWeights(each.bits, each.coder, 8 * len(each.content), float(data_bits))
+        for each, data_bits in zip(coded, lengths, strict=True)
+    ]
+
+
+def subset_bits(
+    shape: Shape, members: Sequence[Weights], view: Readable, n_bytes: int, progress: Progress | None = None
+) -> list[float]:
+    """Ideal bits of the first `n_bytes` under each of some weights, all in one pass."""
+    model = stack(shape, members).to("cuda" if torch.cuda.is_available() else "cpu")
+    lengths = code_lengths(model, view, "train", [n_bytes] * len(members), progress=progress)
+    return [sum(segment.code_bits for segment in each.segments) for each in lengths]

@@ -1,0 +1,1 @@
+"""What is measured, as frozen records on disk."""

@@ -1,0 +1,1 @@
+"""A grid of configurations: planned, claimed, run by many processes."""

@@ -1,0 +1,1 @@
+"""Where a sweep's jobs run, a file a back end."""

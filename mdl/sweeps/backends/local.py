@@ -1,0 +1,223 @@
+"""`mdl sweep` on this machine: what is missing becomes jobs, jobs run on this machine's processors, records appear."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+
+from mdl.data.corpus import Corpus, CorpusSpec, open_corpus
+from mdl.errors import MdlError
+from mdl.records.manifest import read_manifest, write_manifest
+from mdl.sweeps import claims
+from mdl.sweeps.claims import Claim
+from mdl.sweeps.jobs import baseline_jobs, cohort_job, missing
+from mdl.sweeps.plan import Plan
+from mdl.sweeps.progress import Display
+from mdl.sweeps.worker_pool import Job, Lane, Pool
+from mdl.units import format_bytes
+
+_TELL_DOWNLOAD_SECONDS = 2.0
+_WAIT_SECONDS = 2.0
+
+
+def run_sweep(
+    plan: Plan, command: str, console: Console, *, n_workers: int | None = None, with_baselines: bool = True,
+    retry_failed: bool = False, whole: bool = True, with_cohorts: bool = True, per_gpu: int = 1, wait: bool = True,
+) -> Ended:  # fmt: skip
+    """Make every missing record of the plan.
+
+    What another process works on is left to it, and waited for (it may die) with `wait`. `whole`: the plan is all of
+    its sweep, not a part. `per_gpu` cohorts share a GPU.
+    """
+    corpora = open_corpora(plan, console)
+    cohorts = plan.cohorts if with_cohorts else ()
+    left = [c for cohort in cohorts if (c := missing(cohort, plan.paths, retry_failed=retry_failed))]
+    jobs = [cohort_job(plan, cohort, command, retry_failed=retry_failed) for cohort in left]
+    if with_baselines:
+        jobs += baseline_jobs(plan, corpora)
+    write_manifest(plan, corpora.values(), command, whole=whole)
+    n_cells, n_left = len(plan.cells), sum(len(cohort.cells) for cohort in left)
+    console.print(f"{plan.name}: {n_cells} cells, {n_cells - n_left} done, {n_left} to do in {len(left)} cohorts")
+    with _terminate_as_interrupt():
+        ended = _run_jobs(plan, jobs, console, _Places(n_workers, per_gpu, wait))
+    claims.tidy(plan.paths)
+    return ended
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What this process did of a sweep."""
+
+    n_errors: int = 0  # jobs that ended without a record
+    n_failed: int = 0  # cells recorded as failed
+    n_made: int = 0  # cells recorded
+
+
+@dataclass(frozen=True)
+class _Places:
+    """How jobs are run: processes (None: what the machine has), cohorts a GPU, whether to wait for others."""
+
+    n_workers: int | None
+    per_gpu: int
+    wait: bool
+
+
+def _run_jobs(plan: Plan, jobs: list[Job], console: Console, places: _Places) -> Ended:
+    """Rounds of all that is left and that no other process works on, until nothing is."""
+    ended, waiting, jobs = Ended(), Waiting(console), _fitting(jobs)
+    while jobs:
+        live = {key: claim for key, claim in claims.latest(plan.paths).items() if not claim.is_stale}
+        free = [job for job in jobs if any(key not in live for key in job.open)]
+        if free:
+            lanes = _lanes(places, len(free), {job.n_devices for job in free})
+            pool = Pool(lanes, plan.paths.root / "log.txt")
+            with Display(len(free), sum(job.cost for job in free), console) as display:
+                pool.run(free, display)
+            n_errors = len(display.given_up)
+            ended = Ended(
+                ended.n_errors + n_errors, ended.n_failed + display.failures - n_errors, ended.n_made + display.n_made
+            )
+            jobs = [job for job in jobs if job not in display.given_up]
+        jobs = [job for job in jobs if job.open]
+        if not places.wait and not free:
+            break
+        waiting(jobs, live)
+    return ended
+
+
+class Waiting:
+    """Lets a moment pass where all that is left is with others, and says so when that changes."""
+
+    def __init__(self, console: Console) -> None:
+        self.console, self.told = console, ""
+
+    def __call__(self, jobs: Sequence[Job], live: Mapping[str, Claim]) -> None:
+        """`jobs` are left; `live` claims were on some of their records."""
+        held = [live[key] for job in jobs for key in job.open if key in live]
+        if not held:
+            return
+        who = ", ".join(sorted({f"{claim.host} (process {claim.pid})" for claim in held}))
+        text = f"waiting for {len(held)} that {who} works on; Ctrl-C leaves them there"
+        if text != self.told:
+            self.console.print(text, markup=False, soft_wrap=True)
+            self.told = text
+        time.sleep(_WAIT_SECONDS)
+
+
+def open_corpora(plan: Plan, console: Console) -> dict[CorpusSpec, Corpus]:
+    """Every corpus of the plan, large enough, and the same bytes as when the sweep began."""
+    before = read_manifest(plan.paths).get("corpora", {})
+    corpora: dict[CorpusSpec, Corpus] = {}
+    for cell in plan.cells:
+        spec = cell.config.corpus.spec()
+        if spec not in corpora:
+            corpora[spec] = open_corpus(spec, progress=Download(console))
+            info = corpora[spec].info
+            if before.get(info.source, info.sha256) != info.sha256:
+                raise MdlError(
+                    f"corpus '{info.source}' is not what {plan.paths.root} was made from (sha256 {info.sha256[:12]}…, "
+                    f"was {before[info.source][:12]}…); bring the old bytes back, or use another --out"
+                )
+        corpora[spec].require(cell.config.subset_bytes)
+    for line in dict.fromkeys(_told(corpus) for corpus in corpora.values()):  # its orders are one corpus
+        console.print(line, soft_wrap=True)
+    return corpora
+
+
+def _told(corpus: Corpus) -> str:
+    info = corpus.info
+    return (
+        f"corpus {info.source}: {info.size_bytes:,} bytes, sha256 {info.sha256[:12]}…, "
+        f"{info.train_bytes:,} to train on, {info.heldout_bytes:,} held out"
+    )
+
+
+class Download:
+    """Tells about a download, or a corpus being made, now and then."""
+
+    def __init__(self, console: Console) -> None:
+        self.console, self.told = console, 0.0
+
+    def __call__(self, what: str, done: int, total: int | None) -> None:
+        """Bytes `done` of `total`, of `what`."""
+        now = time.monotonic()
+        if now - self.told > _TELL_DOWNLOAD_SECONDS or done == total:
+            self.told = now
+            of = f" of {format_bytes(total)}" if total else ""
+            self.console.print(f"{what}: {format_bytes(done)}{of}", soft_wrap=True)
+
+
+def _fitting(jobs: list[Job]) -> list[Job]:
+    """The same, none asking for more GPUs than there are: it then trains on fewer, and on a CPU in one lane."""
+    at_most = max(1, _n_gpus())
+    return [replace(job, n_devices=min(job.n_devices, at_most)) for job in jobs]
+
+
+def _lanes(places: _Places, n_jobs: int, widths: AbstractSet[int] = frozenset({1})) -> list[Lane]:
+    """One process a GPU for cohorts and some for baselines beside; without a GPU one single-threaded process a core.
+
+    `widths`: how many GPUs the jobs want; as many GPUs are one lane as long as such jobs wait.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    n_gpus = _n_gpus()
+    single = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    if not n_gpus:
+        both = frozenset({"cohort", "baseline"})
+        return [Lane(both, single)] * min(n_jobs, places.n_workers or cores)
+    devices = [place["CUDA_VISIBLE_DEVICES"] for place in gpu_places()]
+    n_lanes = places.n_workers or n_gpus * places.per_gpu
+    gpus = _split(devices, sorted(widths - {1}, reverse=True))
+    gpus += _split(devices * (places.per_gpu - 1), [])
+    return gpus[:n_lanes] + [Lane(frozenset({"baseline"}), {**single, "CUDA_VISIBLE_DEVICES": ""})] * max(
+        1, min(8, cores // 2)
+    )
+
+
+def _split(devices: Sequence[str], widths: Sequence[int]) -> list[Lane]:
+    """Lanes of the first of `widths` (descending) GPUs, each to be split further; what is left over at once."""
+    kinds = frozenset({"cohort"})
+    if not widths:
+        return [Lane(kinds, {"CUDA_VISIBLE_DEVICES": device}) for device in devices]
+    wide, *others = widths
+    groups = [devices[i : i + wide] for i in range(0, len(devices) - wide + 1, wide)]
+    lanes = [
+        Lane(kinds, {"CUDA_VISIBLE_DEVICES": ",".join(group)}, wide, tuple(_split(group, others))) for group in groups
+    ]
+    return lanes + _split(devices[len(groups) * wide :], others)
+
+
+def gpu_places() -> list[dict[str, str]]:
+    """What the environment of a process on each of this machine's GPUs adds; none without one."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(_n_gpus())))).split(",")
+    return [{"CUDA_VISIBLE_DEVICES": device} for device in visible[: _n_gpus()]]
+
+
+def _n_gpus() -> int:
+    if not Path("/proc/driver/nvidia/gpus").exists() and sys.platform == "linux":
+        return 0  # spares a machine without one the two seconds of importing torch
+    import torch
+
+    return torch.cuda.device_count()
+
+
+@contextmanager
+def _terminate_as_interrupt() -> Iterator[None]:
+    """SIGTERM stops a sweep as Ctrl-C does: workers save, and the same command goes on later."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

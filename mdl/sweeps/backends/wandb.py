@@ -1,0 +1,64 @@
+"""`mdl sweep --wandb`: W&B's server hands out the cells, agents here (and anywhere else) run them with `mdl run`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mdl.errors import MdlError
+from mdl.sweeps.grid import load_sweep
+
+_PROJECT = "mdl"
+
+
+def under_agent() -> bool:
+    """Whether a W&B agent started this process."""
+    return bool(os.environ.get("WANDB_SWEEP_ID"))
+
+
+def register(file: Path, out: Path) -> str:
+    """Make the sweep known to W&B; `entity/project/id` as `wandb agent` takes it. MdlError where that cannot be."""
+    sweep = load_sweep(file)
+    if os.environ.get("WANDB_MODE") in ("offline", "disabled", "dryrun"):
+        raise MdlError("a W&B sweep needs W&B's server: unset WANDB_MODE and run 'wandb login', or leave out --wandb")
+    import wandb
+    from wandb.errors import Error
+
+    config = yaml.safe_load(sweep.text) | {"name": sweep.name, "method": sweep.method}
+    config["command"] = command_of(config, sweep.name, out)
+    project = config.get("project") or os.environ.get("WANDB_PROJECT", _PROJECT)
+    entity = config.get("entity") or os.environ.get("WANDB_ENTITY")
+    try:
+        name = wandb.sweep(config, project=project, entity=entity)
+    except (Error, OSError, ValueError) as error:
+        raise MdlError(f"W&B did not take the sweep: {' '.join(str(error).split())[:300]}; try 'wandb login'") from None
+    return "/".join(part for part in (entity, project, name) if part)
+
+
+def command_of(config: dict[str, Any], name: str, out: Path) -> list[str]:
+    """The file's own command, or `mdl run`; the run folder is named where it is not the usual one."""
+    command = list(config.get("command") or ["${env}", "mdl", "run", "--sweep", name, "${args_no_hyphens}"])
+    if out != Path("runs") and "run" in command and "--out" not in command:
+        at = command.index("run") + 1
+        command[at:at] = ["--out", str(out)]
+    return command
+
+
+def run_agents(sweep: str, places: Sequence[dict[str, str]]) -> int:
+    """An agent a place (what its environment adds), until W&B has no more to do; the worst exit status."""
+    agents = [
+        subprocess.Popen([sys.executable, "-m", "wandb", "agent", sweep], env={**os.environ, **place})
+        for place in places
+    ]
+    try:
+        return max(agent.wait() for agent in agents)
+    except KeyboardInterrupt:  # they had it too, and wait for their cells
+        for agent in agents:
+            agent.wait()
+        raise

@@ -1,0 +1,92 @@
+"""What of a plan is still to be done, as jobs for `mdl.sweeps.worker`, each with its weight."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from mdl.data.corpus import Corpus, CorpusSpec
+from mdl.evaluation import classical
+from mdl.models.shape import forward_flops_per_byte
+from mdl.records.schema import RunPaths, ending, load_baseline
+from mdl.sweeps.grid import Cohort, bytes_seen, n_devices
+from mdl.sweeps.plan import Plan
+from mdl.sweeps.worker_pool import Job
+
+# What a byte costs a model beside its products (softmax over 256 values, memory traffic), in their unit.
+_FLOPS_A_BYTE_ANYWAY = 30_000.0
+# What a classical coder costs, in the unit of a model's operations, by their measured seconds a megabyte.
+_CODER_COST_A_BYTE = {
+    "jpegxl": 5e6,
+    "brotli": 6e5,
+    "zstd-ultra": 2.3e5,
+    "zstd": 1.8e5,
+    "xz": 1.6e5,
+    "webp": 2e5,
+    "png": 6e5,
+    "ppmd": 9e4,
+    "ppmd-o6": 9e4,
+    "gzip": 3e4,
+    "bzip2": 2e4,
+}
+
+
+def missing(cohort: Cohort, paths: RunPaths, *, retry_failed: bool = False) -> Cohort | None:
+    """What is left of a cohort: all of it where it was in flight, else the members without a record."""
+    left = {cell.run_id for cell in cohort.cells if not _done(paths.record(cell.run_id), retry_failed)}
+    if left and paths.checkpoint(cohort.cohort_id).exists():
+        return cohort
+    return cohort.only(left) if left else None
+
+
+def _done(path: Path, retry_failed: bool) -> bool:
+    try:
+        status, _ = ending(path)
+    except FileNotFoundError:
+        return False
+    return status == "ok" or not retry_failed
+
+
+def cohort_job(plan: Plan, cohort: Cohort, command: str, *, retry_failed: bool = False) -> Job:
+    """The job of a cohort. A failed record that it may replace is named by when it was written."""
+    records = {run_id: plan.paths.record(run_id) for run_id in cohort.run_ids}
+    per_byte = forward_flops_per_byte(cohort.shape) + _FLOPS_A_BYTE_ANYWAY
+    coded = sum(cell.config.measure.reach_ratio * cell.config.subset_bytes for cell in cohort.cells)
+    request = {
+        "kind": "cohort",
+        "configs": [cell.config.flat() for cell in cohort.cells],
+        "sweep": plan.name,
+        "root": str(plan.paths.root),
+        "command": command,
+        "retry": {i: path.stat().st_mtime_ns for i, path in records.items() if retry_failed and path.exists()},
+    }
+    n_bytes = sum(bytes_seen(cell.config) for cell in cohort.cells)
+    cost = per_byte * (3 * n_bytes + coded)
+    wide = n_devices(cohort.cells[0].config)
+    return Job(f"{cohort.shape.label} ×{len(cohort.cells)}", request, cost, n_bytes, records, wide)
+
+
+def baseline_jobs(plan: Plan, corpora: dict[CorpusSpec, Corpus]) -> list[Job]:
+    """The classical coders on every subset, whole and in chunks of the context, where there is no record yet."""
+    wanted: dict[CorpusSpec, tuple[set[int], set[int]]] = {}
+    for cell in plan.cells:
+        sizes, contexts = wanted.setdefault(cell.config.corpus.spec(), (set(), set()))
+        sizes.add(cell.config.subset_bytes)
+        contexts.add(cell.config.model.context_bytes)
+    jobs: dict[Path, Job] = {}  # in the source's own order seeds and leaks share a record
+    for spec, (sizes, contexts) in wanted.items():
+        for context in sorted(contexts):
+            for job in classical.plan(corpora[spec], sorted(sizes), context):
+                path = classical.job_path(corpora[spec], job, plan.paths)
+                if path.exists():
+                    load_baseline(path)
+                    continue
+                request = {"kind": "baseline", "corpus": asdict(spec), "job": asdict(job), "root": str(plan.paths.root)}
+                name = f"{job.coder} {job.subset_bytes}"
+                jobs[path] = Job(name, request, _baseline_cost(job), 0, {path.stem: path})
+    return list(jobs.values())
+
+
+def _baseline_cost(job: classical.BaselineJob) -> float:
+    n_bytes = job.subset_bytes if job.chunk_bytes is None else min(job.subset_bytes, classical.CHUNKED_SAMPLE_BYTES)
+    return _CODER_COST_A_BYTE.get(job.coder, 1e5) * n_bytes

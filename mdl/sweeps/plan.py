@@ -1,0 +1,101 @@
+"""What a sweep file, or one cell's words, asks for: cells in cohorts, where they go, what they would cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mdl.config.schema import full_key
+from mdl.data.sources.registry import not_here
+from mdl.errors import MdlError
+from mdl.models.shape import count_params
+from mdl.records.schema import RunPaths
+from mdl.sweeps.grid import (
+    Cell,
+    Cohort,
+    bytes_seen,
+    cells_of,
+    check_name,
+    cohorts_of,
+    grid_cells,
+    load_sweep,
+    n_devices,
+)
+from mdl.units import format_bytes
+
+# An H100's, fitted to the speeds of ten shapes of 3 K to 25 M parameters (benchmarks/README.md; within a half of each),
+# with what a byte costs there beside its products; first steps and measuring took the reference study as long again.
+_H100_FLOPS_A_SECOND, _H100_FLOPS_A_BYTE_ANYWAY, _MEASURED_TOO = 1.75e14, 6.6e5, 2.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a sweep file asks for, and where it goes."""
+
+    name: str
+    paths: RunPaths
+    cohorts: tuple[Cohort, ...]
+    wandb: dict[str, str] = field(default_factory=dict)  # project and entity, where the file names them
+
+    @property
+    def cells(self) -> list[Cell]:
+        """All cells, in the order of the cohorts."""
+        return [cell for cohort in self.cohorts for cell in cohort.cells]
+
+
+def plan_sweep(file: Path, out: Path) -> Plan:
+    """Read a sweep file and lay its cells out under `out`/<sweep>."""
+    sweep = load_sweep(file)
+    return Plan(sweep.name, RunPaths(out / sweep.name), tuple(cohorts_of(cells_of(sweep))), sweep.wandb)
+
+
+def plan_cell(settings: Sequence[str], sweep: str, out: Path) -> Plan:
+    """One cell from `key=value` words; a value is read as YAML reads it."""
+    values: dict[str, Any] = {}
+    for word in settings:
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise MdlError(f"'{word}' is not key=value, such as size=16x2")
+        try:
+            values[full_key(key)] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise MdlError(f"'{word}': the value is not a YAML scalar") from None
+    check_name(sweep)
+    return Plan(sweep, RunPaths(out / sweep), tuple(cohorts_of(grid_cells({k: (v,) for k, v in values.items()}))))
+
+
+def describe(plan: Plan) -> Sequence[str]:
+    """What `--dry-run` prints: cohorts with their cells, parameters, FLOPs and bytes."""
+    lines = []
+    for cohort in plan.cohorts:
+        seen = sum(bytes_seen(cell.config) for cell in cohort.cells)
+        n = n_devices(cohort.cells[0].config)
+        lines.append(
+            f"cohort {cohort.cohort_id}: {_counted(len(cohort.cells), 'cell')}, "
+            f"{count_params(cohort.shape)['total']:,} parameters each, {cohort.training_flops:.3g} training FLOPs, "
+            f"{format_bytes(seen)} seen" + (f", on {n} devices" if n > 1 else "")
+        )
+        lines += [
+            f"  {cell.run_id}: D = {format_bytes(cell.config.subset_bytes)}, "
+            f"{bytes_seen(cell.config) / cell.config.subset_bytes:.3g} passes"
+            for cell in cohort.cells
+        ]
+    flops = sum(cohort.training_flops for cohort in plan.cohorts)
+    seen = sum(bytes_seen(cell.config) for cell in plan.cells)
+    hours = _MEASURED_TOO * (flops + _H100_FLOPS_A_BYTE_ANYWAY * seen) / _H100_FLOPS_A_SECOND / 3600
+    sources = dict.fromkeys(cell.config.corpus.source for cell in plan.cells)
+    lines += [f"note: {said}" for source in sources if (said := not_here(source))]
+    lines.append(
+        f"{plan.name}: {_counted(len(plan.cells), 'cell')} in {_counted(len(plan.cohorts), 'cohort')}, {flops:.3g} "
+        f"training FLOPs, {format_bytes(seen)} seen; about {hours:.2g} GPU-hours at the speed of one H100 "
+        "(benchmarks/README.md)"
+    )
+    return lines
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n} {what}{'s' * (n != 1)}"

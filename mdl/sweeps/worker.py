@@ -1,0 +1,173 @@
+"""A process that does jobs: `python -m mdl.sweeps.worker` reads one JSON job a line and answers in JSON events.
+
+Jobs: {"kind": "cohort" | "baseline", …}. Events: {"event": "progress" | "note" | "done" | "error", …}.
+Its input closing means that the driver is gone: it stops at once, since whatever it holds can be made again from the
+last checkpoint.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import json
+import os
+import queue
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from mdl.errors import MdlError, one_line
+from mdl.sweeps.claims import SupersededError
+from mdl.training import stop_signal
+
+if TYPE_CHECKING:
+    from mdl.records.schema import RunPaths
+    from mdl.sweeps.claims import Claims
+    from mdl.sweeps.grid import Cohort
+    from mdl.training.fit_cohort import Progress
+    from mdl.training.loop import Check
+
+Emit = Callable[..., None]
+_LOOK_SECONDS = 5.0
+
+# The disk takes no more: every other job would end the same way.
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
+
+
+def main() -> None:
+    """Serve jobs until the input closes."""
+    # Whatever a library prints goes to the log; the events keep the descriptor to themselves.
+    events = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    jobs: queue.Queue[dict[str, Any] | None] = queue.Queue()
+    threading.Thread(target=_listen, args=(sys.stdin, jobs), daemon=True).start()
+    stop_signal.install()
+    while (job := jobs.get()) is not None:
+        _serve(job, lambda event, **fields: print(json.dumps({"event": event, **fields}), file=events, flush=True))
+
+
+def _listen(source: TextIO, jobs: queue.Queue[dict[str, Any] | None]) -> None:
+    for line in source:
+        job = json.loads(line)
+        if job == "end":
+            jobs.put(None)
+            return
+        jobs.put(job)
+    os._exit(1)
+
+
+def _serve(job: dict[str, Any], emit: Emit) -> None:
+    try:
+        result = {"cohort": _cohort, "baseline": _baseline}[job["kind"]](job, emit)
+        emit("done", **result)
+    except SupersededError:
+        emit("done", n_cells=0, failed={})
+    except MdlError as error:
+        emit("error", message=str(error))
+    except OSError as error:
+        emit("error", message=one_line(error), fatal=error.errno in _DISK)
+    except Exception as error:
+        traceback.print_exc()
+        emit("error", message=f"{type(error).__name__}: {' '.join(str(error).split())[:300]}", unexpected=True)
+
+
+def _cohort(job: dict[str, Any], emit: Emit) -> dict[str, Any]:
+    """Train and record the cells that no other process works on. Answers which failed, and which others hold."""
+    from mdl.config.schema import from_flat
+    from mdl.records.schema import RunPaths
+    from mdl.sweeps.claims import Claims
+    from mdl.sweeps.grid import Cell, Cohort
+
+    configs = [from_flat(flat) for flat in job["configs"]]
+    cohort, paths = Cohort(tuple(Cell(config.run_id, config) for config in configs)), RunPaths(Path(job["root"]))
+    with Claims(paths, cohort.cohort_id) as claims:
+        won = claims.take({i: paths.record(i) for i in cohort.run_ids}, replace=job.get("retry", {}))
+        left = {i for i in cohort.run_ids if i in won or not paths.record(i).exists()}
+        # In flight before, and all of it ours: it goes on. Else those that are ours, as a cohort of their own.
+        whole = left == set(won) and paths.checkpoint(cohort.cohort_id).exists()
+        ours = cohort if whole else cohort.only(set(won))
+        try:
+            failed = _run(ours, job, paths, _watched(emit, claims), emit, claims.check) if won else {}
+        finally:  # also where a successor has finished them
+            if all(paths.record(i).exists() for i in cohort.run_ids):
+                paths.forget_checkpoint(cohort.cohort_id)
+    return {"n_cells": len(won), "failed": failed}
+
+
+def _run(
+    cohort: Cohort, job: dict[str, Any], paths: RunPaths, progress: Progress, emit: Emit, check: Check
+) -> dict[str, str | None]:
+    """Run a cohort; in two halves, and so on, where it does not fit on the GPU. Run ids and reasons of what failed."""
+    import torch
+
+    from mdl.training.run_cohort import run_cohort
+
+    try:
+        with contextlib.redirect_stdout(_Notes(emit)):
+            records = run_cohort(cohort, job["sweep"], paths, job["command"], progress, check)
+    except torch.OutOfMemoryError:
+        pass  # not handled in here: the exception would hold the memory
+    else:
+        return {record.run_id: record.reason for record in records if record.status == "failed"}
+    torch.cuda.empty_cache()
+    n = len(cohort.cells)
+    if n == 1:
+        raise MdlError(
+            f"{cohort.run_ids[0]} does not fit into the GPU's memory; lower train.batch_windows, or raise train.devices"
+        )
+    emit("note", message=f"{cohort.cohort_id}: out of GPU memory with {n} members; training them in two halves")
+    paths.forget_checkpoint(cohort.cohort_id)
+    halves = cohort.run_ids[: n // 2], cohort.run_ids[n // 2 :]
+    parts = [_run(cohort.only(set(half)), job, paths, progress, emit, check) for half in halves]
+    return parts[0] | parts[1]
+
+
+class _Notes(io.TextIOBase):
+    """What this package prints is for the user. (What libraries print goes to the descriptors, so to the log.)"""
+
+    def __init__(self, emit: Emit) -> None:
+        self._emit = emit
+
+    def write(self, text: str) -> int:
+        """One call a line, or an end of line alone."""
+        if text.strip():
+            self._emit("note", message=" ".join(text.split()))
+        return len(text)
+
+
+def _watched(emit: Emit, claims: Claims) -> Progress:
+    """Tells progress; now and then looks whether the claims still hold."""
+    looked = time.monotonic()
+
+    def progress(phase: str, done: float, total: float) -> None:
+        nonlocal looked
+        emit("progress", phase=phase, done=done, total=total)
+        if time.monotonic() - looked > _LOOK_SECONDS:
+            looked = time.monotonic()
+            claims.check()
+
+    return progress
+
+
+def _baseline(job: dict[str, Any], _: Emit) -> dict[str, Any]:
+    from mdl.data.corpus import CorpusSpec, open_corpus
+    from mdl.evaluation.classical import BaselineJob, job_path, run_job
+    from mdl.records.schema import RunPaths
+    from mdl.sweeps.claims import Claims
+
+    corpus, paths = open_corpus(CorpusSpec(**job["corpus"])), RunPaths(Path(job["root"]))
+    wanted = BaselineJob(**job["job"])
+    path = job_path(corpus, wanted, paths)
+    with Claims(paths, path.stem) as claims:
+        if claims.take({path.stem: path}):
+            run_job(corpus, wanted, paths)
+    return {}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,192 @@
+"""Jobs over worker processes: one thread here a process there, each taking the next job that its lane may do."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TextIO
+
+from mdl.errors import MdlError
+from mdl.sweeps.claims import stands
+
+_STOP_SECONDS = 30.0  # a stopped worker has this long to save its checkpoint
+_SLURM_TASKS = {"SLURM_NTASKS", "SLURM_NPROCS", "SLURM_NTASKS_PER_NODE"}
+# glibc keeps a step's memory for the next one, instead of handing it back and having every page cleared again.
+_KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**28), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker is asked (see `sweeps.worker`), how the display names it, and its cost to order and weigh it by."""
+
+    name: str
+    request: dict[str, Any]
+    cost: float
+    n_bytes: int = 0  # to be trained on, repeats and all members counted
+    records: dict[str, Path] = field(default_factory=dict)  # what it makes: key of the claim → file
+    n_devices: int = 1  # a lane of so many takes it
+
+    @property
+    def open(self) -> list[str]:
+        """The keys that have no record yet, or one that is to be replaced."""
+        replace = self.request.get("retry", {})
+        return [key for key, record in self.records.items() if not stands(record, replace.get(key))]
+
+
+@dataclass(frozen=True)
+class Lane:
+    """A place for one process: which kinds of job it takes, and what its environment adds.
+
+    One of several devices falls into `parts` once no job that wants as many is waiting.
+    """
+
+    kinds: frozenset[str]
+    environment: dict[str, str] = field(default_factory=dict)
+    n_devices: int = 1
+    parts: tuple[Lane, ...] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ended: `error` is one line, or None."""
+
+    job: Job
+    error: str | None
+    result: dict[str, Any]
+
+
+class Listener(Protocol):
+    """Hears what happens, from several threads."""
+
+    def progress(self, job: Job, phase: str, fraction: float) -> None:
+        """A job has come so far in a phase."""
+
+    def note(self, job: Job, message: str) -> None:
+        """A job has something to say that is no failure."""
+
+    def outcome(self, outcome: Outcome) -> None:
+        """A job has ended."""
+
+
+class Pool:
+    """Runs jobs to their end, costliest first, on as many processes as there are lanes."""
+
+    def __init__(self, lanes: Sequence[Lane], log: Path) -> None:
+        """Everything that workers print goes to the file `log`."""
+        self._lanes, self._log = lanes, log
+        self._lock = threading.Lock()
+        self._waiting: list[Job] = []
+        self._workers: set[subprocess.Popen[str]] = set()
+        self._stopping = False
+        self._fatal: str | None = None
+
+    def run(self, jobs: Sequence[Job], listener: Listener) -> None:
+        """Return when all are done. KeyboardInterrupt lets every worker save its checkpoint, then goes on up.
+
+        MdlError where the disk takes no more.
+        """
+        self._waiting = sorted(jobs, key=lambda job: -job.cost)
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        with self._log.open("a") as log:
+            threads = self._threads(self._lanes, log, listener)
+            try:
+                for thread in threads:
+                    while thread.is_alive() and not self._fatal:
+                        thread.join(timeout=0.2)
+            except KeyboardInterrupt:
+                self._stop()
+                raise
+        if self._fatal:
+            self._stop()
+            raise MdlError(f"{self._fatal}; what is finished is recorded, run the same command to go on")
+
+    def _threads(self, lanes: Sequence[Lane], log: TextIO, listener: Listener) -> list[threading.Thread]:
+        threads = [threading.Thread(target=self._serve, args=(lane, log, listener), daemon=True) for lane in lanes]
+        for thread in threads:
+            thread.start()
+        return threads
+
+    def _stop(self) -> None:
+        with self._lock:
+            self._stopping = True
+            workers = list(self._workers)
+        for worker in workers:
+            worker.terminate()
+        for worker in workers:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                worker.wait(_STOP_SECONDS)
+            worker.kill()
+
+    def _next(self, lane: Lane) -> Job | None:
+        with self._lock:
+            for job in self._waiting:
+                if job.request["kind"] in lane.kinds and job.n_devices == lane.n_devices and not self._stopping:
+                    self._waiting.remove(job)
+                    return job
+        return None
+
+    def _serve(self, lane: Lane, log: TextIO, listener: Listener) -> None:
+        worker: subprocess.Popen[str] | None = None
+        while job := self._next(lane):
+            if worker is None or worker.poll() is not None:
+                worker = self._start(lane, log)
+            outcome = _ask(worker, job, listener)
+            if outcome.result.get("fatal"):
+                self._fatal = outcome.error
+                return
+            if not self._stopping:
+                listener.outcome(outcome)
+        if worker is not None:
+            self._end(worker)
+        for thread in self._threads(lane.parts, log, listener):
+            thread.join()
+
+    def _start(self, lane: Lane, log: TextIO) -> subprocess.Popen[str]:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "mdl.sweeps.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            # Lightning would take the tasks of a Slurm job for its own: a worker is one process on one device.
+            env=_KEEP_MEMORY | {k: v for k, v in os.environ.items() if k not in _SLURM_TASKS} | lane.environment,
+            start_new_session=True,  # a Ctrl-C reaches the driver alone, which then stops its workers in order
+        )
+        with self._lock:
+            self._workers.add(worker)
+            if self._stopping:
+                worker.kill()
+        return worker
+
+    def _end(self, worker: subprocess.Popen[str]) -> None:
+        with contextlib.suppress(OSError):
+            worker.communicate('"end"\n', timeout=_STOP_SECONDS)
+        worker.wait()
+        with self._lock:
+            self._workers.discard(worker)
+
+
+def _ask(worker: subprocess.Popen[str], job: Job, listener: Listener) -> Outcome:
+    assert worker.stdin is not None  # noqa: S101 - both are pipes
+    assert worker.stdout is not None  # noqa: S101
+    with contextlib.suppress(OSError):  # a dead worker is noticed below
+        worker.stdin.write(json.dumps(job.request) + "\n")
+        worker.stdin.flush()
+    for line in worker.stdout:
+        event = json.loads(line)
+        if event["event"] == "progress":
+            listener.progress(job, event["phase"], event["done"] / max(1, event["total"]))
+        elif event["event"] == "note":
+            listener.note(job, event["message"])
+        else:
+            return Outcome(job, event.get("message"), event)
+    code = worker.wait()
+    why = f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"
+    return Outcome(job, f"its process {why} (out of memory? see the log)", {})

@@ -1,0 +1,1 @@
+"""A cohort of configurations becomes trained weights and records."""

@@ -1,0 +1,286 @@
+"""A cohort as Lightning sees it: all subset sizes and seeds of one model shape, stacked, each as if it were alone.
+
+Shape letters as in `mdl.models.transformer`: M members, B windows, T bytes, V = 256.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from mdl.device import Machine
+from mdl.models.code_length import measuring_parts, window_bits
+from mdl.models.kernels import fused_parts
+from mdl.models.shape import Shape
+from mdl.models.transformer import Parts, StackedTransformer
+from mdl.training.batches import Gatherable
+from mdl.training.cuda_graph import RecordedStep
+from mdl.training.data_parallel import ALONE
+
+
+@dataclass(frozen=True)
+class Member:
+    """What is a member's own."""
+
+    seed: int
+    subset_bytes: int  # with tokens, how many of them
+    lr_scale: float = 1.0
+    first: int = 0  # where its subset begins in what the cohort reads
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What all members of a cohort share; units and ranges in `mdl.config.schema.TrainConfig`."""
+
+    steps: int
+    batch_windows: int
+    learning_rate: float
+    weight_decay: float
+    clip_norm: float
+    warmup_steps: int
+    decay_start: float
+    final_lr_fraction: float
+    evaluate_every: int
+    online: bool = False  # one pass, each window predicted before it is learned from (`mdl.data.online_order`)
+
+    def lr_factor(self, step: int) -> float:
+        """Learning rate at a step over its peak: linear warm-up, flat, linear decay."""
+        warm = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
+        decay_steps = self.steps * (1 - self.decay_start)
+        done = max(0.0, step - self.steps * self.decay_start) / decay_steps if decay_steps else 0.0
+        return warm * (1 - (1 - self.final_lr_fraction) * min(1.0, done))
+
+
+class CohortModule(pl.LightningModule):
+    """M stacked models with everything that is a member's own kept apart: order, clip, rate, best snapshot, log."""
+
+    first_bad_step: Tensor
+    best_bits: Tensor
+    best_step: Tensor
+    _nats_since_look: Tensor
+    _lr_scale: Tensor
+    _steps_done: Tensor
+    _in_window: Tensor
+    online_nats: Tensor
+
+    def __init__(
+        self, shape: Shape, members: Sequence[Member], recipe: Recipe, heldout_windows: npt.NDArray[Any],
+        sample_bytes: Sequence[int] | None = None,
+    ) -> None:  # fmt: skip
+        """`heldout_windows` (n, T), or (M, n, T) each member's own, is the sample that chooses best snapshots;
+
+        `sample_bytes` (M,) is how many bytes that is, where it is of tokens.
+        """
+        super().__init__()
+        self.members, self.recipe, self.heldout_windows = tuple(members), recipe, heldout_windows
+        self.sample_bytes = tuple(sample_bytes or [heldout_windows.size] * len(members))
+        self.model = StackedTransformer(shape, [member.seed for member in members])
+        M = len(members)
+        self.register_buffer("first_bad_step", torch.full((M,), -1))
+        self.register_buffer("best_bits", torch.full((M,), torch.inf, dtype=torch.float64))
+        self.register_buffer("best_step", torch.zeros(M, dtype=torch.long))
+        self.register_buffer("_nats_since_look", torch.zeros(M))
+        self.register_buffer("_lr_scale", torch.tensor([m.lr_scale for m in members]), persistent=False)
+        # Nats (steps, M) of the windows that a step predicts; with online training alone.
+        self.register_buffer("online_nats", torch.zeros(recipe.steps * recipe.online, M, dtype=torch.float64))
+        self.register_buffer("_steps_done", torch.zeros((), dtype=torch.long), persistent=False)
+        for name, weight in self.model.named_parameters():
+            self.register_buffer(f"best_{name}", weight.detach().clone())
+        self.on_cuda = False
+        self.ranks = ALONE  # where a cohort is too large for one device
+        self._parts = Parts()
+        self._resident: Tensor | None = None  # the corpus on the device, as far as any member reads
+        self._recorded: RecordedStep | None = None
+        self.curve: list[tuple[int, list[float]]] = []  # (step, held-out sample's bits a member)
+
+    def prepare(self, machine: Machine, source: Gatherable) -> None:
+        """Compile and, on CUDA, put the corpus beside the model where a quarter of the free memory holds it."""
+        self.on_cuda = machine.accelerator == "cuda"
+        if machine.compiled:
+            fused = self.on_cuda and machine.precision == "bf16"
+            parts = fused_parts(self.model.shape, torch.bfloat16, trained=True) if fused else None
+            self._parts = parts or Parts().compiled()
+        n_bytes = max(member.first + member.subset_bytes for member in self.members)
+        if self.recipe.online or (self.on_cuda and n_bytes < torch.cuda.mem_get_info()[0] / 4):
+            device = "cuda" if self.on_cuda else "cpu"
+            self._resident = torch.from_numpy(np.array(source.read(0, n_bytes))).to(device)
+            self._in_window = torch.arange(self.model.shape.context_bytes, device=device)
+
+    @property
+    def resident(self) -> bool:
+        """Does the corpus lie on the device?"""
+        return self._resident is not None
+
+    def training_step(self, batch: Tensor) -> Tensor | None:
+        """One step's loss; on CUDA the whole step, done, and nothing for Lightning to differentiate.
+
+        `batch`: windows (M, B, T); where the corpus lies on the device their starts (M, B); online starts and from
+        which byte on each window is coded (2, M, B).
+        """
+        if self._recorded is None:
+            return self._loss(batch)
+        self._recorded(batch)
+        return None
+
+    def _windows(self, batch: Tensor) -> Tensor:
+        """Windows (M, B, T)."""
+        if self._resident is None:
+            return batch
+        starts = batch[0] if self.recipe.online else batch
+        return self._resident[starts[:, :, None] + self._in_window]
+
+    def _loss(self, batch: Tensor) -> Tensor:
+        """The sum over members of their mean nats: each member's gradient is then its own."""
+        nats = self.model.nats(self._windows(batch), self._parts)
+        per_member = nats.flatten(1).mean(dim=1)
+        with torch.no_grad():
+            shown = self.ranks.mean(per_member.detach())
+            self._nats_since_look += shown
+            fresh = ~torch.isfinite(shown) & (self.first_bad_step < 0)
+            self.first_bad_step.copy_(torch.where(fresh, self._steps_done, self.first_bad_step))
+            if self.recipe.online:
+                coded = nats.detach() * (self._in_window >= batch[1][:, :, None])
+                own = self.ranks.sum(coded.double().sum(dim=(1, 2)))
+                self.online_nats.index_copy_(0, self._steps_done.view(1), own[None])
+            self._steps_done += 1
+        return per_member.sum()
+
+    def _whole_step(self, batch: Tensor) -> None:
+        """What Lightning does around `training_step`, in one piece that can be recorded."""
+        optimizer = self._optimizer()
+        optimizer.zero_grad(set_to_none=True)
+        loss = self._loss(batch)
+        with torch.autocast(self.device.type, enabled=False):  # Lightning's is for the loss alone
+            loss.backward()  # type: ignore[no-untyped-call]
+            self.on_before_optimizer_step()
+            self._scaled_step(optimizer.step)
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        optimizers = self.trainer.optimizers
+        return optimizers[0]
+
+    def on_train_start(self) -> None:
+        """A resumed run counts on; a recorded step reads its learning rate from the device."""
+        self._steps_done.fill_(self.global_step)
+        if self.on_cuda and self.ranks.n == 1:
+            self._recorded = RecordedStep(self._whole_step)
+            for group in self._optimizer().param_groups:
+                group["lr"] = torch.as_tensor(group["lr"], dtype=torch.float32).to(self.device)
+
+    def on_train_end(self) -> None:
+        """What was recorded holds memory that measuring needs."""
+        self._recorded = self._resident = None
+
+    def configure_optimizers(self) -> Any:
+        """AdamW, decay on matrices only; the schedule moves every step."""
+        weights = list(self.model.parameters())
+        groups = [
+            {"params": [w for w in weights if w.ndim == 3], "weight_decay": self.recipe.weight_decay},
+            {"params": [w for w in weights if w.ndim < 3], "weight_decay": 0.0},
+        ]
+        rate = self.recipe.learning_rate
+        optimizer = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.95), fused=True, capturable=self.on_cuda)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self.recipe.lr_factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_before_optimizer_step(self, *_: Any) -> None:
+        """Clip each member's gradient by its own norm."""
+        gradients = [w.grad for w in self.model.parameters() if w.grad is not None]
+        squares = torch.zeros_like(self._lr_scale)
+        # One by one: a reduction over stacked sums orders them by how many members there are.
+        for gradient in gradients:
+            squares += gradient.flatten(1).square().sum(dim=1)
+        scale = (self.recipe.clip_norm / (squares.sqrt() + 1e-6)).clamp(max=1.0)
+        for gradient in gradients:
+            gradient.mul_(scale.view(-1, *[1] * (gradient.ndim - 1)))
+
+    def optimizer_step(
+        self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Callable[[], Any] | None = None
+    ) -> None:
+        """As Lightning does it, but for members of another learning rate; a recorded step has done it all."""
+        if self._recorded is not None and optimizer_closure:
+            optimizer_closure()
+            return
+        self._scaled_step(
+            lambda: super(CohortModule, self).optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        )
+
+    def _scaled_step(self, step: Callable[[], Any]) -> None:
+        """AdamW is linear in the learning rate: a member's factor interpolates between old and new weights."""
+        if all(member.lr_scale == 1 for member in self.members):
+            step()
+            return
+        before = [weight.detach().clone() for weight in self.model.parameters()]
+        step()
+        with torch.no_grad():
+            for weight, old in zip(self.model.parameters(), before, strict=True):
+                scale = self._lr_scale.view(-1, *[1] * (weight.ndim - 1))
+                # Where the factor is 1 the step stays as it is, to the bit: whatever its companions' are.
+                weight.copy_(torch.where(scale == 1, weight, old + scale * (weight - old)))
+
+    def after_step(self) -> None:
+        """Look at the held-out sample now and then, and at the end; stop when nobody is left to train."""
+        step = self.global_step
+        if step % self.recipe.evaluate_every == 0 or step == self.recipe.steps:
+            self._look(step)
+            if bool((self.first_bad_step >= 0).all()):
+                self.trainer.should_stop = True
+
+    def _look(self, step: int) -> None:
+        self.model.eval()
+        bits = sum_sample_bits(self.model, self.heldout_windows, measuring_parts(self.model, self.heldout_windows.size))
+        self.model.train()
+        better = bits < self.best_bits  # never true for NaN
+        self.best_bits = torch.where(better, bits, self.best_bits)
+        self.best_step[better] = step
+        for name, weight in self.model.named_parameters():
+            getattr(self, f"best_{name}")[better] = weight.detach()[better]
+        self.curve.append((step, bits.tolist()))
+        self._log_members(step, bits)
+
+    def _log_members(self, step: int, bits: Tensor) -> None:
+        """Each member's curve goes to its own logger."""
+        steps_since = step - (self.curve[-2][0] if len(self.curve) > 1 else 0)
+        train = (self._nats_since_look / max(1, steps_since) / np.log(2)).tolist()
+        self._nats_since_look.zero_()
+        held = [amount / n_bytes for amount, n_bytes in zip(bits.tolist(), self.sample_bytes, strict=True)]
+        for logger, train_bits, heldout_bits in zip(self.loggers, train, held, strict=False):
+            logger.log_metrics(
+                {
+                    "train/bits_per_byte": train_bits,
+                    "heldout/bits_per_byte": heldout_bits,
+                    "learning_rate": self.recipe.learning_rate * self.recipe.lr_factor(step),
+                },
+                step=step,
+            )
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The curve goes with the weights."""
+        checkpoint["curve"] = self.curve
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The curve comes back with the weights."""
+        self.curve = [(int(step), list(bits)) for step, bits in checkpoint["curve"]]
+
+    def best_weights(self, index: int) -> dict[str, Tensor]:
+        """The weights of the look with the least held-out bits."""
+        return {
+            name: getattr(self, f"best_{name}")[index].detach().cpu().clone()
+            for name, _ in self.model.named_parameters()
+        }
+
+
+def sum_sample_bits(model: StackedTransformer, windows: npt.NDArray[Any], parts: Parts | None = None) -> Tensor:
+    """Bits (M,) in float64 of the sample's windows (n, T) or (M, n, T), a few windows a call."""
+    n_windows, T = windows.shape[-2:]
+    rows = max(1, 2**24 // (model.n_members * T * model.shape.vocabulary * 4))
+    some = (windows[..., i : i + rows, :] for i in range(0, n_windows, rows))
+    sums = [window_bits(model, each, parts).double().sum(dim=(1, 2)) for each in some]
+    return torch.stack(sums).sum(dim=0)

@@ -1,0 +1,95 @@
+"""Curves for people: one Lightning logger a member, so that a W&B run or a CSV file is a cell, in whatever cohort."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from mdl.records.manifest import wandb_place
+from mdl.records.schema import CellRecord, RunPaths
+from mdl.sweeps.grid import Cohort
+
+if TYPE_CHECKING:
+    from pytorch_lightning.loggers import Logger
+
+
+def make_loggers(cohort: Cohort, paths: RunPaths) -> list[Logger]:
+    """A logger a member in the order of the cohort; none where the sweep asks for none."""
+    kind = cohort.cells[0].config.logger
+    if kind == "none":
+        return []
+    return [_wandb(cohort, m, paths) if kind == "wandb" else _csv(cohort, m, paths) for m in range(len(cohort.cells))]
+
+
+def _csv(cohort: Cohort, m: int, paths: RunPaths) -> Logger:
+    """`<run id>/curves/metrics.csv`."""
+    from pytorch_lightning.loggers import CSVLogger
+
+    return CSVLogger(paths.root / cohort.cells[m].run_id, name="", version="curves", flush_logs_every_n_steps=10)
+
+
+def _wandb(cohort: Cohort, m: int, paths: RunPaths) -> Logger:
+    """A W&B run of its own; the cohort is its group. Offline with WANDB_MODE=offline, and then without an account."""
+    from pytorch_lightning.loggers import WandbLogger
+
+    cell = cohort.cells[m]
+    # The first run of an agent's process is the one the agent opened; further members open their own.
+    return WandbLogger(experiment=_run(cell.run_id, cohort.cohort_id, cell.config.flat(), paths, own=m > 0))
+
+
+def _run(name: str, group: str, config: dict[str, Any], paths: RunPaths, *, own: bool) -> Any:
+    import wandb
+
+    paths.root.mkdir(parents=True, exist_ok=True)
+    return wandb.init(
+        **wandb_place(paths),
+        name=name,
+        group=group,
+        config=config,
+        dir=str(paths.root),
+        reinit="create_new" if own else "return_previous",
+    )
+
+
+def log_record(record: CellRecord, paths: RunPaths) -> None:
+    """A W&B run of a cell that is on disk already: its configuration, curve and final figures."""
+    run = _run(record.run_id, record.cohort_id, record.config, paths, own=False)
+    for point in record.training.curve:
+        run.log({"heldout/bits_per_byte": point.code_bits / point.n_bytes, "trainer/global_step": point.step})
+    _finish(run, record)
+
+
+def summary(record: CellRecord) -> dict[str, Any]:
+    """The record's figures as flat keys, so that a panel can plot them against each other."""
+    figures: dict[str, Any] = {
+        "status": record.status,
+        "n_params": record.model.n_params,
+        "subset_bytes": record.subset_bytes,
+        "training_flops": record.training.flops,
+        "bytes_seen": record.training.bytes_seen,
+    }
+    for snapshot in record.snapshots:
+        own = sum(s.code_bits for s in snapshot.segments if s.part == "train" and s.end_bytes <= record.subset_bytes)
+        heldout = sum(s.code_bits for s in snapshot.segments if s.part == "heldout")
+        own_bytes = own / 8
+        sent_bytes = own_bytes + (record.tokenisation.tokenizer_bytes if record.tokenisation else 0)
+        figures |= {
+            f"{snapshot.name}/own_code_bits": own,
+            f"{snapshot.name}/heldout_code_bits": heldout,
+            f"{snapshot.name}/raw_rate": own_bytes / record.subset_bytes,
+            f"{snapshot.name}/adjusted_rate": (sent_bytes + 2 * record.model.n_params) / record.subset_bytes,
+            f"{snapshot.name}/heldout_rate": heldout / 8 / record.corpus.heldout_bytes,
+        }
+    return figures
+
+
+def finish_loggers(loggers: Sequence[Any], records: Sequence[CellRecord]) -> None:
+    """Write the final figures of every member and close its logger."""
+    for logger, record in zip(loggers, records, strict=False):
+        if type(logger).__name__ == "WandbLogger":
+            _finish(logger.experiment, record)
+
+
+def _finish(run: Any, record: CellRecord) -> None:
+    run.summary.update(summary(record))
+    run.finish(exit_code=0 if record.status == "ok" else 1)

@@ -1,0 +1,115 @@
+"""Lightning trains a cohort, from its checkpoint where there is one."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.strategies import DDPStrategy
+
+from mdl.device import Machine
+from mdl.errors import MdlError
+from mdl.training import stop_signal
+from mdl.training.batches import CohortBatches, Gatherable
+from mdl.training.checkpoint import CheckpointFile
+from mdl.training.cohort_module import CohortModule
+from mdl.training.data_parallel import ALONE, RankEnvironment, Ranks
+
+Progress = Callable[[int], None]  # called with the number of steps done
+Check = Callable[[], None]  # raises where this process may write no more
+
+
+class Watcher(pl.Callback):
+    """After a step, in this order: the look at the held-out sample, the progress, the saving of the cohort's state.
+
+    Lightning calls callbacks before the module's own hook, and a state saved before the look would lack it.
+    """
+
+    def __init__(self, path: Path, every_seconds: float, progress: Progress | None, check: Check) -> None:
+        self.path, self.every_seconds, self.progress, self.check = path, every_seconds, progress, check
+        self._saved = self._told = time.monotonic()
+
+    def on_train_start(self, *_: Any) -> None:
+        """Once Lightning has put its own handlers of signals."""
+        stop_signal.reinstall()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        """After every step."""
+        assert isinstance(pl_module, CohortModule)  # noqa: S101 - `fit` trains nothing else
+        pl_module.after_step()
+        now = time.monotonic()
+        if self.progress and now - self._told > 0.3:
+            self.progress(trainer.global_step)
+            self._told = now
+        save, stop = pl_module.ranks.as_first(
+            now - self._saved > self.every_seconds, stop_signal.requested(), device=pl_module.device
+        )
+        if save or stop:
+            self.check()
+            trainer.save_checkpoint(self.path)
+            self._saved = time.monotonic()
+        if stop:
+            raise SystemExit(143)
+
+
+def fit(
+    module: CohortModule,
+    source: Gatherable,
+    machine: Machine,
+    checkpoint: Path,
+    *,
+    checkpoint_seconds: float = 60,
+    loggers: Sequence[Logger] = (),
+    progress: Progress | None = None,
+    check: Check = lambda: None,
+    ranks: Ranks = ALONE,
+) -> None:
+    """Train to the end, from `checkpoint` where there is a sound one, and leave the end state there.
+
+    `check` is called before every saving, and raises where another process has taken the cohort over.
+    """
+    for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    module.ranks = ranks
+    module.prepare(machine, source)
+    with stop_signal.training(), warnings.catch_warnings():
+        # Lightning's advice is for people who wrote the loop; none of it applies to this one.
+        warnings.filterwarnings("ignore", module=r"pytorch_lightning|lightning_fabric|lightning_utilities")
+        trainer = _trainer(module, machine, Watcher(checkpoint, checkpoint_seconds, progress, check), loggers)
+        trainer.fit(
+            module,
+            train_dataloaders=CohortBatches(module, source),
+            ckpt_path=checkpoint if checkpoint.exists() else None,
+            weights_only=True,
+        )
+    if trainer.global_step < module.recipe.steps and not bool((module.first_bad_step >= 0).all()):
+        raise MdlError(f"training stopped at step {trainer.global_step} of {module.recipe.steps}")
+    check()
+    trainer.save_checkpoint(checkpoint)
+
+
+def _trainer(module: CohortModule, machine: Machine, watcher: Watcher, loggers: Sequence[Logger]) -> pl.Trainer:
+    ranks = module.ranks
+    # Buffers are each rank's own, the best weights among them: to send them at every step would cost more than it.
+    data_parallel = DDPStrategy(cluster_environment=RankEnvironment(ranks), broadcast_buffers=False)
+    return pl.Trainer(
+        accelerator="gpu" if machine.accelerator == "cuda" else "cpu",
+        devices=ranks.n,
+        strategy=data_parallel if ranks.n > 1 else "auto",
+        use_distributed_sampler=False,
+        precision="bf16-mixed" if machine.precision == "bf16" else "32-true",
+        max_steps=module.recipe.steps,
+        max_epochs=-1,
+        callbacks=[watcher],
+        logger=list(loggers) or False,
+        plugins=[CheckpointFile()],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+    )

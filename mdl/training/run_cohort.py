@@ -1,0 +1,219 @@
+"""The spine: one cohort of cells from configuration to records. Safe to repeat: what is done is not done again."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mdl.data.corpus import Corpus
+from mdl.data.online_order import OnlineOrder
+from mdl.models.code_length import position_bins
+from mdl.models.shape import Shape, count_params, shape_label
+from mdl.models.transformer import stack, weights_bytes
+from mdl.quantization.fine_tune import Tuning
+from mdl.quantization.two_part_code import PRECISIONS, calibration_windows, precisions, subset_bits
+from mdl.records import schema
+from mdl.records.provenance import provenance_now
+from mdl.records.schema import CellRecord, CurvePoint, ModelInfo, Provenance, RunPaths, Snapshot, TrainingInfo
+from mdl.storage.atomic_files import keep_once, write_atomically
+from mdl.sweeps.grid import Cell, Cohort, training_flops
+from mdl.training.cohort_data import Reading, end_bytes, reading
+from mdl.training.cohort_module import CohortModule
+from mdl.training.fit_cohort import Progress, train_cohort
+from mdl.training.loggers import finish_loggers, make_loggers
+from mdl.training.loop import Check
+
+Weights = dict[str, torch.Tensor]
+
+_CURVE_POINTS = 200  # of an online run, at the most
+
+
+def run_cohort(
+    cohort: Cohort, sweep: str, paths: RunPaths, command: str = "", progress: Progress | None = None,
+    check: Check = lambda: None,
+) -> list[CellRecord]:  # fmt: skip
+    """Train, measure and record every cell of a cohort that has no record yet; the cohort's checkpoint goes last.
+
+    `check` is called before anything is written, and raises where another process has taken the cohort over.
+    """
+    torch.set_num_threads(cohort.cells[0].config.train.threads)
+    data = reading(cohort)
+    loggers = make_loggers(cohort, paths)
+    trained = train_cohort(cohort, data, paths, loggers, progress, check)
+    started = time.monotonic()
+    snapshots = _measure(cohort, trained.module, data, paths, progress, check)
+    provenance = provenance_now(
+        trained.machine,
+        command=command,
+        training_seconds=trained.seconds,
+        measuring_seconds=time.monotonic() - started,
+        cohort_size=len(cohort.cells),
+    )
+    records = [
+        _record(cohort, m, sweep, trained.module, data, snapshots.get(m, ()), provenance)
+        for m in range(len(cohort.cells))
+    ]
+    for m, record in enumerate(records):
+        check()
+        if tokenisation := data.tokenisation(m):
+            write_atomically(paths.tokenizer(record.run_id), tokenisation[1])
+        schema.save(record, paths.record(record.run_id))
+        _remove_other_weights(paths.record(record.run_id))
+    finish_loggers(loggers, records)
+    paths.forget_checkpoint(cohort.cohort_id)
+    return records
+
+
+def _remove_other_weights(path: Path) -> None:
+    """What was written beside a record without being named in it, by a process that ended before, or lost the race."""
+    named = {snapshot.weights_file for snapshot in schema.load_cell(path).snapshots}
+    for file in path.parent.glob("*.safetensors"):
+        if file.name not in named:
+            file.unlink(missing_ok=True)
+
+
+def _measure(
+    cohort: Cohort, module: CohortModule, data: Reading, paths: RunPaths, progress: Progress | None, check: Check
+) -> dict[int, tuple[Snapshot, ...]]:
+    """Snapshots of every member whose training stayed finite; best and final are coded once where they are the same."""
+    sound = [m for m in range(len(cohort.cells)) if int(module.first_bad_step[m]) < 0]
+    final_step = cohort.cells[0].config.train.steps
+    earlier = [m for m in sound if int(module.best_step[m]) != final_step]
+    meter = _Meter(cohort, [*sound, *earlier], data.corpora, progress)
+    code = partial(_code_snapshots, cohort, data=data, paths=paths, meter=meter, check=check)
+    final = code(sound, "final", [module.model.member(m) for m in sound], [final_step] * len(sound))
+    best = code(earlier, "best", [module.best_weights(m) for m in earlier], [int(module.best_step[m]) for m in earlier])
+    return {
+        m: (final[m], best[m] if m in best else replace(final[m], name="best"))
+        for m in sound
+    }  # fmt: skip
+
+
+class _Meter:
+    """Adds up the bytes coded and tells how many are to come."""
+
+    def __init__(
+        self, cohort: Cohort, rows: Sequence[int], corpora: Sequence[Corpus], progress: Progress | None
+    ) -> None:
+        self.progress, self.done = progress, 0
+        self.total = sum(end_bytes(cohort, corpora[m], m) + len(corpora[m].heldout) for m in rows)
+        measured = cohort.cells[0].config.measure
+        self.total += measured.coded_weights * len(PRECISIONS) * sum(cohort.cells[m].config.subset_bytes for m in rows)
+
+    def __call__(self, n_bytes: int) -> None:
+        self.done += n_bytes
+        if self.progress:
+            self.progress("measuring", self.done, self.total)
+
+
+def _code_snapshots(
+    cohort: Cohort,
+    rows: Sequence[int],
+    name: str,
+    weights: Sequence[Weights],
+    steps: Sequence[int],
+    *,
+    data: Reading,
+    paths: RunPaths,
+    meter: _Meter,
+    check: Check,
+) -> dict[int, Snapshot]:
+    """Code the corpus with one snapshot of the members `rows`, and write their weights beside the records."""
+    if not rows:
+        return {}
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    train, heldout = data.code(stack(cohort.shape, weights).to(device), rows, meter)
+    snapshots = {}
+    for row, own, step, seen, unseen in zip(rows, weights, steps, train, heldout, strict=True):
+        check()
+        content = weights_bytes(cohort.shape, own)
+        file = keep_once(paths.weights(cohort.cells[row].run_id, f"{name}.safetensors"), content)
+        snapshots[row] = Snapshot(
+            "final" if name == "final" else "best",
+            step,
+            file.name,
+            hashlib.sha256(content).hexdigest(),
+            (*seen.segments, *unseen.segments),
+            position_bins(unseen),
+            data.stream(stack(cohort.shape, [own]).to(device), row, unseen),
+            _coded(cohort.shape, own, cohort.cells[row], data.corpora[row], (*seen.segments, *unseen.segments), meter),
+        )
+    return snapshots
+
+
+def _coded(
+    shape: Shape, weights: Weights, cell: Cell, corpus: Corpus, segments: Sequence[schema.Segment], meter: _Meter
+) -> tuple[schema.CodedWeights, ...]:
+    """The two-part code of the own subset at every precision, where asked for and the weights code anything at all."""
+    if not cell.config.measure.coded_weights or not all(math.isfinite(s.code_bits) for s in segments):
+        return ()
+    n_bytes = cell.config.subset_bytes
+    measure = partial(subset_bits, shape, view=corpus.train, n_bytes=n_bytes, progress=meter)
+    calibration = calibration_windows(corpus.train, n_bytes, shape.context_bytes)
+    tuning = Tuning(corpus.train, n_bytes, cell.config.measure.tune_steps)
+    return tuple(precisions(shape, weights, calibration, measure, tuning=tuning))
+
+
+def _failure(module: CohortModule, m: int, snapshots: Sequence[Snapshot]) -> str | None:
+    step = int(module.first_bad_step[m])
+    if step >= 0:
+        rate = module.recipe.learning_rate * module.members[m].lr_scale
+        return f"the loss is not finite from step {step} on (learning rate {rate:g}); lower train.learning_rate"
+    if not all(math.isfinite(s.code_bits) for snapshot in snapshots for s in snapshot.segments):
+        return "the trained model gives a byte no finite code length; lower train.learning_rate"
+    return None
+
+
+def _prequential(module: CohortModule, m: int) -> tuple[schema.PrequentialPoint, ...]:
+    """The cumulative code at some hundred places, even in log bytes, the end among them."""
+    recipe, member = module.recipe, module.members[m]
+    if not recipe.online:
+        return ()
+    order = OnlineOrder(
+        member.seed, member.subset_bytes, module.model.shape.context_bytes, recipe.batch_windows, recipe.steps
+    )
+    bits = module.online_nats[:, m].cumsum(0).cpu().numpy() / math.log(2)
+    steps = np.unique(np.geomspace(1, recipe.steps, _CURVE_POINTS).round().astype(int)) - 1
+    points = {order.coded_bytes(int(s)): float(bits[s]) for s in steps}  # steps of replay alone code nothing
+    return tuple(schema.PrequentialPoint(end, code_bits) for end, code_bits in points.items())
+
+
+def _record(
+    cohort: Cohort, m: int, sweep: str, module: CohortModule, data: Reading,
+    snapshots: tuple[Snapshot, ...], provenance: Provenance,
+) -> CellRecord:  # fmt: skip
+    cell, shape = cohort.cells[m], cohort.shape
+    reason = _failure(module, m, snapshots)
+    size, groups = shape_label(shape.width, shape.depth, shape.n_heads), count_params(shape)
+    tokenisation = data.tokenisation(m)
+    n_params = groups.pop("total")
+    sample = module.sample_bytes[m]
+    first_bad = int(module.first_bad_step[m])
+    curve = tuple(CurvePoint(step, sample, bits[m]) for step, bits in module.curve if math.isfinite(bits[m]))
+    return CellRecord(
+        run_id=cell.run_id,
+        sweep=sweep,
+        status="failed" if reason else "ok",
+        reason=reason,
+        subset_bytes=cell.config.subset_bytes,
+        config=cell.config.flat(),
+        cohort_id=cohort.cohort_id,
+        corpus=data.corpora[m].info,
+        model=ModelInfo(size, shape.width, shape.depth, shape.n_heads, shape.context_bytes, n_params, groups),
+        training=TrainingInfo(
+            cell.config.train.seed, module.recipe.steps, data.bytes_seen(m), training_flops(cell.config),
+            module.recipe.learning_rate * cell.config.train.lr_scale, None if first_bad < 0 else first_bad, curve,
+        ),
+        snapshots=() if reason else snapshots,
+        provenance=provenance,
+        prequential=() if reason else _prequential(module, m),
+        tokenisation=tokenisation[0] if tokenisation else None,
+    )  # fmt: skip
