@@ -21,6 +21,7 @@ from analysis.critical.size import PowerLaw
 from analysis.critical.size_law import law, prediction_table, predictions, theory
 from analysis.errors import AnalysisError
 from analysis.formatting import join
+from analysis.records import tables
 from analysis.records.tables import Table
 from analysis.scaling.compute_optimal import compute_view, not_asked
 from analysis.scaling.from_records import own_fit
@@ -82,7 +83,7 @@ def study(
     for asked in predict_bytes:
         if not (np.isfinite(asked) and asked > 0):
             raise AnalysisError(f"a dataset of {asked:g} bytes has no critical size; give a number above 0")
-    all_budgets, table = table.cells, replace(table, cells=budgets.longest(table.cells))
+    all_budgets, table = table.cells, replace(table, cells=tables.longest(table.cells))
     chosen = shortest_codes(table, cost)
     if cost.is_coded and chosen.empty and table.cells["own_bits"].notna().any():
         raise AnalysisError(_not_coded(table, cost))

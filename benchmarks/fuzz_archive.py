@@ -37,7 +37,8 @@ from mdl.compressors.byte_model import (
 )
 from mdl.errors import MdlError
 from mdl.models.shape import Shape
-from mdl.models.transformer import StackedTransformer, save_weights
+from mdl.models.transformer import StackedTransformer
+from mdl.models.weights_file import save_weights
 from mdl.quantization.two_part_code import coded_models
 from mdl.quantization.weight_codec import FULL_BITS
 

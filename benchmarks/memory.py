@@ -15,12 +15,14 @@ import numpy as np
 import torch
 
 from benchmarks import machine
-from mdl.data.corpus import CorpusSpec, open_corpus
+from mdl.data.corpus import open_corpus
+from mdl.data.spec import CorpusSpec
 from mdl.data.window_order import WindowOrder
 from mdl.device import resolve_machine
 from mdl.models.shape import Shape, parse_size
-from mdl.training.cohort_module import CohortModule, Member, Recipe
+from mdl.training.cohort_module import CohortModule
 from mdl.training.loop import fit
+from mdl.training.members import Member, Recipe
 
 _STEPS = 50
 

@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from mdl.records.schema import RunPaths
+from mdl.records.paths import RunPaths
 from mdl.sweeps.plan import plan_sweep
 
 SWEEP = """

@@ -21,7 +21,8 @@ import torch
 from mdl.archives.format import Archive
 from mdl.compressors.byte_model import compress_stream, decompress_stream, load_model
 from mdl.models.shape import Shape, parse_size
-from mdl.models.transformer import StackedTransformer, save_weights
+from mdl.models.transformer import StackedTransformer
+from mdl.models.weights_file import save_weights
 
 
 def seconds_of(work: Callable[[], object]) -> float:

@@ -17,13 +17,15 @@ import torch
 
 from benchmarks import machine
 from mdl.config.learning_rate import learning_rate
-from mdl.data.corpus import ByteView
+from mdl.data.byte_view import ByteView
 from mdl.device import resolve_machine
 from mdl.models.code_length import code_lengths, window_bits
 from mdl.models.shape import Shape, forward_flops_per_byte, parse_size
-from mdl.models.transformer import StackedTransformer, load_weights, stack
-from mdl.training.cohort_module import CohortModule, Member, Recipe
+from mdl.models.transformer import StackedTransformer, stack
+from mdl.models.weights_file import load_weights
+from mdl.training.cohort_module import CohortModule
 from mdl.training.loop import fit
+from mdl.training.members import Member, Recipe
 
 
 def view_of(n_bytes: int) -> ByteView:

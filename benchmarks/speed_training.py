@@ -22,8 +22,9 @@ from benchmarks.plain_model import PlainTransformer
 from mdl.config.learning_rate import learning_rate
 from mdl.device import resolve_machine
 from mdl.models.shape import Shape, forward_flops_per_byte, parse_size, training_bytes
-from mdl.training.cohort_module import CohortModule, Member, Recipe
+from mdl.training.cohort_module import CohortModule
 from mdl.training.loop import Watcher, fit
+from mdl.training.members import Member, Recipe
 
 _WARM_STEPS = 10
 _GPU_SHAPES = "8x1,16x1,16x2,32x2,64x2,64x4,128x4,256x4,256x6,512x8"

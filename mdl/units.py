@@ -44,3 +44,6 @@ def short_bytes(n_bytes: int) -> str:
         if n_bytes and n_bytes % factor == 0:
             return f"{n_bytes // factor}{unit}"
     return f"{n_bytes}B"
+
+
+VOCABULARY = 256  # bytes

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from mdl.records.paths import RunPaths
 from mdl.records.schema import (
     BaselineRecord,
     CellRecord,
@@ -15,12 +16,11 @@ from mdl.records.schema import (
     ModelInfo,
     PositionBin,
     Provenance,
-    RunPaths,
     Segment,
     Snapshot,
     TrainingInfo,
-    save,
-)  # fmt: skip
+)
+from mdl.records.store import save
 
 SIZES = {
     "4x1": 1228, "8x1": 2840, "16x1": 7216, "16x2": 10320, "32x2": 32928, "64x2": 115008, "64x4": 213568,

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from mdl.records.manifest import read_manifest
-from mdl.records.schema import RunPaths, load_cell
+from mdl.records.paths import RunPaths
+from mdl.records.store import load_cell
 from mdl.sweeps.backends.wandb import command_of
 from mdl.training.loggers import summary
 from tests.test_cli import assert_one_line, leftovers, mdl, records

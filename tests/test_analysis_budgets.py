@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from analysis.costs.registry import PAPER
-from analysis.critical.convergence import COLUMNS, convergence, halved, longest
-from analysis.records.tables import load
+from analysis.critical.convergence import COLUMNS, convergence
+from analysis.records.tables import halved, load, longest
 from analysis.report.contents import write
 from analysis.report.summary import compare, summarise
 from analysis.study import study

@@ -14,8 +14,8 @@ from matplotlib import pyplot as plt
 
 from analysis.codes.rates import one_model_many_sizes
 from analysis.costs.registry import PAPER, parse_cost
+from analysis.plots import style
 from analysis.records.tables import load
-from analysis.report import drawing
 from analysis.report.contents import write
 from analysis.report.elements import Grid
 from analysis.report.sections.crossovers import POINTS, envelope, own_points, prefix_points, spans
@@ -148,7 +148,7 @@ def test_the_table_says_where_each_size_is_least_in_both_forms(tmp_path: Path) -
 
 def test_names_at_the_foot_and_beside_the_curves_do_not_overlap_or_leave_the_figure(tmp_path: Path) -> None:
     found = envelope(own_points(explained(tmp_path), "file:book.txt"))
-    with drawing.theme():
+    with style.theme():
         axes = plot_envelope(found)
         frame = axes.get_window_extent()
         boxes = [text.get_window_extent() for text in axes.texts]

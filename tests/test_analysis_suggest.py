@@ -16,9 +16,9 @@ from analysis.next_cells import Suggestion, suggest
 from analysis.records.tables import load
 from analysis.study import Study, study
 from mdl.cli.suggest import LADDER, grids, ladder, lines, sweep_text, to_json, write
+from mdl.config.cohort import bytes_seen, training_flops
 from mdl.config.schema import from_flat
 from mdl.records.schema import CellRecord
-from mdl.sweeps.grid import bytes_seen, training_flops
 from mdl.sweeps.plan import plan_sweep
 from tests.synthetic import SIZES, cell, corpus, grid, power_law, write_sweep
 

@@ -21,14 +21,17 @@ from mdl.archives.block_codec import decode_blocks, encode_block
 from mdl.archives.format import Archive, ArchiveWriter, Block, Header
 from mdl.cli import app
 from mdl.cli.archive import compress, decompress
-from mdl.compressors.byte_model import LanguageModel, choose_device, compress_stream, load_model
+from mdl.compressors.byte_model import LanguageModel, compress_stream, load_model
 from mdl.compressors.model_selection import best_of_newest_sweep
+from mdl.device import choose_device
 from mdl.errors import MdlError
 from mdl.models.code_length import window_bits
 from mdl.models.float64_stepwise import Stepper
 from mdl.models.shape import Shape
-from mdl.models.transformer import StackedTransformer, save_weights, stack
-from mdl.records.schema import RunPaths, save
+from mdl.models.transformer import StackedTransformer, stack
+from mdl.models.weights_file import save_weights
+from mdl.records.paths import RunPaths
+from mdl.records.store import save
 from tests import synthetic
 from tests.conftest import markov_text
 from tests.test_cli import leftovers, mdl

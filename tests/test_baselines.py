@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mdl import compressors
-from mdl.data.corpus import Corpus, CorpusSpec, open_corpus
+from mdl.data.corpus import Corpus, open_corpus
+from mdl.data.spec import CorpusSpec
 from mdl.errors import MdlError
 from mdl.evaluation.classical import (
     CODERS,
@@ -23,7 +24,8 @@ from mdl.evaluation.classical import (
     plan,
     run_job,
 )
-from mdl.records.schema import RunPaths, load_baseline
+from mdl.records.paths import RunPaths
+from mdl.records.store import load_baseline
 from tests.arrays import ArrayView
 
 CONTENT = np.random.default_rng(0).bytes(10**6)

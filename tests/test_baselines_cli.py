@@ -15,7 +15,8 @@ from analysis.records.tables import load
 from mdl import compressors
 from mdl.cli.app import app
 from mdl.cli.baselines import lines, source_of
-from mdl.data.corpus import CorpusSpec, open_corpus
+from mdl.data.corpus import open_corpus
+from mdl.data.spec import CorpusSpec
 from mdl.errors import MdlError
 from mdl.evaluation.classical import CODERS
 

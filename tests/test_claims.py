@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mdl.records.schema import RunPaths, load_cell
+from mdl.records.paths import RunPaths
+from mdl.records.store import load_cell
 from mdl.storage import process_identity
 from mdl.storage.atomic_files import create_once, write_atomically
 from mdl.storage.process_identity import Process, this_process

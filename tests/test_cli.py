@@ -17,7 +17,7 @@ import pytest
 from mdl.config.schema import full_key
 from mdl.errors import MdlError
 from mdl.evaluation.classical import CODERS
-from mdl.records.schema import load_cell
+from mdl.records.store import load_cell
 from tests.conftest import markov_text
 
 SWEEP = """

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from analysis.costs.registry import parse_cost
+from analysis.plots.style import theme
 from analysis.records.tables import load
 from analysis.report.build import build_report
 from analysis.report.contents import write
-from analysis.report.drawing import theme
 from analysis.report.elements import Text
 from analysis.report.sections.context_length import contexts
 from analysis.report.sections.context_page import context_page

@@ -21,10 +21,10 @@ from analysis.study import study
 from mdl import compressors
 from mdl.cli.app import app
 from mdl.compressors.model_selection import choose_model
+from mdl.data.corpus import open_whole
 from mdl.errors import MdlError
 from mdl.evaluation import pretrained
-from mdl.evaluation.pretrained import open_whole
-from mdl.records.schema import load_cell
+from mdl.records.store import load_cell
 from tests import tiny_models
 from tests.test_cli import mdl
 

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import torch
 
-from mdl.records.schema import RunPaths
+from mdl.records.paths import RunPaths
 from mdl.sweeps import worker
 from mdl.sweeps.plan import plan_sweep
 from mdl.training import stop_signal

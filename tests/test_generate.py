@@ -24,15 +24,18 @@ from mdl import compressors
 from mdl.cli.app import app
 from mdl.cli.generate import Wanted, samples
 from mdl.compressors.byte_model import load_model
-from mdl.data.corpus import CorpusSpec, open_corpus
+from mdl.data.corpus import open_corpus
+from mdl.data.spec import CorpusSpec
 from mdl.errors import MdlError
-from mdl.generation import continuation
 from mdl.generation import pretrained as generate_pretrained
-from mdl.generation.continuation import Sampling, by_length, by_model, gzip_lengths, open_coder, sampler
+from mdl.generation import sampling
+from mdl.generation.continuation import by_length, by_model, gzip_lengths, open_coder
 from mdl.generation.prompts import open_prompt
+from mdl.generation.sampling import Sampling, sampler
 from mdl.models.code_length import window_bits
 from mdl.models.shape import Shape
-from mdl.models.transformer import StackedTransformer, save_weights
+from mdl.models.transformer import StackedTransformer
+from mdl.models.weights_file import save_weights
 from tests import tiny_models
 from tests.conftest import markov_text
 
@@ -154,7 +157,7 @@ def test_a_sampler_feeds_back_what_it_drew() -> None:
     """Each call sees the prompt and all bytes so far."""
     seen = []
 
-    def successor(content: bytes) -> continuation.Nats:
+    def successor(content: bytes) -> sampling.Nats:
         seen.append(content)
         nats = np.full(256, -np.inf)
         nats[(content[-1] + 1) % 256] = 0.0

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mdl.records.schema import load_cell
+from mdl.records.store import load_cell
 from mdl.training.loggers import summary
 from tests.test_cli import mdl, write_sweep
 

@@ -7,7 +7,8 @@ import torch
 
 from mdl.errors import MdlError
 from mdl.models.shape import Shape, count_params, forward_flops_per_byte, parse_size
-from mdl.models.transformer import StackedTransformer, load_weights, save_weights, stack, weight_shapes, weights_bytes
+from mdl.models.transformer import StackedTransformer, stack, weight_shapes
+from mdl.models.weights_file import load_weights, save_weights, weights_bytes
 
 # Delétang et al. name three sizes by their parameters; the other totals are the reference recipe's.
 TOTALS = {

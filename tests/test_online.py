@@ -10,15 +10,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mdl.config.cohort import Cell, Cohort
 from mdl.config.schema import from_flat
 from mdl.data.online_order import OnlineOrder
 from mdl.device import resolve_machine
 from mdl.errors import MdlError
 from mdl.models.shape import Shape
-from mdl.records.schema import RunPaths, load_cell
-from mdl.sweeps.grid import Cell, Cohort
-from mdl.training.cohort_module import CohortModule, Member, Recipe
+from mdl.records.paths import RunPaths
+from mdl.records.store import load_cell
+from mdl.training.cohort_module import CohortModule
 from mdl.training.loop import fit
+from mdl.training.members import Member, Recipe
 from mdl.training.run_cohort import run_cohort
 from tests.arrays import ArrayView
 from tests.conftest import markov_text

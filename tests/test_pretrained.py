@@ -17,14 +17,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mdl import compressors
-from mdl.data.corpus import ByteView
+from mdl.data.byte_view import ByteView
 from mdl.errors import MdlError
-from mdl.evaluation.pretrained import code, pieces
 from mdl.models.shape import Shape
-from mdl.models.transformer import StackedTransformer, save_weights
+from mdl.models.transformer import StackedTransformer
+from mdl.models.weights_file import save_weights
 from mdl.pretrained import byte_fallback
 from mdl.pretrained.byte_fallback import Run
 from mdl.pretrained.checkpoint import find
+from mdl.pretrained.code_length import code, pieces
 from mdl.pretrained.model import Pretrained, Windows, load, token_bits, windows_of
 from tests import tiny_models
 from tests.tiny_models import TEXT

@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mdl.config.cohort import n_devices, shape_of
 from mdl.config.schema import from_flat
 from mdl.models.shape import training_bytes
-from mdl.sweeps.grid import cohorts_of, grid_cells, n_devices, shape_of
+from mdl.sweeps.grid import cohorts_of, grid_cells
 from mdl.training import data_parallel
 from mdl.training.data_parallel import Ranks, usable
 from tests.test_cli import leftovers, mdl, records, write_sweep
@@ -63,7 +64,7 @@ def companions_of(pid: int) -> list[int]:
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            if b"mdl.training.data_parallel" in path.read_bytes() and _grandparent(int(path.parent.name)) == pid:
+            if b"mdl.training.companion" in path.read_bytes() and _grandparent(int(path.parent.name)) == pid:
                 found.append(int(path.parent.name))
         except OSError:
             continue

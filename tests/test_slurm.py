@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from mdl.records.schema import load_cell
+from mdl.records.store import load_cell
 from tests.slurm_cluster import Cluster, cluster, why_not
 from tests.test_agents import agent, environment, write
 from tests.test_cli import assert_one_line, leftovers, mdl, records, write_sweep

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from mdl.errors import MdlError
-from mdl.records.manifest import read_manifest, write_manifest
-from mdl.records.schema import RunPaths, ending, load_cell
+from mdl.records.manifest import read_manifest
+from mdl.records.paths import RunPaths
+from mdl.records.store import ending, load_cell
 from mdl.sweeps.claims import Claims
+from mdl.sweeps.manifest import write_manifest
 from mdl.sweeps.plan import Plan, plan_sweep
 from mdl.sweeps.status import lines, status
 from tests.test_cli import assert_one_line, mdl, write_sweep

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from mdl.config.cohort import shape_of
 from mdl.errors import MdlError
 from mdl.models.shape import training_bytes
-from mdl.sweeps.grid import cells_of, cohorts_of, load_sweep, shape_of
+from mdl.sweeps.grid import cells_of, cohorts_of, load_sweep
 
 SHIPPED = sorted((Path(__file__).parent.parent / "sweeps").glob("*.yaml"))
 

@@ -17,16 +17,18 @@ from analysis.report.build import build_report
 from analysis.report.drawing import draw
 from analysis.report.sections.tokenization import tokenisation
 from analysis.study import shortest_codes, study
+from mdl.config.cohort import Cell, Cohort, training_flops
 from mdl.config.schema import from_flat
 from mdl.data.byte_pair_encoding import from_content
 from mdl.data.corpus import open_corpus
 from mdl.errors import MdlError
 from mdl.models.code_length import window_bits
 from mdl.models.shape import Shape, count_params, forward_flops_per_byte
-from mdl.models.transformer import load_weights, stack, weights_bytes
-from mdl.records import schema
-from mdl.records.schema import CellRecord, RunPaths, Tokenisation
-from mdl.sweeps.grid import Cell, Cohort, training_flops
+from mdl.models.transformer import stack
+from mdl.models.weights_file import load_weights, weights_bytes
+from mdl.records import store
+from mdl.records.paths import RunPaths
+from mdl.records.schema import CellRecord, Tokenisation
 from mdl.training.cohort_data import TokenReading, reading
 from mdl.training.run_cohort import run_cohort
 from tests.synthetic import cell, corpus, write_sweep
@@ -57,7 +59,7 @@ def test_records_say_what_was_measured_and_the_segments_add_up_to_the_windows(te
     records = run_cohort(group, "s", paths)
     data = open_corpus(group.cells[0].config.corpus.spec())
     for own, record in zip(group.cells, records, strict=True):
-        assert schema.load_cell(paths.record(own.run_id)) == record
+        assert store.load_cell(paths.record(own.run_id)) == record
         assert re.fullmatch(r"8x1-v300-\d+KB-s0-[0-9a-f]{8}", own.run_id)
         told, content = record.tokenisation, paths.tokenizer(own.run_id).read_bytes()
         assert told is not None

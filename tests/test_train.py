@@ -9,13 +9,15 @@ import pytest
 import torch
 
 from mdl import device
+from mdl.data import protocols
 from mdl.device import resolve_machine
 from mdl.errors import MdlError
 from mdl.models.shape import Shape
-from mdl.training import batches, loop
+from mdl.training import loop
 from mdl.training.checkpoint import CheckpointFile
-from mdl.training.cohort_module import CohortModule, Member, Recipe
+from mdl.training.cohort_module import CohortModule
 from mdl.training.loop import fit
+from mdl.training.members import Member, Recipe
 from tests.arrays import ArrayView
 from tests.conftest import markov_text
 
@@ -153,7 +155,7 @@ def test_the_whole_step_that_cuda_records_is_lightnings_to_the_bit(
         plain_start(self)
         self._recorded = self._whole_step  # type: ignore[assignment]
 
-    def prepare(self: CohortModule, machine: device.Machine, source: batches.Gatherable) -> None:
+    def prepare(self: CohortModule, machine: device.Machine, source: protocols.Gatherable) -> None:
         plain_prepare(self, machine, source)
         self._resident, self._in_window = torch.from_numpy(source.read(0, 50_000)), torch.arange(T)
 

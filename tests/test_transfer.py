@@ -26,13 +26,17 @@ from analysis.report.sections.paper_table_page import lead
 from analysis.report.sections.paper_table_page import paper_table as page
 from mdl.cli.app import app
 from mdl.cli.baselines import Models, lines
-from mdl.data.corpus import CorpusSpec, open_corpus
+from mdl.data.corpus import open_corpus
+from mdl.data.spec import CorpusSpec
 from mdl.errors import MdlError
 from mdl.evaluation import transfer
 from mdl.models.code_length import code_lengths
 from mdl.models.shape import Shape, count_params
-from mdl.models.transformer import StackedTransformer, save_weights, stack
-from mdl.records.schema import CellRecord, CorpusInfo, Provenance, RunPaths, save
+from mdl.models.transformer import StackedTransformer, stack
+from mdl.models.weights_file import save_weights
+from mdl.records.paths import RunPaths
+from mdl.records.schema import CellRecord, CorpusInfo, Provenance
+from mdl.records.store import save
 from tests import synthetic
 
 SHAPE = Shape(8, 1, 1, 64)

@@ -18,8 +18,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from analysis.codes.prequential_codes import Chain, Floats, Seen, best_so_far, chains
+from analysis.codes.prequential_codes import Chain, Seen, best_so_far, chains
 from analysis.records.tables import Table
+from analysis.types import Floats
 
 CODES = ("fixed", "leader", "switching")
 COLUMNS = ["group", "subset_bytes", "code", "snapshot", "n_params", "code_bits", "choice_bits", "validation_bits",

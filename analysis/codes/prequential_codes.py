@@ -14,14 +14,14 @@ from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from analysis.codes.rates import classical_rates, segments_by, span_bits
+from analysis.codes.rates import classical_rates
 from analysis.errors import AnalysisError
+from analysis.records.segments import segments_by, span_bits
 from analysis.records.tables import Table
+from analysis.types import Floats
 
-Floats = npt.NDArray[np.float64]
 _COLUMN = ["group", "shuffle_seed", "seed"]
 
 

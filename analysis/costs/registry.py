@@ -12,12 +12,11 @@ import re
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from analysis.errors import AnalysisError
+from analysis.types import Floats
 
-Floats = npt.NDArray[np.float64]
 CAPACITY_BITS = 3.6  # a GPT-like model stores about so much a parameter (Morris et al. 2025)
 _CODED = re.compile(r"coded(\d+)?")
 _WORDS = {

@@ -15,7 +15,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from analysis.types import Floats
+
 EXPONENTS = (0.02, 5.0)  # α is searched here; at either end the sizes do not determine it
 _AROUND = 2
 _ZOOMS = 12

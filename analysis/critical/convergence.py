@@ -13,29 +13,13 @@ import pandas as pd
 
 from analysis.critical.estimates import critical_table, estimate
 from analysis.critical.resampling import N_REPLICATES, columns
+from analysis.records.tables import halved, longest
 
 _DATA = ["group", "subset_bytes"]
-_CELL = ["group", "subset_bytes", "n_params", "seed", "shuffle_seed"]
-_HALF = 0.6  # a budget up to this share of the longest counts as half of it
 COLUMNS = ["group", "subset_bytes", "bytes_seen", "half_bytes_seen", "n_params", "low", "high", "n_params_half",
            "status_half", "ratio", "verdict"]  # fmt: skip
 
 Chosen = Callable[[pd.DataFrame], pd.DataFrame]  # cells to one priced row a cell, as `study.shortest_codes`
-
-
-def longest(cells: pd.DataFrame) -> pd.DataFrame:
-    """The cells trained longest, each among those of the same shape, data and seeds (the columns of `Table.cells`)."""
-    return cells[cells["bytes_seen"] == _most(cells)]
-
-
-def halved(cells: pd.DataFrame) -> pd.DataFrame:
-    """The cells trained about half as long as the longest of the same shape, data and seeds; none: no rows."""
-    below = cells[(cells["bytes_seen"] > 0) & (cells["bytes_seen"] <= _HALF * _most(cells))]  # 0: not told
-    return longest(below) if len(below) else below
-
-
-def _most(cells: pd.DataFrame) -> pd.Series[int]:
-    return cells.groupby(_CELL)["bytes_seen"].transform("max")
 
 
 def convergence(cells: pd.DataFrame, chosen: Chosen, n_replicates: int = N_REPLICATES, seed: int = 0) -> pd.DataFrame:

@@ -12,8 +12,8 @@ import pandas as pd
 
 from analysis.critical.resampling import Column, interval
 from analysis.formatting import format_bytes
+from analysis.types import Floats
 
-Floats = npt.NDArray[np.float64]
 COLUMNS = ["group", "n_small", "n_large", "subset_bytes", "low", "high", "message"]
 
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from analysis.critical.closed_form import CapacityFit, Curve, closed_form, fit_capacity, is_determined, near_best
@@ -14,8 +13,8 @@ from analysis.critical.flatness import near_least
 from analysis.critical.interpolation import marginal_price, minima
 from analysis.critical.resampling import Column, interval
 from analysis.critical.size import critical_size
+from analysis.types import Floats
 
-Floats = npt.NDArray[np.float64]
 COLUMNS = ["group", "subset_bytes", "n_params", "low", "high", "interval", "p_bracketed", "adjusted_rate", "raw_rate",
            "status", "message", "grid_best", "n_sizes", "n_pooled", "n_closed_form", "closed_low", "closed_high",
            "span_low", "span_high", "least_size", "most_size", "near_low", "near_high", "alpha", "alpha_low",

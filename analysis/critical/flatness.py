@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from analysis.critical.interpolation import total_between
 from analysis.critical.resampling import Column
 from analysis.critical.size import LEAST_SIZES
+from analysis.types import Floats
 
-Floats = npt.NDArray[np.float64]
 NEAR = 0.01
 _PLACES = 16  # from one size to the next
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+from analysis.types import Floats, Ints
+
 _GRID = np.linspace(0.0, 1.0, 129)  # places looked at between the neighbours of the best size
 _HALVINGS = 45
 

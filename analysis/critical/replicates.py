@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-Floats = npt.NDArray[np.float64]
+from analysis.types import Floats
+
 Kind = Literal["seeds", "corpus seeds", "both", "pooled", "none"]
 _NEAR = 2  # noise of a size: its own and that of so many sizes on either side
 

@@ -15,12 +15,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from analysis.critical.replicates import Cells, Kind
+from analysis.types import Floats
 
-Floats = npt.NDArray[np.float64]
 N_REPLICATES = 1000
 _STREAM = 2014
 _MOST = 3.0  # e^±3 of a code length: beyond, a draw says nothing more

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from analysis.critical.interpolation import minima, price_at
 from analysis.errors import AnalysisError
 from analysis.formatting import format_bytes, format_count
+from analysis.types import Floats
 
-Floats = npt.NDArray[np.float64]
 Status = Literal["bracketed", "below", "above", "too few sizes"]
 LEAST_SIZES = 3  # a minimum between two neighbours needs both
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from analysis.critical.closed_form import common_exponent, fit_capacity, is_determined
@@ -15,8 +14,8 @@ from analysis.critical.estimates import Estimate
 from analysis.critical.resampling import interval
 from analysis.critical.size import PowerLaw, fit_power_law
 from analysis.formatting import format_bytes, join
+from analysis.types import Floats
 
-Floats = npt.NDArray[np.float64]
 _STREAM = 2022
 _SAME = 0.01  # a lower probability of so unlike exponents, were they one, and they are called different
 PREDICTED = ["group", "subset_bytes", "n_params", "low", "high", "extrapolated"]

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.codes.rates import segments_by, span_bits
 from analysis.errors import AnalysisError
 from analysis.records import columns as records
 from analysis.records.columns import Row
 from analysis.records.csv_file import read_csv_table
+from analysis.records.segments import segments_by, span_bits
 
 # With these and the leak equal, D bytes are the same D bytes.
 _KEY = ["source", "sha256", "block_bytes", "heldout_bytes"]
@@ -237,3 +237,24 @@ def _csv_cell(name: str, i: int, row: dict[Any, Any]) -> records.CellRows:
     own = {"run_id": run["run_id"], "snapshot": "final"}
     segment = own | {"part": "train", "start_bytes": 0, "end_bytes": d, "code_bits": float(row["code_bits"])}
     return records.CellRows(run, [own | {"step": 0}], [segment], [], [], [], [])
+
+
+_HALF = 0.6  # a budget up to this share of the longest counts as half of it
+
+
+def longest(cells: pd.DataFrame) -> pd.DataFrame:
+    """The cells trained longest, each among those of the same shape, data and seeds (the columns of `Table.cells`)."""
+    return cells[cells["bytes_seen"] == _most(cells)]
+
+
+def halved(cells: pd.DataFrame) -> pd.DataFrame:
+    """The cells trained about half as long as the longest of the same shape, data and seeds; none: no rows."""
+    below = cells[(cells["bytes_seen"] > 0) & (cells["bytes_seen"] <= _HALF * _most(cells))]  # 0: not told
+    return longest(below) if len(below) else below
+
+
+def _most(cells: pd.DataFrame) -> pd.Series[int]:
+    return cells.groupby(CELL_KEY)["bytes_seen"].transform("max")
+
+
+CELL_KEY = ["group", "subset_bytes", "n_params", "seed", "shuffle_seed"]

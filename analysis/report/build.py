@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,9 @@ from analysis.errors import AnalysisError
 from analysis.records.tables import Table, load
 from analysis.report.contents import which_sweep, write
 from analysis.report.drawing import draw
-from analysis.report.elements import Document, Text
 from analysis.report.explorer import page
 from analysis.report.markdown import markdown
-from analysis.report.sections.answer import answer_table
+from analysis.report.pdf import typeset
 from analysis.report.sections.paper_table import paper_table
 from analysis.report.summary import compare, summarise
 from analysis.study import Study, study
@@ -71,16 +69,11 @@ def build_report(
             (made / FORMATS["md"]).write_text(markdown(document), encoding="utf-8")
         if "html" in wanted:
             (made / FORMATS["html"]).write_text(
-                page.page(explained, which_sweep(summary), _first(document)), encoding="utf-8"
+                page.page(explained, which_sweep(summary), document.lead), encoding="utf-8"
             )
         tables = [path.name for path in made.glob("*.csv")]
         _move_in(made, out, [*tables, "summary.json", *(FORMATS[name] for name in wanted)])
     return ReportPaths(out, wanted, summary)
-
-
-def _first(document: Document) -> str:
-    """The first sentences: the answer, or why there is none."""
-    return next(block.text for block in document.blocks if isinstance(block, Text))
 
 
 def _asked(table: Table) -> list[float]:
@@ -116,41 +109,3 @@ def _move_in(made: Path, out: Path, names: Sequence[str]) -> None:
             old.unlink()
     for piece in [*sorted((made / "figures").glob("*.*")), *(made / name for name in names)]:
         piece.replace(out / piece.relative_to(made))
-
-
-def typeset(document: Document, folder: Path, created: str | None) -> None:
-    """Set a document as `folder`/report.pdf, with figures from `folder`/figures; dated by the newest record."""
-    import typst
-
-    content = json.dumps(asdict(document), ensure_ascii=False)
-    template = folder / "report.typ"
-    template.write_bytes(Path(__file__).with_name("report.typ").read_bytes())
-    try:
-        typst.compile(
-            template,
-            output=folder / "report.pdf",
-            root=folder,
-            ignore_system_fonts=True,
-            sys_inputs={"document": content},
-            timestamp=int(datetime.fromisoformat(created).timestamp()) if created else 0,
-        )
-    except typst.TypstError as error:
-        raise AnalysisError(f"typst could not set the report: {' '.join(str(error).split())[:300]}") from None
-
-
-def terminal_table(summary: dict[str, Any]) -> str:
-    """What a user came for, in plain text: a row a dataset size, then what failed or is missing."""
-    if not summary["critical"]:
-        return _first(write(summary, []))
-    grid = answer_table(summary)
-    rows = [grid.header, *grid.rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(c.rjust(w) if side == "r" else c.ljust(w) for c, w, side in zip(row, widths, grid.align, strict=True))
-        for row in rows
-    ]
-    lines.insert(1, "  ".join("─" * width for width in widths))
-    counts = (("n_failed", "failed"), ("n_missing", "not recorded yet"))
-    asked = summary["n_cells"] + summary["n_missing"]
-    lines += [f"{summary[key]} of {asked} cells {word}" for key, word in counts if summary[key]]
-    return "\n".join(line.rstrip() for line in lines)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from analysis.costs.registry import Cost
 from analysis.report.elements import Block, Document, Heading, Picture
@@ -22,8 +21,7 @@ from analysis.report.sections.answer import answer, notes
 from analysis.report.sections.context_page import context_page
 from analysis.report.sections.definitions import definitions
 from analysis.report.sections.precision_page import precision
-
-Json = dict[str, Any]
+from analysis.types import Json
 
 
 def write(summary: Json, pictures: Sequence[Picture]) -> Document:

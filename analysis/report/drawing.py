@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from analysis.codes.online_prequential import online_curves
+from analysis.plots.style import Plot, save_figure
 from analysis.report.captions import CAPTIONS, CLASSICAL
 from analysis.report.elements import Picture
 from analysis.report.lines import fit_lines, fit_points, theory_line
@@ -22,8 +20,6 @@ from analysis.report.sections.precision import law_lines, precisions
 from analysis.report.sections.tokenization import tokenisation
 from analysis.study import Study, in_context, law_line
 
-Plot = Callable[[], Any]
-
 
 def draw(explained: Study, folder: Path) -> list[Picture]:
     """Every figure that the records allow, as PDF and SVG, in the order of the report."""
@@ -32,7 +28,7 @@ def draw(explained: Study, folder: Path) -> list[Picture]:
     for i, group in enumerate(_shown(explained)):
         for name, (plot, caption) in _drawings(explained, group).items():
             file = f"{name}.pdf" if i == 0 else f"{name}_{i + 1}.pdf"
-            _save(plot, folder / file)
+            save_figure(plot, folder / file)
             of = runs["byte_group" if name == "tokenisation" else "group"]  # which is of all vocabularies
             begin = f"{of[runs['group'] == group].iloc[0]}: " if of.nunique() > 1 else ""
             pictures.append(Picture(file, f"{begin}{caption}", name))
@@ -46,7 +42,7 @@ def _of_contexts(explained: Study, folder: Path) -> list[Picture]:
     pictures, several = [], len(of_corpora) > 1
     for i, (corpus, rates) in enumerate(of_corpora):
         file = f"context_{i + 1}.pdf" if i else "context.pdf"
-        _save(partial(paper_table_figures.plot_contexts, rates), folder / file)
+        save_figure(partial(paper_table_figures.plot_contexts, rates), folder / file)
         begin = f"{corpus}: " if several else ""
         pictures.append(Picture(file, begin + CAPTIONS["context"], "context"))
     return pictures
@@ -58,7 +54,7 @@ def _of_transfers(explained: Study, folder: Path) -> list[Picture]:
     curves = position_curves(explained.table.transfers)
     if curves.empty:
         return []
-    _save(lambda: paper_table_figures.plot_position_panels(curves), folder / "transfer.pdf")
+    save_figure(lambda: paper_table_figures.plot_position_panels(curves), folder / "transfer.pdf")
     return [Picture("transfer.pdf", CAPTIONS["transfer"], "transfer")]
 
 
@@ -188,30 +184,3 @@ def _of_the_fit(explained: Study, group: str) -> dict[str, Plot]:
     if compute["kind"].nunique() > 1:  # one kind alone compares nothing
         plots["compute"] = lambda: fit_figures.plot_compute(compute)
     return plots
-
-
-def _save(plot: Plot, path: Path) -> None:
-    with theme():
-        from matplotlib import pyplot as plt
-
-        axes = plot()
-        # No date and no producer's version: the same figure is the same bytes.
-        axes.figure.savefig(path, metadata={"CreationDate": None, "Creator": None, "Producer": None})
-        axes.figure.savefig(path.with_suffix(".svg"), metadata={"Date": None, "Creator": None})  # for web pages
-        plt.close(axes.figure)
-
-
-@contextmanager
-def theme() -> Iterator[None]:
-    """The one look of all figures, in force while they are drawn."""
-    import matplotlib as mpl
-    import seaborn as sns
-
-    ours = {
-        "axes.grid": True, "grid.color": "0.92", "grid.linewidth": 0.6, "axes.linewidth": 0.8, "axes.edgecolor": "0.3",
-        "font.family": ["STIXGeneral"], "mathtext.fontset": "stix", "font.size": 10, "axes.labelsize": 10.5,
-        "xtick.labelsize": 9.5, "ytick.labelsize": 9.5, "pdf.fonttype": 42, "svg.hashsalt": "mdl",
-        "savefig.bbox": "tight",
-    }  # fmt: skip
-    with mpl.rc_context(sns.axes_style("ticks") | sns.plotting_context("paper") | ours):
-        yield

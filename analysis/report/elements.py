@@ -59,6 +59,11 @@ class Document:
     subtitle: str
     blocks: tuple[Block, ...]
 
+    @property
+    def lead(self) -> str:
+        """The first sentences: the answer, or why there is none."""
+        return next(block.text for block in self.blocks if isinstance(block, Text))
+
 
 def named_grid(header: Sequence[str], rows: Sequence[tuple[str, ...]], align: str, names: Sequence[str]) -> Grid:
     """A table with a first column of the rows' names, each said once, where there are several. Columns of – go."""

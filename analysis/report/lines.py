@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
-Json = dict[str, Any]
+from analysis.types import Json
+
 _N_STEPS = 60
 
 

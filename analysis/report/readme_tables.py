@@ -14,13 +14,12 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import Any
 
 from analysis.errors import AnalysisError
 from analysis.formatting import format_size
 from analysis.report.sections.answer import answer_row, near_least, span
+from analysis.types import Json
 
-Json = dict[str, Any]
 _HEADER = ("critical model size", "adjusted rate there", "raw rate there", "best classical coder")
 _NEAR = "within 1 %"
 _TABLE = re.compile(

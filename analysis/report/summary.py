@@ -24,9 +24,9 @@ from analysis.report.sections.provenance import origins
 from analysis.report.sections.recipe import recipe
 from analysis.report.sections.tokenization import tokenisation
 from analysis.study import Study
+from analysis.types import Json
 
 SUMMARY_VERSION = 1
-Json = dict[str, Any]
 
 
 def summarise(study: Study) -> Json:

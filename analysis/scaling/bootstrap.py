@@ -6,16 +6,13 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import ndtr, stdtrit
 
 from analysis.scaling.huber import EXPONENTS, derivatives, minimise, terms
 from analysis.scaling.law import Located, natural
 from analysis.scaling.measurements import Measurements
+from analysis.types import Bools, Floats, Ints
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
 NAMES = ("E", "A", "B", "alpha", "beta", "log_A", "log_B")
 N_REPLICATES = 1000
 _STREAM = 1979  # apart from the stream of a synthetic table that was made with the same seed

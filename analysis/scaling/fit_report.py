@@ -7,7 +7,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from analysis.errors import AnalysisError
 from analysis.records.tables import load
@@ -15,8 +14,8 @@ from analysis.scaling.bootstrap import Uncertainty, bootstrap
 from analysis.scaling.holdout import HeldOut, held_out_tests
 from analysis.scaling.law import PUBLISHED_DELTA, Fit, locate
 from analysis.scaling.measurements import Measurements, from_records, read_csv
+from analysis.types import Json
 
-Json = dict[str, Any]
 PARAMETERS = ("E", "A", "B", "alpha", "beta")
 
 

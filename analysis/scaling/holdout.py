@@ -7,14 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from analysis.errors import AnalysisError
 from analysis.scaling.law import Fit, fit_scaling_law
 from analysis.scaling.measurements import Measurements
+from analysis.types import Bools, Floats
 
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 _CONDITION = re.compile(r"\s*(N|D|C|loss)\s*(>=|<=|>|<)\s*([0-9.]+(?:e[+-]?[0-9]+)?)\s*", re.IGNORECASE)
 _USUAL_SHARE = 0.1  # of the rows, those of most compute, are held out where no cut is given
 

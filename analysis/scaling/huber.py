@@ -9,10 +9,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
+from analysis.types import Bools, Floats
+
 EXPONENTS = (1e-3, 5.0)  # range of α and β; at its ends the data do not determine them
 NO_FLOOR = 20.0  # log E is kept within this of the least log loss: e⁻²⁰ of the loss is no floor
 _TOLERANCE = 1e-10  # of θ, in a step that Newton's method would take undamped

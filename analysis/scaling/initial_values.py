@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from analysis.scaling.huber import NO_FLOOR, Rows
+from analysis.types import Floats
 
-Floats = npt.NDArray[np.float64]
 _EXPONENTS = np.geomspace(0.02, 4.0, 28)
 
 

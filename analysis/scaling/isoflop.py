@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.errors import AnalysisError
+from analysis.types import Floats
 
-Floats = npt.NDArray[np.float64]
 _EXPONENTS = np.geomspace(1e-3, 5.0, 400)
 
 

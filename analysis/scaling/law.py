@@ -12,8 +12,8 @@ from analysis.errors import AnalysisError
 from analysis.scaling.huber import EXPONENTS, NO_FLOOR, Minima, Rows, derivatives, minimise, terms
 from analysis.scaling.initial_values import spread_starts, variable_projection
 from analysis.scaling.measurements import Dropped, Measurements
+from analysis.types import Floats
 
-Floats = npt.NDArray[np.float64]
 PUBLISHED_DELTA = 1e-3  # of Hoffmann et al. 2022
 _EFFICIENT = 1.345  # robust scales: 95 % efficiency under normal noise (Huber 1981)
 _LEAST_ROWS = 6  # five parameters and something left over

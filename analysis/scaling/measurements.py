@@ -9,13 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from analysis.critical.convergence import longest
 from analysis.errors import AnalysisError
 from analysis.formatting import join
 from analysis.records.csv_file import read_csv_table
-from analysis.records.tables import Table
-
-Floats = npt.NDArray[np.float64]
+from analysis.records.tables import Table, longest
+from analysis.types import Floats
 
 
 @dataclass(frozen=True)

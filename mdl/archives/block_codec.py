@@ -23,8 +23,8 @@ from mdl.entropy.logit_rounding import grid_of, symbol_intervals
 from mdl.entropy.range_coder import StreamDecoder, StreamEncoder
 from mdl.models.float64_parallel import check_agreement, parallel_logits
 from mdl.models.float64_stepwise import Stepper
-from mdl.models.shape import VOCABULARY
 from mdl.models.transformer import StackedTransformer
+from mdl.units import VOCABULARY
 
 Bytes = npt.NDArray[np.uint8]
 

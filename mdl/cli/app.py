@@ -147,7 +147,7 @@ def baselines(
 
     from mdl.cli.baselines import Models, lines, source_of
     from mdl.cli.sweep import command_line
-    from mdl.sweeps.backends.local import Download
+    from mdl.sweeps.progress import Download
     from mdl.units import parse_bytes
 
     progress = Download(Console(stderr=True, highlight=False))
@@ -180,7 +180,7 @@ def generate(
 ) -> None:
     """Go on from a prompt with any compressor or model: what it codes in fewer bits is likelier."""
     from mdl.cli import generate as generate_cli
-    from mdl.generation.continuation import Sampling
+    from mdl.generation.sampling import Sampling
 
     how = Sampling(temperature, top_p, seed)
     wanted = generate_cli.Wanted(coder, prompt, chunk or [0], n_bytes, prompt_bytes, context, device)
@@ -214,7 +214,7 @@ def evaluate(
     from mdl.cli.evaluate import lines
     from mdl.cli.sweep import command_line
     from mdl.evaluation.pretrained import Settings
-    from mdl.sweeps.backends.local import Download
+    from mdl.sweeps.progress import Download
 
     if len(models_and_corpus) < 2:
         raise MdlError("mdl evaluate takes at least a model and a corpus, such as hf:/models/pythia-70m corpus.txt")
@@ -241,9 +241,10 @@ def report(
 ) -> None:
     """Critical model sizes, adjusted rates and figures of a sweep, as a PDF and tables."""
     from analysis.records.tables import name_of
-    from analysis.report.build import build_report, terminal_table
+    from analysis.report.build import build_report
+    from analysis.report.terminal import terminal_table
     from mdl.cli import wandb_report
-    from mdl.records.schema import RunPaths
+    from mdl.records.paths import RunPaths
 
     if wandb:
         wandb_report.require_wandb()
@@ -302,7 +303,7 @@ def suggest(
     from analysis.records.tables import load
     from analysis.study import study
     from mdl.cli import suggest as suggest_cli
-    from mdl.records.schema import RunPaths
+    from mdl.records.paths import RunPaths
 
     table = load(folder or RunPaths.newest(Path("runs")))
     found = suggestions(study(table, parse_cost(cost)), suggest_cli.ladder, within)

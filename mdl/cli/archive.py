@@ -26,7 +26,8 @@ SUFFIX = ".mdl"
 
 def compress(file: Path, out: Path | None, model: str, runs: Path, device: str, *, embed: bool) -> list[str]:
     """Write `file`'s archive; returns what to print."""
-    from mdl.compressors.byte_model import choose_device, compress_stream, load_model
+    from mdl.compressors.byte_model import compress_stream, load_model
+    from mdl.device import choose_device
 
     if file.is_dir():
         raise MdlError(f"{file} is a folder; name a file to compress")
@@ -52,6 +53,7 @@ def compress(file: Path, out: Path | None, model: str, runs: Path, device: str, 
 def decompress(file: Path, out: Path | None, model: str | None, runs: Path, device: str) -> list[str]:
     """Write an archive's content; returns what to print."""
     from mdl.compressors import byte_model
+    from mdl.device import choose_device
 
     use_free_cores()
     if out is None:
@@ -62,7 +64,7 @@ def decompress(file: Path, out: Path | None, model: str | None, runs: Path, devi
         if is_pretrained(seekable(source, file)):
             return _decompress_pretrained(file, out, model, device)
         archive = Archive(source)
-        where = byte_model.choose_device(device)
+        where = choose_device(device)
         if model is not None:
             exact = byte_model.load_model(choose_model(model, archive.n_bytes, runs).weights, where)
         elif archive.header.embedded_bytes:

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.paper import table1
-from mdl.data.corpus import Corpus, CorpusSpec, open_corpus
+from mdl.data.corpus import Corpus, open_corpus
+from mdl.data.spec import CorpusSpec
 from mdl.errors import MdlError, nearest
 from mdl.evaluation import transfer
 from mdl.evaluation.classical import CHUNKED_SAMPLE_BYTES, BaselineJob, coders_for, run_job
-from mdl.records.schema import BaselineRecord, RunPaths
+from mdl.records.paths import RunPaths
+from mdl.records.schema import BaselineRecord
 from mdl.storage.cache import Progress
 
 MODALITIES = ("text", "image", "audio")
@@ -83,7 +85,7 @@ def lines(
 def _load(models: Models) -> list[transfer.Loaded]:
     if not models.names:
         return []
-    from mdl.compressors.byte_model import choose_device
+    from mdl.device import choose_device
 
     device = choose_device(models.device)
     return [transfer.load(name, device) for name in models.names]

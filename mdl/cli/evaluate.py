@@ -6,12 +6,13 @@ import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mdl.data.corpus import Corpus
+from mdl.data.corpus import Corpus, open_whole
 from mdl.errors import MdlError
 from mdl.evaluation.classical import BaselineJob, coders_for, run_job
-from mdl.evaluation.pretrained import Settings, open_whole, records
+from mdl.evaluation.pretrained import Settings, records
 from mdl.pretrained.checkpoint import PREFIX, find
-from mdl.records.schema import CellRecord, RunPaths
+from mdl.records.paths import RunPaths
+from mdl.records.schema import CellRecord
 from mdl.storage.cache import Progress
 from mdl.units import format_bytes, parse_bytes
 

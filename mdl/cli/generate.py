@@ -16,11 +16,12 @@ import numpy as np
 from rich.console import Console
 
 from mdl.errors import MdlError
-from mdl.generation.continuation import Sampling, open_coder
+from mdl.generation.continuation import open_coder
 from mdl.generation.prompts import USUAL_BYTES, Prompt, open_prompt
+from mdl.generation.sampling import Sampling
 from mdl.storage.atomic_files import require_writable, write_atomically
 from mdl.storage.cache import Progress
-from mdl.sweeps.backends.local import Download
+from mdl.sweeps.progress import Download
 
 SCHEMA_VERSION = 1
 FIGURES = (".pdf", ".png")

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 def pack(folder: Path, out: Path | None, snapshot: str, device: str, tune_steps: int | None = None) -> list[str]:
     """Write a run's subset and its coded weights as one archive; returns what to print."""
-    from mdl.compressors.byte_model import choose_device
     from mdl.compressors.self_contained import choose_coded, open_run, write_pack
+    from mdl.device import choose_device
 
     target = out or Path(f"{folder.resolve().name}{archive.SUFFIX}")
     if target.exists() and (out is None or not target.is_file()):

@@ -11,12 +11,12 @@ from typing import Any
 from rich.console import Console
 
 from mdl.errors import MdlError, Stopped
-from mdl.records.manifest import write_manifest
-from mdl.sweeps.backends.local import Ended, gpu_places, open_corpora, run_sweep
+from mdl.sweeps.backends.local import Ended, gpu_places, run_sweep
 from mdl.sweeps.backends.slurm import Options, Preempted, prepare, read_task, requeued_on_warning
 from mdl.sweeps.backends.slurm import submit as sbatch
 from mdl.sweeps.backends.wandb import register, run_agents, under_agent
 from mdl.sweeps.grid import load_sweep
+from mdl.sweeps.manifest import open_corpora, write_manifest
 from mdl.sweeps.plan import Plan, plan_cell, plan_sweep
 
 
@@ -49,7 +49,7 @@ def run_cell(settings: Sequence[str], sweep: str, out: Path, baselines: bool, re
     record = plan.paths.record(cell.run_id)
     ended = run(plan, retry_failed=retry_failed, n_workers=1, with_baselines=baselines, whole=False)
     if cell.config.logger == "wandb" and not ended.n_made:
-        from mdl.records.schema import load_cell
+        from mdl.records.store import load_cell
         from mdl.training.loggers import log_record
 
         log_record(load_cell(record), plan.paths)

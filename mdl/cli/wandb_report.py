@@ -14,7 +14,7 @@ from typing import Any
 
 from mdl.errors import MdlError
 from mdl.records.manifest import wandb_place
-from mdl.records.schema import RunPaths
+from mdl.records.paths import RunPaths
 from mdl.units import short_bytes
 
 _TABLES = ("critical", "rates", "predictions")

@@ -20,9 +20,11 @@ from safetensors import SafetensorError, safe_open
 from mdl import __version__
 from mdl.archives import block_codec
 from mdl.archives.format import Archive, ArchiveWriter, Block, Header, windows_per_block
+from mdl.device import choose_device
 from mdl.errors import MdlError
 from mdl.models.shape import Shape, count_params
-from mdl.models.transformer import StackedTransformer, load_weights, stack
+from mdl.models.transformer import StackedTransformer, stack
+from mdl.models.weights_file import load_weights
 from mdl.quantization.weight_codec import decode as decode_weights
 
 Progress = Callable[[int], None]  # called with the number of bytes just coded
@@ -43,19 +45,6 @@ class ExactModel:
     def shape(self) -> Shape:
         """Its hyper-parameters."""
         return self.model.shape
-
-
-def choose_device(name: str = "auto") -> torch.device:
-    """'auto': a CUDA device where there is one, else the CPU; MdlError for a device that cannot compute in float64."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.ones(1, dtype=torch.float64, device=device)
-    except (RuntimeError, TypeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).split("\n")[0]
-        raise MdlError(f"device '{name}' cannot be used ({reason}); --device cpu always can") from None
-    return device
 
 
 def load_model(path: Path, device: torch.device | None = None) -> ExactModel:

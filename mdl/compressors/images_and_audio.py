@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mdl.compressors.general import ClassicalCoder
-from mdl.data.sources.media_files import library
+from mdl.storage.optional_import import library
 
 N_COLUMNS = 64  # of a picture, one byte a pixel
 _LENGTH_BYTES = 4

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mdl.errors import MdlError
-from mdl.records.schema import CellRecord, RunPaths, Snapshot, load_cell
+from mdl.records.paths import RunPaths
+from mdl.records.schema import CellRecord, Snapshot
+from mdl.records.store import load_cell
 from mdl.storage.cache import cache_folder, sha256_of
 from mdl.units import format_bytes
 

@@ -13,14 +13,16 @@ import torch
 from mdl import compressors
 from mdl.archives.format import Archive
 from mdl.compressors.byte_model import compress_stream, decompress_stream, load_coded, load_embedded
-from mdl.data.corpus import Corpus, CorpusSpec, open_corpus
+from mdl.data.corpus import Corpus, open_corpus
+from mdl.data.spec import CorpusSpec
 from mdl.errors import MdlError
 from mdl.models.shape import Shape
-from mdl.models.transformer import load_weights
+from mdl.models.weights_file import load_weights
 from mdl.quantization.fine_tune import Tuning
 from mdl.quantization.two_part_code import Weights, calibration_windows, coded_models, precisions, subset_bits
 from mdl.quantization.weight_codec import CodedModel
-from mdl.records.schema import CellRecord, Snapshot, load_cell
+from mdl.records.schema import CellRecord, Snapshot
+from mdl.records.store import load_cell
 from mdl.storage.atomic_files import replacing
 
 SAMPLE_BYTES = 1 << 18  # of the subset, by which a precision is chosen where the record does not tell

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mdl.compressors.general import ClassicalCoder
-from mdl.data.sources.media_files import library
+from mdl.storage.optional_import import library
 
 _RATE_HZ = 16_000
 _LEVEL = 3  # the sizes of the tool's -hhx

@@ -13,21 +13,20 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from mdl.config.learning_rate import learning_rate
-from mdl.data.corpus import CorpusSpec
+from mdl.data.spec import CorpusSpec
 from mdl.errors import MdlError, nearest
 from mdl.models.shape import (
     MOST_DEPTH,
     MOST_VOCABULARY,
     MOST_WIDTH,
-    VOCABULARY,
     check_shape,
     parse_size,
     shape_label,
     usual_heads,
     vocabulary_label,
 )
-from mdl.records.schema import digest
-from mdl.units import parse_bytes, short_bytes
+from mdl.storage.hashing import digest
+from mdl.units import VOCABULARY, parse_bytes, short_bytes
 
 
 def _count(value: Any) -> Any:

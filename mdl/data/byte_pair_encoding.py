@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mdl.errors import MdlError
-from mdl.models.shape import VOCABULARY
+from mdl.units import VOCABULARY
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

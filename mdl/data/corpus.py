@@ -10,78 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from mdl.data.byte_view import ByteView
 from mdl.data.sources.registry import open_source
+from mdl.data.spec import CorpusSpec
+from mdl.data.split import check_units, n_heldout_bytes, set_aside, shuffled
 from mdl.errors import MdlError
 from mdl.records.schema import CorpusInfo
-from mdl.storage.cache import Progress, Source, cache_folder, sha256_of
+from mdl.storage.cache import Progress, cache_folder, sha256_of
 from mdl.storage.file_bytes import FileBytes
-
-Bytes = npt.NDArray[np.uint8]
-Offsets = npt.NDArray[np.int64]
-Pieces = tuple[Offsets, Offsets]  # where each begins in the file, and its length
-
-_HELDOUT_SHARE = 20  # one twentieth of the corpus is held out,
-_HELDOUT_MOST = 10**6  # but not more than 1 MB
-_HELDOUT_KEY = (0, 1)  # of the random choice of documents; no shuffle has it
-
-
-@dataclass(frozen=True)
-class CorpusSpec:
-    """Which bytes, in which order, and how many of them are held out.
-
-    `heldout_bytes` None: 5 % of the corpus, but at least a block, at most 1 MB and at most half of it. Where whole
-    documents are held out they may come to as much as twice what is asked for. Of pictures and sound, `block_bytes` is
-    whole patches or chunks, and what is held out is rounded up to them.
-
-    `leak_fraction` f puts held-out blocks, one after another and over again, in the places of that share of the
-    shuffled blocks, spread evenly: of every subset about f is what the models are evaluated on.
-    """
-
-    source: str
-    shuffle_seed: int = 0
-    block_bytes: int = 4096
-    heldout_bytes: int | None = None
-    leak_fraction: float = 0.0
-
-
-class ByteView:
-    """Bytes of a file in an order of pieces. Nothing is read before it is asked for."""
-
-    def __init__(self, raw: Bytes | FileBytes, piece_starts: Offsets, piece_bytes: Offsets) -> None:
-        """Piece i of the view is `raw[piece_starts[i] : piece_starts[i] + piece_bytes[i]]`."""
-        self._raw = raw
-        self._starts = np.concatenate([[0], np.cumsum(piece_bytes)]).astype(np.int64)  # in the view, and its end
-        # From an offset in the view to the offset in the file, for every piece.
-        self._shift = piece_starts - self._starts[:-1]
-
-    def __len__(self) -> int:
-        return int(self._starts[-1])
-
-    def read(self, start: int, end: int) -> Bytes:
-        """Bytes [start, end), (end − start,)."""
-        self._check(start, end)
-        first = int(np.searchsorted(self._starts, start, side="right")) - 1
-        last = int(np.searchsorted(self._starts, end, side="left"))
-        if last - first == 1:
-            shift = int(self._shift[first])
-            return self._raw[start + shift : end + shift]
-        pieces = range(first, last)
-        low = [max(start, int(self._starts[i])) + int(self._shift[i]) for i in pieces]
-        high = [min(end, int(self._starts[i + 1])) + int(self._shift[i]) for i in pieces]
-        return np.concatenate([np.empty(0, np.uint8), *(self._raw[a:b] for a, b in zip(low, high, strict=True))])
-
-    def gather(self, starts: Offsets, length: int) -> Bytes:
-        """Rows (n, length) from the given offsets; a row may cross pieces."""
-        rows = np.empty((starts.size, length), np.uint8)
-        for row, start in zip(rows, starts.tolist(), strict=True):
-            row[:] = self.read(start, start + length)
-        return rows
-
-    def _check(self, start: int, end: int) -> None:
-        if not 0 <= start <= end <= len(self):
-            raise IndexError(f"bytes [{start}, {end}) of a view of {len(self)} bytes")
 
 
 @dataclass(frozen=True)
@@ -109,12 +46,12 @@ def open_corpus(spec: CorpusSpec, cache_dir: Path | None = None, progress: Progr
     cache = cache_dir or cache_folder()
     source = open_source(spec.source, cache, progress)
     size = source.path.stat().st_size
-    _check_units(spec, source.unit_bytes, size)
-    n_heldout = _heldout_bytes(spec, size, source.unit_bytes)
+    check_units(spec, source.unit_bytes, size)
+    n_heldout = n_heldout_bytes(spec, size, source.unit_bytes)
     n_heldout += -n_heldout % source.unit_bytes  # then what is left to train on is whole units
-    train, heldout = _split(source, size, n_heldout)
+    train, heldout = set_aside(source, size, n_heldout)
     raw = FileBytes(source.path)
-    shuffled = _shuffle(train, heldout, spec)
+    order = shuffled(train, heldout, spec)
     info = CorpusInfo(
         source=spec.source,
         modality=source.modality,
@@ -126,117 +63,17 @@ def open_corpus(spec: CorpusSpec, cache_dir: Path | None = None, progress: Progr
         heldout_bytes=int(heldout[1].sum()),
         leak_fraction=spec.leak_fraction,
     )
-    return Corpus(info, ByteView(raw, *shuffled), ByteView(raw, *heldout), ByteView(raw, *train))
+    return Corpus(info, ByteView(raw, *order), ByteView(raw, *heldout), ByteView(raw, *train))
 
 
-def _check_units(spec: CorpusSpec, unit: int, size: int) -> None:
-    """MdlError where a block would cut a patch, or where there is not one to train on and another to hold out."""
-    if spec.block_bytes % unit:
-        raise MdlError(
-            f"block_bytes {spec.block_bytes:,} would cut the {unit}-byte units of corpus '{spec.source}'; take a "
-            f"multiple of {unit}, such as {2 * unit}"
-        )
-    if unit > 1 and size < 2 * unit:
-        raise MdlError(f"corpus '{spec.source}' has one {unit}-byte unit; it takes 1 to train on and 1 to hold out")
-
-
-def _heldout_bytes(spec: CorpusSpec, size: int, unit: int) -> int:
-    """How many to hold out: as asked, else 5 % but at least a block, at most 1 MB and at most half of the corpus."""
-    if size < 2:
-        raise MdlError(f"corpus '{spec.source}' has {size} bytes; it takes at least 1 to train on and 1 to hold out")
-    if spec.heldout_bytes is None:
-        return min(max(size // _HELDOUT_SHARE, spec.block_bytes), _HELDOUT_MOST, size // 2)
-    if not 1 <= spec.heldout_bytes <= size - unit:
-        raise MdlError(
-            f"heldout_bytes must leave a byte to train on: got {spec.heldout_bytes:,} of the {size:,} bytes of corpus "
-            f"'{spec.source}'; take 1 to {size - unit:,}"
-        )
-    return spec.heldout_bytes
-
-
-def _split(source: Source, size: int, n_heldout: int) -> tuple[Pieces, Pieces]:
-    """Training and held-out pieces in the order of the source: whole documents held out, else the tail."""
-    lengths = np.diff(source.starts, append=size)
-    starts, lengths = source.starts[lengths > 0], lengths[lengths > 0]
-    chosen = _whole_documents(lengths, n_heldout)
-    if not chosen.any():
-        cut = size - n_heldout
-        return (np.array([0]), np.array([cut])), (np.array([cut]), np.array([n_heldout]))
-    return _joined(starts[~chosen], lengths[~chosen]), _joined(starts[chosen], lengths[chosen])
-
-
-def _joined(starts: Offsets, lengths: Offsets) -> Pieces:
-    """Neighbours made one piece, so that a corpus of a million short documents is not a million pieces."""
-    first = np.flatnonzero(np.concatenate([[True], starts[1:] != starts[:-1] + lengths[:-1]]))
-    return starts[first], np.add.reduceat(lengths, first)
-
-
-def _permutation(n: int, key: tuple[int, int]) -> Offsets:
-    """A random order of n things, for ever the same: NumPy keeps the generator's raw words, but not `permutation`."""
-    return np.argsort(np.random.Philox(key=np.array(key, np.uint64)).random_raw(n), kind="stable")
-
-
-def _whole_documents(lengths: Offsets, wanted: int) -> npt.NDArray[np.bool_]:
-    """A random choice of documents that together have about `wanted` bytes, and never more than twice that.
-
-    It does not depend on the shuffle seed, so that every shuffle of a corpus is measured on the same bytes.
-    """
-    chosen = np.zeros(lengths.size, np.bool_)
-    total = 0
-    for document in _permutation(lengths.size, _HELDOUT_KEY):
-        if total >= wanted:
-            break
-        if total + lengths[document] <= 2 * wanted:
-            chosen[document] = True
-            total += int(lengths[document])
-    # Too little to speak for the rest (one huge document, say): then a tail is the better sample.
-    return chosen if 2 * total >= wanted and total < lengths.sum() else np.zeros_like(chosen)
-
-
-def _shuffle(train: Pieces, heldout: Pieces, spec: CorpusSpec) -> Pieces:
-    """Whole blocks of the training part permuted, the partial last one left last. Blocks run on across documents."""
-    size = int(train[1].sum())
-    n_blocks = size // spec.block_bytes
-    order = _permutation(n_blocks, (spec.shuffle_seed, 0))
-    begin = np.concatenate([order * spec.block_bytes, [n_blocks * spec.block_bytes]])
-    end = np.minimum(begin + spec.block_bytes, size)
-    if not spec.leak_fraction:
-        return _raw_pieces(train, begin, end)
-    leaked, held = _leaked_blocks(n_blocks, int(heldout[1].sum()), spec)
-    begin[leaked] = size + held * spec.block_bytes  # the held-out part lies behind the training part
-    end[leaked] = begin[leaked] + spec.block_bytes
-    return _raw_pieces((np.concatenate([train[0], heldout[0]]), np.concatenate([train[1], heldout[1]])), begin, end)
-
-
-def _leaked_blocks(n_blocks: int, heldout_bytes: int, spec: CorpusSpec) -> tuple[Offsets, Offsets]:
-    """Which of the shuffled blocks are replaced, and by which of the held-out part's."""
-    if not 0 <= spec.leak_fraction <= 1:
-        raise MdlError(f"leak_fraction is a share of the blocks, 0 to 1, got {spec.leak_fraction:g}")
-    n_held = heldout_bytes // spec.block_bytes
-    if not n_held:
-        raise MdlError(
-            f"leak_fraction needs a held-out part of at least a block ({spec.block_bytes:,} bytes); corpus "
-            f"'{spec.source}' holds out {heldout_bytes:,}: give corpus.heldout_bytes or a smaller corpus.block_bytes"
-        )
-    so_far = np.floor(np.arange(n_blocks + 1) * spec.leak_fraction).astype(np.int64)
-    leaked = np.flatnonzero(np.diff(so_far))
-    return leaked, np.arange(leaked.size) % n_held
-
-
-def _raw_pieces(train: Pieces, begin: Offsets, end: Offsets) -> Pieces:
-    """Ranges [begin, end) of the joined training pieces, cut where they cross from one piece to the next."""
-    piece_ends = np.cumsum(train[1])
-    piece_begins = piece_ends - train[1]
-    first = np.searchsorted(piece_ends, begin, side="right")
-    last = np.searchsorted(piece_begins, end, side="left")  # one past the last piece that the range touches
-    block, piece = _each(first, np.maximum(first, last))
-    low = np.maximum(begin[block], piece_begins[piece])
-    high = np.minimum(end[block], piece_ends[piece])
-    return train[0][piece] + low - piece_begins[piece], high - low
-
-
-def _each(first: Offsets, last: Offsets) -> tuple[Offsets, Offsets]:
-    """(i, j) for every i and every first[i] ≤ j < last[i]."""
-    count = last - first
-    i = np.repeat(np.arange(count.size), count)
-    return i, np.arange(i.size) - np.repeat(np.cumsum(count) - count - first, count)
+def open_whole(source: str, progress: Progress | None = None) -> Corpus:
+    """All bytes of a corpus in their own order: one block, so that no shuffle moves it, and nothing held out."""
+    cache = cache_folder()
+    opened = open_source(source, cache, progress)
+    size = opened.path.stat().st_size
+    if not size:
+        raise MdlError(f"corpus '{source}' is empty; there is nothing to code")
+    info = CorpusInfo(source, opened.modality, size, sha256_of(opened.path, cache), size, 0, size, 0)
+    raw = FileBytes(opened.path)
+    none, whole = np.empty(0, np.int64), ByteView(raw, np.array([0]), np.array([size]))
+    return Corpus(info, whole, ByteView(raw, none, none), whole)

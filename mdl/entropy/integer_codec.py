@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from mdl.entropy.range_coder import TOTAL, StreamDecoder, StreamEncoder
 from mdl.errors import MdlError
-from mdl.models.shape import VOCABULARY
+from mdl.units import VOCABULARY
 
 Ints = npt.NDArray[np.int64]
 

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from mdl.entropy.range_coder import GRID, TOTAL, exponential_table
 from mdl.errors import MdlError
-from mdl.models.transformer import RMS_EPS, StackedTransformer, rms_normalised
 
 # Logits this near to a rounding boundary are written down: thousands of times the measured difference.
 EPSILON = 1e-9
@@ -88,21 +87,3 @@ def float64_counts(grid: Tensor) -> Tensor:
     """The coder's counts (n, V) of integer grid logits as float64, which is what it reads."""
     cumulative = cumulative_counts(grid)
     return torch.diff(cumulative, prepend=torch.zeros_like(cumulative[:, :1])).double()
-
-
-def normalised(x: Tensor) -> Tensor:
-    """x (…, C) over its root mean square, in float64; torch's own kernel takes six times as long on CUDA."""
-    if not x.is_cuda:
-        return rms_normalised(x)
-    mean_square = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_() / x.shape[-1]
-    over_it: Tensor = x * mean_square.add_(RMS_EPS).rsqrt_()
-    return over_it
-
-
-def folded_weights(model: StackedTransformer) -> dict[str, Tensor]:
-    """The weights of a one-member model without the member axis, each norm's gain multiplied into what follows it."""
-    w = {name: parameter.detach()[0] for name, parameter in model.named_parameters()}
-    for layer in range(model.shape.depth):
-        for gain, into in (("attention_gain", "qkv"), ("mlp_gain", "up")):
-            w[f"{into}_{layer}"] = w.pop(f"{gain}_{layer}")[:, None] * w[f"{into}_{layer}"]
-    return w

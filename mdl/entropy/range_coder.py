@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mdl.errors import MdlError
-from mdl.models.shape import VOCABULARY
+from mdl.units import VOCABULARY
 
 Floats = npt.NDArray[np.floating]
 Ints = npt.NDArray[np.int64]

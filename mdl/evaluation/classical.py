@@ -16,8 +16,11 @@ from typing import Literal, Protocol
 import numpy as np
 
 from mdl import compressors
-from mdl.data.corpus import Bytes, Corpus
-from mdl.records.schema import BaselineRecord, RunPaths, load_baseline, save
+from mdl.data.byte_view import Bytes
+from mdl.data.corpus import Corpus
+from mdl.records.paths import RunPaths
+from mdl.records.schema import BaselineRecord
+from mdl.records.store import load_baseline, save
 from mdl.units import short_bytes
 
 Order = Literal["shuffled", "contiguous"]

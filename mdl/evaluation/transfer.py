@@ -22,8 +22,11 @@ import numpy.typing as npt
 from mdl.compressors.model_selection import choose_model
 from mdl.data.corpus import Corpus
 from mdl.errors import MdlError
-from mdl.records.schema import CorpusInfo, PositionBin, Provenance, RunPaths, digest, load_as, load_cell
+from mdl.records.paths import RunPaths
+from mdl.records.schema import CorpusInfo, PositionBin, Provenance
+from mdl.records.store import load_as, load_cell
 from mdl.storage.atomic_files import create_once
+from mdl.storage.hashing import digest
 
 if TYPE_CHECKING:
     import torch
@@ -77,7 +80,8 @@ class Loaded:
 
 def load(spec: str, device: torch.device | None = None) -> Loaded:
     """Of a run's folder or a .safetensors file, in float32; MdlError for anything else."""
-    from mdl.compressors.byte_model import choose_device, load_model
+    from mdl.compressors.byte_model import load_model
+    from mdl.device import choose_device
     from mdl.models.shape import count_params
 
     if spec.startswith("hf:"):
@@ -113,7 +117,7 @@ def _provenance(record: TransferRecord, command: str) -> Provenance:
     precision = "float16" if record.device == "cuda" else "float32"  # as `mdl.models.code_length.window_bits` has it
     machine = Machine(record.device, precision, compiled=False)
     return provenance_now(
-        machine, command=command, training_seconds=0.0, measuring_seconds=record.seconds, cohort_size=1
+        **machine.told(), command=command, training_seconds=0.0, measuring_seconds=record.seconds, cohort_size=1
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mdl.errors import MdlError
-from mdl.generation.continuation import Continue, Nats, Sampling
+from mdl.generation.sampling import Continue, Nats, Sampling
 from mdl.pretrained.model import Pretrained
 
 _IDLE_TOKENS = 64  # that add no text, one after another, at the most
@@ -19,7 +19,7 @@ _IDLE_TOKENS = 64  # that add no text, one after another, at the most
 
 def open_pretrained(spec: str, how: Sampling, device: str = "auto") -> Continue:
     """Of hf:FOLDER or hf:OWNER/NAME, in float32; MdlError where it cannot be read or gets no token of the prompt."""
-    from mdl.compressors.byte_model import choose_device
+    from mdl.device import choose_device
     from mdl.pretrained.checkpoint import find
     from mdl.pretrained.model import load, windows_of
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from mdl.data.corpus import CorpusSpec, open_corpus
+from mdl.data.corpus import open_corpus
 from mdl.data.sources.media_files import UNIT_BYTES
 from mdl.data.sources.registry import KINDS
+from mdl.data.spec import CorpusSpec
 from mdl.errors import MdlError
 from mdl.storage.cache import Progress
 

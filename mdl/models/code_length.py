@@ -10,32 +10,25 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 
+from mdl.data.protocols import Readable
 from mdl.entropy.range_coder import StreamEncoder, counts, to_grid
-from mdl.models.kernels import MOST_WIDTH, fused_parts
-from mdl.models.shape import VOCABULARY
+from mdl.models.kernels import fused_parts
+from mdl.models.kernels.limits import MOST_WIDTH
 from mdl.models.transformer import Parts, StackedTransformer, byte_nats, stack
 from mdl.records.schema import PositionBin, Segment, StreamSample, ladder
+from mdl.units import VOCABULARY
 
 Part = Literal["train", "heldout"]
 Progress = Callable[[int], None]  # called with the number of bytes just coded (of all members)
 
 _COMPILE_BYTES = 1 << 28  # of all members; compiling takes some 8 s, coding this eagerly 5 to 25
-
-
-class Readable(Protocol):
-    """The part of a corpus that measuring needs."""
-
-    def __len__(self) -> int: ...
-    def read(self, start: int, end: int) -> npt.NDArray[Any]:
-        """Bytes (or tokens) [start, end)."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
-from mdl.entropy.logit_rounding import EPSILON, folded_weights, normalised
+from mdl.entropy.logit_rounding import EPSILON
 from mdl.errors import MdlError
-from mdl.models.float64_stepwise import Stepper
+from mdl.models.float64_stepwise import Stepper, folded_weights, normalised
 from mdl.models.transformer import StackedTransformer
 
 # On the data itself, parallel and stepwise logits must agree to this: a model of wild inner activations does not.

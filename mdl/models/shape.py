@@ -8,8 +8,8 @@ from functools import cache
 from typing import Any
 
 from mdl.errors import MdlError
+from mdl.units import VOCABULARY
 
-VOCABULARY = 256  # bytes
 MOST_WIDTH, MOST_DEPTH = 16_384, 256
 MOST_VOCABULARY = 1 << 16
 

@@ -7,22 +7,16 @@ one batched product over M. Nothing mixes members, so M = 1 is the ordinary case
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar, cast
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as safetensors_bytes
 from torch import Tensor, nn
 
-from mdl.errors import MdlError
 from mdl.models.shape import Shape
-from mdl.storage.atomic_files import write_atomically
 
 Result = TypeVar("Result")
 
@@ -239,38 +233,3 @@ def stack(shape: Shape, members: Sequence[dict[str, Tensor]]) -> StackedTransfor
     model.load_state_dict({name: torch.stack([m[name] for m in members]) for name in members[0]}, assign=True)
     model.cos, model.sin = rotary_tables(shape, torch.float32)
     return model
-
-
-def weights_bytes(shape: Shape, weights: dict[str, Tensor]) -> bytes:
-    """One member as a safetensors file, its shape in the metadata.
-
-    Metadata of one key: safetensors writes several in a random order, and equal weights would not be equal bytes.
-    """
-    metadata = {"mdl": json.dumps({"format": 1, "shape": shape.told()}, sort_keys=True)}
-    return safetensors_bytes({name: tensor.contiguous() for name, tensor in weights.items()}, metadata)
-
-
-def save_weights(path: Path, shape: Shape, weights: dict[str, Tensor]) -> bytes:
-    """Write one member's weights atomically; returns the file's bytes, so that the caller can hash them."""
-    content = weights_bytes(shape, weights)
-    write_atomically(path, content)
-    return content
-
-
-def load_weights(path: Path, *, tokens: bool = False) -> tuple[Shape, dict[str, Tensor]]:
-    """One member's shape and weights; MdlError for a file that is not such a one, or of tokens unless `tokens`."""
-    try:
-        with safe_open(path, framework="pt") as stored:
-            metadata = stored.metadata() or {}
-            weights = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a dict
-        shape = Shape(**json.loads(metadata["mdl"])["shape"])
-    except FileNotFoundError:
-        raise MdlError(f"no weights at {path}") from None
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise MdlError(f"{path} does not hold weights that mdl wrote ({error})") from None
-    if not tokens:
-        shape.require_bytes("archives, packing and generating")
-    told = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    if len(told) != 2 + 6 * shape.depth or told != weight_shapes(shape):  # the count first: a forged depth has no end
-        raise MdlError(f"{path}: the weights do not fit the shape {shape.label} that the file names")
-    return shape, weights

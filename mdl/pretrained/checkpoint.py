@@ -13,8 +13,8 @@ from math import prod
 from pathlib import Path
 
 from mdl.errors import MdlError
-from mdl.records.schema import digest
 from mdl.storage.cache import cache_folder, sha256_of
+from mdl.storage.hashing import digest
 
 PREFIX = "hf:"
 _TOKENIZER_FILES = (

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from mdl.data.corpus import ByteView
+from mdl.data.byte_view import ByteView
 from mdl.entropy.large_vocabulary import Grid
 from mdl.errors import MdlError
 from mdl.pretrained import block_codec, byte_fallback
@@ -60,7 +60,7 @@ class PretrainedCoder:
 
     def code_bits(self, data: bytes) -> float:
         """Length of the code of `data`, bits, the escape included."""
-        from mdl.evaluation.pretrained import code
+        from mdl.pretrained.code_length import code
 
         if not data:
             return 0.0
@@ -144,7 +144,7 @@ def _view(data: bytes) -> ByteView:
 
 def _tokens(model: Pretrained, data: bytes) -> tuple[Ids, str]:
     """All tokens of `data`, and the escape as binary digits."""
-    from mdl.evaluation.pretrained import pieces
+    from mdl.pretrained.code_length import pieces
 
     ids, digits = array("i"), []
     for piece in pieces(_view(data), 0, len(data)):
@@ -178,7 +178,7 @@ def _windows_per_block(model: Pretrained, context_tokens: int) -> int:
 
 def open_pretrained(name: str, device: str = "auto") -> PretrainedCoder:
     """hf:FOLDER or hf:NAME, in windows of its own context; MdlError where there is none."""
-    from mdl.compressors.byte_model import choose_device
+    from mdl.device import choose_device
     from mdl.pretrained.checkpoint import find
 
     checkpoint = find(name)

@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
-from mdl.models.code_length import Readable
+from mdl.data.protocols import Readable
 from mdl.models.shape import Shape
 from mdl.models.transformer import StackedTransformer, stack
 from mdl.quantization.quantize import Rounded

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mdl.models.code_length import Progress, Readable, code_lengths
+from mdl.data.protocols import Readable
+from mdl.models.code_length import Progress, code_lengths
 from mdl.models.shape import Shape
 from mdl.models.transformer import stack
 from mdl.quantization.fine_tune import Tuning, tuned

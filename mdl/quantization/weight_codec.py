@@ -24,7 +24,8 @@ import numpy.typing as npt
 
 from mdl.entropy import integer_codec
 from mdl.errors import MdlError
-from mdl.models.shape import VOCABULARY, Shape, count_params
+from mdl.models.shape import Shape, count_params
+from mdl.units import VOCABULARY
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]

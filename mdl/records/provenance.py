@@ -10,27 +10,30 @@ import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
-import torch
-
-from mdl.device import Machine
 from mdl.records.schema import Provenance
 
 _PACKAGES = ("mdl", "torch", "pytorch-lightning", "numpy", "constriction")
 
 
 def provenance_now(
-    machine: Machine, *, command: str, training_seconds: float, measuring_seconds: float, cohort_size: int
+    *,
+    device: str,
+    n_threads: int,
+    precision: str,
+    command: str,
+    training_seconds: float,
+    measuring_seconds: float,
+    cohort_size: int,
 ) -> Provenance:
-    """This process, this machine, now."""
-    on_gpu = machine.accelerator == "cuda"
+    """This process, now; `device`, `n_threads` and `precision` as `mdl.device.Machine.told` has them."""
     return Provenance(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         command=command,
         git_commit=git_commit(),
         hostname=socket.gethostname(),
-        device=torch.cuda.get_device_name() if on_gpu else _processor(),
-        n_threads=torch.get_num_threads(),
-        precision=machine.precision + (", compiled" if machine.compiled else ""),
+        device=device or _processor(),
+        n_threads=n_threads,
+        precision=precision,
         versions={"python": platform.python_version(), **{package: _version(package) for package in _PACKAGES}},
         training_seconds=round(training_seconds, 3),
         measuring_seconds=round(measuring_seconds, 3),

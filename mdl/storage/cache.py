@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
-
-import numpy as np
-import numpy.typing as npt
 
 from mdl.errors import MdlError
 from mdl.storage.atomic_files import remove_dead_temporaries, replacing, write_atomically
@@ -22,19 +17,6 @@ from mdl.storage.atomic_files import remove_dead_temporaries, replacing, write_a
 # what is being done, bytes done, bytes in all where known
 Progress = Callable[[str, int, int | None], None]
 CHUNK_BYTES = 1 << 20
-
-
-@dataclass(frozen=True)
-class Source:
-    """Raw bytes in one file, and where each document in it begins (one document: [0]).
-
-    A corpus is made of things of `unit_bytes` that no split or shuffle may cut: a picture's patches, a byte of text.
-    """
-
-    path: Path
-    starts: npt.NDArray[np.int64]
-    modality: str
-    unit_bytes: int = 1
 
 
 def cache_folder() -> Path:
@@ -53,28 +35,6 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise MdlError(f"cannot write the cache {path.parent}: {reason}; free some space or set MDL_CACHE") from None
-
-
-def cached(
-    cache: Path, name: str, documents: Callable[[], Iterable[Iterable[bytes]]], modality: str, unit_bytes: int = 1
-) -> Source:
-    """Documents one after another in `name`.bin, their starts in `name`.starts.npy; made only where not there yet.
-
-    The .bin comes last, so that where it is, all is. `name` must change with anything that the documents depend on.
-    """
-    path, index = cache / f"{name}.bin", cache / f"{name}.starts.npy"
-    if not (path.exists() and index.exists()):
-        starts: list[int] = []
-        with new_file(path) as stream:
-            for document in documents():
-                starts.append(stream.tell())
-                for chunk in document:
-                    stream.write(chunk)
-            with new_file(index) as index_stream:
-                content = io.BytesIO()
-                np.save(content, np.array(starts, np.int64))
-                index_stream.write(content.getvalue())
-    return Source(path, np.load(index, allow_pickle=False), modality, unit_bytes)
 
 
 def sha256_of(path: Path, cache: Path) -> str:

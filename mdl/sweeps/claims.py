@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from mdl.errors import MdlError
-from mdl.records.schema import RunPaths
+from mdl.records.paths import RunPaths
 from mdl.storage.atomic_files import create_once, remove_dead_temporaries, temporary_beside
 from mdl.storage.process_identity import Process, this_process
 

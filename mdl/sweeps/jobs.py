@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from mdl.data.corpus import Corpus, CorpusSpec
+from mdl.config.cohort import Cohort, bytes_seen, n_devices
+from mdl.data.corpus import Corpus
+from mdl.data.spec import CorpusSpec
 from mdl.evaluation import classical
 from mdl.models.shape import forward_flops_per_byte
-from mdl.records.schema import RunPaths, ending, load_baseline
-from mdl.sweeps.grid import Cohort, bytes_seen, n_devices
+from mdl.records.paths import RunPaths
+from mdl.records.store import ending, load_baseline
 from mdl.sweeps.plan import Plan
 from mdl.sweeps.worker_pool import Job
 

@@ -9,22 +9,13 @@ from typing import Any
 
 import yaml
 
+from mdl.config.cohort import Cell, Cohort, bytes_seen, n_devices
 from mdl.config.schema import full_key
 from mdl.data.sources.registry import not_here
 from mdl.errors import MdlError
 from mdl.models.shape import count_params
-from mdl.records.schema import RunPaths
-from mdl.sweeps.grid import (
-    Cell,
-    Cohort,
-    bytes_seen,
-    cells_of,
-    check_name,
-    cohorts_of,
-    grid_cells,
-    load_sweep,
-    n_devices,
-)
+from mdl.records.paths import RunPaths
+from mdl.sweeps.grid import cells_of, check_name, cohorts_of, grid_cells, load_sweep
 from mdl.units import format_bytes
 
 # An H100's, fitted to the speeds of ten shapes of 3 K to 25 M parameters (benchmarks/README.md; within a half of each),

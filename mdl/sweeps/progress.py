@@ -95,3 +95,21 @@ class Display:
 
     def _line(self, text: str) -> None:
         self.console.print(f"[{time.monotonic() - self._started:5.0f} s] {text}", markup=False, highlight=False)
+
+
+_TELL_DOWNLOAD_SECONDS = 2.0
+
+
+class Download:
+    """Tells about a download, or a corpus being made, now and then."""
+
+    def __init__(self, console: Console) -> None:
+        self.console, self.told = console, 0.0
+
+    def __call__(self, what: str, done: int, total: int | None) -> None:
+        """Bytes `done` of `total`, of `what`."""
+        now = time.monotonic()
+        if now - self.told > _TELL_DOWNLOAD_SECONDS or done == total:
+            self.told = now
+            of = f" of {format_bytes(total)}" if total else ""
+            self.console.print(f"{what}: {format_bytes(done)}{of}", soft_wrap=True)

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mdl.records.schema import ending
+from mdl.records.store import ending
 from mdl.sweeps.claims import Claim, latest
 from mdl.sweeps.plan import Plan
 

@@ -26,11 +26,11 @@ from mdl.sweeps.claims import SupersededError
 from mdl.training import stop_signal
 
 if TYPE_CHECKING:
-    from mdl.records.schema import RunPaths
+    from mdl.config.cohort import Cohort
+    from mdl.records.paths import RunPaths
     from mdl.sweeps.claims import Claims
-    from mdl.sweeps.grid import Cohort
     from mdl.training.fit_cohort import Progress
-    from mdl.training.loop import Check
+    from mdl.training.progress import Check
 
 Emit = Callable[..., None]
 _LOOK_SECONDS = 5.0
@@ -78,10 +78,10 @@ def _serve(job: dict[str, Any], emit: Emit) -> None:
 
 def _cohort(job: dict[str, Any], emit: Emit) -> dict[str, Any]:
     """Train and record the cells that no other process works on. Answers which failed, and which others hold."""
+    from mdl.config.cohort import Cell, Cohort
     from mdl.config.schema import from_flat
-    from mdl.records.schema import RunPaths
+    from mdl.records.paths import RunPaths
     from mdl.sweeps.claims import Claims
-    from mdl.sweeps.grid import Cell, Cohort
 
     configs = [from_flat(flat) for flat in job["configs"]]
     cohort, paths = Cohort(tuple(Cell(config.run_id, config) for config in configs)), RunPaths(Path(job["root"]))
@@ -155,9 +155,10 @@ def _watched(emit: Emit, claims: Claims) -> Progress:
 
 
 def _baseline(job: dict[str, Any], _: Emit) -> dict[str, Any]:
-    from mdl.data.corpus import CorpusSpec, open_corpus
+    from mdl.data.corpus import open_corpus
+    from mdl.data.spec import CorpusSpec
     from mdl.evaluation.classical import BaselineJob, job_path, run_job
-    from mdl.records.schema import RunPaths
+    from mdl.records.paths import RunPaths
     from mdl.sweeps.claims import Claims
 
     corpus, paths = open_corpus(CorpusSpec(**job["corpus"])), RunPaths(Path(job["root"]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,22 +11,11 @@ import torch
 from torch import Tensor
 
 from mdl.data.online_order import OnlineOrder
+from mdl.data.protocols import Gatherable
 from mdl.data.window_order import WindowOrder
 
 if TYPE_CHECKING:
     from mdl.training.cohort_module import CohortModule
-
-
-class Gatherable(Protocol):
-    """The part of a corpus that training needs."""
-
-    def gather(self, starts: npt.NDArray[np.int64], length: int) -> npt.NDArray[Any]:
-        """Rows (n, length) of bytes (or tokens) from the given offsets."""
-        ...
-
-    def read(self, start: int, end: int) -> npt.NDArray[Any]:
-        """Bytes (or tokens) [start, end)."""
-        ...
 
 
 class CohortBatches:

@@ -11,16 +11,17 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from mdl.data.corpus import ByteView, Corpus, open_corpus
+from mdl.config.cohort import Cohort, bytes_seen
+from mdl.data.byte_view import ByteView
+from mdl.data.corpus import Corpus, open_corpus
+from mdl.data.protocols import Gatherable
 from mdl.data.tokenized_corpus import TokenisedSubset, Tokens, tokenised
 from mdl.errors import MdlError
 from mdl.models.code_length import Part, PartLengths, Progress, code_lengths, reach, stream_sample, sum_bits
-from mdl.models.shape import VOCABULARY
 from mdl.models.transformer import StackedTransformer, stack
 from mdl.records.schema import Segment, StreamSample, Tokenisation, ladder
-from mdl.sweeps.grid import Cohort, bytes_seen
-from mdl.training.batches import Gatherable
-from mdl.training.cohort_module import Member
+from mdl.training.members import Member
+from mdl.units import VOCABULARY
 
 Windows = npt.NDArray[Any]
 

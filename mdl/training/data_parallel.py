@@ -108,7 +108,7 @@ def companions(n: int, configs: Sequence[dict[str, Any]], root: Path) -> Iterato
     for other in others:
         threading.Thread(target=_watch, args=(other, ended), daemon=True).start()
     try:
-        with _joined(Ranks(0, n), store) as ranks:
+        with joined(Ranks(0, n), store) as ranks:
             yield ranks
             for other in others:
                 other.wait(_END_SECONDS)
@@ -121,7 +121,7 @@ def companions(n: int, configs: Sequence[dict[str, Any]], root: Path) -> Iterato
 
 def _start(request: dict[str, Any]) -> subprocess.Popen[str]:
     other = subprocess.Popen(
-        [sys.executable, "-m", "mdl.training.data_parallel"], stdin=subprocess.PIPE, stdout=2, text=True
+        [sys.executable, "-m", "mdl.training.companion"], stdin=subprocess.PIPE, stdout=2, text=True
     )
     assert other.stdin is not None  # noqa: S101 - it is a pipe
     other.stdin.write(json.dumps(request) + "\n")
@@ -137,7 +137,8 @@ def _watch(other: subprocess.Popen[str], ended: threading.Event) -> None:
 
 
 @contextmanager
-def _joined(ranks: Ranks, store: TCPStore) -> Iterator[Ranks]:
+def joined(ranks: Ranks, store: TCPStore) -> Iterator[Ranks]:
+    """Within, collective operations reach all ranks."""
     on_cuda = torch.cuda.is_available()
     if on_cuda:
         torch.cuda.set_device(ranks.rank)
@@ -147,18 +148,3 @@ def _joined(ranks: Ranks, store: TCPStore) -> Iterator[Ranks]:
         yield ranks
     finally:
         distributed.destroy_process_group()
-
-
-def _companion() -> None:
-    """Train along, as the one line of input says, and end at once when the input closes: rank 0 is gone."""
-    request = json.loads(sys.stdin.readline())
-    threading.Thread(target=lambda: (sys.stdin.read(), os._exit(1)), daemon=True).start()
-    from mdl.training.fit_cohort import train_along
-
-    store = TCPStore("127.0.0.1", request["port"], request["n"], is_master=False)
-    with _joined(Ranks(request["rank"], request["n"]), store) as ranks:
-        train_along(request["configs"], Path(request["root"]), ranks)
-
-
-if __name__ == "__main__":
-    _companion()

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-import torch
 from pytorch_lightning.loggers import Logger
 
-from mdl.config.schema import from_flat
+from mdl.config.cohort import Cohort, n_devices
 from mdl.device import Machine, resolve_machine
-from mdl.records.schema import RunPaths
-from mdl.sweeps.grid import Cell, Cohort, n_devices
+from mdl.records.paths import RunPaths
 from mdl.training.checkpoint import remove_damaged
-from mdl.training.cohort_data import Reading, reading
-from mdl.training.cohort_module import CohortModule, Recipe
-from mdl.training.data_parallel import Ranks, companions, usable
-from mdl.training.loop import Check, fit
+from mdl.training.cohort_data import Reading
+from mdl.training.cohort_module import CohortModule
+from mdl.training.data_parallel import companions, usable
+from mdl.training.loop import fit
+from mdl.training.members import Recipe
+from mdl.training.progress import Check
 
 # phase ("training", "measuring"), done, total
 Progress = Callable[[str, float, float], None]
@@ -44,7 +42,7 @@ def train_cohort(
     checkpoint = paths.checkpoint(cohort.cohort_id)
     if why := remove_damaged(checkpoint):
         print(f"{why}; training again from the start", flush=True)
-    module = _module(cohort, data)
+    module = cohort_module(cohort, data)
     tell = (lambda step: progress("training", step, config.steps)) if progress else None
     n = usable(config.devices, n_devices(first), config.batch_windows, machine.accelerator)
     started = time.monotonic()
@@ -56,17 +54,8 @@ def train_cohort(
     return Trained(module, machine, time.monotonic() - started)
 
 
-def train_along(configs: Sequence[Mapping[str, Any]], root: Path, ranks: Ranks) -> None:
-    """Train as one of the companions of the process that `train_cohort` runs in."""
-    cells = [Cell(config.run_id, config) for config in map(from_flat, configs)]
-    cohort, config = Cohort(tuple(cells)), cells[0].config
-    torch.set_num_threads(config.train.threads)
-    data = reading(cohort)
-    machine = resolve_machine(config.train.precision, config.train.compile)
-    fit(_module(cohort, data), data.source, machine, RunPaths(root).checkpoint(cohort.cohort_id), ranks=ranks)
-
-
-def _module(cohort: Cohort, data: Reading) -> CohortModule:
+def cohort_module(cohort: Cohort, data: Reading) -> CohortModule:
+    """The untrained cohort, as its first cell's configuration says."""
     config = cohort.cells[0].config.train
     flat = cohort.cells[0].config.flat()
     recipe = Recipe(

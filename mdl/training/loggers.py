@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from mdl.config.cohort import Cohort
 from mdl.records.manifest import wandb_place
-from mdl.records.schema import CellRecord, RunPaths
-from mdl.sweeps.grid import Cohort
+from mdl.records.paths import RunPaths
+from mdl.records.schema import CellRecord
 
 if TYPE_CHECKING:
     from pytorch_lightning.loggers import Logger

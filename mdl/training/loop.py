@@ -13,16 +13,17 @@ import pytorch_lightning as pl
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.strategies import DDPStrategy
 
+from mdl.data.protocols import Gatherable
 from mdl.device import Machine
 from mdl.errors import MdlError
 from mdl.training import stop_signal
-from mdl.training.batches import CohortBatches, Gatherable
+from mdl.training.batches import CohortBatches
 from mdl.training.checkpoint import CheckpointFile
 from mdl.training.cohort_module import CohortModule
 from mdl.training.data_parallel import ALONE, RankEnvironment, Ranks
+from mdl.training.progress import Check
 
 Progress = Callable[[int], None]  # called with the number of steps done
-Check = Callable[[], None]  # raises where this process may write no more
 
 
 class Watcher(pl.Callback):

@@ -13,23 +13,25 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from mdl.config.cohort import Cell, Cohort, training_flops
 from mdl.data.corpus import Corpus
 from mdl.data.online_order import OnlineOrder
 from mdl.models.code_length import position_bins
 from mdl.models.shape import Shape, count_params, shape_label
-from mdl.models.transformer import stack, weights_bytes
+from mdl.models.transformer import stack
+from mdl.models.weights_file import weights_bytes
 from mdl.quantization.fine_tune import Tuning
 from mdl.quantization.two_part_code import PRECISIONS, calibration_windows, precisions, subset_bits
-from mdl.records import schema
+from mdl.records import schema, store
+from mdl.records.paths import RunPaths
 from mdl.records.provenance import provenance_now
-from mdl.records.schema import CellRecord, CurvePoint, ModelInfo, Provenance, RunPaths, Snapshot, TrainingInfo
+from mdl.records.schema import CellRecord, CurvePoint, ModelInfo, Provenance, Snapshot, TrainingInfo
 from mdl.storage.atomic_files import keep_once, write_atomically
-from mdl.sweeps.grid import Cell, Cohort, training_flops
 from mdl.training.cohort_data import Reading, end_bytes, reading
 from mdl.training.cohort_module import CohortModule
 from mdl.training.fit_cohort import Progress, train_cohort
 from mdl.training.loggers import finish_loggers, make_loggers
-from mdl.training.loop import Check
+from mdl.training.progress import Check
 
 Weights = dict[str, torch.Tensor]
 
@@ -51,7 +53,7 @@ def run_cohort(
     started = time.monotonic()
     snapshots = _measure(cohort, trained.module, data, paths, progress, check)
     provenance = provenance_now(
-        trained.machine,
+        **trained.machine.told(),
         command=command,
         training_seconds=trained.seconds,
         measuring_seconds=time.monotonic() - started,
@@ -65,7 +67,7 @@ def run_cohort(
         check()
         if tokenisation := data.tokenisation(m):
             write_atomically(paths.tokenizer(record.run_id), tokenisation[1])
-        schema.save(record, paths.record(record.run_id))
+        store.save(record, paths.record(record.run_id))
         _remove_other_weights(paths.record(record.run_id))
     finish_loggers(loggers, records)
     paths.forget_checkpoint(cohort.cohort_id)
@@ -74,7 +76,7 @@ def run_cohort(
 
 def _remove_other_weights(path: Path) -> None:
     """What was written beside a record without being named in it, by a process that ended before, or lost the race."""
-    named = {snapshot.weights_file for snapshot in schema.load_cell(path).snapshots}
+    named = {snapshot.weights_file for snapshot in store.load_cell(path).snapshots}
     for file in path.parent.glob("*.safetensors"):
         if file.name not in named:
             file.unlink(missing_ok=True)

@@ -14,8 +14,8 @@ from analysis.codes.prequential_codes import fixed_sizes
 from analysis.costs.registry import COSTS, PAPER, parse_cost
 from analysis.critical.resampling import averages
 from analysis.study import Study, shortest_codes
+from analysis.types import Json
 
-Json = dict[str, Any]
 _SCRIPTS = ("explorer_critical.js", "explorer_draw.js", "explorer.js")
 PRICES_BITS = (0.5, 32.0)  # the slider's ends
 _KEY = ["group", "subset_bytes", "n_params"]

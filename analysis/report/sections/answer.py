@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 from analysis.formatting import (
     format_bytes,
@@ -18,8 +17,8 @@ from analysis.formatting import (
 )
 from analysis.report.elements import Block, Grid, Text, named_grid
 from analysis.report.sections import paper_table_page
+from analysis.types import Json
 
-Json = dict[str, Any]
 _MOST_TOLD = 3  # groups that have a paragraph each
 _SAME_BYTES = 0.5  # share of the blocks that two subsets of one size have in common
 _SURE = 0.975  # of the replicates; with fewer inside, an end of the interval may be the grid's edge

@@ -7,8 +7,7 @@ from typing import Any
 from analysis.formatting import format_bytes, format_flops, format_percent, format_seconds, join
 from analysis.report.elements import Block, Grid, Heading, Text, named_grid
 from analysis.report.sections import provenance_page
-
-Json = dict[str, Any]
+from analysis.types import Json
 
 
 def measured(summary: Json) -> list[Block]:

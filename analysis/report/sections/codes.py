@@ -6,8 +6,7 @@ from typing import Any
 
 from analysis.formatting import format_bytes, format_count, format_percent, join
 from analysis.report.elements import Block, Text, named_grid
-
-Json = dict[str, Any]
+from analysis.types import Json
 
 
 def who_wins(summary: Json) -> list[Block]:

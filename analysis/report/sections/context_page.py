@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from analysis.formatting import format_bytes, format_percent
 from analysis.report.elements import Block, Text, named_grid
-
-Json = dict[str, Any]
+from analysis.types import Json
 
 
 def context_page(summary: Json) -> list[Block]:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from analysis.formatting import format_bytes, format_count, format_place, format_range, join
 from analysis.report.elements import Block, Heading, Text, named_grid
-
-Json = dict[str, Any]
+from analysis.types import Json
 
 
 def convergence(summary: Json) -> list[Block]:

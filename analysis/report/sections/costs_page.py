@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from analysis.costs.registry import Cost
 from analysis.formatting import format_bytes, format_count
 from analysis.report.elements import Block, Heading, Text, named_grid
-
-Json = dict[str, Any]
+from analysis.types import Json
 
 
 def costs(summary: Json) -> list[Block]:

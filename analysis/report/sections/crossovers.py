@@ -18,8 +18,8 @@ from analysis.codes.rates import one_model_many_sizes
 from analysis.costs.registry import Cost
 from analysis.critical.crossover import crossing
 from analysis.study import Study, shortest_codes
+from analysis.types import Floats
 
-Floats = npt.NDArray[np.float64]
 POINTS = ["n_params", "size", "data_bytes", "code_bits", "model_bits"]
 LINES = ["n_params", "size", "data_bytes", "adjusted_rate"]
 SPANS = ["n_params", "size", "from_bytes", "to_bytes", "from_rate"]

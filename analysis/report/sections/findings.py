@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from analysis.formatting import format_bytes, format_count, format_flops, format_range, join, sentence
 from analysis.report.elements import Block, Grid, Heading, Text, named_grid
-
-Json = dict[str, Any]
+from analysis.types import Json
 
 
 def fit(summary: Json) -> list[Block]:

@@ -6,8 +6,8 @@ from typing import Any
 
 from analysis.formatting import format_bytes, join
 from analysis.report.elements import Block, Grid, Text
+from analysis.types import Json
 
-Json = dict[str, Any]
 _CITATION = "Delétang et al. 2024 (arXiv 2309.10668v2), Table 1"
 
 

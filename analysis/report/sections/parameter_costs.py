@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -14,8 +13,7 @@ from analysis.critical.interpolation import marginal_price, minima
 from analysis.critical.resampling import Column, columns, interval
 from analysis.critical.size import critical_size, fit_power_law
 from analysis.study import Study, shortest_codes
-
-Json = dict[str, Any]
+from analysis.types import Json
 
 
 def cost_models(study: Study) -> list[Json]:

@@ -6,16 +6,14 @@ size of the coded weights, what one more parameter costs at N*.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
 from analysis.costs.registry import PAPER, Cost, parse_cost
 from analysis.report.sections.parameter_costs import side_by_side
 from analysis.study import Study
+from analysis.types import Json
 
-Json = dict[str, Any]
 _N_STEPS = 40
 LINES = ["group", "subset_bytes", "bits_per_param", "n_params"]
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from analysis.formatting import format_bytes
 from analysis.report.elements import Block, Grid, Text
 from analysis.report.sections.costs_page import located
 from analysis.report.sections.precision import nominal
+from analysis.types import Json
 
-Json = dict[str, Any]
 _NOTHING = 0.02  # off the law by less is nothing, however sure
 _Cell = Callable[[Json], str]
 

@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 
 from analysis.records.tables import Table
+from analysis.types import Json
 
-Json = dict[str, Any]
 _CELL = ["group", "subset_bytes", "n_params", "n_steps"]  # one training; replicates differ in seeds alone
 _REPLICATES = {"shuffle_seed": "seed", "seed": "shuffle_seed"}  # an axis, and the one held fixed beside it
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from analysis.formatting import join
 from analysis.report.elements import Block, Text
+from analysis.types import Json
 
-Json = dict[str, Any]
 _AXES = {"shuffle_seed": "corpus seed", "seed": "training seed"}
 _DIGITS = 12  # of a commit, where there are several: git finds it by fewer
 

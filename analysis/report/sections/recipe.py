@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from analysis.records.tables import Table, rows_of
+from analysis.types import Json
 
-Json = dict[str, Any]
 _SHAPE = ["size", "n_params", "n_heads", "embedding_params", "learning_rate"]
 _BUDGET = ["n_steps", "context_bytes", "bytes_seen"]
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from analysis.formatting import format_bytes, format_percent, join
 from analysis.report.elements import Block, Grid, Heading, Text
-
-Json = dict[str, Any]
+from analysis.types import Json
 
 
 def recipe(summary: Json) -> list[Block]:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from analysis.critical.closed_form import EXPONENTS
 from analysis.formatting import format_bytes, format_count, format_end, format_place, format_range, join, sentence
 from analysis.report.elements import Block, Text, named_grid
-
-Json = dict[str, Any]
+from analysis.types import Json
 
 
 def law(summary: Json) -> list[Block]:

@@ -6,8 +6,8 @@ from typing import Any
 
 from analysis.formatting import format_bytes, format_percent
 from analysis.report.elements import Block, Text, named_grid
+from analysis.types import Json
 
-Json = dict[str, Any]
 _PARTS = ("raw_rate", "parameter_rate", "tokenizer_rate", "adjusted_rate", "heldout_rate")
 
 

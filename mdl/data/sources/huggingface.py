@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from mdl.data.sources.base import Source, cached
 from mdl.errors import MdlError, nearest
-from mdl.records.schema import digest
-from mdl.storage.cache import Source, cached
+from mdl.storage.hashing import digest
 
 _SETTINGS = ("config", "split", "column")
 _USUAL_COLUMNS = ("text", "content", "bytes")

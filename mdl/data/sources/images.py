@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from mdl.data.sources.media_files import cached_units, files_of, library, split_settings, version
+from mdl.data.sources.base import Source
+from mdl.data.sources.media_files import cached_units, files_of, split_settings
 from mdl.errors import MdlError
-from mdl.storage.cache import Progress, Source
+from mdl.storage.cache import Progress
+from mdl.storage.optional_import import library, version
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -7,28 +7,18 @@ the next.
 
 from __future__ import annotations
 
-import importlib
-import importlib.metadata
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
-from types import ModuleType
 
+from mdl.data.sources.base import Source, cached
 from mdl.errors import MdlError, nearest
-from mdl.records.schema import digest
-from mdl.storage.cache import Progress, Source, cached
+from mdl.storage.cache import Progress
+from mdl.storage.hashing import digest
 
 UNIT_BYTES = 2048  # a patch of 32 × 64 pixels; 0.128 s of sound
 
 log = logging.getLogger(__name__)
-
-
-def library(name: str, wanted_for: str) -> ModuleType:
-    """An imported library of the extra; MdlError saying how to have it."""
-    try:
-        return importlib.import_module(name)
-    except (ImportError, OSError):  # soundfile raises OSError without its shared library
-        raise MdlError(f"{wanted_for} needs the library {name}; pip install 'mdl[media]'") from None
 
 
 def split_settings(rest: str, known: Collection[str]) -> tuple[str, dict[str, str]]:
@@ -81,8 +71,3 @@ def cached_units(
         where = files[0] if len(files) == 1 else files[0].parent
         raise MdlError(f"no {UNIT_BYTES}-byte chunk of {modality} in {where}: all of it is smaller")
     return source
-
-
-def version(package: str) -> str:
-    """Of an installed package: what it decodes may change with it."""
-    return f"{package} {importlib.metadata.version(package)}"

@@ -11,14 +11,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from mdl.models.kernels.limits import MOST_HEAD
+
 if TYPE_CHECKING:
     from mdl.models.shape import Shape
     from mdl.models.transformer import Parts
-
-MOST_NARROW = 128  # widths whose whole layer has kernels of its own, in training; without gradients up to MOST_WIDTH
-MOST_WIDTH = 256  # widths of which all but a layer's second half has
-MOST_VOCABULARY = 4096  # of which embedding and head have: their sums of parts are that large
-_MOST_HEAD = 128
 
 
 def fused_parts(shape: Shape, dtype: torch.dtype, *, trained: bool) -> Parts | None:
@@ -26,7 +23,7 @@ def fused_parts(shape: Shape, dtype: torch.dtype, *, trained: bool) -> Parts | N
 
     None where there are no kernels for the shape, no Triton, or too little memory on the chip.
     """
-    if shape.width // shape.n_heads > _MOST_HEAD or importlib.util.find_spec("triton") is None:
+    if shape.width // shape.n_heads > MOST_HEAD or importlib.util.find_spec("triton") is None:
         return None
     from mdl.models.kernels.assembly import pieces, work
 

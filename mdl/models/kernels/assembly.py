@@ -17,11 +17,11 @@ from torch import Tensor
 from triton.compiler.errors import CompilationError
 from triton.runtime.errors import OutOfResources
 
-from mdl.models.kernels import MOST_NARROW, MOST_VOCABULARY, MOST_WIDTH
 from mdl.models.kernels.attention import attention
 from mdl.models.kernels.attention_input import first_half
 from mdl.models.kernels.attention_output_mlp import second_half
 from mdl.models.kernels.embedding import embedded
+from mdl.models.kernels.limits import MOST_NARROW, MOST_VOCABULARY, MOST_WIDTH
 from mdl.models.kernels.output_head import nats
 from mdl.models.shape import Shape
 from mdl.models.transformer import Parts, after_attention, before_attention, compiled

@@ -14,18 +14,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mdl.data.corpus import Corpus, CorpusSpec, open_corpus
-from mdl.errors import MdlError
-from mdl.records.manifest import read_manifest, write_manifest
 from mdl.sweeps import claims
 from mdl.sweeps.claims import Claim
 from mdl.sweeps.jobs import baseline_jobs, cohort_job, missing
+from mdl.sweeps.manifest import open_corpora, write_manifest
 from mdl.sweeps.plan import Plan
 from mdl.sweeps.progress import Display
 from mdl.sweeps.worker_pool import Job, Lane, Pool
-from mdl.units import format_bytes
 
-_TELL_DOWNLOAD_SECONDS = 2.0
 _WAIT_SECONDS = 2.0
 
 
@@ -111,49 +107,6 @@ class Waiting:
             self.console.print(text, markup=False, soft_wrap=True)
             self.told = text
         time.sleep(_WAIT_SECONDS)
-
-
-def open_corpora(plan: Plan, console: Console) -> dict[CorpusSpec, Corpus]:
-    """Every corpus of the plan, large enough, and the same bytes as when the sweep began."""
-    before = read_manifest(plan.paths).get("corpora", {})
-    corpora: dict[CorpusSpec, Corpus] = {}
-    for cell in plan.cells:
-        spec = cell.config.corpus.spec()
-        if spec not in corpora:
-            corpora[spec] = open_corpus(spec, progress=Download(console))
-            info = corpora[spec].info
-            if before.get(info.source, info.sha256) != info.sha256:
-                raise MdlError(
-                    f"corpus '{info.source}' is not what {plan.paths.root} was made from (sha256 {info.sha256[:12]}…, "
-                    f"was {before[info.source][:12]}…); bring the old bytes back, or use another --out"
-                )
-        corpora[spec].require(cell.config.subset_bytes)
-    for line in dict.fromkeys(_told(corpus) for corpus in corpora.values()):  # its orders are one corpus
-        console.print(line, soft_wrap=True)
-    return corpora
-
-
-def _told(corpus: Corpus) -> str:
-    info = corpus.info
-    return (
-        f"corpus {info.source}: {info.size_bytes:,} bytes, sha256 {info.sha256[:12]}…, "
-        f"{info.train_bytes:,} to train on, {info.heldout_bytes:,} held out"
-    )
-
-
-class Download:
-    """Tells about a download, or a corpus being made, now and then."""
-
-    def __init__(self, console: Console) -> None:
-        self.console, self.told = console, 0.0
-
-    def __call__(self, what: str, done: int, total: int | None) -> None:
-        """Bytes `done` of `total`, of `what`."""
-        now = time.monotonic()
-        if now - self.told > _TELL_DOWNLOAD_SECONDS or done == total:
-            self.told = now
-            of = f" of {format_bytes(total)}" if total else ""
-            self.console.print(f"{what}: {format_bytes(done)}{of}", soft_wrap=True)
 
 
 def _fitting(jobs: list[Job]) -> list[Job]:

@@ -20,12 +20,13 @@ from pathlib import Path
 from signal import SIGUSR1, Signals, signal
 from typing import Any
 
+from mdl.config.cohort import Cell, Cohort
 from mdl.config.schema import from_flat
 from mdl.errors import MdlError
-from mdl.records.schema import RunPaths, digest
+from mdl.records.paths import RunPaths
 from mdl.storage.atomic_files import write_atomically
+from mdl.storage.hashing import digest
 from mdl.sweeps.claims import latest
-from mdl.sweeps.grid import Cell, Cohort
 from mdl.sweeps.jobs import missing
 from mdl.sweeps.plan import Plan
 

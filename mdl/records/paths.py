@@ -1,0 +1,60 @@
+"""Where everything of one sweep lies under its run folder."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mdl.errors import MdlError
+
+
+@dataclass(frozen=True)
+class RunPaths:
+    """Where everything of one sweep lies. Nothing else in the code joins paths under a run folder."""
+
+    root: Path  # <runs>/<sweep>
+    manifest: Path = field(init=False)  # sweep.json: written when a sweep starts; the newest marks the newest sweep
+    baselines: Path = field(init=False)
+    cohorts: Path = field(init=False)
+    claims: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "manifest", self.root / "sweep.json")
+        object.__setattr__(self, "baselines", self.root / "baselines")
+        object.__setattr__(self, "cohorts", self.root / "cohorts")
+        object.__setattr__(self, "claims", self.root / "claims")
+
+    @staticmethod
+    def newest(runs: Path) -> Path:
+        """The folder of the sweep started last under `runs`; MdlError where there is none."""
+        manifests = sorted(runs.glob("*/sweep.json"), key=lambda path: path.stat().st_mtime_ns)
+        if not manifests:
+            raise MdlError(f"no sweep in {runs}/; run 'mdl sweep sweeps/quick.yaml' first, or name what you mean")
+        return manifests[-1].parent
+
+    def record(self, run_id: str) -> Path:
+        """A cell's record."""
+        return self.root / run_id / "record.json"
+
+    def baseline(self, name: str) -> Path:
+        """A classical coder's record."""
+        return self.baselines / f"{name}.json"
+
+    def weights(self, run_id: str, file_name: str) -> Path:
+        """A snapshot's weights, beside the record."""
+        return self.root / run_id / file_name
+
+    def tokenizer(self, run_id: str) -> Path:
+        """The merges of a cell that reads tokens, beside the record."""
+        return self.root / run_id / "tokenizer.xz"
+
+    def checkpoint(self, cohort_id: str) -> Path:
+        """The state of an unfinished cohort."""
+        return self.cohorts / f"{cohort_id}.ckpt"
+
+    def forget_checkpoint(self, cohort_id: str) -> None:
+        """Remove it, and the folder with the last one."""
+        self.checkpoint(cohort_id).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # not empty, or already gone
+            self.cohorts.rmdir()

@@ -1,0 +1,21 @@
+"""Libraries that only some users need, imported when they are."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from types import ModuleType
+
+from mdl.errors import MdlError
+
+
+def library(name: str, wanted_for: str) -> ModuleType:
+    """An imported library of the extra; MdlError saying how to have it."""
+    try:
+        return importlib.import_module(name)
+    except (ImportError, OSError):  # soundfile raises OSError without its shared library
+        raise MdlError(f"{wanted_for} needs the library {name}; pip install 'mdl[media]'") from None
+
+
+def version(package: str) -> str:
+    """Of an installed package: what it decodes may change with it."""
+    return f"{package} {importlib.metadata.version(package)}"

@@ -1,0 +1,71 @@
+"""`sweep.json` is written: which cells a run folder is to hold, and which corpora they read."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from rich.console import Console
+
+from mdl.data.corpus import Corpus, open_corpus
+from mdl.data.spec import CorpusSpec
+from mdl.errors import MdlError
+from mdl.records.manifest import read_manifest, wandb_environment
+from mdl.storage.atomic_files import write_atomically
+from mdl.sweeps.plan import Plan
+from mdl.sweeps.progress import Download
+
+
+def write_manifest(plan: Plan, corpora: Iterable[Corpus], command: str, *, whole: bool) -> None:
+    """Says what the folder is; the newest one marks the newest sweep.
+
+    `whole`: the plan is the sweep. Otherwise its cells join those that are named there already, as an agent's do.
+    """
+    hashes = {corpus.info.source: corpus.info.sha256 for corpus in corpora}
+    run_ids = [cell.run_id for cell in plan.cells]
+    for _ in range(10):  # another agent may write between the reading and the writing: look again
+        before = read_manifest(plan.paths)
+        joined = dict.fromkeys([*([] if whole else before.get("run_ids", [])), *run_ids])
+        content = {
+            "name": plan.name,
+            "command": command if whole else before.get("command", command),
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "n_cells": len(joined),
+            "run_ids": list(joined),
+            "corpora": before.get("corpora", {}) | hashes,
+            "wandb": before.get("wandb", {}) | wandb_environment() | plan.wandb,
+        }
+        if all(before.get(key) == content[key] for key in content if key != "created"):
+            os.utime(plan.paths.manifest)
+            return
+        write_atomically(plan.paths.manifest, json.dumps(content, indent=1).encode() + b"\n")
+
+
+def open_corpora(plan: Plan, console: Console) -> dict[CorpusSpec, Corpus]:
+    """Every corpus of the plan, large enough, and the same bytes as when the sweep began."""
+    before = read_manifest(plan.paths).get("corpora", {})
+    corpora: dict[CorpusSpec, Corpus] = {}
+    for cell in plan.cells:
+        spec = cell.config.corpus.spec()
+        if spec not in corpora:
+            corpora[spec] = open_corpus(spec, progress=Download(console))
+            info = corpora[spec].info
+            if before.get(info.source, info.sha256) != info.sha256:
+                raise MdlError(
+                    f"corpus '{info.source}' is not what {plan.paths.root} was made from (sha256 {info.sha256[:12]}…, "
+                    f"was {before[info.source][:12]}…); bring the old bytes back, or use another --out"
+                )
+        corpora[spec].require(cell.config.subset_bytes)
+    for line in dict.fromkeys(_told(corpus) for corpus in corpora.values()):  # its orders are one corpus
+        console.print(line, soft_wrap=True)
+    return corpora
+
+
+def _told(corpus: Corpus) -> str:
+    info = corpus.info
+    return (
+        f"corpus {info.source}: {info.size_bytes:,} bytes, sha256 {info.sha256[:12]}…, "
+        f"{info.train_bytes:,} to train on, {info.heldout_bytes:,} held out"
+    )
