@@ -11,9 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from analysis.critical.interpolation import minima
-from analysis.critical.resampling import Column, columns
-from analysis.critical.size import PowerLaw
+from analysis.critical import Column, PowerLaw, columns, minima
 from analysis.errors import AnalysisError
 from analysis.formatting import format_bytes, format_count
 from analysis.study import Study, shortest_codes

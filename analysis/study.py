@@ -10,21 +10,29 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.codes.rates import adjusted_compression_rate, best_classical, classical_rates, raw_rate
-from analysis.costs.registry import PAPER, Cost, priced
-from analysis.critical import convergence as budgets
-from analysis.critical.crossover import crossings
-from analysis.critical.estimates import critical_table, estimate
-from analysis.critical.flatness import between
-from analysis.critical.resampling import N_REPLICATES, averages, columns, describe, relative_spread
-from analysis.critical.size import PowerLaw
-from analysis.critical.size_law import law, prediction_table, predictions, theory
+from analysis.codes import adjusted_compression_rate, best_classical, classical_rates, raw_rate
+from analysis.costs import PAPER, Cost, priced
+from analysis.critical import (
+    N_REPLICATES,
+    PowerLaw,
+    averages,
+    between,
+    columns,
+    convergence_table,
+    critical_table,
+    crossings,
+    describe,
+    estimate,
+    law,
+    prediction_table,
+    predictions,
+    relative_spread,
+    theory,
+)
 from analysis.errors import AnalysisError
 from analysis.formatting import join
-from analysis.records import tables
-from analysis.records.tables import Table
-from analysis.scaling.compute_optimal import compute_view, not_asked
-from analysis.scaling.from_records import own_fit
+from analysis.records import Table, longest
+from analysis.scaling import compute_view, not_asked, own_fit
 
 
 @dataclass(frozen=True)
@@ -83,7 +91,7 @@ def study(
     for asked in predict_bytes:
         if not (np.isfinite(asked) and asked > 0):
             raise AnalysisError(f"a dataset of {asked:g} bytes has no critical size; give a number above 0")
-    all_budgets, table = table.cells, replace(table, cells=tables.longest(table.cells))
+    all_budgets, table = table.cells, replace(table, cells=longest(table.cells))
     chosen = shortest_codes(table, cost)
     if cost.is_coded and chosen.empty and table.cells["own_bits"].notna().any():
         raise AnalysisError(_not_coded(table, cost))
@@ -102,7 +110,7 @@ def study(
         table, cost, _rates(chosen), between(found), critical, laws, classical_rates(table.baselines),
         describe(found, n_replicates), crossings(found), theories, prediction_table(predicted),
         fit, compute_view(table, critical, fit), not_asked(table, fit), relative_spread(chosen),
-        budgets.convergence(
+        convergence_table(
             all_budgets, lambda some: shortest_codes(replace(table, cells=some), cost), n_replicates, seed
         ),
     )  # fmt: skip

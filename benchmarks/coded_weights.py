@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mdl.compressors.self_contained import Run, open_run
-from mdl.models.shape import count_params
-from mdl.quantization.fine_tune import Tuning
-from mdl.quantization.two_part_code import Weights, calibration_windows, precisions, subset_bits
+from mdl.compressors import open_run
+from mdl.compressors.self_contained import Run
+from mdl.models import count_params
+from mdl.quantization import Tuning, Weights, calibration_windows, precisions, subset_bits
 
 PRECISIONS = (3, 4, 5, 6, 8, 32)
 PLAIN = (8, 6, 5, 4)

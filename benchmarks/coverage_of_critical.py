@@ -13,9 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from analysis.critical.estimates import estimate
-from analysis.critical.resampling import columns
-from analysis.critical.size_law import law, theory
+from analysis.critical import columns, estimate, law, theory
 
 SIZES = np.array([1228, 2840, 7216, 10320, 32928, 115008, 213568, 820352])
 DATA = np.array([100_000, 300_000, 1_000_000, 3_000_000, 10_000_000])

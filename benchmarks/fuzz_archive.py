@@ -25,21 +25,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from mdl.archives import Archive
 from mdl.archives import format as fmt
-from mdl.archives.format import Archive
-from mdl.compressors.byte_model import (
-    ExactModel,
-    compress_stream,
-    decompress_stream,
-    load_coded,
-    load_embedded,
-    load_model,
-)
+from mdl.compressors import ExactModel, compress_stream, load_model
+from mdl.compressors.byte_model import decompress_stream, load_coded, load_embedded
 from mdl.errors import MdlError
-from mdl.models.shape import Shape
-from mdl.models.transformer import StackedTransformer
+from mdl.models import Shape, StackedTransformer
 from mdl.models.weights_file import save_weights
-from mdl.quantization.two_part_code import coded_models
+from mdl.quantization import coded_models
 from mdl.quantization.weight_codec import FULL_BITS
 
 SHAPE = Shape(4, 1, 1, 16)

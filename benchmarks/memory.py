@@ -15,11 +15,9 @@ import numpy as np
 import torch
 
 from benchmarks import machine
-from mdl.data.corpus import open_corpus
-from mdl.data.spec import CorpusSpec
-from mdl.data.window_order import WindowOrder
+from mdl.data import CorpusSpec, WindowOrder, open_corpus
 from mdl.device import resolve_machine
-from mdl.models.shape import Shape, parse_size
+from mdl.models import Shape, parse_size
 from mdl.training.cohort_module import CohortModule
 from mdl.training.loop import fit
 from mdl.training.members import Member, Recipe

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor, nn
 
-from mdl.models.shape import Shape
+from mdl.models import Shape
 from mdl.models.transformer import RMS_EPS, rotary_tables, rotated
 from mdl.units import VOCABULARY
 

@@ -12,8 +12,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from mdl.records.paths import RunPaths
-from mdl.sweeps.plan import plan_sweep
+from mdl.records import RunPaths
+from mdl.sweeps import plan_sweep
 
 SWEEP = """
 name: large

@@ -18,10 +18,10 @@ from pathlib import Path
 
 import torch
 
-from mdl.archives.format import Archive
-from mdl.compressors.byte_model import compress_stream, decompress_stream, load_model
-from mdl.models.shape import Shape, parse_size
-from mdl.models.transformer import StackedTransformer
+from mdl.archives import Archive
+from mdl.compressors import compress_stream, load_model
+from mdl.compressors.byte_model import decompress_stream
+from mdl.models import Shape, StackedTransformer, parse_size
 from mdl.models.weights_file import save_weights
 
 

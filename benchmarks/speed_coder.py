@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 from benchmarks import machine
-from mdl.entropy.range_coder import StreamDecoder, StreamEncoder, code_bits, counts, to_grid
+from mdl.entropy import StreamDecoder, StreamEncoder, counts, to_grid
+from mdl.entropy.range_coder import code_bits
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -16,13 +16,19 @@ import numpy as np
 import torch
 
 from benchmarks import machine
-from mdl.config.learning_rate import learning_rate
-from mdl.data.byte_view import ByteView
+from mdl.config import usual_learning_rate
+from mdl.data import ByteView
 from mdl.device import resolve_machine
-from mdl.models.code_length import code_lengths, window_bits
-from mdl.models.shape import Shape, forward_flops_per_byte, parse_size
-from mdl.models.transformer import StackedTransformer, stack
-from mdl.models.weights_file import load_weights
+from mdl.models import (
+    Shape,
+    StackedTransformer,
+    code_lengths,
+    forward_flops_per_byte,
+    load_weights,
+    parse_size,
+    stack,
+    window_bits,
+)
 from mdl.training.cohort_module import CohortModule
 from mdl.training.loop import fit
 from mdl.training.members import Member, Recipe
@@ -38,7 +44,7 @@ def view_of(n_bytes: int) -> ByteView:
 def trained(size: str, view: ByteView) -> StackedTransformer:
     """A model after 100 steps: rounding errors of one that knows nothing are larger, and of no use to anyone."""
     shape = Shape(*parse_size(size), 1024)
-    rate = learning_rate(shape.width, shape.depth)
+    rate = usual_learning_rate(shape.width, shape.depth)
     recipe = Recipe(100, 8, rate, 0.01, 1.0, 20, 0.5, 0.05, evaluate_every=10**6)
     heldout = view.read(0, 1024).reshape(1, 1024)
     module = CohortModule(shape, [Member(0, len(view))], recipe, heldout)

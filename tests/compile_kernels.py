@@ -18,9 +18,8 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from triton.runtime.jit import JITFunction
 
+from mdl.models import Shape, StackedTransformer, parse_size
 from mdl.models.kernels.assembly import pieces
-from mdl.models.shape import Shape, parse_size
-from mdl.models.transformer import StackedTransformer
 
 H100 = GPUTarget("cuda", 90, 32)
 _TYPES = {torch.float32: "*fp32", torch.bfloat16: "*bf16", torch.float16: "*fp16", torch.uint8: "*u8"}

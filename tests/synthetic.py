@@ -7,8 +7,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from mdl.records.paths import RunPaths
-from mdl.records.schema import (
+from mdl.records import (
     BaselineRecord,
     CellRecord,
     CorpusInfo,
@@ -16,11 +15,12 @@ from mdl.records.schema import (
     ModelInfo,
     PositionBin,
     Provenance,
+    RunPaths,
     Segment,
     Snapshot,
     TrainingInfo,
+    write_record,
 )
-from mdl.records.store import save
 
 SIZES = {
     "4x1": 1228, "8x1": 2840, "16x1": 7216, "16x2": 10320, "32x2": 32928, "64x2": 115008, "64x4": 213568,
@@ -100,9 +100,9 @@ def write_sweep(
     for i, record in enumerate(records):
         if isinstance(record, CellRecord):
             run_ids.append(record.run_id)
-            save(record, paths.record(record.run_id))
+            write_record(record, paths.record(record.run_id))
         else:
-            save(record, paths.baselines / f"{i}.json")
+            write_record(record, paths.baselines / f"{i}.json")
     manifest = {
         "name": name, "command": "mdl sweep synthetic.yaml", "created": "2026-01-01T00:00:00+00:00",
         "n_cells": len(run_ids) + len(more_run_ids), "run_ids": [*run_ids, *more_run_ids],

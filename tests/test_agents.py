@@ -13,9 +13,7 @@ from typing import Any
 
 import pytest
 
-from mdl.records.manifest import read_manifest
-from mdl.records.paths import RunPaths
-from mdl.records.store import load_cell
+from mdl.records import RunPaths, read_cell, read_manifest
 from mdl.sweeps.backends.wandb import command_of
 from mdl.training.loggers import summary
 from tests.test_cli import assert_one_line, leftovers, mdl, records
@@ -72,7 +70,7 @@ def test_two_agents_share_a_grid_and_leave_the_records_of_mdl_sweep(mode: str, t
         assert len(server.handed_out) == 4
         assert server.agents == 2
         summaries, configs = server.summaries(), server.configs
-    by_agents = {r.run_id: r for r in map(load_cell, (tmp_path / "runs/agents").glob("*/record.json"))}
+    by_agents = {r.run_id: r for r in map(read_cell, (tmp_path / "runs/agents").glob("*/record.json"))}
     assert len(by_agents) == 4, "\n".join(outputs)
     if mode == "online":
         assert sorted(s["n_params"] for s in summaries) == [1228, 1228, 2840, 2840]
@@ -118,10 +116,10 @@ def test_mdl_sweep_wandb_registers_runs_and_logs_what_is_on_disk_and_what_fails(
         summaries = server.summaries()
     assert "wandb agent" in done.stdout
     assert made.stat().st_mtime_ns == before
-    found = {r.run_id: r for r in map(load_cell, (tmp_path / "runs/agents").glob("*/record.json"))}
+    found = {r.run_id: r for r in map(read_cell, (tmp_path / "runs/agents").glob("*/record.json"))}
     assert sorted(r.status for r in found.values()) == ["failed", "failed", "ok", "ok"]
     assert sorted(s["status"] for s in summaries) == ["failed", "failed", "ok", "ok"]
-    known = summary(load_cell(made))
+    known = summary(read_cell(made))
     assert any(all(sent.get(key) == pytest.approx(value) for key, value in known.items()) for sent in summaries)
     assert set(read_manifest(RunPaths(tmp_path / "runs/agents"))["run_ids"]) == set(found)
     assert "4 done, 0 to do" in mdl("sweep", "agents.yaml", "--no-baselines", cwd=tmp_path).stdout

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from analysis.costs.registry import PAPER
-from analysis.critical.convergence import COLUMNS, convergence
-from analysis.records.tables import halved, load, longest
+from analysis.costs import PAPER
+from analysis.critical.convergence import COLUMNS, convergence_table
+from analysis.records import halved, load, longest
 from analysis.report.contents import write
 from analysis.report.summary import compare, summarise
 from analysis.study import study
-from mdl.records.schema import CellRecord
+from mdl.records import CellRecord
 from tests.synthetic import SIZES, closed_form, corpus, grid, power_law, write_sweep
 
 SUBSETS = (300_000, 3_000_000)
@@ -87,7 +87,7 @@ def test_half_budgets_without_the_price_are_set_beside_nothing(tmp_path: Path) -
     """Weights coded after the whole training alone: `mdl report --cost coded` has no half to compare."""
     table = load(sweep(tmp_path / "s", 0.4))
     most = table.cells["bytes_seen"].max()
-    found = convergence(table.cells, lambda some: some[some["bytes_seen"] == most].assign(bits_per_param=4.0))
+    found = convergence_table(table.cells, lambda some: some[some["bytes_seen"] == most].assign(bits_per_param=4.0))
     assert list(found.columns) == COLUMNS
     assert found.empty
 

@@ -16,21 +16,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.codes.block_prequential import block_codes
+from analysis.codes import block_codes
 from analysis.codes.prequential_codes import Chain, Seen, best_so_far, chains, chosen
-from analysis.costs.registry import COSTS, parse_cost
-from analysis.critical.interpolation import marginal_price, price_at
-from analysis.critical.size import critical_size
+from analysis.costs import COSTS, parse_cost
+from analysis.critical import critical_size, marginal_price
+from analysis.critical.interpolation import price_at
 from analysis.errors import AnalysisError
-from analysis.records.tables import Table, load
-from analysis.report.build import build_report
+from analysis.records import Table, load
+from analysis.report import build_report
 from analysis.report.contents import write
 from analysis.report.elements import Grid, Text
 from analysis.report.sections.costs_page import costs
 from analysis.report.sections.parameter_costs import cost_laws, cost_models, shifted
 from analysis.report.summary import compare, summarise
 from analysis.study import Study, study
-from mdl.records.schema import BaselineRecord, CellRecord, CodedWeights, CorpusInfo, Segment
+from mdl.records import BaselineRecord, CellRecord, CodedWeights, CorpusInfo, Segment
 from tests.synthetic import SIZES, baseline, cell, closed_form, corpus, grid, power_law, write_sweep
 
 NAMES = ["4x1", "8x1", "16x1", "16x2", "32x2", "64x2", "64x4", "128x4"]

@@ -9,12 +9,10 @@ from hypothesis import strategies as st
 from scipy.interpolate import CubicHermiteSpline
 from scipy.optimize import isotonic_regression, minimize_scalar
 
-from analysis.critical.closed_form import Curve, closed_form, common_exponent, fit_capacity, near_best
-from analysis.critical.crossover import crossing, crossings
+from analysis.critical import Column, Curve, common_exponent, critical_size, crossing, crossings, fit_power_law, minima
+from analysis.critical.closed_form import closed_form, fit_capacity, near_best
 from analysis.critical.flatness import near_least
-from analysis.critical.interpolation import minima, non_increasing, slopes, total_between
-from analysis.critical.resampling import Column
-from analysis.critical.size import critical_size, fit_power_law
+from analysis.critical.interpolation import non_increasing, slopes, total_between
 from analysis.errors import AnalysisError
 from analysis.report.elements import Grid
 from analysis.report.sections.size_law import crossings as crossings_page

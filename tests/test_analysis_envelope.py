@@ -12,17 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib import pyplot as plt
 
-from analysis.codes.rates import one_model_many_sizes
-from analysis.costs.registry import PAPER, parse_cost
-from analysis.plots import style
-from analysis.records.tables import load
+from analysis.codes import one_model_many_sizes
+from analysis.costs import PAPER, parse_cost
+from analysis.plots import figure_file
+from analysis.records import load
 from analysis.report.contents import write
 from analysis.report.elements import Grid
 from analysis.report.sections.crossovers import POINTS, envelope, own_points, prefix_points, spans
 from analysis.report.sections.crossovers_figure import plot_envelope
 from analysis.report.summary import compare, summarise
 from analysis.study import Study, study
-from mdl.records.schema import Segment
+from mdl.records import Segment
 from tests.synthetic import SIZES, cell, grid, power_law, write_sweep
 
 DATA = (30_000, 300_000, 3_000_000, 30_000_000)
@@ -148,7 +148,7 @@ def test_the_table_says_where_each_size_is_least_in_both_forms(tmp_path: Path) -
 
 def test_names_at_the_foot_and_beside_the_curves_do_not_overlap_or_leave_the_figure(tmp_path: Path) -> None:
     found = envelope(own_points(explained(tmp_path), "file:book.txt"))
-    with style.theme():
+    with figure_file.theme():
         axes = plot_envelope(found)
         frame = axes.get_window_extent()
         boxes = [text.get_window_extent() for text in axes.texts]

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from analysis.costs.registry import PAPER
-from analysis.records.tables import load
+from analysis.costs import PAPER
+from analysis.records import load
 from analysis.report.contents import write
 from analysis.report.drawing import draw
 from analysis.report.elements import Grid, Heading, Text
 from analysis.report.sections.findings import held_out
 from analysis.report.summary import compare, summarise
 from analysis.study import Study, study
-from mdl.records.schema import CellRecord
+from mdl.records import CellRecord
 from tests.synthetic import cell, corpus, write_sweep
 
 SIZES = {"4x1": 1228, "8x1": 2840, "16x2": 10320, "32x2": 32928}

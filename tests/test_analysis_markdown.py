@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.report.build import build_report
+from analysis.report import build_report
 from analysis.report.contents import write
 from analysis.report.elements import Document, Grid, Heading, Picture, Text
 from analysis.report.markdown import markdown

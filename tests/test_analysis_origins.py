@@ -4,13 +4,13 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from analysis.costs.registry import PAPER
-from analysis.records.tables import load
+from analysis.costs import PAPER
+from analysis.records import load
 from analysis.report.elements import Grid, Text
 from analysis.report.sections.appendix import provenance
 from analysis.report.summary import summarise
 from analysis.study import study
-from mdl.records.schema import CellRecord
+from mdl.records import CellRecord
 from tests.synthetic import cell, corpus, write_sweep
 
 NEW, OLD = "c0ffee" * 6 + "abcd+", "0123456789" * 4

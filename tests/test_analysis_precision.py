@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from matplotlib import pyplot as plt
 from typer.testing import CliRunner
 
-from analysis.costs.registry import parse_cost, smooth_price
+from analysis.costs import parse_cost
+from analysis.costs.registry import smooth_price
 from analysis.errors import AnalysisError
-from analysis.plots import style
-from analysis.records.tables import load
-from analysis.report.build import build_report
+from analysis.plots import figure_file
+from analysis.records import load
+from analysis.report import build_report
 from analysis.report.contents import write
 from analysis.report.elements import Grid, Text
 from analysis.report.explorer.page import explorer_data
@@ -158,7 +159,7 @@ def test_what_the_costs_share_in_noise_does_not_widen_their_ratio(tmp_path: Path
 
 def test_the_figure_has_a_line_a_dataset_size_and_is_in_the_report(tmp_path: Path) -> None:
     rows = pd.DataFrame(precisions(explained(tmp_path, seeds=(0, 1))))
-    with style.theme():
+    with figure_file.theme():
         axes = plot_precision(rows, law_lines(rows))
         assert len([line for line in axes.lines if line.get_linestyle() == "-"]) == len(DATA)
         assert {text.get_text() for text in axes.texts} >= {"4", "8", "16", "1 MB"}

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.codes.rates import adjusted_compression_rate, best_classical, classical_rates, raw_rate
-from analysis.costs.registry import Cost, parse_cost
+from analysis.codes import adjusted_compression_rate, best_classical, classical_rates, raw_rate
+from analysis.costs import Cost, parse_cost
 from analysis.errors import AnalysisError
-from analysis.records.segments import span_bits
+from analysis.records import span_bits
 from analysis.report.summary import classical
 
 # Delétang et al. 2024, Table 1, neural rows: nominal N; raw and adjusted % on enwik9, ImageNet, LibriSpeech, random.

@@ -13,22 +13,21 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from analysis.costs.registry import PAPER
+from analysis.costs import PAPER
 from analysis.errors import AnalysisError
 from analysis.formatting import format_bytes, format_count, format_flops, format_percent, format_range, format_seconds
+from analysis.plots import figure_file, styled
 from analysis.plots import rates as figures
-from analysis.plots import style
-from analysis.plots.style import _apart, _log_ticks, styled
-from analysis.records.tables import load
-from analysis.report import build, lines
-from analysis.report.build import ReportPaths, build_report
+from analysis.plots.style import _apart, _log_ticks
+from analysis.records import load
+from analysis.report import build, build_report, lines, terminal_table
+from analysis.report.build import ReportPaths
 from analysis.report.contents import write
 from analysis.report.elements import Grid, Heading, Text
 from analysis.report.sections import fit_figures
-from analysis.report.terminal import terminal_table
 from analysis.study import study
 from mdl.cli.app import app
-from mdl.records.schema import BaselineRecord, CellRecord, Segment
+from mdl.records import BaselineRecord, CellRecord, Segment
 from tests.synthetic import SIZES as MODEL_SIZES
 from tests.synthetic import baseline, cell, closed_form, corpus, grid, power_law, write_sweep
 
@@ -352,7 +351,7 @@ def test_no_two_labels_of_a_figure_overlap(made: ReportPaths) -> None:
     from matplotlib import pyplot as plt
 
     rates, critical = (pd.read_csv(made.folder / f"{name}.csv") for name in ("rates", "critical_size"))
-    with style.theme():
+    with figure_file.theme():
         for axes in (figures.plot_adjusted_rate(rates, critical), figures.plot_critical_size(critical)):
             boxes = [text.get_window_extent() for text in axes.texts if text.get_text()]
             assert len(boxes) >= 4

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from analysis.errors import AnalysisError
-from analysis.records.tables import load
+from analysis.records import load
 from analysis.scaling import fit_report
 from analysis.scaling.bootstrap import NAMES, bootstrap
 from analysis.scaling.holdout import held_out_tests, nearest
@@ -325,7 +325,7 @@ def test_a_table_that_cannot_be_read_is_one_clear_error(content: str, tmp_path: 
     path = tmp_path / "t.csv"
     path.write_text(content)
     with pytest.raises(AnalysisError) as caught:
-        fit_report.read(path, {"n": "N", "d": "D", "loss": "loss", "c": "C"})
+        fit_report.read_measurements(path, {"n": "N", "d": "D", "loss": "loss", "c": "C"})
     assert BAD[content] in str(caught.value)
 
 
@@ -355,9 +355,9 @@ def test_the_command_answers_bad_input_with_one_line_and_2(tmp_path: Path) -> No
 
 def test_text_and_json_say_that_two_rows_are_no_law(tmp_path: Path) -> None:
     measured = read_csv(write_csv(tmp_path / "t.csv", ["1e6,1e9,3", "1e7,1e9,2"]))
-    made = fit_report.report(measured, 1e-3)
-    assert fit_report.to_text(made).startswith("no law: 2 usable rows; five parameters need at least 6\n")
-    content = json.loads(fit_report.to_json(made))
+    made = fit_report.fit_report_of(measured, 1e-3)
+    assert fit_report.fit_to_text(made).startswith("no law: 2 usable rows; five parameters need at least 6\n")
+    content = json.loads(fit_report.fit_to_json(made))
     assert (content["success"], content["E"], content["se"], content["ci95"]) == (False, None, {}, {})
 
 
@@ -381,7 +381,9 @@ def sweep(folder: Path, n_seeds: int = 2) -> Path:
 
 
 def test_a_sweeps_held_out_law_is_recovered_in_bits_a_byte_over_unique_bytes(tmp_path: Path) -> None:
-    measured, usual = fit_report.read(sweep(tmp_path / "grid"), {"n": "N", "d": "D", "loss": "loss", "c": "C"})
+    measured, usual = fit_report.read_measurements(
+        sweep(tmp_path / "grid"), {"n": "N", "d": "D", "loss": "loss", "c": "C"}
+    )
     assert usual is None
     fit = fit_scaling_law(measured, usual)
     assert parameters(fit) == pytest.approx({"E": 1.5, "A": 60, "B": 20, "alpha": 0.4, "beta": 0.3}, rel=1e-5)

@@ -10,16 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.costs.registry import parse_cost
+from analysis.costs import parse_cost
 from analysis.errors import AnalysisError
 from analysis.next_cells import Suggestion, suggest
-from analysis.records.tables import load
+from analysis.records import load
 from analysis.study import Study, study
 from mdl.cli.suggest import LADDER, grids, ladder, lines, sweep_text, to_json, write
-from mdl.config.cohort import bytes_seen, training_flops
-from mdl.config.schema import from_flat
-from mdl.records.schema import CellRecord
-from mdl.sweeps.plan import plan_sweep
+from mdl.config import bytes_seen, from_flat, training_flops
+from mdl.records import CellRecord
+from mdl.sweeps import plan_sweep
 from tests.synthetic import SIZES, cell, corpus, grid, power_law, write_sweep
 
 NAMES = ["8x1", "16x1", "16x2", "32x2", "64x2"]

@@ -5,14 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analysis.codes.prequential_codes import fixed_sizes
-from analysis.codes.rates import one_model_many_sizes
-from analysis.costs.registry import PAPER
+from analysis.codes import fixed_sizes, one_model_many_sizes
+from analysis.costs import PAPER
 from analysis.errors import AnalysisError
-from analysis.records.tables import load
+from analysis.records import load
 from analysis.report.summary import compare, summarise
 from analysis.study import in_context, shortest_codes, study
-from mdl.records.schema import BaselineRecord, CellRecord, Segment
+from mdl.records import BaselineRecord, CellRecord, Segment
 from tests.synthetic import HELDOUT_BYTES, baseline, cell, corpus, grid, power_law, write_sweep
 
 

@@ -13,14 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.codes.block_prequential import block_codes
-from analysis.codes.online_prequential import online_codes
-from analysis.costs.registry import parse_cost
-from analysis.critical.estimates import estimate
-from analysis.critical.resampling import Column, _slope_freedom, columns, describe, interval, relative_spread
-from analysis.critical.size_law import law, predictions, theory
+from analysis.codes import block_codes, online_codes
+from analysis.costs import parse_cost
+from analysis.critical import Column, columns, describe, estimate, interval, law, predictions, relative_spread, theory
+from analysis.critical.resampling import _slope_freedom
 from analysis.errors import AnalysisError
-from analysis.records.tables import load
+from analysis.records import load
 from analysis.report.contents import write
 from analysis.report.drawing import draw
 from analysis.report.elements import Heading, Text
@@ -29,7 +27,7 @@ from analysis.report.summary import compare, summarise
 from analysis.study import Study, study
 from benchmarks.coverage_of_critical import CELLS, COLUMNS, coverage
 from benchmarks.coverage_of_critical import sweep as noisy_sweep
-from mdl.records.schema import CellRecord
+from mdl.records import CellRecord
 from tests.synthetic import SIZES, closed_form, corpus, grid, power_law, write_sweep
 
 NAMES = ["4x1", "8x1", "16x1", "16x2", "32x2", "64x2", "64x4", "128x4"]

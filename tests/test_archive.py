@@ -16,22 +16,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.fuzz_archive import fuzz, rehashed
+from mdl.archives import Archive, ArchiveWriter, Block, Header
 from mdl.archives import format as fmt
 from mdl.archives.block_codec import decode_blocks, encode_block
-from mdl.archives.format import Archive, ArchiveWriter, Block, Header
 from mdl.cli import app
 from mdl.cli.archive import compress, decompress
-from mdl.compressors.byte_model import LanguageModel, compress_stream, load_model
+from mdl.compressors import compress_stream, load_model
+from mdl.compressors.byte_model import LanguageModel
 from mdl.compressors.model_selection import best_of_newest_sweep
 from mdl.device import choose_device
 from mdl.errors import MdlError
-from mdl.models.code_length import window_bits
-from mdl.models.float64_stepwise import Stepper
-from mdl.models.shape import Shape
-from mdl.models.transformer import StackedTransformer, stack
+from mdl.models import Shape, StackedTransformer, Stepper, stack, window_bits
 from mdl.models.weights_file import save_weights
-from mdl.records.paths import RunPaths
-from mdl.records.store import save
+from mdl.records import RunPaths, write_record
 from tests import synthetic
 from tests.conftest import markov_text
 from tests.test_cli import leftovers, mdl
@@ -338,8 +335,8 @@ def test_auto_takes_the_best_adjusted_model_of_the_subsets_nearest_in_size(tmp_p
     for (size, subset_bytes), bits in costs.items():
         record = synthetic.cell(size, subset_bytes, bits)
         names[size, subset_bytes] = record.run_id
-        save(record, paths.record(record.run_id))
-    save(synthetic.cell("4x1", 1_000_000, None, seed=3), paths.record("failed"))
+        write_record(record, paths.record(record.run_id))
+    write_record(synthetic.cell("4x1", 1_000_000, None, seed=3), paths.record("failed"))
     paths.manifest.write_text("{}")
     # 32x2 knows its 10 KB by heart (2 000 bits) but costs 66 KB; 64x2 codes 1 MB in 25 KB less, at 224 KB more.
     for size_bytes, expected in (

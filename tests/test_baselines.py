@@ -10,22 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mdl import compressors
-from mdl.data.corpus import Corpus, open_corpus
-from mdl.data.spec import CorpusSpec
+from mdl.data import Corpus, CorpusSpec, open_corpus
 from mdl.errors import MdlError
-from mdl.evaluation.classical import (
-    CODERS,
-    ORDERS,
-    BaselineJob,
-    coders_for,
-    job_path,
-    measure,
-    pieces_of,
-    plan,
-    run_job,
-)
-from mdl.records.paths import RunPaths
-from mdl.records.store import load_baseline
+from mdl.evaluation import BaselineJob, baseline_path, coders_for, run_baseline
+from mdl.evaluation.classical import CODERS, ORDERS, baseline_plan, measure, pieces_of
+from mdl.records import RunPaths, read_baseline
 from tests.arrays import ArrayView
 
 CONTENT = np.random.default_rng(0).bytes(10**6)
@@ -37,7 +26,7 @@ def corpus(text_file: Path) -> Corpus:
 
 
 def test_every_coder_is_planned_in_both_orders_whole_and_in_chunks(corpus: Corpus) -> None:
-    jobs = plan(corpus, [1000, 3000], 256)
+    jobs = baseline_plan(corpus, [1000, 3000], 256)
     assert len(set(jobs)) == len(jobs) == 2 * len(CODERS) * 2 * 2
     assert {job.chunk_bytes for job in jobs} == {None, 256}
 
@@ -51,7 +40,7 @@ def test_pictures_and_sound_have_coders_of_their_own_beside_the_general_ones() -
 
 def test_a_subset_that_is_not_there_is_not_planned(corpus: Corpus) -> None:
     with pytest.raises(MdlError, match="subset_bytes 1,000,000 is more than the 190,000 training bytes"):
-        plan(corpus, [1000, 1_000_000], 256)
+        baseline_plan(corpus, [1000, 1_000_000], 256)
 
 
 @pytest.mark.parametrize("coder", CODERS)
@@ -72,8 +61,8 @@ def test_a_leak_has_records_of_its_own_for_its_own_bytes(text_file: Path, tmp_pa
     paths = RunPaths(tmp_path)
     for order, n_records in (("shuffled", 2), ("contiguous", 1)):
         job = BaselineJob("gzip", 50_000, order, None)
-        made = [run_job(corpus, job, paths) for corpus in (clean, leaky)]
-        assert len({job_path(corpus, job, paths) for corpus in (clean, leaky)}) == n_records
+        made = [run_baseline(corpus, job, paths) for corpus in (clean, leaky)]
+        assert len({baseline_path(corpus, job, paths) for corpus in (clean, leaky)}) == n_records
         assert len({record.compressed_bytes for record in made}) == n_records
         assert [record.corpus.leak_fraction for record in made] == ([0.0, 0.5] if n_records == 2 else [0.0, 0.0])
 
@@ -113,10 +102,10 @@ def test_a_sample_reaches_from_the_first_chunk_to_the_last_whole_one() -> None:
 def test_a_job_is_measured_once(corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second time its record is read, and the record says the same."""
     paths, job = RunPaths(tmp_path / "runs"), BaselineJob("xz", 2000, "contiguous", 256)
-    record = run_job(corpus, job, paths)
-    assert load_baseline(job_path(corpus, job, paths)) == record
-    monkeypatch.delattr(compressors, "get")
-    assert run_job(corpus, job, paths) == record
+    record = run_baseline(corpus, job, paths)
+    assert read_baseline(baseline_path(corpus, job, paths)) == record
+    monkeypatch.delattr("mdl.evaluation.classical.get_compressor")
+    assert run_baseline(corpus, job, paths) == record
 
 
 def test_no_two_measurements_share_a_name(text_file: Path, tmp_path: Path) -> None:
@@ -128,7 +117,7 @@ def test_no_two_measurements_share_a_name(text_file: Path, tmp_path: Path) -> No
     ]  # fmt: skip
     for spec in specs:
         opened = open_corpus(spec)
-        names |= {job_path(opened, job, paths) for job in plan(opened, [1000, 1001], 256)}
+        names |= {baseline_path(opened, job, paths) for job in baseline_plan(opened, [1000, 1001], 256)}
     shuffled = len(specs) * 2 * len(CODERS) * 2
     contiguous = 2 * 2 * len(CODERS) * 2
     assert len(names) == shuffled + contiguous

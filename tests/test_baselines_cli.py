@@ -11,12 +11,11 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from analysis.paper import table1
-from analysis.records.tables import load
+from analysis.records import load
 from mdl import compressors
 from mdl.cli.app import app
 from mdl.cli.baselines import lines, source_of
-from mdl.data.corpus import open_corpus
-from mdl.data.spec import CorpusSpec
+from mdl.data import CorpusSpec, open_corpus
 from mdl.errors import MdlError
 from mdl.evaluation.classical import CODERS
 
@@ -69,10 +68,10 @@ def test_adjusted_is_raw_and_two_bytes_a_parameter_of_a_gigabyte() -> None:
     """The paper's rows are copied without a slip: within its rounding, by each model's nominal size."""
     sizes = {"Llama 2 7B": 7e9, "Chinchilla 1B": 1e9, "Chinchilla 7B": 7e9, "Chinchilla 70B": 70e9}
     sizes |= {"Transformer 200K": 2e5, "Transformer 800K": 8e5, "Transformer 3.2M": 3_286_272}
-    neural = [row for row in table1.TABLE_1 if row.compressor not in table1.CLASSICAL]
+    neural = [row for row in table1.TABLE_1 if row.compressor not in table1.PAPER_CODERS]
     assert {row.compressor for row in neural} == set(sizes)
     for row in neural:
-        for name in table1.DATA_SETS.values():
+        for name in table1.PAPER_DATA_SETS.values():
             assert abs(row.adjusted[name] - row.raw[name] - 2 * sizes[row.compressor] / 1e9) < 0.0011
     assert [row for row in table1.TABLE_1 if row not in neural and row.raw != row.adjusted] == []
 

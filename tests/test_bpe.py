@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mdl.data import CorpusSpec, open_corpus, tokenised
 from mdl.data.byte_pair_encoding import BytePairs, from_content, learn
-from mdl.data.corpus import open_corpus
-from mdl.data.spec import CorpusSpec
-from mdl.data.tokenized_corpus import cuts, encoded, tokenised
+from mdl.data.tokenized_corpus import cuts, encoded
 from mdl.errors import MdlError
 from tests.conftest import markov_text
 

@@ -17,11 +17,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mdl.records.paths import RunPaths
-from mdl.records.store import load_cell
-from mdl.storage import process_identity
-from mdl.storage.atomic_files import create_once, write_atomically
-from mdl.storage.process_identity import Process, this_process
+from mdl.records import RunPaths, read_cell
+from mdl.storage import Process, create_once, process_identity, this_process, write_atomically
 from mdl.sweeps import claims
 from mdl.sweeps.claims import Claims, SupersededError, latest, tidy
 from tests.test_cli import leftovers, mdl, records, write_sweep
@@ -34,7 +31,7 @@ from pathlib import Path
 from mdl.storage import process_identity
 from mdl.sweeps import claims
 from mdl.storage.atomic_files import create_once
-from mdl.records.schema import RunPaths
+from mdl.records.paths import RunPaths
 root, seed, place, n_cells = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 process_identity._place = lambda: place
 claims.STALE_SECONDS = 1.5
@@ -96,7 +93,7 @@ def test_a_process_killed_as_it_reads_the_clock_leaves_nothing_for_good(tmp_path
 import os, sys
 from pathlib import Path
 from mdl.sweeps.claims import latest
-from mdl.records.schema import RunPaths
+from mdl.records.paths import RunPaths
 Path.unlink = lambda self, missing_ok=False: os._exit(9)
 latest(RunPaths(Path(sys.argv[1])))
 """
@@ -218,10 +215,9 @@ def test_whoever_was_taken_for_dead_notices_and_beats_no_more(tmp_path: Path) ->
 STALLING = """
 import json, os, signal, sys
 from pathlib import Path
-from mdl.records import schema
 from mdl.storage import process_identity
 from mdl.sweeps import claims, worker
-from mdl.training import loop, run_cohort
+from mdl.training import cohort_run, loop
 from mdl.sweeps.plan import plan_sweep
 root, place, tilt, at = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3]), sys.argv[4]
 process_identity._place = lambda: place
@@ -233,10 +229,10 @@ def stalls(plain):
         return plain(*arguments, **settings)
     return stopped
 
-holder, name = {"weights": (run_cohort, "keep_once"), "record": (schema, "save"),
-                "state": (loop.CheckpointFile, "save_checkpoint"), "": (schema, "digest")}[at]
+holder, name = {"weights": (cohort_run, "keep_once"), "record": (cohort_run, "write_record"),
+                "state": (loop.CheckpointFile, "save_checkpoint"), "": (cohort_run, "keep_once")}[at]
 setattr(holder, name, stalls(getattr(holder, name)) if at else getattr(holder, name))
-trains = run_cohort.train_cohort
+trains = cohort_run.train_cohort
 
 def tilted(*arguments, **settings):
     trained = trains(*arguments, **settings)
@@ -244,7 +240,7 @@ def tilted(*arguments, **settings):
         weight.data += tilt
     return trained
 
-run_cohort.train_cohort = tilted
+cohort_run.train_cohort = tilted
 plan = plan_sweep(Path("one.yaml"), root)
 job = {"kind": "cohort", "configs": [cell.config.flat() for cell in plan.cells], "sweep": "one",
        "root": str(plan.paths.root), "command": ""}
@@ -292,7 +288,7 @@ def test_whoever_wakes_up_after_a_takeover_changes_nothing_of_its_successors(
     after = {path: path.read_bytes() for path in root.rglob("*") if path.suffix in (".json", ".safetensors")}
     assert after == before
     assert len(records(root)) == 2
-    for record in map(load_cell, root.glob("*/record.json")):
+    for record in map(read_cell, root.glob("*/record.json")):
         for snapshot in record.snapshots:
             content = (root / record.run_id / snapshot.weights_file).read_bytes()
             assert hashlib.sha256(content).hexdigest() == snapshot.weights_sha256

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from mdl.config.schema import full_key
+from mdl.config import full_key
 from mdl.errors import MdlError
 from mdl.evaluation.classical import CODERS
-from mdl.records.store import load_cell
+from mdl.records import read_cell
 from tests.conftest import markov_text
 
 SWEEP = """
@@ -56,7 +56,7 @@ def records(folder: Path) -> dict[str, dict[str, Any]]:
     """Every record without what may differ between two runs of the same cell."""
     found = {}
     for path in sorted(folder.glob("*/record.json")):
-        load_cell(path)
+        read_cell(path)
         record = json.loads(path.read_bytes())
         del record["provenance"]
         found[record["run_id"]] = record
@@ -270,8 +270,8 @@ def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
 
 def test_planning_a_sweep_does_not_import_torch(folder: Path) -> None:
     script = (
-        "import sys\nfrom pathlib import Path\nfrom mdl.sweeps.plan import describe, plan_sweep\n"
-        "describe(plan_sweep(Path('small.yaml'), Path('runs')))\n"
+        "import sys\nfrom pathlib import Path\nfrom mdl.sweeps import describe_plan, plan_sweep\n"
+        "describe_plan(plan_sweep(Path('small.yaml'), Path('runs')))\n"
         "heavy = {'torch', 'pytorch_lightning', 'wandb', 'datasets', 'pandas'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )

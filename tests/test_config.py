@@ -5,7 +5,8 @@ import re
 import pytest
 from pydantic import BaseModel
 
-from mdl.config.schema import RunConfig, from_flat, full_key, valid_keys
+from mdl.config import from_flat, full_key
+from mdl.config.schema import RunConfig, valid_keys
 from mdl.errors import MdlError
 
 BASE = {"size": "16x2"}

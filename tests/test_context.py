@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from analysis.costs.registry import parse_cost
-from analysis.plots.style import theme
-from analysis.records.tables import load
-from analysis.report.build import build_report
+from analysis.costs import parse_cost
+from analysis.plots.figure_file import theme
+from analysis.records import load
+from analysis.report import build_report
 from analysis.report.contents import write
 from analysis.report.elements import Text
 from analysis.report.sections.context_length import contexts
@@ -17,9 +17,9 @@ from analysis.report.sections.context_page import context_page
 from analysis.report.sections.paper_table_figures import plot_contexts
 from analysis.report.summary import compare, summarise
 from analysis.study import Study, study
-from mdl.config.schema import from_flat
+from mdl.config import from_flat
 from mdl.errors import MdlError
-from mdl.sweeps.plan import plan_sweep
+from mdl.sweeps import plan_sweep
 from tests import synthetic
 
 ROOT = Path(__file__).parent.parent

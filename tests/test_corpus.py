@@ -12,11 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mdl.data.byte_view import ByteView
-from mdl.data.corpus import Corpus, open_corpus
-from mdl.data.spec import CorpusSpec
+from mdl.data import ByteView, Corpus, CorpusSpec, open_corpus
 from mdl.errors import MdlError
-from mdl.storage.file_bytes import FileBytes
+from mdl.storage import FileBytes
 
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

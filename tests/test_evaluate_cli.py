@@ -15,16 +15,16 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from analysis.costs.registry import parse_cost
-from analysis.records.tables import load
+from analysis.costs import parse_cost
+from analysis.records import load
 from analysis.study import study
 from mdl import compressors
 from mdl.cli.app import app
-from mdl.compressors.model_selection import choose_model
-from mdl.data.corpus import open_whole
+from mdl.compressors import choose_model
+from mdl.data import open_whole
 from mdl.errors import MdlError
 from mdl.evaluation import pretrained
-from mdl.records.store import load_cell
+from mdl.records import read_cell
 from tests import tiny_models
 from tests.test_cli import mdl
 
@@ -96,7 +96,7 @@ def test_the_record_says_what_was_coded_and_how(folder: Path, tmp_path: Path) ->
     status, text = run("evaluate", f"hf:{folder / 'small-8'}", source, *options)
     assert status == 0, text
     (path,) = (tmp_path / "run").glob("*/record.json")
-    record = load_cell(path)
+    record = read_cell(path)
     assert record.subset_bytes == len(TEXT)
     assert record.corpus.size_bytes == record.corpus.train_bytes == record.corpus.block_bytes == len(TEXT)
     assert record.corpus.heldout_bytes == 0
@@ -123,7 +123,7 @@ def test_the_segments_add_up_to_the_coders_own_length(folder: Path, tmp_path: Pa
     status, text = run("evaluate", name, tmp_path / "mixed", "--no-baselines", "--out", tmp_path / "run")
     assert status == 0, text
     (path,) = (tmp_path / "run").glob("*/record.json")
-    record = load_cell(path)
+    record = read_cell(path)
     assert record.tokens is not None
     assert record.tokens.escaped_bytes >= 128
     bits = sum(segment.code_bits for segment in record.snapshots[0].segments)
@@ -135,7 +135,7 @@ def test_a_size_has_the_same_code_alone_or_beside_larger_ones(folder: Path, tmp_
         model, source = f"hf:{folder / 'small-2'}", folder / "corpus.txt"
         status, text = run("evaluate", model, source, "--no-baselines", "--sizes", sizes, "--out", tmp_path / out)
         assert status == 0, text
-    alone, beside = ({p.parent.name: load_cell(p) for p in (tmp_path / o).glob("*/record.json")} for o in "ab")
+    alone, beside = ({p.parent.name: read_cell(p) for p in (tmp_path / o).glob("*/record.json")} for o in "ab")
     assert len(alone) == 2
     assert set(alone) < set(beside)
     for run_id, record in alone.items():
@@ -157,7 +157,7 @@ def test_a_record_without_tokens_is_read_as_before(folder: Path, tmp_path: Path)
     raw = json.loads(path.read_text())
     del raw["tokens"]
     path.write_text(json.dumps(raw))
-    assert load_cell(path).tokens is None
+    assert read_cell(path).tokens is None
     assert len(load(tmp_path / "run").cells) == 1
 
 

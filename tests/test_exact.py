@@ -7,13 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mdl.archives import block_codec
-from mdl.entropy import guard_list, logit_rounding, range_coder
-from mdl.entropy.guard_list import Guard
-from mdl.entropy.logit_rounding import EPSILON, MAX_LOGIT
+from mdl.entropy import EPSILON, Guard, guard_list, logit_rounding, range_coder
+from mdl.entropy.logit_rounding import MAX_LOGIT
 from mdl.errors import MdlError
-from mdl.models import float64_parallel, float64_stepwise
-from mdl.models.shape import Shape, usual_heads
-from mdl.models.transformer import StackedTransformer
+from mdl.models import Shape, StackedTransformer, float64_parallel, float64_stepwise, usual_heads
 from tests.conftest import markov_text
 
 LADDER = [(4, 1), (8, 1), (16, 1), (16, 2), (32, 2), (48, 2), (64, 2), (64, 4), (128, 4)]

@@ -7,18 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mdl.config.cohort import Cell, Cohort, bytes_seen, training_flops
-from mdl.config.schema import from_flat
-from mdl.data.corpus import open_corpus
-from mdl.models.code_length import code_lengths
-from mdl.models.shape import count_params
-from mdl.models.transformer import stack
-from mdl.models.weights_file import load_weights
-from mdl.records import store
-from mdl.records.paths import RunPaths
-from mdl.records.schema import CellRecord
+from mdl.config import Cell, Cohort, bytes_seen, from_flat, training_flops
+from mdl.data import open_corpus
+from mdl.models import code_lengths, count_params, load_weights, stack
+from mdl.records import CellRecord, RunPaths, store
 from mdl.sweeps.grid import cohorts_of
-from mdl.training.run_cohort import run_cohort
+from mdl.training import run_cohort
 
 T = 64
 
@@ -45,7 +39,7 @@ def test_a_cohort_leaves_one_record_a_cell_that_says_what_was_measured(text_file
     paths = RunPaths(tmp_path / "runs")
     group = cohort(text_file)
     records = run_cohort(group, "s", paths)
-    assert [store.load_cell(paths.record(cell.run_id)) for cell in group.cells] == records
+    assert [store.read_cell(paths.record(cell.run_id)) for cell in group.cells] == records
     assert not paths.cohorts.exists()
     raw = text_file.read_bytes()
     for cell, record in zip(group.cells, records, strict=True):

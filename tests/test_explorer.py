@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.codes.prequential_codes import fixed_sizes
-from analysis.costs.registry import parse_cost
-from analysis.critical.size import critical_size, fit_power_law
-from analysis.records.tables import load
-from analysis.report.build import build_report
+from analysis.codes import fixed_sizes
+from analysis.costs import parse_cost
+from analysis.critical import critical_size, fit_power_law
+from analysis.records import load
+from analysis.report import build_report
 from analysis.report.explorer.page import explorer_data, page
 from analysis.study import Study, study
-from mdl.records.schema import BaselineRecord, CellRecord, CodedWeights
+from mdl.records import BaselineRecord, CellRecord, CodedWeights
 from tests.synthetic import SIZES as MODEL_SIZES
 from tests.synthetic import cell, power_law, write_sweep
 

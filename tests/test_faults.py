@@ -18,9 +18,8 @@ from typing import Any
 import pytest
 import torch
 
-from mdl.records.paths import RunPaths
-from mdl.sweeps import worker
-from mdl.sweeps.plan import plan_sweep
+from mdl.records import RunPaths
+from mdl.sweeps import plan_sweep, worker
 from mdl.training import stop_signal
 from mdl.training.cohort_module import CohortModule
 from tests.kills import kill_at_random, whole

@@ -14,11 +14,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from mdl.models.shape import Shape, parse_size
-from mdl.models.transformer import Parts, StackedTransformer
+from mdl.models import Parts, Shape, StackedTransformer, parse_size
 
 pytest.importorskip("triton", reason="Triton is there on Linux alone")
-from mdl.models.kernels import fused_parts
+from mdl.models import fused_parts
 from mdl.models.kernels.assembly import OutOfResources, pieces, work
 from mdl.models.kernels.common import MOST_ROWS, row_blocks
 

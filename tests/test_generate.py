@@ -19,22 +19,19 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from analysis.errors import AnalysisError
-from analysis.plots.continuations import draw_continuations, read_continuations
+from analysis.plots import draw_continuations
+from analysis.plots.continuations import read_continuations
 from mdl import compressors
 from mdl.cli.app import app
 from mdl.cli.generate import Wanted, samples
-from mdl.compressors.byte_model import load_model
-from mdl.data.corpus import open_corpus
-from mdl.data.spec import CorpusSpec
+from mdl.compressors import load_model
+from mdl.data import CorpusSpec, open_corpus
 from mdl.errors import MdlError
+from mdl.generation import Sampling, open_coder, open_prompt, sampling
 from mdl.generation import pretrained as generate_pretrained
-from mdl.generation import sampling
-from mdl.generation.continuation import by_length, by_model, gzip_lengths, open_coder
-from mdl.generation.prompts import open_prompt
-from mdl.generation.sampling import Sampling, sampler
-from mdl.models.code_length import window_bits
-from mdl.models.shape import Shape
-from mdl.models.transformer import StackedTransformer
+from mdl.generation.continuation import by_length, by_model, gzip_lengths
+from mdl.generation.sampling import sampler
+from mdl.models import Shape, StackedTransformer, window_bits
 from mdl.models.weights_file import save_weights
 from tests import tiny_models
 from tests.conftest import markov_text
@@ -169,10 +166,9 @@ def test_a_sampler_feeds_back_what_it_drew() -> None:
 
 def test_a_pretrained_model_steps_to_what_it_gives_in_one_pass(pretrained: Path) -> None:
     """With its cache, also after its context was full."""
-    from mdl.pretrained.checkpoint import find
-    from mdl.pretrained.model import load
+    from mdl.pretrained import find_checkpoint, load_pretrained
 
-    model = load(find(f"hf:{pretrained}"))
+    model = load_pretrained(find_checkpoint(f"hf:{pretrained}"))
     ids = [5, 9, 33, 70, 4, 8, 15, 16, 23, 42, 5, 9, 33, 70, 4, 8, 15, 16, 23, 42]
     steps = generate_pretrained._Steps(model, 16)
     for n in range(1, len(ids) + 1):

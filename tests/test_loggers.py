@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mdl.records.store import load_cell
+from mdl.records import read_cell
 from mdl.training.loggers import summary
 from tests.test_cli import mdl, write_sweep
 
@@ -27,7 +27,7 @@ def test_wandb_offline_gets_a_run_a_cell_with_config_curves_and_final_figures(tm
     write_sweep(tmp_path, text_file, more="  logger: {value: wandb}\n  evaluate_every: {value: 20}\n")
     done = mdl("sweep", "small.yaml", "--no-baselines", cwd=tmp_path, WANDB_MODE="offline", WANDB_API_KEY="")
     assert done.returncode == 0, done.stdout + done.stderr
-    records = {r.run_id: r for r in map(load_cell, (tmp_path / "runs/small").glob("*/record.json"))}
+    records = {r.run_id: r for r in map(read_cell, (tmp_path / "runs/small").glob("*/record.json"))}
     runs = sorted((tmp_path / "runs/small/wandb").glob("offline-run-*/*.wandb"))
     assert len(runs) == len(records) == 6
     seen = set()

@@ -13,14 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from mdl.data.corpus import open_corpus
+from mdl.data import CorpusSpec, open_corpus
 from mdl.data.sources.audio import whole_chunks
 from mdl.data.sources.base import Source
 from mdl.data.sources.images import patches, read_grey
 from mdl.data.sources.registry import open_source
-from mdl.data.spec import CorpusSpec
 from mdl.errors import MdlError
-from mdl.storage.cache import cache_folder
+from mdl.storage import cache_folder
 
 RANDOM = np.random.default_rng(0)
 GREY = RANDOM.integers(0, 256, (96, 192)).astype(np.uint8)

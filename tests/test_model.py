@@ -6,9 +6,18 @@ import pytest
 import torch
 
 from mdl.errors import MdlError
-from mdl.models.shape import Shape, count_params, forward_flops_per_byte, parse_size
-from mdl.models.transformer import StackedTransformer, stack, weight_shapes
-from mdl.models.weights_file import load_weights, save_weights, weights_bytes
+from mdl.models import (
+    Shape,
+    StackedTransformer,
+    count_params,
+    forward_flops_per_byte,
+    load_weights,
+    parse_size,
+    stack,
+    weight_shapes,
+    weights_bytes,
+)
+from mdl.models.weights_file import save_weights
 
 # Delétang et al. name three sizes by their parameters; the other totals are the reference recipe's.
 TOTALS = {

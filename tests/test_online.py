@@ -10,18 +10,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mdl.config.cohort import Cell, Cohort
-from mdl.config.schema import from_flat
-from mdl.data.online_order import OnlineOrder
+from mdl.config import Cell, Cohort, from_flat
+from mdl.data import OnlineOrder
 from mdl.device import resolve_machine
 from mdl.errors import MdlError
-from mdl.models.shape import Shape
-from mdl.records.paths import RunPaths
-from mdl.records.store import load_cell
+from mdl.models import Shape
+from mdl.records import RunPaths, read_cell
+from mdl.training import run_cohort
 from mdl.training.cohort_module import CohortModule
 from mdl.training.loop import fit
 from mdl.training.members import Member, Recipe
-from mdl.training.run_cohort import run_cohort
 from tests.arrays import ArrayView
 from tests.conftest import markov_text
 
@@ -109,7 +107,7 @@ def test_a_record_holds_the_cumulative_code(text_file: Path, tmp_path: Path) -> 
     config = from_flat(flat)
     paths = RunPaths(tmp_path / "runs")
     (record,) = run_cohort(Cohort((Cell(config.run_id, config),)), "s", paths)
-    points = load_cell(paths.record(config.run_id)).prequential
+    points = read_cell(paths.record(config.run_id)).prequential
     assert record.prequential == points
     assert points[-1].end_bytes == 10_000
     assert [p.end_bytes for p in points] == sorted({p.end_bytes for p in points})

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mdl.data.window_order import WindowOrder
+from mdl.data import WindowOrder
 from mdl.errors import MdlError
 
 sizes = st.tuples(st.integers(1, 64), st.integers(0, 5000)).map(lambda ct: (ct[0], ct[0] + ct[1]))

@@ -15,21 +15,20 @@ import torch
 
 from analysis.records import tables as analysed
 from benchmarks.fuzz_archive import rehashed
-from mdl.archives.format import Archive, ArchiveWriter, Block, Header
+from mdl.archives import Archive, ArchiveWriter, Block, Header
 from mdl.cli import app
 from mdl.cli.pack import pack as pack_run
-from mdl.compressors import self_contained
-from mdl.compressors.byte_model import compress_stream, decompress_stream, load_coded, load_embedded
-from mdl.config.cohort import Cell, Cohort
-from mdl.config.schema import _LATER, _NOT_RESULT, from_flat
+from mdl.compressors import compress_stream, self_contained
+from mdl.compressors.byte_model import decompress_stream, load_coded, load_embedded
+from mdl.config import Cell, Cohort, from_flat
+from mdl.config.schema import _LATER, _NOT_RESULT
 from mdl.errors import MdlError
-from mdl.models.shape import Shape
-from mdl.quantization.two_part_code import PRECISIONS, coded_models
+from mdl.models import Shape
+from mdl.quantization import PRECISIONS, coded_models
 from mdl.quantization.weight_codec import Quantised, encode_quantised, matrix_shapes
-from mdl.records import store
-from mdl.records.paths import RunPaths
+from mdl.records import RunPaths, store
 from mdl.storage import hashing
-from mdl.training.run_cohort import run_cohort
+from mdl.training import run_cohort
 from tests.conftest import markov_text
 from tests.test_cli import leftovers, mdl
 
@@ -57,18 +56,18 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _runs(runs: Path) -> tuple[Path, Path]:
     """(with the precisions in its record, without)."""
     folders = sorted(path.parent for path in runs.glob("*/record.json"))
-    with_coded = [f for f in folders if store.load_cell(f / "record.json").snapshots[0].coded]
+    with_coded = [f for f in folders if store.read_cell(f / "record.json").snapshots[0].coded]
     return with_coded[0], next(f for f in folders if f not in with_coded)
 
 
 def _least(folder: Path) -> float:
-    return min(each.total_bits for each in store.load_cell(folder / "record.json").snapshots[0].coded)
+    return min(each.total_bits for each in store.read_cell(folder / "record.json").snapshots[0].coded)
 
 
 def test_the_record_holds_both_parts_at_every_precision(runs: Path) -> None:
     """And analysis reads them; a run that did not measure them keeps the name that it had before there were any."""
     measured, plain = _runs(runs)
-    snapshots = store.load_cell(measured / "record.json").snapshots
+    snapshots = store.read_cell(measured / "record.json").snapshots
     for snapshot in snapshots:
         assert tuple(each.bits for each in snapshot.coded) == PRECISIONS
         own = sum(s.code_bits for s in snapshot.segments if s.part == "train" and s.end_bytes <= D)
@@ -111,7 +110,7 @@ def test_the_size_of_the_file_is_the_recorded_two_part_code_and_another_process_
 def test_without_measured_precisions_the_least_total_of_a_sample_is_taken(runs: Path, tmp_path: Path) -> None:
     """Which is the recorded one here, where the sample is the whole subset."""
     measured, plain = _runs(runs)
-    recorded = min(store.load_cell(measured / "record.json").snapshots[0].coded, key=lambda each: each.total_bits)
+    recorded = min(store.read_cell(measured / "record.json").snapshots[0].coded, key=lambda each: each.total_bits)
     assert self_contained.choose_coded(self_contained.open_run(plain)).bits == recorded.bits
     assert self_contained.choose_coded(self_contained.open_run(measured)).bits == recorded.bits
 
@@ -293,7 +292,7 @@ def test_forged_weights_give_one_line_or_other_bytes_that_are_refused(small: byt
 
 def test_calibration_changes_the_numbers_and_not_what_they_mean() -> None:
     """Two calibrations give two codes; each decodes to a model that codes and decodes the same content."""
-    from mdl.models.transformer import StackedTransformer
+    from mdl.models import StackedTransformer
 
     weights = StackedTransformer(SMALL, [3]).member(0)
     for text in (b"one calibration.", b"another one, too"):

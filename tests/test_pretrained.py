@@ -17,16 +17,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mdl import compressors
-from mdl.data.byte_view import ByteView
+from mdl.data import ByteView
 from mdl.errors import MdlError
-from mdl.models.shape import Shape
-from mdl.models.transformer import StackedTransformer
+from mdl.models import Shape, StackedTransformer
 from mdl.models.weights_file import save_weights
-from mdl.pretrained import byte_fallback
+from mdl.pretrained import (
+    Pretrained,
+    Windows,
+    byte_fallback,
+    code_in_stretches,
+    find_checkpoint,
+    load_pretrained,
+    windows_of,
+)
 from mdl.pretrained.byte_fallback import Run
-from mdl.pretrained.checkpoint import find
-from mdl.pretrained.code_length import code, pieces
-from mdl.pretrained.model import Pretrained, Windows, load, token_bits, windows_of
+from mdl.pretrained.code_length import pieces
+from mdl.pretrained.model import token_bits
 from tests import tiny_models
 from tests.tiny_models import TEXT
 
@@ -148,12 +154,12 @@ def make(folder: Path, kind: str = "gpt2", tokenizer: str = "byte-level", bos: s
 
 @pytest.fixture(scope="module")
 def with_start(tmp_path_factory: pytest.TempPathFactory) -> Pretrained:
-    return load(find(f"hf:{make(tmp_path_factory.mktemp('m'), bos='<|endoftext|>')}"))
+    return load_pretrained(find_checkpoint(f"hf:{make(tmp_path_factory.mktemp('m'), bos='<|endoftext|>')}"))
 
 
 @pytest.fixture(scope="module")
 def without_start(tmp_path_factory: pytest.TempPathFactory) -> Pretrained:
-    return load(find(f"hf:{make(tmp_path_factory.mktemp('m'), 'neox')}"))
+    return load_pretrained(find_checkpoint(f"hf:{make(tmp_path_factory.mktemp('m'), 'neox')}"))
 
 
 def slowly(model: Pretrained, ids: np.ndarray, context: int, stride: int) -> list[float]:
@@ -193,11 +199,11 @@ def test_stretches_are_codes_of_their_own_and_add_up(without_start: Pretrained) 
     data = (TEXT * 50).encode()[:12_345]
     view = ByteView(np.frombuffer(data, np.uint8), np.array([0]), np.array([len(data)]))
     windows = Windows(16, 16)
-    whole = code(without_start, view, len(data), windows)
+    whole = code_in_stretches(without_start, view, len(data), windows)
     assert [s.end for s in whole] == [1000, 3000, 10_000, 12_345]
     assert [s.start for s in whole] == [0, 1000, 3000, 10_000]
     for k in (1, 2, 3):
-        own = code(without_start, view, whole[k - 1].end, windows)
+        own = code_in_stretches(without_start, view, whole[k - 1].end, windows)
         assert [(s.end, s.n_tokens, s.escape_bits) for s in own] == [
             (s.end, s.n_tokens, s.escape_bits) for s in whole[:k]
         ]
@@ -214,7 +220,7 @@ def test_noise_takes_at_least_eight_bits_a_byte(tokenizer: str, tmp_path: Path) 
 def test_parameters_are_counted_once(tmp_path: Path, tied: bool) -> None:
     backend, V, C, T = tiny_models.byte_level(), 300, 16, 32
     folder = tiny_models.save(tmp_path / "m", tiny_models.gpt2(V, C, tied=tied, context=T), backend)
-    model = load(find(f"hf:{folder}"))
+    model = load_pretrained(find_checkpoint(f"hf:{folder}"))
     layers = 2 * (12 * C * C + 13 * C) + 2 * C + T * C
     assert model.n_params_by_group == {"embedding": V * C, "head": 0 if tied else V * C, "rest": layers}
     assert model.n_params == layers + V * C * (1 if tied else 2)
@@ -223,11 +229,11 @@ def test_parameters_are_counted_once(tmp_path: Path, tied: bool) -> None:
 def test_the_dtype_of_the_weights_is_stated_and_coding_in_it_costs_little(tmp_path: Path) -> None:
     folder = tmp_path / "half"
     tiny_models.save(folder, tiny_models.neox(300).to(torch.bfloat16), tiny_models.byte_level())
-    checkpoint = find(f"hf:{folder}")
+    checkpoint = find_checkpoint(f"hf:{folder}")
     assert checkpoint.weights_dtype == "bfloat16"
     ids = np.arange(100, dtype=np.int32)
     exact, rough = (
-        token_bits(load(checkpoint, dtype), ids, Windows(32, 32)).sum() for dtype in ("float32", "bfloat16")
+        token_bits(load_pretrained(checkpoint, dtype), ids, Windows(32, 32)).sum() for dtype in ("float32", "bfloat16")
     )
     assert exact != rough
     assert rough == pytest.approx(exact, rel=0.02)
@@ -241,16 +247,16 @@ def test_special_tokens_written_out_in_a_text_come_back() -> None:
 
 def test_the_fingerprint_changes_with_weights_configuration_and_tokenizer(tmp_path: Path) -> None:
     folder = make(tmp_path)
-    seen = {find(f"hf:{folder}").fingerprint}
+    seen = {find_checkpoint(f"hf:{folder}").fingerprint}
     for name in ("tokenizer.json", "config.json"):
         path = folder / name
         path.write_text(path.read_text() + "\n")
-        seen.add(find(f"hf:{folder}").fingerprint)
+        seen.add(find_checkpoint(f"hf:{folder}").fingerprint)
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
-    seen.add(find(f"hf:{folder}").fingerprint)
+    seen.add(find_checkpoint(f"hf:{folder}").fingerprint)
     (folder / "README.md").write_text("for people")
-    seen.add(find(f"hf:{folder}").fingerprint)
+    seen.add(find_checkpoint(f"hf:{folder}").fingerprint)
     assert len(seen) == 4
 
 
@@ -259,7 +265,7 @@ def test_the_fingerprint_changes_with_weights_configuration_and_tokenizer(tmp_pa
 
 def refused(folder: Path | str, match: str) -> None:
     with pytest.raises(MdlError, match=match) as error:
-        load(find(f"hf:{folder}"))
+        load_pretrained(find_checkpoint(f"hf:{folder}"))
     assert "\n" not in str(error.value)
 
 
@@ -325,9 +331,11 @@ def test_shards_are_read_as_one_file_is(tmp_path: Path) -> None:
     shutil.copytree(one, shards)
     (shards / "model.safetensors").unlink()
     transformers.AutoModelForCausalLM.from_pretrained(one).save_pretrained(shards, max_shard_size="20KB")
-    assert len(find(f"hf:{shards}").weights) > 1
+    assert len(find_checkpoint(f"hf:{shards}").weights) > 1
     ids = np.arange(50, dtype=np.int32)
-    first, second = (token_bits(load(find(f"hf:{f}")), ids, Windows(32, 32)) for f in (one, shards))
+    first, second = (
+        token_bits(load_pretrained(find_checkpoint(f"hf:{f}")), ids, Windows(32, 32)) for f in (one, shards)
+    )
     np.testing.assert_array_equal(first, second)
 
 
@@ -341,9 +349,9 @@ def test_a_model_that_looks_ahead_is_refused(tmp_path: Path) -> None:
 
 def test_a_name_that_is_nothing_is_one_line() -> None:
     with pytest.raises(MdlError, match="names no model"):
-        find("hf:")
+        find_checkpoint("hf:")
     with pytest.raises(MdlError, match="no model at /no/such/folder"):
-        find("hf:/no/such/folder")
+        find_checkpoint("hf:/no/such/folder")
 
 
 @pytest.mark.parametrize(
@@ -352,11 +360,11 @@ def test_a_name_that_is_nothing_is_one_line() -> None:
 )
 def test_windows_that_cannot_be_are_refused(tmp_path: Path, context: int, stride: int | None, match: str) -> None:
     with pytest.raises(MdlError, match=match):
-        windows_of(find(f"hf:{make(tmp_path)}"), context, stride)
+        windows_of(find_checkpoint(f"hf:{make(tmp_path)}"), context, stride)
 
 
 def test_the_usual_window_is_the_models_own_without_overlap(tmp_path: Path) -> None:
-    assert windows_of(find(f"hf:{make(tmp_path)}"), None, None) == Windows(32, 32)
+    assert windows_of(find_checkpoint(f"hf:{make(tmp_path)}"), None, None) == Windows(32, 32)
 
 
 # The registry
@@ -397,5 +405,5 @@ def test_a_language_model_that_is_not_there_is_one_line(name: str) -> None:
 def test_stretches_of_nothing_but_noise_have_no_tokens(with_start: Pretrained) -> None:
     data = bytes(itertools.islice(itertools.cycle(range(0x80, 0xC0)), 500))
     view = ByteView(np.frombuffer(data, np.uint8), np.array([0]), np.array([len(data)]))
-    (only,) = code(with_start, view, len(data), Windows(8, 8))
+    (only,) = code_in_stretches(with_start, view, len(data), Windows(8, 8))
     assert (only.n_tokens, only.escaped_bytes, only.token_bits) == (0, 500, 0.0)

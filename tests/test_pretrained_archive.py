@@ -21,16 +21,13 @@ from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mdl.cli.app import main
-from mdl.entropy import guard_list, large_vocabulary
-from mdl.entropy.guard_list import Guard
-from mdl.entropy.large_vocabulary import Grid
+from mdl.entropy import Grid, Guard, guard_list, large_vocabulary
 from mdl.errors import MdlError
-from mdl.pretrained import block_codec
-from mdl.pretrained.archive_format import Coded, PretrainedArchive, parse
-from mdl.pretrained.checkpoint import find
-from mdl.pretrained.compressor import PretrainedCoder, open_pretrained
+from mdl.pretrained import Windows, block_codec, find_checkpoint, open_pretrained, parse_archive
+from mdl.pretrained.archive_format import Coded, PretrainedArchive
+from mdl.pretrained.compressor import PretrainedCoder
 from mdl.pretrained.float64 import InFloat64, Reader, load_exact, read_through
-from mdl.pretrained.model import Ids, Windows
+from mdl.pretrained.model import Ids
 from tests import tiny_models
 from tests.test_cli import mdl
 from tests.tiny_models import TEXT
@@ -144,7 +141,7 @@ def test_short_contexts_and_many_blocks(coders: dict[str, PretrainedCoder], monk
     monkeypatch.setattr("mdl.pretrained.compressor.MOST_WINDOWS", 3)
     coder = dataclasses.replace(coders["neox"], windows=Windows(7, 7))
     archive = coder.compress(SOURCE[:400])
-    assert len(parse(archive).blocks) > 10
+    assert len(parse_archive(archive).blocks) > 10
     assert coder.decompress(archive) == SOURCE[:400]
 
 
@@ -192,7 +189,7 @@ def test_weights_are_those_on_disk_and_rotary_tables_are_made_in_float64(tmp_pat
     from safetensors.torch import load_file
 
     folder = tiny_models.save(tmp_path / "m", tiny_models.llama(V).to(dtype), tiny_models.byte_level())
-    model = load_exact(find(f"hf:{folder}")).model
+    model = load_exact(find_checkpoint(f"hf:{folder}")).model
     weights = model.state_dict()
     for name, stored in load_file(folder / "model.safetensors").items():
         assert stored.dtype == dtype
@@ -253,10 +250,10 @@ def test_a_model_that_computes_less_steadily_gets_a_wider_band_and_a_coarser_gri
     models: dict[str, Path], amount: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     coder = open_pretrained(f"hf:{models['neox']}", "cpu")
-    usual = parse(coder.compress(SOURCE[:3000]))
+    usual = parse_archive(coder.compress(SOURCE[:3000]))
     shaken(monkeypatch, amount, single_steps_only=True)
     archive = coder.compress(SOURCE[:3000])
-    grid = parse(archive)
+    grid = parse_archive(archive)
     assert 1000 * amount * 0.9 <= 2.0**-grid.epsilon_bits <= 4000 * amount
     assert grid.epsilon_bits < usual.epsilon_bits
     assert grid.step_bits < usual.step_bits
@@ -346,7 +343,7 @@ def test_golden_bytes_pin_the_format() -> None:
     assert file[117:141].hex() == "040000000100000004030201" + "000000000000000005000000"
     assert file[141:-32] == b"escSTRMg"
     assert file[-32:] == hashlib.sha256(file[:-32]).digest()
-    assert parse(file) == archive
+    assert parse_archive(file) == archive
 
 
 def test_other_weights_are_named_by_their_hash_and_another_tokenizer_by_its_fingerprint(
@@ -415,7 +412,7 @@ def outcome(coder: PretrainedCoder, damaged: bytes, content: bytes) -> str:
     ],
 )
 def test_forged_fields_are_named(coders: dict[str, PretrainedCoder], change: dict[str, Any], match: str) -> None:
-    archive = parse(coders["llama"].compress(b"some data"))
+    archive = parse_archive(coders["llama"].compress(b"some data"))
     with pytest.raises(MdlError, match=match) as error:
         coders["llama"].decompress(dataclasses.replace(archive, **change).to_bytes())
     assert "\n" not in str(error.value)

@@ -13,9 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mdl.config.cohort import n_devices, shape_of
-from mdl.config.schema import from_flat
-from mdl.models.shape import training_bytes
+from mdl.config import from_flat, n_devices, shape_of
+from mdl.models import training_bytes
 from mdl.sweeps.grid import cohorts_of, grid_cells
 from mdl.training import data_parallel
 from mdl.training.data_parallel import Ranks, usable

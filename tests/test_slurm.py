@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from mdl.records.store import load_cell
+from mdl.records import read_cell
 from tests.slurm_cluster import Cluster, cluster, why_not
 from tests.test_agents import agent, environment, write
 from tests.test_cli import assert_one_line, leftovers, mdl, records, write_sweep
@@ -129,7 +129,7 @@ def test_slurm_an_agent_and_a_local_sweep_at_once_train_each_cell_once(
         said = one.communicate(timeout=240)[0]
     assert (here.returncode, one.returncode) == (0, 0), here.stderr + said
     nodes.until(lambda: not queue(nodes), "end of the array", 120)
-    found = [load_cell(path) for path in (tmp_path / "runs/agents").glob("*/record.json")]
+    found = [read_cell(path) for path in (tmp_path / "runs/agents").glob("*/record.json")]
     assert len(found) == 4
     trained = here.stdout.count(" done\n") + said.count(" ×1 done") + sum(
         path.read_text().count(" done\n") for path in tmp_path.glob("runs/agents/slurm/*.log")

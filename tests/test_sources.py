@@ -27,7 +27,7 @@ import zstandard
 from mdl.data.sources import enwik
 from mdl.data.sources.registry import open_source
 from mdl.errors import MdlError
-from mdl.storage.cache import cache_folder
+from mdl.storage import cache_folder
 
 TEXT = b"To be, or not to be, that is the question:\r\n\xff\xfe not UTF-8 either\n" * 50
 

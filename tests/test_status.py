@@ -11,12 +11,9 @@ from pathlib import Path
 import pytest
 
 from mdl.errors import MdlError
-from mdl.records.manifest import read_manifest
-from mdl.records.paths import RunPaths
-from mdl.records.store import ending, load_cell
+from mdl.records import RunPaths, read_cell, read_ending, read_manifest
+from mdl.sweeps import Plan, plan_sweep, write_manifest
 from mdl.sweeps.claims import Claims
-from mdl.sweeps.manifest import write_manifest
-from mdl.sweeps.plan import Plan, plan_sweep
 from mdl.sweeps.status import lines, status
 from tests.test_cli import assert_one_line, mdl, write_sweep
 
@@ -37,7 +34,7 @@ def test_status_tells_done_running_failed_and_left_with_the_reason(tmp_path: Pat
     assert "small: 4 cells: 2 done, 0 running, 2 failed, 0 left" in over.stdout
     assert "and 1 more: the loss is not finite from step" in over.stdout
     for path in plan.paths.root.glob("*/record.json"):
-        assert ending(path) == (load_cell(path).status, load_cell(path).reason)
+        assert read_ending(path) == (read_cell(path).status, read_cell(path).reason)
     first, second = plan.cells[0].run_id, plan.cells[1].run_id
     for run_id in (first, second):
         plan.paths.record(run_id).unlink()
@@ -74,7 +71,7 @@ def test_a_record_of_a_future_schema_is_refused_by_name(tmp_path: Path, text_fil
         assert_one_line(mdl(command, "small.yaml", cwd=tmp_path), "schema version 99, this mdl reads up to")
     path.write_text(json.dumps(future, indent=1)[:40])
     with pytest.raises(MdlError, match="is not a record"):
-        ending(path)
+        read_ending(path)
 
 
 def test_an_agents_cell_joins_the_manifest_of_its_sweep_and_changes_nothing_else(

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from mdl.config.cohort import shape_of
+from mdl.config import shape_of
 from mdl.errors import MdlError
-from mdl.models.shape import training_bytes
-from mdl.sweeps.grid import cells_of, cohorts_of, load_sweep
+from mdl.models import training_bytes
+from mdl.sweeps import load_sweep
+from mdl.sweeps.grid import cells_of, cohorts_of
 
 SHIPPED = sorted((Path(__file__).parent.parent / "sweeps").glob("*.yaml"))
 

@@ -11,26 +11,20 @@ import pandas as pd
 import pytest
 import torch
 
-from analysis.costs.registry import parse_cost
-from analysis.records.tables import load
-from analysis.report.build import build_report
+from analysis.costs import parse_cost
+from analysis.records import load
+from analysis.report import build_report
 from analysis.report.drawing import draw
 from analysis.report.sections.tokenization import tokenisation
 from analysis.study import shortest_codes, study
-from mdl.config.cohort import Cell, Cohort, training_flops
-from mdl.config.schema import from_flat
+from mdl.config import Cell, Cohort, from_flat, training_flops
+from mdl.data import open_corpus
 from mdl.data.byte_pair_encoding import from_content
-from mdl.data.corpus import open_corpus
 from mdl.errors import MdlError
-from mdl.models.code_length import window_bits
-from mdl.models.shape import Shape, count_params, forward_flops_per_byte
-from mdl.models.transformer import stack
-from mdl.models.weights_file import load_weights, weights_bytes
-from mdl.records import store
-from mdl.records.paths import RunPaths
-from mdl.records.schema import CellRecord, Tokenisation
+from mdl.models import Shape, count_params, forward_flops_per_byte, load_weights, stack, weights_bytes, window_bits
+from mdl.records import CellRecord, RunPaths, Tokenisation, store
+from mdl.training import run_cohort
 from mdl.training.cohort_data import TokenReading, reading
-from mdl.training.run_cohort import run_cohort
 from tests.synthetic import cell, corpus, write_sweep
 
 T, V = 32, 300
@@ -59,7 +53,7 @@ def test_records_say_what_was_measured_and_the_segments_add_up_to_the_windows(te
     records = run_cohort(group, "s", paths)
     data = open_corpus(group.cells[0].config.corpus.spec())
     for own, record in zip(group.cells, records, strict=True):
-        assert store.load_cell(paths.record(own.run_id)) == record
+        assert store.read_cell(paths.record(own.run_id)) == record
         assert re.fullmatch(r"8x1-v300-\d+KB-s0-[0-9a-f]{8}", own.run_id)
         told, content = record.tokenisation, paths.tokenizer(own.run_id).read_bytes()
         assert told is not None

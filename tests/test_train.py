@@ -12,7 +12,7 @@ from mdl import device
 from mdl.data import protocols
 from mdl.device import resolve_machine
 from mdl.errors import MdlError
-from mdl.models.shape import Shape
+from mdl.models import Shape
 from mdl.training import loop
 from mdl.training.checkpoint import CheckpointFile
 from mdl.training.cohort_module import CohortModule

@@ -19,24 +19,19 @@ from typer.testing import CliRunner
 
 from analysis.errors import AnalysisError
 from analysis.paper import table1
-from analysis.records.tables import load as load_table
-from analysis.report.build import build_report
+from analysis.records import load as load_table
+from analysis.report import build_report
 from analysis.report.sections.paper_table import PAPER_BYTES, paper_table, position_curves
 from analysis.report.sections.paper_table_page import lead
 from analysis.report.sections.paper_table_page import paper_table as page
 from mdl.cli.app import app
 from mdl.cli.baselines import Models, lines
-from mdl.data.corpus import open_corpus
-from mdl.data.spec import CorpusSpec
+from mdl.data import CorpusSpec, open_corpus
 from mdl.errors import MdlError
 from mdl.evaluation import transfer
-from mdl.models.code_length import code_lengths
-from mdl.models.shape import Shape, count_params
-from mdl.models.transformer import StackedTransformer, stack
+from mdl.models import Shape, StackedTransformer, code_lengths, count_params, stack
 from mdl.models.weights_file import save_weights
-from mdl.records.paths import RunPaths
-from mdl.records.schema import CellRecord, CorpusInfo, Provenance
-from mdl.records.store import save
+from mdl.records import CellRecord, CorpusInfo, Provenance, RunPaths, write_record
 from tests import synthetic
 
 SHAPE = Shape(8, 1, 1, 64)
@@ -50,7 +45,7 @@ def saved(folder: Path, shape: Shape = SHAPE, seed: int = 0) -> Path:
 
 @pytest.fixture
 def loaded(tmp_path: Path) -> transfer.Loaded:
-    return transfer.load(str(saved(tmp_path)), torch.device("cpu"))
+    return transfer.load_trained_model(str(saved(tmp_path)), torch.device("cpu"))
 
 
 @pytest.fixture
@@ -60,7 +55,7 @@ def run_folder(tmp_path: Path) -> Path:
     folder = RunPaths(tmp_path / "runs" / "a").record(record.run_id).parent
     folder.mkdir(parents=True)
     save_weights(folder / "final.safetensors", SHAPE, StackedTransformer(SHAPE, [0]).member(0))
-    save(record, folder / "record.json")
+    write_record(record, folder / "record.json")
     return folder
 
 
@@ -104,9 +99,9 @@ def test_bins_tile_the_window_and_lose_nothing(T: int) -> None:
 
 def test_a_record_says_what_was_coded_by_which_model(run_folder: Path, text_file: Path, tmp_path: Path) -> None:
     corpus = open_corpus(CorpusSpec(f"file:{text_file}"))
-    loaded = transfer.load(str(run_folder), torch.device("cpu"))
+    loaded = transfer.load_trained_model(str(run_folder), torch.device("cpu"))
     paths = RunPaths(tmp_path / "out")
-    record = transfer.run_job(corpus, loaded, 50_000, 2048, 10_000, paths, "mdl baselines x")
+    record = transfer.run_transfer(corpus, loaded, 50_000, 2048, 10_000, paths, "mdl baselines x")
     assert record.model.n_params == count_params(SHAPE)["total"]
     assert record.model.trained_on == synthetic.corpus()
     assert record.model.trained_bytes == 10**6
@@ -117,10 +112,10 @@ def test_a_record_says_what_was_coded_by_which_model(run_folder: Path, text_file
     assert record.provenance.measuring_seconds == record.seconds
     (path,) = (tmp_path / "out" / "transfer").glob("*.json")
     written = path.stat().st_mtime_ns
-    assert transfer.run_job(corpus, loaded, 50_000, 2048, 10_000, paths) == record
+    assert transfer.run_transfer(corpus, loaded, 50_000, 2048, 10_000, paths) == record
     assert path.stat().st_mtime_ns == written
     assert path.stat().st_size < 10_000
-    transfer.run_job(corpus, loaded, 50_000, 512, 10_000, paths)
+    transfer.run_transfer(corpus, loaded, 50_000, 512, 10_000, paths)
     assert len(list((tmp_path / "out" / "transfer").glob("*.json"))) == 2
 
 
@@ -199,7 +194,7 @@ def test_the_papers_rows_are_all_there_once(folder: Path) -> None:
     """The same numbers that `mdl baselines` prints."""
     table = paper_table(load_table(folder))
     theirs = table[table["kind"] == "paper"]
-    neural = [row for row in table1.TABLE_1 if row.compressor not in table1.CLASSICAL]
+    neural = [row for row in table1.TABLE_1 if row.compressor not in table1.PAPER_CODERS]
     assert len(theirs) == 3 * len(neural)
     for row in neural:
         for name in ("enwik9", "ImageNet", "random"):
@@ -209,7 +204,7 @@ def test_the_papers_rows_are_all_there_once(folder: Path) -> None:
 
 
 def test_the_page_greys_what_is_the_papers(folder: Path) -> None:
-    from analysis.records.tables import rows_of
+    from analysis.records import rows_of
     from analysis.report.summary import _plain
 
     summary = {"paper_table": _plain(rows_of(paper_table(load_table(folder))))}

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mdl.records.manifest import wandb_place
-from mdl.records.paths import RunPaths
+from mdl.records import RunPaths, wandb_place
 from tests.synthetic import grid, write_sweep
 from tests.test_agents import environment
 from tests.test_cli import assert_one_line, mdl

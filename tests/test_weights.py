@@ -18,13 +18,11 @@ from hypothesis.extra import numpy as arrays
 
 from mdl.entropy import integer_codec
 from mdl.errors import MdlError
-from mdl.models.shape import Shape, count_params
-from mdl.models.transformer import StackedTransformer, stack, weight_shapes
-from mdl.quantization import weight_codec
-from mdl.quantization.fine_tune import Tuning
+from mdl.models import Shape, StackedTransformer, count_params, stack, weight_shapes
+from mdl.quantization import Tuning, calibration_windows, coded_models, precisions, subset_bits, weight_codec
 from mdl.quantization.quantize import quantise
 from mdl.quantization.sensitivity import Sensitivity, sensitivity
-from mdl.quantization.two_part_code import calibration_windows, coded_models, decoded, precisions, subset_bits
+from mdl.quantization.two_part_code import decoded
 from mdl.quantization.weight_codec import MOST_NUMBER, Quantised
 from tests.conftest import markov_text
 
@@ -91,7 +89,7 @@ def test_coded_weights_decode_to_the_bits_of_the_weights(shape: Shape, seed: int
     matrices = _quantised(shape, seed, largest)
     coded = weight_codec.encode_quantised(shape, 4, matrices)
     expected = weight_codec.from_matrices(shape, {name: each.dequantised() for name, each in matrices.items()})
-    back = weight_codec.decode(shape, coded.content)
+    back = weight_codec.decode_weights(shape, coded.content)
     assert {name: weight.shape for name, weight in back.items()} == weight_shapes(shape)
     assert all(back[name].tobytes() == expected[name].tobytes() for name in expected)
     exact = matrices["up_0"].numbers.astype(np.float64) * 2.0 ** (matrices["up_0"].scales / 2)
@@ -107,7 +105,7 @@ def test_full_weights_come_back_to_the_bit() -> None:
     plain = _plain(SHAPE)
     plain["start"][:] = [-0.0, 1e-45, 3.4028235e38, -1.17e-38]
     coded = weight_codec.encode_full(SHAPE, plain)
-    back = weight_codec.decode(SHAPE, coded.content)
+    back = weight_codec.decode_weights(SHAPE, coded.content)
     assert all(back[name].tobytes() == plain[name].tobytes() for name in plain)
     assert len(coded.content) <= 2 + 4 * count_params(SHAPE)["total"]
 
@@ -125,7 +123,7 @@ def test_the_shortest_coder_wins() -> None:
     assert weight_codec.encode_quantised(shape, 4, bell).coder == "adaptive"
     assert weight_codec.encode_quantised(shape, 4, repeated).coder in ("xz", "zstd")
     for matrices in (bell, repeated):
-        back = weight_codec.decode(shape, weight_codec.encode_quantised(shape, 4, matrices).content)
+        back = weight_codec.decode_weights(shape, weight_codec.encode_quantised(shape, 4, matrices).content)
         assert np.array_equal(back["down_0"], matrices["down_0"].dequantised())
 
 
@@ -133,7 +131,7 @@ def test_the_shortest_coder_wins() -> None:
 def test_the_coded_form_of_weights_is_golden(form: str) -> None:
     """What was written once decodes to the same float32 numbers for ever; SHA-256 of both, in short."""
     content = _coded_by(form)
-    joined = b"".join(weight.tobytes() for weight in weight_codec.decode(SHAPE, content).values())
+    joined = b"".join(weight.tobytes() for weight in weight_codec.decode_weights(SHAPE, content).values())
     assert hashlib.sha256(joined).hexdigest()[:16] == "98c96b8c2b1eac95"
     if form == "adaptive":
         assert hashlib.sha256(content).hexdigest()[:16] == "abf5eb6431c49556"
@@ -150,7 +148,7 @@ def test_damaged_weights_are_one_line_or_weights(form: str) -> None:
         damaged[rng.integers(len(damaged))] ^= 1 << rng.integers(8)
         content = [bytes(damaged), coded[: rng.integers(len(coded))], coded + rng.bytes(3)][i % 3]
         try:
-            back = weight_codec.decode(SHAPE, content)
+            back = weight_codec.decode_weights(SHAPE, content)
         except MdlError:
             n_refused += 1
             continue
@@ -175,14 +173,14 @@ def _coded_by(form: str) -> bytes:
     }
     head = bytes([4, weight_codec.CODERS.index(form)]) + np.full(len(matrices), -16, "<i2").tobytes()
     content = head + packed[form]()
-    back = weight_codec.decode(SHAPE, content)
+    back = weight_codec.decode_weights(SHAPE, content)
     assert np.array_equal(back["out_0"], matrices["out_0"].dequantised())
     return content
 
 
 def test_a_forged_shape_is_refused_before_any_work() -> None:
     with pytest.raises(MdlError, match="damaged"):
-        weight_codec.decode(Shape(4096, 96, 128, 64), _coded_by("adaptive"))
+        weight_codec.decode_weights(Shape(4096, 96, 128, 64), _coded_by("adaptive"))
 
 
 def test_weights_out_of_range_are_refused() -> None:

@@ -1,1 +1,5 @@
 """Rates of codes: two-part, block-prequential, online."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.codes.prequential_codes import Chain, Seen, best_so_far, chains
-from analysis.records.tables import Table
+from analysis.records import Table
 from analysis.types import Floats
 
 CODES = ("fixed", "leader", "switching")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from analysis.records.tables import Table
+from analysis.records import Table
 
 _KEY = ["group", "subset_bytes", "n_params"]
 COLUMNS = [*_KEY, "size", "n_seeds", "code_bits", "choice_bits", "final_bits_per_byte", "area_bits"]

@@ -18,8 +18,7 @@ import pandas as pd
 
 from analysis.codes.rates import classical_rates
 from analysis.errors import AnalysisError
-from analysis.records.segments import segments_by, span_bits
-from analysis.records.tables import Table
+from analysis.records import Table, segments_by, span_bits
 from analysis.types import Floats
 
 _COLUMN = ["group", "shuffle_seed", "seed"]

@@ -1,1 +1,5 @@
 """The critical model size of each dataset size, its interval and its law."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -13,7 +13,7 @@ import pandas as pd
 
 from analysis.critical.estimates import critical_table, estimate
 from analysis.critical.resampling import N_REPLICATES, columns
-from analysis.records.tables import halved, longest
+from analysis.records import halved, longest
 
 _DATA = ["group", "subset_bytes"]
 COLUMNS = ["group", "subset_bytes", "bytes_seen", "half_bytes_seen", "n_params", "low", "high", "n_params_half",
@@ -22,7 +22,9 @@ COLUMNS = ["group", "subset_bytes", "bytes_seen", "half_bytes_seen", "n_params",
 Chosen = Callable[[pd.DataFrame], pd.DataFrame]  # cells to one priced row a cell, as `study.shortest_codes`
 
 
-def convergence(cells: pd.DataFrame, chosen: Chosen, n_replicates: int = N_REPLICATES, seed: int = 0) -> pd.DataFrame:
+def convergence_table(
+    cells: pd.DataFrame, chosen: Chosen, n_replicates: int = N_REPLICATES, seed: int = 0
+) -> pd.DataFrame:
     """N* at the whole and at half the training budget, COLUMNS, one row per (group, subset_bytes) that has both.
 
     `cells` all budgets. Both of the shapes that were trained for both: N* moves with the shapes too. `low`, `high`: the

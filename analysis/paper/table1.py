@@ -10,11 +10,16 @@ from typing import Literal
 DataSet = Literal["enwik9", "ImageNet", "LibriSpeech", "random"]
 CHUNK_BYTES = 2048
 # What is the same data in kind; the last is for noise alone.
-DATA_SETS: dict[str, DataSet] = {"text": "enwik9", "image": "ImageNet", "audio": "LibriSpeech", "random": "random"}
+PAPER_DATA_SETS: dict[str, DataSet] = {
+    "text": "enwik9",
+    "image": "ImageNet",
+    "audio": "LibriSpeech",
+    "random": "random",
+}
 
 
 @dataclass(frozen=True)
-class Row:
+class PaperRow:
     """Rates of 1 GB of each data set, fractions; a chunked classical coder's header counts once.
 
     `adjusted` counts a model's parameters at 2 bytes each; for a classical coder it is `raw`.
@@ -26,24 +31,24 @@ class Row:
     adjusted: dict[DataSet, float]
 
 
-def _read() -> tuple[Row, ...]:
+def _read() -> tuple[PaperRow, ...]:
     """The rows of the data file, which `analysis` reads too."""
     text = resources.files("analysis.paper").joinpath("table1.csv").read_text(encoding="utf-8")
     rows = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
     return tuple(
-        Row(row["compressor"], int(row["chunk_bytes"] or 0) or None, _rates(row, "raw"), _rates(row, "adjusted"))
+        PaperRow(row["compressor"], int(row["chunk_bytes"] or 0) or None, _rates(row, "raw"), _rates(row, "adjusted"))
         for row in rows
     )
 
 
 def _rates(row: dict[str, str], kind: str) -> dict[DataSet, float]:
-    return {name: float(row[f"{name}_{kind}"]) / 100 for name in DATA_SETS.values()}
+    return {name: float(row[f"{name}_{kind}"]) / 100 for name in PAPER_DATA_SETS.values()}
 
 
 TABLE_1 = _read()
-CLASSICAL = ("gzip", "xz", "png", "flac")
+PAPER_CODERS = ("gzip", "xz", "png", "flac")
 
 
-def row(compressor: str, chunk_bytes: int | None) -> Row | None:
+def paper_row(compressor: str, chunk_bytes: int | None) -> PaperRow | None:
     """The table's row of that coder, whole or in its chunks, where it has one."""
     return next((r for r in TABLE_1 if (r.compressor, r.chunk_bytes) == (compressor, chunk_bytes)), None)

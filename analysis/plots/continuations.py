@@ -15,8 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.errors import AnalysisError
-from analysis.plots.style import theme
-from analysis.records.columns import read_json
+from analysis.plots.figure_file import theme
+from analysis.records import read_json
 
 _COLUMNS = 64  # pixels a row of a patch
 _LINE, _LINES = 40, 14  # characters of text a line, and lines

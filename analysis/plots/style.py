@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,7 +28,6 @@ HALO = [withStroke(linewidth=2.5, foreground="white")]
 
 
 Name = Callable[[float], str]
-Plot = Callable[[], Any]  # draws a figure and returns its Axes
 
 
 class Curve(NamedTuple):
@@ -197,31 +194,3 @@ def _at_least_a_decade(limits: tuple[float, float]) -> tuple[float, float]:
     low, high = np.log10(limits)
     half = max(0.5, (high - low) / 2 * 1.15)
     return float(10 ** ((low + high) / 2 - half)), float(10 ** ((low + high) / 2 + half))
-
-
-def save_figure(plot: Plot, path: Path) -> None:
-    """The figure that `plot` draws, as a PDF at `path` and an SVG beside it, in the one look of all figures."""
-    with theme():
-        from matplotlib import pyplot as plt
-
-        axes = plot()
-        # No date and no producer's version: the same figure is the same bytes.
-        axes.figure.savefig(path, metadata={"CreationDate": None, "Creator": None, "Producer": None})
-        axes.figure.savefig(path.with_suffix(".svg"), metadata={"Date": None, "Creator": None})  # for web pages
-        plt.close(axes.figure)
-
-
-@contextmanager
-def theme() -> Iterator[None]:
-    """The one look of all figures, in force while they are drawn."""
-    import matplotlib as mpl
-    import seaborn as sns
-
-    ours = {
-        "axes.grid": True, "grid.color": "0.92", "grid.linewidth": 0.6, "axes.linewidth": 0.8, "axes.edgecolor": "0.3",
-        "font.family": ["STIXGeneral"], "mathtext.fontset": "stix", "font.size": 10, "axes.labelsize": 10.5,
-        "xtick.labelsize": 9.5, "ytick.labelsize": 9.5, "pdf.fonttype": 42, "svg.hashsalt": "mdl",
-        "savefig.bbox": "tight",
-    }  # fmt: skip
-    with mpl.rc_context(sns.axes_style("ticks") | sns.plotting_context("paper") | ours):
-        yield

@@ -11,9 +11,9 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.costs.registry import Cost, parse_cost
+from analysis.costs import Cost, parse_cost
 from analysis.errors import AnalysisError
-from analysis.records.tables import Table, load
+from analysis.records import Table, load
 from analysis.report.contents import which_sweep, write
 from analysis.report.drawing import draw
 from analysis.report.explorer import page

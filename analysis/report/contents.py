@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from analysis.costs.registry import Cost
+from analysis.costs import Cost
 from analysis.report.elements import Block, Document, Heading, Picture
 from analysis.report.sections import (
     appendix,

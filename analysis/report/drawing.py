@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.codes.online_prequential import online_curves
-from analysis.plots.style import Plot, save_figure
+from analysis.codes import online_curves
+from analysis.plots import Plot, save_figure
 from analysis.report.captions import CAPTIONS, CLASSICAL
 from analysis.report.elements import Picture
 from analysis.report.lines import fit_lines, fit_points, theory_line
@@ -75,7 +75,7 @@ def _shown(explained: Study) -> list[str]:
 
 def _drawings(explained: Study, group: str) -> dict[str, tuple[Plot, str]]:
     """Name to (drawing, caption)."""
-    from analysis.plots import rates as figures
+    from analysis.plots import plot_adjusted_rate, plot_heldout_rate, plot_in_context, plot_raw_rate
 
     frames = explained.rates, explained.critical, explained.between
     rates, critical, between = (frame[frame["group"] == group] for frame in frames)
@@ -86,17 +86,17 @@ def _drawings(explained: Study, group: str) -> dict[str, tuple[Plot, str]]:
     if critical["coder"].notna().any():
         more = {name: text + CLASSICAL for name, text in more.items()}
     plots: dict[str, Plot] = {
-        "adjusted_rate": lambda: figures.plot_adjusted_rate(rates, critical, between),
-        "raw_rate": lambda: figures.plot_raw_rate(rates, critical),
+        "adjusted_rate": lambda: plot_adjusted_rate(rates, critical, between),
+        "raw_rate": lambda: plot_raw_rate(rates, critical),
     }
     if (critical["status"] != "too few sizes").sum() > 1:
         plots["critical_size"], more["critical_size"] = _critical_size(explained, group)
     if rates["heldout_rate"].notna().any():
-        plots["heldout_rate"] = lambda: figures.plot_heldout_rate(rates)
+        plots["heldout_rate"] = lambda: plot_heldout_rate(rates)
     positions = in_context(explained.table, group)
     if len(positions):
         reads_tokens = (explained.table.runs.query("group == @group")["vocabulary"] > 256).any()
-        plots["in_context"] = lambda: figures.plot_in_context(positions, unit="token" if reads_tokens else "byte")
+        plots["in_context"] = lambda: plot_in_context(positions, unit="token" if reads_tokens else "byte")
     plots |= _by_dataset_size(explained, group) | _of_the_fit(explained, group) | others
     return {name: (plots[name], text + more.get(name, "")) for name, text in CAPTIONS.items() if name in plots}
 
@@ -116,7 +116,7 @@ def _spread(rates: pd.DataFrame) -> str:
 
 def _critical_size(explained: Study, group: str) -> tuple[Plot, str]:
     """The drawing, and what of it the caption has to explain."""
-    from analysis.plots import rates as figures
+    from analysis.plots import plot_critical_size
 
     critical, predictions = (f[f["group"] == group] for f in (explained.critical, explained.predictions))
     law = _labelled(explained, group, law_line(explained.laws[group], critical))
@@ -127,7 +127,7 @@ def _critical_size(explained: Study, group: str) -> tuple[Plot, str]:
         (theory is not None, " Dashed: the slope that theory asks for, through the middle of the stars."),
         (predictions["extrapolated"].any(), " Circles: predicted, extrapolated beyond the grid."),
     ]
-    return lambda: figures.plot_critical_size(critical, law, theory, predictions), "".join(t for has, t in said if has)
+    return lambda: plot_critical_size(critical, law, theory, predictions), "".join(t for has, t in said if has)
 
 
 def _labelled(explained: Study, group: str, line: pd.DataFrame | None) -> pd.DataFrame | None:

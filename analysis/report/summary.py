@@ -8,11 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.codes.block_prequential import block_codes
-from analysis.codes.online_prequential import online_codes
-from analysis.codes.rates import classical_rates
-from analysis.records.columns import PROVENANCE
-from analysis.records.tables import Table, rows_of, short_source
+from analysis.codes import block_codes, classical_rates, online_codes
+from analysis.records import PROVENANCE, Table, rows_of, short_source
 from analysis.report.sections.code_comparison import who_wins
 from analysis.report.sections.contamination import contamination
 from analysis.report.sections.context_length import contexts

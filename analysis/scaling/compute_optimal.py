@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.formatting import format_bytes, join
-from analysis.records.tables import Table
+from analysis.records import Table
 
 COLUMNS = ["group", "subset_bytes", "flops", "n_params", "low", "high", "kind"]
 _MOST_PASSES = 4  # from there on a repeated byte is worth visibly less than a fresh one

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from analysis.errors import AnalysisError
-from analysis.records.tables import load
+from analysis.records import load
 from analysis.scaling.bootstrap import Uncertainty, bootstrap
 from analysis.scaling.holdout import HeldOut, held_out_tests
 from analysis.scaling.law import PUBLISHED_DELTA, Fit, locate
@@ -28,7 +28,7 @@ class Report:
     held_out: tuple[HeldOut, ...]
 
 
-def read(
+def read_measurements(
     path: Path, columns: dict[str, str], clusters: str = "", group: str | None = None
 ) -> tuple[Measurements, float | None]:
     """A table or a sweep folder, and the δ that suits it: None (from its residuals) for a sweep.
@@ -56,13 +56,13 @@ def parse_delta(text: str | None, usual: float | None) -> float | None:
     return value
 
 
-def report(measured: Measurements, delta: float | None, holdouts: Sequence[str] = ()) -> Report:
+def fit_report_of(measured: Measurements, delta: float | None, holdouts: Sequence[str] = ()) -> Report:
     """Fit, interval and held-out test of one table."""
     at = locate(measured, delta)
     return Report(at.fit, bootstrap(measured, at), held_out_tests(measured, delta, holdouts))
 
 
-def to_json(made: Report) -> str:
+def fit_to_json(made: Report) -> str:
     """One object; what is not known is null, never NaN."""
     content: Json = asdict(made.fit)
     content["se"] = made.uncertainty.se
@@ -83,7 +83,7 @@ def _split(split: HeldOut) -> Json:
     return content
 
 
-def to_text(made: Report) -> str:
+def fit_to_text(made: Report) -> str:
     """Lines for a terminal."""
     fit, lines = made.fit, []
     if fit.success:

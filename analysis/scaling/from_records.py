@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analysis.errors import AnalysisError
-from analysis.records.tables import Table
+from analysis.records import Table
 from analysis.scaling.measurements import Measurements, from_records
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def own_fit(table: Table) -> dict[str, Any] | None:
     None where no cell's held-out part was coded in full. A law without intervals is none: `success`
     is False, `message` says why, and neither parameters nor fitted losses nor held-out errors are given.
     """
-    from analysis.scaling.fit_report import report, to_json
+    from analysis.scaling.fit_report import fit_report_of, fit_to_json
 
     coded = table.cells[table.cells["heldout_bits"].notna() & (table.cells["heldout_bytes"] > 0)]
     if coded.empty:
@@ -30,10 +30,10 @@ def own_fit(table: Table) -> dict[str, Any] | None:
     group = str(coded.drop_duplicates("run_id")["group"].value_counts().sort_index(kind="stable").idxmax())
     try:
         measured = from_records(table, group)
-        made = _only_identified(report(measured, None))
+        made = _only_identified(fit_report_of(measured, None))
     except AnalysisError:
         return None
-    content: dict[str, Any] = json.loads(to_json(made))
+    content: dict[str, Any] = json.loads(fit_to_json(made))
     return content | {"group": group, "unit": "held-out bits a byte", "residuals": _residuals(measured, made)}
 
 

@@ -11,8 +11,7 @@ import pandas as pd
 
 from analysis.errors import AnalysisError
 from analysis.formatting import join
-from analysis.records.csv_file import read_csv_table
-from analysis.records.tables import Table, longest
+from analysis.records import Table, longest, read_csv_table
 from analysis.types import Floats
 
 

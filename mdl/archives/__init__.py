@@ -1,1 +1,5 @@
 """The archive of a byte model: its format, and blocks to coded streams and back."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -17,13 +17,8 @@ import numpy.typing as npt
 import torch
 
 from mdl.archives.format import Block, checked_crc
-from mdl.entropy import guard_list
-from mdl.entropy.guard_list import Guard
-from mdl.entropy.logit_rounding import grid_of, symbol_intervals
-from mdl.entropy.range_coder import StreamDecoder, StreamEncoder
-from mdl.models.float64_parallel import check_agreement, parallel_logits
-from mdl.models.float64_stepwise import Stepper
-from mdl.models.transformer import StackedTransformer
+from mdl.entropy import Guard, StreamDecoder, StreamEncoder, grid_of, guard_list, symbol_intervals
+from mdl.models import StackedTransformer, Stepper, check_agreement, parallel_logits
 from mdl.units import VOCABULARY
 
 Bytes = npt.NDArray[np.uint8]

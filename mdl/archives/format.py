@@ -31,7 +31,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO
 
 from mdl.errors import MdlError
-from mdl.models.shape import Shape
+from mdl.models import Shape
 
 MAGIC = b"\x93MDL\r\n\x1a\n"
 VERSION, VERSION_CODED = 1, 2

@@ -67,7 +67,7 @@ def sweep(
 ) -> None:
     """Make every record of a sweep that is missing. Run it again to go on after a stop."""
     from mdl.cli import sweep as sweep_cli
-    from mdl.sweeps.plan import describe, plan_sweep
+    from mdl.sweeps import describe_plan, plan_sweep
 
     if backend not in ("local", "slurm"):
         raise MdlError(f"no backend '{backend}'; use local or slurm (W&B agents: --wandb)")
@@ -76,11 +76,11 @@ def sweep(
         return
     plan = plan_sweep(file, out)
     if dry_run:
-        typer.echo("\n".join(describe(plan)))
+        typer.echo("\n".join(describe_plan(plan)))
     if backend == "slurm":
-        from mdl.sweeps.backends.slurm import Options
+        from mdl.sweeps import SlurmOptions
 
-        options = Options(partition, gpus, time, max_parallel, per_gpu, sbatch)
+        options = SlurmOptions(partition, gpus, time, max_parallel, per_gpu, sbatch)
         sweep_cli.submit(plan, options, dry_run=dry_run, retry_failed=retry_failed, with_baselines=baselines)
     elif not dry_run:
         sweep_cli.run(plan, retry_failed=retry_failed, n_workers=workers, with_baselines=baselines, per_gpu=per_gpu)
@@ -102,8 +102,8 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Go on telling until nothing is left.")] = False,
 ) -> None:
     """What of a sweep is done, running (where, since when), failed (why) and left."""
+    from mdl.sweeps import plan_sweep
     from mdl.sweeps import status as progress
-    from mdl.sweeps.plan import plan_sweep
 
     plan = plan_sweep(file, out)
     try:
@@ -147,7 +147,7 @@ def baselines(
 
     from mdl.cli.baselines import Models, lines, source_of
     from mdl.cli.sweep import command_line
-    from mdl.sweeps.progress import Download
+    from mdl.sweeps import Download
     from mdl.units import parse_bytes
 
     progress = Download(Console(stderr=True, highlight=False))
@@ -180,13 +180,13 @@ def generate(
 ) -> None:
     """Go on from a prompt with any compressor or model: what it codes in fewer bits is likelier."""
     from mdl.cli import generate as generate_cli
-    from mdl.generation.sampling import Sampling
+    from mdl.generation import Sampling
 
     how = Sampling(temperature, top_p, seed)
     wanted = generate_cli.Wanted(coder, prompt, chunk or [0], n_bytes, prompt_bytes, context, device)
     made = generate_cli.run(wanted, how, out, figure)
     if figure:
-        from analysis.plots.continuations import draw_continuations
+        from analysis.plots import draw_continuations
 
         draw_continuations(made[-1], figure)
         made.append(figure)
@@ -213,13 +213,13 @@ def evaluate(
 
     from mdl.cli.evaluate import lines
     from mdl.cli.sweep import command_line
-    from mdl.evaluation.pretrained import Settings
-    from mdl.sweeps.progress import Download
+    from mdl.evaluation import EvaluationSettings
+    from mdl.sweeps import Download
 
     if len(models_and_corpus) < 2:
         raise MdlError("mdl evaluate takes at least a model and a corpus, such as hf:/models/pythia-70m corpus.txt")
     *models, corpus = models_and_corpus
-    settings = Settings(context, stride, dtype, batch, device)
+    settings = EvaluationSettings(context, stride, dtype, batch, device)
     progress = Download(Console(stderr=True, highlight=False))
     for line in lines(
         models, corpus, sizes, out, settings, command_line(), with_baselines=baselines, progress=progress
@@ -240,11 +240,10 @@ def report(
     wandb: Annotated[bool, typer.Option("--wandb", help="Log tables, figures and files as a W&B run too.")] = False,
 ) -> None:
     """Critical model sizes, adjusted rates and figures of a sweep, as a PDF and tables."""
-    from analysis.records.tables import name_of
-    from analysis.report.build import build_report
-    from analysis.report.terminal import terminal_table
+    from analysis.records import name_of
+    from analysis.report import build_report, terminal_table
     from mdl.cli import wandb_report
-    from mdl.records.paths import RunPaths
+    from mdl.records import RunPaths
 
     if wandb:
         wandb_report.require_wandb()
@@ -278,11 +277,11 @@ def fit(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
 ) -> None:
     """Fit L = E + A·N^-α + B·D^-β, with intervals and a test on held-out runs."""
-    from analysis.scaling import fit_report
+    from analysis.scaling import fit_report_of, fit_to_json, fit_to_text, parse_delta, read_measurements
 
-    measured, usual = fit_report.read(path, {"n": n, "d": d, "loss": loss, "c": c}, cluster, group)
-    made = fit_report.report(measured, fit_report.parse_delta(delta, usual), holdout or ())
-    typer.echo(fit_report.to_json(made) if as_json else fit_report.to_text(made))
+    measured, usual = read_measurements(path, {"n": n, "d": d, "loss": loss, "c": c}, cluster, group)
+    made = fit_report_of(measured, parse_delta(delta, usual), holdout or ())
+    typer.echo(fit_to_json(made) if as_json else fit_to_text(made))
 
 
 @app.command()
@@ -298,12 +297,12 @@ def suggest(
     as_json: Annotated[bool, typer.Option("--json", help="Print the cells as a JSON list.")] = False,
 ) -> None:
     """Which cells to train next: to bracket a critical size, or to narrow its interval, and what they would cost."""
-    from analysis.costs.registry import parse_cost
+    from analysis.costs import parse_cost
     from analysis.next_cells import suggest as suggestions
-    from analysis.records.tables import load
+    from analysis.records import load
     from analysis.study import study
     from mdl.cli import suggest as suggest_cli
-    from mdl.records.paths import RunPaths
+    from mdl.records import RunPaths
 
     table = load(folder or RunPaths.newest(Path("runs")))
     found = suggestions(study(table, parse_cost(cost)), suggest_cli.ladder, within)

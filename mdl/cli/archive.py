@@ -12,13 +12,12 @@ from typing import BinaryIO
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
-from mdl.archives.format import Archive
-from mdl.compressors.model_selection import choose_model, find_by_hash
+from mdl.archives import Archive
+from mdl.compressors import choose_model, find_by_hash
 from mdl.errors import MdlError
-from mdl.models.shape import count_params
-from mdl.pretrained.archive_format import is_pretrained, parse
-from mdl.pretrained.checkpoint import PREFIX
-from mdl.storage.atomic_files import replacing
+from mdl.models import count_params
+from mdl.pretrained import PREFIX, is_pretrained, parse_archive
+from mdl.storage import replacing
 from mdl.units import format_bytes
 
 SUFFIX = ".mdl"
@@ -26,7 +25,7 @@ SUFFIX = ".mdl"
 
 def compress(file: Path, out: Path | None, model: str, runs: Path, device: str, *, embed: bool) -> list[str]:
     """Write `file`'s archive; returns what to print."""
-    from mdl.compressors.byte_model import compress_stream, load_model
+    from mdl.compressors import compress_stream, load_model
     from mdl.device import choose_device
 
     if file.is_dir():
@@ -52,7 +51,7 @@ def compress(file: Path, out: Path | None, model: str, runs: Path, device: str, 
 
 def decompress(file: Path, out: Path | None, model: str | None, runs: Path, device: str) -> list[str]:
     """Write an archive's content; returns what to print."""
-    from mdl.compressors import byte_model
+    from mdl.compressors import decompress_stream, load_embedded, load_model
     from mdl.device import choose_device
 
     use_free_cores()
@@ -66,14 +65,14 @@ def decompress(file: Path, out: Path | None, model: str | None, runs: Path, devi
         archive = Archive(source)
         where = choose_device(device)
         if model is not None:
-            exact = byte_model.load_model(choose_model(model, archive.n_bytes, runs).weights, where)
+            exact = load_model(choose_model(model, archive.n_bytes, runs).weights, where)
         elif archive.header.embedded_bytes:
-            exact = byte_model.load_embedded(archive, where)
+            exact = load_embedded(archive, where)
         else:
-            exact = byte_model.load_model(find_by_hash(archive.header.model_sha256, runs), where)
+            exact = load_model(find_by_hash(archive.header.model_sha256, runs), where)
         started = time.monotonic()
         with _replacing(out, file) as stream, _progress("decompress", archive.n_bytes) as tell:
-            byte_model.decompress_stream(archive, stream, exact, progress=tell)
+            decompress_stream(archive, stream, exact, progress=tell)
     return [f"{out}: {archive.n_bytes:,} bytes, checksums right" + _speed(archive.n_bytes, started)]
 
 
@@ -107,7 +106,7 @@ def inspect(file: Path) -> list[str]:
 
 
 def _compress_pretrained(file: Path, target: Path, model: str, device: str, *, embed: bool) -> list[str]:
-    from mdl.pretrained.compressor import open_pretrained
+    from mdl.pretrained import open_pretrained
 
     if embed:
         raise MdlError("--embed-model is for models of mdl's own; a pretrained model stays where it is")
@@ -125,9 +124,9 @@ def _compress_pretrained(file: Path, target: Path, model: str, device: str, *, e
 
 
 def _decompress_pretrained(file: Path, out: Path, model: str | None, device: str) -> list[str]:
-    from mdl.pretrained.compressor import open_pretrained
+    from mdl.pretrained import open_pretrained
 
-    archive = parse(file.read_bytes())
+    archive = parse_archive(file.read_bytes())
     if model is None or not model.startswith(PREFIX):
         raise MdlError(
             f"the archive was made with the pretrained model {archive.model_sha256} ({archive.about}); give it with "
@@ -140,7 +139,7 @@ def _decompress_pretrained(file: Path, out: Path, model: str | None, device: str
 
 
 def _inspect_pretrained(file: Path) -> list[str]:
-    archive = parse(file.read_bytes())
+    archive = parse_archive(file.read_bytes())
     size_bytes = file.stat().st_size
     parts = (archive.stream_bytes, archive.guard_bytes, len(archive.escape))
     rows = [

@@ -7,15 +7,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.paper import table1
-from mdl.data.corpus import Corpus, open_corpus
-from mdl.data.spec import CorpusSpec
+from analysis.paper import PAPER_CODERS, PAPER_DATA_SETS, TABLE_1, DataSet, PaperRow, paper_row
+from mdl.data import Corpus, CorpusSpec, open_corpus
 from mdl.errors import MdlError, nearest
-from mdl.evaluation import transfer
-from mdl.evaluation.classical import CHUNKED_SAMPLE_BYTES, BaselineJob, coders_for, run_job
-from mdl.records.paths import RunPaths
-from mdl.records.schema import BaselineRecord
-from mdl.storage.cache import Progress
+from mdl.evaluation import (
+    CHUNKED_SAMPLE_BYTES,
+    BaselineJob,
+    Loaded,
+    TransferRecord,
+    coders_for,
+    load_trained_model,
+    run_baseline,
+    run_transfer,
+)
+from mdl.records import BaselineRecord, RunPaths
+from mdl.storage import Progress
 
 MODALITIES = ("text", "image", "audio")
 _PREFIX = {"text": "file", "image": "image", "audio": "audio"}
@@ -69,7 +75,7 @@ def lines(
     yield from _head(corpus, subset_bytes, chunk_bytes)
     beside = _data_set(corpus)
     for chunk, coder in itertools.product((None, chunk_bytes), _coders(corpus)):
-        record = run_job(corpus, BaselineJob(coder, subset_bytes, "contiguous", chunk), paths)
+        record = run_baseline(corpus, BaselineJob(coder, subset_bytes, "contiguous", chunk), paths)
         yield _line(record, beside)
     if loaded or beside:
         yield _LINE.format("", "model", "", "raw", "adjusted", "paper raw", "paper adjusted")
@@ -77,28 +83,28 @@ def lines(
         whole = [None] if model.about.context_bytes > chunk_bytes else []
         for chunk in (*whole, chunk_bytes):
             job = (subset_bytes, chunk, models.sample_bytes, paths, models.command)
-            yield _model_line(transfer.run_job(corpus, model, *job))
+            yield _model_line(run_transfer(corpus, model, *job))
     if beside:
-        yield from (_paper_line(row, beside) for row in table1.TABLE_1 if row.compressor not in table1.CLASSICAL)
+        yield from (_paper_line(row, beside) for row in TABLE_1 if row.compressor not in PAPER_CODERS)
 
 
-def _load(models: Models) -> list[transfer.Loaded]:
+def _load(models: Models) -> list[Loaded]:
     if not models.names:
         return []
     from mdl.device import choose_device
 
     device = choose_device(models.device)
-    return [transfer.load(name, device) for name in models.names]
+    return [load_trained_model(name, device) for name in models.names]
 
 
 def _coders(corpus: Corpus) -> list[str]:
     """The paper's four, then the others that suit the data."""
-    return [*table1.CLASSICAL, *(c for c in coders_for(corpus.info.modality) if c not in table1.CLASSICAL)]
+    return [*PAPER_CODERS, *(c for c in coders_for(corpus.info.modality) if c not in PAPER_CODERS)]
 
 
-def _data_set(corpus: Corpus) -> table1.DataSet | None:
+def _data_set(corpus: Corpus) -> DataSet | None:
     kind = "random" if corpus.info.source.startswith("random:") else corpus.info.modality
-    return table1.DATA_SETS.get(kind)
+    return PAPER_DATA_SETS.get(kind)
 
 
 def _head(corpus: Corpus, subset_bytes: int, chunk_bytes: int) -> Iterator[str]:
@@ -116,9 +122,9 @@ def _head(corpus: Corpus, subset_bytes: int, chunk_bytes: int) -> Iterator[str]:
     yield _LINE.format(*titles)
 
 
-def _line(record: BaselineRecord, beside: table1.DataSet | None) -> str:
+def _line(record: BaselineRecord, beside: DataSet | None) -> str:
     once = record.compressed_bytes - (record.n_chunks - 1) * record.header_bytes
-    theirs = table1.row(record.coder, record.chunk_bytes)
+    theirs = paper_row(record.coder, record.chunk_bytes)
     return _LINE.format(
         record.chunk_bytes or "whole",
         record.coder,
@@ -130,14 +136,14 @@ def _line(record: BaselineRecord, beside: table1.DataSet | None) -> str:
     ).rstrip()
 
 
-def _model_line(record: transfer.TransferRecord) -> str:
+def _model_line(record: TransferRecord) -> str:
     about, raw = record.model, record.code_bits / 8 / record.sample_bytes
     rates = (raw, raw + PARAMETER_BYTES * about.n_params / record.subset_bytes)
     trained = f"trained on {about.trained_on.modality}" if about.trained_on else "trained elsewhere"
     return _LINE.format(record.chunk_bytes or "whole", about.size, trained, *map(_percent, rates), "", "").rstrip()
 
 
-def _paper_line(row: table1.Row, beside: table1.DataSet) -> str:
+def _paper_line(row: PaperRow, beside: DataSet) -> str:
     own = (row.chunk_bytes or "whole", row.compressor, "the paper's", "", "")
     return _LINE.format(*own, _percent(row.raw[beside]), _percent(row.adjusted[beside]))
 

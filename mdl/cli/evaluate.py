@@ -6,33 +6,31 @@ import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mdl.data.corpus import Corpus, open_whole
+from mdl.data import Corpus, open_whole
 from mdl.errors import MdlError
-from mdl.evaluation.classical import BaselineJob, coders_for, run_job
-from mdl.evaluation.pretrained import Settings, records
-from mdl.pretrained.checkpoint import PREFIX, find
-from mdl.records.paths import RunPaths
-from mdl.records.schema import CellRecord
-from mdl.storage.cache import Progress
+from mdl.evaluation import BaselineJob, EvaluationSettings, coders_for, evaluate_pretrained, run_baseline
+from mdl.pretrained import PREFIX, find_checkpoint
+from mdl.records import CellRecord, RunPaths
+from mdl.storage import Progress
 from mdl.units import format_bytes, parse_bytes
 
 _LINE = "{:<24} {:>14} {:>9} {:>9} {:>9} {:>9} {:>9}"
 
 
 def lines(
-    models: Sequence[str], source: str, sizes: str | None, out: Path, settings: Settings, command: str = "",
+    models: Sequence[str], source: str, sizes: str | None, out: Path, settings: EvaluationSettings, command: str = "",
     *, with_baselines: bool = True, progress: Progress | None = None,
 ) -> Iterator[str]:  # fmt: skip
     """The table, line by line as models finish; what is recorded in `out` already is not measured again."""
-    checkpoints = [find(_spec(model)) for model in models]
+    checkpoints = [find_checkpoint(_spec(model)) for model in models]
     corpus = open_whole(source, progress)
     subsets, paths = _subsets(corpus, sizes), RunPaths(out)
     yield f"{source}: {corpus.info.modality}, {corpus.info.size_bytes:,} bytes, coded in their own order from the first"
     yield _LINE.format("model", "parameters", "D", "bits/byte", "raw rate", "tokens/B", "escaped")
     for checkpoint in checkpoints:
-        yield from map(_line, records(checkpoint, corpus, subsets, paths, settings, command, progress))
+        yield from map(_line, evaluate_pretrained(checkpoint, corpus, subsets, paths, settings, command, progress))
     for size, coder in itertools.product(subsets if with_baselines else (), coders_for(corpus.info.modality)):
-        run_job(corpus, BaselineJob(coder, size, "contiguous", None), paths)
+        run_baseline(corpus, BaselineJob(coder, size, "contiguous", None), paths)
 
 
 def _spec(model: str) -> str:

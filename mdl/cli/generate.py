@@ -16,12 +16,9 @@ import numpy as np
 from rich.console import Console
 
 from mdl.errors import MdlError
-from mdl.generation.continuation import open_coder
-from mdl.generation.prompts import USUAL_BYTES, Prompt, open_prompt
-from mdl.generation.sampling import Sampling
-from mdl.storage.atomic_files import require_writable, write_atomically
-from mdl.storage.cache import Progress
-from mdl.sweeps.progress import Download
+from mdl.generation import USUAL_BYTES, Prompt, Sampling, open_coder, open_prompt
+from mdl.storage import Progress, require_writable, write_atomically
+from mdl.sweeps import Download
 
 SCHEMA_VERSION = 1
 FIGURES = (".pdf", ".png")
@@ -120,7 +117,7 @@ def as_png(pixels: bytes) -> bytes:
     """Grey, 64 pixels a row as in the paper's patches; what is missing of the last row is black."""
     from PIL import Image
 
-    from mdl.compressors.images_and_audio import N_COLUMNS
+    from mdl.compressors import N_COLUMNS
 
     rows = np.frombuffer(pixels + bytes(-len(pixels) % N_COLUMNS), np.uint8).reshape(-1, N_COLUMNS)
     file = io.BytesIO()
@@ -130,7 +127,7 @@ def as_png(pixels: bytes) -> bytes:
 
 def as_wav(samples_u8: bytes) -> bytes:
     """One channel, 16 kHz, 8 bit."""
-    from mdl.data.sources.audio import RATE_HZ
+    from mdl.data import RATE_HZ
 
     file = io.BytesIO()
     with wave.open(file, "wb") as sound:

@@ -11,18 +11,18 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from mdl.archives.format import Archive
+from mdl.archives import Archive
 from mdl.cli import archive
 from mdl.errors import MdlError
-from mdl.storage.atomic_files import require_writable
+from mdl.storage import require_writable
 
 if TYPE_CHECKING:
-    from mdl.compressors.self_contained import Packed, Progress
+    from mdl.compressors import Packed, Progress
 
 
 def pack(folder: Path, out: Path | None, snapshot: str, device: str, tune_steps: int | None = None) -> list[str]:
     """Write a run's subset and its coded weights as one archive; returns what to print."""
-    from mdl.compressors.self_contained import choose_coded, open_run, write_pack
+    from mdl.compressors import choose_coded, open_run, write_pack
     from mdl.device import choose_device
 
     target = out or Path(f"{folder.resolve().name}{archive.SUFFIX}")

@@ -13,11 +13,10 @@ import yaml
 
 from analysis.formatting import format_seconds
 from analysis.next_cells import Rung, Suggestion, describe, n_cells
-from mdl.config.learning_rate import learning_rate
-from mdl.config.schema import from_flat
+from mdl.config import from_flat, usual_learning_rate
 from mdl.errors import MdlError
-from mdl.models.shape import Shape, count_params, forward_flops_per_byte, parse_size
-from mdl.storage.atomic_files import write_atomically
+from mdl.models import Shape, count_params, forward_flops_per_byte, parse_size
+from mdl.storage import write_atomically
 
 # The shipped sweeps' shapes, some between, and as many beyond as anyone might need; ascending in parameters.
 LADDER = ("2x1", "4x1", "8x1", "16x1", "16x2", "24x2", "32x2", "48x2", "64x2", "64x4", "96x4", "128x4", "192x4",
@@ -84,7 +83,7 @@ def _grid(one: Suggestion) -> Grid:
 def _learning_rate(one: Suggestion) -> float | str:
     """`auto` where the record nearest to it has the recipe's rate, else that record's."""
     recorded = one.recipe["train.learning_rate"]
-    usual = learning_rate(one.recipe["model.width"], one.recipe["model.depth"])
+    usual = usual_learning_rate(one.recipe["model.width"], one.recipe["model.depth"])
     return "auto" if recorded == usual else float(recorded)
 
 

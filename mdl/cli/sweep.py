@@ -11,13 +11,26 @@ from typing import Any
 from rich.console import Console
 
 from mdl.errors import MdlError, Stopped
-from mdl.sweeps.backends.local import Ended, gpu_places, run_sweep
-from mdl.sweeps.backends.slurm import Options, Preempted, prepare, read_task, requeued_on_warning
-from mdl.sweeps.backends.slurm import submit as sbatch
-from mdl.sweeps.backends.wandb import register, run_agents, under_agent
-from mdl.sweeps.grid import load_sweep
-from mdl.sweeps.manifest import open_corpora, write_manifest
-from mdl.sweeps.plan import Plan, plan_cell, plan_sweep
+from mdl.sweeps import (
+    Ended,
+    Plan,
+    Preempted,
+    SlurmOptions,
+    gpu_places,
+    load_sweep,
+    open_corpora,
+    plan_cell,
+    plan_sweep,
+    prepare,
+    read_task,
+    register_sweep,
+    requeued_on_warning,
+    run_agents,
+    run_sweep,
+    under_agent,
+    write_manifest,
+)
+from mdl.sweeps import submit_array as sbatch
 
 
 def command_line() -> str:
@@ -49,10 +62,10 @@ def run_cell(settings: Sequence[str], sweep: str, out: Path, baselines: bool, re
     record = plan.paths.record(cell.run_id)
     ended = run(plan, retry_failed=retry_failed, n_workers=1, with_baselines=baselines, whole=False)
     if cell.config.logger == "wandb" and not ended.n_made:
-        from mdl.records.store import load_cell
-        from mdl.training.loggers import log_record
+        from mdl.records import read_cell
+        from mdl.training import log_record
 
-        log_record(load_cell(record), plan.paths)
+        log_record(read_cell(record), plan.paths)
     return record
 
 
@@ -61,7 +74,7 @@ def agents(file: Path, out: Path, n_agents: int | None) -> None:
     if load_sweep(file).method == "grid":  # else W&B alone knows what will be run
         plan = plan_sweep(file, out)
         write_manifest(plan, open_corpora(plan, Console(highlight=False)).values(), command_line(), whole=True)
-    sweep = register(file, out)
+    sweep = register_sweep(file, out)
     print(f"more agents, anywhere: wandb agent {sweep}", flush=True)
     try:
         status = run_agents(sweep, gpu_places()[:n_agents] or [{}] * (n_agents or 1))
@@ -71,7 +84,7 @@ def agents(file: Path, out: Path, n_agents: int | None) -> None:
         raise MdlError(f"an agent ended with status {status}; see above")
 
 
-def submit(plan: Plan, options: Options, *, dry_run: bool, retry_failed: bool, with_baselines: bool) -> None:
+def submit(plan: Plan, options: SlurmOptions, *, dry_run: bool, retry_failed: bool, with_baselines: bool) -> None:
     """Hand what is left to Slurm, or print the script."""
     array = prepare(
         plan, options, command_line(), retry_failed=retry_failed, with_baselines=with_baselines, only_shown=dry_run

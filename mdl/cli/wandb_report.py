@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mdl.errors import MdlError
-from mdl.records.manifest import wandb_place
-from mdl.records.paths import RunPaths
+from mdl.records import RunPaths, wandb_place
 from mdl.units import short_bytes
 
 _TABLES = ("critical", "rates", "predictions")

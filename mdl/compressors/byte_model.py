@@ -18,14 +18,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from mdl import __version__
-from mdl.archives import block_codec
-from mdl.archives.format import Archive, ArchiveWriter, Block, Header, windows_per_block
+from mdl.archives import Archive, ArchiveWriter, Block, Header, block_codec, windows_per_block
 from mdl.device import choose_device
 from mdl.errors import MdlError
-from mdl.models.shape import Shape, count_params
-from mdl.models.transformer import StackedTransformer, stack
-from mdl.models.weights_file import load_weights
-from mdl.quantization.weight_codec import decode as decode_weights
+from mdl.models import Shape, StackedTransformer, count_params, load_weights, stack
+from mdl.quantization import decode_weights as decode_weights
 
 Progress = Callable[[int], None]  # called with the number of bytes just coded
 

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mdl.compressors.general import ClassicalCoder
-from mdl.storage.optional_import import library
+from mdl.storage import import_optional
 
 N_COLUMNS = 64  # of a picture, one byte a pixel
 _LENGTH_BYTES = 4
@@ -81,7 +81,7 @@ def _picture_coder(
 
 
 def _png(_: int | None) -> ClassicalCoder:
-    codecs = library("imagecodecs", "png")
+    codecs = import_optional("imagecodecs", "png")
     # optipng -o2's trials: no filter or the adaptive one, under each of zlib's strategies; the shortest is kept.
     trials = [(row_filter, strategy) for row_filter in (0x08, 0xF8) for strategy in range(4)]
 
@@ -94,7 +94,7 @@ def _png(_: int | None) -> ClassicalCoder:
 
 
 def _webp(_: int | None) -> ClassicalCoder:
-    codecs = library("imagecodecs", "webp")
+    codecs = import_optional("imagecodecs", "webp")
 
     def encode(rows: Pixels) -> bytes:
         # The format has no grey; equal channels cost it nothing but a few bytes of header.
@@ -109,7 +109,7 @@ def _webp(_: int | None) -> ClassicalCoder:
 
 
 def _jpegxl(_: int | None) -> ClassicalCoder:
-    codecs = library("imagecodecs", "jpegxl")
+    codecs = import_optional("imagecodecs", "jpegxl")
     trial = partial(codecs.jpegxl_encode, lossless=True, numthreads=1, usecontainer=False)
 
     def encode(rows: Pixels) -> bytes:
@@ -129,7 +129,7 @@ _MD5_OF_NOTHING = hashlib.md5(b"", usedforsecurity=False).digest()
 
 
 def _flac(_: int | None) -> ClassicalCoder:
-    soundfile = library("soundfile", "flac")
+    soundfile = import_optional("soundfile", "flac")
 
     def encode(samples: npt.NDArray[np.uint8]) -> bytes:
         # The library takes 16 bits and keeps the upper 8 of them.

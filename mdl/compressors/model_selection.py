@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mdl.errors import MdlError
-from mdl.records.paths import RunPaths
-from mdl.records.schema import CellRecord, Snapshot
-from mdl.records.store import load_cell
-from mdl.storage.cache import cache_folder, sha256_of
+from mdl.records import CellRecord, RunPaths, Snapshot, read_cell
+from mdl.storage import cache_folder, sha256_of
 from mdl.units import format_bytes
 
 _PARAMETER_BYTES = 2  # float16, as the paper counts
@@ -45,7 +43,7 @@ def _snapshot_weights(record: Path) -> Path:
         raise MdlError(
             f"{record.parent} is not a run's folder (it has no record.json); give one, or a .safetensors file"
         )
-    snapshot = _final(load_cell(record))
+    snapshot = _final(read_cell(record))
     if snapshot is None:
         raise MdlError(f"{record}: the run failed, or only evaluated a pretrained model; choose another")
     return record.parent / snapshot.weights_file
@@ -63,7 +61,7 @@ def best_of_newest_sweep(size_bytes: int, runs: Path) -> Choice:
     its own rate says nothing of a larger file.
     """
     paths = RunPaths(RunPaths.newest(runs))
-    records = [load_cell(path) for path in sorted(paths.root.glob("*/record.json"))]
+    records = [read_cell(path) for path in sorted(paths.root.glob("*/record.json"))]
     costs = [(*_adjusted(record, size_bytes), record) for record in records if _own_rate(record) is not None]
     if not costs:
         raise MdlError(f"{paths.root} has no finished run yet; finish the sweep, or name a model with --model")

@@ -11,19 +11,14 @@ from pathlib import Path
 import torch
 
 from mdl import compressors
-from mdl.archives.format import Archive
+from mdl.archives import Archive
 from mdl.compressors.byte_model import compress_stream, decompress_stream, load_coded, load_embedded
-from mdl.data.corpus import Corpus, open_corpus
-from mdl.data.spec import CorpusSpec
+from mdl.data import Corpus, CorpusSpec, open_corpus
 from mdl.errors import MdlError
-from mdl.models.shape import Shape
-from mdl.models.weights_file import load_weights
-from mdl.quantization.fine_tune import Tuning
-from mdl.quantization.two_part_code import Weights, calibration_windows, coded_models, precisions, subset_bits
-from mdl.quantization.weight_codec import CodedModel
-from mdl.records.schema import CellRecord, Snapshot
-from mdl.records.store import load_cell
-from mdl.storage.atomic_files import replacing
+from mdl.models import Shape, load_weights
+from mdl.quantization import CodedModel, Tuning, Weights, calibration_windows, coded_models, precisions, subset_bits
+from mdl.records import CellRecord, Snapshot, read_cell
+from mdl.storage import replacing
 
 SAMPLE_BYTES = 1 << 18  # of the subset, by which a precision is chosen where the record does not tell
 COMPARED = ("xz", "ppmd")
@@ -65,7 +60,7 @@ def open_run(folder: Path, snapshot: str = "final") -> Run:
     path = folder / "record.json"
     if not path.exists():
         raise MdlError(f"{folder} is not a run's folder (it has no record.json); give runs/<sweep>/<run id>")
-    record = load_cell(path)
+    record = read_cell(path)
     if record.status != "ok" or record.tokens is not None:
         raise MdlError(f"{folder}: the run failed, or only evaluated a pretrained model; it has no weights to pack")
     chosen = next((s for s in record.snapshots if s.name == snapshot), None)

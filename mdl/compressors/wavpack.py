@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mdl.compressors.general import ClassicalCoder
-from mdl.storage.optional_import import library
+from mdl.storage import import_optional
 
 _RATE_HZ = 16_000
 _LEVEL = 3  # the sizes of the tool's -hhx
@@ -70,7 +70,7 @@ def _samples(frame: npt.NDArray[Any]) -> bytes:
 
 
 def _wavpack(_: int | None) -> ClassicalCoder:
-    av = library("av", "wavpack")
+    av = import_optional("av", "wavpack")
     codec = ".".join(map(str, av.library_versions["libavcodec"]))
     return ClassicalCoder("wavpack", f"-compression_level {_LEVEL}", f"FFmpeg libavcodec {codec}", _pack, _unpack)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mdl.config.schema import RunConfig
-from mdl.models.shape import Shape, forward_flops_per_byte, training_bytes
-from mdl.storage.hashing import digest
+from mdl.models import Shape, forward_flops_per_byte, training_bytes
+from mdl.storage import digest
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ _BY_WIDTH = {
 
 
 @cache
-def learning_rate(width: int, depth: int) -> float:
+def usual_learning_rate(width: int, depth: int) -> float:
     """The peak rate for a shape: the table interpolated in log width, × 0.85 a doubling of the depth past two."""
     widths = sorted(_BY_WIDTH)
     clamped = min(max(width, widths[0]), widths[-1])

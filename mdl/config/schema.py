@@ -12,10 +12,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from mdl.config.learning_rate import learning_rate
-from mdl.data.spec import CorpusSpec
+from mdl.config.learning_rate import usual_learning_rate
+from mdl.data import CorpusSpec
 from mdl.errors import MdlError, nearest
-from mdl.models.shape import (
+from mdl.models import (
     MOST_DEPTH,
     MOST_VOCABULARY,
     MOST_WIDTH,
@@ -25,7 +25,7 @@ from mdl.models.shape import (
     usual_heads,
     vocabulary_label,
 )
-from mdl.storage.hashing import digest
+from mdl.storage import digest
 from mdl.units import VOCABULARY, parse_bytes, short_bytes
 
 
@@ -183,7 +183,7 @@ class RunConfig(_Part):
         values = _flatten(self)
         values |= {"model.size": None, "model.width": width, "model.depth": depth, "model.heads": heads}
         if self.train.learning_rate is None:
-            values["train.learning_rate"] = learning_rate(width, depth)
+            values["train.learning_rate"] = usual_learning_rate(width, depth)
         return values
 
     @cached_property

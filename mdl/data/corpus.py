@@ -16,9 +16,8 @@ from mdl.data.sources.registry import open_source
 from mdl.data.spec import CorpusSpec
 from mdl.data.split import check_units, n_heldout_bytes, set_aside, shuffled
 from mdl.errors import MdlError
-from mdl.records.schema import CorpusInfo
-from mdl.storage.cache import Progress, cache_folder, sha256_of
-from mdl.storage.file_bytes import FileBytes
+from mdl.records import CorpusInfo
+from mdl.storage import FileBytes, Progress, cache_folder, sha256_of
 
 
 @dataclass(frozen=True)

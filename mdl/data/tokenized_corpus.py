@@ -21,9 +21,8 @@ from mdl.data.byte_pair_encoding import BytePairs, Ids, from_content, learn
 from mdl.data.byte_view import ByteView
 from mdl.data.corpus import Corpus
 from mdl.errors import MdlError
-from mdl.records.schema import ladder
-from mdl.storage.cache import cache_folder, new_file
-from mdl.storage.hashing import digest
+from mdl.records import ladder
+from mdl.storage import cache_folder, digest, new_file
 
 _PIECE_BYTES = 10**6
 _PIECES_A_CALL = 8  # the library's answers take hundreds of times their memory

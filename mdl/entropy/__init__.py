@@ -1,1 +1,5 @@
 """From logits to bits and back, exactly, on any machine."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

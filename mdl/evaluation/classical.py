@@ -15,12 +15,9 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from mdl import compressors
-from mdl.data.byte_view import Bytes
-from mdl.data.corpus import Corpus
-from mdl.records.paths import RunPaths
-from mdl.records.schema import BaselineRecord
-from mdl.records.store import load_baseline, save
+from mdl.compressors import get as get_compressor
+from mdl.data import Bytes, Corpus
+from mdl.records import BaselineRecord, RunPaths, read_baseline, write_record
 from mdl.units import short_bytes
 
 Order = Literal["shuffled", "contiguous"]
@@ -54,7 +51,7 @@ def coders_for(modality: str) -> tuple[str, ...]:
     return CODERS + _OF_MODALITY.get(modality, ())
 
 
-def plan(corpus: Corpus, subset_sizes: Sequence[int], context_bytes: int) -> list[BaselineJob]:
+def baseline_plan(corpus: Corpus, subset_sizes: Sequence[int], context_bytes: int) -> list[BaselineJob]:
     """Every coder that suits the data on every subset in both orders, whole and in chunks of the context."""
     for size in subset_sizes:
         corpus.require(size)
@@ -66,7 +63,7 @@ def plan(corpus: Corpus, subset_sizes: Sequence[int], context_bytes: int) -> lis
     ]
 
 
-def job_path(corpus: Corpus, job: BaselineJob, paths: RunPaths) -> Path:
+def baseline_path(corpus: Corpus, job: BaselineJob, paths: RunPaths) -> Path:
     """Where the record lies: its name says all that it depends on."""
     info = corpus.info
     order: str = job.order
@@ -78,13 +75,13 @@ def job_path(corpus: Corpus, job: BaselineJob, paths: RunPaths) -> Path:
     return paths.baselines / f"{name}.json"
 
 
-def run_job(corpus: Corpus, job: BaselineJob, paths: RunPaths) -> BaselineRecord:
+def run_baseline(corpus: Corpus, job: BaselineJob, paths: RunPaths) -> BaselineRecord:
     """The record of a job: the one on disk, else a new one."""
-    path = job_path(corpus, job, paths)
+    path = baseline_path(corpus, job, paths)
     if path.exists():
-        return load_baseline(path)
+        return read_baseline(path)
     record = measure(corpus, job)
-    save(record, path)
+    write_record(record, path)
     return record
 
 
@@ -92,7 +89,7 @@ def measure(corpus: Corpus, job: BaselineJob) -> BaselineRecord:
     """Really compress: the whole subset at once, or a sample of its chunks one by one."""
     corpus.require(job.subset_bytes)
     view = corpus.train if job.order == "shuffled" else corpus.source_train
-    coder = compressors.get(job.coder, job.chunk_bytes)
+    coder = get_compressor(job.coder, job.chunk_bytes)
     pieces = pieces_of(view, job)
     started = time.perf_counter()
     compressed_bytes = sum(len(coder.compress(piece)) for piece in pieces)

@@ -14,22 +14,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mdl.data.corpus import Corpus
-from mdl.pretrained.checkpoint import Checkpoint
-from mdl.pretrained.code_length import Stretch, code
-from mdl.records import schema, store
-from mdl.records.paths import RunPaths
-from mdl.records.schema import CellRecord, ModelInfo, Segment, Snapshot, TokenInfo, TrainingInfo
-from mdl.storage import hashing
-from mdl.storage.cache import Progress
+from mdl.data import Corpus
+from mdl.pretrained import Checkpoint, Stretch, code_in_stretches
+from mdl.records import (
+    CellRecord,
+    ModelInfo,
+    Provenance,
+    RunPaths,
+    Segment,
+    Snapshot,
+    TokenInfo,
+    TrainingInfo,
+    read_cell,
+    write_record,
+)
+from mdl.storage import Progress, digest
 from mdl.units import short_bytes
 
 if TYPE_CHECKING:
-    from mdl.pretrained.model import Pretrained, Windows
+    from mdl.pretrained import Pretrained, Windows
 
 
 @dataclass(frozen=True)
-class Settings:
+class EvaluationSettings:
     """As asked for; None: the model's own context, no overlap, windows a call by memory."""
 
     context: int | None = None
@@ -39,16 +46,16 @@ class Settings:
     device: str = "auto"
 
 
-def records(
-    checkpoint: Checkpoint, corpus: Corpus, subsets: Sequence[int], paths: RunPaths, settings: Settings,
+def evaluate_pretrained(
+    checkpoint: Checkpoint, corpus: Corpus, subsets: Sequence[int], paths: RunPaths, settings: EvaluationSettings,
     command: str = "", progress: Progress | None = None,
 ) -> list[CellRecord]:  # fmt: skip
     """One record a subset size: from disk where it is there; the model is loaded only if one is not."""
-    from mdl.pretrained.model import windows_of
+    from mdl.pretrained import windows_of
 
     windows = windows_of(checkpoint, settings.context, settings.stride, settings.batch)
     config = _config(checkpoint, corpus, windows, settings.dtype)
-    run_ids = {D: f"{checkpoint.name}-{short_bytes(D)}-{hashing.digest(config | {'subset_bytes': D})}" for D in subsets}
+    run_ids = {D: f"{checkpoint.name}-{short_bytes(D)}-{digest(config | {'subset_bytes': D})}" for D in subsets}
     missing = sorted((D for D in subsets if not paths.record(run_ids[D]).exists()), reverse=True)
     if missing:
         started = time.monotonic()
@@ -56,13 +63,13 @@ def records(
         coded: dict[int, list[Stretch]] = {}
         for D in missing:
             if D not in coded:
-                stretches = code(model, corpus.source_train, D, windows, progress)
+                stretches = code_in_stretches(model, corpus.source_train, D, windows, progress)
                 coded |= {own.end: stretches[: i + 1] for i, own in enumerate(stretches)}
         provenance = _provenance(model, settings, command, time.monotonic() - started, len(missing))
         for D in missing:
             record = _record(model, run_ids[D], paths, coded[D], corpus, config, windows, provenance)
-            store.save(record, paths.record(run_ids[D]))
-    return [store.load_cell(paths.record(run_ids[D])) for D in subsets]
+            write_record(record, paths.record(run_ids[D]))
+    return [read_cell(paths.record(run_ids[D])) for D in subsets]
 
 
 def _config(checkpoint: Checkpoint, corpus: Corpus, windows: Windows, dtype: str) -> dict[str, Any]:
@@ -78,16 +85,16 @@ def _config(checkpoint: Checkpoint, corpus: Corpus, windows: Windows, dtype: str
     }
 
 
-def _load(checkpoint: Checkpoint, settings: Settings) -> Pretrained:
+def _load(checkpoint: Checkpoint, settings: EvaluationSettings) -> Pretrained:
     from mdl.device import choose_device
-    from mdl.pretrained.model import load
+    from mdl.pretrained import load_pretrained
 
-    return load(checkpoint, settings.dtype, choose_device(settings.device))
+    return load_pretrained(checkpoint, settings.dtype, choose_device(settings.device))
 
 
 def _record(
     model: Pretrained, run_id: str, paths: RunPaths, stretches: Sequence[Stretch], corpus: Corpus,
-    config: dict[str, Any], windows: Windows, provenance: schema.Provenance,
+    config: dict[str, Any], windows: Windows, provenance: Provenance,
 ) -> CellRecord:  # fmt: skip
     checkpoint, n_heads = model.checkpoint, model.setting("num_attention_heads")
     segments = tuple(Segment("train", s.start, s.end, s.token_bits + s.escape_bits) for s in stretches)
@@ -98,7 +105,7 @@ def _record(
         reason=None,
         subset_bytes=stretches[-1].end,
         config=config | {"subset_bytes": stretches[-1].end},
-        cohort_id=f"{checkpoint.name}-{hashing.digest([config, provenance.created])}",
+        cohort_id=f"{checkpoint.name}-{digest([config, provenance.created])}",
         corpus=corpus.info,
         model=ModelInfo(
             checkpoint.name, model.setting("hidden_size"), model.setting("num_hidden_layers"), n_heads, 0,
@@ -116,12 +123,12 @@ def _record(
 
 
 def _provenance(
-    model: Pretrained, settings: Settings, command: str, seconds: float, n_records: int
-) -> schema.Provenance:
+    model: Pretrained, settings: EvaluationSettings, command: str, seconds: float, n_records: int
+) -> Provenance:
     import importlib.metadata
 
     from mdl.device import Machine
-    from mdl.records.provenance import provenance_now
+    from mdl.records import provenance_now
 
     now = provenance_now(
         **Machine(model.model.device.type, settings.dtype, compiled=False).told(),

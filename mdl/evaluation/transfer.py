@@ -19,19 +19,16 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
-from mdl.compressors.model_selection import choose_model
-from mdl.data.corpus import Corpus
+from mdl.compressors import choose_model
+from mdl.data import Corpus
 from mdl.errors import MdlError
-from mdl.records.paths import RunPaths
-from mdl.records.schema import CorpusInfo, PositionBin, Provenance
-from mdl.records.store import load_as, load_cell
-from mdl.storage.atomic_files import create_once
-from mdl.storage.hashing import digest
+from mdl.records import CorpusInfo, PositionBin, Provenance, RunPaths, read_as, read_cell
+from mdl.storage import create_once, digest
 
 if TYPE_CHECKING:
     import torch
 
-    from mdl.models.transformer import StackedTransformer
+    from mdl.models import StackedTransformer
 
 SCHEMA_VERSION = 1
 _BINS_AN_OCTAVE = 4
@@ -78,17 +75,17 @@ class Loaded:
     model: StackedTransformer
 
 
-def load(spec: str, device: torch.device | None = None) -> Loaded:
+def load_trained_model(spec: str, device: torch.device | None = None) -> Loaded:
     """Of a run's folder or a .safetensors file, in float32; MdlError for anything else."""
-    from mdl.compressors.byte_model import load_model
+    from mdl.compressors import load_model
     from mdl.device import choose_device
-    from mdl.models.shape import count_params
+    from mdl.models import count_params
 
     if spec.startswith("hf:"):
         raise MdlError(f"{spec} is a pretrained model; use mdl evaluate {spec} CORPUS")
     exact = load_model(choose_model(spec, 0, Path("runs")).weights, device or choose_device())
     record = Path(spec) / "record.json"
-    cell = load_cell(record) if record.exists() else None
+    cell = read_cell(record) if record.exists() else None
     shape = exact.shape
     about = TrainedModel(
         cell.run_id if cell else Path(spec).name, shape.label, count_params(shape)["total"], shape.context_bytes,
@@ -97,7 +94,7 @@ def load(spec: str, device: torch.device | None = None) -> Loaded:
     return Loaded(about, exact.model.float())
 
 
-def run_job(
+def run_transfer(
     corpus: Corpus, loaded: Loaded, subset_bytes: int, chunk_bytes: int | None, sample_bytes: int, paths: RunPaths,
     command: str = "",
 ) -> TransferRecord:  # fmt: skip
@@ -112,7 +109,7 @@ def run_job(
 
 def _provenance(record: TransferRecord, command: str) -> Provenance:
     from mdl.device import Machine
-    from mdl.records.provenance import provenance_now
+    from mdl.records import provenance_now
 
     precision = "float16" if record.device == "cuda" else "float32"  # as `mdl.models.code_length.window_bits` has it
     machine = Machine(record.device, precision, compiled=False)
@@ -170,7 +167,7 @@ def _window_sums(model: StackedTransformer, windows: npt.NDArray[np.uint8]) -> I
     """Bits (t,) of some windows (n, t) after others, as many as keep a call's memory in bounds."""
     import torch
 
-    from mdl.models.code_length import window_bits, windows_a_call
+    from mdl.models import window_bits, windows_a_call
 
     step = windows_a_call(model)
     for first in range(0, len(windows), step):
@@ -195,4 +192,4 @@ def position_bins(bits: Floats, n_bytes: Sequence[int] | npt.NDArray[np.int64]) 
 
 def load_record(path: Path) -> TransferRecord:
     """Read one; MdlError for a file that is not one, or is of a newer schema."""
-    return load_as(path, TransferRecord, "transfer")
+    return read_as(path, TransferRecord, "transfer")

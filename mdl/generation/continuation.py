@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mdl import compressors
+from mdl.compressors import REGISTRY
+from mdl.compressors import get as get_compressor
 from mdl.errors import MdlError, nearest
 from mdl.generation.sampling import Continue, Nats, Predict, Sampling, sampler
-from mdl.pretrained.checkpoint import PREFIX
+from mdl.pretrained import PREFIX
 
 if TYPE_CHECKING:
-    from mdl.compressors.byte_model import ExactModel
+    from mdl.compressors import ExactModel
 
 CONTEXT_BYTES = 2048
 
@@ -35,7 +36,7 @@ def open_coder(name: str, how: Sampling, context_bytes: int = CONTEXT_BYTES, dev
     """Of a coder's registry name, a run's folder, a .safetensors file or hf:MODEL; MdlError for anything else."""
     if context_bytes < 1:
         raise MdlError(f"--context must be at least 1 byte, got {context_bytes}")
-    if name in compressors.REGISTRY:
+    if name in REGISTRY:
         return sampler(by_length(name, context_bytes), how)
     if name.startswith(PREFIX):
         from mdl.generation.pretrained import open_pretrained
@@ -43,10 +44,9 @@ def open_coder(name: str, how: Sampling, context_bytes: int = CONTEXT_BYTES, dev
         return open_pretrained(name, how, device)
     path = name.removeprefix("model:")
     if not Path(path).exists():
-        known = ", ".join([*compressors.REGISTRY, "runs/<sweep>/<run id>", "hf:MODEL"])
-        raise MdlError(f"unknown coder '{name}'{nearest(name, compressors.REGISTRY)} (there are {known})")
-    from mdl.compressors.byte_model import load_model
-    from mdl.compressors.model_selection import choose_model
+        known = ", ".join([*REGISTRY, "runs/<sweep>/<run id>", "hf:MODEL"])
+        raise MdlError(f"unknown coder '{name}'{nearest(name, REGISTRY)} (there are {known})")
+    from mdl.compressors import choose_model, load_model
     from mdl.device import choose_device
 
     return sampler(by_model(load_model(choose_model(path, 0, Path("runs")).weights, choose_device(device))), how)
@@ -57,7 +57,7 @@ def by_length(name: str, context_bytes: int = CONTEXT_BYTES) -> Predict:
     if name == "gzip":
         lengths = gzip_lengths
     else:
-        coder = compressors.get(name, context_bytes)
+        coder = get_compressor(name, context_bytes)
 
         def lengths(context: bytes) -> list[int]:
             return [len(coder.compress(context + bytes([b]))) for b in range(256)]
@@ -84,7 +84,7 @@ def gzip_lengths(context: bytes) -> list[int]:
 
 def by_model(exact: ExactModel) -> Predict:
     """A model's own distribution, in float64, of content that grows by a byte from call to call."""
-    from mdl.models.float64_stepwise import Stepper
+    from mdl.models import Stepper
 
     T = exact.shape.context_bytes
     stepper = Stepper(exact.model, 1, T)

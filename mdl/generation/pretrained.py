@@ -12,7 +12,7 @@ import numpy as np
 
 from mdl.errors import MdlError
 from mdl.generation.sampling import Continue, Nats, Sampling
-from mdl.pretrained.model import Pretrained
+from mdl.pretrained import Pretrained
 
 _IDLE_TOKENS = 64  # that add no text, one after another, at the most
 
@@ -20,12 +20,11 @@ _IDLE_TOKENS = 64  # that add no text, one after another, at the most
 def open_pretrained(spec: str, how: Sampling, device: str = "auto") -> Continue:
     """Of hf:FOLDER or hf:OWNER/NAME, in float32; MdlError where it cannot be read or gets no token of the prompt."""
     from mdl.device import choose_device
-    from mdl.pretrained.checkpoint import find
-    from mdl.pretrained.model import load, windows_of
+    from mdl.pretrained import find_checkpoint, load_pretrained, windows_of
 
-    checkpoint = find(spec)
+    checkpoint = find_checkpoint(spec)
     context_tokens = windows_of(checkpoint, None, None).context_tokens
-    return sampler(load(checkpoint, "float32", choose_device(device)), context_tokens, how)
+    return sampler(load_pretrained(checkpoint, "float32", choose_device(device)), context_tokens, how)
 
 
 def sampler(model: Pretrained, context_tokens: int, how: Sampling) -> Continue:

@@ -5,12 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from mdl.data.corpus import open_corpus
-from mdl.data.sources.media_files import UNIT_BYTES
-from mdl.data.sources.registry import KINDS
-from mdl.data.spec import CorpusSpec
+from mdl.data import KINDS, UNIT_BYTES, CorpusSpec, open_corpus
 from mdl.errors import MdlError
-from mdl.storage.cache import Progress
+from mdl.storage import Progress
 
 USUAL_BYTES = 512  # that follow a file
 

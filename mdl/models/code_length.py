@@ -17,16 +17,16 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 
-from mdl.data.protocols import Readable
-from mdl.entropy.range_coder import StreamEncoder, counts, to_grid
+from mdl.data import Readable
+from mdl.entropy import StreamEncoder, counts, to_grid
 from mdl.models.kernels import fused_parts
 from mdl.models.kernels.limits import MOST_WIDTH
 from mdl.models.transformer import Parts, StackedTransformer, byte_nats, stack
-from mdl.records.schema import PositionBin, Segment, StreamSample, ladder
+from mdl.records import PositionBin, Segment, StreamSample, ladder
 from mdl.units import VOCABULARY
 
 Part = Literal["train", "heldout"]
-Progress = Callable[[int], None]  # called with the number of bytes just coded (of all members)
+BytesProgress = Callable[[int], None]  # called with the number of bytes just coded (of all members)
 
 _COMPILE_BYTES = 1 << 28  # of all members; compiling takes some 8 s, coding this eagerly 5 to 25
 
@@ -75,7 +75,7 @@ def code_lengths(
     part: Part,
     ends: Sequence[int],
     subset_ends: Sequence[int] = (),
-    progress: Progress | None = None,
+    progress: BytesProgress | None = None,
 ) -> list[PartLengths]:
     """Code bytes [0, ends[m]) of `view` with member m.
 
@@ -95,7 +95,11 @@ def code_lengths(
 
 
 def sum_bits(
-    model: StackedTransformer, view: Readable, ends: Sequence[int], shared: Sequence[int], progress: Progress | None
+    model: StackedTransformer,
+    view: Readable,
+    ends: Sequence[int],
+    shared: Sequence[int],
+    progress: BytesProgress | None,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Bits (M, boundaries) of [0, ends[m]) of `view` between the boundaries `shared`, and by position (M, T)."""
     sums = _Sums(model, view, ends, shared).run(progress)
@@ -120,7 +124,7 @@ class _Sums:
         self.bits = torch.zeros(len(ends), len(shared), **double)  # type: ignore[call-overload]
         self.by_position = torch.zeros(len(ends), model.shape.context_bytes, **double)  # type: ignore[call-overload]
 
-    def run(self, progress: Progress | None = None) -> _Sums:
+    def run(self, progress: BytesProgress | None = None) -> _Sums:
         """Code everything, members that reach as far together; those that have ended leave."""
         members = [self._model.member(m) for m in range(self._model.n_members)]
         start = 0
@@ -132,7 +136,7 @@ class _Sums:
         return self
 
     def _code(
-        self, model: StackedTransformer, active: list[int], start: int, end: int, progress: Progress | None
+        self, model: StackedTransformer, active: list[int], start: int, end: int, progress: BytesProgress | None
     ) -> int:
         """From a window's start to `end`, or to the start of the window that it lies in while others go on."""
         T = model.shape.context_bytes

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
-from mdl.entropy.logit_rounding import EPSILON
+from mdl.entropy import EPSILON
 from mdl.errors import MdlError
 from mdl.models.float64_stepwise import Stepper, folded_weights, normalised
 from mdl.models.transformer import StackedTransformer

@@ -14,8 +14,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
-from mdl.entropy.guard_list import Guard
-from mdl.entropy.logit_rounding import float64_counts, guided_grid, nearest_grid
+from mdl.entropy import Guard, float64_counts, guided_grid, nearest_grid
 from mdl.models.transformer import RMS_EPS, StackedTransformer, rms_normalised, rotated
 from mdl.units import VOCABULARY
 

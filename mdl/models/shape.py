@@ -10,7 +10,8 @@ from typing import Any
 from mdl.errors import MdlError
 from mdl.units import VOCABULARY
 
-MOST_WIDTH, MOST_DEPTH = 16_384, 256
+MOST_WIDTH = 16_384
+MOST_DEPTH = 256
 MOST_VOCABULARY = 1 << 16
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from mdl.errors import MdlError
 from mdl.models.shape import Shape
 from mdl.models.transformer import weight_shapes
-from mdl.storage.atomic_files import write_atomically
+from mdl.storage import write_atomically
 
 
 def weights_bytes(shape: Shape, weights: dict[str, Tensor]) -> bytes:

@@ -1,1 +1,5 @@
 """Causal language models of others: read, measured, and used as compressors."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

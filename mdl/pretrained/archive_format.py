@@ -109,7 +109,7 @@ def is_pretrained(source: BinaryIO) -> bool:
     return begin == MAGIC
 
 
-def parse(file: bytes) -> PretrainedArchive:
+def parse_archive(file: bytes) -> PretrainedArchive:
     """The archive in a file; MdlError for anything but a whole, undamaged one."""
     if file[: len(MAGIC)] != MAGIC:
         raise MdlError("not an archive of a pretrained model (it does not begin as one)")

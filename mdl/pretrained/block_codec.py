@@ -15,12 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mdl.archives.block_codec import Lane, time_major
-from mdl.entropy import guard_list, large_vocabulary
-from mdl.entropy.guard_list import Guard
-from mdl.entropy.large_vocabulary import Grid
-from mdl.entropy.logit_rounding import guided_grid
-from mdl.entropy.range_coder import StreamEncoder
+from mdl.archives import Lane, time_major
+from mdl.entropy import Grid, Guard, StreamEncoder, guard_list, guided_grid, large_vocabulary
 from mdl.errors import MdlError
 from mdl.pretrained.archive_format import Coded
 from mdl.pretrained.float64 import Reader, read_through

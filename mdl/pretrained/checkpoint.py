@@ -13,8 +13,7 @@ from math import prod
 from pathlib import Path
 
 from mdl.errors import MdlError
-from mdl.storage.cache import cache_folder, sha256_of
-from mdl.storage.hashing import digest
+from mdl.storage import cache_folder, digest, sha256_of
 
 PREFIX = "hf:"
 _TOKENIZER_FILES = (
@@ -63,7 +62,7 @@ class Checkpoint:
         return " + ".join(_DTYPES.get(name, name) for name, _ in n_of.most_common())
 
 
-def find(spec: str) -> Checkpoint:
+def find_checkpoint(spec: str) -> Checkpoint:
     """The checkpoint of hf:FOLDER or hf:NAME (on the hub); MdlError in one line where there is none, or a bad one."""
     name = spec.removeprefix(PREFIX)
     if not name:

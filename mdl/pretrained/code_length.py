@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mdl.pretrained import byte_fallback
-from mdl.records.schema import ladder
-from mdl.storage.cache import Progress
+from mdl.records import ladder
+from mdl.storage import Progress
 
 if TYPE_CHECKING:
-    from mdl.data.protocols import Readable
+    from mdl.data import Readable
     from mdl.pretrained.model import Pretrained, Windows
 
 
@@ -31,7 +31,7 @@ class Stretch:
     escaped_bytes: int
 
 
-def code(
+def code_in_stretches(
     model: Pretrained, view: Readable, n_bytes: int, windows: Windows, progress: Progress | None = None
 ) -> list[Stretch]:
     """The code of the first `n_bytes`, in stretches between the boundaries of the ladder."""

@@ -9,14 +9,14 @@ from functools import cached_property
 
 import numpy as np
 
-from mdl.data.byte_view import ByteView
-from mdl.entropy.large_vocabulary import Grid
+from mdl.data import ByteView
+from mdl.entropy import Grid
 from mdl.errors import MdlError
 from mdl.pretrained import block_codec, byte_fallback
-from mdl.pretrained.archive_format import MOST_BLOCK_TOKENS, MOST_WINDOWS, PretrainedArchive, parse
+from mdl.pretrained.archive_format import MOST_BLOCK_TOKENS, MOST_WINDOWS, PretrainedArchive, parse_archive
 from mdl.pretrained.checkpoint import Checkpoint
 from mdl.pretrained.float64 import load_exact
-from mdl.pretrained.model import Ids, Pretrained, Progress, Windows, load, windows_of
+from mdl.pretrained.model import Ids, Pretrained, Progress, Windows, load_pretrained, windows_of
 
 _CACHE_BYTES = 2**30  # keys and values of a block while it is decoded
 _TABLE_BYTES = 2**28  # its logits and tables at one time
@@ -51,7 +51,7 @@ class PretrainedCoder:
 
     @cached_property
     def _measuring(self) -> Pretrained:
-        return load(self.checkpoint, device=self.device)
+        return load_pretrained(self.checkpoint, device=self.device)
 
     @cached_property
     def exact(self) -> Pretrained:
@@ -60,11 +60,11 @@ class PretrainedCoder:
 
     def code_bits(self, data: bytes) -> float:
         """Length of the code of `data`, bits, the escape included."""
-        from mdl.pretrained.code_length import code
+        from mdl.pretrained.code_length import code_in_stretches
 
         if not data:
             return 0.0
-        own = code(self._measuring, _view(data), len(data), self.windows)
+        own = code_in_stretches(self._measuring, _view(data), len(data), self.windows)
         return sum(stretch.token_bits + stretch.escape_bits for stretch in own)
 
     def compress(self, data: bytes, progress: Progress | None = None) -> bytes:
@@ -88,7 +88,7 @@ class PretrainedCoder:
 
     def decompress(self, data: bytes) -> bytes:
         """What `compress` was given; MdlError for damaged data or another model."""
-        return self.read(parse(data))
+        return self.read(parse_archive(data))
 
     def read(self, archive: PretrainedArchive, progress: Progress | None = None) -> bytes:
         """Its content, as `decompress`; `progress` is told of the bytes decoded, as tokens go by."""
@@ -179,7 +179,7 @@ def _windows_per_block(model: Pretrained, context_tokens: int) -> int:
 def open_pretrained(name: str, device: str = "auto") -> PretrainedCoder:
     """hf:FOLDER or hf:NAME, in windows of its own context; MdlError where there is none."""
     from mdl.device import choose_device
-    from mdl.pretrained.checkpoint import find
+    from mdl.pretrained.checkpoint import find_checkpoint
 
-    checkpoint = find(name)
+    checkpoint = find_checkpoint(name)
     return PretrainedCoder(checkpoint, windows_of(checkpoint, None, None), str(choose_device(device)))

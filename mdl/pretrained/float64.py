@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from mdl.errors import MdlError
-from mdl.pretrained.model import Pretrained, load
+from mdl.pretrained.model import Pretrained, load_pretrained
 
 if TYPE_CHECKING:
     from mdl.pretrained.checkpoint import Checkpoint
@@ -54,7 +54,7 @@ def _fine(value: Any) -> Any:
 def load_exact(checkpoint: Checkpoint, device: torch.device | str = "cpu") -> Pretrained:
     """The model in float64; MdlError where it is no causal model, or keeps tables in a coarser type."""
     with _refusing(checkpoint), InFloat64():
-        model = load(checkpoint, "float64", device, experts_implementation="eager")  # others have no float64
+        model = load_pretrained(checkpoint, "float64", device, experts_implementation="eager")  # others have no float64
     for name, table in (*model.model.named_parameters(), *model.model.named_buffers()):
         if table.dtype in _COARSE:
             raise MdlError(f"{checkpoint.spec} keeps {name} in {table.dtype}, not in float64; it can be measured only")

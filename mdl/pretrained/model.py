@@ -74,7 +74,7 @@ def windows_of(checkpoint: Checkpoint, context: int | None, stride: int | None, 
     return Windows(context, stride, batch)
 
 
-def load(
+def load_pretrained(
     checkpoint: Checkpoint, dtype: str = "float32", device: torch.device | str = "cpu", **settings: Any
 ) -> Pretrained:
     """The model of a checkpoint; MdlError for one that is not whole, or does not only look back.

@@ -22,9 +22,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
-from mdl.data.protocols import Readable
-from mdl.models.shape import Shape
-from mdl.models.transformer import StackedTransformer, stack
+from mdl.data import Readable
+from mdl.models import Shape, StackedTransformer, stack
 from mdl.quantization.quantize import Rounded
 from mdl.quantization.weight_codec import Quantised, from_matrices
 

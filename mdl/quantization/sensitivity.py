@@ -18,7 +18,7 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from mdl.models.transformer import Parts, StackedTransformer, embedded, rms_normalised
+from mdl.models import Parts, StackedTransformer, embedded, rms_normalised
 from mdl.units import VOCABULARY
 
 Floats = npt.NDArray[np.float64]

@@ -14,15 +14,20 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mdl.data.protocols import Readable
-from mdl.models.code_length import Progress, code_lengths
-from mdl.models.shape import Shape
-from mdl.models.transformer import stack
+from mdl.data import Readable
+from mdl.models import BytesProgress, Shape, code_lengths, stack
 from mdl.quantization.fine_tune import Tuning, tuned
 from mdl.quantization.quantize import quantise
 from mdl.quantization.sensitivity import Sensitivity, sensitivity
-from mdl.quantization.weight_codec import FULL_BITS, CodedModel, decode, encode_full, encode_quantised, to_matrices
-from mdl.records.schema import CodedWeights
+from mdl.quantization.weight_codec import (
+    FULL_BITS,
+    CodedModel,
+    decode_weights,
+    encode_full,
+    encode_quantised,
+    to_matrices,
+)
+from mdl.records import CodedWeights
 
 PRECISIONS = (2, 3, 4, 5, 6, 7, 8, 12, 16, FULL_BITS)
 CALIBRATION_BYTES = 1 << 17
@@ -98,7 +103,7 @@ def _folded(
 
 def decoded(shape: Shape, coded: CodedModel) -> Weights:
     """What a decoder gets."""
-    return _tensors(decode(shape, coded.content))
+    return _tensors(decode_weights(shape, coded.content))
 
 
 def _tensors(arrays: Mapping[str, npt.NDArray[Any]]) -> Weights:
@@ -115,7 +120,7 @@ def precisions(
 ) -> list[CodedWeights]:
     """Model and data bits at every precision, by `measure` of the weights as they decode."""
     coded = coded_models(shape, weights, calibration, bits, tuning)
-    arrays = _spread(decode, repeat(shape), [each.content for each in coded])
+    arrays = _spread(decode_weights, repeat(shape), [each.content for each in coded])
     lengths = measure([_tensors(each) for each in arrays])
     return [
         CodedWeights(each.bits, each.coder, 8 * len(each.content), float(data_bits))
@@ -124,7 +129,7 @@ def precisions(
 
 
 def subset_bits(
-    shape: Shape, members: Sequence[Weights], view: Readable, n_bytes: int, progress: Progress | None = None
+    shape: Shape, members: Sequence[Weights], view: Readable, n_bytes: int, progress: BytesProgress | None = None
 ) -> list[float]:
     """Ideal bits of the first `n_bytes` under each of some weights, all in one pass."""
     model = stack(shape, members).to("cuda" if torch.cuda.is_available() else "cpu")

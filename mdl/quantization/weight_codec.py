@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from mdl.entropy import integer_codec
 from mdl.errors import MdlError
-from mdl.models.shape import Shape, count_params
+from mdl.models import Shape, count_params
 from mdl.units import VOCABULARY
 
 Floats = npt.NDArray[np.float32]
@@ -112,7 +112,7 @@ def encode_quantised(shape: Shape, bits: int, matrices: Mapping[str, Quantised])
 
 def encode_full(shape: Shape, weights: Mapping[str, Floats]) -> CodedModel:
     """All weights as they are, float32."""
-    from mdl.models.transformer import weight_shapes  # deferred: torch
+    from mdl.models import weight_shapes  # deferred: torch
 
     joined = np.concatenate([weights[name].reshape(-1) for name in weight_shapes(shape)]).astype("<f4")
     if not np.all(np.isfinite(joined)):
@@ -126,7 +126,7 @@ def _shortest(bits: int, head: bytes, forms: Mapping[int, bytes]) -> CodedModel:
     return CodedModel(bits, CODERS[coder], bytes([bits, coder]) + head + forms[coder])
 
 
-def decode(shape: Shape, content: bytes) -> dict[str, Floats]:
+def decode_weights(shape: Shape, content: bytes) -> dict[str, Floats]:
     """The weights, bit for bit the same everywhere; MdlError for anything but a coded model of this shape."""
     n_params = count_params(shape)["total"]
     if len(content) < 2 or content[1] >= len(CODERS):
@@ -140,7 +140,7 @@ def decode(shape: Shape, content: bytes) -> dict[str, Floats]:
 
 
 def _decode_full(shape: Shape, coder: str, form: bytes) -> dict[str, Floats]:
-    from mdl.models.transformer import weight_shapes
+    from mdl.models import weight_shapes
 
     shapes = weight_shapes(shape)
     planes = _unpacked(coder, form, 4 * count_params(shape)["total"])

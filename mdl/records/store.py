@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeVar
 
 from mdl.errors import MdlError
 from mdl.records.schema import SCHEMA_VERSION, BaselineRecord, CellRecord
-from mdl.storage.atomic_files import create_once
+from mdl.storage import create_once
 
 _VERSION = re.compile(rb'^ "schema_version": (\d+),?$', re.MULTILINE)
 _ENDING = re.compile(rb'^ "status": "(ok|failed)",\n "reason": (null|".*"),$', re.MULTILINE)
@@ -30,17 +30,17 @@ def to_json(record: CellRecord | BaselineRecord) -> bytes:
     return text.encode() + b"\n"
 
 
-def save(record: CellRecord | BaselineRecord, path: Path) -> None:
+def write_record(record: CellRecord | BaselineRecord, path: Path) -> None:
     """Write a record, wholly or not at all. Where there is one already it stays: a record is unique."""
     create_once(path, to_json(record))
 
 
-def load_cell(path: Path) -> CellRecord:
+def read_cell(path: Path) -> CellRecord:
     """Read a cell's record; MdlError for a file that is not one, or is of a newer schema."""
-    return load_as(path, CellRecord, "cell")
+    return read_as(path, CellRecord, "cell")
 
 
-def ending(path: Path) -> tuple[str, str | None]:
+def read_ending(path: Path) -> tuple[str, str | None]:
     """How a cell ended, "ok" or "failed", and why, from the ends of the file alone: a sweep may have 10,000 cells.
 
     MdlError for a file that is not a record, or is of a newer schema.
@@ -52,16 +52,16 @@ def ending(path: Path) -> tuple[str, str | None]:
     version, how = _VERSION.search(tail), _ENDING.search(head)
     if how and version and int(version[1]) <= SCHEMA_VERSION and tail.endswith(b"}\n"):
         return how[1].decode(), json.loads(how[2])
-    record = load_cell(path)  # says what is wrong with it
+    record = read_cell(path)  # says what is wrong with it
     return record.status, record.reason
 
 
-def load_baseline(path: Path) -> BaselineRecord:
+def read_baseline(path: Path) -> BaselineRecord:
     """Read a baseline's record; MdlError for a file that is not one, or is of a newer schema."""
-    return load_as(path, BaselineRecord, "baseline")
+    return read_as(path, BaselineRecord, "baseline")
 
 
-def load_as(path: Path, cls: type[T], kind: str) -> T:
+def read_as(path: Path, cls: type[T], kind: str) -> T:
     """Read a record of a kind as its dataclass; MdlError for a file that is not one, or is of a newer schema."""
     try:
         raw = json.loads(path.read_bytes(), parse_constant=_refuse_constant)

@@ -8,7 +8,7 @@ from types import ModuleType
 from mdl.errors import MdlError
 
 
-def library(name: str, wanted_for: str) -> ModuleType:
+def import_optional(name: str, wanted_for: str) -> ModuleType:
     """An imported library of the extra; MdlError saying how to have it."""
     try:
         return importlib.import_module(name)
@@ -16,6 +16,6 @@ def library(name: str, wanted_for: str) -> ModuleType:
         raise MdlError(f"{wanted_for} needs the library {name}; pip install 'mdl[media]'") from None
 
 
-def version(package: str) -> str:
+def package_version(package: str) -> str:
     """Of an installed package: what it decodes may change with it."""
     return f"{package} {importlib.metadata.version(package)}"

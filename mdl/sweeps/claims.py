@@ -23,9 +23,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from mdl.errors import MdlError
-from mdl.records.paths import RunPaths
-from mdl.storage.atomic_files import create_once, remove_dead_temporaries, temporary_beside
-from mdl.storage.process_identity import Process, this_process
+from mdl.records import RunPaths
+from mdl.storage import Process, create_once, remove_dead_temporaries, temporary_beside, this_process
 
 HEARTBEAT_SECONDS = 15.0
 # Eight beats: a client of NFS may see a file's time a minute late.

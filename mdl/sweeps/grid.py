@@ -11,10 +11,9 @@ from typing import Any
 
 import yaml
 
-from mdl.config.cohort import Cell, Cohort, n_devices, shape_of
-from mdl.config.schema import from_flat, full_key
+from mdl.config import Cell, Cohort, from_flat, full_key, n_devices, shape_of
 from mdl.errors import MdlError, nearest
-from mdl.models.shape import training_bytes
+from mdl.models import training_bytes
 
 # https://docs.wandb.ai, "Sweep configuration options": the keys W&B itself knows.
 _TOP_LEVEL = {

@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from mdl.config.cohort import Cohort, bytes_seen, n_devices
-from mdl.data.corpus import Corpus
-from mdl.data.spec import CorpusSpec
-from mdl.evaluation import classical
-from mdl.models.shape import forward_flops_per_byte
-from mdl.records.paths import RunPaths
-from mdl.records.store import ending, load_baseline
+from mdl.config import Cohort, bytes_seen, n_devices
+from mdl.data import Corpus, CorpusSpec
+from mdl.evaluation import CHUNKED_SAMPLE_BYTES, BaselineJob, baseline_path, baseline_plan
+from mdl.models import forward_flops_per_byte
+from mdl.records import RunPaths, read_baseline, read_ending
 from mdl.sweeps.plan import Plan
 from mdl.sweeps.worker_pool import Job
 
@@ -43,7 +41,7 @@ def missing(cohort: Cohort, paths: RunPaths, *, retry_failed: bool = False) -> C
 
 def _done(path: Path, retry_failed: bool) -> bool:
     try:
-        status, _ = ending(path)
+        status, _ = read_ending(path)
     except FileNotFoundError:
         return False
     return status == "ok" or not retry_failed
@@ -78,10 +76,10 @@ def baseline_jobs(plan: Plan, corpora: dict[CorpusSpec, Corpus]) -> list[Job]:
     jobs: dict[Path, Job] = {}  # in the source's own order seeds and leaks share a record
     for spec, (sizes, contexts) in wanted.items():
         for context in sorted(contexts):
-            for job in classical.plan(corpora[spec], sorted(sizes), context):
-                path = classical.job_path(corpora[spec], job, plan.paths)
+            for job in baseline_plan(corpora[spec], sorted(sizes), context):
+                path = baseline_path(corpora[spec], job, plan.paths)
                 if path.exists():
-                    load_baseline(path)
+                    read_baseline(path)
                     continue
                 request = {"kind": "baseline", "corpus": asdict(spec), "job": asdict(job), "root": str(plan.paths.root)}
                 name = f"{job.coder} {job.subset_bytes}"
@@ -89,6 +87,6 @@ def baseline_jobs(plan: Plan, corpora: dict[CorpusSpec, Corpus]) -> list[Job]:
     return list(jobs.values())
 
 
-def _baseline_cost(job: classical.BaselineJob) -> float:
-    n_bytes = job.subset_bytes if job.chunk_bytes is None else min(job.subset_bytes, classical.CHUNKED_SAMPLE_BYTES)
+def _baseline_cost(job: BaselineJob) -> float:
+    n_bytes = job.subset_bytes if job.chunk_bytes is None else min(job.subset_bytes, CHUNKED_SAMPLE_BYTES)
     return _CODER_COST_A_BYTE.get(job.coder, 1e5) * n_bytes

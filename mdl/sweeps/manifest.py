@@ -9,11 +9,10 @@ from datetime import UTC, datetime
 
 from rich.console import Console
 
-from mdl.data.corpus import Corpus, open_corpus
-from mdl.data.spec import CorpusSpec
+from mdl.data import Corpus, CorpusSpec, open_corpus
 from mdl.errors import MdlError
-from mdl.records.manifest import read_manifest, wandb_environment
-from mdl.storage.atomic_files import write_atomically
+from mdl.records import read_manifest, wandb_environment
+from mdl.storage import write_atomically
 from mdl.sweeps.plan import Plan
 from mdl.sweeps.progress import Download
 

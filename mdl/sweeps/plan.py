@@ -9,12 +9,11 @@ from typing import Any
 
 import yaml
 
-from mdl.config.cohort import Cell, Cohort, bytes_seen, n_devices
-from mdl.config.schema import full_key
-from mdl.data.sources.registry import not_here
+from mdl.config import Cell, Cohort, bytes_seen, full_key, n_devices
+from mdl.data import not_here
 from mdl.errors import MdlError
-from mdl.models.shape import count_params
-from mdl.records.paths import RunPaths
+from mdl.models import count_params
+from mdl.records import RunPaths
 from mdl.sweeps.grid import cells_of, check_name, cohorts_of, grid_cells, load_sweep
 from mdl.units import format_bytes
 
@@ -59,7 +58,7 @@ def plan_cell(settings: Sequence[str], sweep: str, out: Path) -> Plan:
     return Plan(sweep, RunPaths(out / sweep), tuple(cohorts_of(grid_cells({k: (v,) for k, v in values.items()}))))
 
 
-def describe(plan: Plan) -> Sequence[str]:
+def describe_plan(plan: Plan) -> Sequence[str]:
     """What `--dry-run` prints: cohorts with their cells, parameters, FLOPs and bytes."""
     lines = []
     for cohort in plan.cohorts:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mdl.records.store import ending
+from mdl.records import read_ending
 from mdl.sweeps.claims import Claim, latest
 from mdl.sweeps.plan import Plan
 
@@ -39,7 +39,7 @@ def status(plan: Plan) -> Status:
     for cell in plan.cells:
         run_id = cell.run_id
         try:
-            state, reason = ending(plan.paths.record(run_id)) if run_id in there else ("open", None)
+            state, reason = read_ending(plan.paths.record(run_id)) if run_id in there else ("open", None)
         except FileNotFoundError:
             state, reason = "open", None
         if state == "ok":

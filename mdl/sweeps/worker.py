@@ -26,11 +26,10 @@ from mdl.sweeps.claims import SupersededError
 from mdl.training import stop_signal
 
 if TYPE_CHECKING:
-    from mdl.config.cohort import Cohort
-    from mdl.records.paths import RunPaths
+    from mdl.config import Cohort
+    from mdl.records import RunPaths
     from mdl.sweeps.claims import Claims
-    from mdl.training.fit_cohort import Progress
-    from mdl.training.progress import Check
+    from mdl.training import Check, PhaseProgress
 
 Emit = Callable[..., None]
 _LOOK_SECONDS = 5.0
@@ -78,9 +77,8 @@ def _serve(job: dict[str, Any], emit: Emit) -> None:
 
 def _cohort(job: dict[str, Any], emit: Emit) -> dict[str, Any]:
     """Train and record the cells that no other process works on. Answers which failed, and which others hold."""
-    from mdl.config.cohort import Cell, Cohort
-    from mdl.config.schema import from_flat
-    from mdl.records.paths import RunPaths
+    from mdl.config import Cell, Cohort, from_flat
+    from mdl.records import RunPaths
     from mdl.sweeps.claims import Claims
 
     configs = [from_flat(flat) for flat in job["configs"]]
@@ -100,12 +98,12 @@ def _cohort(job: dict[str, Any], emit: Emit) -> dict[str, Any]:
 
 
 def _run(
-    cohort: Cohort, job: dict[str, Any], paths: RunPaths, progress: Progress, emit: Emit, check: Check
+    cohort: Cohort, job: dict[str, Any], paths: RunPaths, progress: PhaseProgress, emit: Emit, check: Check
 ) -> dict[str, str | None]:
     """Run a cohort; in two halves, and so on, where it does not fit on the GPU. Run ids and reasons of what failed."""
     import torch
 
-    from mdl.training.run_cohort import run_cohort
+    from mdl.training import run_cohort
 
     try:
         with contextlib.redirect_stdout(_Notes(emit)):
@@ -140,7 +138,7 @@ class _Notes(io.TextIOBase):
         return len(text)
 
 
-def _watched(emit: Emit, claims: Claims) -> Progress:
+def _watched(emit: Emit, claims: Claims) -> PhaseProgress:
     """Tells progress; now and then looks whether the claims still hold."""
     looked = time.monotonic()
 
@@ -155,18 +153,17 @@ def _watched(emit: Emit, claims: Claims) -> Progress:
 
 
 def _baseline(job: dict[str, Any], _: Emit) -> dict[str, Any]:
-    from mdl.data.corpus import open_corpus
-    from mdl.data.spec import CorpusSpec
-    from mdl.evaluation.classical import BaselineJob, job_path, run_job
-    from mdl.records.paths import RunPaths
+    from mdl.data import CorpusSpec, open_corpus
+    from mdl.evaluation import BaselineJob, baseline_path, run_baseline
+    from mdl.records import RunPaths
     from mdl.sweeps.claims import Claims
 
     corpus, paths = open_corpus(CorpusSpec(**job["corpus"])), RunPaths(Path(job["root"]))
     wanted = BaselineJob(**job["job"])
-    path = job_path(corpus, wanted, paths)
+    path = baseline_path(corpus, wanted, paths)
     with Claims(paths, path.stem) as claims:
         if claims.take({path.stem: path}):
-            run_job(corpus, wanted, paths)
+            run_baseline(corpus, wanted, paths)
     return {}
 
 

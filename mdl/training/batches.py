@@ -10,9 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mdl.data.online_order import OnlineOrder
-from mdl.data.protocols import Gatherable
-from mdl.data.window_order import WindowOrder
+from mdl.data import Gatherable, OnlineOrder, WindowOrder
 
 if TYPE_CHECKING:
     from mdl.training.cohort_module import CohortModule

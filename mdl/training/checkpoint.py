@@ -11,7 +11,7 @@ import torch
 from lightning_fabric.plugins.io.checkpoint_io import CheckpointIO
 
 from mdl.errors import MdlError
-from mdl.storage.atomic_files import write_atomically
+from mdl.storage import write_atomically
 
 
 def remove_damaged(path: Path) -> str | None:

@@ -11,15 +11,21 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from mdl.config.cohort import Cohort, bytes_seen
-from mdl.data.byte_view import ByteView
-from mdl.data.corpus import Corpus, open_corpus
-from mdl.data.protocols import Gatherable
-from mdl.data.tokenized_corpus import TokenisedSubset, Tokens, tokenised
+from mdl.config import Cohort, bytes_seen
+from mdl.data import ByteView, Corpus, Gatherable, TokenisedSubset, Tokens, open_corpus, tokenised
 from mdl.errors import MdlError
-from mdl.models.code_length import Part, PartLengths, Progress, code_lengths, reach, stream_sample, sum_bits
-from mdl.models.transformer import StackedTransformer, stack
-from mdl.records.schema import Segment, StreamSample, Tokenisation, ladder
+from mdl.models import (
+    BytesProgress,
+    Part,
+    PartLengths,
+    StackedTransformer,
+    code_lengths,
+    reach,
+    stack,
+    stream_sample,
+    sum_bits,
+)
+from mdl.records import Segment, StreamSample, Tokenisation, ladder
 from mdl.training.members import Member
 from mdl.units import VOCABULARY
 
@@ -45,7 +51,7 @@ class Reading(Protocol):
         ...
 
     def code(
-        self, model: StackedTransformer, rows: Sequence[int], progress: Progress
+        self, model: StackedTransformer, rows: Sequence[int], progress: BytesProgress
     ) -> tuple[list[PartLengths], list[PartLengths]]:
         """Training and held-out part under the members `rows`, which `model` is stacked of."""
         ...
@@ -103,7 +109,7 @@ class ByteReading:
         return heldout.gather(starts, length), None
 
     def code(
-        self, model: StackedTransformer, rows: Sequence[int], progress: Progress
+        self, model: StackedTransformer, rows: Sequence[int], progress: BytesProgress
     ) -> tuple[list[PartLengths], list[PartLengths]]:
         """The members of one corpus at once."""
         train: dict[int, PartLengths] = {}
@@ -117,7 +123,7 @@ class ByteReading:
         return [train[i] for i in range(n)], unseen
 
     def _code_train(
-        self, model: StackedTransformer, corpus: Corpus, rows: Sequence[int], progress: Progress
+        self, model: StackedTransformer, corpus: Corpus, rows: Sequence[int], progress: BytesProgress
     ) -> list[PartLengths]:
         if not rows:
             return []
@@ -234,7 +240,7 @@ class TokenReading:
         return np.stack(windows), n_bytes
 
     def code(
-        self, model: StackedTransformer, rows: Sequence[int], progress: Progress
+        self, model: StackedTransformer, rows: Sequence[int], progress: BytesProgress
     ) -> tuple[list[PartLengths], list[PartLengths]]:
         """One member after another."""
         train, heldout = [], []
@@ -268,7 +274,7 @@ class TokenReading:
 
 
 def token_lengths(
-    model: StackedTransformer, subset: TokenisedSubset, part: Part, ends: Sequence[int], progress: Progress | None
+    model: StackedTransformer, subset: TokenisedSubset, part: Part, ends: Sequence[int], progress: BytesProgress | None
 ) -> PartLengths:
     """Code the first max(ends) bytes of a part with a one-member model, in segments that end at `ends`, bytes."""
     tokens = subset.train if part == "train" else subset.heldout

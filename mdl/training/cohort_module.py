@@ -14,12 +14,9 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from mdl.data.protocols import Gatherable
+from mdl.data import Gatherable
 from mdl.device import Machine
-from mdl.models.code_length import measuring_parts, window_bits
-from mdl.models.kernels import fused_parts
-from mdl.models.shape import Shape
-from mdl.models.transformer import Parts, StackedTransformer
+from mdl.models import Parts, Shape, StackedTransformer, fused_parts, measuring_parts, window_bits
 from mdl.training.cuda_graph import RecordedStep
 from mdl.training.data_parallel import ALONE
 from mdl.training.members import Member, Recipe

@@ -13,10 +13,9 @@ from typing import Any
 import torch
 from torch.distributed import TCPStore  # type: ignore[attr-defined] # public, but not among its typed exports
 
-from mdl.config.cohort import Cell, Cohort
-from mdl.config.schema import from_flat
+from mdl.config import Cell, Cohort, from_flat
 from mdl.device import resolve_machine
-from mdl.records.paths import RunPaths
+from mdl.records import RunPaths
 from mdl.training.cohort_data import reading
 from mdl.training.data_parallel import Ranks, joined
 from mdl.training.fit_cohort import cohort_module

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from pytorch_lightning.loggers import Logger
 
-from mdl.config.cohort import Cohort, n_devices
+from mdl.config import Cohort, n_devices
 from mdl.device import Machine, resolve_machine
-from mdl.records.paths import RunPaths
+from mdl.records import RunPaths
 from mdl.training.checkpoint import remove_damaged
 from mdl.training.cohort_data import Reading
 from mdl.training.cohort_module import CohortModule
@@ -20,7 +20,7 @@ from mdl.training.members import Recipe
 from mdl.training.progress import Check
 
 # phase ("training", "measuring"), done, total
-Progress = Callable[[str, float, float], None]
+PhaseProgress = Callable[[str, float, float], None]
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Trained:
 
 
 def train_cohort(
-    cohort: Cohort, data: Reading, paths: RunPaths, loggers: Sequence[Logger], progress: Progress | None,
+    cohort: Cohort, data: Reading, paths: RunPaths, loggers: Sequence[Logger], progress: PhaseProgress | None,
     check: Check = lambda: None,
 ) -> Trained:  # fmt: skip
     """Train from the cohort's checkpoint where there is a sound one, on as many devices as it is to have."""

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from mdl.config.cohort import Cohort
-from mdl.records.manifest import wandb_place
-from mdl.records.paths import RunPaths
-from mdl.records.schema import CellRecord
+from mdl.config import Cohort
+from mdl.records import CellRecord, RunPaths, wandb_place
 
 if TYPE_CHECKING:
     from pytorch_lightning.loggers import Logger

@@ -13,7 +13,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.strategies import DDPStrategy
 
-from mdl.data.protocols import Gatherable
+from mdl.data import Gatherable
 from mdl.device import Machine
 from mdl.errors import MdlError
 from mdl.training import stop_signal

@@ -10,9 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.codes.prequential_codes import fixed_sizes
-from analysis.costs.registry import COSTS, PAPER, parse_cost
-from analysis.critical.resampling import averages
+from analysis.codes import fixed_sizes
+from analysis.costs import COSTS, PAPER, parse_cost
+from analysis.critical import averages
 from analysis.study import Study, shortest_codes
 from analysis.types import Json
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from analysis.codes.rates import best_classical
-from analysis.costs.registry import COSTS, Cost
-from analysis.critical.resampling import averages
+from analysis.codes import best_classical
+from analysis.costs import COSTS, Cost
+from analysis.critical import averages
 from analysis.study import Study, shortest_codes
 
 CODES = ("float16 two-part", "coded two-part", "prequential block", "prequential online", "best classical coder")

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from analysis.formatting import format_bytes
-from analysis.plots.style import draw, log_scales, name_curves, new_axes, size_curves
+from analysis.plots import draw, log_scales, name_curves, new_axes, size_curves
 
 _LEAK_RATES = {
     "raw_rate": "evaluation text, raw, %",

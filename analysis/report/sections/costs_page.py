@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from analysis.costs.registry import Cost
+from analysis.costs import Cost
 from analysis.formatting import format_bytes, format_count
 from analysis.report.elements import Block, Heading, Text, named_grid
 from analysis.types import Json

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from analysis.codes.rates import one_model_many_sizes
-from analysis.costs.registry import Cost
-from analysis.critical.crossover import crossing
+from analysis.codes import one_model_many_sizes
+from analysis.costs import Cost
+from analysis.critical import crossing
 from analysis.study import Study, shortest_codes
 from analysis.types import Floats
 

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.formatting import format_bytes, format_count
-from analysis.plots.style import Curve, log_scales, name_below, name_curves, new_axes, styled
+from analysis.plots import Curve, log_scales, name_below, name_curves, new_axes, styled
 from analysis.report.sections.crossovers import Envelope
 
 CEILING = 1.2  # of raw size: above it no model compresses, and curves of large models go far beyond

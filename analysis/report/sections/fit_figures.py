@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.formatting import format_bytes, format_count, format_flops
-from analysis.plots.style import Curve, draw_marks, log_scales, name_curves, new_axes, styled
+from analysis.plots import Curve, draw_marks, log_scales, name_curves, new_axes, styled
 
 _DODGE = 1.06  # a mark's place at its N, as a factor of its neighbour's
 _KINDS = {"compute-optimal": ("o", (0, (4, 2)), "0.45"), "MDL-optimal": ("*", "-", "black")}

@@ -9,9 +9,8 @@ from importlib import resources
 
 import pandas as pd
 
-from analysis.codes.rates import adjusted_compression_rate, classical_rates, raw_rate
-from analysis.records.columns import Row
-from analysis.records.tables import Table, rows_of, short_source
+from analysis.codes import adjusted_compression_rate, classical_rates, raw_rate
+from analysis.records import Row, Table, rows_of, short_source
 
 PAPER_BYTES = 10**9  # of each of the paper's data sets
 _PAPER_DATA = {"text": "enwik9", "image": "ImageNet", "audio": "LibriSpeech", "random": "random"}

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from analysis.plots.style import draw, name_curves, new_axes, octaves, size_curves, styled
+from analysis.plots import draw, name_curves, new_axes, octaves, size_curves, styled
 
 
 def plot_positions(curves: pd.DataFrame, ax: Axes | None = None, every: pd.DataFrame | None = None) -> Axes:

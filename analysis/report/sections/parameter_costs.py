@@ -6,12 +6,19 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from analysis.costs.registry import COSTS, PAPER, Cost
-from analysis.critical.closed_form import Curve, common_exponent
-from analysis.critical.estimates import estimate
-from analysis.critical.interpolation import marginal_price, minima
-from analysis.critical.resampling import Column, columns, interval
-from analysis.critical.size import critical_size, fit_power_law
+from analysis.costs import COSTS, PAPER, Cost
+from analysis.critical import (
+    Column,
+    Curve,
+    columns,
+    common_exponent,
+    critical_size,
+    estimate,
+    fit_power_law,
+    interval,
+    marginal_price,
+    minima,
+)
 from analysis.study import Study, shortest_codes
 from analysis.types import Json
 

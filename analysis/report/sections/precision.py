@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from analysis.costs.registry import PAPER, Cost, parse_cost
+from analysis.costs import PAPER, Cost, parse_cost
 from analysis.report.sections.parameter_costs import side_by_side
 from analysis.study import Study
 from analysis.types import Json

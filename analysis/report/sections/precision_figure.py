@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.costs.registry import PAPER
+from analysis.costs import PAPER
 from analysis.formatting import format_bytes, format_count
-from analysis.plots.style import Curve, label, log_scales, name_curves, new_axes, styled
+from analysis.plots import Curve, label, log_scales, name_curves, new_axes, styled
 from analysis.report.sections.precision import nominal
 
 _PAPER: dict[str, Any] = {"linestyle": "none", "marker": "*", "markersize": 12, "markerfacecolor": "white", "zorder": 5}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.records.tables import Table
+from analysis.records import Table
 from analysis.types import Json
 
 _CELL = ["group", "subset_bytes", "n_params", "n_steps"]  # one training; replicates differ in seeds alone

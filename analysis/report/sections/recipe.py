@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from analysis.records.tables import Table, rows_of
+from analysis.records import Table, rows_of
 from analysis.types import Json
 
 _SHAPE = ["size", "n_params", "n_heads", "embedding_params", "learning_rate"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from analysis.critical.closed_form import EXPONENTS
+from analysis.critical import EXPONENTS
 from analysis.formatting import format_bytes, format_count, format_end, format_place, format_range, join, sentence
 from analysis.report.elements import Block, Text, named_grid
 from analysis.types import Json

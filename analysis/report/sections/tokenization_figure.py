@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 from analysis.formatting import format_bytes
-from analysis.plots.style import draw, name_curves, new_axes, size_curves
+from analysis.plots import draw, name_curves, new_axes, size_curves
 from analysis.report.sections.tokenization_page import vocabulary_name
 
 MOST_ROWS = 3

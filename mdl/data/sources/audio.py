@@ -16,8 +16,7 @@ import numpy.typing as npt
 from mdl.data.sources.base import Source
 from mdl.data.sources.media_files import UNIT_BYTES, cached_units, files_of, split_settings
 from mdl.errors import MdlError
-from mdl.storage.cache import Progress
-from mdl.storage.optional_import import library, version
+from mdl.storage import Progress, import_optional, package_version
 
 RATE_HZ = 16_000
 SUFFIXES = frozenset(
@@ -30,14 +29,14 @@ Floats = npt.NDArray[np.float64]
 
 def open_audio(rest: str, cache: Path, progress: Progress | None = None) -> Source:
     """A file or a folder; a document a recording. MdlError in one line naming the file that cannot be read."""
-    library("soundfile", "an audio corpus")
-    library("soxr", "an audio corpus")
+    import_optional("soundfile", "an audio corpus")
+    import_optional("soxr", "an audio corpus")
     name, _ = split_settings(rest, ())
     files = files_of(Path(name).expanduser(), SUFFIXES)
     return cached_units(
         files,
         "audio",
-        [version("soundfile"), version("soxr")],
+        [package_version("soundfile"), package_version("soxr")],
         lambda path: whole_chunks(read_u8(path)),
         cache,
         progress,

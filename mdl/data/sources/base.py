@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mdl.storage.cache import new_file
+from mdl.storage import new_file
 
 
 @dataclass(frozen=True)

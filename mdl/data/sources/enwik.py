@@ -17,7 +17,7 @@ import numpy as np
 
 from mdl.data.sources.base import Source
 from mdl.errors import MdlError
-from mdl.storage.cache import CHUNK_BYTES, Progress, new_file
+from mdl.storage import CHUNK_BYTES, Progress, new_file
 
 _HOME = "http://mattmahoney.net/dc"
 # Of the unpacked files (Mahoney's large text compression benchmark).

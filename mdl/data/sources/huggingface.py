@@ -8,7 +8,7 @@ from typing import Any
 
 from mdl.data.sources.base import Source, cached
 from mdl.errors import MdlError, nearest
-from mdl.storage.hashing import digest
+from mdl.storage import digest
 
 _SETTINGS = ("config", "split", "column")
 _USUAL_COLUMNS = ("text", "content", "bytes")

@@ -18,8 +18,7 @@ import numpy.typing as npt
 from mdl.data.sources.base import Source
 from mdl.data.sources.media_files import cached_units, files_of, split_settings
 from mdl.errors import MdlError
-from mdl.storage.cache import Progress
-from mdl.storage.optional_import import library, version
+from mdl.storage import Progress, import_optional, package_version
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -42,11 +41,11 @@ def open_images(rest: str, cache: Path, progress: Progress | None = None) -> Sou
 
     MdlError in one line naming the file that cannot be read.
     """
-    library("PIL.Image", "an image corpus")
+    import_optional("PIL.Image", "an image corpus")
     name, settings = split_settings(rest, ("scale",))
     scale = _scale(rest, settings.get("scale", "1"))
     files = _samples() if name == "samples" else files_of(Path(name).expanduser(), SUFFIXES)
-    depends_on: list[object] = [scale, version("pillow")]
+    depends_on: list[object] = [scale, package_version("pillow")]
     return cached_units(files, "image", depends_on, lambda path: [patches(read_grey(path, scale))], cache, progress)
 
 
@@ -61,7 +60,7 @@ def _scale(rest: str, text: str) -> float:
 
 
 def _samples() -> list[Path]:
-    folder = Path(str(library("skimage", "image:samples").__file__)).parent / "data"
+    folder = Path(str(import_optional("skimage", "image:samples").__file__)).parent / "data"
     files = [folder / name for name in _SAMPLES if (folder / name).is_file()]
     if not files:
         raise MdlError("this scikit-image has no sample photographs; take another version, or a folder of your own")

@@ -13,8 +13,7 @@ from pathlib import Path
 
 from mdl.data.sources.base import Source, cached
 from mdl.errors import MdlError, nearest
-from mdl.storage.cache import Progress
-from mdl.storage.hashing import digest
+from mdl.storage import Progress, digest
 
 UNIT_BYTES = 2048  # a patch of 32 × 64 pixels; 0.128 s of sound
 

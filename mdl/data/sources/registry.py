@@ -21,8 +21,7 @@ import numpy as np
 
 from mdl.data.sources.base import Source, cached
 from mdl.errors import MdlError, nearest
-from mdl.storage.cache import CHUNK_BYTES, Progress
-from mdl.storage.hashing import digest
+from mdl.storage import CHUNK_BYTES, Progress, digest
 from mdl.units import parse_bytes
 
 KINDS = ("stdlib", "file", "image", "audio", "random", "enwik8", "enwik9", "hf")

@@ -20,12 +20,10 @@ from pathlib import Path
 from signal import SIGUSR1, Signals, signal
 from typing import Any
 
-from mdl.config.cohort import Cell, Cohort
-from mdl.config.schema import from_flat
+from mdl.config import Cell, Cohort, from_flat
 from mdl.errors import MdlError
-from mdl.records.paths import RunPaths
-from mdl.storage.atomic_files import write_atomically
-from mdl.storage.hashing import digest
+from mdl.records import RunPaths
+from mdl.storage import digest, write_atomically
 from mdl.sweeps.claims import latest
 from mdl.sweeps.jobs import missing
 from mdl.sweeps.plan import Plan
@@ -36,7 +34,7 @@ _WARN_SECONDS = 120  # from USR1 to the end: a step, a checkpoint
 
 
 @dataclass(frozen=True)
-class Options:
+class SlurmOptions:
     """What is asked of the cluster; None: its own default."""
 
     partition: str | None = None
@@ -58,7 +56,13 @@ class Submission:
 
 
 def prepare(
-    plan: Plan, options: Options, command: str, *, retry_failed: bool, with_baselines: bool, only_shown: bool = False
+    plan: Plan,
+    options: SlurmOptions,
+    command: str,
+    *,
+    retry_failed: bool,
+    with_baselines: bool,
+    only_shown: bool = False,
 ) -> Submission:
     """The array for all that is left, that nobody works on and that is not in the queue already.
 
@@ -103,7 +107,7 @@ def _task(cohorts: Sequence[Cohort], *, baselines: bool) -> dict[str, Any]:
     return {"baselines": baselines, "cohorts": [[cell.config.flat() for cell in cohort.cells] for cohort in cohorts]}
 
 
-def _script(plan: Plan, file: Path, n_tasks: int, options: Options) -> str:
+def _script(plan: Plan, file: Path, n_tasks: int, options: SlurmOptions) -> str:
     throttle = f"%{options.max_parallel}" if options.max_parallel else ""
     wanted = {
         "job-name": f"mdl-{plan.name}",
@@ -124,7 +128,7 @@ def _script(plan: Plan, file: Path, n_tasks: int, options: Options) -> str:
     return "\n".join(["#!/bin/sh", *lines, "#SBATCH --requeue", *more, *body]) + "\n"
 
 
-def submit(submission: Submission) -> str:
+def submit_array(submission: Submission) -> str:
     """Hand it to Slurm; the job's number. MdlError where Slurm is not here or refuses."""
     write_atomically(submission.file, submission.content)
     return _slurm("sbatch", "--parsable", text=submission.script).strip().partition(";")[0]

@@ -22,7 +22,7 @@ def under_agent() -> bool:
     return bool(os.environ.get("WANDB_SWEEP_ID"))
 
 
-def register(file: Path, out: Path) -> str:
+def register_sweep(file: Path, out: Path) -> str:
     """Make the sweep known to W&B; `entity/project/id` as `wandb agent` takes it. MdlError where that cannot be."""
     sweep = load_sweep(file)
     if os.environ.get("WANDB_MODE") in ("offline", "disabled", "dryrun"):

@@ -13,23 +13,29 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mdl.config.cohort import Cell, Cohort, training_flops
-from mdl.data.corpus import Corpus
-from mdl.data.online_order import OnlineOrder
-from mdl.models.code_length import position_bins
-from mdl.models.shape import Shape, count_params, shape_label
-from mdl.models.transformer import stack
-from mdl.models.weights_file import weights_bytes
-from mdl.quantization.fine_tune import Tuning
-from mdl.quantization.two_part_code import PRECISIONS, calibration_windows, precisions, subset_bits
-from mdl.records import schema, store
-from mdl.records.paths import RunPaths
-from mdl.records.provenance import provenance_now
-from mdl.records.schema import CellRecord, CurvePoint, ModelInfo, Provenance, Snapshot, TrainingInfo
-from mdl.storage.atomic_files import keep_once, write_atomically
+from mdl.config import Cell, Cohort, training_flops
+from mdl.data import Corpus, OnlineOrder
+from mdl.models import Shape, count_params, position_bins, shape_label, stack, weights_bytes
+from mdl.quantization import PRECISIONS, Tuning, calibration_windows, precisions, subset_bits
+from mdl.records import (
+    CellRecord,
+    CodedWeights,
+    CurvePoint,
+    ModelInfo,
+    PrequentialPoint,
+    Provenance,
+    RunPaths,
+    Segment,
+    Snapshot,
+    TrainingInfo,
+    provenance_now,
+    read_cell,
+    write_record,
+)
+from mdl.storage import keep_once, write_atomically
 from mdl.training.cohort_data import Reading, end_bytes, reading
 from mdl.training.cohort_module import CohortModule
-from mdl.training.fit_cohort import Progress, train_cohort
+from mdl.training.fit_cohort import PhaseProgress, train_cohort
 from mdl.training.loggers import finish_loggers, make_loggers
 from mdl.training.progress import Check
 
@@ -39,7 +45,7 @@ _CURVE_POINTS = 200  # of an online run, at the most
 
 
 def run_cohort(
-    cohort: Cohort, sweep: str, paths: RunPaths, command: str = "", progress: Progress | None = None,
+    cohort: Cohort, sweep: str, paths: RunPaths, command: str = "", progress: PhaseProgress | None = None,
     check: Check = lambda: None,
 ) -> list[CellRecord]:  # fmt: skip
     """Train, measure and record every cell of a cohort that has no record yet; the cohort's checkpoint goes last.
@@ -67,7 +73,7 @@ def run_cohort(
         check()
         if tokenisation := data.tokenisation(m):
             write_atomically(paths.tokenizer(record.run_id), tokenisation[1])
-        store.save(record, paths.record(record.run_id))
+        write_record(record, paths.record(record.run_id))
         _remove_other_weights(paths.record(record.run_id))
     finish_loggers(loggers, records)
     paths.forget_checkpoint(cohort.cohort_id)
@@ -76,14 +82,14 @@ def run_cohort(
 
 def _remove_other_weights(path: Path) -> None:
     """What was written beside a record without being named in it, by a process that ended before, or lost the race."""
-    named = {snapshot.weights_file for snapshot in store.load_cell(path).snapshots}
+    named = {snapshot.weights_file for snapshot in read_cell(path).snapshots}
     for file in path.parent.glob("*.safetensors"):
         if file.name not in named:
             file.unlink(missing_ok=True)
 
 
 def _measure(
-    cohort: Cohort, module: CohortModule, data: Reading, paths: RunPaths, progress: Progress | None, check: Check
+    cohort: Cohort, module: CohortModule, data: Reading, paths: RunPaths, progress: PhaseProgress | None, check: Check
 ) -> dict[int, tuple[Snapshot, ...]]:
     """Snapshots of every member whose training stayed finite; best and final are coded once where they are the same."""
     sound = [m for m in range(len(cohort.cells)) if int(module.first_bad_step[m]) < 0]
@@ -103,7 +109,7 @@ class _Meter:
     """Adds up the bytes coded and tells how many are to come."""
 
     def __init__(
-        self, cohort: Cohort, rows: Sequence[int], corpora: Sequence[Corpus], progress: Progress | None
+        self, cohort: Cohort, rows: Sequence[int], corpora: Sequence[Corpus], progress: PhaseProgress | None
     ) -> None:
         self.progress, self.done = progress, 0
         self.total = sum(end_bytes(cohort, corpora[m], m) + len(corpora[m].heldout) for m in rows)
@@ -152,8 +158,8 @@ def _code_snapshots(
 
 
 def _coded(
-    shape: Shape, weights: Weights, cell: Cell, corpus: Corpus, segments: Sequence[schema.Segment], meter: _Meter
-) -> tuple[schema.CodedWeights, ...]:
+    shape: Shape, weights: Weights, cell: Cell, corpus: Corpus, segments: Sequence[Segment], meter: _Meter
+) -> tuple[CodedWeights, ...]:
     """The two-part code of the own subset at every precision, where asked for and the weights code anything at all."""
     if not cell.config.measure.coded_weights or not all(math.isfinite(s.code_bits) for s in segments):
         return ()
@@ -174,7 +180,7 @@ def _failure(module: CohortModule, m: int, snapshots: Sequence[Snapshot]) -> str
     return None
 
 
-def _prequential(module: CohortModule, m: int) -> tuple[schema.PrequentialPoint, ...]:
+def _prequential(module: CohortModule, m: int) -> tuple[PrequentialPoint, ...]:
     """The cumulative code at some hundred places, even in log bytes, the end among them."""
     recipe, member = module.recipe, module.members[m]
     if not recipe.online:
@@ -185,7 +191,7 @@ def _prequential(module: CohortModule, m: int) -> tuple[schema.PrequentialPoint,
     bits = module.online_nats[:, m].cumsum(0).cpu().numpy() / math.log(2)
     steps = np.unique(np.geomspace(1, recipe.steps, _CURVE_POINTS).round().astype(int)) - 1
     points = {order.coded_bytes(int(s)): float(bits[s]) for s in steps}  # steps of replay alone code nothing
-    return tuple(schema.PrequentialPoint(end, code_bits) for end, code_bits in points.items())
+    return tuple(PrequentialPoint(end, code_bits) for end, code_bits in points.items())
 
 
 def _record(

@@ -1,0 +1,13 @@
+from .columns import PROVENANCE as PROVENANCE
+from .columns import Row as Row
+from .columns import read_json as read_json
+from .csv_file import read_csv_table as read_csv_table
+from .segments import segments_by as segments_by
+from .segments import span_bits as span_bits
+from .tables import Table as Table
+from .tables import halved as halved
+from .tables import load as load
+from .tables import longest as longest
+from .tables import name_of as name_of
+from .tables import rows_of as rows_of
+from .tables import short_source as short_source

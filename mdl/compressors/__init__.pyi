@@ -1,0 +1,17 @@
+from .byte_model import ExactModel as ExactModel
+from .byte_model import LanguageModel as LanguageModel
+from .byte_model import compress_stream as compress_stream
+from .byte_model import decompress_stream as decompress_stream
+from .byte_model import load_embedded as load_embedded
+from .byte_model import load_model as load_model
+from .images_and_audio import N_COLUMNS as N_COLUMNS
+from .model_selection import choose_model as choose_model
+from .model_selection import find_by_hash as find_by_hash
+from .registry import REGISTRY as REGISTRY
+from .registry import Compressor as Compressor
+from .registry import get as get
+from .self_contained import Packed as Packed
+from .self_contained import Progress as Progress
+from .self_contained import choose_coded as choose_coded
+from .self_contained import open_run as open_run
+from .self_contained import write_pack as write_pack

@@ -1,0 +1,17 @@
+from .byte_view import Bytes as Bytes
+from .byte_view import ByteView as ByteView
+from .corpus import Corpus as Corpus
+from .corpus import open_corpus as open_corpus
+from .corpus import open_whole as open_whole
+from .online_order import OnlineOrder as OnlineOrder
+from .protocols import Gatherable as Gatherable
+from .protocols import Readable as Readable
+from .sources.audio import RATE_HZ as RATE_HZ
+from .sources.media_files import UNIT_BYTES as UNIT_BYTES
+from .sources.registry import KINDS as KINDS
+from .sources.registry import not_here as not_here
+from .spec import CorpusSpec as CorpusSpec
+from .tokenized_corpus import TokenisedSubset as TokenisedSubset
+from .tokenized_corpus import Tokens as Tokens
+from .tokenized_corpus import tokenised as tokenised
+from .window_order import WindowOrder as WindowOrder

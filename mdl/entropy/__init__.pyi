@@ -1,0 +1,15 @@
+from . import guard_list as guard_list
+from . import integer_codec as integer_codec
+from . import large_vocabulary as large_vocabulary
+from .guard_list import Guard as Guard
+from .large_vocabulary import Grid as Grid
+from .logit_rounding import EPSILON as EPSILON
+from .logit_rounding import float64_counts as float64_counts
+from .logit_rounding import grid_of as grid_of
+from .logit_rounding import guided_grid as guided_grid
+from .logit_rounding import nearest_grid as nearest_grid
+from .logit_rounding import symbol_intervals as symbol_intervals
+from .range_coder import StreamDecoder as StreamDecoder
+from .range_coder import StreamEncoder as StreamEncoder
+from .range_coder import counts as counts
+from .range_coder import to_grid as to_grid

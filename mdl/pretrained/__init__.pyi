@@ -1,0 +1,12 @@
+from .archive_format import is_pretrained as is_pretrained
+from .archive_format import parse_archive as parse_archive
+from .checkpoint import PREFIX as PREFIX
+from .checkpoint import Checkpoint as Checkpoint
+from .checkpoint import find_checkpoint as find_checkpoint
+from .code_length import Stretch as Stretch
+from .code_length import code_in_stretches as code_in_stretches
+from .compressor import open_pretrained as open_pretrained
+from .model import Pretrained as Pretrained
+from .model import Windows as Windows
+from .model import load_pretrained as load_pretrained
+from .model import windows_of as windows_of

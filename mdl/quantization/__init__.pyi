@@ -1,0 +1,9 @@
+from .fine_tune import Tuning as Tuning
+from .two_part_code import PRECISIONS as PRECISIONS
+from .two_part_code import Weights as Weights
+from .two_part_code import calibration_windows as calibration_windows
+from .two_part_code import coded_models as coded_models
+from .two_part_code import precisions as precisions
+from .two_part_code import subset_bits as subset_bits
+from .weight_codec import CodedModel as CodedModel
+from .weight_codec import decode_weights as decode_weights
