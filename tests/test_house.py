@@ -162,20 +162,17 @@ def test_a_door_exports_what_its_files_define(stub: Path) -> None:
             file = stub.parent / f"{(node.module or alias.name).replace('.', '/')}.py"
             inside = alias.name == file.stem and node.module is None
             assert file.exists() or file.with_suffix("").is_dir(), file
-            assert inside or re_defined(alias.name, file), f"{file} does not define {alias.name}"
+            assert inside or defines(alias.name, file), f"{file} does not define {alias.name}"
             assert node.module is None or not (stub.parent / f"{alias.name}.py").exists(), f"{alias.name} hides a file"
 
 
-def re_defined(name: str, file: Path) -> bool:
+def defines(name: str, file: Path) -> bool:
     tree = ast.parse((file if file.exists() else file.with_suffix("") / "__init__.py").read_text(encoding="utf-8"))
     for node in tree.body:
-        targets = (
-            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
-        )
-        names = {target.id for target in targets if isinstance(target, ast.Name)}
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            names = {node.name}
-        if name in names:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name:
+            return True
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        if any(isinstance(target, ast.Name) and target.id == name for target in targets):
             return True
     return False
 
