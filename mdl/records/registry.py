@@ -1,8 +1,8 @@
 """The one way in which a kind of thing is extended: corpus source, coder, parameter cost, report section, back end …
 
-A kind has a `Registry`. What comes with the toolkit is named there by the module that holds it, which is imported when it
-is asked for; what a user adds registers itself when its own file is imported. It stands among the records since that is
-the one room that `mdl` and `analysis` share.
+A kind has a `Registry`. What comes with the toolkit is named there by the module that holds it, which is imported when
+it is asked for; what a user adds registers itself when its own file is imported. It stands among the records since that
+is the one room that `mdl` and `analysis` share.
 
 Example
 -------
