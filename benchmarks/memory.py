@@ -15,12 +15,13 @@ import numpy as np
 import torch
 
 from benchmarks import machine
+from mdl.config import Recipe
 from mdl.data import CorpusSpec, WindowOrder, open_corpus
 from mdl.device import resolve_machine
 from mdl.models import Shape, parse_size
 from mdl.training.cohort_module import CohortModule
 from mdl.training.loop import fit
-from mdl.training.members import Member, Recipe
+from mdl.training.members import Member
 
 _STEPS = 50
 
@@ -54,8 +55,12 @@ def main() -> None:
         corpus = open_corpus(CorpusSpec(f"file:{path}", 0, 4096, None, 0.0), Path(name) / "cache")
         told("opened and hashed", started)
         shape, n_bytes = Shape(*parse_size(chosen.size), context_bytes), len(corpus.train)
-        recipe = Recipe(_STEPS, batch_windows, 1e-3, 0.01, 1.0, 10, 0.5, 0.05, _STEPS)
-        module = CohortModule(shape, [Member(0, n_bytes)], recipe, corpus.heldout.read(0, 8192).reshape(8, 1024))
+        recipe = Recipe(
+            steps=_STEPS, batch_windows=batch_windows, learning_rate=1e-3, warmup_steps=10, evaluate_every=_STEPS
+        )
+        module = CohortModule(
+            shape, [Member(seed=0, subset_length=n_bytes)], recipe, corpus.heldout.read(0, 8192).reshape(8, 1024)
+        )
         fit(module, corpus.train, resolve_machine("auto", "auto"), Path(name) / "c")
         told(f"trained {_STEPS} steps", started)
         order = WindowOrder(0, n_bytes, context_bytes, 4096)

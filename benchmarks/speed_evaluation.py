@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from benchmarks import machine
-from mdl.config import usual_learning_rate
+from mdl.config import Recipe, usual_learning_rate
 from mdl.data import ByteView
 from mdl.device import resolve_machine
 from mdl.models import (
@@ -31,7 +31,7 @@ from mdl.models import (
 )
 from mdl.training.cohort_module import CohortModule
 from mdl.training.loop import fit
-from mdl.training.members import Member, Recipe
+from mdl.training.members import Member
 
 
 def view_of(n_bytes: int) -> ByteView:
@@ -45,9 +45,9 @@ def trained(size: str, view: ByteView) -> StackedTransformer:
     """A model after 100 steps: rounding errors of one that knows nothing are larger, and of no use to anyone."""
     shape = Shape(*parse_size(size), 1024)
     rate = usual_learning_rate(shape.width, shape.depth)
-    recipe = Recipe(100, 8, rate, 0.01, 1.0, 20, 0.5, 0.05, evaluate_every=10**6)
+    recipe = Recipe(steps=100, batch_windows=8, learning_rate=rate, warmup_steps=20, evaluate_every=10**6)
     heldout = view.read(0, 1024).reshape(1, 1024)
-    module = CohortModule(shape, [Member(0, len(view))], recipe, heldout)
+    module = CohortModule(shape, [Member(seed=0, subset_length=len(view))], recipe, heldout)
     with tempfile.TemporaryDirectory() as folder:
         fit(module, view, resolve_machine("auto", "auto"), Path(folder) / "c")
     return stack(shape, [module.model.member(0)]).to(machine.device())

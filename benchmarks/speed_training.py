@@ -19,12 +19,12 @@ import torch
 
 from benchmarks import machine
 from benchmarks.plain_model import PlainTransformer
-from mdl.config import usual_learning_rate
+from mdl.config import Recipe, usual_learning_rate
 from mdl.device import resolve_machine
 from mdl.models import Shape, forward_flops_per_byte, parse_size, training_bytes
 from mdl.training.cohort_module import CohortModule
 from mdl.training.loop import Watcher, fit
-from mdl.training.members import Member, Recipe
+from mdl.training.members import Member
 
 _WARM_STEPS = 10
 _GPU_SHAPES = "8x1,16x1,16x2,32x2,64x2,64x4,128x4,256x4,256x6,512x8"
@@ -83,9 +83,14 @@ def train_on_noise(size: str, n_members: int, load: Load, after_step: Callable[[
     source = Noise(200 * load.bytes_a_step)
     heldout = source.gather(np.zeros(1, np.int64), load.context_bytes)
     recipe = Recipe(
-        10**6, load.batch_windows, usual_learning_rate(*parse_size(size)[:2]), 0.01, 1.0, 50, 0.5, 0.05, 10**6
+        steps=10**6,
+        batch_windows=load.batch_windows,
+        learning_rate=usual_learning_rate(*parse_size(size)[:2]),
+        evaluate_every=10**6,
     )
-    module = CohortModule(shape, [Member(seed, 200 * load.bytes_a_step) for seed in range(n_members)], recipe, heldout)
+    module = CohortModule(
+        shape, [Member(seed=seed, subset_length=200 * load.bytes_a_step) for seed in range(n_members)], recipe, heldout
+    )
     with tempfile.TemporaryDirectory() as folder, _watched(after_step), contextlib.suppress(SystemExit):
         fit(module, source, resolve_machine("auto", "auto"), Path(folder) / "c", checkpoint_seconds=1e9)
 

@@ -74,7 +74,7 @@ def test_two_agents_share_a_grid_and_leave_the_records_of_mdl_sweep(mode: str, t
     assert len(by_agents) == 4, "\n".join(outputs)
     if mode == "online":
         assert sorted(s["n_params"] for s in summaries) == [1228, 1228, 2840, 2840]
-        assert all(s["final/adjusted_rate"] > 0 and s["status"] == "ok" for s in summaries)
+        assert all(s["final/own_bits_per_byte"] > 0 and s["status"] == "ok" for s in summaries)
         assert len(configs) == 4
     here = mdl("sweep", "agents.yaml", "--out", "here", "--no-baselines", cwd=tmp_path, WANDB_MODE="disabled")
     assert here.returncode == 0, here.stderr

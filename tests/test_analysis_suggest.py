@@ -16,7 +16,7 @@ from analysis.next_cells import Suggestion, suggest
 from analysis.records import load
 from analysis.study import Study, study
 from mdl.cli.suggest import LADDER, grids, ladder, lines, sweep_text, to_json, write
-from mdl.config import bytes_seen, from_flat, training_flops
+from mdl.config import from_flat
 from mdl.records import CellRecord
 from mdl.sweeps import plan_sweep
 from tests.synthetic import SIZES, cell, corpus, grid, power_law, write_sweep
@@ -33,8 +33,8 @@ def real(record: CellRecord, **settings: object) -> CellRecord:
          "train.steps": 900, "train.evaluate_every": 90, "corpus.source": record.corpus.source,
          "corpus.shuffle_seed": record.corpus.shuffle_seed, **settings}
     )  # fmt: skip
-    flops = training_flops(config)
-    training = dataclasses.replace(record.training, flops=flops, bytes_seen=bytes_seen(config))
+    flops = config.resolved.training_flops
+    training = dataclasses.replace(record.training, flops=flops, bytes_seen=config.resolved.bytes_seen)
     provenance = dataclasses.replace(
         record.provenance, training_seconds=flops / SPEED, measuring_seconds=0.0, cohort_size=1
     )
@@ -145,7 +145,7 @@ def test_cost_is_that_of_the_records(tmp_path: Path) -> None:
         config = from_flat(
             one.recipe | dict.fromkeys(("model.width", "model.depth", "model.heads")) | {"size": one.size}
         )
-        assert one.flops == pytest.approx(training_flops(config))
+        assert one.flops == pytest.approx(config.resolved.training_flops)
         assert one.seconds == pytest.approx(one.flops / SPEED)
     total = lines(found, 1.25)[-1]
     assert f"{sum(one.flops * len(one.seeds) for one in found):.3g} training FLOPs" in total
@@ -164,7 +164,7 @@ def test_what_is_written_is_what_was_asked_and_runs_as_it_is(tmp_path: Path) -> 
     wanted = {(one.subset_bytes, one.size, seed) for one in found for seed in one.seeds}
     assert wanted <= planned
     assert {plan_sweep(file, tmp_path).paths.root for file in files} == {folder}, "records join those there are"
-    cost = sum(training_flops(c.config) for file in files for c in plan_sweep(file, tmp_path).cells)
+    cost = sum(c.resolved.training_flops for file in files for c in plan_sweep(file, tmp_path).cells)
     assert cost <= 1.5 * sum(one.flops * len(one.seeds) for one in found)
 
 

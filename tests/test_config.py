@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+import dataclasses
+import json
 import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import BaseModel
@@ -93,3 +98,48 @@ def test_yaml_reads_yes_as_true(value: object, meant: object) -> None:
 def test_a_leaf_stands_for_its_key() -> None:
     assert full_key("width") == "model.width"
     assert full_key("seed") == "train.seed"
+
+
+REQUESTS = [
+    {"size": "16x2"},
+    {"width": 24, "depth": 2, "learning_rate": "auto", "devices": "auto"},
+    {"size": "paper-200k", "learning_rate": 0.003, "devices": 2, "batch_bytes": "1KiB", "subset_bytes": "3MB"},
+    {"size": "8x1", "objective": "prequential", "heldout_bytes": 1000, "leak_fraction": 0.2, "coded_weights": True},
+]
+
+
+@pytest.mark.parametrize("values", REQUESTS, ids=lambda values: ",".join(values))
+def test_what_was_asked_for_crosses_a_process_border_as_it_was_asked(values: dict[str, Any]) -> None:
+    """Through JSON, as jobs and queued tasks go: the same run, and `auto` is still `auto`."""
+    config = from_flat(values)
+    again = from_flat(json.loads(json.dumps(config.requested())))
+    assert again == config
+    assert again.run_id == config.run_id
+    assert again.requested() == config.requested()
+    asked_for_auto = "learning_rate" not in values or values["learning_rate"] == "auto"
+    assert (config.requested()["train.learning_rate"] == "auto") == asked_for_auto
+
+
+@pytest.mark.parametrize("values", REQUESTS, ids=lambda values: ",".join(values))
+def test_a_resolved_configuration_leaves_nothing_open(values: dict[str, Any]) -> None:
+    """No None and no `auto`, but for the size of a held-out part that the corpus alone can tell."""
+
+    def leaves(thing: object) -> Iterator[object]:
+        for field in dataclasses.fields(thing):  # type: ignore[arg-type]
+            value = getattr(thing, field.name)
+            if dataclasses.is_dataclass(value):
+                yield from leaves(value)
+            elif field.name != "heldout_bytes":
+                yield value
+
+    resolved = from_flat(values).resolved
+    assert all(value is not None and value != "auto" for value in leaves(resolved))
+    assert resolved.recipe.learning_rate == from_flat(values).flat()["train.learning_rate"]
+
+
+def test_configurations_of_before_give_the_names_they_gave() -> None:
+    """Records, queued tasks and sweep files of any time name the same runs."""
+    recorded = from_flat({"size": "16x2", "subset_bytes": "1MB", "steps": 700}).flat()
+    assert from_flat(recorded).run_id == from_flat({"size": "16x2", "subset_bytes": "1MB", "steps": 700}).run_id
+    for path in sorted((Path(__file__).parent.parent / "reports/quick/records").glob("*/record.json")):
+        assert from_flat(json.loads(path.read_bytes())["config"]).run_id == path.parent.name

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mdl.config import Cell, Cohort, bytes_seen, from_flat, training_flops
+from mdl.config import Cell, Cohort, from_flat
 from mdl.data import open_corpus
 from mdl.models import code_lengths, count_params, load_weights, stack
 from mdl.records import CellRecord, RunPaths, store
@@ -48,8 +48,8 @@ def test_a_cohort_leaves_one_record_a_cell_that_says_what_was_measured(text_file
         assert (
             record.model.n_params == count_params(group.shape)["total"] == sum(record.model.n_params_by_group.values())
         )
-        assert record.training.bytes_seen == bytes_seen(cell.config) == 30 * 4 * T
-        assert record.training.flops == training_flops(cell.config)
+        assert record.training.bytes_seen == cell.resolved.bytes_seen == 30 * 4 * T
+        assert record.training.flops == cell.resolved.training_flops
         assert [point.step for point in record.training.curve] == [10, 20, 30]
         for snapshot in record.snapshots:
             weights = paths.weights(cell.run_id, snapshot.weights_file)

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mdl.config import Cell, Cohort, from_flat
+from mdl.config import Cell, Cohort, Recipe, from_flat
 from mdl.data import OnlineOrder
 from mdl.device import resolve_machine
 from mdl.errors import MdlError
@@ -19,7 +19,7 @@ from mdl.records import RunPaths, read_cell
 from mdl.training import run_cohort
 from mdl.training.cohort_module import CohortModule
 from mdl.training.loop import fit
-from mdl.training.members import Member, Recipe
+from mdl.training.members import Member
 from tests.arrays import ArrayView
 from tests.conftest import markov_text
 
@@ -29,7 +29,9 @@ TEXT = markov_text(20_000)
 
 def run(content: bytes, members: list[Member], path: Path, steps: int = 60, learning_rate: float = 1e-2) -> np.ndarray:
     """Bits (steps, members) of the windows that each step predicts."""
-    recipe = Recipe(steps, B, learning_rate, 0.01, 1.0, 10, 0.5, 0.05, evaluate_every=1000, online=True)
+    recipe = Recipe(
+        steps=steps, batch_windows=B, learning_rate=learning_rate, warmup_steps=10, evaluate_every=1000, online=True
+    )
     heldout = np.zeros((1, T), np.uint8)
     module = CohortModule(Shape(16, 1, 1, T), members, recipe, heldout)
     fit(module, ArrayView(content), resolve_machine("auto", "auto"), path)
@@ -65,7 +67,10 @@ def test_the_code_of_a_byte_does_not_depend_on_what_follows(tmp_path: Path) -> N
     """To the bit, though later bytes are trained on."""
     D, half = 6_400, 3_200
     other = TEXT[:half] + markov_text(D, seed=9)[half:]
-    one, two = run(TEXT[:D], [Member(0, D)], tmp_path / "a"), run(other, [Member(0, D)], tmp_path / "b")
+    one, two = (
+        run(TEXT[:D], [Member(seed=0, subset_length=D)], tmp_path / "a"),
+        run(other, [Member(seed=0, subset_length=D)], tmp_path / "b"),
+    )
     order = OnlineOrder(0, D, T, B, 60)
     before = [step for step in range(60) if order.coded_bytes(step) <= half]
     assert len(before) == 30
@@ -74,8 +79,13 @@ def test_the_code_of_a_byte_does_not_depend_on_what_follows(tmp_path: Path) -> N
 
 
 def test_the_first_step_is_coded_by_the_model_as_it_was_made(tmp_path: Path) -> None:
-    bits = run(TEXT[:6_400], [Member(3, 6_400)], tmp_path / "a")
-    fresh = CohortModule(Shape(16, 1, 1, T), [Member(3, 6_400)], Recipe(1, B, 1e-2, 0, 1, 0, 1, 1, 1), np.zeros((1, T)))
+    bits = run(TEXT[:6_400], [Member(seed=3, subset_length=6_400)], tmp_path / "a")
+    fresh = CohortModule(
+        Shape(16, 1, 1, T),
+        [Member(seed=3, subset_length=6_400)],
+        Recipe(steps=1, batch_windows=B, learning_rate=1e-2),
+        np.zeros((1, T)),
+    )
     starts, coded_from = OnlineOrder(3, 6_400, T, B, 60).batch(0)
     windows = torch.from_numpy(ArrayView(TEXT).gather(starts, T))[None]
     nats = fresh.model.nats(windows).detach().numpy()[0] * (np.arange(T) >= coded_from[:, None])
@@ -83,7 +93,7 @@ def test_the_first_step_is_coded_by_the_model_as_it_was_made(tmp_path: Path) -> 
 
 
 def test_members_of_other_lengths_learn_each_as_if_alone(tmp_path: Path) -> None:
-    members = [Member(0, 3_000), Member(1, 6_400)]
+    members = [Member(seed=0, subset_length=3_000), Member(seed=1, subset_length=6_400)]
     together = run(TEXT, members, tmp_path / "together")
     for m, member in enumerate(members):
         assert np.array_equal(together[:, m], run(TEXT, [member], tmp_path / f"{m}")[:, 0])
@@ -92,9 +102,9 @@ def test_members_of_other_lengths_learn_each_as_if_alone(tmp_path: Path) -> None
 def test_text_pays_and_random_bytes_do_not(tmp_path: Path) -> None:
     """On random bytes no prefix costs less than 8 bits a byte, but for chance."""
     D, steps = 12_800, 400
-    text = run(TEXT[:D], [Member(0, D)], tmp_path / "text", steps)
+    text = run(TEXT[:D], [Member(seed=0, subset_length=D)], tmp_path / "text", steps)
     noise = np.random.default_rng(0).integers(0, 256, D, np.uint8).tobytes()
-    random = run(noise, [Member(0, D)], tmp_path / "noise", steps)
+    random = run(noise, [Member(seed=0, subset_length=D)], tmp_path / "noise", steps)
     assert text.sum() / D < 5
     assert random.sum() / D > 8
 

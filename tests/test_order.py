@@ -28,7 +28,7 @@ def test_a_step_does_not_depend_on_the_steps_before_it(seed: int, size: tuple[in
 
 
 def test_a_pass_takes_every_window_once() -> None:
-    order = WindowOrder(seed=1, subset_bytes=1000, context_bytes=10, batch_windows=1)
+    order = WindowOrder(seed=1, subset_length=1000, context_length=10, batch_windows=1)
     starts = np.concatenate([order.starts(k) for k in range(order.n_windows)])
     assert np.array_equal(np.sort(starts), starts.min() + 10 * np.arange(order.n_windows))
     assert order.n_windows == 99
@@ -47,7 +47,7 @@ def test_the_order_never_changes() -> None:
 
 
 def test_a_subset_smaller_than_a_window_is_an_error_with_both_numbers() -> None:
-    with pytest.raises(MdlError, match="100 bytes is smaller than one context of 256"):
+    with pytest.raises(MdlError, match="a subset of 100 is smaller than one context of 256"):
         WindowOrder(0, 100, 256, 4)
 
 

@@ -8,12 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mdl.config import from_flat, n_devices, shape_of
+from mdl.config import from_flat
 from mdl.models import training_bytes
 from mdl.sweeps.grid import cohorts_of, grid_cells
 from mdl.training import data_parallel
@@ -131,21 +132,27 @@ def test_the_ranks_share_a_batch_and_every_window_is_read_once() -> None:
 
 def test_no_more_devices_than_there_are_and_no_share_larger_than_another(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data_parallel.torch.cuda, "device_count", lambda: 3)
-    assert usable(4, 4, 8, "cuda") == 2
-    assert usable(None, 3, 6, "cuda") == 3
-    assert usable(2, 2, 5, "cuda") == 1
-    assert usable(2, 2, 4, "cpu") == 2
-    assert usable(None, 8, 8, "cpu") == 1, "an estimate of GPU memory"
+
+    def run_on(n_devices: int, batch_windows: int, accelerator: str, *, asked: bool) -> int:
+        config = from_flat({"size": "4x1", "batch_windows": batch_windows})
+        execution = replace(config.resolved.execution, n_devices=n_devices, devices_were_asked=asked)
+        return usable(execution, batch_windows, accelerator)
+
+    assert run_on(4, 8, "cuda", asked=True) == 2
+    assert run_on(3, 6, "cuda", asked=False) == 3
+    assert run_on(2, 5, "cuda", asked=True) == 1
+    assert run_on(2, 4, "cpu", asked=True) == 2
+    assert run_on(8, 8, "cpu", asked=False) == 1, "an estimate of GPU memory"
 
 
 def test_a_member_too_large_for_one_gpu_asks_for_as_many_as_it_needs() -> None:
     settings = {"size": "64x2", "context_bytes": 256, "batch_windows": 16, "subset_bytes": "1MB"}
-    shape = shape_of(from_flat(settings))
-    assert n_devices(from_flat(settings)) == 1
+    shape = from_flat(settings).resolved.shape
+    assert from_flat(settings).resolved.execution.n_devices == 1
     tight = {**settings, "memory_bytes": training_bytes(shape, 4)}
-    assert n_devices(from_flat(tight)) == 4
-    assert n_devices(from_flat({**tight, "devices": 2})) == 2
-    assert n_devices(from_flat({**tight, "memory_bytes": 1000})) == 1, "no number of GPUs would do"
+    assert from_flat(tight).resolved.execution.n_devices == 4
+    assert from_flat({**tight, "devices": 2}).resolved.execution.n_devices == 2
+    assert from_flat({**tight, "memory_bytes": 1000}).resolved.execution.n_devices == 1, "no number of GPUs would do"
     plain, wide = from_flat(settings), from_flat({**settings, "devices": 2})
     assert plain.run_id == wide.run_id
     both = grid_cells(

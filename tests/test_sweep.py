@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from mdl.config import shape_of
 from mdl.errors import MdlError
 from mdl.models import training_bytes
 from mdl.sweeps import load_sweep
@@ -46,7 +45,7 @@ def test_a_grid_is_every_combination_and_a_cohort_is_a_shape(tmp_path: Path) -> 
 
 def test_a_cohort_too_large_for_memory_is_split_by_a_rule_of_the_file_alone(tmp_path: Path) -> None:
     cells = cells_of(load_sweep(write(tmp_path, GRID)))
-    each = training_bytes(shape_of(cells[0].config), cells[0].config.train.batch_windows)
+    each = training_bytes(cells[0].resolved.shape, cells[0].config.train.batch_windows)
     text = GRID + f"  memory_bytes: {{value: {int(2.5 * each)}}}\n"
     first = [c for c in cohorts_of(cells_of(load_sweep(write(tmp_path, text)))) if c.shape.label == "8x1"]
     assert [len(c.cells) for c in first] == [2, 2]

@@ -17,7 +17,7 @@ from analysis.report import build_report
 from analysis.report.drawing import draw
 from analysis.report.sections.tokenization import tokenisation
 from analysis.study import shortest_codes, study
-from mdl.config import Cell, Cohort, from_flat, training_flops
+from mdl.config import Cell, Cohort, from_flat
 from mdl.data import open_corpus
 from mdl.data.byte_pair_encoding import from_content
 from mdl.errors import MdlError
@@ -77,7 +77,7 @@ def test_records_say_what_was_measured_and_the_segments_add_up_to_the_windows(te
             assert s.code_bits == pytest.approx(float(bits[a:b].sum()), rel=1e-5)
         assert sum(p.n_bytes for p in record.snapshots[0].positions) == data.info.heldout_bytes
         assert record.training.bytes_seen == round(30 * 4 * T * D / told.n_tokens)
-        assert record.training.flops == training_flops(own.config)
+        assert record.training.flops == own.resolved.training_flops
         assert record.snapshots[0].stream is None
 
 
@@ -105,7 +105,7 @@ def test_training_reads_the_members_own_tokens(text_file: Path) -> None:
     for m, member in enumerate(read.members()):
         told = read.tokenisation(m)
         assert told is not None
-        own = read.source.read(member.first, member.first + member.subset_bytes).astype(np.uint16)
+        own = read.source.read(member.first, member.first + member.subset_length).astype(np.uint16)
         D = group.cells[m].config.subset_bytes
         assert from_content(told[1]).decode(own) == data.train.read(0, D).tobytes()
     windows, n_bytes = read.heldout_sample()

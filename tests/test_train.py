@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from mdl import device
+from mdl.config import Recipe
 from mdl.data import protocols
 from mdl.device import resolve_machine
 from mdl.errors import MdlError
@@ -17,18 +18,22 @@ from mdl.training import loop
 from mdl.training.checkpoint import CheckpointFile
 from mdl.training.cohort_module import CohortModule
 from mdl.training.loop import fit
-from mdl.training.members import Member, Recipe
+from mdl.training.members import Member
 from tests.arrays import ArrayView
 from tests.conftest import markov_text
 
 T = 64
 SOURCE = ArrayView(markov_text(60_000))
 HELDOUT = SOURCE.gather(np.arange(50_000, 50_000 + 8 * T, T), T)
-MEMBERS = [Member(0, 20_000), Member(1, 20_000, lr_scale=0.5), Member(0, 50_000)]
+MEMBERS = [
+    Member(seed=0, subset_length=20_000),
+    Member(seed=1, subset_length=20_000, lr_scale=0.5),
+    Member(seed=0, subset_length=50_000),
+]
 
 
 def cohort(members: list[Member], steps: int = 40, learning_rate: float = 1e-2) -> CohortModule:
-    recipe = Recipe(steps, 4, learning_rate, 0.01, 1.0, 10, 0.5, 0.05, evaluate_every=15)
+    recipe = Recipe(steps=steps, batch_windows=4, learning_rate=learning_rate, warmup_steps=10, evaluate_every=15)
     return CohortModule(Shape(16, 2, 1, T), members, recipe, HELDOUT)
 
 
@@ -85,14 +90,14 @@ def test_a_run_that_is_stopped_and_resumed_is_the_run_that_was_not(
 
 
 def test_a_learning_rate_scale_is_a_learning_rate(tmp_path: Path) -> None:
-    scaled = trained([Member(3, 20_000, lr_scale=0.25)], tmp_path / "a", learning_rate=8e-3)
-    plain = trained([Member(3, 20_000)], tmp_path / "b", learning_rate=2e-3)
+    scaled = trained([Member(seed=3, subset_length=20_000, lr_scale=0.25)], tmp_path / "a", learning_rate=8e-3)
+    plain = trained([Member(seed=3, subset_length=20_000)], tmp_path / "b", learning_rate=2e-3)
     for name, weight in scaled.model.member(0).items():
         assert torch.allclose(weight, plain.model.member(0)[name], atol=2e-4), name
 
 
 def test_a_member_that_diverges_is_noticed_and_leaves_its_companions_alone(tmp_path: Path) -> None:
-    wild = [MEMBERS[0], Member(5, 20_000, lr_scale=1e30), MEMBERS[2]]
+    wild = [MEMBERS[0], Member(seed=5, subset_length=20_000, lr_scale=1e30), MEMBERS[2]]
     module = trained(wild, tmp_path / "wild")
     alone = trained([MEMBERS[0]], tmp_path / "alone")
     assert module.first_bad_step.tolist()[1] >= 0
@@ -101,19 +106,19 @@ def test_a_member_that_diverges_is_noticed_and_leaves_its_companions_alone(tmp_p
 
 
 def test_training_ends_early_where_nobody_is_left(tmp_path: Path) -> None:
-    module = trained([Member(0, 20_000, lr_scale=1e30)], tmp_path / "none", steps=1000)
+    module = trained([Member(seed=0, subset_length=20_000, lr_scale=1e30)], tmp_path / "none", steps=1000)
     assert module.first_bad_step.item() >= 0
     assert module.global_step < 100
 
 
 def test_the_best_snapshot_is_the_look_with_the_least_heldout_bits(tmp_path: Path) -> None:
-    module = trained([Member(0, 3_000)], tmp_path / "small", steps=150, learning_rate=3e-2)
+    module = trained([Member(seed=0, subset_length=3_000)], tmp_path / "small", steps=150, learning_rate=3e-2)
     looks = {step: bits[0] for step, bits in module.curve}
     assert looks[int(module.best_step[0])] == min(looks.values()) == float(module.best_bits[0])
 
 
 def test_the_learning_rate_warms_up_stays_and_falls() -> None:
-    recipe = Recipe(1000, 4, 1.0, 0.0, 1.0, 10, 0.5, 0.05, 100)
+    recipe = Recipe(steps=1000, batch_windows=4, learning_rate=1.0, weight_decay=0.0, warmup_steps=10)
     factors = [recipe.lr_factor(step) for step in range(1001)]
     assert factors[0] == pytest.approx(0.1)
     assert factors[9:501] == [1.0] * 492

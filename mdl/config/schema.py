@@ -13,15 +13,18 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from mdl.config.learning_rate import usual_learning_rate
+from mdl.config.resolved import Execution, Measuring, Recipe, ResolvedConfig
 from mdl.data import CorpusSpec
 from mdl.errors import MdlError, nearest
 from mdl.models import (
     MOST_DEPTH,
     MOST_VOCABULARY,
     MOST_WIDTH,
+    Shape,
     check_shape,
     parse_size,
     shape_label,
+    training_bytes,
     usual_heads,
     vocabulary_label,
 )
@@ -177,6 +180,50 @@ class RunConfig(_Part):
         """Dotted keys to values, every default and every automatic choice spelled out: what a record holds."""
         return dict(self._flat)
 
+    def requested(self) -> dict[str, Any]:
+        """Dotted keys to values as they were asked for, `auto` where nothing was: `from_flat` gives the same again."""
+        asked = _flatten(self)
+        return asked | {key: "auto" for key in _AUTOMATIC if asked[key] is None}
+
+    @cached_property
+    def resolved(self) -> ResolvedConfig:
+        """Every choice made."""
+        train, shape = self.train, self._shape
+        return ResolvedConfig(
+            subset_bytes=self.subset_bytes,
+            corpus=self.corpus.spec(),
+            shape=shape,
+            recipe=Recipe(
+                steps=train.steps,
+                batch_windows=train.batch_windows,
+                learning_rate=train.learning_rate or usual_learning_rate(shape.width, shape.depth),
+                weight_decay=train.weight_decay,
+                clip_norm=train.clip_norm,
+                warmup_steps=train.warmup_steps,
+                decay_start=train.decay_start,
+                final_lr_fraction=train.final_lr_fraction,
+                evaluate_every=train.evaluate_every,
+                online=train.objective == "prequential",
+            ),
+            seed=train.seed,
+            lr_scale=train.lr_scale,
+            heldout_sample_bytes=train.heldout_sample_bytes,
+            measure=Measuring(**self.measure.leaves),
+            execution=Execution(
+                n_devices=train.devices or _devices_that_fit(shape, train),
+                devices_were_asked=train.devices is not None,
+                threads=train.threads,
+                memory_bytes=train.memory_bytes,
+                checkpoint_seconds=train.checkpoint_seconds,
+                logger=self.logger,
+            ),
+        )
+
+    @cached_property
+    def _shape(self) -> Shape:
+        width, depth, heads = self.model.dimensions()
+        return Shape(width, depth, heads, self.model.context_bytes, self.model.vocabulary)
+
     @cached_property
     def _flat(self) -> dict[str, Any]:
         width, depth, heads = self.model.dimensions()
@@ -208,18 +255,27 @@ _LATER = {
     "measure.coded_weights": False, "measure.tune_steps": 0,
     "corpus.leak_fraction": 0.0, "train.objective": "subset", "model.vocabulary": 256,
 }  # fmt: skip
+_AUTOMATIC = {"train.learning_rate", "train.devices"}  # chosen where nothing is asked for
 _MEMBER = {"subset_bytes", "train.seed", "train.lr_scale"}
 _ORDER = {"corpus.shuffle_seed", "corpus.leak_fraction"}  # of one corpus; its held-out part is the same in all
 
 
 def _flatten(config: BaseModel) -> dict[str, Any]:
     flat: dict[str, Any] = {}
-    for key, value in config:
+    for key in type(config).model_fields:  # what is cached beside them is none
+        value = getattr(config, key)
         if isinstance(value, _Part):
             flat |= {f"{key}.{name}": leaf for name, leaf in value.leaves.items()}
         else:
             flat[key] = value
     return flat
+
+
+def _devices_that_fit(shape: Shape, train: TrainConfig) -> int:
+    """The fewest that one member's estimated memory needs, among those that batches divide by; else 1."""
+    divisors = (n for n in range(1, train.batch_windows + 1) if train.batch_windows % n == 0)
+    fitting = (n for n in divisors if training_bytes(shape, train.batch_windows // n) <= train.memory_bytes)
+    return next(fitting, 1)
 
 
 _BATCH_BYTES = "train.batch_bytes"  # short for batch_windows

@@ -23,18 +23,18 @@ class OnlineOrder:
     new windows is drawn from all that earlier steps have coded. More steps, more replay.
     """
 
-    def __init__(self, seed: int, subset_bytes: int, context_bytes: int, batch_windows: int, steps: int) -> None:
-        if subset_bytes < context_bytes:
+    def __init__(self, seed: int, subset_length: int, context_length: int, batch_windows: int, steps: int) -> None:
+        if subset_length < context_length:
             raise MdlError(
-                f"a subset of {subset_bytes} bytes is smaller than one context of {context_bytes} bytes; "
+                f"a subset of {subset_length:,} is smaller than one context of {context_length:,} (bytes, or tokens); "
                 "use a larger subset_bytes or a smaller model.context_bytes"
             )
-        self.seed, self.subset_bytes, self.context_bytes = seed, subset_bytes, context_bytes
+        self.seed, self.subset_length, self.context_length = seed, subset_length, context_length
         self.batch_windows, self.steps = batch_windows, steps
-        self.n_windows = -(-subset_bytes // context_bytes)
+        self.n_windows = -(-subset_length // context_length)
         if self.n_windows > steps * batch_windows:
             raise MdlError(
-                f"one pass over {subset_bytes:,} bytes takes {-(-self.n_windows // batch_windows):,} steps of "
+                f"one pass over {subset_length:,} bytes takes {-(-self.n_windows // batch_windows):,} steps of "
                 f"{batch_windows} windows, got train.steps {steps:,}; take more steps, for replay a few times as many"
             )
 
@@ -43,17 +43,17 @@ class OnlineOrder:
 
     def coded_bytes(self, step: int) -> int:
         """How many bytes have been coded when this step is done."""
-        return min(self._first_new(step + 1) * self.context_bytes, self.subset_bytes)
+        return min(self._first_new(step + 1) * self.context_length, self.subset_length)
 
     def batch(self, step: int) -> tuple[Ints, Ints]:
         """Offsets (B,) of the step's windows, and from which of its bytes on (B,) each is coded (context: none)."""
-        T, first, end = self.context_bytes, self._first_new(step), self._first_new(step + 1)
+        T, first, end = self.context_length, self._first_new(step), self._first_new(step + 1)
         begin = np.arange(first, end) * T
-        starts = np.minimum(begin, self.subset_bytes - T)  # the last window reaches back; what it repeats is not coded
+        starts = np.minimum(begin, self.subset_length - T)  # the last window reaches back; what it repeats is not coded
         n_replayed = self.batch_windows - starts.size
         generator = np.random.Generator(np.random.Philox(key=np.array([self.seed, _REPLAY | step], np.uint64)))
         if first:
-            seen = min(first * T, self.subset_bytes)
+            seen = min(first * T, self.subset_length)
             replayed = generator.integers(0, seen - T, n_replayed, endpoint=True)
         else:
             replayed = np.resize(starts, n_replayed)  # nothing has been seen yet

@@ -18,18 +18,18 @@ class WindowOrder:
     The phase moves the cuts between windows, so no byte is for ever the first of its window.
     """
 
-    def __init__(self, seed: int, subset_bytes: int, context_bytes: int, batch_windows: int) -> None:
-        if subset_bytes < context_bytes:
+    def __init__(self, seed: int, subset_length: int, context_length: int, batch_windows: int) -> None:
+        if subset_length < context_length:
             raise MdlError(
-                f"a subset of {subset_bytes} bytes is smaller than one context of {context_bytes} bytes; "
+                f"a subset of {subset_length:,} is smaller than one context of {context_length:,} (bytes, or tokens); "
                 "use a larger subset_bytes or a smaller model.context_bytes"
             )
         self.seed = seed
-        self.context_bytes = context_bytes
+        self.context_length = context_length
         self.batch_windows = batch_windows
         # The phase takes up to one window of a pass, so that every pass has the same number of windows.
-        self.n_windows = max(1, subset_bytes // context_bytes - 1)
-        self.n_phases = min(context_bytes, subset_bytes - self.n_windows * context_bytes + 1)
+        self.n_windows = max(1, subset_length // context_length - 1)
+        self.n_phases = min(context_length, subset_length - self.n_windows * context_length + 1)
         self._pass = -1
         self._starts = np.empty(0, np.int64)
 
@@ -44,5 +44,5 @@ class WindowOrder:
             generator = np.random.Generator(np.random.Philox(key=np.array([self.seed, number], np.uint64)))
             phase = int(generator.integers(self.n_phases))
             order = generator.permutation(self.n_windows)
-            self._pass, self._starts = number, phase + order * self.context_bytes
+            self._pass, self._starts = number, phase + order * self.context_length
         return self._starts

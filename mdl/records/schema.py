@@ -8,7 +8,7 @@ of one, and of two processes that made the same one the first has written it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 SCHEMA_VERSION = 1
@@ -198,6 +198,7 @@ class CellRecord:
     tokens: TokenInfo | None = None  # of a pretrained model
     prequential: tuple[PrequentialPoint, ...] = ()  # of an online run
     tokenisation: Tokenisation | None = None  # of a model that reads tokens
+    requested: dict[str, Any] = field(default_factory=dict)  # `config` as asked for, "auto" and all; empty: not told
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from mdl.config import Cell, Cohort, from_flat, full_key, n_devices, shape_of
+from mdl.config import Cell, Cohort, from_flat, full_key
 from mdl.errors import MdlError, nearest
 from mdl.models import training_bytes
 
@@ -110,7 +110,7 @@ def grid_cells(parameters: Mapping[str, tuple[Any, ...]]) -> list[Cell]:
     cells: dict[str, Cell] = {}
     for combination in itertools.product(*parameters.values()):
         config = from_flat(dict(zip(parameters, combination, strict=True)))
-        shape_of(config)  # an impossible shape is found before anything runs
+        _ = config.resolved  # an impossible shape is found before anything runs
         if config.subset_bytes < config.model.context_bytes:
             raise MdlError(
                 f"subset_bytes {config.subset_bytes} is less than one window, model.context_bytes "
@@ -131,7 +131,7 @@ def cohorts_of(cells: Sequence[Cell]) -> list[Cohort]:
 def _split(group: list[Cell]) -> list[Cohort]:
     """Parts as equal as can be, in the order of subset size and seed."""
     config = group[0].config
-    each = training_bytes(shape_of(config), -(-config.train.batch_windows // n_devices(config)))
+    each = training_bytes(config.resolved.shape, -(-config.train.batch_windows // config.resolved.execution.n_devices))
     at_most = max(1, int(config.train.memory_bytes // each))
     n_parts = -(-len(group) // at_most)
     ordered = sorted(group, key=lambda cell: (cell.config.subset_bytes, cell.config.train.seed, cell.run_id))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from mdl.config import Cohort, bytes_seen, n_devices
+from mdl.config import Cohort
 from mdl.data import Corpus, CorpusSpec
 from mdl.evaluation import CHUNKED_SAMPLE_BYTES, BaselineJob, baseline_path, baseline_plan
 from mdl.models import forward_flops_per_byte
@@ -54,15 +54,15 @@ def cohort_job(plan: Plan, cohort: Cohort, command: str, *, retry_failed: bool =
     coded = sum(cell.config.measure.reach_ratio * cell.config.subset_bytes for cell in cohort.cells)
     request = {
         "kind": "cohort",
-        "configs": [cell.config.flat() for cell in cohort.cells],
+        "configs": [cell.config.requested() for cell in cohort.cells],
         "sweep": plan.name,
         "root": str(plan.paths.root),
         "command": command,
         "retry": {i: path.stat().st_mtime_ns for i, path in records.items() if retry_failed and path.exists()},
     }
-    n_bytes = sum(bytes_seen(cell.config) for cell in cohort.cells)
+    n_bytes = sum(cell.resolved.bytes_seen for cell in cohort.cells)
     cost = per_byte * (3 * n_bytes + coded)
-    wide = n_devices(cohort.cells[0].config)
+    wide = cohort.cells[0].resolved.execution.n_devices
     return Job(f"{cohort.shape.label} ×{len(cohort.cells)}", request, cost, n_bytes, records, wide)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from mdl.config import Cell, Cohort, bytes_seen, full_key, n_devices
+from mdl.config import Cell, Cohort, full_key
 from mdl.data import not_here
 from mdl.errors import MdlError
 from mdl.models import count_params
@@ -62,8 +62,8 @@ def describe_plan(plan: Plan) -> Sequence[str]:
     """What `--dry-run` prints: cohorts with their cells, parameters, FLOPs and bytes."""
     lines = []
     for cohort in plan.cohorts:
-        seen = sum(bytes_seen(cell.config) for cell in cohort.cells)
-        n = n_devices(cohort.cells[0].config)
+        seen = sum(cell.resolved.bytes_seen for cell in cohort.cells)
+        n = cohort.cells[0].resolved.execution.n_devices
         lines.append(
             f"cohort {cohort.cohort_id}: {_counted(len(cohort.cells), 'cell')}, "
             f"{count_params(cohort.shape)['total']:,} parameters each, {cohort.training_flops:.3g} training FLOPs, "
@@ -71,11 +71,11 @@ def describe_plan(plan: Plan) -> Sequence[str]:
         )
         lines += [
             f"  {cell.run_id}: D = {format_bytes(cell.config.subset_bytes)}, "
-            f"{bytes_seen(cell.config) / cell.config.subset_bytes:.3g} passes"
+            f"{cell.resolved.bytes_seen / cell.config.subset_bytes:.3g} passes"
             for cell in cohort.cells
         ]
     flops = sum(cohort.training_flops for cohort in plan.cohorts)
-    seen = sum(bytes_seen(cell.config) for cell in plan.cells)
+    seen = sum(cell.resolved.bytes_seen for cell in plan.cells)
     hours = _MEASURED_TOO * (flops + _H100_FLOPS_A_BYTE_ANYWAY * seen) / _H100_FLOPS_A_SECOND / 3600
     sources = dict.fromkeys(cell.config.corpus.source for cell in plan.cells)
     lines += [f"note: {said}" for source in sources if (said := not_here(source))]

@@ -23,11 +23,11 @@ class CohortBatches:
         self.module, self.source = module, source
         T, recipe = module.model.shape.context_bytes, module.recipe
         self.online = [
-            OnlineOrder(m.seed, m.subset_bytes, T, recipe.batch_windows, recipe.steps)
+            OnlineOrder(m.seed, m.subset_length, T, recipe.batch_windows, recipe.steps)
             for m in module.members
             if recipe.online
         ]
-        self.orders = [WindowOrder(m.seed, m.subset_bytes, T, recipe.batch_windows) for m in module.members]
+        self.orders = [WindowOrder(m.seed, m.subset_length, T, recipe.batch_windows) for m in module.members]
 
     def __iter__(self) -> Iterator[Tensor]:
         for step in range(self.module.global_step, self.module.recipe.steps):

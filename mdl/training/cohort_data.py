@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from mdl.config import Cohort, bytes_seen
+from mdl.config import Cohort
 from mdl.data import ByteView, Corpus, Gatherable, TokenisedSubset, Tokens, open_corpus, tokenised
 from mdl.errors import MdlError
 from mdl.models import (
@@ -71,10 +71,10 @@ class Reading(Protocol):
 
 def reading(cohort: Cohort) -> Reading:
     """As the cohort's vocabulary asks for; MdlError where a corpus is missing or too small for a cell."""
-    opened = {spec: open_corpus(spec) for spec in dict.fromkeys(cell.config.corpus.spec() for cell in cohort.cells)}
-    corpora = [opened[cell.config.corpus.spec()] for cell in cohort.cells]
+    opened = {spec: open_corpus(spec) for spec in dict.fromkeys(cell.resolved.corpus for cell in cohort.cells)}
+    corpora = [opened[cell.resolved.corpus] for cell in cohort.cells]
     for cell, corpus in zip(cohort.cells, corpora, strict=True):
-        corpus.require(cell.config.subset_bytes)
+        corpus.require(cell.resolved.subset_bytes)
     return ByteReading(cohort, corpora) if cohort.shape.vocabulary == VOCABULARY else TokenReading(cohort, corpora)
 
 
@@ -85,7 +85,7 @@ class ByteReading:
         self.cohort, self.corpora = cohort, corpora
         furthest: dict[Corpus, int] = {}
         for cell, corpus in zip(cohort.cells, corpora, strict=True):
-            furthest[corpus] = max(furthest.get(corpus, 0), cell.config.subset_bytes)
+            furthest[corpus] = max(furthest.get(corpus, 0), cell.resolved.subset_bytes)
         self._first = dict(zip(furthest, np.cumsum([0, *furthest.values()]).tolist(), strict=False))
         self._source = Joined([(corpus.train, n_bytes) for corpus, n_bytes in furthest.items()])
 
@@ -96,16 +96,16 @@ class ByteReading:
 
     def members(self) -> list[Member]:
         """One a cell."""
-        configs = [cell.config for cell in self.cohort.cells]
+        configs = [cell.resolved for cell in self.cohort.cells]
         return [
-            Member(c.train.seed, c.subset_bytes, c.train.lr_scale, self._first[corpus])
+            Member(seed=c.seed, subset_length=c.subset_bytes, lr_scale=c.lr_scale, first=self._first[corpus])
             for c, corpus in zip(configs, self.corpora, strict=True)
         ]
 
     def heldout_sample(self) -> tuple[Windows, Sequence[int] | None]:
         """The same for all."""
         heldout, T = self.corpora[0].heldout, self.cohort.shape.context_bytes
-        starts, length = sample_starts(len(heldout), T, self.cohort.cells[0].config.train.heldout_sample_bytes // T)
+        starts, length = sample_starts(len(heldout), T, self.cohort.cells[0].resolved.heldout_sample_bytes // T)
         return heldout.gather(starts, length), None
 
     def code(
@@ -128,19 +128,19 @@ class ByteReading:
         if not rows:
             return []
         ends = [end_bytes(self.cohort, corpus, m) for m in rows]
-        own = [self.cohort.cells[m].config.subset_bytes for m in rows]
+        own = [self.cohort.cells[m].resolved.subset_bytes for m in rows]
         return code_lengths(model, corpus.train, "train", ends, own, progress)
 
     def stream(self, model: StackedTransformer, m: int, unseen: PartLengths) -> StreamSample | None:
         """As many bytes as asked for."""
         heldout = self.corpora[m].heldout
-        n_bytes = min(self.cohort.cells[m].config.measure.stream_bytes, len(heldout))
+        n_bytes = min(self.cohort.cells[m].resolved.measure.stream_bytes, len(heldout))
         finite = math.isfinite(float(unseen.bits_by_position.sum()))
         return stream_sample(model, heldout, n_bytes) if n_bytes and finite else None
 
     def bytes_seen(self, m: int) -> int:
         """As configured."""
-        return bytes_seen(self.cohort.cells[m].config)
+        return self.cohort.cells[m].resolved.bytes_seen
 
     def tokenisation(self, m: int) -> tuple[Tokenisation, bytes] | None:
         """None."""
@@ -181,7 +181,7 @@ def sample_starts(n: int, T: int, n_wanted: int) -> tuple[npt.NDArray[np.int64],
 
 def end_bytes(cohort: Cohort, corpus: Corpus, m: int) -> int:
     """How far a cell's code of the training part is measured."""
-    config = cohort.cells[m].config
+    config = cohort.cells[m].resolved
     return reach(config.subset_bytes, len(corpus.train), config.measure.reach_ratio)
 
 
@@ -194,7 +194,7 @@ class TokenReading:
     def __init__(self, cohort: Cohort, corpora: Sequence[Corpus]) -> None:
         self.cohort, self.corpora = cohort, corpora
         corpus = self.corpus = corpora[0]  # one order of the corpus a cohort: a tokenizer is of one subset
-        ends = {c.config.subset_bytes: end_bytes(cohort, corpus, m) for m, c in enumerate(cohort.cells)}
+        ends = {c.resolved.subset_bytes: end_bytes(cohort, corpus, m) for m, c in enumerate(cohort.cells)}
         self._subsets = {d: tokenised(corpus, d, end, cohort.shape.vocabulary) for d, end in sorted(ends.items())}
         for d, subset in self._subsets.items():
             least = min(subset.train.n_within(d), len(subset.heldout))
@@ -208,7 +208,7 @@ class TokenReading:
         return self._subsets[self._subset_bytes(m)]
 
     def _subset_bytes(self, m: int) -> int:
-        return self.cohort.cells[m].config.subset_bytes
+        return self.cohort.cells[m].resolved.subset_bytes
 
     @cached_property
     def source(self) -> Tokens:
@@ -222,13 +222,18 @@ class TokenReading:
         lengths = [subset.train.n_within(d) for d, subset in self._subsets.items()]
         first = dict(zip(self._subsets, np.cumsum([0, *lengths]).tolist(), strict=False))
         return [
-            Member(c.train.seed, self._of(m).train.n_within(c.subset_bytes), c.train.lr_scale, first[c.subset_bytes])
-            for m, c in enumerate(cell.config for cell in self.cohort.cells)
+            Member(
+                seed=c.seed,
+                subset_length=self._of(m).train.n_within(c.subset_bytes),
+                lr_scale=c.lr_scale,
+                first=first[c.subset_bytes],
+            )
+            for m, c in enumerate(cell.resolved for cell in self.cohort.cells)
         ]
 
     def heldout_sample(self) -> tuple[Windows, Sequence[int] | None]:
         """About as many bytes as asked for, by each subset's own tokens."""
-        T, config = self.cohort.shape.context_bytes, self.cohort.cells[0].config.train
+        T, config = self.cohort.shape.context_bytes, self.cohort.cells[0].resolved
         n_cells = range(len(self.cohort.cells))
         least = min(len(self._of(m).heldout) for m in n_cells)
         n_wanted = config.heldout_sample_bytes * least // (len(self.corpus.heldout) * T)
@@ -260,7 +265,7 @@ class TokenReading:
     def bytes_seen(self, m: int) -> int:
         """Of so many tokens as the subset's are long on average."""
         d = self._subset_bytes(m)
-        return round(bytes_seen(self.cohort.cells[m].config) * d / self._of(m).train.n_within(d))
+        return round(self.cohort.cells[m].resolved.bytes_seen * d / self._of(m).train.n_within(d))
 
     def tokenisation(self, m: int) -> tuple[Tokenisation, bytes] | None:
         """What the subset's tokenizer costs, and what it makes of the subset."""

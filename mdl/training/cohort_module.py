@@ -14,12 +14,13 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from mdl.config import Recipe
 from mdl.data import Gatherable
 from mdl.device import Machine
 from mdl.models import Parts, Shape, StackedTransformer, fused_parts, measuring_parts, window_bits
 from mdl.training.cuda_graph import RecordedStep
 from mdl.training.data_parallel import ALONE
-from mdl.training.members import Member, Recipe
+from mdl.training.members import Member
 
 
 class CohortModule(pl.LightningModule):
@@ -71,7 +72,7 @@ class CohortModule(pl.LightningModule):
             fused = self.on_cuda and machine.precision == "bf16"
             parts = fused_parts(self.model.shape, torch.bfloat16, trained=True) if fused else None
             self._parts = parts or Parts().compiled()
-        n_bytes = max(member.first + member.subset_bytes for member in self.members)
+        n_bytes = max(member.first + member.subset_length for member in self.members)
         if self.recipe.online or (self.on_cuda and n_bytes < torch.cuda.mem_get_info()[0] / 4):
             device = "cuda" if self.on_cuda else "cpu"
             self._resident = torch.from_numpy(np.array(source.read(0, n_bytes))).to(device)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mdl.config import Cell, Cohort, training_flops
+from mdl.config import Cell, Cohort
 from mdl.data import Corpus, OnlineOrder
 from mdl.models import Shape, count_params, position_bins, shape_label, stack, weights_bytes
 from mdl.quantization import PRECISIONS, Tuning, calibration_windows, precisions, subset_bits
@@ -52,7 +52,7 @@ def run_cohort(
 
     `check` is called before anything is written, and raises where another process has taken the cohort over.
     """
-    torch.set_num_threads(cohort.cells[0].config.train.threads)
+    torch.set_num_threads(cohort.execution.threads)
     data = reading(cohort)
     loggers = make_loggers(cohort, paths)
     trained = train_cohort(cohort, data, paths, loggers, progress, check)
@@ -93,7 +93,7 @@ def _measure(
 ) -> dict[int, tuple[Snapshot, ...]]:
     """Snapshots of every member whose training stayed finite; best and final are coded once where they are the same."""
     sound = [m for m in range(len(cohort.cells)) if int(module.first_bad_step[m]) < 0]
-    final_step = cohort.cells[0].config.train.steps
+    final_step = cohort.recipe.steps
     earlier = [m for m in sound if int(module.best_step[m]) != final_step]
     meter = _Meter(cohort, [*sound, *earlier], data.corpora, progress)
     code = partial(_code_snapshots, cohort, data=data, paths=paths, meter=meter, check=check)
@@ -113,8 +113,8 @@ class _Meter:
     ) -> None:
         self.progress, self.done = progress, 0
         self.total = sum(end_bytes(cohort, corpora[m], m) + len(corpora[m].heldout) for m in rows)
-        measured = cohort.cells[0].config.measure
-        self.total += measured.coded_weights * len(PRECISIONS) * sum(cohort.cells[m].config.subset_bytes for m in rows)
+        if cohort.cells[0].resolved.measure.coded_weights:
+            self.total += len(PRECISIONS) * sum(cohort.cells[m].resolved.subset_bytes for m in rows)
 
     def __call__(self, n_bytes: int) -> None:
         self.done += n_bytes
@@ -161,12 +161,13 @@ def _coded(
     shape: Shape, weights: Weights, cell: Cell, corpus: Corpus, segments: Sequence[Segment], meter: _Meter
 ) -> tuple[CodedWeights, ...]:
     """The two-part code of the own subset at every precision, where asked for and the weights code anything at all."""
-    if not cell.config.measure.coded_weights or not all(math.isfinite(s.code_bits) for s in segments):
+    config = cell.resolved
+    if not config.measure.coded_weights or not all(math.isfinite(s.code_bits) for s in segments):
         return ()
-    n_bytes = cell.config.subset_bytes
+    n_bytes = config.subset_bytes
     measure = partial(subset_bits, shape, view=corpus.train, n_bytes=n_bytes, progress=meter)
     calibration = calibration_windows(corpus.train, n_bytes, shape.context_bytes)
-    tuning = Tuning(corpus.train, n_bytes, cell.config.measure.tune_steps)
+    tuning = Tuning(corpus.train, n_bytes, config.measure.tune_steps)
     return tuple(precisions(shape, weights, calibration, measure, tuning=tuning))
 
 
@@ -186,7 +187,7 @@ def _prequential(module: CohortModule, m: int) -> tuple[PrequentialPoint, ...]:
     if not recipe.online:
         return ()
     order = OnlineOrder(
-        member.seed, member.subset_bytes, module.model.shape.context_bytes, recipe.batch_windows, recipe.steps
+        member.seed, member.subset_length, module.model.shape.context_bytes, recipe.batch_windows, recipe.steps
     )
     bits = module.online_nats[:, m].cumsum(0).cpu().numpy() / math.log(2)
     steps = np.unique(np.geomspace(1, recipe.steps, _CURVE_POINTS).round().astype(int)) - 1
@@ -211,14 +212,15 @@ def _record(
         sweep=sweep,
         status="failed" if reason else "ok",
         reason=reason,
-        subset_bytes=cell.config.subset_bytes,
+        subset_bytes=cell.resolved.subset_bytes,
         config=cell.config.flat(),
+        requested=cell.config.requested(),
         cohort_id=cohort.cohort_id,
         corpus=data.corpora[m].info,
         model=ModelInfo(size, shape.width, shape.depth, shape.n_heads, shape.context_bytes, n_params, groups),
         training=TrainingInfo(
-            cell.config.train.seed, module.recipe.steps, data.bytes_seen(m), training_flops(cell.config),
-            module.recipe.learning_rate * cell.config.train.lr_scale, None if first_bad < 0 else first_bad, curve,
+            cell.resolved.seed, module.recipe.steps, data.bytes_seen(m), cell.resolved.training_flops,
+            module.recipe.learning_rate * cell.resolved.lr_scale, None if first_bad < 0 else first_bad, curve,
         ),
         snapshots=() if reason else snapshots,
         provenance=provenance,

@@ -14,22 +14,19 @@ import torch
 from torch.distributed import TCPStore  # type: ignore[attr-defined] # public, but not among its typed exports
 
 from mdl.config import Cell, Cohort, from_flat
-from mdl.device import resolve_machine
 from mdl.records import RunPaths
 from mdl.training.cohort_data import reading
 from mdl.training.data_parallel import Ranks, joined
-from mdl.training.fit_cohort import cohort_module
+from mdl.training.fit_cohort import cohort_module, machine_of
 from mdl.training.loop import fit
 
 
 def train_along(configs: Sequence[Mapping[str, Any]], root: Path, ranks: Ranks) -> None:
     """Train as one of the companions of the process that `train_cohort` runs in."""
-    cells = [Cell(config.run_id, config) for config in map(from_flat, configs)]
-    cohort, config = Cohort(tuple(cells)), cells[0].config
-    torch.set_num_threads(config.train.threads)
-    data = reading(cohort)
-    machine = resolve_machine(config.train.precision, config.train.compile)
-    fit(cohort_module(cohort, data), data.source, machine, RunPaths(root).checkpoint(cohort.cohort_id), ranks=ranks)
+    cohort = Cohort(tuple(Cell(config.run_id, config) for config in map(from_flat, configs)))
+    torch.set_num_threads(cohort.execution.threads)
+    data, checkpoint = reading(cohort), RunPaths(root).checkpoint(cohort.cohort_id)
+    fit(cohort_module(cohort, data), data.source, machine_of(cohort), checkpoint, ranks=ranks)
 
 
 def main() -> None:

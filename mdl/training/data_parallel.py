@@ -23,6 +23,8 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from torch import Tensor, distributed
 from torch.distributed import TCPStore  # type: ignore[attr-defined] # public, but not among its typed exports
 
+from mdl.config import Execution
+
 _END_SECONDS = 60.0
 
 
@@ -82,14 +84,12 @@ class RankEnvironment(LightningEnvironment):
         return 0
 
 
-def usable(asked: int | None, wanted: int, batch_windows: int, accelerator: str) -> int:
-    """How many devices really train: as many GPUs as are visible at the most, and a divisor of the batch.
-
-    `asked` in so many words (None: `wanted` is an estimate of GPU memory, of no meaning on a CPU).
-    """
+def usable(execution: Execution, batch_windows: int, accelerator: str) -> int:
+    """How many devices really train: as many GPUs as are visible at the most, and a divisor of the batch."""
+    wanted = execution.n_devices
     if accelerator == "cuda":
         wanted = min(wanted, torch.cuda.device_count())
-    elif asked is None:
+    elif not execution.devices_were_asked:
         return 1
     return max(n for n in range(1, max(1, wanted) + 1) if batch_windows % n == 0)
 

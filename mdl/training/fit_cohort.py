@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pytorch_lightning.loggers import Logger
 
-from mdl.config import Cohort, n_devices
+from mdl.config import Cohort
 from mdl.device import Machine, resolve_machine
 from mdl.records import RunPaths
 from mdl.training.checkpoint import remove_damaged
@@ -16,7 +16,6 @@ from mdl.training.cohort_data import Reading
 from mdl.training.cohort_module import CohortModule
 from mdl.training.data_parallel import companions, usable
 from mdl.training.loop import fit
-from mdl.training.members import Recipe
 from mdl.training.progress import Check
 
 # phase ("training", "measuring"), done, total
@@ -37,30 +36,29 @@ def train_cohort(
     check: Check = lambda: None,
 ) -> Trained:  # fmt: skip
     """Train from the cohort's checkpoint where there is a sound one, on as many devices as it is to have."""
-    first = cohort.cells[0].config
-    config, machine = first.train, resolve_machine(first.train.precision, first.train.compile)
+    execution, recipe = cohort.execution, cohort.recipe
+    machine = machine_of(cohort)
     checkpoint = paths.checkpoint(cohort.cohort_id)
     if why := remove_damaged(checkpoint):
         print(f"{why}; training again from the start", flush=True)
     module = cohort_module(cohort, data)
-    tell = (lambda step: progress("training", step, config.steps)) if progress else None
-    n = usable(config.devices, n_devices(first), config.batch_windows, machine.accelerator)
+    tell = (lambda step: progress("training", step, recipe.steps)) if progress else None
+    n = usable(execution, recipe.batch_windows, machine.accelerator)
     started = time.monotonic()
-    with companions(n, [cell.config.flat() for cell in cohort.cells], paths.root) as ranks:
+    with companions(n, [cell.config.requested() for cell in cohort.cells], paths.root) as ranks:
         fit(
-            module, data.source, machine, checkpoint, checkpoint_seconds=config.checkpoint_seconds, loggers=loggers,
+            module, data.source, machine, checkpoint, checkpoint_seconds=execution.checkpoint_seconds, loggers=loggers,
             progress=tell, check=check, ranks=ranks,
         )  # fmt: skip
     return Trained(module, machine, time.monotonic() - started)
 
 
+def machine_of(cohort: Cohort) -> Machine:
+    """Where and how the cohort runs here."""
+    asked = cohort.cells[0].config.train
+    return resolve_machine(asked.precision, asked.compile)
+
+
 def cohort_module(cohort: Cohort, data: Reading) -> CohortModule:
-    """The untrained cohort, as its first cell's configuration says."""
-    config = cohort.cells[0].config.train
-    flat = cohort.cells[0].config.flat()
-    recipe = Recipe(
-        config.steps, config.batch_windows, flat["train.learning_rate"], config.weight_decay, config.clip_norm,
-        config.warmup_steps, config.decay_start, config.final_lr_fraction, config.evaluate_every,
-        config.objective == "prequential",
-    )  # fmt: skip
-    return CohortModule(cohort.shape, data.members(), recipe, *data.heldout_sample())
+    """The cohort before its first step."""
+    return CohortModule(cohort.shape, data.members(), cohort.recipe, *data.heldout_sample())

@@ -59,7 +59,7 @@ def log_record(record: CellRecord, paths: RunPaths) -> None:
 
 
 def summary(record: CellRecord) -> dict[str, Any]:
-    """The record's figures as flat keys, so that a panel can plot them against each other."""
+    """The record's figures as flat keys, so that a panel can plot them against each other; `analysis` makes rates."""
     figures: dict[str, Any] = {
         "status": record.status,
         "n_params": record.model.n_params,
@@ -70,14 +70,11 @@ def summary(record: CellRecord) -> dict[str, Any]:
     for snapshot in record.snapshots:
         own = sum(s.code_bits for s in snapshot.segments if s.part == "train" and s.end_bytes <= record.subset_bytes)
         heldout = sum(s.code_bits for s in snapshot.segments if s.part == "heldout")
-        own_bytes = own / 8
-        sent_bytes = own_bytes + (record.tokenisation.tokenizer_bytes if record.tokenisation else 0)
         figures |= {
             f"{snapshot.name}/own_code_bits": own,
             f"{snapshot.name}/heldout_code_bits": heldout,
-            f"{snapshot.name}/raw_rate": own_bytes / record.subset_bytes,
-            f"{snapshot.name}/adjusted_rate": (sent_bytes + 2 * record.model.n_params) / record.subset_bytes,
-            f"{snapshot.name}/heldout_rate": heldout / 8 / record.corpus.heldout_bytes,
+            f"{snapshot.name}/own_bits_per_byte": own / record.subset_bytes,
+            f"{snapshot.name}/heldout_bits_per_byte": heldout / record.corpus.heldout_bytes,
         }
     return figures
 

@@ -104,7 +104,10 @@ def _parts(cohorts: Sequence[Cohort], at_least: int) -> list[list[Cohort]]:
 
 
 def _task(cohorts: Sequence[Cohort], *, baselines: bool) -> dict[str, Any]:
-    return {"baselines": baselines, "cohorts": [[cell.config.flat() for cell in cohort.cells] for cohort in cohorts]}
+    return {
+        "baselines": baselines,
+        "cohorts": [[cell.config.requested() for cell in cohort.cells] for cohort in cohorts],
+    }
 
 
 def _script(plan: Plan, file: Path, n_tasks: int, options: SlurmOptions) -> str:

@@ -1,0 +1,106 @@
+"""A configuration with every choice made: what training, measuring and recording are given.
+
+What was asked for may say `auto`, a size by name, or nothing (`mdl.config.schema.RunConfig`); here every value is the
+one that is used. A record holds both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mdl.data import CorpusSpec
+from mdl.models import Shape, forward_flops_per_byte
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How all members of a cohort are trained. AdamW (0.9, 0.95); ranges in `mdl.config.schema.TrainConfig`."""
+
+    steps: int
+    """Optimizer steps."""
+    batch_windows: int
+    """Windows of the context, per step and member."""
+    learning_rate: float
+    """Peak rate, before a member's own factor."""
+    weight_decay: float = 0.01
+    """Decoupled, on matrices only."""
+    clip_norm: float = 1.0
+    """Each member's gradient norm is clipped to this."""
+    warmup_steps: int = 50
+    """Linear warm-up."""
+    decay_start: float = 0.5
+    """Fraction of the steps after which the rate falls, linearly."""
+    final_lr_fraction: float = 0.05
+    """Rate at the end, as a fraction of the peak."""
+    evaluate_every: int = 100
+    """Steps between looks at the held-out sample."""
+    online: bool = False
+    """One pass, each window predicted before it is learned from (`mdl.data.online_order`)."""
+
+    def lr_factor(self, step: int) -> float:
+        """Learning rate at a step over its peak: linear warm-up, flat, linear decay."""
+        warm = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
+        decay_steps = self.steps * (1 - self.decay_start)
+        done = max(0.0, step - self.steps * self.decay_start) / decay_steps if decay_steps else 0.0
+        return warm * (1 - (1 - self.final_lr_fraction) * min(1.0, done))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measuring:
+    """What is coded after training; ranges in `mdl.config.schema.MeasureConfig`."""
+
+    reach_ratio: float
+    """Code up to the ladder's boundary at or past this times D."""
+    stream_bytes: int
+    """Held-out bytes that are really entropy-coded; 0: none."""
+    coded_weights: bool
+    """The two-part code at every precision of the weights too?"""
+    tune_steps: int
+    """Steps on the subset that make up for rounding."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """How a result is come by or watched. None of it is part of a run's name."""
+
+    n_devices: int
+    """GPUs of a host that share every batch, where so many are visible."""
+    devices_were_asked: bool
+    """Did somebody name that number? Else it is an estimate of GPU memory, of no meaning on a CPU."""
+    threads: int
+    """CPU threads of one process."""
+    memory_bytes: int
+    """A cohort is split where its estimate exceeds this."""
+    checkpoint_seconds: float
+    """An unfinished cohort is saved this often."""
+    logger: str
+    """Where curves go: none, csv or wandb."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedConfig:
+    """One cell, nothing left open. Precision and compilation depend on the machine: `mdl.device.Machine` has them."""
+
+    subset_bytes: int
+    """D."""
+    corpus: CorpusSpec
+    shape: Shape
+    recipe: Recipe
+    seed: int
+    """Of the initial weights and the data's order."""
+    lr_scale: float
+    """This member's factor on the learning rate."""
+    heldout_sample_bytes: int
+    """Size of the sample that chooses the best snapshot."""
+    measure: Measuring
+    execution: Execution
+
+    @property
+    def bytes_seen(self) -> int:
+        """Training bytes, repeats counted; of a model that reads tokens, so many tokens."""
+        return self.recipe.steps * self.recipe.batch_windows * self.shape.context_bytes
+
+    @property
+    def training_flops(self) -> float:
+        """Forward and backward (twice a forward) over every byte seen, head and attention included."""
+        return 3.0 * forward_flops_per_byte(self.shape) * self.bytes_seen
