@@ -1,6 +1,12 @@
 """From records of measurements to critical model sizes, figures and a report.
 
-Reads the JSON that a sweep leaves on disk, or anyone's CSV; needs neither `mdl` nor torch. `records` loads, `costs`
-prices parameters, `critical`, `scaling` and `codes` compute, `study` joins them, `plots` draws, `report` words and
-typesets.
+    >>> import analysis
+    >>> study = analysis.load("runs/quick").study(cost="float16")    # doctest: +SKIP
+    >>> study.critical, study.size_law, study.plot.adjusted_rate()    # doctest: +SKIP
+
+It reads the JSON that a sweep leaves on disk, or anyone's CSV, and needs no torch.
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from benchmarks.fuzz_archive import fuzz, rehashed
 from mdl.archives import Archive, ArchiveWriter, Block, Header
 from mdl.archives import format as fmt
-from mdl.archives.block_codec import decode_blocks, encode_block
+from mdl.archives.block_codec import BlockDecoder, encode_block
 from mdl.cli import app
 from mdl.cli.archive import compress, decompress
 from mdl.compressors import compress_stream, load_model
@@ -104,7 +104,7 @@ def test_a_golden_archive_is_decoded_for_ever() -> None:
     data = b"abracadabra, abracadabra"
     block = encode_block(model, np.frombuffer(data, np.uint8))
     assert block.stream.hex() == "6acacc616563c7bf2f4618fa7e565be75ec3ff9129d61c31052dfd5ecd61c295"
-    assert decode_blocks(model, [block]) == [data]
+    assert BlockDecoder(model).decode([block]) == [data]
 
 
 def _arithmetic_weights(shape: Shape) -> dict[str, torch.Tensor]:

@@ -104,14 +104,14 @@ def test_a_stepper_begins_anew(small: StackedTransformer) -> None:
 @pytest.mark.parametrize("n_bytes", [1, 63, 64, 65, 1000, 6400])
 def test_a_block_of_any_length_is_decoded(small: StackedTransformer, n_bytes: int) -> None:
     data = DATA[:n_bytes]
-    assert block_codec.decode_blocks(small, [block_codec.encode_block(small, data)]) == [data.tobytes()]
+    assert block_codec.BlockDecoder(small).decode([block_codec.encode_block(small, data)]) == [data.tobytes()]
 
 
 @pytest.mark.parametrize("last", [1, 17, 64, 100, 640])
 def test_blocks_in_lockstep_are_decoded_as_each_alone(small: StackedTransformer, last: int) -> None:
     parts = [DATA[:640], DATA[640:1280], DATA[1280 : 1280 + last]]
     coded = [block_codec.encode_block(small, part) for part in parts]
-    assert block_codec.decode_blocks(small, coded) == [part.tobytes() for part in parts]
+    assert block_codec.BlockDecoder(small).decode(coded) == [part.tobytes() for part in parts]
 
 
 def _noisy(monkeypatch: pytest.MonkeyPatch, amount: float) -> None:
@@ -134,10 +134,10 @@ def test_noise_within_epsilon_decodes_exactly_and_only_for_the_list(
     listed = guard_list.unpack(coded.guard, 1 << 40)
     assert listed.index.size > 1000
     _noisy(monkeypatch, 0.9e-5)
-    assert block_codec.decode_blocks(small, [coded]) == [DATA.tobytes()]
+    assert block_codec.BlockDecoder(small).decode([coded]) == [DATA.tobytes()]
     bare = block_codec.Block(coded.n_bytes, coded.stream, b"", coded.crc32)
     with pytest.raises(MdlError, match=r"damaged|checksum"):
-        block_codec.decode_blocks(small, [bare])
+        block_codec.BlockDecoder(small).decode([bare])
 
 
 def test_noise_of_nine_tenths_of_the_real_epsilon_decodes_exactly(
@@ -146,7 +146,7 @@ def test_noise_of_nine_tenths_of_the_real_epsilon_decodes_exactly(
     coded = block_codec.encode_block(small, DATA)
     _noisy(monkeypatch, 0.9e-9)
     assert EPSILON == 1e-9
-    assert block_codec.decode_blocks(small, [coded]) == [DATA.tobytes()]
+    assert block_codec.BlockDecoder(small).decode([coded]) == [DATA.tobytes()]
 
 
 def test_one_logit_at_a_boundary_takes_the_side_it_is_told() -> None:

@@ -10,6 +10,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from scipy.optimize import isotonic_regression
@@ -23,6 +24,7 @@ _LEADER: dict[str, Any] = {
     "shrinkB": 0,
 }  # fmt: skip
 _LINE_POINTS = 11.5  # from one curve's name to the next
+_OF_OURS = "a whole figure"  # what axes are called that have a margin for names
 _SHORT = 0.6  # of the width: a curve that ends before is named there
 HALO = [withStroke(linewidth=2.5, foreground="white")]
 
@@ -56,7 +58,7 @@ def new_axes(ax: Axes | None) -> Axes:
     if ax is None:
         import matplotlib.pyplot as plt
 
-        ax = plt.subplots(figsize=(6.5, 3.9))[1]
+        ax = plt.subplots(figsize=(6.5, 3.9), subplot_kw={"label": _OF_OURS})[1]
     sns.despine(ax=ax)
     return ax
 
@@ -95,8 +97,12 @@ def draw_marks(axes: Axes, x: Sequence[float], y: Sequence[float], style: dict[s
 def name_curves(axes: Axes, curves: Sequence[Curve]) -> None:
     """Each curve's name where it ends on the right, or where it leaves through the top; kept apart from each other.
 
-    One that ends far from the right has its name at its end: a line to the margin would cross the others.
+    One that ends far from the right has its name at its end: a line to the margin would cross the others. Axes that
+    were given may have others beside them, so their names are in a legend inside.
     """
+    if axes.get_label() != _OF_OURS:
+        axes.legend(handles=[_key(curve) for curve in curves], loc="best", frameon=False, fontsize="small")
+        return
     high = axes.get_ylim()[1]
     to_axes = axes.transData + axes.transAxes.inverted()
     placed = [(c, *to_axes.transform((c.x[-1], c.y[-1]))) for c in curves if c.y[-1] <= high]
@@ -118,6 +124,11 @@ def name_curves(axes: Axes, curves: Sequence[Curve]) -> None:
             text, (x, 1.0), (at, 1.03), xycoords="axes fraction", textcoords="axes fraction", ha="center",
             fontsize=9.5, color=curve.style["color"],
         )  # fmt: skip
+
+
+def _key(curve: Curve) -> Line2D:
+    shown = ("color", "marker", "linestyle", "markersize")
+    return Line2D([], [], label=curve.label, **{name: look for name, look in curve.style.items() if name in shown})
 
 
 def _crossing(curve: Curve, level: float) -> float:

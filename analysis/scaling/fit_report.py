@@ -64,7 +64,21 @@ def fit_report_of(measured: Measurements, delta: float | None, holdouts: Sequenc
 
 def fit_to_json(made: Report) -> str:
     """One object; what is not known is null, never NaN."""
-    content: Json = asdict(made.fit)
+    return json.dumps(fit_content(made), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def fit_content(made: Report) -> Json:
+    """All that is known of a fit, under the names that JSON has."""
+    fit = made.fit
+    content: Json = parameters_of(fit) | {
+        "objective": fit.objective,
+        "delta": fit.delta,
+        "n_points": fit.n_points,
+        "success": fit.success,
+        "message": fit.message,
+        "dropped": [asdict(dropped) for dropped in fit.dropped],
+        "notes": list(fit.notes),
+    }
     content["se"] = made.uncertainty.se
     content["ci95"] = {name: list(ends) for name, ends in made.uncertainty.ci95.items()}
     content["interval"] = {
@@ -73,22 +87,27 @@ def fit_to_json(made: Report) -> str:
         "message": made.uncertainty.message,
     }
     content["held_out"] = [_split(split) for split in made.held_out]
-    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    return content
+
+
+def parameters_of(fit: Fit) -> Json:
+    """E, A, B, alpha, beta; each None without a law."""
+    return asdict(fit.params) if fit.params else dict.fromkeys(PARAMETERS)
 
 
 def _split(split: HeldOut) -> Json:
     content = asdict(replace(split, fit=None))
     fit = split.fit
-    content["fit"] = {name: getattr(fit, name) for name in (*PARAMETERS, "objective", "n_points")} if fit else None
+    content["fit"] = parameters_of(fit) | {"objective": fit.objective, "n_points": fit.n_points} if fit else None
     return content
 
 
 def fit_to_text(made: Report) -> str:
     """Lines for a terminal."""
     fit, lines = made.fit, []
-    if fit.success:
+    if fit.params:
         lines.append("loss = E + A·N^−α + B·D^−β")
-        lines += [_parameter(name, getattr(fit, name), made.uncertainty) for name in PARAMETERS]
+        lines += [_parameter(name, value, made.uncertainty) for name, value in asdict(fit.params).items()]
     else:
         lines.append(f"no law: {fit.message}")
     points = f"{fit.n_points} points, δ = {fit.delta:.4g}"

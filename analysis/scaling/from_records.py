@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,7 @@ def own_fit(table: Table) -> dict[str, Any] | None:
     None where no cell's held-out part was coded in full. A law without intervals is none: `success`
     is False, `message` says why, and neither parameters nor fitted losses nor held-out errors are given.
     """
-    from analysis.scaling.fit_report import fit_report_of, fit_to_json
+    from analysis.scaling.fit_report import fit_content, fit_report_of
 
     coded = table.cells[table.cells["heldout_bits"].notna() & (table.cells["heldout_bytes"] > 0)]
     if coded.empty:
@@ -33,8 +32,7 @@ def own_fit(table: Table) -> dict[str, Any] | None:
         made = _only_identified(fit_report_of(measured, None))
     except AnalysisError:
         return None
-    content: dict[str, Any] = json.loads(fit_to_json(made))
-    return content | {"group": group, "unit": "held-out bits a byte", "residuals": _residuals(measured, made)}
+    return fit_content(made) | {"group": group, "unit": "held-out bits a byte", "residuals": _residuals(measured, made)}
 
 
 def _only_identified(made: Report) -> Report:
@@ -47,7 +45,7 @@ def _only_identified(made: Report) -> Report:
         if not made.uncertainty.identified:
             why += ", for they keep fewer than three dataset sizes or an exponent ran to its bound"
         why += "; add dataset sizes and corpus seeds"
-    none = replace(made.fit, E=None, A=None, B=None, alpha=None, beta=None, objective=None, success=False, message=why)
+    none = replace(made.fit, params=None, objective=None, message=why)
     return replace(made, fit=none, held_out=())
 
 

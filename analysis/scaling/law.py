@@ -20,33 +20,48 @@ _LEAST_ROWS = 6  # five parameters and something left over
 _MANY_ROWS = 1_000  # starts are tried on no more rows than this
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
+class ScalingLaw:
+    """L = E + A·N^−α + B·D^−β. E has the loss's unit, A that of loss·N^α, B of loss·D^β; nothing is rounded."""
+
+    E: float
+    A: float
+    B: float
+    alpha: float
+    beta: float
+
+    def predict(self, n_params: npt.ArrayLike, data: npt.ArrayLike) -> Floats:
+        """The loss at sizes N and data D, in the fit's units, broadcast."""
+        N, D = np.asarray(n_params, np.float64), np.asarray(data, np.float64)
+        return np.asarray(self.E + self.A * N**-self.alpha + self.B * D**-self.beta)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Fit:
-    """A law, or why there is none: then the five parameters are None and `success` is False.
+    """A law, or why there is none."""
 
-    E has the loss's unit, A that of loss·N^α, B of loss·D^β; nothing is rounded. `objective` is the sum over rows of
-    Huber_δ(log fitted − log measured).
-    """
-
-    E: float | None
-    A: float | None
-    B: float | None
-    alpha: float | None
-    beta: float | None
-    objective: float | None
-    delta: float
-    n_points: int
-    success: bool
+    params: ScalingLaw | None
+    """None where the table does not determine it."""
     message: str
+    """How the optimum was found, or why there is no law."""
+    objective: float | None
+    """Sum over rows of Huber_δ(log fitted − log measured); None without a law."""
+    delta: float
+    """Huber's δ."""
+    n_points: int
     dropped: tuple[Dropped, ...] = ()
     notes: tuple[str, ...] = ()
 
+    @property
+    def success(self) -> bool:
+        """Is there a law?"""
+        return self.params is not None
+
     def predict(self, n_params: npt.ArrayLike, data: npt.ArrayLike) -> Floats:
         """The loss at sizes N and data D, in the fit's units, broadcast; AnalysisError where nothing was fitted."""
-        if self.E is None or self.A is None or self.B is None or self.alpha is None or self.beta is None:
+        if self.params is None:
             raise AnalysisError(self.message)
-        N, D = np.asarray(n_params, np.float64), np.asarray(data, np.float64)
-        return np.asarray(self.E + self.A * N**-self.alpha + self.B * D**-self.beta)
+        return self.params.predict(n_params, data)
 
 
 class Located(NamedTuple):
@@ -120,7 +135,13 @@ def _undetermined(measured: Measurements) -> str:
 
 def _no_fit(measured: Measurements, delta: float, message: str) -> Fit:
     return Fit(
-        None, None, None, None, None, None, delta, measured.loss.size, False, message, measured.dropped, measured.notes
+        params=None,
+        message=message,
+        objective=None,
+        delta=delta,
+        n_points=measured.loss.size,
+        dropped=measured.dropped,
+        notes=measured.notes,
     )
 
 
@@ -150,14 +171,19 @@ def _described(measured: Measurements, rows: Rows, found: Minima, delta: float, 
     problem = _open_end(rows, theta, delta) or ("" if found.converged[0] else "the optimiser did not converge")
     if problem:
         return _no_fit(measured, delta, problem)
-    E, A, B, alpha, beta = natural(theta[None], measured)[0]
+    E, A, B, alpha, beta = (float(value) for value in natural(theta[None], measured)[0])
     message = f"converged; {agreement}"
     if E == 0:
         message += "; E is 0, the least it can be: the table does not show a floor"
     return Fit(
-        float(E), float(A), float(B), float(alpha), float(beta), float(found.objective[0]), delta, rows.x.size, True,
-        message, measured.dropped, measured.notes,
-    )  # fmt: skip
+        params=ScalingLaw(E=E, A=A, B=B, alpha=alpha, beta=beta),
+        message=message,
+        objective=float(found.objective[0]),
+        delta=delta,
+        n_points=rows.x.size,
+        dropped=measured.dropped,
+        notes=measured.notes,
+    )
 
 
 def _open_end(rows: Rows, theta: Floats, delta: float) -> str:

@@ -153,11 +153,6 @@ class BlockDecoder:
         return old
 
 
-def decode_blocks(model: StackedTransformer, blocks: Sequence[Block]) -> list[bytes]:
-    """The content of several blocks, once."""
-    return BlockDecoder(model).decode(blocks)
-
-
 class _Team:
     """Blocks that step together: launch the tables of time t, then read the bytes of time t."""
 

@@ -1,3 +1,4 @@
+from .by_name import compressor as compressor
 from .byte_model import ExactModel as ExactModel
 from .byte_model import LanguageModel as LanguageModel
 from .byte_model import compress_stream as compress_stream

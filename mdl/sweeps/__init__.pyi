@@ -19,3 +19,5 @@ from .plan import describe_plan as describe_plan
 from .plan import plan_cell as plan_cell
 from .plan import plan_sweep as plan_sweep
 from .progress import Download as Download
+from .python_api import Sweep as Sweep
+from .python_api import run as run

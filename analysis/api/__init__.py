@@ -1,0 +1,5 @@
+"""What notebooks and scripts use: records explained under a price, figures, a report, fits of anyone's table."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,119 @@
+"""The law of the loss on anyone's table, as notebooks have it."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy.typing as npt
+
+from analysis.scaling import HeldOut, ScalingLaw, fit_report_of, fit_to_text, parse_delta, read_measurements
+from analysis.scaling import Report as FitReport
+from analysis.types import Floats
+
+
+@dataclass(frozen=True, repr=False)
+class ScalingFit:
+    """L = E + A·N^−α + B·D^−β fitted to a table, or why there is no such law."""
+
+    made: FitReport
+
+    @property
+    def success(self) -> bool:
+        """Does the table determine the law?"""
+        return self.made.fit.success
+
+    @property
+    def message(self) -> str:
+        """How the optimum was found, or why there is none."""
+        return self.made.fit.message
+
+    @property
+    def params(self) -> ScalingLaw | None:
+        """E, A, B, alpha, beta, not rounded; None without a law."""
+        return self.made.fit.params
+
+    @property
+    def interval(self) -> dict[str, tuple[float, float]]:
+        """95 % intervals by name (E, A, B, alpha, beta, log_A, log_B); empty where there are none."""
+        return dict(self.made.uncertainty.ci95)
+
+    @property
+    def held_out(self) -> tuple[HeldOut, ...]:
+        """How well it foretold rows that it had not seen."""
+        return self.made.held_out
+
+    def predict(self, n_params: npt.ArrayLike, data: npt.ArrayLike) -> Floats:
+        """The loss at model sizes N and data D, in the table's units, broadcast; AnalysisError without a law."""
+        return self.made.fit.predict(n_params, data)
+
+    def __repr__(self) -> str:
+        if self.params is None:
+            return f"ScalingFit(none: {self.message})"
+        law = self.params
+        return (
+            f"ScalingFit(L = {law.E:.4g} + {law.A:.4g}·N^-{law.alpha:.4g} + {law.B:.4g}·D^-{law.beta:.4g}; "
+            f"{self.made.fit.n_points} points)"
+        )
+
+    def __str__(self) -> str:
+        return fit_to_text(self.made)
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(str(self))}</pre>"
+
+
+def fit_scaling_law(
+    table: str | Path,
+    *,
+    n: str = "N",
+    d: str = "D",
+    loss: str = "loss",
+    c: str = "C",
+    delta: float | str | None = None,
+    holdout: Sequence[str] = (),
+    cluster: Sequence[str] = (),
+    group: str | None = None,
+) -> ScalingFit:
+    """Fit L = E + A·N^−α + B·D^−β to anyone's table of losses, with intervals and a test on held-out rows.
+
+    Parameters
+    ----------
+    table
+        A CSV, or a sweep's run folder (held-out bits per byte over unique bytes).
+    n, d, loss, c
+        Its columns of model sizes N (parameters), data D, losses, and compute C (FLOPs). Where D is missing it is
+        C / (6·N), where C is missing 6·N·D.
+    delta
+        Huber's δ; "auto": 1.345 robust scales of the residuals. None: 1e-3 (Hoffmann et al. 2022), for a sweep auto.
+    holdout
+        Rows to foretell without having seen them, such as "C>1e21"; none: the largest N, D and C.
+    cluster
+        Columns whose equal values mark rows with common noise.
+    group
+        Which corpus of a sweep that has several.
+
+    Returns
+    -------
+    ScalingFit
+        `.success`, `.message`, `.params`, `.interval`, `.predict(n, d)`.
+
+    Raises
+    ------
+    AnalysisError
+        For a table that cannot be read, naming the row; a table that does not determine the law is no error.
+
+    Examples
+    --------
+    >>> fit = analysis.fit_scaling_law(LOSSES, n="N", d="D", loss="loss")
+    >>> fit.success, round(fit.params.alpha, 2), round(fit.params.beta, 2)
+    (True, 0.34, 0.28)
+    >>> float(fit.predict(1e9, 2e10).round(3))
+    2.58
+    """
+    columns = {"n": n, "d": d, "loss": loss, "c": c}
+    measured, usual = read_measurements(Path(table), columns, ",".join(cluster), group)
+    word = None if delta is None else str(delta)
+    return ScalingFit(fit_report_of(measured, parse_delta(word, usual), tuple(holdout)))

@@ -1,0 +1,235 @@
+"""Records, and what follows from them under a price of a parameter."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from analysis.api.plots import Plots
+from analysis.api.size_law import SizeLaw
+from analysis.costs import Cost, parse_cost
+from analysis.errors import AnalysisError
+from analysis.formatting import format_bytes, format_count, join
+from analysis.records import Table, rows_of
+from analysis.records import load as load_table
+from analysis.study import Study as Explained
+from analysis.study import study as explain
+
+_FIRST_COLUMNS = ["subset_bytes", "n_params", "low", "high", "near_low", "near_high", "adjusted_rate", "raw_rate"]
+Price = str | float | Cost
+
+
+def load(path: str | Path) -> Records:
+    """The records of a sweep, or anyone's table of code lengths.
+
+    Parameters
+    ----------
+    path
+        A run folder such as runs/quick, or a table with columns N (parameters), D (bytes) and code_bits, optionally
+        seed.
+
+    Returns
+    -------
+    Records
+        Its tables, and `.study(cost)`.
+
+    Raises
+    ------
+    AnalysisError
+        In one line naming the file, for what is neither, or is damaged, or of a newer schema.
+
+    Examples
+    --------
+    >>> analysis.load(RECORDS)
+    Records('quick': 18 cells of 3 dataset sizes by 6 model sizes)
+    """
+    return Records(load_table(Path(path)), Path(path))
+
+
+@dataclass(frozen=True, repr=False)
+class Records:
+    """What was measured: one table a kind of record, as DataFrames in `table`.
+
+    Examples
+    --------
+    >>> records = analysis.load(RECORDS)
+    >>> sorted(records.table.cells["size"].unique())
+    ['16x1', '16x2', '32x2', '48x2', '4x1', '8x1']
+    """
+
+    table: Table
+    """`runs`, `cells`, `segments`, `baselines` … : see `analysis.records.Table`."""
+    path: Path
+
+    def study(self, cost: Price = "float16") -> Study:
+        """Everything that follows from the records under one price of a parameter.
+
+        Parameters
+        ----------
+        cost
+            A price by name (float16, float32, coded, coded4, logn, capacity, none), a number of bytes, or an object.
+
+        Raises
+        ------
+        AnalysisError
+            For an unknown price, or one that these records do not know.
+
+        Examples
+        --------
+        >>> analysis.load(RECORDS).study(cost=1).critical["n_params"].round().astype(int).to_list()
+        [9044, 13583, 36393]
+        """
+        return Study(explain(self.table, cost if isinstance(cost, Cost) else parse_cost(cost)), self.path)
+
+    def __repr__(self) -> str:
+        cells = self.table.cells
+        n_data, n_sizes = cells["subset_bytes"].nunique(), cells["n_params"].nunique()
+        return (
+            f"Records('{self.table.name}': {cells['run_id'].nunique()} cells of {n_data} dataset sizes by {n_sizes} "
+            "model sizes)"
+        )
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html.escape(repr(self))}</p>"
+
+
+class Study:
+    """Records explained under one price of a parameter: critical model sizes, their law, figures and a report.
+
+    Examples
+    --------
+    >>> study = analysis.load(RECORDS).study(cost="float16")
+    >>> study
+    Study('quick' at float16: N* 2.9 K at 100 KB, 7.87 K at 300 KB, 20.5 K at 1 MB)
+    >>> study.critical[["subset_bytes", "n_params"]].round().astype(int).to_numpy().tolist()
+    [[100000, 2903], [300000, 7869], [1000000, 20533]]
+    """
+
+    def __init__(self, explained: Explained, path: Path) -> None:
+        self.explained = explained
+        """All tables, for whoever wants more: see `analysis.study.Study`."""
+        self.path = path
+
+    @property
+    def cost(self) -> Cost:
+        """The price of a parameter."""
+        return self.explained.cost
+
+    @cached_property
+    def critical(self) -> pd.DataFrame:
+        """The critical model size N* of each dataset size, a row each.
+
+        Columns: subset_bytes (D), n_params (N*, parameters; NaN where the grid does not bracket it), low and high (its
+        95 % interval; NaN without replicates), near_low and near_high (the sizes within 1 % of the least adjusted
+        rate), adjusted_rate and raw_rate there (fractions), status, message, coder and classical_rate (the best
+        classical coder on the same bytes), group (what is comparable) and the second estimator's columns.
+        """
+        frame = self.explained.critical
+        return frame[[*_FIRST_COLUMNS, *(name for name in frame if name not in _FIRST_COLUMNS)]]
+
+    @property
+    def rates(self) -> pd.DataFrame:
+        """What was measured, averaged over seeds: a row per (group, subset_bytes, n_params), rates as fractions."""
+        return self.explained.rates
+
+    @property
+    def size_laws(self) -> dict[str, SizeLaw]:
+        """N* = k · D^γ of every group."""
+        return {group: SizeLaw(law) for group, law in self.explained.laws.items()}
+
+    @property
+    def size_law(self) -> SizeLaw:
+        """N* = k · D^γ through the bracketed sizes.
+
+        Raises
+        ------
+        AnalysisError
+            Where there are several groups (corpora, contexts, vocabularies): take one of `size_laws`.
+
+        Examples
+        --------
+        >>> law = analysis.load(RECORDS).study().size_law
+        >>> round(law.gamma, 2), law.interval, round(float(law.predict(3e6)), -3)
+        (0.85, None, 53000.0)
+        """
+        return self.size_laws[self._only_group()]
+
+    @property
+    def plot(self) -> Plots:
+        """Its figures, each a method that returns matplotlib Axes."""
+        return Plots(self.explained, self._only_group)
+
+    def compare_costs(self, costs: Iterable[Price]) -> pd.DataFrame:
+        """N* under several prices: a row per dataset size and price, with cost, subset_bytes, n_params, low, high.
+
+        Examples
+        --------
+        >>> study = analysis.load(RECORDS).study()
+        >>> study.compare_costs(["float16", 1])["n_params"].round().astype(int).to_list()
+        [2903, 7869, 20533, 9044, 13583, 36393]
+        """
+        frames = []
+        for cost in costs:
+            found = Records(self.explained.table, self.path).study(cost)
+            frames.append(found.critical.assign(cost=found.cost.name))
+        frame = pd.concat(frames, ignore_index=True)
+        return frame[["cost", *(name for name in frame if name != "cost")]]
+
+    def report(self, out: str | Path, *, formats: Sequence[str] = ("pdf",)) -> Path:
+        """Write the report into a folder and return it.
+
+        Parameters
+        ----------
+        out
+            The folder, made where it is not there. Of an earlier report only what that one wrote is replaced.
+        formats
+            pdf, md (the same for GitHub), html (an explorer).
+
+        Raises
+        ------
+        AnalysisError
+            For an unknown format, or an `out` that is a file.
+
+        Examples
+        --------
+        >>> folder = analysis.load(RECORDS).study().report("my-report", formats=["md"])
+        >>> (folder / "report.md").exists()
+        True
+        """
+        from analysis.report import build_report
+
+        return build_report(self.path, Path(out), cost=self.cost, formats=tuple(formats)).folder
+
+    def _only_group(self, group: str | None = None) -> str:
+        known = list(self.explained.laws)
+        if group is None and len(known) == 1:
+            return known[0]
+        if group not in known:
+            asked = "several groups" if group is None else f"no group '{group}'"
+            raise AnalysisError(f"there are {asked}: give group=, one of {join([repr(name) for name in known])}")
+        return group
+
+    def __repr__(self) -> str:
+        several = len(self.explained.laws) > 1
+        found = [
+            f"{_count(float(row['n_params']))} at {format_bytes(float(row['subset_bytes']))}"
+            + (f" of {row['group']}" if several else "")
+            for row in rows_of(self.explained.critical)
+        ]
+        shown = found if len(found) <= 8 else [*found[:7], f"… {len(found) - 7} more"]
+        return f"Study('{self.explained.table.name}' at {self.cost.name}: N* {', '.join(shown)})"
+
+    def _repr_html_(self) -> str:
+        columns = ["subset_bytes", "n_params", "low", "high", "adjusted_rate", "status"]
+        table = self.critical[columns].to_html(index=False, float_format=lambda value: f"{value:.4g}", na_rep="–")
+        return f"<p>{html.escape(repr(self))}</p>{table}"
+
+
+def _count(n_params: float) -> str:
+    return "not bracketed" if np.isnan(n_params) else format_count(n_params)

@@ -1,0 +1,198 @@
+"""Sweeps from Python: what `mdl sweep` does, for notebooks and scripts. The same records as the command line's."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mdl.config import Cell, full_key
+from mdl.errors import MdlError
+from mdl.models import count_params
+from mdl.records import RunPaths
+from mdl.sweeps.grid import cells_of, check_name, cohorts_of, grid_cells, load_sweep
+from mdl.sweeps.plan import Plan, describe_plan
+from mdl.units import format_bytes
+
+
+class Sweep:
+    """A grid of cells: every combination of the settings given, each of them one model on one subset.
+
+    Parameters
+    ----------
+    name
+        Of the folder that its records go to.
+    **settings
+        What a sweep file names under `parameters`, by the key's last part (`size`, `subset_bytes`, `steps` …) or, as
+        `**{"train.seed": [0, 1]}`, by the whole key. A list or a tuple is what the grid varies. Sizes in bytes may be
+        words: "300KB". Whatever is left out has the default of a sweep file.
+
+    Raises
+    ------
+    MdlError
+        For an unknown key (naming the nearest), an impossible value or a name that cannot be a folder's.
+
+    Examples
+    --------
+    >>> sweep = mdl.Sweep(source="stdlib", size=["4x1", "8x1"], subset_bytes=["100KB", "300KB"], steps=200)
+    >>> len(sweep)
+    4
+    >>> sweep
+    Sweep('notebook': 4 cells; size 4x1, 8x1; subset_bytes 100 KB, 300 KB)
+    """
+
+    def __init__(self, *, name: str = "notebook", **settings: Any) -> None:
+        check_name(name)
+        parameters: dict[str, tuple[Any, ...]] = {}
+        for key, value in settings.items():
+            dotted = full_key(key)
+            if dotted in parameters:
+                raise MdlError(f"'{dotted}' is given twice; leave one out")
+            values = tuple(value) if isinstance(value, list | tuple) else (value,)
+            if not values:
+                raise MdlError(f"'{key}' is an empty list; give it at least one value")
+            parameters[dotted] = values
+        self._of(name, parameters, grid_cells(parameters), {})
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> Sweep:
+        """A sweep file, such as sweeps/quick.yaml.
+
+        Raises
+        ------
+        MdlError
+            For a file that is not there or is not a sweep of a grid, in one line.
+
+        Examples
+        --------
+        >>> len(mdl.Sweep.from_yaml(SWEEPS / "quick.yaml"))
+        18
+        """
+        read = load_sweep(Path(path))
+        sweep = cls.__new__(cls)
+        sweep._of(read.name, read.parameters, cells_of(read), read.wandb)
+        return sweep
+
+    def _of(
+        self, name: str, parameters: Mapping[str, tuple[Any, ...]], cells: Iterable[Cell], wandb: Mapping[str, str]
+    ) -> None:
+        self.name = name
+        self.parameters = dict(parameters)
+        self.cells = list(cells)
+        self._wandb = dict(wandb)
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    def plan(self, out: str | Path = "runs") -> Plan:
+        """Its cells in cohorts, under the folder `out`/<name>."""
+        return Plan(self.name, RunPaths(Path(out) / self.name), tuple(cohorts_of(self.cells)), self._wandb)
+
+    def describe(self) -> str:
+        """What `mdl sweep --dry-run` prints: cohorts with their cells, parameters, FLOPs and bytes.
+
+        Examples
+        --------
+        >>> print(mdl.Sweep(size="8x1", subset_bytes="100KB", steps=200).describe().splitlines()[-1])
+        notebook: 1 cell in 1 cohort, ...
+        """
+        return "\n".join(describe_plan(self.plan()))
+
+    def __repr__(self) -> str:
+        varied = "".join(
+            f"; {key.rpartition('.')[2]} {', '.join(map(_told, sorted(values, key=_order)))}"
+            for key, values in self._varied().items()
+        )
+        return f"Sweep('{self.name}': {len(self)} cell{'s' * (len(self) != 1)}{varied})"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{html.escape(cell.run_id)}</td><td>{count_params(cell.resolved.shape)['total']:,}</td>"
+            f"<td>{format_bytes(cell.resolved.subset_bytes)}</td></tr>"
+            for cell in self.cells[:20]
+        )
+        more = f"<caption>the first 20 of {len(self)} cells</caption>" if len(self) > 20 else ""
+        head = "<tr><th>cell</th><th>parameters</th><th>subset</th></tr>"
+        return f"<p>{html.escape(repr(self))}</p><table>{more}{head}{rows}</table>"
+
+    def _varied(self) -> dict[str, set[Any]]:
+        """What takes more than one value over the cells, as it was asked for."""
+        asked = [cell.config.requested() for cell in self.cells]
+        values = {key: {row[key] for row in asked} for key in (asked[0] if asked else ())}
+        return {key: seen for key, seen in sorted(values.items(), key=_sizes_first) if len(seen) > 1}
+
+
+def _sizes_first(item: tuple[str, object]) -> tuple[bool, str]:
+    return not item[0].startswith("model."), item[0]
+
+
+def _told(value: object) -> str:
+    return format_bytes(value) if isinstance(value, int) and value >= 1000 else str(value)
+
+
+def _order(value: Any) -> tuple[bool, float, int, str]:
+    """Numbers as numbers; shapes by their length first, so that 8x1 comes before 16x1."""
+    is_number = isinstance(value, int | float)
+    return not is_number, float(value) if is_number else 0.0, len(str(value)), str(value)
+
+
+def run(
+    sweep: Sweep,
+    out: str | Path = "runs",
+    *,
+    workers: int | None = None,
+    baselines: bool = True,
+    retry_failed: bool = False,
+) -> Path:
+    """Make every record of a sweep that is missing, showing the progress; call it again to go on after a stop.
+
+    Parameters
+    ----------
+    sweep
+        What to run.
+    out
+        Folder of all sweeps; the records go to `out`/<the sweep's name>.
+    workers
+        Processes at once; None: one per GPU, or one per core.
+    baselines
+        Run the classical coders on the same subsets too?
+    retry_failed
+        Run cells again that are recorded as failed?
+
+    Returns
+    -------
+    Path
+        The folder with the records, for `analysis.load`.
+
+    Raises
+    ------
+    MdlError
+        In one line, where a corpus is missing or too small, or cells failed; what is finished stays recorded.
+    KeyboardInterrupt
+        Where it was stopped; what is finished stays recorded.
+
+    Examples
+    --------
+    >>> folder = mdl.run(mdl.Sweep(name="tiny", size="2x1", subset_bytes="10KB", steps=2), "runs", baselines=False)
+    <BLANKLINE>
+    ...
+    >>> sorted(path.name for path in folder.glob("*x1*"))
+    ['2x1-10KB-s0-...']
+    """
+    from rich.console import Console
+
+    from mdl.sweeps.backends.local import run_sweep
+
+    plan = sweep.plan(out)
+    ended = run_sweep(
+        plan,
+        f"mdl.run({sweep!r})",
+        Console(highlight=False),
+        n_workers=workers,
+        with_baselines=baselines,
+        retry_failed=retry_failed,
+    )
+    if n_failed := ended.n_errors + ended.n_failed:
+        raise MdlError(f"{n_failed} failed, the rest is recorded; see {plan.paths.root / 'log.txt'}")
+    return plan.paths.root
