@@ -20,10 +20,10 @@ from mdl.archives import Archive, ArchiveWriter, Block, Header
 from mdl.archives import format as fmt
 from mdl.archives.block_codec import BlockDecoder, encode_block
 from mdl.cli import app
+from mdl.cli.archive import _best_of_newest_sweep as best_of_newest_sweep
 from mdl.cli.archive import compress, decompress
 from mdl.compressors import compress_stream, load_model
 from mdl.compressors.byte_model import LanguageModel
-from mdl.compressors.model_selection import best_of_newest_sweep
 from mdl.device import choose_device
 from mdl.errors import MdlError
 from mdl.models import Shape, StackedTransformer, Stepper, stack, window_bits

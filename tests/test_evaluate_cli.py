@@ -109,7 +109,7 @@ def test_the_record_says_what_was_coded_and_how(folder: Path, tmp_path: Path) ->
     assert record.model.n_params == sum(record.model.n_params_by_group.values())
     assert record.config["order"] == "contiguous"
     with pytest.raises(MdlError, match="only evaluated a pretrained model"):
-        choose_model(str(path.parent), 1000, tmp_path)
+        choose_model(str(path.parent))
     bits = sum(segment.code_bits for segment in record.snapshots[0].segments)
     assert f"{bits / len(TEXT):.4f}" in text
     assert "transformers" in record.provenance.versions

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,14 +14,16 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
 from mdl.archives import Archive
-from mdl.compressors import choose_model, find_by_hash
+from mdl.compressors import Choice, choose_model, find_by_hash
 from mdl.errors import MdlError
 from mdl.models import count_params
 from mdl.pretrained import PREFIX, is_pretrained, parse_archive
+from mdl.records import RunPaths
 from mdl.storage import replacing
 from mdl.units import format_bytes
 
 SUFFIX = ".mdl"
+AUTO = "auto"  # the model that suits best
 
 
 def compress(file: Path, out: Path | None, model: str, runs: Path, device: str, *, embed: bool) -> list[str]:
@@ -36,7 +39,7 @@ def compress(file: Path, out: Path | None, model: str, runs: Path, device: str, 
         return _compress_pretrained(file, target, model, device, embed=embed)
     with file.open("rb") as source:
         size_bytes = os.fstat(source.fileno()).st_size
-        choice = choose_model(model, size_bytes, runs)
+        choice = _best_of_newest_sweep(size_bytes, runs) if model == AUTO else choose_model(model)
         exact = load_model(choice.weights, choose_device(device))
         started = time.monotonic()
         with _replacing(target, file) as stream, _progress("compress", size_bytes) as tell:
@@ -64,8 +67,8 @@ def decompress(file: Path, out: Path | None, model: str | None, runs: Path, devi
             return _decompress_pretrained(file, out, model, device)
         archive = Archive(source)
         where = choose_device(device)
-        if model is not None:
-            exact = load_model(choose_model(model, archive.n_bytes, runs).weights, where)
+        if model not in (None, AUTO):
+            exact = load_model(choose_model(str(model)).weights, where)
         elif archive.header.embedded_bytes:
             exact = load_embedded(archive, where)
         else:
@@ -74,6 +77,22 @@ def decompress(file: Path, out: Path | None, model: str | None, runs: Path, devi
         with _replacing(out, file) as stream, _progress("decompress", archive.n_bytes) as tell:
             decompress_stream(archive, stream, exact, progress=tell)
     return [f"{out}: {archive.n_bytes:,} bytes, checksums right" + _speed(archive.n_bytes, started)]
+
+
+def _best_of_newest_sweep(size_bytes: int, runs: Path) -> Choice:
+    """The weights that `analysis` finds best for a file of this size."""
+    from analysis.codes import best_model
+    from analysis.records import load
+
+    paths = RunPaths(RunPaths.newest(runs))
+    best = best_model(load(paths.root), size_bytes)
+    if best is None:
+        raise MdlError(f"{paths.root} has no finished run yet; finish the sweep, or name a model with --model")
+    reason = (
+        f"{best.run_id} of {paths.root.name}, for {format_bytes(size_bytes)}: expected "
+        f"{format_bytes(best.expected_bytes)} with its {best.n_params:,} parameters at 2 bytes"
+    )
+    return replace(choose_model(str(paths.record(best.run_id).parent)), reason=reason)
 
 
 def inspect(file: Path) -> list[str]:

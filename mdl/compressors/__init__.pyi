@@ -6,6 +6,7 @@ from .byte_model import decompress_stream as decompress_stream
 from .byte_model import load_embedded as load_embedded
 from .byte_model import load_model as load_model
 from .images_and_audio import N_COLUMNS as N_COLUMNS
+from .model_selection import Choice as Choice
 from .model_selection import choose_model as choose_model
 from .model_selection import find_by_hash as find_by_hash
 from .registry import REGISTRY as REGISTRY

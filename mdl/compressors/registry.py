@@ -59,7 +59,6 @@ def get(name: str, chunk_bytes: int | None = None) -> Compressor:
 
 
 def _trained(name: str) -> Compressor:
-    from pathlib import Path
 
     from mdl.compressors.byte_model import LanguageModel, load_model
     from mdl.compressors.model_selection import choose_model
@@ -67,7 +66,7 @@ def _trained(name: str) -> Compressor:
     model = name.partition(":")[2]
     if model in ("", "auto"):
         raise MdlError(f"'{name}' names no model; give model:RUN_FOLDER, or model:FILE.safetensors")
-    return LanguageModel(load_model(choose_model(model, 0, Path("runs")).weights), name)
+    return LanguageModel(load_model(choose_model(model).weights), name)
 
 
 def _pretrained(name: str) -> Compressor:

@@ -83,7 +83,7 @@ def load_trained_model(spec: str, device: torch.device | None = None) -> Loaded:
 
     if spec.startswith("hf:"):
         raise MdlError(f"{spec} is a pretrained model; use mdl evaluate {spec} CORPUS")
-    exact = load_model(choose_model(spec, 0, Path("runs")).weights, device or choose_device())
+    exact = load_model(choose_model(spec).weights, device or choose_device())
     record = Path(spec) / "record.json"
     cell = read_cell(record) if record.exists() else None
     shape = exact.shape

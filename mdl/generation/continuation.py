@@ -49,7 +49,7 @@ def open_coder(name: str, how: Sampling, context_bytes: int = CONTEXT_BYTES, dev
     from mdl.compressors import choose_model, load_model
     from mdl.device import choose_device
 
-    return sampler(by_model(load_model(choose_model(path, 0, Path("runs")).weights, choose_device(device))), how)
+    return sampler(by_model(load_model(choose_model(path).weights, choose_device(device))), how)
 
 
 def by_length(name: str, context_bytes: int = CONTEXT_BYTES) -> Predict:
