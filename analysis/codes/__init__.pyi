@@ -1,6 +1,6 @@
+from .block_prequential import block_codes as block_codes
 from .model_choice import BestModel as BestModel
 from .model_choice import best_model as best_model
-from .block_prequential import block_codes as block_codes
 from .online_prequential import online_codes as online_codes
 from .online_prequential import online_curves as online_curves
 from .prequential_codes import fixed_sizes as fixed_sizes
