@@ -12,14 +12,14 @@ from pathlib import Path
 
 from tests.test_cli import leftovers, mdl, records, write_sweep
 
-COMMAND = [sys.executable, "-m", "mdl.cli", "sweep", "small.yaml", "--no-baselines", "--out"]
+COMMAND = [sys.executable, "-m", "mdl.cli", "sweep", "small.yaml", "--no-baselines", "--runs"]
 
 
 def whole(folder: Path, text: Path, steps: int) -> float:
     """An unbroken run into `whole`; its seconds."""
     write_sweep(folder, text, steps=steps)
     started = time.monotonic()
-    done = mdl("sweep", "small.yaml", "--out", "whole", "--no-baselines", cwd=folder)
+    done = mdl("sweep", "small.yaml", "--runs", "whole", "--no-baselines", cwd=folder)
     assert done.returncode == 0, done.stderr
     return time.monotonic() - started
 
@@ -46,7 +46,7 @@ def kill_at_random(folder: Path, n_kills: int, within_seconds: float, seed: int)
         else:
             _check(folder, f"broken{done}")
             done += 1
-    last = mdl("sweep", "small.yaml", "--out", f"broken{done}", "--no-baselines", cwd=folder)
+    last = mdl("sweep", "small.yaml", "--runs", f"broken{done}", "--no-baselines", cwd=folder)
     assert last.returncode == 0, last.stdout + last.stderr
     _check(folder, f"broken{done}")
 

@@ -76,7 +76,7 @@ def test_two_agents_share_a_grid_and_leave_the_records_of_mdl_sweep(mode: str, t
         assert sorted(s["n_params"] for s in summaries) == [1228, 1228, 2840, 2840]
         assert all(s["final/own_bits_per_byte"] > 0 and s["status"] == "ok" for s in summaries)
         assert len(configs) == 4
-    here = mdl("sweep", "agents.yaml", "--out", "here", "--no-baselines", cwd=tmp_path, WANDB_MODE="disabled")
+    here = mdl("sweep", "agents.yaml", "--runs", "here", "--no-baselines", cwd=tmp_path, WANDB_MODE="disabled")
     assert here.returncode == 0, here.stderr
     for run_id, record in records(tmp_path / "here/agents").items():
         theirs = by_agents[run_id]
@@ -162,6 +162,6 @@ def test_agents_run_the_files_command_in_the_run_folder_that_was_asked_for() -> 
     assert command_of({}, "s", Path("runs")) == usual
     own = ["${env}", "mdl", "run", "--sweep", "s", "${args_no_hyphens}"]
     assert command_of({"command": own}, "s", Path("/far/runs")) == [
-        "${env}", "mdl", "run", "--out", "/far/runs", "--sweep", "s", "${args_no_hyphens}"
+        "${env}", "mdl", "run", "--runs", "/far/runs", "--sweep", "s", "${args_no_hyphens}"
     ]  # fmt: skip
     assert own == usual, "the file's own list is left as it is"

@@ -338,8 +338,10 @@ def test_a_figure_stands_alone_and_changes_no_theme(made: ReportPaths) -> None:
     axes = figures.plot_adjusted_rate(rates, critical, ax=given)
     assert axes is given
     assert axes.get_xlabel() == "model size N, parameters"
-    assert axes.get_legend() is None
-    names = [text.get_text() for text in axes.texts]
+    assert axes.get_legend() is not None, "others may stand beside it: names of curves are inside"
+    whole = figures.plot_adjusted_rate(rates, critical)
+    assert whole.get_legend() is None, "a whole figure has a margin for them"
+    names = [text.get_text() for text in whole.texts]
     assert all(any(format_bytes(d) in name for name in names) for d in SUBSETS)
     alone = [figures.plot_raw_rate(rates), figures.plot_heldout_rate(rates), figures.plot_critical_size(critical)]
     assert len({id(a.figure) for a in [axes, *alone]}) == 4

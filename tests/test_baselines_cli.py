@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -14,10 +15,11 @@ from analysis.paper import table1
 from analysis.records import load
 from mdl import compressors
 from mdl.cli.app import app
-from mdl.cli.baselines import lines, source_of
-from mdl.data import CorpusSpec, open_corpus
+from mdl.cli.baselines import source_of
+from mdl.data import open_whole
 from mdl.errors import MdlError
 from mdl.evaluation.classical import CODERS
+from tests.tables import lines
 
 
 def table_of(text: list[str]) -> dict[tuple[str, str], list[str]]:
@@ -44,8 +46,8 @@ def pictures(tmp_path: Path) -> Path:
 
 def test_a_row_is_the_size_in_percent_at_true_size_and_with_the_header_once(pictures: Path, tmp_path: Path) -> None:
     table = table_of(list(lines(f"image:{pictures}", 10**6, 2048, tmp_path / "run")))
-    corpus = open_corpus(CorpusSpec(f"image:{pictures}"))
-    data = corpus.source_train.read(0, len(corpus.train)).tobytes()
+    corpus = open_whole(f"image:{pictures}")
+    data = corpus.source_train.read(0, len(corpus.source_train)).tobytes()
     chunks = [data[i : i + 2048] for i in range(0, len(data), 2048)]
     for name in ("gzip", "png", "jpegxl"):
         coder = compressors.get(name)
@@ -115,7 +117,7 @@ def test_a_path_is_what_the_modality_says() -> None:
 def test_the_command_prints_the_table(pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     shown = CliRunner().invoke(
-        app, ["baselines", str(pictures), "--modality", "image", "--bytes", "4KiB", "--out", str(out)]
+        app, ["baselines", str(pictures), "--modality", "image", "--sizes", "4KiB", "--out", str(out)]
     )
     assert shown.exit_code == 0, shown.output
     assert table_of(shown.output.splitlines())["whole", "gzip"]
@@ -124,5 +126,13 @@ def test_the_command_prints_the_table(pictures: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("size", "chunk"), [(0, 2048), (1000, 0)])
 def test_nothing_to_code_is_one_line(size: int, chunk: int, text_file: Path, tmp_path: Path) -> None:
-    with pytest.raises(MdlError, match="--bytes, --chunk and --model-bytes must be at least 1"):
+    with pytest.raises(MdlError, match="--sizes, --chunk and --model-bytes must be at least 1"):
         list(lines(f"file:{text_file}", size, chunk, tmp_path))
+
+
+def test_a_file_is_coded_whole_by_coders_that_suit_it(text_file: Path, tmp_path: Path) -> None:
+    """No held-out part is left out, and a text is no picture: the paper's PNG and FLAC come with --paper alone."""
+    shown = CliRunner().invoke(app, ["baselines", str(text_file), "--out", str(tmp_path / "run"), "--json"])
+    told = json.loads(shown.output)
+    assert {row["sample_bytes"] for row in told["coders"] if row["chunk_bytes"] is None} == {text_file.stat().st_size}
+    assert not {"png", "flac"} & {row["coder"] for row in told["coders"]}

@@ -83,24 +83,24 @@ def test_a_sweep_runs_is_reported_and_then_has_nothing_to_do(folder: Path) -> No
     report = mdl("report", cwd=folder)
     assert report.returncode == 0, report.stderr
     assert "critical" in report.stdout
-    assert (folder / "reports/small/report.pdf").read_bytes().startswith(b"%PDF")
+    assert (folder / "runs/small/report/report.pdf").read_bytes().startswith(b"%PDF")
     assert leftovers(folder) == []
 
 
 def test_a_killed_sweep_goes_on_and_ends_with_the_same_records(folder: Path, text_file: Path) -> None:
     """kill -9 in the middle, twice; then the same command: one record a cell, to the bit those of an unbroken run."""
     write_sweep(folder, text_file, steps=250)
-    whole = mdl("sweep", "small.yaml", "--out", "whole", "--no-baselines", cwd=folder)
+    whole = mdl("sweep", "small.yaml", "--runs", "whole", "--no-baselines", cwd=folder)
     assert whole.returncode == 0, whole.stderr
     for delay in (6.0, 7.5):
         process = subprocess.Popen(
-            [sys.executable, "-m", "mdl.cli", "sweep", "small.yaml", "--out", "broken", "--no-baselines"],
+            [sys.executable, "-m", "mdl.cli", "sweep", "small.yaml", "--runs", "broken", "--no-baselines"],
             cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         time.sleep(delay)
         process.send_signal(signal.SIGKILL)
         process.wait()
-    last = mdl("sweep", "small.yaml", "--out", "broken", "--no-baselines", cwd=folder)
+    last = mdl("sweep", "small.yaml", "--runs", "broken", "--no-baselines", cwd=folder)
     assert last.returncode == 0, last.stderr
     assert records(folder / "broken/small") == records(folder / "whole/small")
     assert leftovers(folder / "broken") == []
@@ -216,7 +216,7 @@ def test_bad_corpora_are_one_line_and_leave_nothing(tmp_path: Path) -> None:
         "folder": "no text",
     }.items():
         write_sweep(tmp_path, tmp_path / name)
-        assert_one_line(mdl("sweep", "small.yaml", "--out", "out", cwd=tmp_path), words)
+        assert_one_line(mdl("sweep", "small.yaml", "--runs", "out", cwd=tmp_path), words)
         assert not list((tmp_path).glob("out/**/*.json")), name
 
 
@@ -253,7 +253,9 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_record(folder: Path) -> None
 
 def test_a_read_only_folder_is_one_line(folder: Path) -> None:
     """/proc takes no files, whoever asks."""
-    assert_one_line(mdl("sweep", "small.yaml", "--out", "/proc/nothing", "--no-baselines", cwd=folder), "/proc/nothing")
+    assert_one_line(
+        mdl("sweep", "small.yaml", "--runs", "/proc/nothing", "--no-baselines", cwd=folder), "/proc/nothing"
+    )
 
 
 def test_help_imports_nothing_heavy(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_a_stop_keeps_the_work_says_how_to_go_on_and_frees_the_cells(
     again = mdl("sweep", "small.yaml", "--no-baselines", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert "is damaged; training again from the start" in again.stdout
-    straight = mdl("sweep", "small.yaml", "--no-baselines", "--out", "straight", cwd=tmp_path)
+    straight = mdl("sweep", "small.yaml", "--no-baselines", "--runs", "straight", cwd=tmp_path)
     assert straight.returncode == 0
     assert records(tmp_path / "runs/small") == records(tmp_path / "straight/small")
     assert leftovers(tmp_path) == []

@@ -273,7 +273,7 @@ def test_text_alone_is_printed(text_file: Path) -> None:
         (["--coder", "runs/none/here"], "unknown coder 'runs/none/here'"),
         (["--temperature", "-1"], "--temperature must be at least 0"),
         (["--top-p", "0"], "--top-p must be above 0"),
-        (["--bytes", "0"], "--bytes must be at least 1"),
+        (["--bytes", "0"], "--length must be at least 1"),
         (["--context", "0"], "--context must be at least 1"),
         (["--prompt", "no-file.txt"], "no prompt at no-file.txt"),
         (["--prompt", "file:{file}", "--chunk", "99"], "--chunk must be 0 to 3"),

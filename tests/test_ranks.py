@@ -38,10 +38,10 @@ def test_two_processes_train_a_cohort_as_one_does(objective: str, tmp_path: Path
         60 if objective == "subset" else 400,
     )
     small(tmp_path, text_file, more, steps)
-    one = mdl("sweep", "small.yaml", "--no-baselines", "--out", "one", cwd=tmp_path)
+    one = mdl("sweep", "small.yaml", "--no-baselines", "--runs", "one", cwd=tmp_path)
     assert one.returncode == 0, one.stderr
     small(tmp_path, text_file, more + "  devices: {value: 2}\n", steps)
-    two = mdl("sweep", "small.yaml", "--no-baselines", "--out", "two", cwd=tmp_path)
+    two = mdl("sweep", "small.yaml", "--no-baselines", "--runs", "two", cwd=tmp_path)
     assert two.returncode == 0, two.stdout + two.stderr + (tmp_path / "two/small/log.txt").read_text()
     mine, theirs = records(tmp_path / "one/small"), records(tmp_path / "two/small")
     assert list(mine) == list(theirs)
@@ -116,7 +116,7 @@ def test_a_stop_is_saved_and_a_death_is_noticed_and_the_end_is_that_of_an_unbrok
         )
     last = mdl("sweep", "small.yaml", "--no-baselines", cwd=tmp_path)
     assert last.returncode == 0, last.stdout
-    whole = mdl("sweep", "small.yaml", "--no-baselines", "--out", "whole", cwd=tmp_path)
+    whole = mdl("sweep", "small.yaml", "--no-baselines", "--runs", "whole", cwd=tmp_path)
     assert whole.returncode == 0
     assert records(tmp_path / "runs/small") == records(tmp_path / "whole/small")
     assert leftovers(tmp_path) == []

@@ -75,7 +75,7 @@ def test_a_sweep_runs_through_slurm_loses_a_node_and_completes(nodes: Cluster, t
     nodes.until(lambda: not queue(nodes), "end of the array", 60)
     assert "small: 6 cells: 6 done" in mdl("status", "small.yaml", cwd=tmp_path).stdout, log(tmp_path)
     assert leftovers(tmp_path) == []
-    whole = mdl("sweep", "small.yaml", "--no-baselines", "--out", "whole", cwd=tmp_path)
+    whole = mdl("sweep", "small.yaml", "--no-baselines", "--runs", "whole", cwd=tmp_path)
     assert whole.returncode == 0
     assert records(tmp_path / "runs/small") == records(tmp_path / "whole/small")
 

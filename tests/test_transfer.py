@@ -25,7 +25,7 @@ from analysis.report.sections.paper_table import PAPER_BYTES, paper_table, posit
 from analysis.report.sections.paper_table_page import lead
 from analysis.report.sections.paper_table_page import paper_table as page
 from mdl.cli.app import app
-from mdl.cli.baselines import Models, lines
+from mdl.cli.baselines import Models
 from mdl.data import CorpusSpec, open_corpus
 from mdl.errors import MdlError
 from mdl.evaluation import transfer
@@ -33,6 +33,7 @@ from mdl.models import Shape, StackedTransformer, code_lengths, count_params, st
 from mdl.models.weights_file import save_weights
 from mdl.records import CellRecord, CorpusInfo, Provenance, RunPaths, write_record
 from tests import synthetic
+from tests.tables import lines
 
 SHAPE = Shape(8, 1, 1, 64)
 
@@ -281,7 +282,7 @@ def test_images_are_coded_by_a_model_of_text_from_the_command_line(run_folder: P
     for i in range(3):
         pixels = (np.add.outer(np.arange(64), np.arange(64) * (i + 1)) % 256).astype(np.uint8)
         Image.fromarray(pixels).save(pictures / f"{i}.png")
-    words = ["--modality", "image", "--bytes", "4KiB", "--model", str(run_folder), "--device", "cpu"]
+    words = ["--modality", "image", "--sizes", "4KiB", "--model", str(run_folder), "--device", "cpu"]
     out = tmp_path / "out"
     shown = CliRunner().invoke(app, ["baselines", str(pictures), *words, "--out", str(out)])
     assert shown.exit_code == 0, shown.output

@@ -38,12 +38,12 @@ def test_a_report_is_a_wandb_run_with_tables_figures_files_and_critical_sizes(fo
         (sent,) = server.summaries()
         uploads, (bucket, *_) = dict(server.uploads), server.buckets
     assert (bucket["project"], bucket["groupName"], bucket["jobType"]) == ("paid", "synthetic", "report")
-    summary = json.loads((tmp_path / "reports/known/summary.json").read_text())
+    summary = json.loads((tmp_path / "runs/known/report/summary.json").read_text())
     for row, at in zip(summary["critical"], ("300KB", "1MB"), strict=True):
         assert sent[f"{at}/critical_size"] == pytest.approx(row["n_params"])
         assert sent[f"{at}/adjusted_rate"] == pytest.approx(row["adjusted_rate"])
     for name in ("summary.json", "critical_size.csv", "report.pdf", "report.md"):
-        assert uploads[name] == (tmp_path / "reports/known" / name).read_bytes(), name
+        assert uploads[name] == (tmp_path / "runs/known/report" / name).read_bytes(), name
     html = [name for name in uploads if name.startswith("media/html/figures/adjusted_rate")]
     assert html, sorted(uploads)
     assert b"<svg" in uploads[html[0]]

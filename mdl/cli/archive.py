@@ -6,14 +6,14 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
 from mdl.archives import Archive
+from mdl.cli.options import console, note
 from mdl.compressors import Choice, choose_model, find_by_hash
 from mdl.errors import MdlError
 from mdl.models import count_params
@@ -24,10 +24,19 @@ from mdl.units import format_bytes
 
 SUFFIX = ".mdl"
 AUTO = "auto"  # the model that suits best
+_COMPARED_BYTES = 1 << 24  # of a larger file classical coders would take longer than is worth a line
 
 
-def compress(file: Path, out: Path | None, model: str, runs: Path, device: str, *, embed: bool) -> list[str]:
-    """Write `file`'s archive; returns what to print."""
+@dataclass(frozen=True)
+class Told:
+    """What a command did, for people and for scripts."""
+
+    lines: list[str]
+    content: dict[str, Any]
+
+
+def compress(file: Path, out: Path | None, model: str, runs: Path, device: str, *, embed: bool) -> Told:
+    """Write `file`'s archive; returns what to tell."""
     from mdl.compressors import compress_stream, load_model
     from mdl.device import choose_device
 
@@ -44,16 +53,49 @@ def compress(file: Path, out: Path | None, model: str, runs: Path, device: str, 
         started = time.monotonic()
         with _replacing(target, file) as stream, _progress("compress", size_bytes) as tell:
             written = compress_stream(source, stream, exact, embed=embed, progress=tell)
-    return [
-        f"model: {choice.reason} ({exact.shape.label}, sha256 {exact.sha256[:12]}…)",
-        f"{target}: {written.n_bytes:,} to {written.archive_bytes:,} bytes"
-        + _rate(written.archive_bytes, written.n_bytes)
-        + _speed(written.n_bytes, started),
+    about = f"{choice.reason} ({exact.shape.label}, sha256 {exact.sha256[:12]}…)"
+    return _compressed(file, target, written.archive_bytes, about, exact.sha256, started)
+
+
+def _compressed(file: Path, target: Path, archive_bytes: int, model: str, model_sha256: str, started: float) -> Told:
+    """What came of it, beside what needs no model."""
+    n_bytes, seconds = file.stat().st_size, time.monotonic() - started
+    beside = _beside(file, n_bytes)
+    shorter = {name: size for name, size in beside.items() if size < archive_bytes}
+    for name, size in shorter.items():
+        note(f"{name} makes {size:,} bytes of {file}, fewer than this archive's {archive_bytes:,}, and needs no model")
+    lines = [
+        f"model: {model}",
+        f"{target}: {n_bytes:,} to {archive_bytes:,} bytes{_rate(archive_bytes, n_bytes)}{_speed(n_bytes, started)}",
     ]
+    content = {
+        "archive": str(target),
+        "n_bytes": n_bytes,
+        "archive_bytes": archive_bytes,
+        "bits_per_byte": 8 * archive_bytes / n_bytes if n_bytes else None,
+        "model": model,
+        "model_sha256": model_sha256,
+        "seconds": round(seconds, 3),
+        **{f"{name}_bytes": beside.get(name) for name in _COMPARED},
+    }
+    return Told(lines, content)
 
 
-def decompress(file: Path, out: Path | None, model: str | None, runs: Path, device: str) -> list[str]:
-    """Write an archive's content; returns what to print."""
+_COMPARED = ("gzip", "xz")
+
+
+def _beside(file: Path, n_bytes: int) -> dict[str, int]:
+    """What classical coders make of the file, where it is small enough to ask them."""
+    if n_bytes > _COMPARED_BYTES:
+        return {}
+    from mdl.compressors import compressor
+
+    data = file.read_bytes()
+    return {name: len(compressor(name).compress(data)) for name in _COMPARED}
+
+
+def decompress(file: Path, out: Path | None, model: str | None, runs: Path, device: str) -> Told:
+    """Write an archive's content; returns what to tell."""
     from mdl.compressors import decompress_stream, load_embedded, load_model
     from mdl.device import choose_device
 
@@ -76,7 +118,12 @@ def decompress(file: Path, out: Path | None, model: str | None, runs: Path, devi
         started = time.monotonic()
         with _replacing(out, file) as stream, _progress("decompress", archive.n_bytes) as tell:
             decompress_stream(archive, stream, exact, progress=tell)
-    return [f"{out}: {archive.n_bytes:,} bytes, checksums right" + _speed(archive.n_bytes, started)]
+    return _decompressed(out, archive.n_bytes, started)
+
+
+def _decompressed(out: Path, n_bytes: int, started: float) -> Told:
+    content = {"file": str(out), "n_bytes": n_bytes, "seconds": round(time.monotonic() - started, 3)}
+    return Told([f"{out}: {n_bytes:,} bytes, checksums right{_speed(n_bytes, started)}"], content)
 
 
 def _best_of_newest_sweep(size_bytes: int, runs: Path) -> Choice:
@@ -95,7 +142,7 @@ def _best_of_newest_sweep(size_bytes: int, runs: Path) -> Choice:
     return replace(choose_model(str(paths.record(best.run_id).parent)), reason=reason)
 
 
-def inspect(file: Path) -> list[str]:
+def inspect(file: Path, runs: Path = Path("runs")) -> Told:
     """What an archive holds, what its parts take, what decodes it."""
     with file.open("rb") as source:
         if is_pretrained(seekable(source, file)):
@@ -119,12 +166,25 @@ def inspect(file: Path) -> list[str]:
         ("  header, table, hashes", f"{rest:,} bytes"),
         ("model", f"{shape.label}, context {shape.context_bytes:,} bytes, {n_params:,} parameters, {found}"),
         ("model sha256", header.model_sha256),
+        ("model's run", _run_of(header.model_sha256, runs)),
         ("decoding takes", f"{format_bytes(header.cache_bytes)} for the keys and values of a block"),
     ]
-    return [f"{name:24}{value}" for name, value in rows]
+    return _rows(rows)
 
 
-def _compress_pretrained(file: Path, target: Path, model: str, device: str, *, embed: bool) -> list[str]:
+def _rows(rows: list[tuple[str, str]]) -> Told:
+    return Told([f"{name:24}{value}" for name, value in rows], {name.strip(): value for name, value in rows})
+
+
+def _run_of(sha256: str, runs: Path) -> str:
+    """The run under `runs` whose weights these are."""
+    try:
+        return str(find_by_hash(sha256, runs).parent)
+    except MdlError:
+        return f"not in {runs}/"
+
+
+def _compress_pretrained(file: Path, target: Path, model: str, device: str, *, embed: bool) -> Told:
     from mdl.pretrained import open_pretrained
 
     if embed:
@@ -134,15 +194,11 @@ def _compress_pretrained(file: Path, target: Path, model: str, device: str, *, e
         archive = coder.compress(data, tell)
     with _replacing(target, file) as stream:
         stream.write(archive)
-    return [
-        f"model: {coder.name} in float64 ({coder.settings}, {coder.version})",
-        f"{target}: {len(data):,} to {len(archive):,} bytes"
-        + _rate(len(archive), len(data))
-        + _speed(len(data), started),
-    ]
+    about = f"{coder.name} in float64 ({coder.settings}, {coder.version})"
+    return _compressed(file, target, len(archive), about, parse_archive(archive).model_sha256, started)
 
 
-def _decompress_pretrained(file: Path, out: Path, model: str | None, device: str) -> list[str]:
+def _decompress_pretrained(file: Path, out: Path, model: str | None, device: str) -> Told:
     from mdl.pretrained import open_pretrained
 
     archive = parse_archive(file.read_bytes())
@@ -154,10 +210,10 @@ def _decompress_pretrained(file: Path, out: Path, model: str | None, device: str
     coder, started = open_pretrained(model, device), time.monotonic()
     with _replacing(out, file) as stream, _progress("decompress", archive.n_bytes) as tell:
         stream.write(coder.read(archive, tell))
-    return [f"{out}: {archive.n_bytes:,} bytes, checksums right" + _speed(archive.n_bytes, started)]
+    return _decompressed(out, archive.n_bytes, started)
 
 
-def _inspect_pretrained(file: Path) -> list[str]:
+def _inspect_pretrained(file: Path) -> Told:
     archive = parse_archive(file.read_bytes())
     size_bytes = file.stat().st_size
     parts = (archive.stream_bytes, archive.guard_bytes, len(archive.escape))
@@ -172,7 +228,7 @@ def _inspect_pretrained(file: Path) -> list[str]:
         ("model sha256", f"{archive.model_sha256}, with configuration and tokenizer {archive.fingerprint}"),
         ("exact decoding", f"logits in steps of 2^-{archive.step_bits}, listed within 2^-{archive.epsilon_bits}"),
     ]
-    return [f"{name:24}{value}" for name, value in rows]
+    return _rows(rows)
 
 
 def use_free_cores() -> None:
@@ -220,8 +276,8 @@ def _replacing(path: Path, source: Path) -> Iterator[BinaryIO]:
 @contextmanager
 def _progress(what: str, size_bytes: int) -> Iterator[Callable[[int], None]]:
     """A bar on a terminal, nothing elsewhere."""
-    console = Console(stderr=True)
+    shown = console()
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Progress(*columns, console=shown, transient=True, disable=not shown.is_terminal) as bar:
         task = bar.add_task(what, total=size_bytes)
         yield lambda n_bytes: bar.advance(task, n_bytes)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.paper import PAPER_CODERS, PAPER_DATA_SETS, TABLE_1, DataSet, PaperRow, paper_row
-from mdl.data import Corpus, CorpusSpec, open_corpus
+from mdl.data import Corpus, open_whole
 from mdl.errors import MdlError, nearest
 from mdl.evaluation import (
     CHUNKED_SAMPLE_BYTES,
@@ -52,40 +52,51 @@ class Models:
     command: str = ""  # that is recorded
 
 
-def lines(
-    source: str,
-    most_bytes: int,
-    chunk_bytes: int,
-    out: Path,
-    progress: Progress | None = None,
-    models: Models | None = None,
-) -> Iterator[str]:
-    """The table, line by line as the coders finish; every measurement's record goes under `out`.
+class Table:
+    """What coders and models make of a corpus: printed line by line, each measurement's record under a run folder."""
 
-    A model codes windows of its context, each by itself; with more context than a chunk it has a row for the whole too.
-    """
-    models = models or Models()
-    if min(most_bytes, chunk_bytes, models.sample_bytes) < 1:
-        given = f"{most_bytes}, {chunk_bytes} and {models.sample_bytes}"
-        raise MdlError(f"--bytes, --chunk and --model-bytes must be at least 1, got {given}")
-    loaded = _load(models)  # before anything is measured: a name may be wrong
-    corpus = open_corpus(CorpusSpec(source), progress=progress)
-    subset_bytes = min(most_bytes, len(corpus.train))
-    paths = RunPaths(out)
-    yield from _head(corpus, subset_bytes, chunk_bytes)
-    beside = _data_set(corpus)
-    for chunk, coder in itertools.product((None, chunk_bytes), _coders(corpus)):
-        record = run_baseline(corpus, BaselineJob(coder, subset_bytes, "contiguous", chunk), paths)
-        yield _line(record, beside)
-    if loaded or beside:
-        yield _LINE.format("", "model", "", "raw", "adjusted", "paper raw", "paper adjusted")
-    for model in loaded:
-        whole = [None] if model.about.context_bytes > chunk_bytes else []
-        for chunk in (*whole, chunk_bytes):
-            job = (subset_bytes, chunk, models.sample_bytes, paths, models.command)
-            yield _model_line(run_transfer(corpus, model, *job))
-    if beside:
-        yield from (_paper_line(row, beside) for row in TABLE_1 if row.compressor not in PAPER_CODERS)
+    def __init__(
+        self, source: str, *, most_bytes: int | None, chunk_bytes: int, out: Path, models: Models, as_paper: bool
+    ) -> None:
+        """`most_bytes` None: the whole. `as_paper`: the paper's four coders whatever the data, and its models."""
+        if min(most_bytes or 1, chunk_bytes, models.sample_bytes) < 1 or most_bytes == 0:
+            given = f"{most_bytes}, {chunk_bytes} and {models.sample_bytes}"
+            raise MdlError(f"--sizes, --chunk and --model-bytes must be at least 1, got {given}")
+        self.source, self.most_bytes, self.chunk_bytes = source, most_bytes, chunk_bytes
+        self.paths, self.models, self.as_paper = RunPaths(out), models, as_paper
+        self.coded: list[BaselineRecord] = []
+        self.evaluated: list[TransferRecord] = []
+
+    def lines(self, progress: Progress | None = None) -> Iterator[str]:
+        """The table's lines as the coders and models finish.
+
+        A model codes windows of its context, each by itself; with more context than a chunk it has a row for the whole
+        too.
+        """
+        loaded = _load(self.models)  # before anything is measured: a name may be wrong
+        corpus = open_whole(self.source, progress)
+        subset_bytes = min(self.most_bytes or len(corpus.source_train), len(corpus.source_train))
+        yield from _head(corpus, subset_bytes, self.chunk_bytes)
+        beside = _data_set(corpus)
+        for chunk, coder in itertools.product((None, self.chunk_bytes), self._coders(corpus)):
+            record = run_baseline(corpus, BaselineJob(coder, subset_bytes, "contiguous", chunk), self.paths)
+            self.coded.append(record)
+            yield _line(record, beside)
+        if loaded or (beside and self.as_paper):
+            yield _LINE.format("", "model", "", "raw", "adjusted", "paper raw", "paper adjusted")
+        for model in loaded:
+            whole = [None] if model.about.context_bytes > self.chunk_bytes else []
+            for chunk in (*whole, self.chunk_bytes):
+                job = (subset_bytes, chunk, self.models.sample_bytes, self.paths, self.models.command)
+                self.evaluated.append(run_transfer(corpus, model, *job))
+                yield _model_line(self.evaluated[-1])
+        if beside and self.as_paper:
+            yield from (_paper_line(row, beside) for row in TABLE_1 if row.compressor not in PAPER_CODERS)
+
+    def _coders(self, corpus: Corpus) -> Sequence[str]:
+        """Those that suit the data; for the paper's table its four before them."""
+        suited = coders_for(corpus.info.modality)
+        return [*PAPER_CODERS, *(name for name in suited if name not in PAPER_CODERS)] if self.as_paper else suited
 
 
 def _load(models: Models) -> list[Loaded]:
@@ -95,11 +106,6 @@ def _load(models: Models) -> list[Loaded]:
 
     device = choose_device(models.device)
     return [load_trained_model(name, device) for name in models.names]
-
-
-def _coders(corpus: Corpus) -> list[str]:
-    """The paper's four, then the others that suit the data."""
-    return [*PAPER_CODERS, *(c for c in coders_for(corpus.info.modality) if c not in PAPER_CODERS)]
 
 
 def _data_set(corpus: Corpus) -> DataSet | None:
@@ -112,8 +118,8 @@ def _head(corpus: Corpus, subset_bytes: int, chunk_bytes: int) -> Iterator[str]:
     n_chunks = -(-subset_bytes // chunk_bytes)
     n_sample = min(n_chunks, max(1, CHUNKED_SAMPLE_BYTES // chunk_bytes))
     yield (
-        f"{info.source}: {info.modality}, the first {subset_bytes:,} of {info.train_bytes:,} bytes "
-        f"({info.heldout_bytes:,} held out); {n_sample:,} of {n_chunks:,} chunks of {chunk_bytes:,} bytes"
+        f"{info.source}: {info.modality}, the first {subset_bytes:,} of {info.size_bytes:,} bytes; "
+        f"{n_sample:,} of {n_chunks:,} chunks of {chunk_bytes:,} bytes"
     )
     yield "compressed size in % of the raw size; paper: Delétang et al. 2024, " + (
         f"{_data_set(corpus) or 'which has no such data'}, 1 GB, a header once"

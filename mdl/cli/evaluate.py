@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from mdl.data import Corpus, open_whole
 from mdl.errors import MdlError
@@ -20,15 +21,16 @@ _LINE = "{:<24} {:>14} {:>9} {:>9} {:>9} {:>9} {:>9}"
 def lines(
     models: Sequence[str], source: str, sizes: str | None, out: Path, settings: EvaluationSettings, command: str = "",
     *, with_baselines: bool = True, progress: Progress | None = None,
-) -> Iterator[str]:  # fmt: skip
-    """The table, line by line as models finish; what is recorded in `out` already is not measured again."""
+) -> Iterator[tuple[str, CellRecord | None]]:  # fmt: skip
+    """The table's lines as models finish, each with its record; what `out` holds is not measured again."""
     checkpoints = [find_checkpoint(_spec(model)) for model in models]
     corpus = open_whole(source, progress)
     subsets, paths = _subsets(corpus, sizes), RunPaths(out)
-    yield f"{source}: {corpus.info.modality}, {corpus.info.size_bytes:,} bytes, coded in their own order from the first"
-    yield _LINE.format("model", "parameters", "D", "bits/byte", "raw rate", "tokens/B", "escaped")
+    yield f"{source}: {corpus.info.modality}, {corpus.info.size_bytes:,} bytes, in their own order from the first", None
+    yield _LINE.format("model", "parameters", "D", "bits/byte", "raw rate", "tokens/B", "escaped"), None
     for checkpoint in checkpoints:
-        yield from map(_line, evaluate_pretrained(checkpoint, corpus, subsets, paths, settings, command, progress))
+        for record in evaluate_pretrained(checkpoint, corpus, subsets, paths, settings, command, progress):
+            yield _line(record), record
     for size, coder in itertools.product(subsets if with_baselines else (), coders_for(corpus.info.modality)):
         run_baseline(corpus, BaselineJob(coder, size, "contiguous", None), paths)
 
@@ -49,6 +51,19 @@ def _subsets(corpus: Corpus, sizes: str | None) -> list[int]:
             f"{corpus.info.size_bytes:,}; ask for less"
         )
     return wanted
+
+
+def content(record: CellRecord) -> dict[str, Any]:
+    """What a script wants of one measurement."""
+    tokens = record.tokens
+    return {
+        "model": record.model.size,
+        "n_params": record.model.n_params,
+        "subset_bytes": record.subset_bytes,
+        "code_bits": sum(segment.code_bits for segment in record.snapshots[0].segments),
+        "n_tokens": tokens.n_tokens if tokens else None,
+        "escaped_bytes": tokens.escaped_bytes if tokens else None,
+    }
 
 
 def _line(record: CellRecord) -> str:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 
+from mdl.cli.options import console
 from mdl.errors import MdlError
 from mdl.generation import USUAL_BYTES, Prompt, Sampling, open_coder, open_prompt
 from mdl.storage import Progress, require_writable, write_atomically
@@ -51,7 +51,7 @@ class Sample:
 def samples(wanted: Wanted, how: Sampling, progress: Progress | None = None) -> Iterator[Sample]:
     """Prompt by prompt, each coder's; MdlError before anything is made where a name is wrong."""
     if wanted.n_bytes is not None and wanted.n_bytes < 1:
-        raise MdlError(f"--bytes must be at least 1, got {wanted.n_bytes}")
+        raise MdlError(f"--length must be at least 1, got {wanted.n_bytes}")
     chunks = _one_each(list(wanted.chunks), len(wanted.prompts), "--chunk")
     prompts = [open_prompt(p, c, wanted.prompt_bytes, progress) for p, c in zip(wanted.prompts, chunks, strict=True)]
     columns = [_one_each(c.split(","), len(prompts), f"--coder {c}") for c in wanted.coders]
@@ -83,11 +83,11 @@ def run(wanted: Wanted, how: Sampling, out: Path | None, figure: Path | None) ->
         raise MdlError(f"{wanted.prompts[0]} is no text to print; name the output with -o")
     if (target := figure or out) is not None:
         require_writable(target)
-    console, made = Console(stderr=True, highlight=False), []
-    for sample in samples(wanted, how, Download(console)):
+    shown, made = console(), []
+    for sample in samples(wanted, how, Download(shown)):
         made.append(sample)
         speed = f"{1000 * sample.seconds / len(sample.content):.0f} ms a byte"
-        console.print(
+        shown.print(
             f"{sample.prompt.name}: {len(sample.content):,} bytes by {sample.coder}, {speed}",
             markup=False,
             soft_wrap=True,

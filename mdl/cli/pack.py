@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from mdl.archives import Archive
 from mdl.cli import archive
+from mdl.cli.archive import Told
+from mdl.cli.options import console
 from mdl.errors import MdlError
 from mdl.storage import require_writable
 
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from mdl.compressors import Packed, Progress
 
 
-def pack(folder: Path, out: Path | None, snapshot: str, device: str, tune_steps: int | None = None) -> list[str]:
-    """Write a run's subset and its coded weights as one archive; returns what to print."""
+def pack(folder: Path, out: Path | None, snapshot: str, device: str, tune_steps: int | None = None) -> Told:
+    """Write a run's subset and its coded weights as one archive; returns what to tell."""
     from mdl.compressors import choose_coded, open_run, write_pack
     from mdl.device import choose_device
 
@@ -34,7 +35,22 @@ def pack(folder: Path, out: Path | None, snapshot: str, device: str, tune_steps:
     run = open_run(folder, snapshot)
     with _progress() as tell:
         packed = write_pack(run, choose_coded(run, tune_steps), target, where, tell)
-    return lines(packed, run.record.model.n_params, target)
+    return Told(lines(packed, run.record.model.n_params, target), _content(packed, run.record.model.n_params, target))
+
+
+def _content(packed: Packed, n_params: int, target: Path) -> dict[str, Any]:
+    return {
+        "archive": str(target),
+        "raw_bytes": packed.raw_bytes,
+        "archive_bytes": packed.archive_bits // 8,
+        "model_bits": packed.model_bits,
+        "data_bits": packed.data_bits,
+        "precision_bits": packed.bits,
+        "coder": packed.coder,
+        "rate": packed.rate,
+        "n_params": n_params,
+        "beside": dict(packed.compared_bytes),
+    }
 
 
 def lines(packed: Packed, n_params: int, target: Path) -> list[str]:
@@ -54,8 +70,8 @@ def lines(packed: Packed, n_params: int, target: Path) -> list[str]:
     return [f"{name:10}{value}" for name, value in rows]
 
 
-def unpack(file: Path, out: Path | None, device: str) -> list[str]:
-    """Write a packed archive's content; returns what to print. Nothing but the file is needed."""
+def unpack(file: Path, out: Path | None, device: str) -> Told:
+    """Write a packed archive's content; returns what to tell. Nothing but the file is needed."""
     with file.open("rb") as source:
         header = Archive(archive.seekable(source, file)).header
     if not header.embedded_bytes:
@@ -66,8 +82,8 @@ def unpack(file: Path, out: Path | None, device: str) -> list[str]:
 @contextmanager
 def _progress() -> Iterator[Progress]:
     """A bar on a terminal, nothing elsewhere."""
-    console = Console(stderr=True)
+    shown = console()
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Bar(*columns, console=shown, transient=True, disable=not shown.is_terminal) as bar:
         task = bar.add_task("choosing the precision", total=None)
         yield lambda phase, done, total: bar.update(task, description=phase, completed=done, total=total)

@@ -6,10 +6,9 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
+from mdl.cli.options import console
 from mdl.errors import MdlError, Stopped
 from mdl.sweeps import (
     Ended,
@@ -32,16 +31,19 @@ from mdl.sweeps import (
 )
 from mdl.sweeps import submit_array as sbatch
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 
 def command_line() -> str:
     """As the user gave it, for the records."""
     return shlex.join(["mdl", *sys.argv[1:]])
 
 
-def run(plan: Plan, *, command: str | None = None, **how: Any) -> Ended:
+def run(plan: Plan, *, command: str | None = None, shown: Console | None = None, **how: Any) -> Ended:
     """`run_sweep` with its settings `how`, and what a user hears of its end: Stopped, or MdlError where some failed."""
     try:
-        ended = run_sweep(plan, command or command_line(), Console(highlight=False), **how)
+        ended = run_sweep(plan, command or command_line(), shown or console(stderr=False), **how)
     except Preempted:
         raise
     except KeyboardInterrupt:
@@ -53,14 +55,17 @@ def run(plan: Plan, *, command: str | None = None, **how: Any) -> Ended:
     return ended
 
 
-def run_cell(settings: Sequence[str], sweep: str, out: Path, baselines: bool, retry_failed: bool) -> Path:
+def run_cell(
+    settings: Sequence[str], sweep: str, out: Path, baselines: bool, retry_failed: bool, *, quiet: bool = False
+) -> Path:
     """One cell from `key=value` words: its record, made now or before. Under an agent W&B hears of it either way."""
     if under_agent() and not any(word.startswith("logger=") for word in settings):
         settings = [*settings, "logger=wandb"]
     plan = plan_cell(settings, sweep, out)
     (cell,) = plan.cells
     record = plan.paths.record(cell.run_id)
-    ended = run(plan, retry_failed=retry_failed, n_workers=1, with_baselines=baselines, whole=False)
+    shown = console(stderr=quiet)  # of a result as JSON standard output has nothing else
+    ended = run(plan, shown=shown, retry_failed=retry_failed, n_workers=1, with_baselines=baselines, whole=False)
     if cell.config.logger == "wandb" and not ended.n_made:
         from mdl.records import read_cell
         from mdl.training import log_record
@@ -73,7 +78,7 @@ def agents(file: Path, out: Path, n_agents: int | None) -> None:
     """Register the sweep with W&B and run its agents here: one a GPU, or one."""
     if load_sweep(file).method == "grid":  # else W&B alone knows what will be run
         plan = plan_sweep(file, out)
-        write_manifest(plan, open_corpora(plan, Console(highlight=False)).values(), command_line(), whole=True)
+        write_manifest(plan, open_corpora(plan, console(stderr=False)).values(), command_line(), whole=True)
     sweep = register_sweep(file, out)
     print(f"more agents, anywhere: wandb agent {sweep}", flush=True)
     try:
@@ -94,7 +99,7 @@ def submit(plan: Plan, options: SlurmOptions, *, dry_run: bool, retry_failed: bo
     elif not array.n_tasks:
         print(f"{plan.name}: nothing to submit: all is recorded, running or queued; see mdl status")
     else:
-        corpora = open_corpora(plan, Console(highlight=False)).values()
+        corpora = open_corpora(plan, console(stderr=False)).values()
         write_manifest(plan, corpora, command_line(), whole=True)
         job = sbatch(array)
         print(f"{plan.name}: job {job}, {array.n_tasks} tasks, logs in {array.file.parent}; see mdl status")

@@ -17,6 +17,7 @@ from .manifest import write_manifest as write_manifest
 from .plan import Plan as Plan
 from .plan import describe_plan as describe_plan
 from .plan import plan_cell as plan_cell
+from .plan import plan_content as plan_content
 from .plan import plan_sweep as plan_sweep
 from .progress import Download as Download
 from .python_api import Sweep as Sweep

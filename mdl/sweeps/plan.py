@@ -87,5 +87,33 @@ def describe_plan(plan: Plan) -> Sequence[str]:
     return lines
 
 
+def plan_content(plan: Plan) -> dict[str, Any]:
+    """The same for scripts: counts, bytes and FLOPs."""
+    return {
+        "name": plan.name,
+        "folder": str(plan.paths.root),
+        "n_cells": len(plan.cells),
+        "training_flops": sum(cohort.training_flops for cohort in plan.cohorts),
+        "bytes_seen": sum(cell.resolved.bytes_seen for cell in plan.cells),
+        "cohorts": [
+            {
+                "cohort_id": cohort.cohort_id,
+                "n_params": count_params(cohort.shape)["total"],
+                "training_flops": cohort.training_flops,
+                "bytes_seen": sum(cell.resolved.bytes_seen for cell in cohort.cells),
+                "cells": [
+                    {
+                        "run_id": cell.run_id,
+                        "subset_bytes": cell.resolved.subset_bytes,
+                        "passes": cell.resolved.bytes_seen / cell.resolved.subset_bytes,
+                    }
+                    for cell in cohort.cells
+                ],
+            }
+            for cohort in plan.cohorts
+        ],
+    }
+
+
 def _counted(n: int, what: str) -> str:
     return f"{n} {what}{'s' * (n != 1)}"

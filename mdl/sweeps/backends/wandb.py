@@ -44,9 +44,9 @@ def register_sweep(file: Path, out: Path) -> str:
 def command_of(config: dict[str, Any], name: str, out: Path) -> list[str]:
     """The file's own command, or `mdl run`; the run folder is named where it is not the usual one."""
     command = list(config.get("command") or ["${env}", "mdl", "run", "--sweep", name, "${args_no_hyphens}"])
-    if out != Path("runs") and "run" in command and "--out" not in command:
+    if out != Path("runs") and "run" in command and not {"--runs", "--out"} & set(command):
         at = command.index("run") + 1
-        command[at:at] = ["--out", str(out)]
+        command[at:at] = ["--runs", str(out)]
     return command
 
 

@@ -1,0 +1,117 @@
+"""Commands that write and read archives: compress, decompress, inspect, pack, unpack."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mdl.cli.options import RUNS, AsJson, Device, Runs, print_json
+
+if TYPE_CHECKING:
+    from mdl.cli.archive import Told
+
+Output = Annotated[Path | None, typer.Option("-o", "--out", help="Default: the name with .mdl added, or removed.")]
+
+
+def compress(
+    file: Annotated[Path, typer.Argument(help="Any file.")],
+    out: Output = None,
+    model: Annotated[
+        str,
+        typer.Option(
+            help="A run's folder, a .safetensors file, hf:MODEL, or auto: the newest sweep's best for this size."
+        ),
+    ] = "auto",
+    embed_model: Annotated[bool, typer.Option("--embed-model", help="Put the weights into the archive.")] = False,
+    runs: Runs = RUNS,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Code a file with a trained model, losslessly.
+
+    Any machine with the same weights decodes it, byte for byte. With --json: archive, n_bytes, archive_bytes,
+    bits_per_byte, model, model_sha256, seconds, gzip_bytes, xz_bytes.
+    """
+    from mdl.cli import archive
+
+    _print(archive.compress(file, out, model, runs, device, embed=embed_model), as_json=as_json)
+
+
+def decompress(
+    file: Annotated[Path, typer.Argument(help="An archive made by mdl compress.")],
+    out: Output = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="A run's folder, a .safetensors file or hf:MODEL; default: in the archive, else by hash in runs."
+        ),
+    ] = None,
+    runs: Runs = RUNS,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Decode an archive, and check that every byte is the original's.
+
+    With --json: file, n_bytes, seconds.
+    """
+    from mdl.cli import archive
+
+    _print(archive.decompress(file, out, model, runs, device), as_json=as_json)
+
+
+def inspect(
+    file: Annotated[Path, typer.Argument(help="An archive made by mdl compress or mdl pack.")],
+    runs: Runs = RUNS,
+    as_json: AsJson = False,
+) -> None:
+    """Tell what an archive holds, its parts and what decodes it.
+
+    With --json: the same rows by name.
+    """
+    from mdl.cli import archive
+
+    _print(archive.inspect(file, runs), as_json=as_json)
+
+
+def pack(
+    folder: Annotated[Path, typer.Argument(help="A run's folder: runs/<sweep>/<run id>.")],
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Default: <run id>.mdl.")] = None,
+    snapshot: Annotated[str, typer.Option(help="Which weights: final, or best.")] = "final",
+    tune_steps: Annotated[
+        int | None, typer.Option(min=0, help="Steps that make up for rounding. Default: as recorded, else 0.")
+    ] = None,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Write a run's subset and its coded weights as one file.
+
+    Its size over the raw size is the two-part rate. With --json: archive, raw_bytes, archive_bytes, model_bits,
+    data_bits, precision_bits, coder, rate, n_params, beside (coder to bytes).
+    """
+    from mdl.cli import pack as pack_cli
+
+    _print(pack_cli.pack(folder, out, snapshot, device, tune_steps), as_json=as_json)
+
+
+def unpack(
+    file: Annotated[Path, typer.Argument(help="A file made by mdl pack.")],
+    out: Output = None,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Decode a packed subset; nothing but the file is needed.
+
+    With --json: file, n_bytes, seconds.
+    """
+    from mdl.cli import pack as pack_cli
+
+    _print(pack_cli.unpack(file, out, device), as_json=as_json)
+
+
+def _print(told: Told, *, as_json: bool) -> None:
+    if as_json:
+        print_json(told.content)
+    else:
+        typer.echo("\n".join(told.lines))

@@ -1,0 +1,95 @@
+"""Commands that explain records and tables: report, fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mdl.cli.options import RUNS, AsJson, Cost, Runs, print_json
+
+_KNOWN_IN_SUMMARY = ("name", "cost", "n_cells", "n_failed", "n_missing", "critical", "laws")
+
+
+def report(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(help="A run folder, a sweep file or a table (CSV …); default: the newest in runs/."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Folder of the report; default: report/ in the run folder.")
+    ] = None,
+    cost: Cost = "float16",
+    formats: Annotated[
+        list[str] | None,
+        typer.Option("--format", help="pdf (default), md (for GitHub), html (an explorer); several by comma."),
+    ] = None,
+    runs: Runs = RUNS,
+    wandb: Annotated[bool, typer.Option("--wandb", help="Log tables, figures and files as a W&B run too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Find critical model sizes; write a PDF, figures and tables.
+
+    With --json: documents (paths), folder, and what summary.json has of name, cost, n_cells, n_failed, n_missing,
+    critical (a row a dataset size) and laws.
+    """
+    from analysis.report import build_report, terminal_table
+    from mdl.cli import wandb_report
+    from mdl.cli.places import run_folder
+
+    if wandb:
+        wandb_report.require_wandb()
+    place = run_folder(folder, runs)
+    target = out or _beside(place)
+    wanted = [name for given in formats or ("pdf",) for name in given.split(",") if name]
+    made = build_report(place, target, cost=cost, formats=wanted)
+    if as_json:
+        known = {key: made.summary[key] for key in _KNOWN_IN_SUMMARY if key in made.summary}
+        print_json({"folder": str(target), "documents": [str(path) for path in made.documents], **known})
+    else:
+        typer.echo(terminal_table(made.summary))
+        for path in made.documents:
+            typer.echo(f"report: {path}")
+    if wandb:
+        typer.echo(f"W&B: {wandb_report.log_report(made.summary, target, place)}", err=as_json)
+
+
+def _beside(place: Path) -> Path:
+    """A run folder holds its report; a table has it beside."""
+    return place / "report" if place.is_dir() else place.with_name(f"{place.stem}-report")
+
+
+def fit(
+    path: Annotated[
+        Path, typer.Argument(help="A table of losses, or a run folder or sweep file (held-out bits a byte).")
+    ],
+    n: Annotated[str, typer.Option("--n", help="Column of model sizes N, parameters.")] = "N",
+    d: Annotated[str, typer.Option("--d", help="Column of data D; where it is missing, D = C / (6·N).")] = "D",
+    loss: Annotated[str, typer.Option("--loss", help="Column of losses.")] = "loss",
+    c: Annotated[str, typer.Option("--c", help="Column of compute C, FLOPs; where it is missing, C = 6·N·D.")] = "C",
+    delta: Annotated[
+        str | None, typer.Option("--delta", help="Huber's δ; auto: 1.345 residual scales. Default: 1e-3, sweeps auto.")
+    ] = None,
+    holdout: Annotated[
+        list[str] | None, typer.Option("--holdout", help="Rows to predict without having seen them, such as 'C>1e21'.")
+    ] = None,
+    cluster: Annotated[
+        str, typer.Option("--cluster", help="Columns whose equal values mark rows with common noise.")
+    ] = "",
+    group: Annotated[str | None, typer.Option("--group", help="Which corpus of a sweep with several.")] = None,
+    runs: Runs = RUNS,
+    as_json: AsJson = False,
+) -> None:
+    """Fit L = E + A·N^-α + B·D^-β to a table, with intervals.
+
+    It is tested on held-out rows. With --json: E, A, B, alpha, beta, se, ci95, interval, objective, delta, n_points,
+    success, message, dropped, notes, held_out.
+    """
+    from analysis.scaling import fit_report_of, fit_to_json, fit_to_text, parse_delta, read_measurements
+    from mdl.cli.places import run_folder
+
+    columns = {"n": n, "d": d, "loss": loss, "c": c}
+    measured, usual = read_measurements(run_folder(path, runs), columns, cluster, group)
+    made = fit_report_of(measured, parse_delta(delta, usual), holdout or ())
+    typer.echo(fit_to_json(made) if as_json else fit_to_text(made))

@@ -1,0 +1,180 @@
+"""Commands that make records: sweep, run, suggest, status."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mdl.cli.options import (
+    RUNS,
+    AsJson,
+    Baselines,
+    Cost,
+    FormerOut,
+    RetryFailed,
+    Runs,
+    print_json,
+    renamed,
+)
+from mdl.errors import MdlError, Stopped
+
+SweepFile = Annotated[Path, typer.Argument(help="A sweep file (YAML), such as sweeps/quick.yaml.")]
+
+
+def sweep(
+    file: SweepFile,
+    runs: Runs = RUNS,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print cells, cohorts, FLOPs and bytes; run none.")
+    ] = False,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one a GPU, or one a core.")] = None,
+    baselines: Baselines = True,
+    retry_failed: RetryFailed = False,
+    per_gpu: Annotated[int, typer.Option(min=1, help="Cohorts that share a GPU; small ones may leave it idle.")] = 1,
+    wandb: Annotated[bool, typer.Option("--wandb", help="Register it with W&B and start agents here.")] = False,
+    backend: Annotated[str, typer.Option(help="local, or slurm: submit an array, a task a cohort.")] = "local",
+    partition: Annotated[str | None, typer.Option(help="Slurm's partition.")] = None,
+    gpus: Annotated[int, typer.Option(min=0, help="GPUs of a Slurm task.")] = 0,
+    time: Annotated[str | None, typer.Option(help="Time limit of a Slurm task; it queues again when it is up.")] = None,
+    max_parallel: Annotated[int | None, typer.Option(min=1, help="Slurm tasks at once.")] = None,
+    sbatch: Annotated[str, typer.Option(help="More options of sbatch, such as '--mem=16G --account=me'.")] = "",
+    as_json: AsJson = False,
+    out: FormerOut = None,
+) -> None:
+    """Train and measure every missing cell of a sweep file; again: go on.
+
+    With --dry-run --json: name, folder, n_cells, training_flops, bytes_seen, cohorts (cohort_id, n_params,
+    training_flops, bytes_seen, cells: run_id, subset_bytes, passes).
+    """
+    from mdl.cli import sweep as sweep_cli
+    from mdl.sweeps import describe_plan, plan_content, plan_sweep
+
+    runs = renamed(out, runs, "--out", "--runs")
+    if backend not in ("local", "slurm"):
+        raise MdlError(f"no backend '{backend}'; use local or slurm (W&B agents: --wandb)")
+    if as_json and not dry_run:
+        raise MdlError("--json of mdl sweep goes with --dry-run; mdl status --json tells how far a sweep is")
+    if wandb and not dry_run:
+        sweep_cli.agents(file, runs, workers)
+        return
+    plan = plan_sweep(file, runs)
+    if as_json:
+        print_json(plan_content(plan))
+        return
+    if dry_run:
+        typer.echo("\n".join(describe_plan(plan)))
+    if backend == "slurm":
+        from mdl.sweeps import SlurmOptions
+
+        options = SlurmOptions(partition, gpus, time, max_parallel, per_gpu, sbatch)
+        sweep_cli.submit(plan, options, dry_run=dry_run, retry_failed=retry_failed, with_baselines=baselines)
+    elif not dry_run:
+        sweep_cli.run(plan, retry_failed=retry_failed, n_workers=workers, with_baselines=baselines, per_gpu=per_gpu)
+        typer.echo(f"records: {plan.paths.root}; next: mdl report {plan.paths.root}")
+
+
+def run(
+    settings: Annotated[list[str], typer.Argument(help="key=value, such as size=16x2 subset_bytes=1MB.")],
+    runs: Runs = RUNS,
+    sweep_name: Annotated[str, typer.Option("--sweep", help="Which sweep's folder the record goes to.")] = "single",
+    baselines: Baselines = False,
+    retry_failed: RetryFailed = False,
+    as_json: AsJson = False,
+    out: FormerOut = None,
+) -> None:
+    """Train and measure one cell; this is what W&B agents call.
+
+    With --json: record (its path), run_id.
+    """
+    from mdl.cli import sweep as sweep_cli
+
+    runs = renamed(out, runs, "--out", "--runs")
+    record = sweep_cli.run_cell(settings, sweep_name, runs, baselines, retry_failed, quiet=as_json)
+    if as_json:
+        print_json({"record": str(record), "run_id": record.parent.name})
+    else:
+        typer.echo(f"record: {record}")
+
+
+def suggest(
+    folder: Annotated[
+        Path | None, typer.Argument(help="A run folder or a sweep file; default: the newest in runs/.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Write them as sweep files: next.yaml, next-2.yaml …")
+    ] = None,
+    cost: Cost = "float16",
+    within: Annotated[float, typer.Option(help="Wanted: an interval's upper end over its lower end, at the most.")] = (
+        1.25
+    ),
+    runs: Runs = RUNS,
+    as_json: AsJson = False,
+) -> None:
+    """Find the cells to train next, and what they would cost.
+
+    They bracket a critical size, or narrow its interval. With --json: a list of cells.
+    """
+    from analysis.costs import parse_cost
+    from analysis.next_cells import suggest as suggestions
+    from analysis.records import load
+    from analysis.study import study
+    from mdl.cli import suggest as suggest_cli
+    from mdl.cli.places import run_folder
+
+    table = load(run_folder(folder, runs))
+    found = suggestions(study(table, parse_cost(cost)), suggest_cli.ladder, within)
+    typer.echo(suggest_cli.to_json(found) if as_json else "\n".join(suggest_cli.lines(found, within)))
+    if out and found:
+        for line in suggest_cli.write(suggest_cli.grids(found), table.name, out):
+            typer.echo(line, err=as_json)
+
+
+def status(
+    file: Annotated[Path, typer.Argument(help="The sweep file.")],
+    runs: Runs = RUNS,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on telling until nothing is left.")] = False,
+    as_json: AsJson = False,
+    out: FormerOut = None,
+) -> None:
+    """Tell what of a sweep is done, running, failed and left.
+
+    From any machine that sees the run folder. With --json: name, n_cells, done, left (run ids), failed (run id to
+    reason), running (run id to host, process, since).
+    """
+    from mdl.sweeps import plan_sweep
+    from mdl.sweeps import status as progress
+
+    plan = plan_sweep(file, renamed(out, runs, "--out", "--runs"))
+    if as_json:
+        print_json(_status_content(progress.status(plan)))
+        return
+    try:
+        for lines in progress.watch(plan) if watch else [progress.lines(progress.status(plan))]:
+            typer.echo("\n".join(lines))
+    except KeyboardInterrupt:
+        raise Stopped from None
+
+
+def _status_content(state: Any) -> dict[str, Any]:
+    running = {
+        run_id: {"host": claim.host, "process": claim.pid, "since": claim.since}
+        for run_id, claim in state.running.items()
+    }
+    n_cells = len(state.done) + len(state.running) + len(state.failed) + len(state.left)
+    return {
+        "name": state.name,
+        "n_cells": n_cells,
+        "done": list(state.done),
+        "left": list(state.left),
+        "failed": dict(state.failed),
+        "running": running,
+    }
+
+
+def slurm_task(file: Path, index: int) -> None:
+    """One task of an array that `mdl sweep --backend slurm` submitted."""
+    from mdl.cli import sweep as sweep_cli
+
+    sweep_cli.slurm_task(file, index)

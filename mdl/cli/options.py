@@ -1,0 +1,58 @@
+"""What options mean, the same in every command, and how results are printed."""
+
+from __future__ import annotations
+
+import json
+from contextvars import ContextVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+QUIET: ContextVar[bool] = ContextVar("quiet", default=False)  # was -q given?
+
+RUNS = Path("runs")
+
+Runs = Annotated[Path, typer.Option("--runs", help="Folder of all sweeps' run folders.")]
+FormerOut = Annotated[Path | None, typer.Option("--out", hidden=True)]
+Cost = Annotated[
+    str,
+    typer.Option(
+        "--cost",
+        help="What a parameter costs: float16 (the paper), float32, coded (as measured), coded4 (at 4 bits), logn, "
+        "capacity, none, or a number of bytes.",
+    ),
+]
+Device = Annotated[str, typer.Option(help="auto (a CUDA device where there is one), cpu or cuda.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object, and nothing else.")]
+Baselines = Annotated[bool, typer.Option(help="Run the classical coders too.")]
+RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Run cells again that failed.")]
+
+
+def renamed(former: Any, value: Any, old: str, new: str) -> Any:
+    """An option's value under its former name, with a line that says the new one; else `value`."""
+    if former is None:
+        return value
+    note(f"{old} is called {new} now; the old name goes with the next release")
+    return former
+
+
+def note(text: str) -> None:
+    """A line beside the result, on standard error."""
+    if not QUIET.get():
+        typer.echo(f"note: {text}", err=True)
+
+
+def console(*, stderr: bool = True) -> Console:
+    """Where progress is shown; nowhere with -q."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False, quiet=QUIET.get())
+
+
+def print_json(content: Any) -> None:
+    """One object on standard output; what is not known is null, never NaN."""
+    typer.echo(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False, default=str))
