@@ -10,14 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mdl import compressors
+from mdl.compressors import coders_for
 from mdl.data import Corpus, CorpusSpec, open_corpus
 from mdl.errors import MdlError
-from mdl.evaluation import BaselineJob, baseline_path, coders_for, run_baseline
-from mdl.evaluation.classical import CODERS, ORDERS, baseline_plan, measure, pieces_of
+from mdl.evaluation import BaselineJob, baseline_path, run_baseline
+from mdl.evaluation.classical import ORDERS, baseline_plan, measure, pieces_of
 from mdl.records import RunPaths, read_baseline
 from tests.arrays import ArrayView
 
 CONTENT = np.random.default_rng(0).bytes(10**6)
+
+CODERS = coders_for("bytes")  # the general ones
 
 
 @pytest.fixture

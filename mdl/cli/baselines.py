@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.paper import PAPER_CODERS, PAPER_DATA_SETS, TABLE_1, DataSet, PaperRow, paper_row
+from mdl.compressors import coders_for
 from mdl.data import Corpus, open_whole
 from mdl.errors import MdlError, nearest
 from mdl.evaluation import (
@@ -15,7 +16,6 @@ from mdl.evaluation import (
     BaselineJob,
     Loaded,
     TransferRecord,
-    coders_for,
     load_trained_model,
     run_baseline,
     run_transfer,

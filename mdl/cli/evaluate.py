@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from mdl.compressors import coders_for
 from mdl.data import Corpus, open_whole
 from mdl.errors import MdlError
-from mdl.evaluation import BaselineJob, EvaluationSettings, coders_for, evaluate_pretrained, run_baseline
+from mdl.evaluation import BaselineJob, EvaluationSettings, evaluate_pretrained, run_baseline
 from mdl.pretrained import PREFIX, find_checkpoint
 from mdl.records import CellRecord, RunPaths
 from mdl.storage import Progress

@@ -5,13 +5,17 @@ from .byte_model import compress_stream as compress_stream
 from .byte_model import decompress_stream as decompress_stream
 from .byte_model import load_embedded as load_embedded
 from .byte_model import load_model as load_model
+from .general import ClassicalCoder as ClassicalCoder
 from .images_and_audio import N_COLUMNS as N_COLUMNS
 from .model_selection import Choice as Choice
 from .model_selection import choose_model as choose_model
 from .model_selection import find_by_hash as find_by_hash
+from .registry import ANY as ANY
 from .registry import REGISTRY as REGISTRY
 from .registry import Compressor as Compressor
+from .registry import coders_for as coders_for
 from .registry import get as get
+from .registry import register_coder as register_coder
 from .self_contained import Packed as Packed
 from .self_contained import Progress as Progress
 from .self_contained import choose_coded as choose_coded

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mdl.compressors.general import ClassicalCoder
+from mdl.compressors.registry import register_coder
 from mdl.storage import import_optional
 
 N_COLUMNS = 64  # of a picture, one byte a pixel
@@ -171,9 +172,7 @@ def _without_sound(one_sample: bytes) -> bytes:
     return bytes(head)
 
 
-FACTORIES: dict[str, Callable[[int | None], ClassicalCoder]] = {
-    "png": _png,
-    "webp": _webp,
-    "jpegxl": _jpegxl,
-    "flac": _flac,
-}
+register_coder("png", _png, modalities=("image",), cost_per_byte=6e5, decoder_bytes=None)
+register_coder("webp", _webp, modalities=("image",), cost_per_byte=2e5, decoder_bytes=None)
+register_coder("jpegxl", _jpegxl, modalities=("image",), cost_per_byte=5e6, decoder_bytes=None)
+register_coder("flac", _flac, modalities=("audio",), cost_per_byte=1e5, decoder_bytes=None)

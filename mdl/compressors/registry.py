@@ -1,12 +1,27 @@
-"""Every coder is a peer: one Protocol, one registry, one file a family."""
+"""Every coder is a peer: one Protocol, one registry, one file a family.
+
+To add one, register it in a file of its own and name that file with --plugin (or import it in Python):
+
+    from mdl.compressors import ClassicalCoder, register_coder
+
+    def lz4(chunk_bytes):
+        return ClassicalCoder("lz4", "-9", lz4.__version__, pack=..., unpack=...)
+
+    register_coder("lz4", lz4, modalities=(ANY,), cost_per_byte=1e4, decoder_bytes=None)
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
-from mdl.compressors import general, images_and_audio, wavpack
-from mdl.errors import MdlError, nearest
+from mdl.errors import MdlError
+from mdl.records import Registry
+
+ANY = "any"
+MODALITIES = ("text", "image", "audio", "bytes", ANY)
 
 
 class Compressor(Protocol):
@@ -36,12 +51,54 @@ class Compressor(Protocol):
         ...
 
 
-# name -> factory(chunk_bytes): some coders take less memory and time when told the longest input.
-REGISTRY: dict[str, Callable[[int | None], Compressor]] = {
-    **general.FACTORIES,
-    **images_and_audio.FACTORIES,
-    **wavpack.FACTORIES,
-}
+@dataclass(frozen=True, kw_only=True)
+class Coder:
+    """What the toolkit has to know of a classical coder to plan and report with it."""
+
+    make: Callable[[int | None], Compressor]
+    """From the longest input, bytes, where it is known: some coders then take less memory and time."""
+    modalities: tuple[str, ...]
+    """Kinds of data that it is made for: text, image, audio, bytes, or any."""
+    cost_per_byte: float
+    """What coding a byte takes: the floating-point operations that a model would do in that time on the same core."""
+    decoder_bytes: int | None
+    """Size of the compiled library that decodes; None: not known."""
+
+
+REGISTRY: Registry[Coder] = Registry(
+    "coder",
+    {
+        **dict.fromkeys(
+            ("gzip", "xz", "bzip2", "zstd", "zstd-ultra", "brotli", "ppmd", "ppmd-o6"), "mdl.compressors.general"
+        ),
+        **dict.fromkeys(("png", "webp", "jpegxl", "flac"), "mdl.compressors.images_and_audio"),
+        "wavpack": "mdl.compressors.wavpack",
+    },
+)
+
+
+def register_coder(
+    name: str,
+    make: Callable[[int | None], Compressor],
+    *,
+    modalities: tuple[str, ...],
+    cost_per_byte: float,
+    decoder_bytes: int | None,
+) -> None:
+    """Add a coder under its name (see `Coder`); MdlError for a name that is taken, or for what it says wrongly."""
+    if not modalities or (unknown := set(modalities) - set(MODALITIES)):
+        given = ", ".join(sorted(unknown)) if modalities else "none"
+        raise MdlError(f"coder '{name}': modalities are {', '.join(MODALITIES)}; got {given}")
+    if not (math.isfinite(cost_per_byte) and cost_per_byte > 0):
+        raise MdlError(f"coder '{name}': cost_per_byte is {cost_per_byte}; want operations, such as 1e5")
+    coder = Coder(make=make, modalities=tuple(modalities), cost_per_byte=cost_per_byte, decoder_bytes=decoder_bytes)
+    REGISTRY.register(name, coder)
+
+
+def coders_for(modality: str) -> tuple[str, ...]:
+    """Names of the coders of any data, then of those made for the modality ("text", "image", "audio", "bytes")."""
+    general = [name for name in REGISTRY if ANY in REGISTRY[name].modalities]
+    return (*general, *(name for name in REGISTRY if modality in REGISTRY[name].modalities and name not in general))
 
 
 def get(name: str, chunk_bytes: int | None = None) -> Compressor:
@@ -52,14 +109,10 @@ def get(name: str, chunk_bytes: int | None = None) -> Compressor:
     kind, colon, _ = name.partition(":")
     if colon and kind in _LANGUAGE_MODELS:
         return _LANGUAGE_MODELS[kind](name)
-    if name not in REGISTRY:
-        known = ", ".join([*REGISTRY, "model:RUN_FOLDER", "hf:PRETRAINED_MODEL"])
-        raise MdlError(f"unknown coder '{name}'{nearest(name, REGISTRY)} (there are {known})")
-    return REGISTRY[name](chunk_bytes)
+    return REGISTRY[name].make(chunk_bytes)
 
 
 def _trained(name: str) -> Compressor:
-
     from mdl.compressors.byte_model import LanguageModel, load_model
     from mdl.compressors.model_selection import choose_model
 

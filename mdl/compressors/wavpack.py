@@ -9,13 +9,13 @@ What is empty becomes one padded sample with the byte 1 before the file, since t
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mdl.compressors.general import ClassicalCoder
+from mdl.compressors.registry import register_coder
 from mdl.storage import import_optional
 
 _RATE_HZ = 16_000
@@ -75,4 +75,4 @@ def _wavpack(_: int | None) -> ClassicalCoder:
     return ClassicalCoder("wavpack", f"-compression_level {_LEVEL}", f"FFmpeg libavcodec {codec}", _pack, _unpack)
 
 
-FACTORIES: dict[str, Callable[[int | None], ClassicalCoder]] = {"wavpack": _wavpack}
+register_coder("wavpack", _wavpack, modalities=("audio",), cost_per_byte=1e5, decoder_bytes=None)

@@ -2,7 +2,6 @@ from .classical import CHUNKED_SAMPLE_BYTES as CHUNKED_SAMPLE_BYTES
 from .classical import BaselineJob as BaselineJob
 from .classical import baseline_path as baseline_path
 from .classical import baseline_plan as baseline_plan
-from .classical import coders_for as coders_for
 from .classical import run_baseline as run_baseline
 from .pretrained import EvaluationSettings as EvaluationSettings
 from .pretrained import evaluate_pretrained as evaluate_pretrained

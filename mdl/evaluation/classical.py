@@ -15,6 +15,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from mdl.compressors import REGISTRY, coders_for
 from mdl.compressors import get as get_compressor
 from mdl.data import Bytes, Corpus
 from mdl.records import BaselineRecord, RunPaths, read_baseline, write_record
@@ -22,8 +23,6 @@ from mdl.units import short_bytes
 
 Order = Literal["shuffled", "contiguous"]
 ORDERS: tuple[Order, ...] = ("shuffled", "contiguous")
-CODERS = ("gzip", "xz", "bzip2", "zstd", "zstd-ultra", "brotli", "ppmd", "ppmd-o6")  # for any data
-_OF_MODALITY = {"image": ("png", "webp", "jpegxl"), "audio": ("flac", "wavpack")}
 # A chunk is coded by itself, so a sample of chunks says what all of them would.
 CHUNKED_SAMPLE_BYTES = 256 * 1024
 
@@ -44,11 +43,6 @@ class Readable(Protocol):
     def read(self, start: int, end: int) -> Bytes:
         """Bytes [start, end)."""
         ...
-
-
-def coders_for(modality: str) -> tuple[str, ...]:
-    """The general coders, and those made for the modality ("text", "image", "audio", "bytes")."""
-    return CODERS + _OF_MODALITY.get(modality, ())
 
 
 def baseline_plan(corpus: Corpus, subset_sizes: Sequence[int], context_bytes: int) -> list[BaselineJob]:
@@ -108,6 +102,7 @@ def measure(corpus: Corpus, job: BaselineJob) -> BaselineRecord:
         header_bytes=len(coder.compress(b"")),
         seconds=round(seconds, 6),
         version=coder.version,
+        decoder_bytes=REGISTRY[job.coder].decoder_bytes,
     )
 
 

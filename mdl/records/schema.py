@@ -222,6 +222,7 @@ class BaselineRecord:
     version: str
     kind: Literal["baseline"] = "baseline"
     schema_version: int = SCHEMA_VERSION
+    decoder_bytes: int | None = None  # of the compiled library that decodes; None: not known
 
 
 def ladder(limit_bytes: int) -> list[int]:

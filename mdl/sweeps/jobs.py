@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
+from mdl.compressors import REGISTRY
 from mdl.config import Cohort
 from mdl.data import Corpus, CorpusSpec
 from mdl.evaluation import CHUNKED_SAMPLE_BYTES, BaselineJob, baseline_path, baseline_plan
@@ -15,20 +16,6 @@ from mdl.sweeps.worker_pool import Job
 
 # What a byte costs a model beside its products (softmax over 256 values, memory traffic), in their unit.
 _FLOPS_A_BYTE_ANYWAY = 30_000.0
-# What a classical coder costs, in the unit of a model's operations, by their measured seconds a megabyte.
-_CODER_COST_A_BYTE = {
-    "jpegxl": 5e6,
-    "brotli": 6e5,
-    "zstd-ultra": 2.3e5,
-    "zstd": 1.8e5,
-    "xz": 1.6e5,
-    "webp": 2e5,
-    "png": 6e5,
-    "ppmd": 9e4,
-    "ppmd-o6": 9e4,
-    "gzip": 3e4,
-    "bzip2": 2e4,
-}
 
 
 def missing(cohort: Cohort, paths: RunPaths, *, retry_failed: bool = False) -> Cohort | None:
@@ -89,4 +76,4 @@ def baseline_jobs(plan: Plan, corpora: dict[CorpusSpec, Corpus]) -> list[Job]:
 
 def _baseline_cost(job: BaselineJob) -> float:
     n_bytes = job.subset_bytes if job.chunk_bytes is None else min(job.subset_bytes, CHUNKED_SAMPLE_BYTES)
-    return _CODER_COST_A_BYTE.get(job.coder, 1e5) * n_bytes
+    return REGISTRY[job.coder].cost_per_byte * n_bytes
