@@ -29,10 +29,19 @@ WITH_EXAMPLES = [thing for thing in [*PUBLIC, Plots] if not (inspect.isclass(thi
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     """A folder of its own, and what examples name."""
     monkeypatch.chdir(tmp_path)
+    for name in ("MDL_PLUGIN", "MDL_PLUGIN_SHA256"):
+        monkeypatch.setenv(name, "")  # and as it was again, whatever an example loads
     (N, D) = (a.ravel() for a in np.meshgrid(np.geomspace(1e7, 1e10, 8), np.geomspace(1e9, 1e12, 8)))
     losses = pd.DataFrame({"N": N, "D": D, "loss": 1.69 + 406.4 * N**-0.34 + 410.7 * D**-0.28})
     losses.to_csv("losses.csv", index=False)
-    return {"mdl": mdl, "analysis": analysis, "RECORDS": RECORDS, "LOSSES": "losses.csv", "SWEEPS": ROOT / "sweeps"}
+    return {
+        "mdl": mdl,
+        "analysis": analysis,
+        "RECORDS": RECORDS,
+        "LOSSES": "losses.csv",
+        "SWEEPS": ROOT / "sweeps",
+        "Path": Path,
+    }
 
 
 @pytest.mark.parametrize("thing", WITH_EXAMPLES, ids=lambda thing: thing.__qualname__)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -54,22 +56,37 @@ def _version(wanted: bool) -> None:
 def _main(
     _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress, no notes; also after a command.")] = False,
+    plugin: Annotated[
+        list[Path] | None,
+        typer.Option("--plugin", help="A Python file of yours that registers coders, sources …; also after a command."),
+    ] = None,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Say more of what is done; also after it.")] = False,
 ) -> None:
     level = logging.ERROR if quiet else logging.INFO if verbose else logging.WARNING
     logging.basicConfig(level=level, format="note: %(message)s")
     QUIET.set(quiet)
+    if plugin or os.environ.get("MDL_PLUGIN"):
+        from mdl.plugins import load_plugins
+
+        load_plugins(plugin or ())
 
 
+_PLUGIN = "--plugin"
 _ANYWHERE = ("-q", "--quiet", "-v", "--verbose")
 
 
 def _arranged(arguments: Sequence[str]) -> list[str]:
     """What is said of all commands may stand behind one; words after `--` are left alone."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
-    before, after = list(arguments[:end]), list(arguments[end:])
-    moved = [word for word in before if word in _ANYWHERE]
-    return [*moved, *(word for word in before if word not in _ANYWHERE), *after]
+    words = iter(arguments[:end])
+    moved: list[str] = []
+    left: list[str] = []
+    for word in words:
+        if word == _PLUGIN:
+            moved += [word, *[value for value in [next(words, None)] if value is not None]]
+        else:
+            (moved if word in _ANYWHERE or word.startswith(f"{_PLUGIN}=") else left).append(word)
+    return [*moved, *left, *arguments[end:]]
 
 
 _UsageError: Any = typer.BadParameter.__base__  # click's, or that of the copy which newer typers hold

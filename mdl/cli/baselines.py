@@ -9,7 +9,7 @@ from pathlib import Path
 
 from analysis.paper import PAPER_CODERS, PAPER_DATA_SETS, TABLE_1, DataSet, PaperRow, paper_row
 from mdl.compressors import coders_for
-from mdl.data import Corpus, open_whole
+from mdl.data import SOURCES, Corpus, open_whole
 from mdl.errors import MdlError, nearest
 from mdl.evaluation import (
     CHUNKED_SAMPLE_BYTES,
@@ -23,21 +23,19 @@ from mdl.evaluation import (
 from mdl.records import BaselineRecord, RunPaths
 from mdl.storage import Progress
 
-MODALITIES = ("text", "image", "audio")
-_PREFIX = {"text": "file", "image": "image", "audio": "audio"}
-_KINDS = ("file:", "image:", "audio:", "random:", "hf:")
+_PREFIX = {"text": "file", "image": "image", "audio": "audio"}  # the kind of source that reads a path so
 PARAMETER_BYTES = 2  # float16, as the paper counts
 _LINE = "{:>5}  {:<16} {:<20} {:>10} {:>11} {:>10} {:>14}"
 
 
 def source_of(path: str, modality: str | None) -> str:
     """The corpus of a path: itself where it names its kind, else as the modality (default text) says."""
-    if modality is not None and modality not in MODALITIES:
-        raise MdlError(f"unknown modality '{modality}'{nearest(modality, MODALITIES)} (there are {list(MODALITIES)})")
-    if not path.startswith(_KINDS):
-        named = path in ("stdlib", "enwik8", "enwik9") and not Path(path).exists()
-        return path if named else f"{_PREFIX[modality or 'text']}:{path}"
-    if modality is not None and path.startswith(("image:", "audio:")) and not path.startswith(_PREFIX[modality]):
+    if modality is not None and modality not in _PREFIX:
+        raise MdlError(f"unknown modality '{modality}'{nearest(modality, _PREFIX)} (there are {list(_PREFIX)})")
+    kind, colon, _ = path.partition(":")
+    if kind not in SOURCES or (not colon and Path(path).exists()):
+        return f"{_PREFIX[modality or 'text']}:{path}"
+    if modality is not None and SOURCES[kind].modality not in (modality, "text"):
         raise MdlError(f"'{path}' is not {modality}; leave --modality out")
     return path
 

@@ -14,6 +14,7 @@ _ENDING = {
     ],
     "Environment": [
         ("MDL_CACHE", "where corpora and hashes are kept; default ~/.cache/mdl"),
+        ("MDL_PLUGIN", "files as --plugin takes them, separated as in PATH"),
         ("WANDB_MODE", "offline: W&B without an account"),
         ("HF_HUB_OFFLINE", "1: Hugging Face names are looked up on this machine alone"),
         ("NO_COLOR", "set to anything: no colors"),

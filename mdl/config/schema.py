@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from mdl.config.learning_rate import usual_learning_rate
 from mdl.config.resolved import Execution, Measuring, Recipe, ResolvedConfig
-from mdl.data import CorpusSpec
+from mdl.data import SOURCES, CorpusSpec
 from mdl.errors import MdlError, nearest
 from mdl.models import (
     MOST_DEPTH,
@@ -238,9 +238,17 @@ class RunConfig(_Part):
         """Name + 8 hex of what the result depends on."""
         width, depth, heads = self.model.dimensions()
         told = {k: v for k, v in self._flat.items() if k not in _NOT_RESULT and (k not in _LATER or v != _LATER[k])}
+        told |= {"plugins": self.plugins} if self.plugins else {}
         content = digest(told)
         shape = shape_label(width, depth, heads) + vocabulary_label(self.model.vocabulary)
         return f"{shape}-{short_bytes(self.subset_bytes)}-s{self.train.seed}-{content}"
+
+    @property
+    def plugins(self) -> dict[str, str]:
+        """What of a user's own code the result depends on: the key that names it, and the SHA-256 of its source."""
+        kind = self.corpus.source.partition(":")[0]
+        sha256 = SOURCES.plugin_of(kind) if kind in SOURCES else None
+        return {"corpus.source": sha256} if sha256 else {}
 
     def cohort_key(self) -> tuple[Any, ...]:
         """Equal for cells that train together: everything but the subset, its size, the seed and the rate's scale."""

@@ -7,9 +7,13 @@ from .online_order import OnlineOrder as OnlineOrder
 from .protocols import Gatherable as Gatherable
 from .protocols import Readable as Readable
 from .sources.audio import RATE_HZ as RATE_HZ
+from .sources.base import Source as Source
+from .sources.base import cached as cached
 from .sources.media_files import UNIT_BYTES as UNIT_BYTES
-from .sources.registry import KINDS as KINDS
+from .sources.registry import SOURCES as SOURCES
+from .sources.registry import kind_of as kind_of
 from .sources.registry import not_here as not_here
+from .sources.registry import register_source as register_source
 from .spec import CorpusSpec as CorpusSpec
 from .tokenized_corpus import TokenisedSubset as TokenisedSubset
 from .tokenized_corpus import Tokens as Tokens

@@ -103,6 +103,7 @@ def measure(corpus: Corpus, job: BaselineJob) -> BaselineRecord:
         seconds=round(seconds, 6),
         version=coder.version,
         decoder_bytes=REGISTRY[job.coder].decoder_bytes,
+        plugin_sha256=REGISTRY.plugin_of(job.coder),
     )
 
 

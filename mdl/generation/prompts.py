@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from mdl.data import KINDS, UNIT_BYTES, CorpusSpec, open_corpus
+from mdl.data import SOURCES, UNIT_BYTES, CorpusSpec, open_corpus
 from mdl.errors import MdlError
 from mdl.storage import Progress
 
@@ -30,7 +30,7 @@ def open_prompt(spec: str, chunk: int = 0, prompt_bytes: int | None = None, prog
     """
     if prompt_bytes is not None and prompt_bytes < 0:
         raise MdlError(f"--prompt-bytes must be at least 0, got {prompt_bytes}")
-    if spec.partition(":")[0] in KINDS and not Path(spec).exists():
+    if spec.partition(":")[0] in SOURCES and not Path(spec).exists():
         return _of_corpus(spec, chunk, UNIT_BYTES // 2 if prompt_bytes is None else prompt_bytes, progress)
     path = Path(spec)
     if not path.is_file():

@@ -4,6 +4,7 @@ from .manifest import wandb_place as wandb_place
 from .paths import RunPaths as RunPaths
 from .provenance import provenance_now as provenance_now
 from .registry import Registry as Registry
+from .registry import from_plugin as from_plugin
 from .schema import BaselineRecord as BaselineRecord
 from .schema import CellRecord as CellRecord
 from .schema import CodedWeights as CodedWeights

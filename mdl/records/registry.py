@@ -18,11 +18,24 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Generic, TypeVar
 
 from mdl.errors import MdlError, nearest
 
 T = TypeVar("T")
+_PLUGIN: ContextVar[str | None] = ContextVar("plugin", default=None)  # the one being loaded
+
+
+@contextmanager
+def from_plugin(sha256: str) -> Iterator[None]:
+    """Within, what is registered comes from a plugin whose source has that SHA-256."""
+    token = _PLUGIN.set(sha256)
+    try:
+        yield
+    finally:
+        _PLUGIN.reset(token)
 
 
 class Registry(Mapping[str, T], Generic[T]):
@@ -41,6 +54,7 @@ class Registry(Mapping[str, T], Generic[T]):
         self.kind = kind
         self._modules = dict(built_in)
         self._things: dict[str, T] = {}
+        self._plugins: dict[str, str] = {}
 
     def register(self, name: str, thing: T) -> T:
         """Add `thing` under `name` and return it; MdlError where another thing has that name already."""
@@ -49,7 +63,14 @@ class Registry(Mapping[str, T], Generic[T]):
         if self._things.get(name, thing) is not thing:
             raise MdlError(f"there is a {self.kind} '{name}' already; give yours another name")
         self._things[name] = thing
+        sha256 = _PLUGIN.get()
+        if sha256 and name not in self._modules:  # what comes along may be imported while a plugin is
+            self._plugins[name] = sha256
         return thing
+
+    def plugin_of(self, name: str) -> str | None:
+        """SHA-256 of the plugin that registered a name; None for what comes along, or was imported in Python."""
+        return self._plugins.get(name)
 
     def __getitem__(self, name: str) -> T:
         """The thing of that name; MdlError naming the nearest one where there is none."""

@@ -198,6 +198,7 @@ class CellRecord:
     tokens: TokenInfo | None = None  # of a pretrained model
     prequential: tuple[PrequentialPoint, ...] = ()  # of an online run
     tokenisation: Tokenisation | None = None  # of a model that reads tokens
+    plugins: dict[str, str] = field(default_factory=dict)  # code of a user's own that it depends on: key to SHA-256
     requested: dict[str, Any] = field(default_factory=dict)  # `config` as asked for, "auto" and all; empty: not told
 
 
@@ -222,6 +223,7 @@ class BaselineRecord:
     version: str
     kind: Literal["baseline"] = "baseline"
     schema_version: int = SCHEMA_VERSION
+    plugin_sha256: str | None = None  # of a coder of a user's own
     decoder_bytes: int | None = None  # of the compiled library that decodes; None: not known
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from mdl.errors import MdlError, one_line
+from mdl.plugins import load_plugins
 from mdl.sweeps.claims import SupersededError
 from mdl.training import stop_signal
 
@@ -46,8 +47,25 @@ def main() -> None:
     jobs: queue.Queue[dict[str, Any] | None] = queue.Queue()
     threading.Thread(target=_listen, args=(sys.stdin, jobs), daemon=True).start()
     stop_signal.install()
+
+    def emit(event: str, **fields: Any) -> None:
+        print(json.dumps({"event": event, **fields}), file=events, flush=True)
+
+    problem = _plugins_problem()
     while (job := jobs.get()) is not None:
-        _serve(job, lambda event, **fields: print(json.dumps({"event": event, **fields}), file=events, flush=True))
+        if problem:
+            emit("error", message=problem)
+        else:
+            _serve(job, emit)
+
+
+def _plugins_problem() -> str:
+    """Why the user's own code cannot be loaded here as it was where this process was started; or nothing."""
+    try:
+        load_plugins()
+    except MdlError as error:
+        return str(error)
+    return ""
 
 
 def _listen(source: TextIO, jobs: queue.Queue[dict[str, Any] | None]) -> None:

@@ -215,6 +215,7 @@ def _record(
         subset_bytes=cell.resolved.subset_bytes,
         config=cell.config.flat(),
         requested=cell.config.requested(),
+        plugins=cell.config.plugins,
         cohort_id=cohort.cohort_id,
         corpus=data.corpora[m].info,
         model=ModelInfo(size, shape.width, shape.depth, shape.n_heads, shape.context_bytes, n_params, groups),

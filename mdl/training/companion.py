@@ -14,6 +14,7 @@ import torch
 from torch.distributed import TCPStore  # type: ignore[attr-defined] # public, but not among its typed exports
 
 from mdl.config import Cell, Cohort, from_flat
+from mdl.plugins import load_plugins
 from mdl.records import RunPaths
 from mdl.training.cohort_data import reading
 from mdl.training.data_parallel import Ranks, joined
@@ -33,6 +34,7 @@ def main() -> None:
     """Train along, as the one line of input says, and end at once when the input closes: rank 0 is gone."""
     request = json.loads(sys.stdin.readline())
     threading.Thread(target=lambda: (sys.stdin.read(), os._exit(1)), daemon=True).start()
+    load_plugins()
     store = TCPStore("127.0.0.1", request["port"], request["n"], is_master=False)
     with joined(Ranks(request["rank"], request["n"]), store) as ranks:
         train_along(request["configs"], Path(request["root"]), ranks)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from mdl.data.sources.base import Source
 from mdl.data.sources.media_files import UNIT_BYTES, cached_units, files_of, split_settings
+from mdl.data.sources.registry import register_source
 from mdl.errors import MdlError
 from mdl.storage import Progress, import_optional, package_version
 
@@ -88,3 +89,6 @@ def _at_16_khz(blocks: Iterator[Floats], rate_hz: int) -> Iterator[Floats]:
     for block in blocks:
         yield stream.resample_chunk(block)
     yield stream.resample_chunk(np.empty(0), last=True)
+
+
+register_source("audio", open_audio, form="audio:PATH", modality="audio", is_path=True)

@@ -16,6 +16,7 @@ from typing import BinaryIO
 import numpy as np
 
 from mdl.data.sources.base import Source
+from mdl.data.sources.registry import register_source
 from mdl.errors import MdlError
 from mdl.storage import CHUNK_BYTES, Progress, new_file
 
@@ -67,3 +68,17 @@ def _unpack(packed: BinaryIO, name: str, path: Path) -> None:
                 raise MdlError(f"{name}: the download's md5 is {md5.hexdigest()}, not {MD5[name]}; try again")
     except (zipfile.BadZipFile, KeyError, EOFError, zlib.error) as error:
         raise MdlError(f"{name}: the download is not the archive expected ({error}); try again") from None
+
+
+def _register(name: str) -> None:
+    register_source(
+        name,
+        lambda _, cache, progress: open_enwik(name, cache, progress),
+        form=name,
+        modality="text",
+        is_path=False,
+    )
+
+
+for _name in MD5:
+    _register(_name)

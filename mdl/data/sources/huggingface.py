@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mdl.data.sources.base import Source, cached
+from mdl.data.sources.registry import register_source
 from mdl.errors import MdlError, nearest
 from mdl.storage import digest
 
@@ -103,3 +104,8 @@ def _split(name: str, splits: Any, split: str) -> Any:
     if split not in splits:
         raise MdlError(f"hf:{name} has no split '{split}'{nearest(split, splits)} (it has {', '.join(splits)})")
     return splits[split]
+
+
+register_source(
+    "hf", lambda rest, cache, _: open_hugging_face(rest, cache), form="hf:NAME", modality="text", is_path=False
+)

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from mdl.data.sources.base import Source
 from mdl.data.sources.media_files import cached_units, files_of, split_settings
+from mdl.data.sources.registry import register_source
 from mdl.errors import MdlError
 from mdl.storage import Progress, import_optional, package_version
 
@@ -113,3 +114,6 @@ def _grey(image: Image) -> Pixels:
 def _channel_means(colour: Pixels, band: int = 256) -> Iterator[Pixels]:
     for start in range(0, len(colour), band):
         yield (colour[start : start + band].sum(axis=2, dtype=np.uint16) // 3).astype(np.uint8)
+
+
+register_source("image", open_images, form="image:PATH", modality="image", is_path=True)

@@ -1,204 +1,107 @@
-"""Where bytes come from: each source becomes one file on disk, and the offsets at which its documents begin.
+"""Where bytes come from: each kind of source makes one file on disk, and the offsets at which its documents begin.
 
-A single plain file is used where it lies; everything else is put together once in the cache, under a name made of all
-its inputs (paths, sizes, times), so that a change makes a new one.
+To add a kind, register it in a file of its own and name that file with --plugin (or import it in Python):
+
+    from mdl.data import Source, cached, register_source
+
+    def open_logs(rest, cache, progress):
+        return cached(cache, f"logs-{digest(rest)}", lambda: read(rest), "text")
+
+    register_source("logs", open_logs, form="logs:PATH", modality="text", is_path=True)
 """
 
 from __future__ import annotations
 
-import bz2
 import glob
-import gzip
-import logging
-import lzma
-import sysconfig
-import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
 
-import numpy as np
-
-from mdl.data.sources.base import Source, cached
+from mdl.data.sources.base import Source
 from mdl.errors import MdlError, nearest
-from mdl.storage import CHUNK_BYTES, Progress, digest
-from mdl.units import parse_bytes
+from mdl.records import Registry
+from mdl.storage import Progress
 
-KINDS = ("stdlib", "file", "image", "audio", "random", "enwik8", "enwik9", "hf")
-_FORMS = "stdlib, file:PATH, image:PATH, audio:PATH, random:BYTES[:SEED], enwik8, enwik9 or hf:NAME"
-_HEAD_BYTES = 8192
-_NOT_LIBRARY = {"site-packages", "dist-packages", "test", "tests", "idle_test", "lib2to3", "__pycache__"}
+# What follows the kind's name and colon, the cache's folder, and whom to tell how far it is.
+Open = Callable[[str, Path, Progress | None], Source]
 
-log = logging.getLogger(__name__)
+
+@dataclass(frozen=True, kw_only=True)
+class SourceKind:
+    """A kind of corpus source."""
+
+    open: Open
+    """Puts the bytes on disk; MdlError in one line where that cannot be done."""
+    form: str
+    """How it is written, such as "file:PATH"; without a colon the name is all of it."""
+    modality: str
+    """Of what its data are, as the paper has it: text, image, audio, random or bytes."""
+    is_path: bool
+    """Does a path on this machine follow the colon, perhaps with settings after a comma?"""
+
+
+SOURCES: Registry[SourceKind] = Registry(
+    "corpus source",
+    {
+        "stdlib": "mdl.data.sources.text_files",
+        "file": "mdl.data.sources.text_files",
+        "image": "mdl.data.sources.images",
+        "audio": "mdl.data.sources.audio",
+        "random": "mdl.data.sources.random_bytes",
+        "enwik8": "mdl.data.sources.enwik",
+        "enwik9": "mdl.data.sources.enwik",
+        "hf": "mdl.data.sources.huggingface",
+    },
+)
+
+
+def register_source(name: str, open_rest: Open, *, form: str, modality: str, is_path: bool) -> None:
+    """Add a kind of source under its name (see `SourceKind`); MdlError for a name that is taken, or another's form.
+
+    `open_rest(rest, cache, progress)` is given what follows the colon.
+    """
+    if form.partition(":")[0] != name:
+        raise MdlError(f"corpus source '{name}': its form begins with its name, such as '{name}:PATH'; got '{form}'")
+    SOURCES.register(name, SourceKind(open=open_rest, form=form, modality=modality, is_path=is_path))
 
 
 def open_source(source: str, cache: Path, progress: Progress | None = None) -> Source:
     """Put the named bytes on disk; MdlError in one line where that cannot be done."""
+    name, rest = _kind_and_rest(source)
     try:
-        return _open(source, cache, progress)
+        return SOURCES[name].open(rest, cache, progress)
     except OSError as error:
         raise MdlError(f"cannot read corpus '{source}': {error.strerror or error}") from None
 
 
-def _open(source: str, cache: Path, progress: Progress | None) -> Source:
-    kind, _, rest = source.partition(":")
-    if source == "stdlib":
-        return _stdlib(cache)
-    if source in ("enwik8", "enwik9"):
-        from mdl.data.sources.enwik import open_enwik
-
-        return open_enwik(source, cache, progress)
-    if kind == "hf" and rest:
-        from mdl.data.sources.huggingface import open_hugging_face
-
-        return open_hugging_face(rest, cache)
-    if kind == "image" and rest:
-        from mdl.data.sources.images import open_images
-
-        return open_images(rest, cache, progress)
-    if kind == "audio" and rest:
-        from mdl.data.sources.audio import open_audio
-
-        return open_audio(rest, cache, progress)
-    if kind == "file" and rest:
-        return _files(rest, cache)
-    if kind == "random" and rest:
-        return _random(rest, cache)
-    if source and kind not in KINDS and Path(source).exists():
-        return _files(source, cache)
-    raise MdlError(_unknown(source, kind))
+def kind_of(source: str) -> str:
+    """The kind's name of a corpus as written: a bare path is a file."""
+    return _kind_and_rest(source)[0]
 
 
-def _unknown(source: str, kind: str) -> str:
-    hint = "" if kind in KINDS else nearest(kind, KINDS)
-    return f"unknown corpus '{source}'{hint}: neither a path here nor {_FORMS}"
+def _kind_and_rest(source: str) -> tuple[str, str]:
+    name, colon, rest = source.partition(":")
+    if name in SOURCES and bool(rest) == (":" in SOURCES[name].form) and bool(colon) == bool(rest):
+        return name, rest
+    if source and name not in SOURCES and Path(source).exists():
+        return "file", source
+    raise MdlError(_unknown(source, name))
+
+
+def _unknown(source: str, name: str) -> str:
+    hint = "" if name in SOURCES else nearest(name, SOURCES)
+    forms = [SOURCES[known].form for known in SOURCES]
+    return f"unknown corpus '{source}'{hint}: neither a path here nor {', '.join(forms[:-1])} or {forms[-1]}"
 
 
 def not_here(source: str) -> str:
     """Why a corpus cannot be opened on this machine, as far as its name tells without reading it; else nothing."""
-    kind, _, rest = source.partition(":")
-    path = rest.partition(",")[0] if kind in ("image", "audio") else rest
-    if kind in ("file", "image", "audio") and source != "image:samples":
-        there = Path(path).expanduser().exists() or glob.glob(str(Path(path).expanduser()), recursive=True)  # noqa: PTH207
-        return "" if there else f"there is no {path} on this machine, which corpus '{source}' wants"
-    if kind not in KINDS and not Path(source).exists():
-        return _unknown(source, kind)
-    return ""
-
-
-def _stdlib(cache: Path) -> Source:
-    """The running interpreter's own library: .py files sorted by path, no site-packages, no tests, no empty ones."""
-    root = Path(sysconfig.get_paths()["stdlib"])
-    found = [path for path in root.rglob("*.py") if not _NOT_LIBRARY.intersection(path.relative_to(root).parts)]
-    files = [path for path in _in_order(found) if path.stat().st_size]
-    if not files:
-        raise MdlError(f"this interpreter has no library sources in {root}; give a corpus as file:PATH")
-    return _joined(files, cache, "text")
-
-
-def _files(pattern: str, cache: Path) -> Source:
-    """One named file whatever its bytes; of a folder or a glob all that looks like text, in the order of the paths."""
-    path = Path(pattern).expanduser()
-    if not path.is_file():
-        return _joined(_texts(path), cache, "text")
-    modality = "text" if _is_text(path) else "bytes"
-    if path.suffix in _UNPACKERS:
-        return _joined([path], cache, modality)
-    return Source(path.resolve(), np.zeros(1, np.int64), modality)
-
-
-def _texts(path: Path) -> list[Path]:
-    """Every text file under a folder, hidden ones left out, or that a glob matches; says how many were no text."""
-    if path.is_dir():
-        found = [p for p in path.rglob("*") if not any(part.startswith(".") for part in p.relative_to(path).parts)]
-    else:
-        found = [Path(name) for name in glob.glob(str(path), recursive=True)]  # noqa: PTH207 - may be absolute
-        if not found:
-            raise MdlError(f"no file at {path}; give a file, a folder or a glob")
-    files = [p for p in _in_order(found) if p.is_file()]
-    texts = [p for p in files if _is_text(p)]
-    if not texts:
-        raise MdlError(f"no text found in {path} ({len(files)} files); to code other bytes name one file of them")
-    if len(texts) < len(files):
-        log.warning("%s: left out %d of %d files, empty or no text", path, len(files) - len(texts), len(files))
-    return texts
-
-
-def _in_order(paths: Iterable[Path]) -> list[Path]:
-    """By the names of the folders and files, the same on every system."""
-    return sorted(paths, key=lambda path: path.parts)
-
-
-def _is_text(path: Path) -> bool:
-    """Not empty, and no NUL in the first 8 KB (of what is packed in it): git's rule."""
-    head = next(_chunks(path, _HEAD_BYTES), b"")
-    return bool(head) and b"\0" not in head
-
-
-def _joined(files: list[Path], cache: Path, modality: str) -> Source:
-    """The files one after another, unpacked, in the cache; made anew when any of them changes."""
-    stats = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    return cached(cache, f"files-{digest(stats)}", lambda: (_chunks(path) for path in files), modality)
-
-
-def _chunks(path: Path, chunk_bytes: int = CHUNK_BYTES) -> Iterator[bytes]:
-    """The file's bytes, unpacked where its name says that it is packed; MdlError for a damaged or cut one."""
     try:
-        with path.open("rb") as stream:
-            yield from _UNPACKERS.get(path.suffix, _read)(stream, chunk_bytes)
-    except (EOFError, lzma.LZMAError, gzip.BadGzipFile, zlib.error, ValueError) as error:
-        raise MdlError(f"cannot unpack {path}: {error}") from None
-    except OSError as error:
-        raise MdlError(f"cannot read {path}: {error.strerror or error}") from None
-
-
-def _read(stream: IO[bytes], chunk_bytes: int) -> Iterator[bytes]:
-    while chunk := stream.read(chunk_bytes):
-        yield chunk
-
-
-def _unzstd(stream: IO[bytes], chunk_bytes: int) -> Iterator[bytes]:
-    """Every frame; the library's own file object takes a cut file, or the first of several frames, for the whole."""
-    import zstandard
-
-    frame = None
-    for packed in _read(stream, chunk_bytes):
-        while packed:
-            frame = frame or zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj()
-            try:
-                chunk = frame.decompress(packed)
-            except zstandard.ZstdError as error:
-                raise ValueError(error) from None
-            if chunk:
-                yield chunk
-            packed, frame = (frame.unused_data, None) if frame.eof else (b"", frame)
-    if frame:
-        raise EOFError("it ends in the middle")
-
-
-def _with(opener: Callable[[IO[bytes]], Any]) -> Callable[[IO[bytes], int], Iterator[bytes]]:
-    def unpack(stream: IO[bytes], chunk_bytes: int) -> Iterator[bytes]:
-        with opener(stream) as unpacked:
-            yield from _read(unpacked, chunk_bytes)
-
-    return unpack
-
-
-_UNPACKERS = {".xz": _with(lzma.open), ".gz": _with(gzip.open), ".bz2": _with(bz2.open), ".zst": _unzstd}
-
-
-def _random(rest: str, cache: Path) -> Source:
-    """BYTES[:SEED] of uniform noise: the control that nothing can compress."""
-    size, _, seed = rest.partition(":")
-    n_bytes = parse_bytes(size)
-    if seed and not (seed.isdecimal() and int(seed) < 1 << 64):
-        raise MdlError(f"random:{rest}: the seed must be a whole number below 2^64, got '{seed}'")
-    key = int(seed or 0)
-
-    def noise() -> Iterator[bytes]:
-        # The generator's raw words: NumPy promises that these never change, and of nothing else.
-        words = np.random.Philox(key=np.array([key, 0], np.uint64))
-        for start in range(0, n_bytes, CHUNK_BYTES):
-            yield words.random_raw(CHUNK_BYTES // 8).astype("<u8").tobytes()[: n_bytes - start]
-
-    return cached(cache, f"random-{n_bytes}-{key}", lambda: [noise()], "bytes")
+        name, rest = _kind_and_rest(source)
+    except MdlError as error:
+        return str(error)
+    if not SOURCES[name].is_path or source == "image:samples":
+        return ""
+    path = Path(rest if Path(rest).expanduser().exists() else rest.partition(",")[0]).expanduser()
+    there = path.exists() or glob.glob(str(path), recursive=True)  # noqa: PTH207 - may be absolute
+    return "" if there else f"there is no {path} on this machine, which corpus '{source}' wants"

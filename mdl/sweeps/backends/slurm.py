@@ -22,6 +22,7 @@ from typing import Any
 
 from mdl.config import Cell, Cohort, from_flat
 from mdl.errors import MdlError
+from mdl.plugins import environment
 from mdl.records import RunPaths
 from mdl.storage import digest, write_atomically
 from mdl.sweeps.claims import latest
@@ -125,7 +126,10 @@ def _script(plan: Plan, file: Path, n_tasks: int, options: SlurmOptions) -> str:
     }
     lines = [f"#SBATCH --{key}={shlex.quote(str(value))}" for key, value in wanted.items() if value is not None]
     more = [f"#SBATCH {' '.join(options.more.split())}"] if options.more else []
-    task = shlex.join([sys.executable, "-m", "mdl.cli", "slurm-task", str(file)])
+    plugins = [f"{name}={value}" for name, value in environment().items()]
+    task = shlex.join(
+        [*(["env", *plugins] if plugins else []), sys.executable, "-m", "mdl.cli", "slurm-task", str(file)]
+    )
     here = shlex.quote(str(Path.cwd()))
     body = ["", f"cd {here}", f'exec {task} "$SLURM_ARRAY_TASK_ID"']
     return "\n".join(["#!/bin/sh", *lines, "#SBATCH --requeue", *more, *body]) + "\n"
