@@ -44,4 +44,6 @@ def choose_device(name: str = "auto") -> torch.device:
     except (RuntimeError, TypeError, AssertionError, NotImplementedError) as error:
         reason = str(error).split("\n")[0]
         raise MdlError(f"device '{name}' cannot be used ({reason}); --device cpu always can") from None
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)  # kernels of our own are launched on the current one
     return device

@@ -149,6 +149,13 @@ def test_a_checkpoint_cannot_run_code(tmp_path: Path) -> None:
             CheckpointFile().load_checkpoint(path)
 
 
+def test_a_checkpoint_of_a_gpu_is_read_without_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And without the first GPU's memory by each process that trains along on another."""
+    monkeypatch.setattr(torch.serialization, "location_tag", lambda _: "cuda:0")
+    CheckpointFile().save_checkpoint({"lr": torch.tensor(1e-3)}, tmp_path / "c")
+    assert CheckpointFile().load_checkpoint(tmp_path / "c")["lr"].device.type == "cpu"
+
+
 def test_the_whole_step_that_cuda_records_is_lightnings_to_the_bit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 """A process that does jobs: `python -m mdl.sweeps.worker` reads one JSON job a line and answers in JSON events.
 
 Jobs: {"kind": "cohort" | "baseline", …}. Events: {"event": "progress" | "note" | "done" | "error", …}.
+An error with "ends" is the last: no further job is taken.
 Its input closing means that the driver is gone: it stops at once, since whatever it holds can be made again from the
 last checkpoint.
 """
@@ -18,6 +19,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -125,7 +127,7 @@ def _run(
 
     try:
         with contextlib.redirect_stdout(_Notes(emit)):
-            records = run_cohort(cohort, job["sweep"], paths, job["command"], progress, check)
+            records = run_cohort(cohort, job["sweep"], paths, job["command"], progress, check, partial(_lost, emit))
     except torch.OutOfMemoryError:
         pass  # not handled in here: the exception would hold the memory
     else:
@@ -141,6 +143,11 @@ def _run(
     halves = cohort.run_ids[: n // 2], cohort.run_ids[n // 2 :]
     parts = [_run(cohort.only(set(half)), job, paths, progress, emit, check) for half in halves]
     return parts[0] | parts[1]
+
+
+def _lost(emit: Emit, why: str) -> None:
+    """The last event: this process ends, since one that trained along with it has."""
+    emit("error", message=why, ends=True)
 
 
 class _Notes(io.TextIOBase):

@@ -186,6 +186,8 @@ def _ask(worker: subprocess.Popen[str], job: Job, listener: Listener) -> Outcome
         elif event["event"] == "note":
             listener.note(job, event["message"])
         else:
+            if event.get("ends"):
+                worker.wait()
             return Outcome(job, event.get("message"), event)
     code = worker.wait()
     why = f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"

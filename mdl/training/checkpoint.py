@@ -37,12 +37,17 @@ class CheckpointFile(CheckpointIO):
         write_atomically(Path(path), hashlib.sha256(content).digest() + content)
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
-        """MdlError for a file whose hash does not fit."""
+        """On the CPU if not said otherwise: the devices that it was saved from may be others', or not there.
+
+        MdlError for a file whose hash does not fit.
+        """
         stored = Path(path).read_bytes()
         if hashlib.sha256(stored[32:]).digest() != stored[:32]:
             raise MdlError(f"checkpoint {path} is damaged")
         try:
-            loaded: dict[str, Any] = torch.load(io.BytesIO(stored[32:]), map_location=map_location, weights_only=True)
+            loaded: dict[str, Any] = torch.load(
+                io.BytesIO(stored[32:]), map_location=map_location or "cpu", weights_only=True
+            )
         except Exception as error:  # a file that hashes well and still is not ours
             raise MdlError(f"checkpoint {path} cannot be read ({type(error).__name__})") from None
         return loaded

@@ -132,12 +132,14 @@ class CohortModule(pl.LightningModule):
         return optimizers[0]
 
     def on_train_start(self) -> None:
-        """A resumed run counts on; a recorded step reads its learning rate from the device."""
+        """A resumed run counts on; a recorded step reads its learning rate from the device, others have a number."""
         self._steps_done.fill_(self.global_step)
-        if self.on_cuda and self.ranks.n == 1:
+        recorded = self.on_cuda and self.ranks.n == 1
+        for group in self._optimizer().param_groups:
+            rate = float(group["lr"])
+            group["lr"] = torch.tensor(rate).to(self.device) if recorded else rate
+        if recorded:
             self._recorded = RecordedStep(self._whole_step)
-            for group in self._optimizer().param_groups:
-                group["lr"] = torch.as_tensor(group["lr"], dtype=torch.float32).to(self.device)
 
     def on_train_end(self) -> None:
         """What was recorded holds memory that measuring needs."""

@@ -35,6 +35,7 @@ from mdl.records import (
 from mdl.storage import keep_once, write_atomically
 from mdl.training.cohort_data import Reading, end_bytes, reading
 from mdl.training.cohort_module import CohortModule
+from mdl.training.companions import OnLoss, tell_loss
 from mdl.training.fit_cohort import PhaseProgress, train_cohort
 from mdl.training.loggers import finish_loggers, make_loggers
 from mdl.training.progress import Check
@@ -46,16 +47,17 @@ _CURVE_POINTS = 200  # of an online run, at the most
 
 def run_cohort(
     cohort: Cohort, sweep: str, paths: RunPaths, command: str = "", progress: PhaseProgress | None = None,
-    check: Check = lambda: None,
+    check: Check = lambda: None, on_loss: OnLoss = tell_loss,
 ) -> list[CellRecord]:  # fmt: skip
     """Train, measure and record every cell of a cohort that has no record yet; the cohort's checkpoint goes last.
 
     `check` is called before anything is written, and raises where another process has taken the cohort over.
+    `on_loss` is told why this process ends, where it does because another that trained along was lost.
     """
     torch.set_num_threads(cohort.execution.threads)
     data = reading(cohort)
     loggers = make_loggers(cohort, paths)
-    trained = train_cohort(cohort, data, paths, loggers, progress, check)
+    trained = train_cohort(cohort, data, paths, loggers, progress, check, on_loss)
     started = time.monotonic()
     snapshots = _measure(cohort, trained.module, data, paths, progress, check)
     provenance = provenance_now(

@@ -1,31 +1,30 @@
 """A cohort too large for one device: its batches over several of a host, a process (a *rank*) each, by Lightning's DDP.
 
 Every rank trains on its share of each batch's windows, and gradients are averaged. Rank 0 is the worker itself: it
-starts the others, and all that is saved, told, measured and recorded is its. The others end with it, however it ends.
+starts the others (`companions`), and all that is saved, told, measured and recorded is its.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy.typing as npt
 import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from pytorch_lightning.strategies import DDPStrategy
 from torch import Tensor, distributed
 from torch.distributed import TCPStore  # type: ignore[attr-defined] # public, but not among its typed exports
 
 from mdl.config import Execution
 
-_END_SECONDS = 60.0
+
+@dataclass
+class _Pace:
+    """How far the ranks have come together."""
+
+    n_met: int = 0
+    parted: bool = False
 
 
 @dataclass(frozen=True)
@@ -34,6 +33,21 @@ class Ranks:
 
     rank: int = 0
     n: int = 1
+    _pace: _Pace = field(default_factory=_Pace, compare=False, repr=False)
+
+    @property
+    def n_met(self) -> int:
+        """How often all ranks have met in `as_first`, which they do at every step's end."""
+        return self._pace.n_met
+
+    @property
+    def parted(self) -> bool:
+        """Whether no rank waits for another any more: each may leave as it will."""
+        return self._pace.parted
+
+    def part(self) -> None:
+        """After the last operation that all take part in."""
+        self._pace.parted = True
 
     def share(self, windows: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """This rank's windows of a batch (…, B): every n-th."""
@@ -57,7 +71,9 @@ class Ranks:
             return list(flags)
         told = torch.tensor(flags, dtype=torch.uint8, device=device)
         distributed.broadcast(told, 0)
-        return [bool(flag) for flag in told.tolist()]
+        said = [bool(flag) for flag in told.tolist()]
+        self._pace.n_met += 1
+        return said
 
 
 ALONE = Ranks()
@@ -94,57 +110,32 @@ def usable(execution: Execution, batch_windows: int, accelerator: str) -> int:
     return max(n for n in range(1, max(1, wanted) + 1) if batch_windows % n == 0)
 
 
-@contextmanager
-def companions(n: int, configs: Sequence[dict[str, Any]], root: Path) -> Iterator[Ranks]:
-    """Within, n − 1 more processes train the cohort of these configurations along with this one, rank 0."""
-    if n == 1:
-        yield ALONE
-        return
-    # The store finds a free port itself, and keeps it: no other process can take it in between.
-    store = TCPStore("127.0.0.1", 0, n, is_master=True, wait_for_workers=False)
-    ended = threading.Event()
-    request = {"configs": configs, "root": str(root), "n": n, "port": store.port}
-    others = [_start(request | {"rank": rank}) for rank in range(1, n)]
-    for other in others:
-        threading.Thread(target=_watch, args=(other, ended), daemon=True).start()
-    try:
-        with joined(Ranks(0, n), store) as ranks:
-            yield ranks
-            for other in others:
-                other.wait(_END_SECONDS)
-    finally:
-        ended.set()
-        for other in others:
-            other.kill()
-            other.wait()
+class DataParallel(DDPStrategy):
+    """DDP over processes that are there already. Rank 0 alone saves, and nobody waits for it to have saved."""
+
+    def __init__(self, ranks: Ranks) -> None:
+        # Buffers are each rank's own, the best weights among them: to send them at every step would cost more than it.
+        super().__init__(cluster_environment=RankEnvironment(ranks), broadcast_buffers=False)
+
+    def barrier(self, *args: Any, **kwargs: Any) -> None:
+        """At the start; after a saving the others may be gone."""
+        if "Trainer.save_checkpoint" not in args:
+            super().barrier(*args, **kwargs)
 
 
-def _start(request: dict[str, Any]) -> subprocess.Popen[str]:
-    other = subprocess.Popen(
-        [sys.executable, "-m", "mdl.training.companion"], stdin=subprocess.PIPE, stdout=2, text=True
-    )
-    assert other.stdin is not None  # noqa: S101 - it is a pipe
-    other.stdin.write(json.dumps(request) + "\n")
-    other.stdin.flush()
-    return other
-
-
-def _watch(other: subprocess.Popen[str], ended: threading.Event) -> None:
-    """Nobody can go on without all others: a collective operation would wait for the dead one."""
-    if other.wait() and not ended.is_set():
-        print(f"a process that trained along ended with status {other.returncode}", file=sys.stderr, flush=True)
-        os._exit(1)
-
-
-@contextmanager
-def joined(ranks: Ranks, store: TCPStore) -> Iterator[Ranks]:
-    """Within, collective operations reach all ranks."""
+def join(ranks: Ranks, store: TCPStore) -> None:
+    """From here on collective operations reach all ranks."""
     on_cuda = torch.cuda.is_available()
     if on_cuda:
         torch.cuda.set_device(ranks.rank)
     backend = "nccl" if on_cuda else "gloo"
     distributed.init_process_group(backend, store=store, rank=ranks.rank, world_size=ranks.n)
-    try:
-        yield ranks
-    finally:
+
+
+def leave() -> None:
+    """Once the others are gone. NCCL waits for them where a group is destroyed; it does not where it is aborted."""
+    if distributed.is_initialized():
+        group = distributed.group.WORLD
+        assert group is not None  # noqa: S101 - it is initialized
+        group.abort()
         distributed.destroy_process_group()

@@ -14,7 +14,8 @@ from mdl.records import RunPaths
 from mdl.training.checkpoint import remove_damaged
 from mdl.training.cohort_data import Reading
 from mdl.training.cohort_module import CohortModule
-from mdl.training.data_parallel import companions, usable
+from mdl.training.companions import OnLoss, companions, tell_loss
+from mdl.training.data_parallel import usable
 from mdl.training.loop import fit
 from mdl.training.progress import Check
 
@@ -33,9 +34,12 @@ class Trained:
 
 def train_cohort(
     cohort: Cohort, data: Reading, paths: RunPaths, loggers: Sequence[Logger], progress: PhaseProgress | None,
-    check: Check = lambda: None,
+    check: Check = lambda: None, on_loss: OnLoss = tell_loss,
 ) -> Trained:  # fmt: skip
-    """Train from the cohort's checkpoint where there is a sound one, on as many devices as it is to have."""
+    """Train from the cohort's checkpoint where there is a sound one, on as many devices as it is to have.
+
+    Where a process on another device is lost, `on_loss` is told why, and this process ends.
+    """
     execution, recipe = cohort.execution, cohort.recipe
     machine = machine_of(cohort)
     checkpoint = paths.checkpoint(cohort.cohort_id)
@@ -45,7 +49,7 @@ def train_cohort(
     tell = (lambda step: progress("training", step, recipe.steps)) if progress else None
     n = usable(execution, recipe.batch_windows, machine.accelerator)
     started = time.monotonic()
-    with companions(n, [cell.config.requested() for cell in cohort.cells], paths.root) as ranks:
+    with companions(n, [cell.config.requested() for cell in cohort.cells], paths.root, on_loss) as ranks:
         fit(
             module, data.source, machine, checkpoint, checkpoint_seconds=execution.checkpoint_seconds, loggers=loggers,
             progress=tell, check=check, ranks=ranks,

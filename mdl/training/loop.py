@@ -11,7 +11,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import Logger
-from pytorch_lightning.strategies import DDPStrategy
 
 from mdl.data import Gatherable
 from mdl.device import Machine
@@ -20,7 +19,7 @@ from mdl.training import stop_signal
 from mdl.training.batches import CohortBatches
 from mdl.training.checkpoint import CheckpointFile
 from mdl.training.cohort_module import CohortModule
-from mdl.training.data_parallel import ALONE, RankEnvironment, Ranks
+from mdl.training.data_parallel import ALONE, DataParallel, Ranks
 from mdl.training.progress import Check
 
 Progress = Callable[[int], None]  # called with the number of steps done
@@ -51,7 +50,9 @@ class Watcher(pl.Callback):
         save, stop = pl_module.ranks.as_first(
             now - self._saved > self.every_seconds, stop_signal.requested(), device=pl_module.device
         )
-        if save or stop:
+        if stop or trainer.should_stop or trainer.global_step >= pl_module.recipe.steps:
+            pl_module.ranks.part()
+        if (save or stop) and pl_module.ranks.rank == 0:
             self.check()
             trainer.save_checkpoint(self.path)
             self._saved = time.monotonic()
@@ -71,7 +72,7 @@ def fit(
     check: Check = lambda: None,
     ranks: Ranks = ALONE,
 ) -> None:
-    """Train to the end, from `checkpoint` where there is a sound one, and leave the end state there.
+    """Train to the end, from `checkpoint` where there is a sound one, and leave the end state there, as rank 0.
 
     `check` is called before every saving, and raises where another process has taken the cohort over.
     """
@@ -89,20 +90,20 @@ def fit(
             ckpt_path=checkpoint if checkpoint.exists() else None,
             weights_only=True,
         )
+    ranks.part()  # also where nothing was left to train
     if trainer.global_step < module.recipe.steps and not bool((module.first_bad_step >= 0).all()):
         raise MdlError(f"training stopped at step {trainer.global_step} of {module.recipe.steps}")
-    check()
-    trainer.save_checkpoint(checkpoint)
+    if ranks.rank == 0:
+        check()
+        trainer.save_checkpoint(checkpoint)
 
 
 def _trainer(module: CohortModule, machine: Machine, watcher: Watcher, loggers: Sequence[Logger]) -> pl.Trainer:
     ranks = module.ranks
-    # Buffers are each rank's own, the best weights among them: to send them at every step would cost more than it.
-    data_parallel = DDPStrategy(cluster_environment=RankEnvironment(ranks), broadcast_buffers=False)
     return pl.Trainer(
         accelerator="gpu" if machine.accelerator == "cuda" else "cpu",
         devices=ranks.n,
-        strategy=data_parallel if ranks.n > 1 else "auto",
+        strategy=DataParallel(ranks) if ranks.n > 1 else "auto",
         use_distributed_sampler=False,
         precision="bf16-mixed" if machine.precision == "bf16" else "32-true",
         max_steps=module.recipe.steps,

@@ -86,6 +86,13 @@ def _wide_first(x: Tensor, gain: Tensor, qkv: Tensor, cos: Tensor, sin: Tensor, 
     return x, *(part.transpose(1, 2).reshape(M, B, T, C).contiguous() for part in parts)
 
 
+def _threads(n: int) -> ThreadPoolExecutor:
+    """On this thread's GPU: a thread begins on the first, and would launch there what lies on another."""
+    if not torch.cuda.is_available():
+        return ThreadPoolExecutor(n)
+    return ThreadPoolExecutor(n, initializer=torch.cuda.set_device, initargs=(torch.cuda.current_device(),))
+
+
 @cache
 def work(shape: Shape, dtype: torch.dtype, device: str, *, trained: bool) -> bool:
     """Does a device hold what the kernels want of it? Compiles them, side by side, by trying each on one window.
@@ -116,7 +123,7 @@ def work(shape: Shape, dtype: torch.dtype, device: str, *, trained: bool) -> boo
             torch.autograd.backward(made, [torch.zeros_like(each) for each in made])
 
     try:
-        with ThreadPoolExecutor(len(own)) as threads:
+        with _threads(len(own)) as threads:
             list(threads.map(attempt, own))
     except (OutOfResources, CompilationError):
         return False

@@ -1,0 +1,63 @@
+"""Two processes tell each other over pipes that they live. One that is silent is stopped, cut off or stuck."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import threading
+import time
+from dataclasses import dataclass
+
+BEAT_SECONDS = 1.0
+SILENT_BEATS = 20  # so many missing in a row, and the other does not live
+STARTING_BEATS = 180  # so many until the first of one that has yet to import what it needs
+
+_BEAT = b"\n"
+
+
+@dataclass(frozen=True)
+class End:
+    """How the other's signs of life ended: `closed`, or silence; and what it said besides, one line or none."""
+
+    closed: bool
+    said: str
+
+
+def send_beats(pipe: int) -> None:
+    """Beat from a thread of its own until this process, or the pipe's other end, is gone."""
+    threading.Thread(target=_send, args=(pipe,), daemon=True).start()
+
+
+def _send(pipe: int) -> None:
+    with contextlib.suppress(OSError):
+        while True:
+            os.write(pipe, _BEAT)
+            time.sleep(BEAT_SECONDS)
+
+
+def say(pipe: int, line: str) -> None:
+    """Last words."""
+    os.write(pipe, line.encode(errors="replace") + _BEAT)
+
+
+def listen(pipe: int, first_beats: int = SILENT_BEATS) -> End:
+    """Return when the other end is closed, or silent for too long: `first_beats` before its first.
+
+    Beats are counted, not seconds: a process that was stopped together with the other finds nothing missing after.
+    """
+    said, missing, patience = b"", 0, first_beats
+    with selectors.DefaultSelector() as selector:
+        selector.register(pipe, selectors.EVENT_READ)
+        while missing < patience:
+            if not selector.select(BEAT_SECONDS):
+                missing += 1
+            elif got := os.read(pipe, 2**16):
+                said, missing, patience = said + got.strip(), 0, SILENT_BEATS
+            else:
+                return End(closed=True, said=_one_line(said))
+    return End(closed=False, said=_one_line(said))
+
+
+def _one_line(said: bytes) -> str:
+    return " ".join(said.decode(errors="replace").split())
