@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mdl.archives import block_codec
 from mdl.entropy import EPSILON, Guard, guard_list, logit_rounding, range_coder
-from mdl.entropy.logit_rounding import MAX_LOGIT
+from mdl.entropy.logit_rounding import MAX_LOGIT, grid_of, guided_grid
 from mdl.errors import MdlError
 from mdl.models import Shape, StackedTransformer, float64_parallel, float64_stepwise, usual_heads
 from tests.conftest import markov_text
@@ -219,3 +219,15 @@ def test_any_bytes_are_a_guard_list_or_one_clear_error(packed: bytes) -> None:
 def test_golden_bytes_pin_the_guard_list() -> None:
     listed = Guard(np.array([5, 70_000, 70_001, 9_000_000], np.int64), np.array([True, False, True, True]))
     assert guard_list.pack(listed).hex() == "150480000a0445aa000007c842ce"
+
+
+def test_logits_may_lie_in_memory_in_any_order() -> None:
+    """A slice or a transposed tensor is rounded as its copy is."""
+    generator = torch.Generator().manual_seed(0)
+    wide = torch.randn(40, 7, 64, generator=generator, dtype=torch.float64) * 8
+    for own in (wide[:, 3], wide[::2, 1, ::3], wide.mT[5], wide.transpose(0, 2)[..., 2]):
+        copy = own.contiguous()
+        for found, expected in zip(grid_of(own), grid_of(copy), strict=True):
+            assert torch.equal(found, expected)
+        nearest, places, up = grid_of(copy)
+        assert torch.equal(guided_grid(own, places, up), nearest)

@@ -72,6 +72,18 @@ def coders(models: dict[str, Path]) -> dict[str, PretrainedCoder]:
     return {kind: open_pretrained(f"hf:{path}", "cpu") for kind, path in models.items()}
 
 
+@pytest.mark.parametrize("context", [8, 64, 65, 512, pytest.param(2048, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", KINDS)
+def test_files_of_no_byte_to_several_windows_come_back_at_any_context(kind: str, context: int, tmp_path: Path) -> None:
+    """A token a byte: the file's length is its number of tokens."""
+    model = getattr(tiny_models, kind)(256, width=8, context=context)
+    folder = tiny_models.save(tmp_path, model, tiny_models.single_bytes())
+    coder = open_pretrained(f"hf:{folder}", "cpu")
+    for n_bytes in (0, 1, context - 1, context, 2 * context, 2 * context + context // 2):
+        data = SOURCE[:n_bytes]
+        assert coder.decompress(coder.compress(data)) == data
+
+
 @pytest.fixture
 def two_threads() -> Iterator[None]:
     before = torch.get_num_threads()

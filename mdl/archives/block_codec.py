@@ -94,7 +94,7 @@ def _place_windows(
 ) -> tuple[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]], Guard]:
     """Intervals of every byte of the windows, and the guard list of the first `n_bytes` of them."""
     symbols = torch.from_numpy(windows).to(model.cos.device)
-    grid, place, up = grid_of(parallel_logits(model, symbols).view(-1, VOCABULARY))
+    grid, place, up = grid_of(parallel_logits(model, symbols).reshape(-1, VOCABULARY))
     left, width = symbol_intervals(grid, symbols.reshape(-1).long())
     inside = place < n_bytes * VOCABULARY  # not in what fills up the last window
     listed = Guard(place[inside].cpu().numpy(), up[inside].cpu().numpy())

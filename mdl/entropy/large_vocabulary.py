@@ -76,7 +76,7 @@ def _table(step: float, device: torch.device) -> Tensor:
 def place(logits: Tensor, grid: Grid) -> tuple[Tensor, Tensor, Tensor]:
     """As `exact.grid_of` for logits (n, V), less the places whose weight is 0 on either side."""
     nearest, index, up = grid_of(logits, grid.step, grid.epsilon)
-    below = (nearest.amax(-1, keepdim=True) - nearest).view(-1)[index]
+    below = (nearest.amax(-1, keepdim=True) - nearest).reshape(-1)[index]
     counts = below < len(_table(grid.step, logits.device))
     return nearest, index[counts], up[counts]
 

@@ -34,7 +34,7 @@ def grid_of(logits: Tensor, step: float = GRID, epsilon: float | None = None) ->
             "use another model"
         )
     epsilon = EPSILON if epsilon is None else epsilon
-    scaled = logits / step  # exact: a power of two
+    scaled = logits.contiguous() / step  # exact: a power of two
     nearest = (scaled + 0.5).floor()
     places = ((scaled - nearest).abs_() >= 0.5 - epsilon / step).view(-1).nonzero()[:, 0]
     return nearest.long(), places, nearest.view(-1)[places] > scaled.view(-1)[places].floor()
@@ -53,7 +53,7 @@ def guided_grid(logits: Tensor, index: Tensor, up: Tensor, step: float = GRID) -
 
 
 def _finite_scaled(logits: Tensor, step: float) -> Tensor:
-    return torch.nan_to_num(logits / step).clamp_(-(2.0**40), 2.0**40)
+    return torch.nan_to_num(logits.contiguous() / step).clamp_(-(2.0**40), 2.0**40)
 
 
 @cache

@@ -44,13 +44,13 @@ def probe(model: Pretrained, ids: Ids, context_tokens: int) -> Grid:
         raise MdlError(f"{spec} has {V:,} logits; files are coded with 2 to {large_vocabulary.MOST_SYMBOLS:,}")
     rows = windows_of(ids, context_tokens)[: max(1, min(_PROBE_WINDOWS, ids.size // context_tokens)), :_PROBE_TOKENS]
     at_once, by_steps = (
-        torch.cat([logits for _, logits in read_through(model, rows, n)], 1).view(-1, V) for n in (rows.shape[1], 1)
+        torch.cat([logits for _, logits in read_through(model, rows, n)], 1).reshape(-1, V) for n in (rows.shape[1], 1)
     )
     difference = float((at_once - by_steps).abs().max())
     if difference <= large_vocabulary.WIDEST / _MARGIN:  # which a NaN is not
         n_relevant = large_vocabulary.n_relevant(at_once)
         grid = large_vocabulary.choose_grid(max(_LEAST_EPSILON, _MARGIN * difference), n_relevant, V)
-        symbols = torch.from_numpy(rows).view(-1).to(at_once.device)
+        symbols = torch.from_numpy(rows).reshape(-1).to(at_once.device)
         width = large_vocabulary.intervals(large_vocabulary.place(at_once, grid)[0], symbols, grid)[1]
         code_bits = float((24 - width.double().log2()).mean())
         if sum(grid.overhead_bits(n_relevant, V)) <= _MOST_OVERHEAD * max(1.0, code_bits):
@@ -94,7 +94,7 @@ def _place_windows(
         nearest, index, up = large_vocabulary.place(logits.reshape(-1, V), grid)
         symbols = torch.from_numpy(own[:, span]).reshape(-1).to(logits.device)
         for kept, found in zip(intervals, large_vocabulary.intervals(nearest, symbols, grid), strict=True):
-            kept[rows, span] = found.view(-1, s).cpu().numpy()
+            kept[rows, span] = found.reshape(-1, s).cpu().numpy()
         place, token = np.divmod(index.cpu().numpy(), V)
         row, t = np.divmod(place, s)
         position = (rows.start + row) * windows.shape[1] + span.start + t
