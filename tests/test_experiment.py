@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from mdl.config import Cell, Cohort, from_flat
 from mdl.data import open_corpus
@@ -13,6 +16,10 @@ from mdl.models import code_lengths, count_params, load_weights, stack
 from mdl.records import CellRecord, RunPaths, store
 from mdl.sweeps.grid import cohorts_of
 from mdl.training import run_cohort
+from mdl.training.checkpoint import set_damaged_aside
+from mdl.training.cohort_data import reading
+from mdl.training.cohort_module import CohortModule
+from mdl.training.fit_cohort import cohort_module
 
 T = 64
 
@@ -157,3 +164,67 @@ def test_memorising_is_seen_in_the_raw_rate_and_not_in_the_heldout_rate(tmp_path
         assert snapshot.stream is None
     final = record.snapshots[0]
     assert sum(s.code_bits for s in final.segments if s.part == "train" and s.end_bytes <= 2000) < 8 * 2000
+
+
+def _spoilt(content: dict[str, Any], how: str) -> Any:
+    if how == "a list":
+        return [1, 2]
+    if how == "empty":
+        return {}
+    if how == "another shape":
+        content["state_dict"] = {name: tensor[..., :1] for name, tensor in content["state_dict"].items()}
+    if how == "no optimizer":
+        content["optimizer_states"] = []
+    if how == "another optimizer":
+        for state in content["optimizer_states"][0]["state"].values():
+            state["exp_avg"] = state["exp_avg"][:1]
+    if how == "another curve":
+        content["curve"] = [(10, "x")]
+    if how == "loops":
+        content["loops"] = 5
+    if how == "step":
+        content["global_step"] = 10**9
+    return content
+
+
+def _untrained(group: Cohort) -> CohortModule:
+    return cohort_module(group, reading(group))
+
+
+@pytest.mark.parametrize("how", [
+    "a list", "empty", "another shape", "no optimizer", "another optimizer", "another curve", "loops", "step",
+])  # fmt: skip
+def test_a_checkpoint_of_other_content_is_kept_aside_and_the_cohort_trained_anew(
+    how: str, text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Its hash is right: it failed the cohort on every run until someone deleted it."""
+    group, paths = cohort(text_file), RunPaths(tmp_path / "runs")
+    monkeypatch.setattr(RunPaths, "forget_checkpoint", lambda *_: None)
+    whole = run_cohort(group, "s", RunPaths(tmp_path / "whole"))
+    kept = RunPaths(tmp_path / "whole").checkpoint(group.cohort_id).read_bytes()
+    buffer = io.BytesIO()
+    torch.save(_spoilt(torch.load(io.BytesIO(kept[32:]), weights_only=True), how), buffer)
+    path = paths.checkpoint(group.cohort_id)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(hashlib.sha256(buffer.getvalue()).digest() + buffer.getvalue())
+    assert set_damaged_aside(RunPaths(tmp_path / "whole").checkpoint(group.cohort_id), _untrained(group)) is None
+    records = run_cohort(group, "s", paths)
+    assert [without_provenance(r) for r in records] == [without_provenance(r) for r in whole]
+    assert "training again from the start" in capfd.readouterr().out
+    assert path.with_name(f"{path.name}.damaged").read_bytes()[32:] == buffer.getvalue()
+
+
+def test_weights_of_the_users_stay_and_so_does_all_in_a_linked_run_folder(text_file: Path, tmp_path: Path) -> None:
+    group, paths = cohort(text_file), RunPaths(tmp_path / "runs")
+    linked, plain = (paths.record(run_id).parent for run_id in group.run_ids)
+    (tmp_path / "theirs").mkdir()
+    paths.root.mkdir()
+    linked.symlink_to(tmp_path / "theirs")
+    plain.mkdir()
+    mine = [linked / "mine.safetensors", linked / "best-01234567.safetensors", plain / "mine.safetensors"]
+    stale = plain / "best-01234567.safetensors"
+    for path in [*mine, stale]:
+        path.write_text("mine")
+    run_cohort(group, "s", paths)
+    assert [path.read_text() for path in mine] == ["mine"] * 3
+    assert not stale.exists(), "left by a process that ended before"

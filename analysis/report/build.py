@@ -18,6 +18,7 @@ from analysis.report.contents import which_sweep, write
 from analysis.report.drawing import draw
 from analysis.report.explorer import page
 from analysis.report.markdown import markdown
+from analysis.report.output_folder import move_in, require_ours
 from analysis.report.pdf import typeset
 from analysis.report.sections.paper_table import paper_table
 from analysis.report.summary import compare, summarise
@@ -37,6 +38,7 @@ class ReportPaths:
     folder: Path
     formats: tuple[str, ...]
     summary: dict[str, Any]
+    names: tuple[str, ...]  # of every file written, below `folder`
 
     @property
     def documents(self) -> list[Path]:
@@ -56,8 +58,7 @@ def build_report(
     table = load(folder)
     explained = study(table, parse_cost(cost), predict_bytes=_asked(table))
     summary = summarise(explained) | compare(explained)
-    if out.exists() and not out.is_dir():
-        raise AnalysisError(f"{out} is a file; give --out a folder")
+    require_ours(out, ["summary.json", *(FORMATS[name] for name in wanted)])  # before long work
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as name:
         made = Path(name)
@@ -71,9 +72,11 @@ def build_report(
             (made / FORMATS["html"]).write_text(
                 page.page(explained, which_sweep(summary), document.lead), encoding="utf-8"
             )
+        figures = [f"figures/{path.name}" for path in (made / "figures").glob("*.*")]
         tables = [path.name for path in made.glob("*.csv")]
-        _move_in(made, out, [*tables, "summary.json", *(FORMATS[name] for name in wanted)])
-    return ReportPaths(out, wanted, summary)
+        names = sorted([*figures, *tables, "summary.json", *(FORMATS[name] for name in wanted)])
+        move_in(made, out, names)
+    return ReportPaths(out, wanted, summary, tuple(names))
 
 
 def _asked(table: Table) -> list[float]:
@@ -99,13 +102,3 @@ def _write_tables(explained: Study, summary: dict[str, Any], folder: Path) -> No
     table_1 = paper_table(explained.table)
     if len(table_1):
         table_1.to_csv(folder / "paper_table.csv", index=False)
-
-
-def _move_in(made: Path, out: Path, names: Sequence[str]) -> None:
-    """Each piece whole; figures of an earlier report that this one does not have go."""
-    (out / "figures").mkdir(parents=True, exist_ok=True)
-    for old in (out / "figures").glob("*.*"):
-        if not (made / "figures" / old.name).exists():
-            old.unlink()
-    for piece in [*sorted((made / "figures").glob("*.*")), *(made / name for name in names)]:
-        piece.replace(out / piece.relative_to(made))

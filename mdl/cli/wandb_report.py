@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,10 @@ def require_wandb() -> None:
         raise MdlError("--wandb needs the wandb package: pip install wandb, or leave out --wandb")
 
 
-def log_report(summary: dict[str, Any], folder: Path, sweep: Path) -> str:
-    """Log the report in `folder` of the run folder `sweep`; where it can be seen, or is kept until `wandb sync`.
+def log_report(summary: dict[str, Any], folder: Path, sweep: Path, names: Sequence[str]) -> str:
+    """Log the report in `folder`, files `names`, of the run folder `sweep`.
+
+    Returns where it can be seen, or is kept until `wandb sync`.
 
     MdlError where W&B has no key for this user, or does not answer.
     """
@@ -42,15 +44,15 @@ def log_report(summary: dict[str, Any], folder: Path, sweep: Path) -> str:
     except (Error, OSError) as error:
         why = " ".join(str(error).split())[:300]
         raise MdlError(f"W&B took nothing of the report: {why}; try 'wandb login', or WANDB_MODE=offline") from None
+    written = [folder / name for name in names]  # what else lies in the folder is the user's own
     with run:
         tables = {name: table for name in _TABLES if (table := _table(summary[name])) is not None}
-        figures = {
-            f"figures/{path.stem}": wandb.Html(path.read_text()) for path in sorted(folder.glob("figures/*.svg"))
-        }
+        figures = {f"figures/{path.stem}": wandb.Html(path.read_text()) for path in written if path.suffix == ".svg"}
         run.log({**tables, **figures})
         run.summary.update(flat(summary))
-        for path in sorted(folder.glob("*.*")):
-            run.save(path, base_path=folder, policy="now")
+        for path in written:
+            if path.parent == folder:
+                run.save(path, base_path=folder, policy="now")
     return run.url or f"wandb sync {Path(run.dir).parent}"
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mdl.errors import MdlError
+from mdl.storage import remove_own
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,6 @@ class RunPaths:
 
     def forget_checkpoint(self, cohort_id: str) -> None:
         """Remove it, and the folder with the last one."""
-        self.checkpoint(cohort_id).unlink(missing_ok=True)
+        remove_own(self.checkpoint(cohort_id))
         with contextlib.suppress(OSError):  # not empty, or already gone
             self.cohorts.rmdir()

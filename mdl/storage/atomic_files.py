@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import itertools
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -48,8 +49,29 @@ def remove_dead_temporaries(folder: Path) -> None:
             if entry.name.startswith(".") and entry.name.endswith(".tmp"):
                 owner = Process.parse(entry.name.split(".")[-2])
                 with contextlib.suppress(OSError):
+                    if not entry.is_file(follow_symlinks=False):
+                        continue
                     if owner and (owner.is_dead or time.time() - entry.stat().st_mtime > _ABANDONED_SECONDS):
                         Path(entry).unlink()
+
+
+def remove_own(path: Path) -> bool:
+    """Remove a file whose name only this package gives; whether it is gone. What is linked, or lies in a link, stays.
+
+    Whoever links a file or a folder to here has the thing itself elsewhere, and it is theirs.
+    """
+    if path.is_symlink() or path.parent.is_symlink():
+        return False
+    path.unlink(missing_ok=True)
+    return True
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a file that is of no use to a free name beside it, `<name>.damaged` and so on; returns that."""
+    names = itertools.chain([f"{path.name}.damaged"], (f"{path.name}.damaged-{n}" for n in itertools.count(2)))
+    aside = next(other for name in names if not (other := path.with_name(name)).exists())
+    path.rename(aside)
+    return aside
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -24,7 +24,7 @@ from typing import Any, Self
 
 from mdl.errors import MdlError
 from mdl.records import RunPaths
-from mdl.storage import Process, create_once, remove_dead_temporaries, temporary_beside, this_process
+from mdl.storage import Process, create_once, remove_dead_temporaries, remove_own, temporary_beside, this_process
 
 HEARTBEAT_SECONDS = 15.0
 # Eight beats: a client of NFS may see a file's time a minute late.
@@ -149,7 +149,8 @@ class Claims:
             if stands(record, replace.get(key)):  # made between the first look and the claim
                 self._let_go(key)
                 continue
-            record.unlink(missing_ok=True)
+            if not remove_own(record):
+                raise MdlError(f"{record} is to be made anew and is a link, or in a linked folder; remove the link")
             if before:
                 remove_dead_temporaries(record.parent)
             won.append(key)
@@ -180,7 +181,7 @@ class Claims:
             generation, record = self._held.pop(key)
         if record.exists():
             for g in range(generation + 1):
-                self._path(key, g).unlink(missing_ok=True)
+                remove_own(self._path(key, g))
         else:
             with contextlib.suppress(OSError):
                 os.utime(self._path(key, generation), (0, 0))
@@ -209,7 +210,7 @@ def tidy(paths: RunPaths) -> None:
             if claim.is_stale and record.exists():
                 remove_dead_temporaries(record.parent)
                 for g in range(claim.generation + 1):
-                    (paths.claims / f"{claim.key}.{g}").unlink(missing_ok=True)
+                    remove_own(paths.claims / f"{claim.key}.{g}")
     for folder in (paths.root, paths.baselines, paths.cohorts, paths.claims):
         remove_dead_temporaries(folder)
     for folder in (paths.cohorts, paths.claims):

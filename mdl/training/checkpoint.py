@@ -4,26 +4,60 @@ from __future__ import annotations
 
 import hashlib
 import io
+import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.io.checkpoint_io import CheckpointIO
 
 from mdl.errors import MdlError
-from mdl.storage import write_atomically
+from mdl.storage import remove_own, set_aside, write_atomically
+
+if TYPE_CHECKING:
+    from mdl.training.cohort_module import CohortModule
 
 
-def remove_damaged(path: Path) -> str | None:
-    """Remove a checkpoint that does not read; what was wrong with it, or None where nothing was."""
+def set_damaged_aside(path: Path, module: CohortModule) -> str | None:
+    """Rename a checkpoint that does not read or is not this module's; what to tell, None where nothing was wrong.
+
+    `module` is untrained, on the host, and stays as it is.
+    """
     if not path.exists():
         return None
     try:
-        CheckpointFile().load_checkpoint(path, map_location="cpu")
+        _require_fit(CheckpointFile().load_checkpoint(path, map_location="cpu"), module)
     except MdlError as error:
-        path.unlink(missing_ok=True)
-        return str(error)
-    return None
+        why = str(error)
+    except Exception as error:  # whatever a library finds in it that it did not write
+        why = f"checkpoint {path} does not fit this cohort ({type(error).__name__})"
+    else:
+        return None
+    return f"{why}; training again from the start, and it is kept as {set_aside(path).name}"
+
+
+def _require_fit(checkpoint: dict[str, Any], module: CohortModule) -> None:
+    """Any exception for what Lightning would fail to go on from, or would go on from to other weights."""
+    own, stored = module.state_dict(), checkpoint["state_dict"]
+    told = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in stored.items()}
+    if told != {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in own.items()}:
+        raise ValueError("other weights")
+    if not 0 <= int(checkpoint["global_step"]) <= module.recipe.steps:
+        raise ValueError("another step")
+    if any(len(bits) != len(module.members) or int(step) != step for step, bits in checkpoint["curve"]):
+        raise ValueError("another curve")
+    optimizer = module.configure_optimizers()["optimizer"]
+    optimizer.load_state_dict(*checkpoint["optimizer_states"])
+    for weight, state in optimizer.state.items():
+        if not state["exp_avg"].shape == state["exp_avg_sq"].shape == weight.shape:
+            raise ValueError("another optimizer's state")
+    if [dict(schedule)["last_epoch"] for schedule in checkpoint["lr_schedulers"]] != [checkpoint["global_step"]]:
+        raise ValueError("another schedule")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # advice on how to start it: it never runs
+        trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    trainer.fit_loop.load_state_dict(checkpoint["loops"]["fit_loop"])
 
 
 class CheckpointFile(CheckpointIO):
@@ -54,4 +88,4 @@ class CheckpointFile(CheckpointIO):
 
     def remove_checkpoint(self, path: Any) -> None:
         """Forget a finished cohort's state."""
-        Path(path).unlink(missing_ok=True)
+        remove_own(Path(path))

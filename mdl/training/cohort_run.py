@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -32,7 +33,7 @@ from mdl.records import (
     read_cell,
     write_record,
 )
-from mdl.storage import keep_once, write_atomically
+from mdl.storage import keep_once, remove_own, write_atomically
 from mdl.training.cohort_data import Reading, end_bytes, reading
 from mdl.training.cohort_module import CohortModule
 from mdl.training.companions import OnLoss, tell_loss
@@ -82,12 +83,18 @@ def run_cohort(
     return records
 
 
+_OUR_WEIGHTS = re.compile(r"(final|best)(-[0-9a-f]{8})?\.safetensors")  # as `keep_once` names them
+
+
 def _remove_other_weights(path: Path) -> None:
-    """What was written beside a record without being named in it, by a process that ended before, or lost the race."""
+    """What was written beside a record without being named in it, by a process that ended before, or lost the race.
+
+    Weights of other names are the user's, and so is whatever lies in a linked folder: they stay.
+    """
     named = {snapshot.weights_file for snapshot in read_cell(path).snapshots}
     for file in path.parent.glob("*.safetensors"):
-        if file.name not in named:
-            file.unlink(missing_ok=True)
+        if file.name not in named and _OUR_WEIGHTS.fullmatch(file.name) and file.is_file():
+            remove_own(file)
 
 
 def _measure(

@@ -11,7 +11,7 @@ from pytorch_lightning.loggers import Logger
 from mdl.config import Cohort
 from mdl.device import Machine, resolve_machine
 from mdl.records import RunPaths
-from mdl.training.checkpoint import remove_damaged
+from mdl.training.checkpoint import set_damaged_aside
 from mdl.training.cohort_data import Reading
 from mdl.training.cohort_module import CohortModule
 from mdl.training.companions import OnLoss, companions, tell_loss
@@ -43,9 +43,9 @@ def train_cohort(
     execution, recipe = cohort.execution, cohort.recipe
     machine = machine_of(cohort)
     checkpoint = paths.checkpoint(cohort.cohort_id)
-    if why := remove_damaged(checkpoint):
-        print(f"{why}; training again from the start", flush=True)
     module = cohort_module(cohort, data)
+    if why := set_damaged_aside(checkpoint, module):
+        print(why, flush=True)
     tell = (lambda step: progress("training", step, recipe.steps)) if progress else None
     n = usable(execution, recipe.batch_windows, machine.accelerator)
     started = time.monotonic()

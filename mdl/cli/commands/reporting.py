@@ -52,7 +52,7 @@ def report(
         for path in made.documents:
             typer.echo(f"report: {path}")
     if wandb:
-        typer.echo(f"W&B: {wandb_report.log_report(made.summary, target, place)}", err=as_json)
+        typer.echo(f"W&B: {wandb_report.log_report(made.summary, target, place, made.names)}", err=as_json)
 
 
 def _beside(place: Path) -> Path:
