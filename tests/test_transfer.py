@@ -31,7 +31,16 @@ from mdl.errors import MdlError
 from mdl.evaluation import transfer
 from mdl.models import Shape, StackedTransformer, code_lengths, count_params, stack
 from mdl.models.weights_file import save_weights
-from mdl.records import CellRecord, CorpusInfo, Provenance, RunPaths, write_record
+from mdl.records import (
+    CellRecord,
+    CorpusInfo,
+    Provenance,
+    RunPaths,
+    TrainedModel,
+    TransferRecord,
+    read_transfer,
+    write_record,
+)
 from tests import synthetic
 from tests.tables import lines
 
@@ -124,7 +133,7 @@ def test_a_models_row_is_its_rate_and_two_bytes_a_parameter(run_folder: Path, te
     out = tmp_path / "out"
     models = Models([str(run_folder)], 20_000, "cpu")
     shown = list(lines(f"file:{text_file}", 100_000, 2048, out, models=models))
-    record = transfer.load_record(next((out / "transfer").glob("*.json")))
+    record = read_transfer(next((out / "transfer").glob("*.json")))
     raw = record.code_bits / 8 / record.sample_bytes
     (row,) = (line for line in shown if "trained on text" in line)
     assert re.findall(r"\d+\.\d", row) == [f"{100 * raw:.1f}", f"{100 * (raw + 2 * 2840 / 100_000):.1f}"]
@@ -144,11 +153,11 @@ def measured(
 ) -> None:  # fmt: skip
     """A record of a model, and gzip's on the same data, as files."""
     n = synthetic.SIZES.get(size, 213_568)
-    about = transfer.TrainedModel(f"{size}-x", size, n, context_bytes, "ab" * 32, trained_on, 10**6)
+    about = TrainedModel(f"{size}-x", size, n, context_bytes, "ab" * 32, trained_on, 10**6)
     bins = tuple(
         transfer.PositionBin(a, b, 100 * (b - a), 100 * (b - a) * bits_per_byte) for a, b in ((0, 1), (1, 2), (2, 2048))
     )
-    record = transfer.TransferRecord(
+    record = TransferRecord(
         about, corpus, 10**7, 2048, 204_800, 100, 204_800 * bits_per_byte, bins, 1.0, "cpu", provenance
     )
     name = f"{size}-{trained_on.modality if trained_on else 'none'}-{corpus.modality}-{corpus.sha256[:4]}"
@@ -272,7 +281,7 @@ def test_a_plain_sweep_has_no_such_table(tmp_path: Path) -> None:
 def test_a_damaged_record_is_named_in_one_line(folder: Path) -> None:
     path = next((folder / "transfer").glob("*.json"))
     path.write_text(path.read_text().replace('"code_bits"', '"code_bites"'))
-    with pytest.raises(AnalysisError, match=f"{path.name} is not a record"):
+    with pytest.raises(AnalysisError, match=f"{path.name} is not a transfer record"):
         load_table(folder)
 
 
@@ -287,7 +296,7 @@ def test_images_are_coded_by_a_model_of_text_from_the_command_line(run_folder: P
     shown = CliRunner().invoke(app, ["baselines", str(pictures), *words, "--out", str(out)])
     assert shown.exit_code == 0, shown.output
     assert shown.output.splitlines()[-1] == f"records: {out}; next: mdl report {out}"
-    record = transfer.load_record(next((out / "transfer").glob("*.json")))
+    record = read_transfer(next((out / "transfer").glob("*.json")))
     assert record.corpus.modality == "image"
     assert record.sample_bytes == 4096
 

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from analysis.errors import AnalysisError
 from analysis.plots.figure_file import theme
-from analysis.records import read_json
+from analysis.records import read_object
 
 _COLUMNS = 64  # pixels a row of a patch
 _LINE, _LINES = 40, 14  # characters of text a line, and lines
@@ -28,7 +28,7 @@ Sample = dict[str, Any]
 
 def read_continuations(path: Path) -> list[Sample]:
     """Samples as written, with `content`, `given` and `truth` as bytes; AnalysisError for what is no such file."""
-    record = read_json(path, "continuations")
+    record = read_object(path, "continuations")
     try:
         return [
             {key: str(sample[key]) for key in ("coder", "prompt", "modality")}

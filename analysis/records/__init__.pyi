@@ -1,6 +1,6 @@
 from .columns import PROVENANCE as PROVENANCE
 from .columns import Row as Row
-from .columns import read_json as read_json
+from .columns import read_object as read_object
 from .csv_file import read_csv_table as read_csv_table
 from .segments import segments_by as segments_by
 from .segments import span_bits as span_bits

@@ -15,6 +15,7 @@ from analysis.records import columns as records
 from analysis.records.columns import Row
 from analysis.records.csv_file import read_csv_table
 from analysis.records.segments import segments_by, span_bits
+from mdl.records import RunPaths, read_manifest
 
 # With these and the leak equal, D bytes are the same D bytes.
 _KEY = ["source", "sha256", "block_bytes", "heldout_bytes"]
@@ -77,21 +78,21 @@ def load(path: Path) -> Table:
 
 
 def _load_folder(folder: Path) -> Table:
-    manifest = folder / "sweep.json"
-    content = records.read_json(manifest, None) if manifest.exists() else {}
+    with records.readable():
+        content = read_manifest(RunPaths(folder))
     cells = [records.read_cell(p) for p in sorted(folder.glob("*/record.json"))]
     baselines = [records.read_baseline(p) for p in sorted((folder / "baselines").glob("*.json"))]
     transfers = [records.read_transfer(p) for p in sorted((folder / "transfer").glob("*.json"))]
     if not (content or cells or baselines or transfers):
         raise AnalysisError(f"no sweep at {folder}: it holds no records; name a run folder such as runs/quick")
     table = _table(str(content.get("name", name_of(folder))), cells, baselines, content)
-    return replace(table, transfers=_frame(transfers, [*records.TRANSFER_COLUMNS, "positions"]))
+    return replace(table, transfers=_frame(transfers, records.TRANSFER_COLUMNS))
 
 
 def _table(name: str, read: list[records.CellRows], baselines: list[Row], manifest: dict[str, Any]) -> Table:
     key, own = ["run_id"], ["run_id", "snapshot"]
-    runs = _frame((c.run for c in read), [*records.RUN_COLUMNS])
-    coded = _frame(baselines, [*records.BASELINE_COLUMNS])
+    runs = _frame((c.run for c in read), records.RUN_COLUMNS)
+    coded = _frame(baselines, records.BASELINE_COLUMNS)
     repeated = runs.loc[runs["run_id"].duplicated(), "run_id"]
     if len(repeated):
         raise AnalysisError(f"{name} has two records of {repeated.iloc[0]}; delete one of them")
@@ -227,10 +228,7 @@ def _load_csv(path: Path) -> Table:
 
 def _csv_cell(name: str, i: int, row: dict[Any, Any]) -> records.CellRows:
     """A line of a CSV as a record that knows only its size, its data and its code length."""
-    kinds = {int: 0, float: 0.0, str: "", dict: {}}
-    run: Row = {
-        c: None if None in spec.types else kinds[spec.types[0] or str] for c, spec in records.RUN_COLUMNS.items()
-    }
+    run = records.blank_run()
     n, d = int(row["N"]), int(row["D"])
     run |= {"run_id": f"{name}-{i + 1}", "status": "ok", "cohort_id": f"{name}-{i + 1}", "source": name}
     run |= {"size": str(n), "n_params": n, "subset_bytes": d, "train_bytes": d, "seed": int(row["seed"])}

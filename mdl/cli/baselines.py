@@ -15,12 +15,11 @@ from mdl.evaluation import (
     CHUNKED_SAMPLE_BYTES,
     BaselineJob,
     Loaded,
-    TransferRecord,
     load_trained_model,
     run_baseline,
     run_transfer,
 )
-from mdl.records import BaselineRecord, RunPaths
+from mdl.records import BaselineRecord, RunPaths, TransferRecord
 from mdl.storage import Progress
 
 _PREFIX = {"text": "file", "image": "image", "audio": "audio"}  # the kind of source that reads a path so

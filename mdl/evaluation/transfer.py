@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -22,49 +21,26 @@ import numpy.typing as npt
 from mdl.compressors import choose_model
 from mdl.data import Corpus
 from mdl.errors import MdlError
-from mdl.records import CorpusInfo, PositionBin, Provenance, RunPaths, read_as, read_cell
-from mdl.storage import create_once, digest
+from mdl.records import (
+    PositionBin,
+    Provenance,
+    RunPaths,
+    TrainedModel,
+    TransferRecord,
+    provenance_now,
+    read_cell,
+    read_transfer,
+    write_record,
+)
+from mdl.storage import digest
 
 if TYPE_CHECKING:
     import torch
 
     from mdl.models import StackedTransformer
 
-SCHEMA_VERSION = 1
 _BINS_AN_OCTAVE = 4
 Floats = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class TrainedModel:
-    """A run's final snapshot and what it learned from; `trained_on` None: weights without a record."""
-
-    name: str  # the run's id, or the file's name
-    size: str
-    n_params: int
-    context_bytes: int
-    weights_sha256: str
-    trained_on: CorpusInfo | None
-    trained_bytes: int | None
-
-
-@dataclass(frozen=True)
-class TransferRecord:
-    """One model on one data set. `n_params` are not in `code_bits`; positions from 0, in bins of a quarter octave."""
-
-    model: TrainedModel
-    corpus: CorpusInfo
-    subset_bytes: int  # D: the data, its first bytes
-    chunk_bytes: int | None  # None: whole, in windows of the context
-    sample_bytes: int  # of it, actually coded
-    n_chunks: int
-    code_bits: float
-    positions: tuple[PositionBin, ...]
-    seconds: float
-    device: str
-    provenance: Provenance | None = None  # None: a record of before there was one
-    kind: Literal["transfer"] = "transfer"
-    schema_version: int = SCHEMA_VERSION
 
 
 @dataclass(frozen=True)
@@ -103,13 +79,12 @@ def run_transfer(
     if not path.exists():
         measured = measure(corpus, loaded, subset_bytes, chunk_bytes, sample_bytes)
         record = dataclasses.replace(measured, provenance=_provenance(measured, command))
-        create_once(path, json.dumps(dataclasses.asdict(record), indent=1, allow_nan=False).encode() + b"\n")
-    return load_record(path)
+        write_record(record, path)
+    return read_transfer(path)
 
 
 def _provenance(record: TransferRecord, command: str) -> Provenance:
     from mdl.device import Machine
-    from mdl.records import provenance_now
 
     precision = "float16" if record.device == "cuda" else "float32"  # as `mdl.models.code_length.window_bits` has it
     machine = Machine(record.device, precision, compiled=False)
@@ -188,8 +163,3 @@ def position_bins(bits: Floats, n_bytes: Sequence[int] | npt.NDArray[np.int64]) 
         for low, high in itertools.pairwise(edges)
         if np.sum(n_bytes[low:high])
     )
-
-
-def load_record(path: Path) -> TransferRecord:
-    """Read one; MdlError for a file that is not one, or is of a newer schema."""
-    return read_as(path, TransferRecord, "transfer")

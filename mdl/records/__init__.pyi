@@ -1,3 +1,7 @@
+from .fields import shown as shown
+from .json_file import RecordError as RecordError
+from .json_file import read_json as read_json
+from .json_file import read_plain as read_plain
 from .manifest import read_manifest as read_manifest
 from .manifest import wandb_environment as wandb_environment
 from .manifest import wandb_place as wandb_place
@@ -19,10 +23,14 @@ from .schema import Snapshot as Snapshot
 from .schema import StreamSample as StreamSample
 from .schema import TokenInfo as TokenInfo
 from .schema import Tokenisation as Tokenisation
+from .schema import TrainedModel as TrainedModel
 from .schema import TrainingInfo as TrainingInfo
+from .schema import TransferRecord as TransferRecord
 from .schema import ladder as ladder
 from .store import read_as as read_as
 from .store import read_baseline as read_baseline
 from .store import read_cell as read_cell
 from .store import read_ending as read_ending
+from .store import read_transfer as read_transfer
+from .store import require_kind as require_kind
 from .store import write_record as write_record

@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
-import json
 import os
+from dataclasses import dataclass, field
 from typing import Any
 
-from mdl.errors import MdlError
+from mdl.records.decode import MismatchError, anything, decoder
+from mdl.records.fields import Text, Time
+from mdl.records.json_file import MOST_MANIFEST_BYTES, RecordError, read_json
 from mdl.records.paths import RunPaths
 
 
+@dataclass(frozen=True)
+class _Manifest:
+    """What may stand there, and of which type; a file of before has less."""
+
+    name: str = ""
+    command: Text = ""
+    created: Time = ""
+    n_cells: int = 0
+    run_ids: tuple[str, ...] = ()
+    corpora: dict[str, str] = field(default_factory=dict)  # source → SHA-256
+    wandb: dict[str, str] = field(default_factory=dict)
+
+
 def read_manifest(paths: RunPaths) -> dict[str, Any]:
-    """Its content; empty where there is none. MdlError for a file that is not one."""
+    """Its content; empty where there is none. RecordError for a file that is not one."""
     try:
-        content = json.loads(paths.manifest.read_bytes())
+        content = read_json(paths.manifest, MOST_MANIFEST_BYTES)
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except ValueError:
-        content = None
-    if not isinstance(content, dict):
-        raise MdlError(f"{paths.manifest} is not JSON of a sweep; delete it to have it made again")
-    return content
+    try:
+        decoder(_Manifest)(content)
+        anything(content)
+    except MismatchError as error:
+        raise RecordError(
+            f"{paths.manifest} is not what a sweep wrote: {error}; delete it to have it made again"
+        ) from None
+    return dict(content)
 
 
 def wandb_place(paths: RunPaths) -> dict[str, Any]:

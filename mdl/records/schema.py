@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from mdl.records.fields import FileName, Fraction, Positive, Text, Time
+
 SCHEMA_VERSION = 1
 
 
@@ -18,7 +20,7 @@ SCHEMA_VERSION = 1
 class CorpusInfo:
     """Which bytes were coded. `size_bytes` and `sha256` are of the whole raw corpus before any shuffle."""
 
-    source: str  # as given, e.g. "stdlib", "file:/data/book.txt"
+    source: Text  # as given, e.g. "stdlib", "file:/data/book.txt"
     modality: str  # "text", "image", "audio", "bytes"
     size_bytes: int
     sha256: str
@@ -26,7 +28,7 @@ class CorpusInfo:
     shuffle_seed: int
     train_bytes: int  # length of the shuffled training part; every subset is a prefix of it
     heldout_bytes: int  # length of the part that no subset touches
-    leak_fraction: float = 0.0  # share of the training part's blocks replaced by held-out ones
+    leak_fraction: Fraction = 0.0  # share of the training part's blocks replaced by held-out ones
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class ModelInfo:
     depth: int
     n_heads: int
     context_bytes: int  # tokens where there is a tokenisation; 0: see TokenInfo
-    n_params: int
+    n_params: Positive
     n_params_by_group: dict[str, int]
 
 
@@ -118,7 +120,7 @@ class Snapshot:
 
     name: Literal["final", "best"]
     step: int
-    weights_file: str  # beside the record
+    weights_file: FileName  # beside the record
     weights_sha256: str
     segments: tuple[Segment, ...]
     positions: tuple[PositionBin, ...]
@@ -164,8 +166,8 @@ class Tokenisation:
 class Provenance:
     """Everything that may differ between two runs of the same cell without changing the result."""
 
-    created: str  # ISO 8601, UTC
-    command: str
+    created: Time  # ISO 8601, UTC
+    command: Text
     git_commit: str | None
     hostname: str
     device: str
@@ -184,8 +186,8 @@ class CellRecord:
     run_id: str
     sweep: str
     status: Literal["ok", "failed"]
-    reason: str | None
-    subset_bytes: int  # D
+    reason: Text | None
+    subset_bytes: Positive  # D
     config: dict[str, Any]  # the resolved RunConfig, flat dotted keys
     cohort_id: str
     corpus: CorpusInfo
@@ -212,10 +214,10 @@ class BaselineRecord:
     coder: str
     settings: str
     corpus: CorpusInfo
-    subset_bytes: int  # D
+    subset_bytes: Positive  # D
     order: Literal["shuffled", "contiguous"]  # the subset itself, or the first D bytes of the source's training part
     chunk_bytes: int | None  # None: whole
-    sample_bytes: int  # bytes actually coded
+    sample_bytes: Positive  # bytes actually coded
     n_chunks: int
     compressed_bytes: int  # true size, a header a chunk
     header_bytes: int
@@ -225,6 +227,38 @@ class BaselineRecord:
     schema_version: int = SCHEMA_VERSION
     plugin_sha256: str | None = None  # of a coder of a user's own
     decoder_bytes: int | None = None  # of the compiled library that decodes; None: not known
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A run's final snapshot and what it learned from; `trained_on` None: weights without a record."""
+
+    name: str  # the run's id, or the file's name
+    size: str  # width x depth
+    n_params: Positive  # N
+    context_bytes: int  # window length
+    weights_sha256: str
+    trained_on: CorpusInfo | None
+    trained_bytes: int | None  # of the subset that it learned from
+
+
+@dataclass(frozen=True)
+class TransferRecord:
+    """One model on one data set. `n_params` are not in `code_bits`; positions from 0, in bins of a quarter octave."""
+
+    model: TrainedModel
+    corpus: CorpusInfo
+    subset_bytes: Positive  # D: the data, its first bytes
+    chunk_bytes: int | None  # None: whole, in windows of the context
+    sample_bytes: Positive  # of it, actually coded
+    n_chunks: int
+    code_bits: float  # their ideal code length
+    positions: tuple[PositionBin, ...]
+    seconds: float
+    device: str
+    provenance: Provenance | None = None  # None: a record of before there was one
+    kind: Literal["transfer"] = "transfer"
+    schema_version: int = SCHEMA_VERSION
 
 
 def ladder(limit_bytes: int) -> list[int]:
