@@ -33,4 +33,5 @@ from .store import read_cell as read_cell
 from .store import read_ending as read_ending
 from .store import read_transfer as read_transfer
 from .store import require_kind as require_kind
+from .store import to_json as to_json
 from .store import write_record as write_record

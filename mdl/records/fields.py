@@ -72,6 +72,6 @@ def is_time(text: str) -> bool:
 Positive = Annotated[int, Range(1, MOST_COUNT)]
 Fraction = Annotated[float, Range(0, 1)]
 Text = Annotated[str, Form(f"text of at most {MOST_CHARACTERS:,} characters, without NUL or half characters", is_text)]
-FileName = Annotated[str, Form("the name of a file beside the record", is_file_name)]
+FileName = Annotated[str, Form("the name of a file, without a folder", is_file_name)]
 Time = Annotated[str, Form("a time such as 2026-01-02T03:04:05+00:00", is_time)]
 NAME = Form(f"a name of at most {MOST_NAME:,} characters, none of them a control character", is_name)

@@ -183,13 +183,13 @@ class Provenance:
 class CellRecord:
     """One cell of a sweep. A failed one has a `reason` and no snapshots."""
 
-    run_id: str
+    run_id: FileName  # and of its folder
     sweep: str
     status: Literal["ok", "failed"]
     reason: Text | None
     subset_bytes: Positive  # D
     config: dict[str, Any]  # the resolved RunConfig, flat dotted keys
-    cohort_id: str
+    cohort_id: FileName
     corpus: CorpusInfo
     model: ModelInfo
     training: TrainingInfo

@@ -80,11 +80,31 @@ def read_transfer(path: Path) -> TransferRecord:
     return read_as(path, TransferRecord, "transfer")
 
 
+_SCALAR = ("corpus.", "model.", "train.", "measure.")  # settings of one value each
+
+
+def _checked(record: CellRecord) -> CellRecord:
+    """MismatchError for fields that do not go together, or a configuration that no run has."""
+    names = [snapshot.name for snapshot in record.snapshots]
+    for name in set(names):
+        if names.count(name) > 1:
+            raise MismatchError(f"has '{name}' twice", "snapshots")
+    for key, value in record.config.items():
+        if key.endswith(("_bytes", "_steps")) and not (value is None or (type(value) is int and value >= 0)):
+            raise MismatchError(f"is {reprlib.repr(value)}, want a whole number of at least 0", f"config.{key}")
+        if key.startswith(_SCALAR) and isinstance(value, list | dict):
+            raise MismatchError(f"is {reprlib.repr(value)}, want one value", f"config.{key}")
+    return record
+
+
 def read_as(path: Path, cls: type[T], kind: str) -> T:
     """Read a record of a kind as its dataclass; RecordError for a file that is not one, or is of a newer schema."""
     raw = require_kind(path, read_json(path), kind)
     try:
-        return typing.cast(T, decoder(typing.cast(Hashable, cls))(raw))
+        record = typing.cast(T, decoder(typing.cast(Hashable, cls))(raw))
+        if isinstance(record, CellRecord):
+            _checked(record)
+        return record
     except MismatchError as error:
         raise RecordError(f"{path} is not a {kind} record: {error}; delete it to have it made again") from None
 
