@@ -179,6 +179,35 @@ def test_a_dry_run_needs_no_queue_that_answers(tmp_path: Path, text_file: Path) 
     assert_one_line(mdl(*SLURM, cwd=tmp_path, PATH=path), "squeue refused: no controller")
 
 
+@pytest.mark.parametrize(
+    ("word", "value"),
+    [
+        ("--partition", "cpu\ntouch owned"), ("--time", "10\r\ntouch owned"), ("--sbatch", "--mem=1G\ntouch owned"),
+        ("--out", "runs\ntouch owned"), ("--partition", "cpu\x1b[2J"), ("--sbatch", "--mem=1G\u2028touch owned"),
+    ],
+)  # fmt: skip
+def test_what_would_end_a_line_of_the_script_is_refused(word: str, value: str, tmp_path: Path, text_file: Path) -> None:
+    """A newline ends the #SBATCH comment: a shell would run what follows it."""
+    write_sweep(tmp_path, text_file)
+    assert_one_line(mdl(*SLURM, word, value, "--dry-run", cwd=tmp_path), f"{word} holds the control character")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_working_directory_with_a_newline_in_its_name_is_refused(tmp_path: Path, text_file: Path) -> None:
+    here = tmp_path / "a\ntouch owned"
+    here.mkdir()
+    write_sweep(here, text_file)
+    refused = mdl(*SLURM, "--out", str(tmp_path / "runs"), "--dry-run", cwd=here)
+    assert_one_line(refused, "the working directory holds the control character")
+
+
+def test_options_of_sbatch_are_quoted_as_they_were_given(tmp_path: Path, text_file: Path) -> None:
+    write_sweep(tmp_path, text_file)
+    done = mdl(*SLURM, "--sbatch", "--comment='a b; $(c)' --mem=1G", "--dry-run", cwd=tmp_path)
+    assert "#SBATCH '--comment=a b; $(c)' --mem=1G\n" in done.stdout
+    assert_one_line(mdl(*SLURM, "--sbatch", "--comment='a", "--dry-run", cwd=tmp_path), "close the quotation mark")
+
+
 def test_without_slurm_it_is_one_line(tmp_path: Path, text_file: Path) -> None:
     write_sweep(tmp_path, text_file)
     environment = {"PATH": "/nowhere"}

@@ -13,7 +13,8 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,12 +113,14 @@ def _task(cohorts: Sequence[Cohort], *, baselines: bool) -> dict[str, Any]:
 
 
 def _script(plan: Plan, file: Path, n_tasks: int, options: SlurmOptions) -> str:
+    _check_printable({"--partition": options.partition, "--time": options.time, "--sbatch": options.more})
+    _check_printable({"--out": file, "the working directory": Path.cwd(), "the Python that runs": sys.executable})
     throttle = f"%{options.max_parallel}" if options.max_parallel else ""
     wanted = {
         "job-name": f"mdl-{plan.name}",
         "comment": file,  # by which the queue tells whose tasks are in it
         "array": f"0-{max(0, n_tasks - 1)}{throttle}",
-        "output": file.parent / "%A_%a.log",
+        "output": str(file.parent).replace("%", "%%") + "/%A_%a.log",
         "open-mode": "append",  # of a task that queues again
         "signal": f"B:{Signals(SIGUSR1).name.removeprefix('SIG')}@{_WARN_SECONDS}",
         "partition": options.partition,
@@ -125,7 +128,7 @@ def _script(plan: Plan, file: Path, n_tasks: int, options: SlurmOptions) -> str:
         "time": options.time,
     }
     lines = [f"#SBATCH --{key}={shlex.quote(str(value))}" for key, value in wanted.items() if value is not None]
-    more = [f"#SBATCH {' '.join(options.more.split())}"] if options.more else []
+    more = [f"#SBATCH {shlex.join(_words(options.more))}"] if options.more else []
     plugins = [f"{name}={value}" for name, value in environment().items()]
     task = shlex.join(
         [*(["env", *plugins] if plugins else []), sys.executable, "-m", "mdl.cli", "slurm-task", str(file)]
@@ -133,6 +136,30 @@ def _script(plan: Plan, file: Path, n_tasks: int, options: SlurmOptions) -> str:
     here = shlex.quote(str(Path.cwd()))
     body = ["", f"cd {here}", f'exec {task} "$SLURM_ARRAY_TASK_ID"']
     return "\n".join(["#!/bin/sh", *lines, "#SBATCH --requeue", *more, *body]) + "\n"
+
+
+# Control characters (a newline ends the #SBATCH comment: a shell would run what follows it), other ends of lines, and
+# what no encoding knows.
+_NO_TEXT = {"Cc", "Cs", "Zl", "Zp"}
+
+
+def _check_printable(wanted: Mapping[str, object]) -> None:
+    """All that a script is made of is text of one line; MdlError naming what is not."""
+    for what, value in wanted.items():
+        text = "" if value is None else str(value)
+        if bad := [character for character in text if unicodedata.category(character) in _NO_TEXT]:
+            raise MdlError(
+                f"{what} holds the control character {bad[0]!r}, which must not reach a job's script "
+                f"(got {text!r:.80}); use a value without it"
+            )
+
+
+def _words(text: str) -> list[str]:
+    """Options as a shell takes them apart; put together again, each is quoted where it needs it."""
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise MdlError(f"--sbatch {text!r:.80}: {str(error).lower()}; close the quotation mark") from None
 
 
 def submit_array(submission: Submission) -> str:
