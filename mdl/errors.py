@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Iterable
 
 
@@ -12,6 +13,16 @@ class MdlError(Exception):
 
 class Stopped(Exception):  # noqa: N818 - a wish, not an error
     """The user stopped a sweep. (A KeyboardInterrupt would be swallowed by the command-line library.)"""
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 60
+_SHORT.maxlevel = 2
+
+
+def quoted(value: object) -> str:
+    """A value as a message shows it: some 60 characters, cut before it is written out (YAML's anchors may nest)."""
+    return _SHORT.repr(value)[:80]
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

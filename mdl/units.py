@@ -6,7 +6,7 @@ import re
 from fractions import Fraction
 from typing import Any
 
-from mdl.errors import MdlError
+from mdl.errors import MdlError, quoted
 
 _FACTORS = {
     "": 1, "b": 1,
@@ -19,14 +19,14 @@ _SIZE = re.compile(r"([0-9][0-9_]*(?:\.[0-9]+)?(?:e\+?[0-9]{1,2})?)\s*([a-z]*)",
 def parse_bytes(size: Any) -> int:
     """Bytes of 65536, '1e6', '300KB' (decimal), '64KiB' (binary); MdlError for anything that is no whole number ≥ 0."""
     if isinstance(size, bool) or not isinstance(size, int | float | str):
-        raise MdlError(f"{size!r} is not a size in bytes; write 65536, 1e6, 300KB or 64KiB")
+        raise MdlError(f"{quoted(size)} is not a size in bytes; write 65536, 1e6, 300KB or 64KiB")
     match = _SIZE.fullmatch(str(size).strip())
     factor = _FACTORS.get(match[2].lower()) if match else None
     if match is None or factor is None:
-        raise MdlError(f"{size!r} is not a size in bytes; write 65536, 1e6, 300KB or 64KiB")
+        raise MdlError(f"{quoted(size)} is not a size in bytes; write 65536, 1e6, 300KB or 64KiB")
     n_bytes = Fraction(match[1].replace("_", "")) * factor  # exact: 0.57 * 100 in floating point is no whole number
     if n_bytes.denominator != 1:
-        raise MdlError(f"{size!r} is not a whole number of bytes")
+        raise MdlError(f"{quoted(size)} is not a whole number of bytes")
     return int(n_bytes)
 
 

@@ -76,11 +76,12 @@ def run_cell(
 
 def agents(file: Path, out: Path, n_agents: int | None) -> None:
     """Register the sweep with W&B and run its agents here: one a GPU, or one."""
-    if load_sweep(file).method == "grid":  # else W&B alone knows what will be run
+    sweep_file = load_sweep(file)
+    if sweep_file.method == "grid" and not sweep_file.run_cap:  # else W&B alone knows what will be run
         plan = plan_sweep(file, out)
         write_manifest(plan, open_corpora(plan, console(stderr=False)).values(), command_line(), whole=True)
     sweep = register_sweep(file, out)
-    print(f"more agents, anywhere: wandb agent {sweep}", flush=True)
+    print(f"more agents, anywhere: wandb agent {shlex.quote(sweep)}", flush=True)
     try:
         status = run_agents(sweep, gpu_places()[:n_agents] or [{}] * (n_agents or 1))
     except KeyboardInterrupt:

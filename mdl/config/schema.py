@@ -15,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from mdl.config.learning_rate import usual_learning_rate
 from mdl.config.resolved import Execution, Measuring, Recipe, ResolvedConfig
 from mdl.data import SOURCES, CorpusSpec
-from mdl.errors import MdlError, nearest
+from mdl.errors import MdlError, nearest, quoted
 from mdl.models import (
     MOST_DEPTH,
     MOST_VOCABULARY,
@@ -322,6 +322,8 @@ def from_flat(values: Mapping[str, Any]) -> RunConfig:
     """A checked RunConfig from dotted keys (or leaf names); MdlError in one line for a bad key or value."""
     nested: dict[str, Any] = {"model": {}}
     for key, value in values.items():
+        if not isinstance(value, str | int | float | None):
+            raise MdlError(f"{key}: want one number or word, got {quoted(value)}")
         *part, leaf = full_key(key).split(".")
         (nested.setdefault(part[0], {}) if part else nested)[leaf] = value
     _batch_in_windows(nested)
@@ -358,4 +360,6 @@ def _one_line(error: ValidationError) -> str:
     text = first["msg"].removeprefix("Value error, ")
     if first["loc"] in ((), ("model",)):
         return text
-    return f"{key}: {text[0].lower()}{text[1:]}, got {first['input']!r} ({valid_keys().get(key, 'see the README')})"
+    return (
+        f"{key}: {text[0].lower()}{text[1:]}, got {quoted(first['input'])} ({valid_keys().get(key, 'see the README')})"
+    )

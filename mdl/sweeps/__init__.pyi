@@ -11,7 +11,6 @@ from .backends.slurm import submit_array as submit_array
 from .backends.wandb import register_sweep as register_sweep
 from .backends.wandb import run_agents as run_agents
 from .backends.wandb import under_agent as under_agent
-from .grid import load_sweep as load_sweep
 from .manifest import open_corpora as open_corpora
 from .manifest import write_manifest as write_manifest
 from .plan import Plan as Plan
@@ -22,3 +21,4 @@ from .plan import plan_sweep as plan_sweep
 from .progress import Download as Download
 from .python_api import Sweep as Sweep
 from .python_api import run as run
+from .sweep_file import load_sweep as load_sweep

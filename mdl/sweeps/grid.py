@@ -1,115 +1,57 @@
-"""A sweep file is a W&B sweep file. Here it becomes cells, and cells become cohorts that train together."""
+"""A sweep's parameters become cells, and cells become cohorts that train together."""
 
 from __future__ import annotations
 
 import itertools
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import yaml
-
-from mdl.config import Cell, Cohort, from_flat, full_key
-from mdl.errors import MdlError, nearest
+from mdl.config import Cell, Cohort, from_flat
+from mdl.errors import MdlError
 from mdl.models import training_bytes
-
-# https://docs.wandb.ai, "Sweep configuration options": the keys W&B itself knows.
-_TOP_LEVEL = {
-    "program", "method", "parameters", "command", "name", "description", "metric", "early_terminate", "project",
-    "entity", "run_cap", "imageuri", "job",
-}  # fmt: skip
-_PARAMETER = {"value", "values", "distribution", "min", "max", "mu", "sigma", "q", "probabilities"}
-
-
-@dataclass(frozen=True)
-class SweepFile:
-    """A checked sweep file: each parameter's dotted key and the values it takes."""
-
-    name: str
-    method: str
-    parameters: dict[str, tuple[Any, ...]]
-    text: str
-    wandb: dict[str, str]  # the project and entity that it names
-
-
-def load_sweep(path: Path) -> SweepFile:
-    """Read and check a sweep file; MdlError in one line naming key, value and the nearest valid key."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        content = yaml.safe_load(text)
-    except FileNotFoundError:
-        raise MdlError(f"no sweep file at {path}{_shipped_hint(path)}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise MdlError(f"cannot read sweep file {path}: {error}") from None
-    except yaml.YAMLError as error:
-        raise MdlError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise MdlError(f"{path} is not a sweep file: want keys such as method and parameters, got {content!r:.60}")
-    for key in content:
-        if key not in _TOP_LEVEL:
-            raise MdlError(f"{path}: unknown key '{key}'{nearest(str(key), _TOP_LEVEL)}")
-    name = str(content.get("name", path.stem))
-    check_name(name)
-    wandb = {key: str(content[key]) for key in ("project", "entity") if content.get(key)}
-    method, parameters = str(content.get("method", "grid")), _parameters(content.get("parameters"), path)
-    return SweepFile(name, method, parameters, text, wandb)
-
-
-def check_name(name: str) -> None:
-    """A sweep's name is a folder's name, nothing more."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
-        raise MdlError(f"sweep name '{name}' cannot be a folder name; use letters, digits, '.', '_' and '-'")
-
-
-def _shipped_hint(path: Path) -> str:
-    shipped = sorted(p.name for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
-    return nearest(path.name, shipped)
-
-
-def _parameters(raw: Any, path: Path) -> dict[str, tuple[Any, ...]]:
-    if not isinstance(raw, dict) or not raw:
-        raise MdlError(f"{path}: 'parameters' must map keys to value or values, got {raw!r:.60}")
-    parameters: dict[str, tuple[Any, ...]] = {}
-    for key, spec in raw.items():
-        try:
-            dotted = full_key(str(key))
-        except MdlError as error:
-            raise MdlError(f"{path}: {error}") from None
-        parameters[dotted] = _values(str(key), spec, path)
-    return parameters
-
-
-def _values(key: str, spec: Any, path: Path) -> tuple[Any, ...]:
-    if not isinstance(spec, Mapping):
-        raise MdlError(f"{path}: parameter '{key}' must be {{value: …}} or {{values: […]}}, got {spec!r:.60}")
-    for word in spec:
-        if word not in _PARAMETER:
-            raise MdlError(f"{path}: parameter '{key}': unknown key '{word}'{nearest(str(word), _PARAMETER)}")
-    if "value" in spec:
-        return (spec["value"],)
-    values = spec.get("values")
-    if isinstance(values, list) and values:
-        return tuple(values)
-    raise MdlError(f"{path}: parameter '{key}' has no value or values; a grid needs them (got {dict(spec)!r:.60})")
+from mdl.sweeps.sweep_file import MOST_CELLS, SweepFile
 
 
 def cells_of(sweep: SweepFile) -> list[Cell]:
-    """Every combination of the grid, checked, each once."""
-    if sweep.method != "grid":
+    """Every combination of the grid, or what a random sweep draws, each once, `run_cap` at the most."""
+    if sweep.method == "random":
+        return _drawn(sweep)
+    values: dict[str, Sequence[Any]] = {}
+    for key, domain in sweep.parameters.items():
+        if domain.values is None:
+            raise MdlError(
+                f"{key}: a grid needs value, values, or whole numbers from min to max; or use method: random"
+            )
+        values[key] = domain.values
+    return grid_cells(values, at_most=sweep.run_cap)
+
+
+def _drawn(sweep: SweepFile) -> list[Cell]:
+    """A larger `run_cap` goes on where a smaller one ended; another `seed` draws others."""
+    if sweep.run_cap is None:
+        raise MdlError("method 'random' draws cells without an end: say how many with run_cap, such as run_cap: 20")
+    drawn = [domain.draws(key, sweep.seed, sweep.run_cap) for key, domain in sweep.parameters.items()]
+    return _checked(sweep.parameters, zip(*drawn, strict=True))
+
+
+def grid_cells(parameters: Mapping[str, Sequence[Any]], *, at_most: int | None = None) -> list[Cell]:
+    """Every combination of the values, checked, each once; only the first `at_most` of them."""
+    n_cells = math.prod(map(len, parameters.values()))
+    widest = max(map(len, parameters.values()), default=0)
+    if max(widest, n_cells if at_most is None else min(n_cells, at_most)) > MOST_CELLS:
         raise MdlError(
-            f"method '{sweep.method}' draws cells one by one, which W&B does: run 'wandb sweep' and 'wandb agent'; "
-            "here only method: grid can run"
+            f"the grid has {n_cells:,} cells, a sweep at most {MOST_CELLS:,}; give fewer values, or draw some of them: "
+            "method: random and run_cap"
         )
-    return grid_cells(sweep.parameters)
+    return _checked(parameters, itertools.islice(itertools.product(*parameters.values()), at_most))
 
 
-def grid_cells(parameters: Mapping[str, tuple[Any, ...]]) -> list[Cell]:
-    """Every combination of the values, checked, each once."""
+def _checked(keys: Iterable[str], combinations: Iterable[Sequence[Any]]) -> list[Cell]:
+    keys = list(keys)
     cells: dict[str, Cell] = {}
-    for combination in itertools.product(*parameters.values()):
-        config = from_flat(dict(zip(parameters, combination, strict=True)))
+    for combination in combinations:
+        config = from_flat(dict(zip(keys, combination, strict=True)))
         _ = config.resolved  # an impossible shape is found before anything runs
         if config.subset_bytes < config.model.context_bytes:
             raise MdlError(

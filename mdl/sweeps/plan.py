@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mdl.config import Cell, Cohort, full_key
 from mdl.data import not_here
-from mdl.errors import MdlError
+from mdl.errors import MdlError, quoted
 from mdl.models import count_params
 from mdl.records import RunPaths
-from mdl.sweeps.grid import cells_of, check_name, cohorts_of, grid_cells, load_sweep
+from mdl.sweeps.grid import cells_of, cohorts_of, grid_cells
+from mdl.sweeps.strict_yaml import parse_yaml
+from mdl.sweeps.sweep_file import check_name, check_out, check_runs_here, load_sweep
 from mdl.units import format_bytes
 
 # An H100's, fitted to the speeds of ten shapes of 3 K to 25 M parameters (benchmarks/README.md; within a half of each),
@@ -30,6 +30,7 @@ class Plan:
     paths: RunPaths
     cohorts: tuple[Cohort, ...]
     wandb: dict[str, str] = field(default_factory=dict)  # project and entity, where the file names them
+    seed: int | None = None  # that a random sweep's cells were drawn with
 
     @property
     def cells(self) -> list[Cell]:
@@ -40,7 +41,10 @@ class Plan:
 def plan_sweep(file: Path, out: Path) -> Plan:
     """Read a sweep file and lay its cells out under `out`/<sweep>."""
     sweep = load_sweep(file)
-    return Plan(sweep.name, RunPaths(out / sweep.name), tuple(cohorts_of(cells_of(sweep))), sweep.wandb)
+    check_runs_here(sweep)
+    check_out(sweep, out)
+    seed = sweep.seed if sweep.method == "random" else None
+    return Plan(sweep.name, RunPaths(out / sweep.name), tuple(cohorts_of(cells_of(sweep))), sweep.wandb, seed)
 
 
 def plan_cell(settings: Sequence[str], sweep: str, out: Path) -> Plan:
@@ -50,12 +54,19 @@ def plan_cell(settings: Sequence[str], sweep: str, out: Path) -> Plan:
         key, equals, value = word.partition("=")
         if not equals:
             raise MdlError(f"'{word}' is not key=value, such as size=16x2")
-        try:
-            values[full_key(key)] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise MdlError(f"'{word}': the value is not a YAML scalar") from None
+        for name, leaf in _leaves(key, None if value == "None" else parse_yaml(value, quoted(word))):
+            if full_key(name) in values:
+                raise MdlError(f"'{name}' is given twice, as {full_key(name)}; leave one out")
+            values[full_key(name)] = leaf
     check_name(sweep)
     return Plan(sweep, RunPaths(out / sweep), tuple(cohorts_of(grid_cells({k: (v,) for k, v in values.items()}))))
+
+
+def _leaves(key: str, value: Any) -> list[tuple[str, Any]]:
+    """W&B's agents give a nested parameter as `train={'steps': 30}`, and null as `None`."""
+    if not isinstance(value, dict):
+        return [(key, value)]
+    return [leaf for name, inner in value.items() for leaf in _leaves(f"{key}.{name}", inner)]
 
 
 def describe_plan(plan: Plan) -> Sequence[str]:
@@ -79,6 +90,8 @@ def describe_plan(plan: Plan) -> Sequence[str]:
     hours = _MEASURED_TOO * (flops + _H100_FLOPS_A_BYTE_ANYWAY * seen) / _H100_FLOPS_A_SECOND / 3600
     sources = dict.fromkeys(cell.config.corpus.source for cell in plan.cells)
     lines += [f"note: {said}" for source in sources if (said := not_here(source))]
+    if plan.seed is not None:
+        lines.append(f"cells are drawn at random with seed {plan.seed}; another 'seed:' in the file draws others")
     lines.append(
         f"{plan.name}: {_counted(len(plan.cells), 'cell')} in {_counted(len(plan.cohorts), 'cohort')}, {flops:.3g} "
         f"training FLOPs, {format_bytes(seen)} seen; about {hours:.2g} GPU-hours at the speed of one H100 "

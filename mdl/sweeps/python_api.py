@@ -11,8 +11,9 @@ from mdl.config import Cell, full_key
 from mdl.errors import MdlError
 from mdl.models import count_params
 from mdl.records import RunPaths
-from mdl.sweeps.grid import cells_of, check_name, cohorts_of, grid_cells, load_sweep
+from mdl.sweeps.grid import cells_of, cohorts_of, grid_cells
 from mdl.sweeps.plan import Plan, describe_plan
+from mdl.sweeps.sweep_file import check_name, check_runs_here, load_sweep
 from mdl.units import format_bytes
 
 
@@ -53,7 +54,7 @@ class Sweep:
             if not values:
                 raise MdlError(f"'{key}' is an empty list; give it at least one value")
             parameters[dotted] = values
-        self._of(name, parameters, grid_cells(parameters), {})
+        self._of(name, grid_cells(parameters), {})
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> Sweep:
@@ -70,15 +71,13 @@ class Sweep:
         18
         """
         read = load_sweep(Path(path))
+        check_runs_here(read)
         sweep = cls.__new__(cls)
-        sweep._of(read.name, read.parameters, cells_of(read), read.wandb)
+        sweep._of(read.name, cells_of(read), read.wandb)
         return sweep
 
-    def _of(
-        self, name: str, parameters: Mapping[str, tuple[Any, ...]], cells: Iterable[Cell], wandb: Mapping[str, str]
-    ) -> None:
+    def _of(self, name: str, cells: Iterable[Cell], wandb: Mapping[str, str]) -> None:
         self.name = name
-        self.parameters = dict(parameters)
         self.cells = list(cells)
         self._wandb = dict(wandb)
 

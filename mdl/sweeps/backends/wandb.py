@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mdl.errors import MdlError
-from mdl.sweeps.grid import load_sweep
+from mdl.sweeps.distributions import NUMBERS, as_number
+from mdl.sweeps.sweep_file import OURS, check_out, load_sweep, option_of
 
 _PROJECT = "mdl"
 
@@ -25,12 +24,14 @@ def under_agent() -> bool:
 def register_sweep(file: Path, out: Path) -> str:
     """Make the sweep known to W&B; `entity/project/id` as `wandb agent` takes it. MdlError where that cannot be."""
     sweep = load_sweep(file)
+    check_out(sweep, out)
     if os.environ.get("WANDB_MODE") in ("offline", "disabled", "dryrun"):
         raise MdlError("a W&B sweep needs W&B's server: unset WANDB_MODE and run 'wandb login', or leave out --wandb")
     import wandb
     from wandb.errors import Error
 
-    config = yaml.safe_load(sweep.text) | {"name": sweep.name, "method": sweep.method}
+    config = {key: value for key, value in sweep.content.items() if key not in OURS}
+    config |= {"name": sweep.name, "method": sweep.method, "parameters": _as_numbers(config["parameters"])}
     config["command"] = command_of(config, sweep.name, out)
     project = config.get("project") or os.environ.get("WANDB_PROJECT", _PROJECT)
     entity = config.get("entity") or os.environ.get("WANDB_ENTITY")
@@ -41,12 +42,23 @@ def register_sweep(file: Path, out: Path) -> str:
     return "/".join(part for part in (entity, project, name) if part)
 
 
+def _as_numbers(parameters: dict[str, Any]) -> dict[str, Any]:
+    """W&B would be given `min: 1e-3` as the word that YAML takes it for."""
+    return {
+        key: _as_numbers(value) if isinstance(value, dict) else as_number(value) if key in NUMBERS else value
+        for key, value in parameters.items()
+    }
+
+
 def command_of(config: dict[str, Any], name: str, out: Path) -> list[str]:
     """The file's own command, or `mdl run`; the run folder is named where it is not the usual one."""
     command = list(config.get("command") or ["${env}", "mdl", "run", "--sweep", name, "${args_no_hyphens}"])
-    if out != Path("runs") and "run" in command and not {"--runs", "--out"} & set(command):
-        at = command.index("run") + 1
-        command[at:at] = ["--runs", str(out)]
+    if "run" not in command:
+        return command
+    for options, value, usual in ((("--runs", "--out"), str(out), "runs"), (("--sweep",), name, "single")):
+        if value != usual and all(option_of(command, option) is None for option in options):
+            at = command.index("run") + 1
+            command[at:at] = [options[0], value]
     return command
 
 
