@@ -39,8 +39,8 @@ def test_what_was_not_coded_in_full_is_absent_not_zero(tmp_path: Path) -> None:
         ("N,D,code_bits\n1e3,1e5,4e5\n1e3,1e5,4e5,\n", "line 3 has 4 fields, the header 3"),
         ("N,D,code_bits\n", "only a header"),
         ("N,D,code_bits\n1e3,1e5,0\n", "line 2: code_bits is 0; want a number above 0"),
-        ("N,D,code_bits\n1e30,1e5,4e5\n", r"line 2: N is 1e\+30; want a number above 0, below 1e18"),
-        ("N,D,code_bits\nabc,1e5,4e5\n", "line 2: N is abc; want"),
+        ("N,D,code_bits\n1e30,1e5,4e5\n", r"line 2: N is 1e30; want a number above 0, below 1e18"),
+        ("N,D,code_bits\nabc,1e5,4e5\n", "line 2: N is abc .tried as a number with k, M, B or T behind it.; want"),
         ("N,D,code_bits,seed\n1e3,1e5,4e5,0\n1e3,1e5,5e5,0\n", "line 3 repeats the N, D and seed of another"),
     ],
 )

@@ -1,9 +1,14 @@
 from .columns import PROVENANCE as PROVENANCE
 from .columns import Row as Row
 from .columns import read_object as read_object
-from .csv_file import read_csv_table as read_csv_table
+from .named_columns import column_numbers as column_numbers
+from .named_columns import find_column as find_column
+from .named_columns import given as given
+from .named_columns import refusals as refusals
+from .numbers import Numbers as Numbers
 from .segments import segments_by as segments_by
 from .segments import span_bits as span_bits
+from .table_file import read_table as read_table
 from .tables import Table as Table
 from .tables import halved as halved
 from .tables import load as load

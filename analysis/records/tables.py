@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from analysis.errors import AnalysisError
 from analysis.records import columns as records
 from analysis.records.columns import Row
-from analysis.records.csv_file import read_csv_table
+from analysis.records.named_columns import column_numbers, find_column, given, refusals
 from analysis.records.segments import segments_by, span_bits
+from analysis.records.table_file import TableFile, read_table
 from mdl.records import RunPaths, read_manifest
 
 # With these and the leak equal, D bytes are the same D bytes.
@@ -65,15 +67,17 @@ class Table:
         return len(set(self.manifest.get("run_ids", [])) - set(self.runs["run_id"]))
 
 
-def load(path: Path) -> Table:
-    """A run folder, or a CSV with columns N (parameters), D (bytes) and code_bits, optionally seed.
+def load(path: str | Path, *, n: str = "N", d: str = "D", code_bits: str = "code_bits", seed: str = "seed") -> Table:
+    """A run folder, or a table with columns of N (parameters), D (bytes) and code_bits, optionally seed, so named.
 
-    AnalysisError, in one line naming the file, for what is neither, or is damaged, or of a newer schema.
+    A table is CSV, JSON or Parquet (`table_file`). AnalysisError, in one line naming the file, for what is neither, or
+    is damaged, or of a newer schema.
     """
+    path = Path(path)
     if path.is_dir():
         return _load_folder(path)
     if path.is_file():
-        return _load_csv(path)
+        return _load_csv(path, {"N": n, "D": d, "code_bits": code_bits, "seed": seed})
     raise AnalysisError(f"no sweep at {path}; name a run folder such as runs/quick, or a CSV with N, D, code_bits")
 
 
@@ -200,30 +204,61 @@ def _with_code_lengths(cells: pd.DataFrame, segments: pd.DataFrame) -> pd.DataFr
 
 
 _MOST = 1e18
+_LEAST = {"N": 1.0, "D": 1.0, "code_bits": 1e-9, "seed": 0.0}
+MOST_TABLE_ROWS = 100_000  # that a report takes in
+MOST_TABLE_SIZES = 300  # of datasets, each a curve with its own intervals
 
 
-def _load_csv(path: Path) -> Table:
-    frame = read_csv_table(path)
-    for column in ("N", "D", "code_bits"):
-        if column not in frame:
-            raise AnalysisError(f"{path} has no column '{column}'; want N (parameters), D (bytes), code_bits")
-    if frame.empty:
+def _load_csv(path: Path, named: dict[str, str]) -> Table:
+    table = read_table(path)
+    if table.frame.empty and len(table.frame.columns):
         raise AnalysisError(f"{path} has only a header; want a line for each model and dataset size")
+    columns = {wanted: _column(table, path, wanted, named[wanted]) for wanted in _LEAST}
+    frame = pd.DataFrame({w: _checked(table, path, w, name) for w, name in columns.items() if name is not None})
     if "seed" not in frame:  # what is given twice was run twice
-        frame = frame.assign(seed=frame.groupby(["N", "D"], dropna=False).cumcount())
-    for column, least in (("N", 1), ("D", 1), ("code_bits", 1e-9), ("seed", 0)):
-        numbers = pd.to_numeric(frame[column], errors="coerce")
-        bad = ~((numbers >= least) & (numbers < _MOST))
-        if bad.any():
-            row = int(bad.to_numpy().argmax())
-            want = "a number above 0" if least else "a number of at least 0"
-            got = frame[column].iloc[row]
-            raise AnalysisError(f"{path}, line {row + 2}: {column} is {got}; want {want}, below 1e18")
-        frame[column] = numbers
+        frame["seed"] = frame.groupby(["N", "D"]).cumcount()
     twice = frame.duplicated(["N", "D", "seed"])
     if twice.any():
-        raise AnalysisError(f"{path}, line {int(twice.to_numpy().argmax()) + 2} repeats the N, D and seed of another")
+        line = table.lines[int(twice.to_numpy().argmax())]
+        raise AnalysisError(f"{path}, line {line} repeats the N, D and seed of another")
+    if len(frame) > MOST_TABLE_ROWS or frame["D"].nunique() > MOST_TABLE_SIZES:
+        raise AnalysisError(
+            f"{path} has {len(frame):,} rows over {frame['D'].nunique():,} dataset sizes; a report takes at most "
+            f"{MOST_TABLE_ROWS:,} rows over {MOST_TABLE_SIZES} sizes: keep some of them"
+        )
     return _table(path.stem, [_csv_cell(path.stem, i, row) for i, row in enumerate(frame.to_dict("records"))], [], {})
+
+
+def _column(table: TableFile, path: Path, wanted: str, named: str) -> str | None:
+    found = find_column(table.frame, path, wanted, named, unit="bytes")
+    if found is None and wanted != "seed":
+        hint = "want N (parameters), D (bytes), code_bits; see --n, --d, --code-bits"
+        raise AnalysisError(f"{path} has no column '{wanted}'; it has {given(table.frame)}; {hint}")
+    return found
+
+
+def _checked(table: TableFile, path: Path, wanted: str, name: str) -> npt.NDArray[np.float64]:
+    """A column's numbers, each in its range; AnalysisError naming the first line whose is not."""
+    numbers = column_numbers(table.frame, name)
+    refusals({name: numbers}, table.frame, table.lines, path)
+    least = _LEAST[wanted]
+    bad = ~((numbers.values >= least) & (numbers.values < _MOST))
+    if bad.any():
+        row = int(bad.argmax())
+        want = "a number above 0" if least else "a number of at least 0"
+        got, read = str(table.frame[name].iloc[row]), numbers.values[row]
+        tried = numbers.refused.get(row) or ("" if _is_plain(got, read) else f"read as {read:g}")
+        said = f" ({tried})" if tried else ""
+        raise AnalysisError(f"{path}, line {table.lines[row]}: {name} is {got:.40}{said}; want {want}, below 1e18")
+    return numbers.values
+
+
+def _is_plain(text: str, read: float) -> bool:
+    """Whether what stands there and what was read are the same to anyone."""
+    try:
+        return np.isnan(read) or float(text) == read
+    except ValueError:
+        return False
 
 
 def _csv_cell(name: str, i: int, row: dict[Any, Any]) -> records.CellRows:

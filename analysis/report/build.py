@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,15 +47,20 @@ class ReportPaths:
 
 
 def build_report(
-    folder: Path, out: Path, cost: str | float | Cost = "float16", formats: Sequence[str] = ("pdf",)
+    folder: Path,
+    out: Path,
+    cost: str | float | Cost = "float16",
+    formats: Sequence[str] = ("pdf",),
+    columns: Mapping[str, str] | None = None,
 ) -> ReportPaths:
     """Report on a run folder (or a CSV) into the folder `out`, which is changed only once everything is made.
 
-    `formats`: pdf, md (the same document for GitHub and W&B), html (the explorer). The same records give the same
+    `columns` names those of a table, as `records.load` has them: n, d, code_bits, seed. `formats`: pdf, md (the same
+    document for GitHub and W&B), html (the explorer). The same records give the same
     bytes. AnalysisError for what is no sweep, a damaged record, an unknown cost or format.
     """
     wanted = _checked(formats)
-    table = load(folder)
+    table = load(folder, **(columns or {}))
     explained = study(table, parse_cost(cost), predict_bytes=_asked(table))
     summary = summarise(explained) | compare(explained)
     require_ours(out, ["summary.json", *(FORMATS[name] for name in wanted)])  # before long work

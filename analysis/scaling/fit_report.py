@@ -114,7 +114,7 @@ def fit_to_text(made: Report) -> str:
     if fit.success:
         lines.append(f"{points}, objective {fit.objective:.6g}; {fit.message}")
         lines.append(f"intervals: {made.uncertainty.message}; {made.uncertainty.varies}")
-    lines += [f"dropped {d.n_rows}: {d.reason} (row {', '.join(map(str, d.lines))})" for d in fit.dropped]
+    lines += [f"dropped {d.n_rows}: {d.reason} ({d.where})" for d in fit.dropped]
     lines += [f"note: {note}" for note in fit.notes]
     return "\n".join([*lines, *map(_tested, made.held_out)])
 

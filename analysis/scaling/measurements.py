@@ -11,17 +11,26 @@ import pandas as pd
 
 from analysis.errors import AnalysisError
 from analysis.formatting import join
-from analysis.records import Table, longest, read_csv_table
+from analysis.records import Numbers, Table, column_numbers, find_column, given, longest, read_table, refusals
 from analysis.types import Floats
 
 
 @dataclass(frozen=True)
 class Dropped:
-    """Rows left out for one reason. `lines` are the first few of them, counted from 1 without the header."""
+    """Rows left out for one reason. `lines` are the first few of them, counted from 1 without the header.
+
+    `readings`: what stands in each of these, and what it was tried as.
+    """
 
     reason: str
     n_rows: int
     lines: tuple[int, ...]
+    readings: tuple[str, ...] = ()
+
+    @property
+    def where(self) -> str:
+        """The rows, and what stands in the first."""
+        return f"row {', '.join(map(str, self.lines))}" + (f": {self.readings[0]}" if self.readings else "")
 
 
 @dataclass(frozen=True)
@@ -49,47 +58,56 @@ def read_csv(
     """A CSV with columns for N, the loss, and D or C or both: what is missing of D and C follows from C = 6·N·D.
 
     `clusters` names columns whose equal values mark rows with common noise. A row without a positive number in each of
-    N, D and loss is dropped and counted; rows that are given twice count twice. AnalysisError, in one line, for what is
-    no CSV, a missing column, or no usable row.
+    N, D and loss is dropped and counted; rows that are given twice count twice. Tables are CSV, JSON or Parquet, their
+    numbers as people write them. AnalysisError, in one line, for what is no table, a missing column, a number that may
+    be read in two ways, or no usable row.
     """
-    frame = read_csv_table(path)
-    wanted = [n, loss, *clusters, *([d] if c not in frame else [])]
-    missing = [name for name in wanted if name not in frame]
-    if missing:
-        given = ", ".join(frame.columns[:12])
-        raise AnalysisError(f"{path} has no column '{missing[0]}'; it has {given}; see --n, --d, --loss, --c")
-    numbers = {name: _numbers(frame, name) for name in (n, loss, d, c) if name in frame}
-    N, nothing = numbers[n], np.full(len(frame), np.nan)
-    D, C = numbers.get(d, nothing), numbers.get(c, nothing)
-    derived = np.isnan(D) & _blank(frame, d) & (C > 0) & (N > 0)
+    file = read_table(path)
+    frame = file.frame
+    n, d, loss, c = _columns(frame, path, {"N": n, "D": d, "loss": loss, "C": c}, clusters)
+    numbers = {name: column_numbers(frame, name) for name in (n, loss, d, c) if name in frame}
+    refusals(numbers, frame, file.lines, path)
+    N, nothing = numbers[n].values, np.full(len(frame), np.nan)
+    D, C = (numbers[name].values if name in numbers else nothing for name in (d, c))
+    is_blank = np.isin(np.arange(len(frame)), list(numbers[d].missing)) if d in numbers else np.ones(len(frame), bool)
+    derived = is_blank & (C > 0) & (N > 0)
     with np.errstate(all="ignore"):
         D = np.where(derived, C / (6 * N), D)
         C = np.where(C > 0, C, 6 * N * D)
-    dropped, usable = _dropped(frame, {n: N, d: D, loss: numbers[loss]})
+    dropped, usable = _dropped(frame, {n: N, d: D, loss: numbers[loss].values}, numbers)
     if not usable.any():
         raise AnalysisError(f"{path} has no usable row: {_why(dropped) or 'it has only a header'}")
     groups = frame.groupby(list(clusters), sort=False, dropna=False).ngroup().to_numpy() if clusters else None
     ids = np.arange(len(frame)) if groups is None else groups
     varies = f"whole groups of equal {join(clusters)} are resampled" if clusters else "rows are resampled"
     notes = _notes(int(derived[usable].sum()), frame.loc[usable, list(numbers)])
-    N, D, L, C = (column[usable] for column in (N, D, numbers[loss], C))
+    N, D, L, C = (column[usable] for column in (N, D, numbers[loss].values, C))
     return Measurements(N, D, L, C, ids[usable].astype(np.int64), varies, dropped, notes)
 
 
-def _numbers(frame: pd.DataFrame, column: str) -> Floats:
-    return np.asarray(pd.to_numeric(frame[column], errors="coerce"), np.float64)
+def _columns(
+    frame: pd.DataFrame, path: Path, named: dict[str, str], clusters: tuple[str, ...]
+) -> tuple[str, str, str, str]:
+    """The columns of N, D, the loss and C; what is not there keeps the name that it was looked for by."""
+    found = {wanted: find_column(frame, path, wanted, name) for wanted, name in named.items()}
+    needed = ["N", "loss", *(["D"] if found["C"] is None else [])]
+    missing = [named[wanted] for wanted in needed if found[wanted] is None]
+    missing += [name for name in clusters if name not in frame]
+    if missing:
+        raise AnalysisError(f"{path} has no column '{missing[0]}'; it has {given(frame)}; see --n, --d, --loss, --c")
+    n, d, loss, c = (found[wanted] or named[wanted] for wanted in ("N", "D", "loss", "C"))
+    return n, d, loss, c
 
 
-def _blank(frame: pd.DataFrame, column: str) -> npt.NDArray[np.bool_]:
-    return frame[column].isna().to_numpy() if column in frame else np.ones(len(frame), bool)
-
-
-def _dropped(frame: pd.DataFrame, columns: dict[str, Floats]) -> tuple[tuple[Dropped, ...], npt.NDArray[np.bool_]]:
+def _dropped(
+    frame: pd.DataFrame, columns: dict[str, Floats], numbers: dict[str, Numbers]
+) -> tuple[tuple[Dropped, ...], npt.NDArray[np.bool_]]:
     """Why rows are left out, each for the first reason that holds, and which remain."""
     usable, found = np.ones(len(frame), bool), []
     for name, values in columns.items():
         reasons = {
-            f"{name} is missing or NaN": np.isnan(values) & _blank(frame, name),
+            f"{name} is missing or NaN": np.isnan(values)
+            & ~np.isin(np.arange(len(frame)), list(_refused(numbers, name))),
             f"{name} is no number": np.isnan(values),
             f"{name} is infinite": np.isinf(values),
             f"{name} is not above 0": values <= 0,
@@ -97,13 +115,24 @@ def _dropped(frame: pd.DataFrame, columns: dict[str, Floats]) -> tuple[tuple[Dro
         for reason, bad in reasons.items():
             rows = np.flatnonzero(bad & usable)
             if rows.size:
-                found.append(Dropped(reason, rows.size, tuple(int(i) + 1 for i in rows[:5])))
+                said = tuple(_reading(frame, name, int(i), numbers) for i in rows[:5]) if name in frame else ()
+                found.append(Dropped(reason, rows.size, tuple(int(i) + 1 for i in rows[:5]), said))
                 usable[rows] = False
     return tuple(found), usable
 
 
 def _why(dropped: tuple[Dropped, ...]) -> str:
-    return join(f"{d.reason} in {d.n_rows} row{'s' * (d.n_rows > 1)}" for d in dropped)
+    return join(f"{d.reason} in {d.n_rows} row{'s' * (d.n_rows > 1)} ({d.where})" for d in dropped)
+
+
+def _refused(numbers: dict[str, Numbers], name: str) -> dict[int, str]:
+    return numbers[name].refused if name in numbers else {}
+
+
+def _reading(frame: pd.DataFrame, name: str, row: int, numbers: dict[str, Numbers]) -> str:
+    """What stands there, and what it was tried as."""
+    tried = _refused(numbers, name).get(row)
+    return f"'{frame[name].iloc[row]!s:.40}'" + (f", {tried}" if tried else "")
 
 
 def _notes(n_derived: int, used: pd.DataFrame) -> tuple[str, ...]:

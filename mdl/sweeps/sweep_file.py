@@ -97,9 +97,9 @@ def check_runs_here(sweep: SweepFile) -> None:
 
 def check_out(sweep: SweepFile, out: Path) -> None:
     """One place for the records, whether agents make them or this process does."""
-    theirs = option_of(sweep.command, "--out")
+    theirs = option_of(sweep.command, "--runs") or option_of(sweep.command, "--out")
     if theirs is not None and Path(theirs) != out:
-        raise MdlError(f"the file's command says --out {theirs}, this one {out}: say --out {theirs} here too")
+        raise MdlError(f"the file's command says --runs {theirs}, this one {out}: say --runs {theirs} here too")
 
 
 def _shipped_hint(path: Path) -> str:

@@ -25,6 +25,12 @@ def report(
         list[str] | None,
         typer.Option("--format", help="pdf (default), md (for GitHub), html (an explorer); several by comma."),
     ] = None,
+    n: Annotated[str, typer.Option("--n", help="A table's column of model sizes N, parameters.")] = "N",
+    d: Annotated[str, typer.Option("--d", help="A table's column of data D, bytes.")] = "D",
+    code_bits: Annotated[
+        str, typer.Option("--code-bits", help="A table's column of code lengths, bits.")
+    ] = "code_bits",
+    seed: Annotated[str, typer.Option("--seed", help="A table's column of training seeds.")] = "seed",
     runs: Runs = RUNS,
     wandb: Annotated[bool, typer.Option("--wandb", help="Log tables, figures and files as a W&B run too.")] = False,
     as_json: AsJson = False,
@@ -43,7 +49,8 @@ def report(
     place = run_folder(folder, runs)
     target = out or _beside(place)
     wanted = [name for given in formats or ("pdf",) for name in given.split(",") if name]
-    made = build_report(place, target, cost=cost, formats=wanted)
+    columns = {"n": n, "d": d, "code_bits": code_bits, "seed": seed}
+    made = build_report(place, target, cost=cost, formats=wanted, columns=columns)
     if as_json:
         known = {key: made.summary[key] for key in _KNOWN_IN_SUMMARY if key in made.summary}
         print_json({"folder": str(target), "documents": [str(path) for path in made.documents], **known})

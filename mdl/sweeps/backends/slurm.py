@@ -114,7 +114,7 @@ def _task(cohorts: Sequence[Cohort], *, baselines: bool) -> dict[str, Any]:
 
 def _script(plan: Plan, file: Path, n_tasks: int, options: SlurmOptions) -> str:
     _check_printable({"--partition": options.partition, "--time": options.time, "--sbatch": options.more})
-    _check_printable({"--out": file, "the working directory": Path.cwd(), "the Python that runs": sys.executable})
+    _check_printable({"--runs": file, "the working directory": Path.cwd(), "the Python that runs": sys.executable})
     throttle = f"%{options.max_parallel}" if options.max_parallel else ""
     wanted = {
         "job-name": f"mdl-{plan.name}",
