@@ -51,6 +51,7 @@ def test_what_a_person_sees_as_a_number_is_one(text: str, value: float) -> None:
         (["1.234", "3.5"], [1.234, 3.5]),
         (["1.234", "1.234.567"], [1.234, 1234567]),
         (["1,234.5", "1,234"], [1234.5, 1234]),
+        (["1,4T", "2.8T", "140,000,000"], [1.4e12, 2.8e12, 140e6]),  # each says by itself what it is
     ],
 )
 def test_a_comma_means_what_the_whole_column_says(column: list[str], values: list[float]) -> None:
@@ -66,6 +67,7 @@ def test_a_comma_means_what_the_whole_column_says(column: list[str], values: lis
         (["1,234"], 0, "it may be 1234 or 1.234"),
         (["1,234M", "2,345M"], 0, "it may be 1234 or 1.234"),
         (["1,234", "3,5", "3.5"], 0, "it may be 1234 or 1.234"),
+        (["1.234", "3,5", "3.5"], 0, "it may be 1234 or 1.234"),
         (["1,23,456", "2"], 0, "do not agree"),
         (["10B", "10MB"], 0, "it may be bytes or billions"),
         (["70X"], 0, "tried as a number with k, M, B or T"),

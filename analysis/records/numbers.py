@@ -67,7 +67,7 @@ def _read_others(texts: list[str], rows: list[int], found: Numbers) -> None:
     comma_is = _meaning(dict.fromkeys(texts))
     has_bytes = any(re.search(r"\d\s*[kmgt]i?b$", text, re.IGNORECASE) for text in told)
     known: dict[str, float | str] = {}
-    dots = [i for i, text in enumerate(texts) if "." in text] if comma_is == "decimal" else []
+    dots = [i for i, text in enumerate(texts) if "." in text] if comma_is in ("decimal", "both") else []
     for i in dict.fromkeys([*rows, *dots]):  # where a comma is the decimal sign, 1.234 is not what it looks like
         text = texts[i]
         if text not in known:
@@ -95,7 +95,7 @@ def _number(text: str, comma_is: str | None, has_bytes: bool) -> float | str:
         return "tried as a number with k, M, B or T behind it"
     if match[4].lower() == "b" and has_bytes:
         return "it may be bytes or billions; write it out"
-    mantissa = _mantissa(match[2].strip(), comma_is)
+    mantissa = _mantissa(match[2].strip(), _evidence(text) or comma_is)
     if mantissa is None:
         return _readings(match[2].strip())
     try:
@@ -110,9 +110,9 @@ def _mantissa(text: str, comma_is: str | None) -> str | None:
         text = re.sub(r"(?<=\d)[_'’ ](?=\d)", "", text)
     if re.search(r"[_'’ ]", text):
         return None
-    if "," not in text and (comma_is != "decimal" or "." not in text):
+    if "," not in text and ("." not in text or comma_is in (None, "grouping")):
         return text if text.count(".") <= 1 else text.replace(".", "") if _in_threes(text, ".") else None
-    if comma_is is None:
+    if comma_is not in ("decimal", "grouping"):
         return None
     decimal, grouping = (",", ".") if comma_is == "decimal" else (".", ",")
     whole, _, fraction = text.partition(decimal)
@@ -126,9 +126,9 @@ def _in_threes(text: str, sign: str) -> bool:
 
 
 def _meaning(texts: Iterable[str]) -> str | None:
-    """What a comma is in a column: `decimal`, `grouping`, or None where its values do not say or do not agree."""
+    """What a comma is in a column: `decimal`, `grouping`, `both` where its values do not agree, None if none says."""
     said = {meaning for text in texts if (meaning := _evidence(text))}
-    return said.pop() if len(said) == 1 else None
+    return "both" if len(said) > 1 else next(iter(said), None)
 
 
 def _evidence(text: str) -> str | None:
@@ -152,6 +152,6 @@ def _evidence(text: str) -> str | None:
 
 def _readings(text: str) -> str:
     without = re.sub(r"[,.]", "", text)
-    if text.count(",") == 1 and without.isdigit():
+    if len(text) - len(without) == 1 and without.isdigit():
         return f"it may be {without} or {text.replace(',', '.')}, and the column does not say which"
     return "its commas and dots do not agree with the rest of the column"
