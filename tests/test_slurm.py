@@ -183,7 +183,7 @@ def test_a_dry_run_needs_no_queue_that_answers(tmp_path: Path, text_file: Path) 
     ("word", "value"),
     [
         ("--partition", "cpu\ntouch owned"), ("--time", "10\r\ntouch owned"), ("--sbatch", "--mem=1G\ntouch owned"),
-        ("--out", "runs\ntouch owned"), ("--partition", "cpu\x1b[2J"), ("--sbatch", "--mem=1G\u2028touch owned"),
+        ("--runs", "runs\ntouch owned"), ("--partition", "cpu\x1b[2J"), ("--sbatch", "--mem=1G\u2028touch owned"),
     ],
 )  # fmt: skip
 def test_what_would_end_a_line_of_the_script_is_refused(word: str, value: str, tmp_path: Path, text_file: Path) -> None:
@@ -197,7 +197,7 @@ def test_a_working_directory_with_a_newline_in_its_name_is_refused(tmp_path: Pat
     here = tmp_path / "a\ntouch owned"
     here.mkdir()
     write_sweep(here, text_file)
-    refused = mdl(*SLURM, "--out", str(tmp_path / "runs"), "--dry-run", cwd=here)
+    refused = mdl(*SLURM, "--runs", str(tmp_path / "runs"), "--dry-run", cwd=here)
     assert_one_line(refused, "the working directory holds the control character")
 
 

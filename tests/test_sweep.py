@@ -287,7 +287,7 @@ def test_what_only_w_and_b_can_do_is_refused_by_name_here_and_passed_on_to_it(ke
 def test_agents_and_this_process_write_to_one_place(tmp_path: Path) -> None:
     path = write(tmp_path, f"command: [mdl, run, --sweep, mine, --out, there]\nparameters: {{{ONE}}}")
     assert load_sweep(path).name == "mine", "where the file has no name its command's is taken"
-    with pytest.raises(MdlError, match="say --out there here too"):
+    with pytest.raises(MdlError, match="say --runs there here too"):
         plan_sweep(path, Path("runs"))
     assert plan_sweep(path, Path("there")).paths.root == Path("there/mine")
     assert command_of({"command": ["mdl", "run", "x"]}, "mine", Path("o")) == [
@@ -295,7 +295,7 @@ def test_agents_and_this_process_write_to_one_place(tmp_path: Path) -> None:
         "run",
         "--sweep",
         "mine",
-        "--out",
+        "--runs",
         "o",
         "x",
     ]

@@ -104,9 +104,9 @@ def read_as(path: Path, cls: type[T], kind: str) -> T:
         record = typing.cast(T, decoder(typing.cast(Hashable, cls))(raw))
         if isinstance(record, CellRecord):
             _checked(record)
-        return record
     except MismatchError as error:
         raise RecordError(f"{path} is not a {kind} record: {error}; delete it to have it made again") from None
+    return record
 
 
 def require_kind(path: Path, raw: Any, kind: str) -> dict[str, Any]:
