@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.codes import adjusted_compression_rate, best_classical, classical_rates, raw_rate
-from analysis.costs import PAPER, Cost, priced
+from analysis.costs import PAPER, ParameterCost, priced
 from analysis.critical import (
     N_REPLICATES,
     PowerLaw,
@@ -63,7 +63,7 @@ class Study:
     """
 
     table: Table
-    cost: Cost
+    cost: ParameterCost
     rates: pd.DataFrame
     between: pd.DataFrame
     critical: pd.DataFrame
@@ -81,7 +81,11 @@ class Study:
 
 
 def study(
-    table: Table, cost: Cost, predict_bytes: Sequence[float] = (), n_replicates: int = N_REPLICATES, seed: int = 0
+    table: Table,
+    cost: ParameterCost,
+    predict_bytes: Sequence[float] = (),
+    n_replicates: int = N_REPLICATES,
+    seed: int = 0,
 ) -> Study:
     """Everything that follows from a table under one price of a parameter, of each cell's longest training.
 
@@ -116,7 +120,7 @@ def study(
     )  # fmt: skip
 
 
-def _not_coded(table: Table, cost: Cost) -> str:
+def _not_coded(table: Table, cost: ParameterCost) -> str:
     known = sorted(set(table.coded["precision_bits"]))
     if not known:
         return f"{table.name} has no coded weights; run the sweep with measure.coded_weights: true"
@@ -134,7 +138,7 @@ def _with_classical(critical: pd.DataFrame, chosen: pd.DataFrame, baselines: pd.
     return corpora.merge(critical, on="group").merge(best, on=["corpus", "subset_bytes"], how="left")
 
 
-def shortest_codes(table: Table, cost: Cost = PAPER) -> pd.DataFrame:
+def shortest_codes(table: Table, cost: ParameterCost = PAPER) -> pd.DataFrame:
     """One row per (group, subset_bytes, n_params, seed, shuffle_seed): the cell with the least code and parameters,
 
     with own_bits and bits_per_param as in `cost.priced`. A two-part code may choose among snapshots, recipes and

@@ -202,7 +202,7 @@ def test_what_is_refused_is_named_by_line_value_and_reading(text: str, said: str
     [
         ("t.yaml", b"method: grid\n", "is a sweep file, no table"),
         ("t.xlsx", b"PK\x03\x04" + b"\0" * 40, "save the sheet as CSV"),
-        ("t.gz", gzip.compress(b"N,D,loss\n1,2,3\n" * 99)[:-20], "is not a CSV"),
+        ("t.gz", gzip.compress(b"N,D,loss\n1,2,3\n" * 99, mtime=0)[:-20], "is not a CSV"),
         ("t.gz", b"\x1f\x8b" + b"x" * 40, "cannot be unpacked"),
         ("t.parquet", b"PAR1" + b"x" * 40, "damaged Parquet file"),
         ("t.csv", b"N,D,loss\n1,2,\xe9\n", "is not a CSV"),

@@ -13,7 +13,7 @@ from matplotlib import pyplot as plt
 from typer.testing import CliRunner
 
 from analysis.costs import parse_cost
-from analysis.costs.registry import smooth_price
+from analysis.costs.coded import smooth_price
 from analysis.errors import AnalysisError
 from analysis.plots import figure_file
 from analysis.records import load

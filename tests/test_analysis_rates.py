@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.codes import adjusted_compression_rate, best_classical, classical_rates, raw_rate
-from analysis.costs import Cost, parse_cost
+from analysis.costs import Fixed, parse_cost
 from analysis.errors import AnalysisError
 from analysis.records import span_bits
 from analysis.report.summary import classical
@@ -115,7 +115,7 @@ def test_prices() -> None:
         3,
     ]
     assert parse_cost("float16").bits_per_param == 16
-    assert parse_cost(Cost("mine", 1.0)).name == "mine"
+    assert parse_cost(Fixed("mine", 1.0)).name == "mine"
 
 
 @pytest.mark.parametrize(

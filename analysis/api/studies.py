@@ -13,7 +13,7 @@ import pandas as pd
 
 from analysis.api.plots import Plots
 from analysis.api.size_law import SizeLaw
-from analysis.costs import Cost, parse_cost
+from analysis.costs import ParameterCost, parse_cost
 from analysis.errors import AnalysisError
 from analysis.formatting import format_bytes, format_count, join
 from analysis.records import Table, rows_of
@@ -22,7 +22,7 @@ from analysis.study import Study as Explained
 from analysis.study import study as explain
 
 _FIRST_COLUMNS = ["subset_bytes", "n_params", "low", "high", "near_low", "near_high", "adjusted_rate", "raw_rate"]
-Price = str | float | Cost
+Price = str | float | ParameterCost
 
 
 def load(path: str | Path) -> Records:
@@ -85,7 +85,7 @@ class Records:
         >>> analysis.load(RECORDS).study(cost=1).critical["n_params"].round().astype(int).to_list()
         [9044, 13583, 36393]
         """
-        return Study(explain(self.table, cost if isinstance(cost, Cost) else parse_cost(cost)), self.path)
+        return Study(explain(self.table, cost if isinstance(cost, ParameterCost) else parse_cost(cost)), self.path)
 
     def __repr__(self) -> str:
         cells = self.table.cells
@@ -117,7 +117,7 @@ class Study:
         self.path = path
 
     @property
-    def cost(self) -> Cost:
+    def cost(self) -> ParameterCost:
         """The price of a parameter."""
         return self.explained.cost
 

@@ -1,5 +1,8 @@
+from .base import ParameterCost as ParameterCost
+from .fixed import PAPER as PAPER
+from .fixed import Fixed as Fixed
 from .registry import COSTS as COSTS
-from .registry import PAPER as PAPER
-from .registry import Cost as Cost
+from .registry import known_costs as known_costs
 from .registry import parse_cost as parse_cost
 from .registry import priced as priced
+from .registry import register_cost as register_cost

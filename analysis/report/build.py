@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.costs import Cost, parse_cost
+from analysis.costs import ParameterCost, parse_cost
 from analysis.errors import AnalysisError
 from analysis.records import Table, load
 from analysis.report.contents import which_sweep, write
@@ -49,7 +49,7 @@ class ReportPaths:
 def build_report(
     folder: Path,
     out: Path,
-    cost: str | float | Cost = "float16",
+    cost: str | float | ParameterCost = "float16",
     formats: Sequence[str] = ("pdf",),
     columns: Mapping[str, str] | None = None,
 ) -> ReportPaths:

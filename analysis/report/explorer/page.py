@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.codes import fixed_sizes
-from analysis.costs import COSTS, PAPER, parse_cost
+from analysis.costs import PAPER, known_costs, parse_cost
 from analysis.critical import averages
 from analysis.study import Study, shortest_codes
 from analysis.types import Json
@@ -77,7 +77,7 @@ def explorer_data(study: Study) -> Json:
         groups.append({"name": group, "codes": codes})
     start = study.cost.bits_per_param if study.cost.bytes_per_param is not None else PAPER.bits_per_param
     bits = min(max(start or 0.0, PRICES_BITS[0]), PRICES_BITS[1])
-    prices = {cost.name: cost.bits_per_param for cost in COSTS if cost.bytes_per_param}
+    prices = {cost.name: cost.bits_per_param for cost in known_costs() if cost.bytes_per_param}
     name = "coded" if study.cost.is_coded else study.cost.name
     code = name if name in _OWN_PRICES else "two-part"
     return {"name": study.table.name, "code": code, "bits_per_param": bits, "prices": prices, "groups": groups}

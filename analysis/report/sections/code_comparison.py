@@ -6,13 +6,12 @@ import numpy as np
 import pandas as pd
 
 from analysis.codes import best_classical
-from analysis.costs import COSTS, Cost
+from analysis.costs import COSTS, ParameterCost
 from analysis.critical import averages
 from analysis.study import Study, shortest_codes
 
 CODES = ("float16 two-part", "coded two-part", "prequential block", "prequential online", "best classical coder")
 COLUMNS = ["group", "subset_bytes", "code", "n_params", "detail", "total_bits", "rate", "shortest"]
-_FLOAT16, _CODED = COSTS[1], COSTS[3]
 
 
 def who_wins(study: Study, blocks: pd.DataFrame, online: pd.DataFrame) -> pd.DataFrame:
@@ -22,7 +21,13 @@ def who_wins(study: Study, blocks: pd.DataFrame, online: pd.DataFrame) -> pd.Dat
     prequential codes; a two-part code carries its size in its header, which is not counted. `detail`: which variant.
     """
     found = pd.concat(
-        [_two_part(study, _FLOAT16), _two_part(study, _CODED), _block(blocks), _online(online), _classical(study)]
+        [
+            _two_part(study, COSTS["float16"]),
+            _two_part(study, COSTS["coded"]),
+            _block(blocks),
+            _online(online),
+            _classical(study),
+        ]
     )
     found = found.assign(rate=found["total_bits"] / (8 * found["subset_bytes"].astype(float)))
     places = ["group", "subset_bytes"]
@@ -42,7 +47,7 @@ def _least(totals: pd.DataFrame, code: str) -> pd.DataFrame:
     return _frame(best.assign(code=code))
 
 
-def _two_part(study: Study, cost: Cost) -> pd.DataFrame:
+def _two_part(study: Study, cost: ParameterCost) -> pd.DataFrame:
     """The least of code and parameters, each averaged over seeds."""
     means = averages(shortest_codes(study.table, cost))
     means["total_bits"] = means["own_bits"] + means["bits_per_param"] * means["n_params"]

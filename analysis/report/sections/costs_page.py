@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from analysis.costs import Cost
+from analysis.costs import parse_cost
 from analysis.formatting import format_bytes, format_count
 from analysis.report.elements import Block, Heading, Text, named_grid
 from analysis.types import Json
@@ -24,7 +24,7 @@ def costs(summary: Json) -> list[Block]:
         if any((group, name) in laws for name, _ in names):
             own.append(("γ (s.e.)", *(_exponent(laws.get((group, name))) for name, _ in names)))
         cells, groups = [*cells, *own], [*groups, *[group] * len(own)]
-    header = ("dataset", *(Cost(name, price).label() for name, price in names))
+    header = ("dataset", *(parse_cost(name).label for name, _ in names))
     grid = named_grid(header, cells, "l" + "r" * len(names), groups)
     by_the_law = _law_of_price(_not_elsewhere(summary), _sizes_run(summary))
     return [Heading("What a parameter costs"), Text(_COSTS), grid, *by_the_law]
@@ -86,7 +86,7 @@ def _law_of_price(rows: list[Json], sizes: dict[tuple[str, int], list[float]]) -
     run = [sizes[row["group"], row["subset_bytes"]] for row in known]
     outside = [not min(own) <= row["n_predicted"] <= max(own) for row, own in zip(known, run, strict=True)]
     cells = [
-        (format_bytes(row["subset_bytes"]), Cost(row["cost"], row["bytes_per_param"]).label(),
+        (format_bytes(row["subset_bytes"]), parse_cost(row["cost"]).label,
          f"{row['bits_per_param']:.3g}", format_count(row["n_params"]),
          f"{format_count(row['n_predicted'])}{' †' if out else ''}", f"{row['n_params'] / row['n_predicted']:.2f}")
         for row, out in zip(known, outside, strict=True)

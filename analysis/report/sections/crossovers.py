@@ -15,7 +15,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from analysis.codes import one_model_many_sizes
-from analysis.costs import Cost
 from analysis.critical import crossing
 from analysis.study import Study, shortest_codes
 from analysis.types import Floats
@@ -62,13 +61,8 @@ def prefix_points(study: Study, group: str) -> pd.DataFrame:
     )
     mean = mean[mean["n"] == mean.groupby("n_params")["n"].transform("max")]  # prefixes that all seeds coded
     mean = mean[mean["raw_bytes"] <= own["subset_bytes"].max()]  # beyond it the bytes are unseen ones
-    price = _bits_per_param(study.cost, mean["raw_bytes"])
+    price = study.cost.price(mean.assign(subset_bytes=mean["raw_bytes"])) if len(mean) else 0.0
     return _points(mean, mean["raw_bytes"], mean["code_bits"], price * mean["n_params"])
-
-
-def _bits_per_param(cost: Cost, data_bytes: pd.Series[int]) -> pd.Series[float]:
-    bits = 0.5 * np.log2(data_bytes.astype(float)) if cost.bits_per_param is None else cost.bits_per_param
-    return pd.Series(bits, index=data_bytes.index, dtype=float)
 
 
 def _points(rows: pd.DataFrame, data: Any, code: Any, model: Any) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from analysis.costs import COSTS, PAPER, Cost
+from analysis.costs import PAPER, ParameterCost, known_costs
 from analysis.critical import (
     Column,
     Curve,
@@ -25,13 +25,13 @@ from analysis.types import Json
 
 def cost_models(study: Study) -> list[Json]:
     """Rows as of `side_by_side` under all of `cost.COSTS` that the records allow and the study's own, dearest first."""
-    costs = [*COSTS, *([study.cost] if study.cost not in COSTS else [])]
-    order = {cost.name: i for i, cost in enumerate(sorted(costs, key=_dearest_first))}
+    costs = list({cost.name: cost for cost in [*known_costs(), study.cost]}.values())
+    order = {cost.name: i for i, cost in enumerate(sorted(costs, key=lambda cost: -cost.rank))}
     rows = side_by_side(study, costs)
     return sorted(rows, key=lambda row: (row["group"], row["subset_bytes"], order[row["cost"]]))
 
 
-def side_by_side(study: Study, costs: Sequence[Cost]) -> list[Json]:
+def side_by_side(study: Study, costs: Sequence[ParameterCost]) -> list[Json]:
     """Rows group, subset_bytes, cost, bytes_per_param (None where not one number), status, n_params (None unless
 
     bracketed), low, high (95 % interval, None without one), grid_best, adjusted_rate (there or at the best measured
@@ -74,7 +74,7 @@ class _Found:
         if column.draws is not None:
             self.draws = minima(column.sizes, column.draws, column.n_seeds, column.price).n_params
 
-    def row(self, cost: Cost) -> Json:
+    def row(self, cost: ParameterCost) -> Json:
         """What is measured of a row of `side_by_side`."""
         column, size = self.column, self.size
         low, high = (None, None) if self.draws is None else interval(self.draws)
@@ -101,13 +101,6 @@ def _by_the_law(found: _Found, paper: _Found | None, alpha: float | None) -> Jso
 def shifted(n_params: float, alpha: float, bits_per_param: float) -> float:
     """N* under another price, given that under the paper's: N* ∝ c^(−1/(1+α)), from dT/dN = 0 of the closed form."""
     return float(n_params * (bits_per_param / float(PAPER.bits_per_param or 0)) ** (-1 / (1 + alpha)))
-
-
-def _dearest_first(cost: Cost) -> float:
-    """Prices that depend on dataset or cell are usually between the paper's and the capacity's."""
-    if cost.bytes_per_param is None:
-        return -1.5 if cost.name == "logn" else -1.0
-    return -cost.bytes_per_param
 
 
 def _exponents(paper: Sequence[Column]) -> dict[str, float]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from analysis.costs import PAPER, Cost, parse_cost
+from analysis.costs import PAPER, parse_cost
 from analysis.report.sections.parameter_costs import side_by_side
 from analysis.study import Study
 from analysis.types import Json
@@ -43,5 +43,5 @@ def law_lines(rows: pd.DataFrame) -> pd.DataFrame:
 
 def nominal(name: str) -> str:
     """A row's cost in a table: float16, 4 bits, shortest."""
-    bits = Cost(name, None).precision_bits
+    bits = parse_cost(name).precision_bits
     return f"{bits} bits" if bits is not None else "shortest" if name == "coded" else name

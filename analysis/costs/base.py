@@ -1,0 +1,73 @@
+"""What a parameter costs: the price of a model beside the code of its data."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from analysis.types import Floats
+
+
+@dataclass(frozen=True)
+class ParameterCost(ABC):
+    """A price by name. To add one, subclass it in a file of your own and register an instance (`register_cost`).
+
+    A price is a function of a cell's dataset size and number of parameters. What was really coded with a model has a
+    price of its own for every cell (`coded`).
+    """
+
+    name: str
+
+    @abstractmethod
+    def price(self, cells: pd.DataFrame) -> Floats:
+        """Bits per parameter, (n,), of cells with columns subset_bytes and n_params; at least 0."""
+
+    @property
+    @abstractmethod
+    def label(self) -> str:
+        """The name with the price, as a column's head."""
+
+    @property
+    @abstractmethod
+    def sentence(self) -> str:
+        """What is paid, as a sentence."""
+
+    @property
+    def bytes_per_param(self) -> float | None:
+        """Of a price that is one number; None where it is another for every dataset size or cell."""
+        return None
+
+    @property
+    def bits_per_param(self) -> float | None:
+        """The same in bits."""
+        return None if self.bytes_per_param is None else 8 * self.bytes_per_param
+
+    @property
+    def is_code(self) -> bool:
+        """Whether a decoder could be sent as much: a capacity is a bound, and free parameters are no code."""
+        return True
+
+    @property
+    def is_coded(self) -> bool:
+        """Whether it is the actual size of coded weights, and the data's code that of the weights as they decode."""
+        return False
+
+    @property
+    def precision_bits(self) -> int | None:
+        """At which all weights are coded; None: at that of the shortest code, or not coded."""
+        return None
+
+    @property
+    @abstractmethod
+    def rank(self) -> float:
+        """Its place in a table, the dearest first: about what it takes, bytes per parameter."""
+
+    def priced(self, cells: pd.DataFrame, coded: pd.DataFrame) -> pd.DataFrame:
+        """The cells that have a two-part code under it (see `costs.priced`)."""
+        tokenizer_bits = 8.0 * cells["tokenizer_bytes"]
+        own = cells.assign(tokenizer_bits=tokenizer_bits, own_bits=cells["own_bits"] + tokenizer_bits)
+        own = own[own["own_bits"].notna()]
+        return own.assign(bits_per_param=np.asarray(self.price(own), np.float64))

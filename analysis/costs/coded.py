@@ -1,0 +1,111 @@
+"""What the weights of a cell came to when they were really coded: at each dataset size's best precision, or at one."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from analysis.costs.base import ParameterCost
+from analysis.costs.registry import register_cost
+from analysis.errors import AnalysisError
+from analysis.types import Floats
+
+_CODED = re.compile(r"coded(\d+)?")
+
+
+@dataclass(frozen=True)
+class CodedWeights(ParameterCost):
+    """The actual size of the coded weights; the data's code is that of the weights as they decode.
+
+    All cells of a (group, D) have one precision, so that what changes along N is the model alone: of `coded` that of
+    the shortest code and parameters of all, at what the weights came to; of `coded4` that which is asked for, at
+    `smooth_price`.
+    """
+
+    bits: int | None = None
+
+    @property
+    def is_coded(self) -> bool:
+        """It is."""
+        return True
+
+    @property
+    def precision_bits(self) -> int | None:
+        """As asked for; None: the shortest."""
+        return self.bits
+
+    def price(self, cells: pd.DataFrame) -> Floats:
+        """Not a function of sizes alone: AnalysisError."""
+        raise AnalysisError(f"the price '{self.name}' is known of whole subsets that were coded, and of nothing else")
+
+    @property
+    def label(self) -> str:
+        """The name."""
+        return self.name
+
+    @property
+    def sentence(self) -> str:
+        """At which precision."""
+        if self.bits is None:
+            best = "at each dataset size's best precision"
+            return f"Parameters cost the actual size of the coded weights, {best} ({self.name})."
+        come_to = f"weights coded at {self.bits} bits each come to in models of their size"
+        return f"Parameters cost what {come_to} ({self.name})."
+
+    @property
+    def rank(self) -> float:
+        """Between ½·log₂ D bits and a capacity."""
+        return 1.0
+
+    def priced(self, cells: pd.DataFrame, coded: pd.DataFrame) -> pd.DataFrame:
+        """Of models of bytes, where their weights were coded."""
+        asked = coded if self.bits is None else coded[coded["precision_bits"] == self.bits]
+        found = _at_best_precision(cells.assign(tokenizer_bits=0.0), asked)
+        return found if self.bits is None else _smoothed(found)
+
+
+def coded_cost(name: str) -> CodedWeights | None:
+    """`coded`, or `coded4` at 4 bits a weight; None for another name."""
+    match = _CODED.fullmatch(name)
+    return CodedWeights(name, int(match[1]) if match[1] else None) if match else None
+
+
+def _at_best_precision(cells: pd.DataFrame, coded: pd.DataFrame) -> pd.DataFrame:
+    place, of_cell = ["group", "subset_bytes"], ["n_params", "seed", "shuffle_seed"]
+    measured = cells.merge(coded.drop(columns="coder"), on=["run_id", "snapshot"])
+    total = (measured["model_bits"] + measured["data_bits"]).astype(float)
+    found = measured.assign(
+        own_bits=measured["data_bits"].astype(float),
+        bits_per_param=measured["model_bits"].astype(float) / measured["n_params"],
+        total_bits=total,
+    )
+    shortest = found.groupby([*place, "precision_bits", *of_cell], as_index=False)["total_bits"].min()
+    means = shortest.groupby([*place, "precision_bits", "n_params"], as_index=False)["total_bits"].mean()
+    best = means.sort_values(["total_bits", "precision_bits"]).drop_duplicates(place)[[*place, "precision_bits"]]
+    return found.merge(best, on=[*place, "precision_bits"]).drop(columns=["model_bits", "data_bits", "total_bits"])
+
+
+def _smoothed(found: pd.DataFrame) -> pd.DataFrame:
+    places = [found[name] for name in ("group", "subset_bytes")]
+    smooth = found["bits_per_param"].copy()
+    for _, at in found.groupby(places):
+        own = at["bits_per_param"].to_numpy(np.float64)
+        smooth[at.index] = smooth_price(at["n_params"].to_numpy(np.float64), own)
+    return found.assign(bits_per_param=smooth)
+
+
+def smooth_price(n_params: Floats, bits_per_param: Floats) -> Floats:
+    """b + k·N^−½ through measured bits a parameter, all (n,), by least squares of relative errors.
+
+    Scales are coded a row and a matrix has some √N rows. What lies between shapes beyond that is the coders'
+    granularity, a few per cent; as a price that jumps it would pin a critical size to a shape.
+    """
+    design = np.column_stack([np.ones_like(n_params), n_params**-0.5])
+    fitted, *_ = np.linalg.lstsq(design / bits_per_param[:, None], np.ones_like(bits_per_param), rcond=None)
+    return np.asarray(design @ fitted)
+
+
+register_cost(CodedWeights("coded"))
