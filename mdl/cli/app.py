@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -94,6 +96,7 @@ _UsageError: Any = typer.BadParameter.__base__  # click's, or that of the copy w
 
 def main() -> None:
     """Entry point: one line and status 2 for whatever a user can mend, 130 for a stop."""
+    _prepare_process()
     try:
         ended = app(_arranged(sys.argv[1:]), standalone_mode=False)
         sys.exit(ended if isinstance(ended, int) else 0)
@@ -108,6 +111,19 @@ def main() -> None:
         sys.exit(130)
 
 
+def _prepare_process() -> None:
+    """SIGTERM unwinds, so that temporary files go; what the terminal's encoding lacks is escaped."""
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _unwind)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _unwind(signal_number: int, _: object) -> None:
+    sys.exit(128 + signal_number)
+
+
 def _misused(error: Any) -> None:
     """What is wrong with the command line, and where its help is; the help itself where nothing was said."""
     if type(error).__name__ == "NoArgsIsHelpError":
@@ -117,5 +133,7 @@ def _misused(error: Any) -> None:
 
 
 def _fail(message: str) -> None:
-    typer.echo(f"error: {' '.join(message.split())}", err=True)
+    from mdl.records import shown
+
+    typer.echo(f"error: {shown(' '.join(message.split()))}", err=True)
     sys.exit(2)

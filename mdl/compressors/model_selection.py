@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,8 +51,9 @@ def _final(record: CellRecord) -> Snapshot | None:
 def find_by_hash(sha256: str, runs: Path) -> Path:
     """The weights under `runs` of that SHA-256; MdlError naming the hash where there are none."""
     for path in _weights_files(runs):
-        if sha256_of(path, cache_folder()) == sha256:
-            return path
+        with contextlib.suppress(OSError):  # one that may not be read is not the one that is looked for
+            if sha256_of(path, cache_folder()) == sha256:
+                return path
     raise MdlError(
         f"the archive was made with the model {sha256}, which is not in {runs}/; give its weights with --model, "
         f"or compress with --embed-model"
@@ -59,4 +61,5 @@ def find_by_hash(sha256: str, runs: Path) -> Path:
 
 
 def _weights_files(runs: Path) -> Iterator[Path]:
-    yield from sorted(runs.glob("*/*/*.safetensors"))
+    """Plain files: a folder, a pipe or a link to nothing may have such a name too."""
+    yield from (path for path in sorted(runs.glob("*/*/*.safetensors")) if path.is_file())

@@ -12,6 +12,7 @@ from mdl.units import VOCABULARY
 
 MOST_WIDTH = 16_384
 MOST_DEPTH = 256
+MOST_CONTEXT = 1 << 20  # its keys and values at every width still fit a machine
 MOST_VOCABULARY = 1 << 16
 
 
@@ -26,9 +27,12 @@ class Shape:
     vocabulary: int = VOCABULARY  # V, bytes or tokens
 
     def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if type(value) is not int:
+                raise MdlError(f"a model's {name} is a whole number, got {value!r:.40}")
         check_shape(self.width, self.depth, self.n_heads)
-        if self.context_bytes < 1:
-            raise MdlError(f"a model needs a context of at least 1 byte, got {self.context_bytes}")
+        if not 1 <= self.context_bytes <= MOST_CONTEXT:
+            raise MdlError(f"a model has a context of 1 to {MOST_CONTEXT:,} bytes, got {self.context_bytes}")
         if not VOCABULARY <= self.vocabulary <= MOST_VOCABULARY:
             raise MdlError(f"a vocabulary has {VOCABULARY} (bytes) to {MOST_VOCABULARY} tokens, got {self.vocabulary}")
 

@@ -35,7 +35,7 @@ FULL_BITS = 32
 MOST_NUMBER = 2**24  # every smaller whole number is a float32
 MOST_SCALE = 200  # scales are within 2^±100
 _SQRT2 = np.float32(1.41421353816986083984375)
-_FREE_PARAMS, _PARAMS_A_BYTE = 1 << 20, 200  # no more than these are decoded: a forged shape may name any size
+_FREE_PARAMS, _PARAMS_A_BYTE = 1 << 20, 48  # no more than these are decoded: a forged shape may name any size
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ def read_transfer(path: Path) -> TransferRecord:
 _SCALAR = ("corpus.", "model.", "train.", "measure.")  # settings of one value each
 
 
-def _checked(record: CellRecord) -> CellRecord:
+def _require_consistent(record: CellRecord) -> None:
     """MismatchError for fields that do not go together, or a configuration that no run has."""
     names = [snapshot.name for snapshot in record.snapshots]
     for name in set(names):
@@ -94,7 +94,6 @@ def _checked(record: CellRecord) -> CellRecord:
             raise MismatchError(f"is {reprlib.repr(value)}, want a whole number of at least 0", f"config.{key}")
         if key.startswith(_SCALAR) and isinstance(value, list | dict):
             raise MismatchError(f"is {reprlib.repr(value)}, want one value", f"config.{key}")
-    return record
 
 
 def read_as(path: Path, cls: type[T], kind: str) -> T:
@@ -103,7 +102,7 @@ def read_as(path: Path, cls: type[T], kind: str) -> T:
     try:
         record = typing.cast(T, decoder(typing.cast(Hashable, cls))(raw))
         if isinstance(record, CellRecord):
-            _checked(record)
+            _require_consistent(record)
     except MismatchError as error:
         raise RecordError(f"{path} is not a {kind} record: {error}; delete it to have it made again") from None
     return record

@@ -23,12 +23,14 @@ from types import TracebackType
 from typing import Any, Self
 
 from mdl.errors import MdlError
-from mdl.records import RunPaths
+from mdl.records import RecordError, RunPaths, read_plain, shown
 from mdl.storage import Process, create_once, remove_dead_temporaries, remove_own, temporary_beside, this_process
 
 HEARTBEAT_SECONDS = 15.0
 # Eight beats: a client of NFS may see a file's time a minute late.
 STALE_SECONDS = 120.0
+_MOST_BYTES = 1 << 16  # of a claim
+_MOST_SHOWN = 200  # characters of each thing that it says
 
 
 class SupersededError(MdlError):
@@ -80,19 +82,20 @@ def _server_clock(paths: RunPaths) -> float:
 def _read(path: Path, key: str, generation: int, now: float) -> Claim | None:
     try:
         age = now - path.stat().st_mtime
-        content = json.loads(path.read_bytes() or b"{}")
+        content = json.loads(read_plain(path, _MOST_BYTES) or b"{}")
     except FileNotFoundError:  # closed in the meantime
         return None
-    except ValueError:
-        content = {}
+    except (ValueError, RecursionError, RecordError):
+        content = None
+    content = content if isinstance(content, dict) else {}  # whatever it is, it is someone's claim
     holder = Process.parse(str(content.get("process")))
     if age < -STALE_SECONDS:  # the clock was set back: from now on the ordinary rule holds
         with contextlib.suppress(OSError):
             os.utime(path)
     dead = (holder is not None and holder.is_dead) or _was_requeued(content)
     pid = holder.pid if holder else 0
-    told = (str(content.get(name, "?")) for name in ("since", "what"))
-    return Claim(path, key, generation, dead or age > STALE_SECONDS, str(content.get("host")), pid, *told)
+    host, since, what = (shown(str(content.get(name, "?"))[:_MOST_SHOWN]) for name in ("host", "since", "what"))
+    return Claim(path, key, generation, dead or age > STALE_SECONDS, host, pid, since, what)
 
 
 def _slurm() -> tuple[str, int] | None:
@@ -103,7 +106,9 @@ def _slurm() -> tuple[str, int] | None:
 def _was_requeued(content: Mapping[str, Any]) -> bool:
     """Whether the holder is an earlier start of this very Slurm job, which never runs twice at a time."""
     here, there = _slurm(), content.get("slurm")
-    return bool(here and there and here[0] == there[0] and here[1] > there[1])
+    if here is None or not isinstance(there, list) or len(there) != 2 or type(there[1]) is not int:
+        return False
+    return bool(here[0] == there[0] and here[1] > there[1])
 
 
 @dataclass
