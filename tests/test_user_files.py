@@ -7,6 +7,9 @@ import pytest
 
 from analysis.errors import AnalysisError
 from analysis.report import build_report
+from mdl.cli import generate
+from mdl.errors import MdlError
+from mdl.generation import Sampling
 from mdl.storage import remove_dead_temporaries, remove_own, set_aside
 from tests.synthetic import cell, corpus, write_sweep
 
@@ -123,3 +126,12 @@ def test_only_temporaries_of_this_package_are_swept_up(tmp_path: Path) -> None:
         path.touch()
     remove_dead_temporaries(tmp_path)
     assert sorted(tmp_path.iterdir()) == sorted(theirs)
+
+
+def test_the_record_beside_a_figure_overwrites_none_but_its_own(tmp_path: Path) -> None:
+    """Its name is made up by the program."""
+    mine = tmp_path / "thesis.json"
+    mine.write_text('{"chapters": 7}')
+    with pytest.raises(MdlError, match=r"thesis\.json was not written by mdl generate"):
+        generate.run(generate.Wanted(("gzip",), ("text",)), Sampling(), None, tmp_path / "thesis.pdf")
+    assert mine.read_text() == '{"chapters": 7}'

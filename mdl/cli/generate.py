@@ -17,6 +17,7 @@ import numpy as np
 from mdl.cli.options import console
 from mdl.errors import MdlError
 from mdl.generation import USUAL_BYTES, Prompt, Sampling, open_coder, open_prompt
+from mdl.records import RecordError, read_json, require_kind
 from mdl.storage import Progress, require_writable, write_atomically
 from mdl.sweeps import Download
 
@@ -83,6 +84,8 @@ def run(wanted: Wanted, how: Sampling, out: Path | None, figure: Path | None) ->
         raise MdlError(f"{wanted.prompts[0]} is no text to print; name the output with -o")
     if (target := figure or out) is not None:
         require_writable(target)
+    if figure is not None:
+        _require_ours(figure.with_suffix(".json"))
     shown, made = console(), []
     for sample in samples(wanted, how, Download(shown)):
         made.append(sample)
@@ -102,13 +105,27 @@ def run(wanted: Wanted, how: Sampling, out: Path | None, figure: Path | None) ->
     return write(made[0], out)
 
 
+def _require_ours(record: Path) -> None:
+    """MdlError where the name that the program makes up is that of another file."""
+    if record.is_symlink() or record.exists():
+        try:
+            require_kind(record, read_json(record), "continuations")
+        except RecordError:
+            raise MdlError(
+                f"{record} was not written by mdl generate and is left as it is; give --figure another name"
+            ) from None
+
+
 def write(sample: Sample, out: Path) -> list[Path]:
     """The continuation alone, and beside it an image's or a sound's as a picture or a WAV with the prompt before it."""
-    write_atomically(out, sample.content)
     if not _is_media(sample.prompt):
+        write_atomically(out, sample.content)
         return [out]
     suffix, encode = _WRITERS[sample.prompt.modality]
     beside = out.with_name(out.name + suffix)
+    if beside.exists() or beside.is_symlink():  # a name made up by the program must not cost the user a file
+        raise MdlError(f"{beside} is there already; remove it, or name the output with -o")
+    write_atomically(out, sample.content)
     write_atomically(beside, encode(sample.prompt.content + sample.content))
     return [out, beside]
 
