@@ -60,8 +60,9 @@ def test_a_wide_lane_does_its_own_jobs_and_then_falls_into_single_ones(tmp_path:
     jobs = [Job(f"{n}-{i}", {"kind": "cohort", "configs": [{}]}, 1.0, n_devices=n) for n in (1, 2) for i in range(2)]
     cohort = frozenset({"cohort"})
     console = Console(width=200, file=(tmp_path / "out").open("w"))
-    with Display(4, 4.0, console) as display:
-        Pool([Lane(cohort, {}, 2, (Lane(cohort), Lane(cohort)))], tmp_path / "log.txt").run(jobs, display)
+    lanes = [Lane(cohort, {}, 2, (Lane(cohort), Lane(cohort)))]
+    with Display(jobs, lanes, console, (0, 4)) as display:
+        Pool(lanes, tmp_path / "log.txt").run(jobs, display)
     console.file.close()
     assert [job.name for job in display.given_up[:2]] == ["2-0", "2-1"]
     assert sorted(job.name for job in display.given_up) == ["1-0", "1-1", "2-0", "2-1"]
@@ -84,8 +85,9 @@ def test_a_worker_that_cannot_do_its_job_ends_that_job_alone(tmp_path: Path) -> 
         Job("worse", {"kind": "cohort", "configs": [{"siz": 1}]}, 2.0),
     ]  # fmt: skip
     console = Console(record=True, width=200, file=(tmp_path / "out").open("w"))
-    with Display(2, 3.0, console) as display:
-        Pool([Lane(frozenset({"cohort"}))], tmp_path / "log.txt").run(jobs, display)
+    lanes = [Lane(frozenset({"cohort"}))]
+    with Display(jobs, lanes, console, (0, 2)) as display:
+        Pool(lanes, tmp_path / "log.txt").run(jobs, display)
     console.file.close()
     assert sorted(job.name for job in display.given_up) == ["bad", "worse"]
     text = (tmp_path / "out").read_text()
@@ -99,7 +101,9 @@ def test_the_display_tells_speed_share_and_what_runs(tmp_path: Path, monkeypatch
     monkeypatch.setattr("mdl.sweeps.progress.time.monotonic", lambda: now[0])
     first, second = (Job("8x1 ×4", {"kind": "cohort"}, 1.0, n_bytes=1_000_000, records={}) for _ in range(2))
     console = Console(record=True, width=200, file=(tmp_path / "out").open("w"))
-    with Display(2, 2.0, console) as display:
+    lanes = [Lane(frozenset({"cohort"}))]
+    with Display([first, second], lanes, console, (2, 10)) as display:
+        display.started(first)
         display.progress(first, "training", 0.5)  # went on from a checkpoint
         now[0] = 20.0
         display.progress(first, "training", 0.9)
@@ -109,7 +113,8 @@ def test_the_display_tells_speed_share_and_what_runs(tmp_path: Path, monkeypatch
         display.outcome(Outcome(second, "broken", {}))
     console.file.close()
     text = (tmp_path / "out").read_text()
-    assert "0/2 jobs, 20 KB/s trained" in text
+    assert "2 of 10 cells, 20 KB/s trained, about 55 s left: 8x1 ×4 training" in text
+    assert "8x1 ×4 done, 6 of 10 cells" in text
     assert "8x1 ×4: something" in text
     assert "failed: x: why" in text
     assert (display.n_made, display.failures, display.given_up) == (4, 2, [second])

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mdl.entropy import range_coder
-from mdl.models import Shape, StackedTransformer, code_lengths, position_bins, reach, stream_sample
+from mdl.models import Shape, StackedTransformer, code_lengths, position_bins, stream_sample
 from mdl.models.code_length import window_logits
-from mdl.records import ladder
+from mdl.records import ladder, reach
 from tests.arrays import ArrayView
 from tests.conftest import markov_text
 

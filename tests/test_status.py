@@ -99,3 +99,29 @@ def test_a_damaged_manifest_is_one_line(content: str, tmp_path: Path) -> None:
     (tmp_path / "sweep.json").write_text(content)
     with pytest.raises(MdlError, match="delete it to have it made again"):
         read_manifest(RunPaths(tmp_path))
+
+
+def test_after_a_stop_the_half_trained_cells_and_their_step_are_told(tmp_path: Path, text_file: Path) -> None:
+    """Ctrl-C saves a checkpoint; a damaged one is said to be none."""
+    write_sweep(tmp_path, text_file, steps=4000)
+    yaml = (tmp_path / "small.yaml").read_text().replace("[4x1, 8x1, 16x1]", "[4x1]")
+    (tmp_path / "small.yaml").write_text(yaml)
+    plan = plan_sweep(tmp_path / "small.yaml", tmp_path / "runs")
+    checkpoint = plan.paths.checkpoint(plan.cohorts[0].cohort_id)
+    with subprocess.Popen(
+        [sys.executable, "-m", "mdl.cli", "sweep", "small.yaml", "--no-baselines"],
+        cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    ) as sweeping:  # fmt: skip
+        deadline = time.monotonic() + 90
+        while not checkpoint.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        sweeping.send_signal(2)
+        assert sweeping.wait(timeout=60) == 130
+    (half,) = status(plan).half_trained
+    assert half.step is not None
+    assert (half.n_steps, len(half.run_ids)) == (4000, 2)
+    assert 0 < half.step < 4000
+    told = "\n".join(lines(status(plan)))
+    assert f"half trained: 2 cells, step {half.step:,} of 4,000 ({checkpoint.name})" in told
+    checkpoint.write_bytes(b"x" * 100)
+    assert "whose checkpoint does not read" in "\n".join(lines(status(plan)))

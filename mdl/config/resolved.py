@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from mdl.data import CorpusSpec
 from mdl.models import Shape, forward_flops_per_byte
+from mdl.records import reach
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +100,11 @@ class ResolvedConfig:
     def bytes_seen(self) -> int:
         """Training bytes, repeats counted; of a model that reads tokens, so many tokens."""
         return self.recipe.steps * self.recipe.batch_windows * self.shape.context_bytes
+
+    def coded_bytes(self, train_bytes: int, heldout_bytes: int, n_precisions: int) -> int:
+        """What measuring one snapshot codes of a corpus of such parts: data, and data under the coded weights."""
+        data = reach(self.subset_bytes, train_bytes, self.measure.reach_ratio) + heldout_bytes
+        return data + (n_precisions * self.subset_bytes if self.measure.coded_weights else 0)
 
     @property
     def training_flops(self) -> float:

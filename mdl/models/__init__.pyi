@@ -4,7 +4,6 @@ from .code_length import PartLengths as PartLengths
 from .code_length import code_lengths as code_lengths
 from .code_length import measuring_parts as measuring_parts
 from .code_length import position_bins as position_bins
-from .code_length import reach as reach
 from .code_length import stream_sample as stream_sample
 from .code_length import sum_bits as sum_bits
 from .code_length import window_bits as window_bits

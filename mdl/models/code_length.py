@@ -40,13 +40,6 @@ class PartLengths:
     bytes_by_position: npt.NDArray[np.int64]
 
 
-def reach(subset_bytes: int, part_bytes: int, ratio: float) -> int:
-    """How far a snapshot is evaluated: the least ladder boundary ≥ ratio · D, but not past the part's end."""
-    if ratio <= 1:
-        return subset_bytes
-    return min([b for b in ladder(100 * part_bytes) if b >= ratio * subset_bytes] + [part_bytes], default=part_bytes)
-
-
 def window_bits(
     model: StackedTransformer, windows_BT: npt.NDArray[Any], parts: Parts | None = None, *, half: bool = True
 ) -> torch.Tensor:

@@ -1,5 +1,5 @@
 from .fine_tune import Tuning as Tuning
-from .two_part_code import PRECISIONS as PRECISIONS
+from .precision_list import PRECISIONS as PRECISIONS
 from .two_part_code import Weights as Weights
 from .two_part_code import calibration_windows as calibration_windows
 from .two_part_code import coded_models as coded_models

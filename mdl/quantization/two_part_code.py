@@ -17,6 +17,7 @@ import torch
 from mdl.data import Readable
 from mdl.models import BytesProgress, Shape, code_lengths, stack
 from mdl.quantization.fine_tune import Tuning, tuned
+from mdl.quantization.precision_list import PRECISIONS
 from mdl.quantization.quantize import quantise
 from mdl.quantization.sensitivity import Sensitivity, sensitivity
 from mdl.quantization.weight_codec import (
@@ -29,7 +30,6 @@ from mdl.quantization.weight_codec import (
 )
 from mdl.records import CodedWeights
 
-PRECISIONS = (2, 3, 4, 5, 6, 7, 8, 12, 16, FULL_BITS)
 CALIBRATION_BYTES = 1 << 17
 TUNED_BITS = 6  # are tuned, and less; finer numbers lose next to nothing
 

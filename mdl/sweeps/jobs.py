@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 from mdl.compressors import REGISTRY
-from mdl.config import Cohort
+from mdl.config import Cell, Cohort
 from mdl.data import Corpus, CorpusSpec
 from mdl.evaluation import CHUNKED_SAMPLE_BYTES, BaselineJob, baseline_path, baseline_plan
 from mdl.models import forward_flops_per_byte
+from mdl.quantization import PRECISIONS
 from mdl.records import RunPaths, read_baseline, read_ending
 from mdl.sweeps.plan import Plan
 from mdl.sweeps.worker_pool import Job
@@ -34,11 +36,13 @@ def _done(path: Path, retry_failed: bool) -> bool:
     return status == "ok" or not retry_failed
 
 
-def cohort_job(plan: Plan, cohort: Cohort, command: str, *, retry_failed: bool = False) -> Job:
+def cohort_job(
+    plan: Plan, cohort: Cohort, command: str, corpora: Mapping[CorpusSpec, Corpus], *, retry_failed: bool = False
+) -> Job:
     """The job of a cohort. A failed record that it may replace is named by when it was written."""
     records = {run_id: plan.paths.record(run_id) for run_id in cohort.run_ids}
     per_byte = forward_flops_per_byte(cohort.shape) + _FLOPS_A_BYTE_ANYWAY
-    coded = sum(cell.config.measure.reach_ratio * cell.config.subset_bytes for cell in cohort.cells)
+    coded = sum(_coded_bytes(cell, corpora) for cell in cohort.cells)
     request = {
         "kind": "cohort",
         "configs": [cell.config.requested() for cell in cohort.cells],
@@ -48,9 +52,16 @@ def cohort_job(plan: Plan, cohort: Cohort, command: str, *, retry_failed: bool =
         "retry": {i: path.stat().st_mtime_ns for i, path in records.items() if retry_failed and path.exists()},
     }
     n_bytes = sum(cell.resolved.bytes_seen for cell in cohort.cells)
-    cost = per_byte * (3 * n_bytes + coded)
+    measuring = per_byte * coded
     wide = cohort.cells[0].resolved.execution.n_devices
-    return Job(f"{cohort.shape.label} ×{len(cohort.cells)}", request, cost, n_bytes, records, wide)
+    name = f"{cohort.shape.label} ×{len(cohort.cells)}"
+    return Job(name, request, 3 * per_byte * n_bytes + measuring, n_bytes, records, wide, measuring)
+
+
+def _coded_bytes(cell: Cell, corpora: Mapping[CorpusSpec, Corpus]) -> int:
+    config = cell.resolved
+    corpus = corpora[config.corpus]
+    return config.coded_bytes(len(corpus.train), len(corpus.heldout), len(PRECISIONS))
 
 
 def baseline_jobs(plan: Plan, corpora: dict[CorpusSpec, Corpus]) -> list[Job]:

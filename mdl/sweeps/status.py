@@ -6,6 +6,8 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 from mdl.records import read_ending
 from mdl.sweeps.claims import Claim, latest
@@ -13,6 +15,16 @@ from mdl.sweeps.plan import Plan
 
 _EVERY_SECONDS = 5.0
 _SHOWN = 10  # failures told one by one
+
+
+@dataclass(frozen=True)
+class HalfTrained:
+    """A cohort that was stopped: the same command goes on from its checkpoint."""
+
+    cohort_id: str
+    run_ids: tuple[str, ...]  # those of it that nobody works on
+    step: int | None  # None: the checkpoint does not read, and training begins anew
+    n_steps: int
 
 
 @dataclass(frozen=True)
@@ -24,6 +36,7 @@ class Status:
     running: dict[str, Claim]
     failed: dict[str, str]  # and the reason
     left: tuple[str, ...]  # without a record, and nobody works on it
+    half_trained: tuple[HalfTrained, ...] = ()  # of these, what goes on from a checkpoint
 
     @property
     def is_over(self) -> bool:
@@ -50,7 +63,30 @@ def status(plan: Plan) -> Status:
             failed[run_id] = reason or "?"
         else:
             left.append(run_id)
-    return Status(plan.name, tuple(done), running, failed, tuple(left))
+    return Status(plan.name, tuple(done), running, failed, tuple(left), _half_trained(plan, set(left)))
+
+
+def _half_trained(plan: Plan, left: set[str]) -> tuple[HalfTrained, ...]:
+    """Cohorts with a checkpoint: whole ones, and what was left of one when it was stopped."""
+    there = {path.stem for path in plan.paths.cohorts.glob("*.ckpt")} if left else set()
+    found = []
+    for cohort in plan.cohorts if there else ():
+        mine = left & set(cohort.run_ids)
+        for part in (cohort, cohort.only(mine)) if mine else ():
+            if part.cohort_id in there:
+                path = plan.paths.checkpoint(part.cohort_id)
+                step = _step_of(path, path.stat().st_mtime_ns)
+                found.append(HalfTrained(part.cohort_id, tuple(sorted(mine)), step, cohort.recipe.steps))
+                break
+    return tuple(found)
+
+
+@cache
+def _step_of(path: Path, written: int) -> int | None:  # noqa: ARG001 - of another time it is another one
+    """The step that a checkpoint was saved at; read once for each time that it was written."""
+    from mdl.training import checkpoint_step
+
+    return checkpoint_step(path)
 
 
 def lines(state: Status) -> list[str]:
@@ -61,6 +97,7 @@ def lines(state: Status) -> list[str]:
         f"{len(state.failed)} failed, {len(state.left)} left"
     ]
     text += [f"running: {line}" for line in _running(state.running.values())]
+    text += [f"half trained: {_half(one)}" for one in state.half_trained]
     reasons = Counter(state.failed.values())
     for reason, count in reasons.most_common(_SHOWN):
         first = next(run_id for run_id, why in state.failed.items() if why == reason)
@@ -68,6 +105,13 @@ def lines(state: Status) -> list[str]:
     if len(reasons) > _SHOWN:
         text.append(f"failed: {len(reasons) - _SHOWN} reasons more")
     return text
+
+
+def _half(one: HalfTrained) -> str:
+    count = f"{len(one.run_ids)} cell{'s' * (len(one.run_ids) != 1)}"
+    if one.step is None:
+        return f"{count} of {one.cohort_id}, whose checkpoint does not read: they begin anew"
+    return f"{count}, step {one.step:,} of {one.n_steps:,} ({one.cohort_id}.ckpt); the same sweep goes on from there"
 
 
 def _running(claims: Iterable[Claim]) -> list[str]:

@@ -32,6 +32,14 @@ class Job:
     n_bytes: int = 0  # to be trained on, repeats and all members counted
     records: dict[str, Path] = field(default_factory=dict)  # what it makes: key of the claim → file
     n_devices: int = 1  # a lane of so many takes it
+    measuring_cost: float = 0.0  # of a cohort: what of its cost comes after training
+
+    @property
+    def parts(self) -> dict[str, float]:
+        """Its cost in parts: training and measuring, or coder."""
+        if self.request["kind"] != "cohort":
+            return {"coder": self.cost}
+        return {"training": self.cost - self.measuring_cost, "measuring": self.measuring_cost}
 
     @property
     def open(self) -> list[str]:
@@ -64,6 +72,9 @@ class Outcome:
 
 class Listener(Protocol):
     """Hears what happens, from several threads."""
+
+    def started(self, job: Job) -> None:
+        """A worker has it."""
 
     def progress(self, job: Job, phase: str, fraction: float) -> None:
         """A job has come so far in a phase."""
@@ -137,6 +148,7 @@ class Pool:
         while job := self._next(lane):
             if worker is None or worker.poll() is not None:
                 worker = self._start(lane, log)
+            listener.started(job)
             outcome = _ask(worker, job, listener)
             if outcome.result.get("fatal"):
                 self._fatal = outcome.error

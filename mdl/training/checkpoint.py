@@ -60,6 +60,14 @@ def _require_fit(checkpoint: dict[str, Any], module: CohortModule) -> None:
     trainer.fit_loop.load_state_dict(checkpoint["loops"]["fit_loop"])
 
 
+def checkpoint_step(path: Path) -> int | None:
+    """The step that it was saved at; None for one that does not read."""
+    try:
+        return int(CheckpointFile().load_checkpoint(path, map_location="cpu")["global_step"])
+    except (MdlError, OSError, LookupError, TypeError, ValueError):
+        return None
+
+
 class CheckpointFile(CheckpointIO):
     """Checkpoints written atomically behind their own SHA-256, and read with `weights_only`: no code hides in them."""
 

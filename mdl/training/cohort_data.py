@@ -20,12 +20,11 @@ from mdl.models import (
     PartLengths,
     StackedTransformer,
     code_lengths,
-    reach,
     stack,
     stream_sample,
     sum_bits,
 )
-from mdl.records import Segment, StreamSample, Tokenisation, ladder
+from mdl.records import Segment, StreamSample, Tokenisation, ladder, reach
 from mdl.training.members import Member
 from mdl.units import VOCABULARY
 

@@ -34,7 +34,7 @@ from mdl.records import (
     write_record,
 )
 from mdl.storage import keep_once, remove_own, write_atomically
-from mdl.training.cohort_data import Reading, end_bytes, reading
+from mdl.training.cohort_data import Reading, reading
 from mdl.training.cohort_module import CohortModule
 from mdl.training.companions import OnLoss, tell_loss
 from mdl.training.fit_cohort import PhaseProgress, train_cohort
@@ -121,9 +121,10 @@ class _Meter:
         self, cohort: Cohort, rows: Sequence[int], corpora: Sequence[Corpus], progress: PhaseProgress | None
     ) -> None:
         self.progress, self.done = progress, 0
-        self.total = sum(end_bytes(cohort, corpora[m], m) + len(corpora[m].heldout) for m in rows)
-        if cohort.cells[0].resolved.measure.coded_weights:
-            self.total += len(PRECISIONS) * sum(cohort.cells[m].resolved.subset_bytes for m in rows)
+        self.total = sum(
+            cohort.cells[m].resolved.coded_bytes(len(corpora[m].train), len(corpora[m].heldout), len(PRECISIONS))
+            for m in rows
+        )
 
     def __call__(self, n_bytes: int) -> None:
         self.done += n_bytes

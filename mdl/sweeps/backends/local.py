@@ -37,7 +37,7 @@ def run_sweep(
     corpora = open_corpora(plan, console)
     cohorts = plan.cohorts if with_cohorts else ()
     left = [c for cohort in cohorts if (c := missing(cohort, plan.paths, retry_failed=retry_failed))]
-    jobs = [cohort_job(plan, cohort, command, retry_failed=retry_failed) for cohort in left]
+    jobs = [cohort_job(plan, cohort, command, corpora, retry_failed=retry_failed) for cohort in left]
     if with_baselines:
         jobs += baseline_jobs(plan, corpora)
     write_manifest(plan, corpora.values(), command, whole=whole)
@@ -76,7 +76,9 @@ def _run_jobs(plan: Plan, jobs: list[Job], console: Console, places: _Places) ->
         if free:
             lanes = _lanes(places, len(free), {job.n_devices for job in free})
             pool = Pool(lanes, plan.paths.root / "log.txt")
-            with Display(len(free), sum(job.cost for job in free), console) as display:
+            n_left = sum(len(job.open) for job in jobs if job.request["kind"] == "cohort")
+            cells = len(plan.cells) - n_left, len(plan.cells)
+            with Display(free, lanes, console, cells) as display:
                 pool.run(free, display)
             n_errors = len(display.given_up)
             ended = Ended(

@@ -1,0 +1,141 @@
+"""How long a sweep will still take, by the seconds that its own work has taken so far.
+
+A job's cost has parts (training, measuring, coding), each in operations. What an operation of each part takes is
+measured in this run; the longest-first schedule of what is left over the lanes is the time that is left.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from statistics import median
+
+from mdl.sweeps.worker_pool import Job, Lane
+
+_PARTS = ("training", "measuring", "coder")
+
+
+@dataclass
+class _Running:
+    """One job under way: when it began, and of each part when it was first and last heard of, and how far it was."""
+
+    began: float
+    first: dict[str, tuple[float, float]] = field(default_factory=dict)  # seconds, fraction
+    last: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+
+class TimeLeft:
+    """Hears what happens; not safe to be called from several threads at once."""
+
+    def __init__(self, jobs: Sequence[Job], lanes: Sequence[Lane]) -> None:
+        self._open = {id(job): job for job in jobs}
+        self._lanes = [leaf for lane in lanes for leaf in _leaves(lane)]
+        self._running: dict[int, _Running] = {}
+        self._seconds = dict.fromkeys(_PARTS, 0.0)  # of jobs that have ended, and their operations
+        self._operations = dict.fromkeys(_PARTS, 0.0)
+        self._waits: list[float] = []  # from a cohort's beginning to its first step
+
+    def started(self, job: Job, now: float) -> None:
+        """A worker has it."""
+        self._running[id(job)] = _Running(now)
+
+    def progress(self, job: Job, part: str, fraction: float, now: float) -> None:
+        """It has come so far in a part."""
+        running = self._running.setdefault(id(job), _Running(now))
+        if part not in running.first:
+            if not running.first:
+                self._waits.append(now - running.began)
+            # Measuring begins where training ended; training that goes on from a checkpoint, where it was.
+            running.first[part] = (running.last["training"][0], 0.0) if "training" in running.last else (now, fraction)
+        running.last[part] = (now, fraction)
+
+    def ended(self, job: Job, now: float) -> None:
+        """It needs no more time."""
+        self._open.pop(id(job), None)
+        running = self._running.pop(id(job), None)
+        if running is None:
+            return
+        if not running.first:
+            self._seconds["coder"] += now - running.began
+            self._operations["coder"] += job.parts.get("coder", 0.0)
+        elif "measuring" in running.first:
+            running.last["measuring"] = (now, 1.0)
+        for part, (seconds, operations) in _measured(job, running).items():
+            self._seconds[part] += seconds
+            self._operations[part] += operations
+
+    def seconds(self, now: float) -> float | None:
+        """That are left; None as long as nothing is known of how fast it goes."""
+        rates = self._rates()
+        if rates is None:
+            return None
+        n_lanes = len(self._lanes)
+        wait = median(self._waits[n_lanes:] or [0.0])  # the first of each lane start their process too
+        left = {key: self._job_seconds(job, rates, wait, now) for key, job in self._open.items()}
+        ends = [self._schedule(kind, left) for kind in {lane.kinds for lane in self._lanes}]
+        return max(ends, default=0.0)
+
+    def _rates(self) -> dict[str, float] | None:
+        """Seconds an operation of each part; of one that was not seen yet, as of the others."""
+        seconds, operations = dict(self._seconds), dict(self._operations)
+        for key, running in self._running.items():
+            if key in self._open:
+                for part, (more_seconds, more) in _measured(self._open[key], running).items():
+                    seconds[part] += more_seconds
+                    operations[part] += more
+        seen = {part: seconds[part] / operations[part] for part in _PARTS if operations[part] and seconds[part]}
+        if not seen:
+            return None
+        usual = seen.get("training", sum(seen.values()) / len(seen))
+        return {part: seen.get(part, usual) for part in _PARTS}
+
+    def _job_seconds(self, job: Job, rates: dict[str, float], wait: float, now: float) -> float:
+        running = self._running.get(id(job))
+        whole = sum(operations * rates[part] for part, operations in job.parts.items())
+        if running is None:
+            return whole + (wait if "training" in job.parts else 0.0)
+        if not running.last:
+            return max(0.1 * whole, whole + (wait if "training" in job.parts else 0.0) - (now - running.began))
+        done = {part: fraction for part, (_, fraction) in running.last.items()}
+        if "measuring" in done:
+            done["training"] = 1.0
+        return sum(n * rates[part] * (1 - min(1.0, done.get(part, 0.0))) for part, n in job.parts.items())
+
+    def _schedule(self, kinds: frozenset[str], left: dict[int, float]) -> float:
+        """When the last lane of a kind is done: what runs now first, then the costliest, each where there is room."""
+        n_lanes = sum(lane.kinds == kinds for lane in self._lanes)
+        mine = [key for key, job in self._open.items() if job.request["kind"] in kinds]
+        mine.sort(key=lambda key: (key not in self._running, -self._open[key].cost))
+        lanes = [0.0] * n_lanes
+        for key in mine:
+            wide = min(n_lanes, self._open[key].n_devices)
+            starts = [heapq.heappop(lanes) for _ in range(wide)]
+            for _ in starts:
+                heapq.heappush(lanes, max(starts) + left[key])
+        return max(lanes, default=0.0)
+
+
+def _leaves(lane: Lane) -> list[Lane]:
+    return [leaf for part in lane.parts for leaf in _leaves(part)] or [lane]
+
+
+def _measured(job: Job, running: _Running) -> dict[str, tuple[float, float]]:
+    """Seconds and operations of every part that was heard of twice."""
+    found = {}
+    for part, (at, fraction) in running.last.items():
+        began, before = running.first[part]
+        if fraction > before and at > began:
+            found[part] = (at - began, (fraction - before) * job.parts.get(part, 0.0))
+    return found
+
+
+def told(seconds: float) -> str:
+    """For people: 40 s, 12 min, 3 h 20 min, 2 days 4 h."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} days {hours % 24} h"
