@@ -21,6 +21,7 @@ class _Running:
     """One job under way: when it began, and of each part when it was first and last heard of, and how far it was."""
 
     began: float
+    starts_a_process: bool = False
     first: dict[str, tuple[float, float]] = field(default_factory=dict)  # seconds, fraction
     last: dict[str, tuple[float, float]] = field(default_factory=dict)
 
@@ -35,10 +36,13 @@ class TimeLeft:
         self._seconds = dict.fromkeys(_PARTS, 0.0)  # of jobs that have ended, and their operations
         self._operations = dict.fromkeys(_PARTS, 0.0)
         self._waits: list[float] = []  # from a cohort's beginning to its first step
+        self._n_started = 0
+        self._coders: list[tuple[float, float]] = []  # operations and seconds of those that have ended
 
     def started(self, job: Job, now: float) -> None:
         """A worker has it."""
-        self._running[id(job)] = _Running(now)
+        self._running[id(job)] = _Running(now, starts_a_process=self._n_started < len(self._lanes))
+        self._n_started += 1
 
     def progress(self, job: Job, part: str, fraction: float, now: float) -> None:
         """It has come so far in a part."""
@@ -56,9 +60,8 @@ class TimeLeft:
         running = self._running.pop(id(job), None)
         if running is None:
             return
-        if not running.first:
-            self._seconds["coder"] += now - running.began
-            self._operations["coder"] += job.parts.get("coder", 0.0)
+        if not running.first and not running.starts_a_process and "coder" in job.parts:
+            self._coders.append((job.parts["coder"], now - running.began))
         elif "measuring" in running.first:
             running.last["measuring"] = (now, 1.0)
         for part, (seconds, operations) in _measured(job, running).items():
@@ -72,7 +75,10 @@ class TimeLeft:
             return None
         n_lanes = len(self._lanes)
         wait = median(self._waits[n_lanes:] or [0.0])  # the first of each lane start their process too
-        left = {key: self._job_seconds(job, rates, wait, now) for key, job in self._open.items()}
+        waits = {"training": wait, "coder": wait}
+        if self._coders:
+            waits["coder"], rates["coder"] = _line(self._coders)
+        left = {key: self._job_seconds(job, rates, waits, now) for key, job in self._open.items()}
         ends = [self._schedule(kind, left) for kind in {lane.kinds for lane in self._lanes}]
         return max(ends, default=0.0)
 
@@ -85,18 +91,20 @@ class TimeLeft:
                     seconds[part] += more_seconds
                     operations[part] += more
         seen = {part: seconds[part] / operations[part] for part in _PARTS if operations[part] and seconds[part]}
-        if not seen:
+        if not seen and not self._coders:
             return None
+        if not seen:
+            seen["coder"] = _line(self._coders)[1]
         usual = seen.get("training", sum(seen.values()) / len(seen))
         return {part: seen.get(part, usual) for part in _PARTS}
 
-    def _job_seconds(self, job: Job, rates: dict[str, float], wait: float, now: float) -> float:
+    def _job_seconds(self, job: Job, rates: dict[str, float], waits: dict[str, float], now: float) -> float:
         running = self._running.get(id(job))
-        whole = sum(operations * rates[part] for part, operations in job.parts.items())
+        whole = sum(operations * rates[part] + waits.get(part, 0.0) for part, operations in job.parts.items())
         if running is None:
-            return whole + (wait if "training" in job.parts else 0.0)
+            return whole
         if not running.last:
-            return max(0.1 * whole, whole + (wait if "training" in job.parts else 0.0) - (now - running.began))
+            return max(0.1 * whole, whole - (now - running.began))
         done = {part: fraction for part, (_, fraction) in running.last.items()}
         if "measuring" in done:
             done["training"] = 1.0
@@ -118,6 +126,16 @@ class TimeLeft:
 
 def _leaves(lane: Lane) -> list[Lane]:
     return [leaf for part in lane.parts for leaf in _leaves(part)] or [lane]
+
+
+def _line(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Seconds a job and seconds an operation, neither below 0, that fit the points by least squares."""
+    n = len(points)
+    mean_x, mean_y = sum(x for x, _ in points) / n, sum(y for _, y in points) / n
+    spread = sum((x - mean_x) ** 2 for x, _ in points)
+    slope = sum((x - mean_x) * (y - mean_y) for x, y in points) / spread if spread else 0.0
+    slope = min(max(slope, 0.0), mean_y / mean_x if mean_x else 0.0)
+    return mean_y - slope * mean_x, slope
 
 
 def _measured(job: Job, running: _Running) -> dict[str, tuple[float, float]]:

@@ -1,0 +1,97 @@
+"""The time left of a sweep: right within a factor of two once a tenth is done, whatever the work is made of."""
+
+from __future__ import annotations
+
+import heapq
+from itertools import count
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mdl.sweeps.time_left import TimeLeft, told
+from mdl.sweeps.worker_pool import Job, Lane
+
+BOTH = Lane(frozenset({"cohort", "baseline"}))
+
+
+def simulate(jobs: list[Job], n_lanes: int, rates: dict[str, float], overhead: float) -> list[tuple[float, float]]:
+    """(seconds gone, seconds told to be left) at every event of a run whose true speeds are `rates`, then its end."""
+    clock, order = TimeLeft(jobs, [BOTH] * n_lanes), count()
+    waiting = sorted(jobs, key=lambda job: -job.cost)
+    events: list[tuple[float, int, str, Job, float]] = []
+    heard: list[tuple[float, float]] = []
+
+    def take(now: float, start: float) -> None:
+        if not waiting:
+            return
+        job = waiting.pop(0)
+        clock.started(job, now)
+        at = now + start + overhead
+        for part, operations in job.parts.items():
+            for step in range(21):
+                heapq.heappush(events, (at + operations * rates[part] * step / 20, next(order), part, job, step / 20))
+            at += operations * rates[part]
+        heapq.heappush(events, (at, next(order), "end", job, 1.0))
+
+    for _ in range(n_lanes):
+        take(0.0, 4.0)
+    now = 0.0
+    while events:
+        now, _, what, job, fraction = heapq.heappop(events)
+        if what == "end":
+            clock.ended(job, now)
+            take(now, 0.0)
+        elif what != "coder":
+            clock.progress(job, what, fraction, now)
+        left = clock.seconds(now)
+        if left is not None:
+            heard.append((now, left))
+    return [*heard, (now, 0.0)]
+
+
+def cohort(cost: float, measuring: float) -> Job:
+    return Job("c", {"kind": "cohort"}, cost + measuring, measuring_cost=measuring)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    costs=st.lists(st.floats(1e11, 3e12), min_size=4, max_size=12),
+    measuring=st.floats(0.05, 3),
+    coders=st.integers(0, 40),
+    slow=st.floats(0.3, 3),
+    n_lanes=st.integers(1, 4),
+)
+def test_after_a_tenth_the_time_left_is_right_within_a_factor_of_two(
+    costs: list[float], measuring: float, coders: int, slow: float, n_lanes: int
+) -> None:
+    """Nine times in ten, and never off by more than 2.5: measuring up to three times as fast or slow an operation as
+    training, coders that are mostly overhead."""
+    jobs = [cohort(cost, measuring * cost) for cost in costs]
+    jobs += [Job("x", {"kind": "baseline"}, 1e10 * (1 + i % 3)) for i in range(coders)]
+    rates = {"training": 3e-11, "measuring": 3e-11 * slow, "coder": 5e-12}
+    heard = simulate(jobs, n_lanes, rates, overhead=0.5)
+    end = heard[-1][0]
+    told_after = [(now, left) for now, left in heard if 0.1 * end < now < 0.9 * end]
+    for now, left in told_after:
+        assert (end - now) / 2.5 <= left <= 2.5 * (end - now)
+    good = [now for now, left in told_after if (end - now) / 2 <= left <= 2 * (end - now)]
+    assert len(good) >= 0.9 * len(told_after)
+
+
+def test_nothing_is_told_before_anything_is_known() -> None:
+    job = cohort(1e12, 1e11)
+    clock = TimeLeft([job], [BOTH])
+    assert clock.seconds(0.0) is None
+    clock.started(job, 0.0)
+    assert clock.seconds(3.0) is None
+    clock.progress(job, "training", 0.5, 5.0)  # goes on from a checkpoint
+    assert clock.seconds(5.0) is None
+    clock.progress(job, "training", 0.6, 7.0)
+    assert clock.seconds(7.0) == pytest.approx(20 * (0.4 + 0.1))
+
+
+def test_a_time_is_told_as_people_say_it() -> None:
+    assert [told(s) for s in (0.2, 40, 100, 5000, 20_000, 200_000)] == [
+        "1 s", "40 s", "2 min", "83 min", "5 h 33 min", "2 days 7 h",
+    ]  # fmt: skip
