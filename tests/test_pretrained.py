@@ -15,6 +15,7 @@ import torch
 import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import normalizers, processors
 
 from mdl import compressors
 from mdl.data import ByteView
@@ -43,7 +44,20 @@ BACKENDS: dict[str, Callable[[], tiny_models.Backend]] = {
     "single bytes": tiny_models.single_bytes,
     "word pieces in lower case": tiny_models.word_piece,
     "sentence pieces": tiny_models.sentence_piece,
+    "byte-level, a space first": lambda: tiny_models.byte_level(space_first=True),
+    "byte-level, a space first, composed": lambda: tiny_models.byte_level(
+        space_first=True, normalizer=normalizers.NFC()
+    ),
+    "byte-level, marked": lambda: marked(tiny_models.byte_level(space_first=True)),
 }
+
+
+def marked(backend: tiny_models.Backend) -> tiny_models.Backend:
+    """A template puts a token before every text."""
+    backend.post_processor = processors.TemplateProcessing(
+        single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", 0)]
+    )
+    return backend
 
 
 def functions(backend: tiny_models.Backend) -> byte_fallback.Tokenizer:
@@ -97,6 +111,15 @@ def test_what_is_lost_alone_is_escaped() -> None:
     assert [run.raw for run in runs] == [b" D", b" B", b"\tdog"]
     runs = TOKENIZERS["byte-level, some bytes missing"].runs("the lazy dog 東京 jumps".encode())
     assert [run.raw for run in runs] == ["東京".encode(), b""]
+
+
+@pytest.mark.parametrize("name", [name for name in BACKENDS if "a space first" in name or "marked" in name])
+@pytest.mark.parametrize("text", [TEXT[:900], "東京は日本の首都である。" * 20, "\n".join(map(str, range(300)))])
+def test_a_tokenizer_that_puts_something_first_costs_a_few_bytes_a_text(name: str, text: str) -> None:
+    """Not the whole text: it is cut where what is put first does no harm."""
+    runs = TOKENIZERS[name].runs(text.encode())
+    assert sum(len(run.raw) for run in runs) <= 0.01 * len(text.encode())
+    assert read_back(TOKENIZERS[name], runs, len(text.encode())) == text.encode()
 
 
 @pytest.mark.parametrize("name", BACKENDS)

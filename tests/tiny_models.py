@@ -12,10 +12,14 @@ TEXT = "The quick brown fox jumps over the lazy dog; Größe, naïve façade, �
 Backend = Tokenizer
 
 
-def byte_level(vocab_size: int = 300, *, whole_alphabet: bool = True) -> Backend:
+def byte_level(
+    vocab_size: int = 300, *, whole_alphabet: bool = True, space_first: bool = False, normalizer: object = None
+) -> Backend:
     """BPE over bytes, as GPT-2's; without the whole alphabet some bytes have no token."""
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=space_first)
+    if normalizer is not None:
+        tokenizer.normalizer = normalizer
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet() if whole_alphabet else []
     text = TEXT if whole_alphabet else TEXT.encode("ascii", "ignore").decode().replace("q", "")

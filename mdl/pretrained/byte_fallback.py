@@ -14,13 +14,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 Ids = Sequence[int]
 Part = tuple[Ids | None, bytes]  # tokens and their bytes; None: raw
 
 PIECE_BYTES = 1 << 16  # tokenized, and if need be searched, at a time
 _LEAST_TEXT_BYTES = 4  # less than this beside raw bytes costs more in run lengths than it saves
+_START_CHARACTERS = 64  # within so many, a beginning that comes back is looked for
+_TRIED_CHARACTERS = 4  # tell whether it does
 _INVALID = re.compile("([\udc80-\udcff]+)")  # what is no UTF-8, as Python's surrogateescape says it
 
 
@@ -75,24 +77,58 @@ class Tokenizer:
         ids = self._exact(text)
         if ids is not None:
             return [(ids, text.encode())]
-        core = text.strip()  # some tokenizers drop a space at an edge, and only there
+        core = text if self._keeps_edges else text.strip()
         if not core or len(text) == 1:
             return [(None, text.encode())]
         if core != text:
             before, _, after = text.partition(core)
             return [(None, before.encode()), *self._halved(core), (None, after.encode())]
-        middle = len(text) // 2
+        start = self._start(text)
+        if start:
+            return [(None, text[:start].encode()), *self._halved(text[start:])]
+        middle = _middle(text) if self._keeps_edges else len(text) // 2
         return self._halved(text[:middle]) + self._halved(text[middle:])
+
+    @cached_property
+    def _keeps_edges(self) -> bool:
+        """Some tokenizers drop a space at an edge, and only there."""
+        return self._exact(" a b ") is not None
+
+    @cached_property
+    def _starts_anywhere(self) -> bool:
+        """Others put a space before a text that begins without one, and do not take it off again."""
+        return self._exact("a b") is not None
+
+    def _start(self, text: str) -> int:
+        """From where on a text comes back, as far as its beginning tells; 0: as it is, or nowhere near."""
+        if self._starts_anywhere:
+            return 0
+        few = range(min(len(text), _START_CHARACTERS))
+        found = (i for i in few if self._exact(text[i : i + _TRIED_CHARACTERS]) is not None)
+        return next(found, 0)
 
     def _comes_back(self, character: str) -> bool:
         """Alone or between others."""
-        return any(self._exact(text) is not None for text in (character, f"a{character}a"))
+        contexts = (character, f"a{character}a", f" a{character}a")
+        return any(self._exact(text) is not None for text in contexts)
 
     def _exact(self, text: str) -> list[int] | None:
         """The tokens of a text that they give back and that the model has; None where there are none."""
         ids = self._encode(text)
+        decoded = self.decode(ids)
+        if decoded != text and text in decoded:  # a token of no text of ours was put before or after: not needed
+            shorter = (ids[1:], ids[:-1], ids[1:-1])
+            ids = next((own for own in shorter if own and self.decode(own) == text), [])
+            decoded = text
         known = bool(ids) and min(ids) >= 0 and max(ids) < self._n_vocabulary
-        return ids if known and self.decode(ids) == text else None
+        return ids if known and decoded == text else None
+
+
+def _middle(text: str) -> int:
+    """Before a space near the middle, since a token is often a word with the space before it; else the middle."""
+    n = len(text)
+    space = text.rfind(" ", n // 4, 3 * n // 4)
+    return space if space > 0 else n // 2
 
 
 def _joined(parts: list[Part]) -> list[Run]:
