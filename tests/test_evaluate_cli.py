@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from tokenizers import normalizers
 from typer.testing import CliRunner
 
 from analysis.costs import parse_cost
@@ -142,6 +143,21 @@ def test_a_size_has_the_same_code_alone_or_beside_larger_ones(folder: Path, tmp_
         assert record.tokens == beside[run_id].tokens
         for own, other in zip(record.snapshots[0].segments, beside[run_id].snapshots[0].segments, strict=True):
             assert own.code_bits == pytest.approx(other.code_bits, rel=1e-6)
+
+
+def test_what_a_tokenizer_loses_is_told_with_the_first_of_it(folder: Path, tmp_path: Path) -> None:
+    """Over one byte of a hundred: a record made before is told of too. Under it, nothing is said."""
+    (tmp_path / "caps.txt").write_bytes(b"alpha Beta Gamma delta\n" * 40)
+    backend = tiny_models.byte_level(258, normalizer=normalizers.Lowercase())
+    model = tiny_models.save(tmp_path / "low", tiny_models.gpt2(258, 8), backend)
+    for _ in range(2):
+        status, out = run("evaluate", f"hf:{model}", tmp_path / "caps.txt", "--out", tmp_path / "r", "--no-baselines")
+        assert status == 0, out
+        (line,) = [line for line in out.splitlines() if "warning" in line]
+        assert "% of the bytes are coded as they are" in line
+        assert "its tokenizer gives 'B' back as 'b'" in line or "gives ' B' back as ' b'" in line, line
+    status, out = run("evaluate", f"hf:{folder / 'small-2'}", folder / "corpus.txt", "--out", tmp_path / "r")
+    assert "warning" not in out
 
 
 def test_the_whole_corpus_is_read_in_its_own_order(folder: Path) -> None:

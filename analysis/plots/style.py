@@ -24,7 +24,7 @@ _LEADER: dict[str, Any] = {
     "shrinkB": 0,
 }  # fmt: skip
 _LINE_POINTS = 11.5  # from one curve's name to the next
-_OF_OURS = "a whole figure"  # what axes are called that have a margin for names
+OF_OURS = "a whole figure"  # what axes are called that have a margin for names
 _SHORT = 0.6  # of the width: a curve that ends before is named there
 HALO = [withStroke(linewidth=2.5, foreground="white")]
 
@@ -58,7 +58,7 @@ def new_axes(ax: Axes | None) -> Axes:
     if ax is None:
         import matplotlib.pyplot as plt
 
-        ax = plt.subplots(figsize=(6.5, 3.9), subplot_kw={"label": _OF_OURS})[1]
+        ax = plt.subplots(figsize=(6.5, 3.9), subplot_kw={"label": OF_OURS})[1]
     sns.despine(ax=ax)
     return ax
 
@@ -100,7 +100,7 @@ def name_curves(axes: Axes, curves: Sequence[Curve]) -> None:
     One that ends far from the right has its name at its end: a line to the margin would cross the others. Axes that
     were given may have others beside them, so their names are in a legend inside.
     """
-    if axes.get_label() != _OF_OURS:
+    if axes.get_label() != OF_OURS:
         axes.legend(handles=[_key(curve) for curve in curves], loc="best", frameon=False, fontsize="small")
         return
     high = axes.get_ylim()[1]

@@ -107,7 +107,7 @@ def decompress(file: Path, out: Path | None, model: str | None, runs: Path, devi
     with file.open("rb") as source:
         if is_pretrained(seekable(source, file)):
             return _decompress_pretrained(file, out, model, device)
-        archive = Archive(source)
+        archive = _archive(source, file)
         where = choose_device(device)
         if model not in (None, AUTO):
             exact = load_model(choose_model(str(model)).weights, where)
@@ -119,6 +119,14 @@ def decompress(file: Path, out: Path | None, model: str | None, runs: Path, devi
         with _replacing(out, file) as stream, _progress("decompress", archive.n_bytes) as tell:
             decompress_stream(archive, stream, exact, progress=tell)
     return _decompressed(out, archive.n_bytes, started)
+
+
+def _archive(source: BinaryIO, file: Path) -> Archive:
+    """The archive in a file; MdlError that names the file."""
+    try:
+        return Archive(source)
+    except MdlError as error:
+        raise MdlError(f"{file}: {error}") from None
 
 
 def _decompressed(out: Path, n_bytes: int, started: float) -> Told:
@@ -147,7 +155,7 @@ def inspect(file: Path, runs: Path = Path("runs")) -> Told:
     with file.open("rb") as source:
         if is_pretrained(seekable(source, file)):
             return _inspect_pretrained(file)
-        archive = Archive(source)
+        archive = _archive(source, file)
     header, shape = archive.header, archive.header.shape
     rest = archive.size_bytes - archive.stream_bytes - archive.guard_bytes - header.embedded_bytes
     n_params = count_params(shape)["total"]

@@ -11,11 +11,12 @@ from mdl.compressors import coders_for
 from mdl.data import Corpus, open_whole
 from mdl.errors import MdlError
 from mdl.evaluation import BaselineJob, EvaluationSettings, evaluate_pretrained, run_baseline
-from mdl.pretrained import PREFIX, find_checkpoint
+from mdl.pretrained import PREFIX, Checkpoint, find_checkpoint, open_tokenizer, pieces
 from mdl.records import CellRecord, RunPaths
 from mdl.storage import Progress
 from mdl.units import format_bytes, parse_bytes
 
+_MUCH_ESCAPED = 0.01  # of the bytes
 _LINE = "{:<24} {:>14} {:>9} {:>9} {:>9} {:>9} {:>9}"
 
 
@@ -30,10 +31,22 @@ def lines(
     yield f"{source}: {corpus.info.modality}, {corpus.info.size_bytes:,} bytes, in their own order from the first", None
     yield _LINE.format("model", "parameters", "D", "bits/byte", "raw rate", "tokens/B", "escaped"), None
     for checkpoint in checkpoints:
-        for record in evaluate_pretrained(checkpoint, corpus, subsets, paths, settings, command, progress):
-            yield _line(record), record
+        records = evaluate_pretrained(checkpoint, corpus, subsets, paths, settings, command, progress)
+        yield from ((_line(record), record) for record in records)
+        yield from ((line, None) for line in _escaped(checkpoint, corpus, records))
     for size, coder in itertools.product(subsets if with_baselines else (), coders_for(corpus.info.modality)):
         run_baseline(corpus, BaselineJob(coder, size, "contiguous", None), paths)
+
+
+def _escaped(checkpoint: Checkpoint, corpus: Corpus, records: Sequence[CellRecord]) -> Iterator[str]:
+    """A warning where the rate is more the escape's than the model's, with the first cause in the data."""
+    share = max(record.tokens.escaped_bytes / record.subset_bytes for record in records if record.tokens)
+    if share <= _MUCH_ESCAPED:
+        return
+    tokenizer, view = open_tokenizer(checkpoint), corpus.source_train
+    n_bytes = max(record.subset_bytes for record in records)
+    why = next((lost for piece in pieces(view, 0, n_bytes) if (lost := tokenizer.lost_in(piece))), "")
+    yield f"  warning: {share:.1%} of the bytes are coded as they are, 8 bits each and more" + f"; {why}" * bool(why)
 
 
 def _spec(model: str) -> str:

@@ -34,9 +34,10 @@ def choose_model(model: str) -> Choice:
 
 def _snapshot_weights(record: Path) -> Path:
     if not record.exists():
-        raise MdlError(
-            f"{record.parent} is not a run's folder (it has no record.json); give one, or a .safetensors file"
-        )
+        door = "give one, or a .safetensors file that mdl wrote"
+        if (record.parent / "config.json").exists():
+            door = f"a model of transformers is given as hf:{record.parent}"
+        raise MdlError(f"{record.parent} is not a run's folder (it has no record.json); {door}")
     snapshot = _final(read_cell(record))
     if snapshot is None:
         raise MdlError(f"{record}: the run failed, or only evaluated a pretrained model; choose another")

@@ -40,12 +40,12 @@ def load_weights(path: Path, *, tokens: bool = False) -> tuple[Shape, dict[str, 
             metadata = stored.metadata() or {}
             weights = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a dict
         shape = Shape(**json.loads(metadata["mdl"])["shape"])
-    except OSError as error:
-        if not isinstance(error, FileNotFoundError):
-            raise MdlError(f"{path} cannot be read ({error.strerror or error})") from None
+    except FileNotFoundError:
         raise MdlError(f"no weights at {path}") from None
-    except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise MdlError(f"{path} does not hold weights that mdl wrote ({error})") from None
+    except (SafetensorError, KeyError, TypeError, ValueError, RecursionError, OSError) as error:
+        if isinstance(error, OSError) and error.strerror and not path.is_dir():
+            raise MdlError(f"{path} cannot be read ({error.strerror})") from None
+        raise MdlError(f"{path} does not hold weights that mdl wrote: it is {_what_it_is(path, error)}") from None
     if not tokens:
         shape.require_bytes("archives, packing and generating")
     told = {name: tuple(tensor.shape) for name, tensor in weights.items()}
@@ -55,3 +55,44 @@ def load_weights(path: Path, *, tokens: bool = False) -> tuple[Shape, dict[str, 
         if tensor.dtype != float32:
             raise MdlError(f"{path}: {name} is {tensor.dtype}, and mdl writes float32")
     return shape, weights
+
+
+# How files of weights begin, and what they are. A pickle's first byte is the same whatever it holds.
+_BEGIN = {
+    b"GGUF": "a GGUF file of llama.cpp",
+    b"PK\x03\x04": "a zip archive, as torch.save writes it (.pt, .bin, .ckpt)",
+    b"\x80": "a pickle (.pt, .bin, .pkl), which can run code",
+    b"\x89HDF": "an HDF5 file, as Keras writes it",
+    b"\x93MDL": "an archive of mdl, not weights; mdl decompress reads it",
+    b"\x93MDH": "an archive of mdl, not weights; mdl decompress reads it",
+}
+
+
+def _what_it_is(path: Path, error: Exception) -> str:
+    """What a stranger's file is, and through which door it comes in, in words."""
+    if path.is_dir():
+        return f"a folder; a model of transformers in it is hf:{path}"
+    begin = _begin_of(path)
+    known = next((what for magic, what in _BEGIN.items() if begin.startswith(magic)), None)
+    door = "mdl reads its own runs, and models of transformers as hf:FOLDER (config.json, tokenizer, model.safetensors)"
+    if known:
+        return known if "mdl decompress" in known else f"{known}; {door}"
+    try:
+        with safe_open(path, framework="np") as stored:
+            names, foreign = sorted(stored.keys()), "mdl" not in (stored.metadata() or {})
+    except (SafetensorError, OSError):
+        cut = "empty" if not begin else "no file of weights that is known here, or one cut short"
+        return f"{cut} ({' '.join(str(error).split())[:80]}); {door}"
+    if not foreign:
+        return f"a safetensors file of mdl with damaged metadata ({' '.join(str(error).split())[:80]}); copy it again"
+    beside = (path.parent / "config.json").is_file()
+    way = f"give hf:{path.parent}" if beside else door
+    first = f", {names[0]} the first" if names else ""
+    return f"another program's safetensors file ({len(names)} tensors{first}); {way}"
+
+
+def _begin_of(path: Path) -> bytes:
+    if not path.is_file():
+        return b""
+    with path.open("rb") as stream:
+        return stream.read(4)

@@ -5,8 +5,10 @@ from .checkpoint import Checkpoint as Checkpoint
 from .checkpoint import find_checkpoint as find_checkpoint
 from .code_length import Stretch as Stretch
 from .code_length import code_in_stretches as code_in_stretches
+from .code_length import pieces as pieces
 from .compressor import open_pretrained as open_pretrained
 from .model import Pretrained as Pretrained
 from .model import Windows as Windows
 from .model import load_pretrained as load_pretrained
+from .model import open_tokenizer as open_tokenizer
 from .model import windows_of as windows_of

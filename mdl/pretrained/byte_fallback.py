@@ -107,6 +107,16 @@ class Tokenizer:
         found = (i for i in few if self._exact(text[i : i + _TRIED_CHARACTERS]) is not None)
         return next(found, 0)
 
+    def lost_in(self, piece: bytes) -> str:
+        """Why some of a piece is not tokens: the first of it, and what the tokenizer makes of that; empty: all is."""
+        for run in self.runs(piece):
+            if run.raw:
+                text = run.raw.decode("utf-8", "replace")[:_TRIED_CHARACTERS]
+                if "\ufffd" in text:
+                    return f"bytes such as {run.raw[:_TRIED_CHARACTERS].hex(' ')} are no UTF-8"
+                return f"its tokenizer gives {text!r} back as {self.decode(self._encode(text))[:20]!r}"
+        return ""
+
     def _comes_back(self, character: str) -> bool:
         """Alone or between others."""
         contexts = (character, f"a{character}a", f" a{character}a")

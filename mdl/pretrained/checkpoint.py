@@ -70,7 +70,9 @@ def find_checkpoint(spec: str) -> Checkpoint:
     local = Path(name).expanduser()
     folder = local if local.exists() else _download(name)
     if not folder.is_dir():
-        raise MdlError(f"{spec} is no folder; give the one that has config.json and the weights")
+        beside = (folder.parent / "config.json").is_file()
+        way = f"give hf:{folder.parent}" if beside else "give the folder that has config.json and the weights"
+        raise MdlError(f"{spec} is no folder; {way}")
     if not (folder / "config.json").is_file():
         raise MdlError(f"{spec} has no config.json; give a folder as transformers' save_pretrained writes it")
     if not any((folder / file).is_file() for file in _TOKENIZER_FILES):

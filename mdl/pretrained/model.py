@@ -95,13 +95,23 @@ def load_pretrained(
     n_vocabulary = _check_causal(checkpoint, model)
     start = next((i for i in (tokenizer.bos_token_id, getattr(model.config.get_text_config(), "bos_token_id", None))
                   if isinstance(i, int) and 0 <= i < n_vocabulary), None)  # fmt: skip
-    coder = byte_fallback.Tokenizer(
+    coder = _both_ways(tokenizer, n_vocabulary)
+    groups = _n_params(model)
+    return Pretrained(checkpoint, model, coder, n_vocabulary, start, sum(groups.values()), groups)
+
+
+def open_tokenizer(checkpoint: Checkpoint) -> byte_fallback.Tokenizer:
+    """The tokenizer of a checkpoint alone, without the seconds and the memory that the model takes."""
+    tokenizer = _tokenizer(checkpoint)
+    return _both_ways(tokenizer, len(tokenizer))
+
+
+def _both_ways(tokenizer: Any, n_vocabulary: int) -> byte_fallback.Tokenizer:
+    return byte_fallback.Tokenizer(
         lambda text: list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]),
         lambda ids: str(tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)),
         n_vocabulary,
     )
-    groups = _n_params(model)
-    return Pretrained(checkpoint, model, coder, n_vocabulary, start, sum(groups.values()), groups)
 
 
 def _library() -> Any:

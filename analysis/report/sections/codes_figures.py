@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from analysis.formatting import format_bytes
-from analysis.plots import draw, log_scales, name_curves, new_axes, size_curves
+from analysis.plots import OF_OURS, draw, log_scales, name_curves, new_axes, size_curves
 
 _LEAK_RATES = {
     "raw_rate": "evaluation text, raw, %",
@@ -50,7 +50,7 @@ def plot_contamination(leaks: pd.DataFrame) -> Axes:
     """Raw, adjusted and two-part rates side by side; the first of the three axes is returned."""
     import matplotlib.pyplot as plt
 
-    panels = plt.subplots(1, 3, figsize=(7.2, 2.9), gridspec_kw={"wspace": 0.55})[1]
+    panels = plt.subplots(1, 3, figsize=(7.2, 2.9), gridspec_kw={"wspace": 0.55}, subplot_kw={"label": OF_OURS})[1]
     for column, axes in zip(_LEAK_RATES, panels, strict=True):
         plot_leak(leaks, column, axes)
     return panels[0]  # type: ignore[no-any-return]

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from analysis.plots import draw, name_curves, new_axes, octaves, size_curves, styled
+from analysis.plots import OF_OURS, draw, name_curves, new_axes, octaves, size_curves, styled
 
 
 def plot_positions(curves: pd.DataFrame, ax: Axes | None = None, every: pd.DataFrame | None = None) -> Axes:
@@ -67,7 +67,15 @@ def plot_contexts(rates: pd.DataFrame) -> Axes:
 
     columns = ["raw_rate", "heldout_rate"] if rates["heldout_rate"].notna().all() else ["raw_rate"]
     size = (4.0 * len(columns), 3.2)
-    panels = plt.subplots(1, len(columns), squeeze=False, sharey=True, figsize=size, gridspec_kw={"wspace": 0.45})[1][0]
+    panels = plt.subplots(
+        1,
+        len(columns),
+        squeeze=False,
+        sharey=True,
+        figsize=size,
+        gridspec_kw={"wspace": 0.45},
+        subplot_kw={"label": OF_OURS},
+    )[1][0]
     low, high = rates[columns].min().min(), rates[columns].max().max()
     panels[0].set_ylim(100 * low - 2, 100 * high + 2)  # before the curves are named at their ends
     for column, axes in zip(columns, panels, strict=True):

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 from analysis.formatting import format_bytes
-from analysis.plots import draw, name_curves, new_axes, size_curves
+from analysis.plots import OF_OURS, draw, name_curves, new_axes, size_curves
 from analysis.report.sections.tokenization_page import vocabulary_name
 
 MOST_ROWS = 3
@@ -46,7 +46,7 @@ def plot_tokenisation(rows: pd.DataFrame) -> Axes:
     columns = [column for column in _RATES if rows[column].notna().any()]
     panels = plt.subplots(
         len(data), len(columns), figsize=(7.2, 0.4 + 2.3 * len(data)), squeeze=False, sharex=True,
-        gridspec_kw={"wspace": 0.55, "hspace": 0.3},
+        gridspec_kw={"wspace": 0.55, "hspace": 0.3}, subplot_kw={"label": OF_OURS},
     )[1]  # fmt: skip
     for d, line in zip(data, panels, strict=True):
         for column, axes in zip(columns, line, strict=True):
