@@ -34,6 +34,13 @@ def resolve_machine(precision: str, compile_choice: str | bool) -> Machine:
     return Machine("cuda" if on_gpu else "cpu", chosen, on_gpu if compile_choice == "auto" else bool(compile_choice))
 
 
+def unused_accelerator() -> str | None:
+    """Why an accelerator that is there is not used, in one line; None where there is none such."""
+    if torch.cuda.is_available() or not torch.backends.mps.is_available():
+        return None
+    return "this Mac's GPU (MPS) is not used: it has no float64, which archives and measuring need; the processor is"
+
+
 def choose_device(name: str = "auto") -> torch.device:
     """'auto': a CUDA device where there is one, else the CPU; MdlError for a device that cannot compute in float64."""
     if name == "auto":

@@ -47,7 +47,19 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+        return _by_sysctl() or platform.processor() or platform.machine()
+
+
+def _by_sysctl() -> str:
+    """As a Mac tells it, such as "Apple M3 Pro"; empty elsewhere."""
+    sysctl = shutil.which("sysctl")
+    if sysctl is None:
+        return ""
+    command = [sysctl, "-n", "machdep.cpu.brand_string"]
+    try:
+        return subprocess.check_output(command, text=True, stderr=subprocess.DEVNULL).strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
 
 
 def _version(package: str) -> str:

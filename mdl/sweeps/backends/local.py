@@ -43,6 +43,8 @@ def run_sweep(
     write_manifest(plan, corpora.values(), command, whole=whole)
     n_cells, n_left = len(plan.cells), sum(len(cohort.cells) for cohort in left)
     console.print(f"{plan.name}: {n_cells} cells, {n_cells - n_left} done, {n_left} to do in {len(left)} cohorts")
+    if left and (why := _unused()):
+        console.print(why, markup=False, soft_wrap=True)
     with _terminate_as_interrupt():
         ended = _run_jobs(plan, jobs, console, _Places(n_workers, per_gpu, wait))
     claims.tidy(plan.paths)
@@ -154,6 +156,14 @@ def gpu_places() -> list[dict[str, str]]:
     """What the environment of a process on each of this machine's GPUs adds; none without one."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(_n_gpus())))).split(",")
     return [{"CUDA_VISIBLE_DEVICES": device} for device in visible[: _n_gpus()]]
+
+
+def _unused() -> str | None:
+    if sys.platform == "linux":
+        return None  # spares it the import of torch: no accelerator that goes unused is known there
+    from mdl.device import unused_accelerator
+
+    return unused_accelerator()
 
 
 def _n_gpus() -> int:
