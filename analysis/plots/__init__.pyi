@@ -6,8 +6,8 @@ from .rates import plot_critical_size as plot_critical_size
 from .rates import plot_heldout_rate as plot_heldout_rate
 from .rates import plot_in_context as plot_in_context
 from .rates import plot_raw_rate as plot_raw_rate
-from .style import Curve as Curve
 from .style import OF_OURS as OF_OURS
+from .style import Curve as Curve
 from .style import draw as draw
 from .style import draw_marks as draw_marks
 from .style import label as label
