@@ -212,7 +212,9 @@ def test_without_slurm_it_is_one_line(tmp_path: Path, text_file: Path) -> None:
     write_sweep(tmp_path, text_file)
     environment = {"PATH": "/nowhere"}
     assert_one_line(mdl(*SLURM, cwd=tmp_path, **environment), "sbatch is not on this machine")
-    assert_one_line(mdl("sweep", "small.yaml", "--backend", "slrm", cwd=tmp_path), "no backend 'slrm'")
+    assert_one_line(
+        mdl("sweep", "small.yaml", "--backend", "slrm", cwd=tmp_path), "back end 'slrm'; did you mean 'slurm'?"
+    )
     assert_one_line(mdl("slurm-task", "none.json", "0", cwd=tmp_path), "submit the sweep again")
 
 

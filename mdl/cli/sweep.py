@@ -1,4 +1,4 @@
-"""What `mdl sweep` and `mdl run` do with their words: here, through Slurm, through W&B."""
+"""What `mdl sweep` and `mdl run` do with their words, whatever the back end."""
 
 from __future__ import annotations
 
@@ -11,25 +11,17 @@ from typing import TYPE_CHECKING, Any
 from mdl.cli.options import console
 from mdl.errors import MdlError, Stopped
 from mdl.sweeps import (
+    BACKENDS,
     Ended,
     Plan,
     Preempted,
-    SlurmOptions,
-    gpu_places,
-    load_sweep,
-    open_corpora,
+    Request,
     plan_cell,
-    plan_sweep,
-    prepare,
     read_task,
-    register_sweep,
     requeued_on_warning,
-    run_agents,
     run_sweep,
     under_agent,
-    write_manifest,
 )
-from mdl.sweeps import submit_array as sbatch
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,11 +40,15 @@ def run(plan: Plan, *, command: str | None = None, shown: Console | None = None,
         raise
     except KeyboardInterrupt:
         raise Stopped from None
+    _heard(ended, plan)
+    return ended
+
+
+def _heard(ended: Ended, plan: Plan) -> None:
     n_failed = ended.n_errors + ended.n_failed
     # What is recorded as failed is W&B's to show; an agent would give up after three ends with an error.
     if n_failed and not (under_agent() and not ended.n_errors):
         raise MdlError(f"{n_failed} failed, the rest is recorded; details above and in {plan.paths.root / 'log.txt'}")
-    return ended
 
 
 def run_cell(
@@ -74,36 +70,15 @@ def run_cell(
     return record
 
 
-def agents(file: Path, out: Path, n_agents: int | None) -> None:
-    """Register the sweep with W&B and run its agents here: one a GPU, or one."""
-    sweep_file = load_sweep(file)
-    if sweep_file.method == "grid" and not sweep_file.run_cap:  # else W&B alone knows what will be run
-        plan = plan_sweep(file, out)
-        write_manifest(plan, open_corpora(plan, console(stderr=False)).values(), command_line(), whole=True)
-    sweep = register_sweep(file, out)
-    print(f"more agents, anywhere: wandb agent {shlex.quote(sweep)}", flush=True)
+def start(backend: str, request: Request, options: Any) -> None:
+    """Hand a sweep to a back end; where it made the records itself, say where they lie."""
     try:
-        status = run_agents(sweep, gpu_places()[:n_agents] or [{}] * (n_agents or 1))
+        ended = BACKENDS[backend].run(request, options)
     except KeyboardInterrupt:
         raise Stopped from None
-    if status:
-        raise MdlError(f"an agent ended with status {status}; see above")
-
-
-def submit(plan: Plan, options: SlurmOptions, *, dry_run: bool, retry_failed: bool, with_baselines: bool) -> None:
-    """Hand what is left to Slurm, or print the script."""
-    array = prepare(
-        plan, options, command_line(), retry_failed=retry_failed, with_baselines=with_baselines, only_shown=dry_run
-    )
-    if dry_run:
-        print(array.script, end="")
-    elif not array.n_tasks:
-        print(f"{plan.name}: nothing to submit: all is recorded, running or queued; see mdl status")
-    else:
-        corpora = open_corpora(plan, console(stderr=False)).values()
-        write_manifest(plan, corpora, command_line(), whole=True)
-        job = sbatch(array)
-        print(f"{plan.name}: job {job}, {array.n_tasks} tasks, logs in {array.file.parent}; see mdl status")
+    if ended is not None:
+        _heard(ended, request.plan)
+        print(f"records: {request.plan.paths.root}; next: mdl report {shlex.quote(str(request.plan.paths.root))}")
 
 
 def slurm_task(file: Path, index: int) -> None:

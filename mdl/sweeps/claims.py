@@ -25,6 +25,7 @@ from typing import Any, Self
 from mdl.errors import MdlError
 from mdl.records import RecordError, RunPaths, read_plain, shown
 from mdl.storage import Process, create_once, remove_dead_temporaries, remove_own, temporary_beside, this_process
+from mdl.sweeps.backends.registry import incarnations
 
 HEARTBEAT_SECONDS = 15.0
 # Eight beats: a client of NFS may see a file's time a minute late.
@@ -98,17 +99,16 @@ def _read(path: Path, key: str, generation: int, now: float) -> Claim | None:
     return Claim(path, key, generation, dead or age > STALE_SECONDS, host, pid, since, what)
 
 
-def _slurm() -> tuple[str, int] | None:
-    job = os.environ.get("SLURM_JOB_ID")
-    return (job, int(os.environ.get("SLURM_RESTART_COUNT", "0"))) if job else None
-
-
 def _was_requeued(content: Mapping[str, Any]) -> bool:
-    """Whether the holder is an earlier start of this very Slurm job, which never runs twice at a time."""
-    here, there = _slurm(), content.get("slurm")
-    if here is None or not isinstance(there, list) or len(there) != 2 or type(there[1]) is not int:
+    """Whether the holder is an earlier start of the very job that this process is (see `Backend.incarnation`)."""
+    there = content.get("incarnations", {"slurm": content.get("slurm")})  # the key of older claims
+    if not isinstance(there, dict):
         return False
-    return bool(here[0] == there[0] and here[1] > there[1])
+    for name, (job, start) in incarnations().items():
+        match there.get(name):
+            case [str(other), int(earlier)] if other == job and earlier < start:
+                return True
+    return False
 
 
 @dataclass
@@ -176,7 +176,7 @@ class Claims:
             "host": socket.gethostname(),
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
             "what": self.what,
-            "slurm": _slurm(),
+            "incarnations": incarnations(),
         }
         return create_once(path, json.dumps(content).encode(), synced=False)
 

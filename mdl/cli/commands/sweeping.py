@@ -15,6 +15,7 @@ from mdl.cli.options import (
     FormerOut,
     RetryFailed,
     Runs,
+    console,
     print_json,
     renamed,
 )
@@ -33,8 +34,13 @@ def sweep(
     baselines: Baselines = True,
     retry_failed: RetryFailed = False,
     per_gpu: Annotated[int, typer.Option(min=1, help="Cohorts that share a GPU; small ones may leave it idle.")] = 1,
-    wandb: Annotated[bool, typer.Option("--wandb", help="Register it with W&B and start agents here.")] = False,
-    backend: Annotated[str, typer.Option(help="local, or slurm: submit an array, a task a cohort.")] = "local",
+    wandb: Annotated[bool, typer.Option("--wandb", help="The same as --backend wandb: W&B's agents.")] = False,
+    backend: Annotated[
+        str, typer.Option(help="local, slurm (an array, a task a cohort), wandb, or your own.")
+    ] = "local",
+    option: Annotated[
+        list[str] | None, typer.Option("--option", help="key=value, an option of the back end; several allowed.")
+    ] = None,
     partition: Annotated[str | None, typer.Option(help="Slurm's partition.")] = None,
     gpus: Annotated[int, typer.Option(min=0, help="GPUs of a Slurm task.")] = 0,
     time: Annotated[str | None, typer.Option(help="Time limit of a Slurm task; it queues again when it is up.")] = None,
@@ -49,30 +55,37 @@ def sweep(
     training_flops, bytes_seen, cells: run_id, subset_bytes, passes).
     """
     from mdl.cli import sweep as sweep_cli
-    from mdl.sweeps import describe_plan, plan_content, plan_sweep
+    from mdl.sweeps import BACKENDS, Request, describe_plan, parse_options, plan_content
 
     runs = renamed(out, runs, "--out", "--runs")
-    if backend not in ("local", "slurm"):
-        raise MdlError(f"no backend '{backend}'; use local or slurm (W&B agents: --wandb)")
     if as_json and not dry_run:
         raise MdlError("--json of mdl sweep goes with --dry-run; mdl status --json tells how far a sweep is")
-    if wandb and not dry_run:
-        sweep_cli.agents(file, runs, workers)
-        return
-    plan = plan_sweep(file, runs)
-    if as_json:
-        print_json(plan_content(plan))
-        return
-    if dry_run:
-        typer.echo("\n".join(describe_plan(plan)))
-    if backend == "slurm":
-        from mdl.sweeps import SlurmOptions
-
-        options = SlurmOptions(partition, gpus, time, max_parallel, per_gpu, sbatch)
-        sweep_cli.submit(plan, options, dry_run=dry_run, retry_failed=retry_failed, with_baselines=baselines)
-    elif not dry_run:
-        sweep_cli.run(plan, retry_failed=retry_failed, n_workers=workers, with_baselines=baselines, per_gpu=per_gpu)
-        typer.echo(f"records: {plan.paths.root}; next: mdl report {plan.paths.root}")
+    backend = "wandb" if wandb else backend
+    asked = {
+        "workers": workers,
+        "per_gpu": None if per_gpu == 1 else per_gpu,
+        "partition": partition,
+        "gpus": gpus or None,
+        "time": time,
+        "max_parallel": max_parallel,
+        "sbatch": sbatch or None,
+    }
+    options = parse_options(backend, {name: value for name, value in asked.items() if value is not None}, option or ())
+    request = Request(
+        file=file,
+        runs=runs,
+        command=sweep_cli.command_line(),
+        with_baselines=baselines,
+        retry_failed=retry_failed,
+        console=console(stderr=False),
+    )
+    if not dry_run:
+        sweep_cli.start(backend, request, options)
+    elif as_json:
+        print_json(plan_content(request.plan))
+    else:
+        typer.echo("\n".join(describe_plan(request.plan)))
+        typer.echo(BACKENDS[backend].preview(request, options), nl=False)
 
 
 def run(

@@ -11,10 +11,13 @@ from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
+from pydantic import Field
 from rich.console import Console
 
 from mdl.sweeps import claims
+from mdl.sweeps.backends.registry import Ended, Request, register_backend
 from mdl.sweeps.claims import Claim
 from mdl.sweeps.jobs import baseline_jobs, cohort_job, missing
 from mdl.sweeps.manifest import open_corpora, write_manifest
@@ -23,6 +26,39 @@ from mdl.sweeps.progress import Display
 from mdl.sweeps.worker_pool import Job, Lane, Pool
 
 _WAIT_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class LocalOptions:
+    """How this machine is used; None: what it has."""
+
+    workers: Annotated[int, Field(ge=1)] | None = None  # processes at once
+    per_gpu: Annotated[int, Field(ge=1)] = 1  # cohorts that share a GPU
+
+
+class LocalBackend:
+    """All of it here, now."""
+
+    options = LocalOptions
+
+    def run(self, request: Request, options: LocalOptions) -> Ended:
+        """Make every missing record."""
+        return run_sweep(
+            request.plan,
+            request.command,
+            request.console,
+            n_workers=options.workers,
+            with_baselines=request.with_baselines,
+            retry_failed=request.retry_failed,
+            per_gpu=options.per_gpu,
+        )
+
+    def preview(self, request: Request, options: LocalOptions) -> str:
+        """The plan says it all."""
+        return ""
+
+    def incarnation(self) -> None:
+        """Nobody starts a local process again."""
 
 
 def run_sweep(
@@ -49,15 +85,6 @@ def run_sweep(
         ended = _run_jobs(plan, jobs, console, _Places(n_workers, per_gpu, wait))
     claims.tidy(plan.paths)
     return ended
-
-
-@dataclass(frozen=True)
-class Ended:
-    """What this process did of a sweep."""
-
-    n_errors: int = 0  # jobs that ended without a record
-    n_failed: int = 0  # cells recorded as failed
-    n_made: int = 0  # cells recorded
 
 
 @dataclass(frozen=True)
@@ -186,3 +213,6 @@ def _terminate_as_interrupt() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+register_backend("local", LocalBackend())

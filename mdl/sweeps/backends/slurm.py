@@ -19,15 +19,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGUSR1, Signals, signal
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from mdl.config import Cell, Cohort, from_flat
 from mdl.errors import MdlError
 from mdl.plugins import environment
 from mdl.records import RunPaths
 from mdl.storage import digest, write_atomically
+from mdl.sweeps.backends.registry import Incarnation, Request, register_backend
 from mdl.sweeps.claims import latest
 from mdl.sweeps.jobs import missing
+from mdl.sweeps.manifest import open_corpora, write_manifest
 from mdl.sweeps.plan import Plan
 
 # A default cluster refuses longer arrays (MaxArraySize = 1001): then a task takes several cohorts.
@@ -40,11 +44,11 @@ class SlurmOptions:
     """What is asked of the cluster; None: its own default."""
 
     partition: str | None = None
-    gpus: int = 0  # a task
+    gpus: Annotated[int, Field(ge=0)] = 0  # a task
     time: str | None = None  # as Slurm writes it: minutes, or [days-]hours:minutes:seconds
-    max_parallel: int | None = None  # tasks at once
-    per_gpu: int = 1  # cohorts that share a GPU
-    more: str = ""  # further options of sbatch
+    max_parallel: Annotated[int, Field(ge=1)] | None = None  # tasks at once
+    per_gpu: Annotated[int, Field(ge=1)] = 1  # cohorts that share a GPU
+    sbatch: str = ""  # further options of that program
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,7 @@ def _task(cohorts: Sequence[Cohort], *, baselines: bool) -> dict[str, Any]:
 
 
 def _script(plan: Plan, file: Path, n_tasks: int, options: SlurmOptions) -> str:
-    _check_printable({"--partition": options.partition, "--time": options.time, "--sbatch": options.more})
+    _check_printable({"--partition": options.partition, "--time": options.time, "--sbatch": options.sbatch})
     _check_printable({"--runs": file, "the working directory": Path.cwd(), "the Python that runs": sys.executable})
     throttle = f"%{options.max_parallel}" if options.max_parallel else ""
     wanted = {
@@ -128,7 +132,7 @@ def _script(plan: Plan, file: Path, n_tasks: int, options: SlurmOptions) -> str:
         "time": options.time,
     }
     lines = [f"#SBATCH --{key}={shlex.quote(str(value))}" for key, value in wanted.items() if value is not None]
-    more = [f"#SBATCH {shlex.join(_words(options.more))}"] if options.more else []
+    more = [f"#SBATCH {shlex.join(_words(options.sbatch))}"] if options.sbatch else []
     plugins = [f"{name}={value}" for name, value in environment().items()]
     task = shlex.join(
         [*(["env", *plugins] if plugins else []), sys.executable, "-m", "mdl.cli", "slurm-task", str(file)]
@@ -238,3 +242,41 @@ def requeued_on_warning() -> Iterator[None]:
         raise
     finally:
         signal(SIGUSR1, before)
+
+
+class SlurmBackend:
+    """An array for all that is left."""
+
+    options = SlurmOptions
+
+    def run(self, request: Request, options: SlurmOptions) -> None:
+        """Submit it, where there is anything to submit."""
+        plan, array = request.plan, self._prepare(request, options)
+        if not array.n_tasks:
+            print(f"{plan.name}: nothing to submit: all is recorded, running or queued; see mdl status")
+            return
+        write_manifest(plan, open_corpora(plan, request.console).values(), request.command, whole=True)
+        job = submit_array(array)
+        print(f"{plan.name}: job {job}, {array.n_tasks} tasks, logs in {array.file.parent}; see mdl status")
+
+    def preview(self, request: Request, options: SlurmOptions) -> str:
+        """The script of the array."""
+        return self._prepare(request, options, only_shown=True).script
+
+    def _prepare(self, request: Request, options: SlurmOptions, *, only_shown: bool = False) -> Submission:
+        return prepare(
+            request.plan,
+            options,
+            request.command,
+            retry_failed=request.retry_failed,
+            with_baselines=request.with_baselines,
+            only_shown=only_shown,
+        )
+
+    def incarnation(self) -> Incarnation | None:
+        """A job that queues again keeps its number, and never runs twice at a time."""
+        job = os.environ.get("SLURM_JOB_ID")
+        return (job, int(os.environ.get("SLURM_RESTART_COUNT", "0"))) if job else None
+
+
+register_backend("slurm", SlurmBackend())

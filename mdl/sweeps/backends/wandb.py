@@ -1,16 +1,23 @@
-"""`mdl sweep --wandb`: W&B's server hands out the cells, agents here (and anywhere else) run them with `mdl run`."""
+"""`mdl sweep --backend wandb`: W&B's server hands out the cells, agents anywhere run them with `mdl run`."""
 
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from mdl.errors import MdlError
+from mdl.sweeps.backends.local import gpu_places
+from mdl.sweeps.backends.registry import Request, register_backend
 from mdl.sweeps.distributions import NUMBERS, as_number
+from mdl.sweeps.manifest import open_corpora, write_manifest
 from mdl.sweeps.sweep_file import OURS, check_out, load_sweep, option_of
 
 _PROJECT = "mdl"
@@ -74,3 +81,38 @@ def run_agents(sweep: str, places: Sequence[dict[str, str]]) -> int:
         for agent in agents:
             agent.wait()
         raise
+
+
+@dataclass(frozen=True)
+class WandbOptions:
+    """How many agents are started here; None: one per GPU, or one."""
+
+    workers: Annotated[int, Field(ge=1)] | None = None
+
+
+class WandbBackend:
+    """W&B's server hands out the cells; agents here, and anywhere else, make them."""
+
+    options = WandbOptions
+
+    def run(self, request: Request, options: WandbOptions) -> None:
+        """Register the sweep and run agents here until W&B has no more to do; MdlError where one fails."""
+        sweep_file = load_sweep(request.file)
+        if sweep_file.method == "grid" and not sweep_file.run_cap:  # else W&B alone knows what will be run
+            plan = request.plan
+            write_manifest(plan, open_corpora(plan, request.console).values(), request.command, whole=True)
+        sweep = register_sweep(request.file, request.runs)
+        print(f"more agents, anywhere: wandb agent {shlex.quote(sweep)}", flush=True)
+        status = run_agents(sweep, gpu_places()[: options.workers] or [{}] * (options.workers or 1))
+        if status:
+            raise MdlError(f"an agent ended with status {status}; see above")
+
+    def preview(self, request: Request, options: WandbOptions) -> str:
+        """The plan says it all."""
+        return ""
+
+    def incarnation(self) -> None:
+        """Agents ask for other cells when they are started again."""
+
+
+register_backend("wandb", WandbBackend())
