@@ -45,7 +45,7 @@ def _snapshot_weights(record: Path) -> Path:
 
 
 def _final(record: CellRecord) -> Snapshot | None:
-    own = record.snapshots if record.tokens is None else ()  # a pretrained model's weights are elsewhere, and code none
+    own = () if record.is_pretrained else record.snapshots  # a pretrained model's weights are elsewhere, and code none
     return next((s for s in own if s.name == _SNAPSHOT), None)
 
 

@@ -61,7 +61,7 @@ def open_run(folder: Path, snapshot: str = "final") -> Run:
     if not path.exists():
         raise MdlError(f"{folder} is not a run's folder (it has no record.json); give runs/<sweep>/<run id>")
     record = read_cell(path)
-    if record.status != "ok" or record.tokens is not None:
+    if record.status != "ok" or record.is_pretrained:
         raise MdlError(f"{folder}: the run failed, or only evaluated a pretrained model; it has no weights to pack")
     chosen = next((s for s in record.snapshots if s.name == snapshot), None)
     if chosen is None:

@@ -120,7 +120,7 @@ class Snapshot:
 
     name: Literal["final", "best"]
     step: int
-    weights_file: FileName  # beside the record
+    weights_file: Text  # beside the record, a name alone; of a pretrained model as it was given, hf:FOLDER
     weights_sha256: str
     segments: tuple[Segment, ...]
     positions: tuple[PositionBin, ...]
@@ -202,6 +202,11 @@ class CellRecord:
     tokenisation: Tokenisation | None = None  # of a model that reads tokens
     plugins: dict[str, str] = field(default_factory=dict)  # code of a user's own that it depends on: key to SHA-256
     requested: dict[str, Any] = field(default_factory=dict)  # `config` as asked for, "auto" and all; empty: not told
+
+    @property
+    def is_pretrained(self) -> bool:
+        """Whether its weights are another program's and lie elsewhere (the first records of such had no `tokens`)."""
+        return self.tokens is not None or any(s.weights_file.startswith("hf:") for s in self.snapshots)
 
 
 @dataclass(frozen=True)

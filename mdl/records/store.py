@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from mdl.errors import MdlError
 from mdl.records.decode import MismatchError, decoder
-from mdl.records.fields import shown
+from mdl.records.fields import is_file_name, shown
 from mdl.records.json_file import RecordError, read_json
 from mdl.records.schema import SCHEMA_VERSION, BaselineRecord, CellRecord, TransferRecord
 from mdl.storage import create_once
@@ -89,6 +89,10 @@ def _require_consistent(record: CellRecord) -> None:
     for name in set(names):
         if names.count(name) > 1:
             raise MismatchError(f"has '{name}' twice", "snapshots")
+    for i, snapshot in enumerate(() if record.is_pretrained else record.snapshots):
+        if not is_file_name(snapshot.weights_file):
+            got = reprlib.repr(snapshot.weights_file)
+            raise MismatchError(f"is {got}, want the name of a file, without a folder", f"snapshots[{i}].weights_file")
     for key, value in record.config.items():
         if key.endswith(("_bytes", "_steps")) and not (value is None or (type(value) is int and value >= 0)):
             raise MismatchError(f"is {reprlib.repr(value)}, want a whole number of at least 0", f"config.{key}")
