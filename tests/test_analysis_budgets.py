@@ -11,7 +11,7 @@ from analysis.costs import PAPER
 from analysis.critical.convergence import COLUMNS, convergence_table
 from analysis.records import halved, load, longest
 from analysis.report.contents import write
-from analysis.report.summary import compare, summarise
+from analysis.report.summary import summarise
 from analysis.study import study
 from mdl.records import CellRecord
 from tests.synthetic import SIZES, closed_form, corpus, grid, power_law, write_sweep
@@ -95,19 +95,19 @@ def test_half_budgets_without_the_price_are_set_beside_nothing(tmp_path: Path) -
 def test_without_replicates_nothing_is_called_converged(tmp_path: Path) -> None:
     found = study(load(sweep(tmp_path / "s", 0.4, seeds=(0,))), PAPER)
     assert found.convergence["verdict"].tolist() == ["unknown", "unknown"]
-    text = repr(write(summarise(found) | compare(found), []))
+    text = repr(write(summarise(found), []))
     assert "without intervals there is only the factor" in text
     assert summarise(found)["not_evaluated"] == [], "half budgets are not left out, they stand beside"
 
 
 def test_the_table_says_why_a_size_is_not_judged_and_that_one_is_outside(tmp_path: Path) -> None:
     moved = study(load(sweep(tmp_path / "moved", 0.25)), PAPER)
-    assert "outside: unconverged" in repr(write(summarise(moved) | compare(moved), []))
+    assert "outside: unconverged" in repr(write(summarise(moved), []))
     once = study(load(sweep(tmp_path / "once", 0.4, seeds=(0,))), PAPER)
-    assert "not judged: no interval" in repr(write(summarise(once) | compare(once), []))
+    assert "not judged: no interval" in repr(write(summarise(once), []))
     whole, half = grid(LADDER, SUBSETS, noisy, seeds=(0, 1)), grid(LADDER[:4], SUBSETS, noisy, seeds=(0, 1))
     short = study(load(write_sweep(tmp_path / "s", [*trained(whole, 1), *trained(half, 0.5)])), PAPER)
-    text = repr(write(summarise(short) | compare(short), []))
+    text = repr(write(summarise(short), []))
     assert "above its grid" in text
     assert "not judged: not bracketed" in text
 

@@ -26,9 +26,9 @@ from analysis.records import Table, load
 from analysis.report import build_report
 from analysis.report.contents import write
 from analysis.report.elements import Grid, Text
-from analysis.report.sections.costs_page import costs
 from analysis.report.sections.parameter_costs import cost_laws, cost_models, shifted
-from analysis.report.summary import compare, summarise
+from analysis.report.sections.parameter_costs import write as costs
+from analysis.report.summary import summarise
 from analysis.study import Study, study
 from mdl.records import BaselineRecord, CellRecord, CodedWeights, CorpusInfo, Segment
 from tests.synthetic import SIZES, baseline, cell, closed_form, corpus, grid, power_law, write_sweep
@@ -173,7 +173,7 @@ def test_a_report_takes_any_price_by_name(tmp_path: Path) -> None:
     }  # fmt: skip
     for cost, words in said.items():
         explained = study(table, parse_cost(cost))
-        document = write(summarise(explained) | compare(explained), [])
+        document = write(summarise(explained), [])
         assert words in document.subtitle
         (prices,) = (b for b in document.blocks if isinstance(b, Grid) and "float32, 4 B" in b.header)
         own = {"capacity, 3.8 bits"} if cost == "capacity:3.8" else set()
@@ -261,7 +261,7 @@ def test_of_two_budgets_the_longer_codes_even_where_it_is_worse(tmp_path: Path) 
         )
         for r in whole
     ]  # fmt: skip
-    alone, both = (compare(study_of(tmp_path / name, own)) for name, own in (("w", whole), ("b", whole + half)))
+    alone, both = (summarise(study_of(tmp_path / name, own)) for name, own in (("w", whole), ("b", whole + half)))
     assert [row["subset_bytes"] for row in both["prequential"]] == [30_000] * 6 + [90_000] * 6
     assert (both["prequential"], both["who_wins"]) == (alone["prequential"], alone["who_wins"])
 

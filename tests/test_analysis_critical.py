@@ -15,7 +15,7 @@ from analysis.critical.flatness import near_least
 from analysis.critical.interpolation import non_increasing, slopes, total_between
 from analysis.errors import AnalysisError
 from analysis.report.elements import Grid
-from analysis.report.sections.size_law import crossings as crossings_page
+from analysis.report.sections.crossovers import write as crossings_page
 from analysis.report.sections.size_law import estimates as estimates_page
 
 Floats = npt.NDArray[np.float64]

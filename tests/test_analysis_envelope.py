@@ -18,9 +18,8 @@ from analysis.plots import figure_file
 from analysis.records import load
 from analysis.report.contents import write
 from analysis.report.elements import Grid
-from analysis.report.sections.crossovers import POINTS, envelope, own_points, prefix_points, spans
-from analysis.report.sections.crossovers_figure import plot_envelope
-from analysis.report.summary import compare, summarise
+from analysis.report.sections.crossovers import POINTS, envelope, own_points, plot_envelope, prefix_points, spans
+from analysis.report.summary import summarise
 from analysis.study import Study, study
 from mdl.records import Segment
 from tests.synthetic import SIZES, cell, grid, power_law, write_sweep
@@ -139,7 +138,7 @@ def test_a_curve_ends_at_the_first_gap_whatever_the_order_of_segments(
 
 def test_the_table_says_where_each_size_is_least_in_both_forms(tmp_path: Path) -> None:
     made = explained(tmp_path)
-    summary = summarise(made) | compare(made)
+    summary = summarise(made)
     assert {row["form"] for row in summary["least"]} == {"own subset", "prefix"}
     tables = [block for block in write(summary, []).blocks if isinstance(block, Grid)]
     (found,) = [table for table in tables if "least of all" in table.header]

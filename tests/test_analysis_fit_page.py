@@ -9,10 +9,10 @@ import pytest
 from analysis.costs import PAPER
 from analysis.records import load
 from analysis.report.contents import write
-from analysis.report.drawing import draw
 from analysis.report.elements import Grid, Heading, Text
-from analysis.report.sections.findings import held_out
-from analysis.report.summary import compare, summarise
+from analysis.report.figures import draw
+from analysis.report.sections.scaling_law import held_out
+from analysis.report.summary import measure, summarise
 from analysis.study import Study, study
 from mdl.records import CellRecord
 from tests.synthetic import cell, corpus, write_sweep
@@ -43,8 +43,9 @@ def test_a_law_that_replicates_do_not_identify_has_no_table_no_figure_and_no_sco
     assert found.fit is not None
     assert (found.fit["success"], found.fit["alpha"], found.fit["held_out"]) == (False, None, [])
     assert "of 1000 replicates do not identify the parameters" in found.fit["message"]
-    summary = summarise(found) | compare(found)
-    pictures = draw(found, tmp_path / "figures")
+    measured = measure(found)
+    summary = summarise(found, measured)
+    pictures = draw(found, measured, tmp_path / "figures")
     assert not {"fit", "residuals"} & {p.name for p in pictures}
     blocks = write(summary, pictures).blocks
     heads = [b.text for b in blocks if isinstance(b, Heading)]

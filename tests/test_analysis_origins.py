@@ -7,7 +7,7 @@ from typing import Any
 from analysis.costs import PAPER
 from analysis.records import load
 from analysis.report.elements import Grid, Text
-from analysis.report.sections.appendix import provenance
+from analysis.report.sections.provenance import write as provenance
 from analysis.report.summary import summarise
 from analysis.study import study
 from mdl.records import CellRecord

@@ -22,10 +22,9 @@ from analysis.report.contents import write
 from analysis.report.elements import Grid, Text
 from analysis.report.explorer.page import explorer_data
 from analysis.report.sections.parameter_costs import shifted
-from analysis.report.sections.precision import law_lines, precisions
-from analysis.report.sections.precision_figure import plot_precision
-from analysis.report.sections.precision_page import precision
-from analysis.report.summary import compare, summarise
+from analysis.report.sections.precision import law_lines, plot_precision, precisions
+from analysis.report.sections.precision import write as precision
+from analysis.report.summary import summarise
 from analysis.study import Study, study
 from mdl.cli.app import app
 from tests.synthetic import closed_form, grid, power_law, write_sweep
@@ -80,7 +79,7 @@ def test_a_fixed_precision_makes_the_headline_cost(tmp_path: Path) -> None:
     assert found.rates["bits_per_param"].to_numpy() == pytest.approx(3.5, abs=1e-2)
     wanted = {row["subset_bytes"]: row["n_params"] for row in precisions(found) if row["cost"] == "coded4"}
     assert found.critical.set_index("subset_bytes")["n_params"].to_dict() == pytest.approx(wanted)
-    document = write(summarise(found) | compare(found), [])
+    document = write(summarise(found), [])
     assert "Parameters cost what weights coded at 4 bits each come to" in document.subtitle
     assert explorer_data(found)["code"] == "coded"
     told = [row for row in summarise(found)["critical"] if row["adjusted_rate"]]
@@ -138,13 +137,13 @@ def test_a_ratio_to_the_law_that_the_noise_does_not_explain_is_marked() -> None:
     rows = [row | {"cost": "float16", "n_predicted": 500.0},
             row | {"cost": "coded4", "n_predicted": 700.0, "ratio_high": 0.99},
             row | {"cost": "coded8", "n_predicted": 550.0, "bits_per_param": 8.0}]  # fmt: skip
-    blocks = precision({"precisions": rows})
+    blocks = precision(rows)
     *_, told, ratios = blocks
     assert isinstance(ratios, Grid)
     assert ratios.rows == (("4 bits", "0.71 *"), ("8 bits", "0.91"))
     assert isinstance(told, Text)
     assert "1 outside the 95 % interval" in told.text
-    assert precision({"precisions": []}) == []
+    assert precision([]) == []
 
 
 def test_what_the_costs_share_in_noise_does_not_widen_their_ratio(tmp_path: Path) -> None:

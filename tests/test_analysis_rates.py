@@ -11,7 +11,7 @@ from analysis.codes import adjusted_compression_rate, best_classical, classical_
 from analysis.costs import Fixed, parse_cost
 from analysis.errors import AnalysisError
 from analysis.records import span_bits
-from analysis.report.summary import classical
+from analysis.report.sections.appendix import classical
 
 # Delétang et al. 2024, Table 1, neural rows: nominal N; raw and adjusted % on enwik9, ImageNet, LibriSpeech, random.
 TABLE_1 = {

@@ -20,11 +20,12 @@ from analysis.plots import figure_file, styled
 from analysis.plots import rates as figures
 from analysis.plots.style import _apart, _log_ticks
 from analysis.records import load
-from analysis.report import build, build_report, lines, terminal_table
+from analysis.report import build, build_report, terminal_table
 from analysis.report.build import ReportPaths
 from analysis.report.contents import write
 from analysis.report.elements import Grid, Heading, Text
-from analysis.report.sections import fit_figures
+from analysis.report.sections.compute import plot_compute
+from analysis.report.sections.scaling_law import fit_lines, fit_points, plot_fit, plot_residuals
 from analysis.study import study
 from mdl.cli.app import app
 from mdl.records import BaselineRecord, CellRecord, Segment
@@ -396,17 +397,17 @@ def test_figures_of_a_fit_draw_what_they_are_given() -> None:
     fitted = 1 + 50 * n**-0.4 + 20 * d**-0.3
     rows = pd.DataFrame({"n_params": n, "subset_bytes": d, "loss": 1.01 * fitted, "fitted": fitted})
     made = fit | {"residuals": rows.to_dict("records")}
-    points, drawn = lines.fit_points(made), lines.fit_lines(made)
+    points, drawn = fit_points(made), fit_lines(made)
     assert np.allclose(points["residual"], 0.01)
     assert np.allclose(drawn.groupby("subset_bytes")["loss"].last(), fitted[n == 1e5])
     _, given = plt.subplots()
-    axes = fit_figures.plot_residuals(points, ax=given)
+    axes = plot_residuals(points, ax=given)
     assert axes is given
     marks = [line for line in axes.lines if line.get_marker() not in ("None", None, "")]
     assert np.allclose([y for line in marks for y in line.get_ydata()], 1.0)
     compute = pd.DataFrame({"flops": [1e12, 1e13] * 2, "n_params": [1e3, 3e3, 1e4, 1e5], "low": np.nan, "high": np.nan})
     compute["kind"] = ["MDL-optimal"] * 2 + ["compute-optimal"] * 2
-    for axes in (fit_figures.plot_fit(points, drawn), fit_figures.plot_compute(compute)):
+    for axes in (plot_fit(points, drawn), plot_compute(compute)):
         assert axes.get_xscale() == "log"
         assert axes is not given
     plt.close("all")

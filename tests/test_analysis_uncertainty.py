@@ -20,10 +20,10 @@ from analysis.critical.resampling import _slope_freedom
 from analysis.errors import AnalysisError
 from analysis.records import load
 from analysis.report.contents import write
-from analysis.report.drawing import draw
 from analysis.report.elements import Heading, Text
+from analysis.report.figures import draw
 from analysis.report.sections.code_comparison import who_wins
-from analysis.report.summary import compare, summarise
+from analysis.report.summary import measure, summarise
 from analysis.study import Study, study
 from benchmarks.coverage_of_critical import CELLS, COLUMNS, coverage
 from benchmarks.coverage_of_critical import sweep as noisy_sweep
@@ -389,8 +389,8 @@ def test_a_law_of_unique_bytes_is_not_read_as_one_of_bytes_seen(tmp_path: Path, 
     """Neither rows, nor figure: one line in the place of the section."""
     found = seen(tmp_path, n_passes)
     assert found.compute.empty
-    summary = summarise(found) | compare(found)
-    pictures = draw(found, tmp_path / "figures")
+    summary = summarise(found)
+    pictures = draw(found, measure(found), tmp_path / "figures")
     assert "compute" not in {picture.name for picture in pictures}
     blocks = write(summary, pictures).blocks
     at = next(i for i, block in enumerate(blocks) if getattr(block, "text", "") == "What the compute would buy")

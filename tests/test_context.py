@@ -12,10 +12,9 @@ from analysis.records import load
 from analysis.report import build_report
 from analysis.report.contents import write
 from analysis.report.elements import Text
-from analysis.report.sections.context_length import contexts
-from analysis.report.sections.context_page import context_page
-from analysis.report.sections.paper_table_figures import plot_contexts
-from analysis.report.summary import compare, summarise
+from analysis.report.sections.context_length import contexts, plot_contexts
+from analysis.report.sections.context_length import write as context_page
+from analysis.report.summary import summarise
 from analysis.study import Study, study
 from mdl.config import from_flat
 from mdl.errors import MdlError
@@ -94,7 +93,7 @@ def test_one_context_is_no_comparison(tmp_path: Path) -> None:
         load(synthetic.write_sweep(tmp_path / "s", synthetic.grid(["8x1", "16x2"], [10**5]))), parse_cost("none")
     )
     assert contexts(one).empty
-    assert context_page({"contexts": []}) == []
+    assert context_page([]) == []
 
 
 def test_the_figure_has_a_curve_a_size_on_plain_axes(explained: Study) -> None:
@@ -128,7 +127,7 @@ def test_many_contexts_begin_with_one_sentence(tmp_path: Path) -> None:
         for T in (64, 128, 256, 512) for s in ("8x1", "16x1", "16x2", "32x2")
     ]  # fmt: skip
     explained = study(load(synthetic.write_sweep(tmp_path / "s", cells)), parse_cost("float16"))
-    summary = summarise(explained) | compare(explained)
+    summary = summarise(explained)
     n_found = sum(row["status"] == "bracketed" for row in summary["critical"])
     leads = [b.text for b in write(summary, []).blocks if isinstance(b, Text) and b.style == "lead"]
     assert len(leads) == 1

@@ -14,8 +14,9 @@ import torch
 from analysis.costs import parse_cost
 from analysis.records import load
 from analysis.report import build_report
-from analysis.report.drawing import draw
+from analysis.report.figures import draw
 from analysis.report.sections.tokenization import tokenisation
+from analysis.report.summary import measure
 from analysis.study import shortest_codes, study
 from mdl.config import Cell, Cohort, from_flat
 from mdl.data import open_corpus
@@ -261,7 +262,8 @@ def test_cells_of_several_vocabularies_are_never_of_one_critical_size(sweep: Pat
 
 
 def test_a_figures_caption_names_its_vocabulary_but_where_it_is_of_all(sweep: Path, tmp_path: Path) -> None:
-    pictures = draw(study(load(sweep), parse_cost("float16")), tmp_path / "f")
+    found = study(load(sweep), parse_cost("float16"))
+    pictures = draw(found, measure(found), tmp_path / "f")
     captions = {picture.name: picture.caption for picture in pictures}
     assert captions["raw_rate"].startswith("file:book.txt, vocabulary   256: ")
     assert captions["tokenisation"].startswith("Rates of raw bytes against the vocabulary")

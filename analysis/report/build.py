@@ -15,13 +15,12 @@ from analysis.costs import ParameterCost, parse_cost
 from analysis.errors import AnalysisError
 from analysis.records import Table, load
 from analysis.report.contents import which_sweep, write
-from analysis.report.drawing import draw
 from analysis.report.explorer import page
+from analysis.report.figures import draw
 from analysis.report.markdown import markdown
 from analysis.report.output_folder import move_in, require_ours
 from analysis.report.pdf import typeset
-from analysis.report.sections.paper_table import paper_table
-from analysis.report.summary import compare, summarise
+from analysis.report.summary import measure, summarise
 from analysis.study import Study, study
 
 _RATES = ["group", "context_bytes", "subset_bytes", "size", "n_params", "n_seeds", "code_bits", "code_bits_sd",
@@ -62,13 +61,14 @@ def build_report(
     wanted = _checked(formats)
     table = load(folder, **(columns or {}))
     explained = study(table, parse_cost(cost), predict_bytes=_asked(table))
-    summary = summarise(explained) | compare(explained)
+    measured = measure(explained)
+    summary = summarise(explained, measured)
     require_ours(out, ["summary.json", *(FORMATS[name] for name in wanted)])  # before long work
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as name:
         made = Path(name)
-        document = write(summary, draw(explained, made / "figures"))
-        _write_tables(explained, summary, made)
+        document = write(summary, draw(explained, measured, made / "figures"))
+        _write_tables(explained, measured, summary, made)
         if "pdf" in wanted:
             typeset(document, made, summary["provenance"]["created"])
         if "md" in wanted:
@@ -97,13 +97,13 @@ def _checked(formats: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in FORMATS if name in formats)
 
 
-def _write_tables(explained: Study, summary: dict[str, Any], folder: Path) -> None:
+def _write_tables(explained: Study, measured: Mapping[str, Any], summary: dict[str, Any], folder: Path) -> None:
     content = json.dumps(summary, indent=1, allow_nan=False, ensure_ascii=False)
     (folder / "summary.json").write_text(content + "\n", encoding="utf-8")
     explained.rates[_RATES].to_csv(folder / "rates.csv", index=False)
     explained.critical.to_csv(folder / "critical_size.csv", index=False)
     if summary["precisions"]:
         pd.DataFrame(summary["precisions"]).to_csv(folder / "precision.csv", index=False)
-    table_1 = paper_table(explained.table)
+    table_1: pd.DataFrame = measured["paper_table"]
     if len(table_1):
         table_1.to_csv(folder / "paper_table.csv", index=False)

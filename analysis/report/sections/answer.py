@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
 
 from analysis.formatting import (
     format_bytes,
@@ -15,8 +18,11 @@ from analysis.formatting import (
     format_size,
     join,
 )
+from analysis.records import rows_of
 from analysis.report.elements import Block, Grid, Text, named_grid
+from analysis.report.section import SECTIONS, WideSection
 from analysis.report.sections import paper_table_page
+from analysis.study import Study
 from analysis.types import Json
 
 _MOST_TOLD = 3  # groups that have a paragraph each
@@ -246,3 +252,37 @@ def _against_classical(summary: Json) -> str:
     if not won:
         return "At every dataset size the best classical coder is shorter than the best model with its parameters."
     return f"At {join(won)} the best model with its parameters counted is shorter than the best classical coder."
+
+
+def memorising(rates: pd.DataFrame) -> Json:
+    """Models that code their own subset better than unseen bytes by a tenth more than the least memorising model does.
+
+    Held-out files may be harder or easier than the rest: that model's ratio of the two rates, 1 at the most, tells.
+    And nobody knows more by heart than two bytes a parameter: a larger gap is of other files.
+    """
+    known = rates[rates["heldout_rate"].notna()]
+    ratios = known["raw_rate"] / known["heldout_rate"]
+    usual = ratios.groupby(known["group"]).transform("max").clip(upper=1.0)
+    # Held-out bytes cost as much as they are: what such a model knows of its subset is that subset alone.
+    by_heart = known[(known["heldout_rate"] >= 1) & (known["raw_rate"] < 1)]
+    gap_bytes = (known["heldout_rate"] - known["raw_rate"]) * known["subset_bytes"]
+    held = (ratios < 0.9 * usual) & (gap_bytes <= 2 * known["n_params"])
+    below = known[held | known.index.isin(by_heart.index)]
+    ratio = below["raw_rate"] / below["heldout_rate"]
+    columns = ["group", "size", "subset_bytes", "n_params", "raw_rate", "heldout_rate", "adjusted_rate"]
+    return {
+        "n_models": len(known),
+        "n_memorising": len(below),
+        "n_by_heart": len(by_heart),
+        "largest_gap": rows_of(below.loc[[ratio.idxmin()], columns])[0] if len(below) else None,
+    }
+
+
+def _measure(study: Study) -> dict[str, Any]:
+    return {"critical": study.critical, "intervals": study.intervals, "memorising": memorising(study.rates)}
+
+
+SECTIONS.register(
+    "answer",
+    WideSection(name="answer", measure=_measure, write=lambda summary: [*answer(summary), *notes(summary)]),
+)

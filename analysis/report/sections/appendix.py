@@ -1,16 +1,20 @@
-"""What the answer rests on, in tables: all cells, failures, classical coders, provenance."""
+"""What the answer rests on, in tables: all cells, failures, classical coders."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from analysis.formatting import format_bytes, format_flops, format_percent, format_seconds, join
+import pandas as pd
+
+from analysis.codes import classical_rates
+from analysis.formatting import format_bytes, format_percent
 from analysis.report.elements import Block, Grid, Heading, Text, named_grid
-from analysis.report.sections import provenance_page
+from analysis.report.section import SECTIONS, WideSection
+from analysis.study import Study
 from analysis.types import Json
 
 
-def measured(summary: Json) -> list[Block]:
+def write_measured(summary: Json) -> list[Block]:
     """Every (dataset size, model size), averaged over seeds."""
     if not summary["rates"]:
         return []
@@ -41,7 +45,7 @@ def _rate(rate: float | None) -> str:
     return "–" if rate is None else format_percent(rate)
 
 
-def failed(summary: Json) -> list[Block]:
+def write_failed(summary: Json) -> list[Block]:
     """Cells without a result, and cells whose result does not cover their own subset."""
     blocks: list[Block] = []
     if summary["failed"]:
@@ -53,7 +57,7 @@ def failed(summary: Json) -> list[Block]:
     return blocks
 
 
-def classical(summary: Json) -> list[Block]:
+def write_classical(summary: Json) -> list[Block]:
     """Every classical coder on every dataset size."""
     if not summary["classical"]:
         return []
@@ -83,51 +87,46 @@ def _classical_row(row: Json) -> tuple[str, ...]:
     )
 
 
-def provenance(summary: Json) -> list[Block]:
-    """How, where, when and at what expense the records were made."""
-    p, unit = summary["provenance"], "cell" if summary["n_cells"] else "record"
-    spent = f"{format_seconds(p['measuring_seconds'])} measuring"
-    work = []
-    if p["n_cohorts"]:
-        spent = f"{format_seconds(p['training_seconds'])} training and {spent}, summed over {p['n_cohorts']} cohorts"
-        work = [("work", f"{format_bytes(p['bytes_seen'])} seen in training, {format_flops(p['flops'])} FLOPs")]
-    rows = [
-        *provenance_page.commands(p, unit),
-        *(("corpus", text) for text in _corpora(summary["corpora"], as_it_is=not summary["n_cells"])),
-        provenance_page.commits(p, unit),
-        ("hardware", f"{join(p['devices']) or 'not recorded'}; host {join(p['hostnames']) or 'not recorded'}"),
-        ("arithmetic", f"{join(p['precisions']) or 'not recorded'}; threads a process: {join(p['n_threads']) or '–'}"),
-        ("time", f"{spent}; newest record {p['created'] or 'not dated'}"),
-        *work,
-        ("versions", ", ".join(p["versions"]) or "not recorded"),
-    ]
-    return [Heading("Provenance"), Grid(("", ""), tuple(rows), "lw"), *provenance_page.confounded(p)]
+def classical(baselines: pd.DataFrame) -> list[Json]:
+    """Every coder at every D: whole in both orders, and in chunks at true size and with the header counted once.
+
+    Chunks are of the order that models read: where that is shuffled, the source's own order is easier or harder.
+    """
+    rates, rows = classical_rates(baselines), []
+    for (corpus, subset_bytes, coder), own in rates.groupby(["corpus", "subset_bytes", "coder"], sort=True):
+        whole, chunked = own[own["chunk_bytes"].isna()], own[own["chunk_bytes"].notna()]
+        as_read = chunked[chunked["order"] == "shuffled"]  # by models, where the corpus has such an order
+        chunked = as_read if len(as_read) else chunked
+        chunked = chunked[chunked["chunk_bytes"] == chunked["chunk_bytes"].max()]  # the longest of several contexts
+        rows.append(
+            {
+                "corpus": corpus,
+                "subset_bytes": subset_bytes,
+                "coder": coder,
+                "settings": (whole if len(whole) else own)["settings"].iloc[0],
+                "shuffled_rate": whole.loc[whole["order"] == "shuffled", "rate"].mean(),
+                "contiguous_rate": whole.loc[whole["order"] == "contiguous", "rate"].mean(),
+                "chunk_bytes": chunked["chunk_bytes"].max(),
+                "chunked_rate": chunked["rate"].mean(),
+                "chunked_rate_header_once": chunked["rate_header_once"].mean(),
+            }
+        )
+    return rows
 
 
-def _corpora(corpora: list[Json], *, as_it_is: bool) -> list[str]:
-    """One text a corpus, all its shuffles together; `as_it_is`: nothing was shuffled."""
-    seeds: dict[tuple[Any, ...], list[int]] = {}
-    for corpus in corpora:
-        key = tuple(corpus[name] for name in _CORPUS)
-        if corpus["corpus_bytes"]:
-            seeds.setdefault(key, []).append(corpus["shuffle_seed"])
-    named = [(dict(zip(_CORPUS, key, strict=True)), own) for key, own in seeds.items()]
-    return [_in_order(corpus) if as_it_is else _corpus(corpus, own) for corpus, own in named]
+def _measure_failed(study: Study) -> dict[str, Any]:
+    coded = study.table.cells.groupby("run_id")["own_bits"].count()
+    failed = study.table.failed[["run_id", "reason"]]
+    return {"failed": failed, "not_evaluated": sorted(coded[coded == 0].index)}
 
 
-_CORPUS = ("source", "corpus_bytes", "sha256", "block_bytes", "train_bytes", "heldout_bytes")
-
-
-def _in_order(corpus: Json) -> str:
-    return (
-        f"{corpus['source']}, {corpus['corpus_bytes']:,} bytes, sha256 {corpus['sha256']}; in its own order, "
-        f"{corpus['heldout_bytes']:,} bytes held out"
-    )
-
-
-def _corpus(corpus: Json, seeds: list[int]) -> str:
-    return (
-        f"{corpus['source']}, {corpus['corpus_bytes']:,} bytes, sha256 {corpus['sha256']}; blocks of "
-        f"{corpus['block_bytes']:,} bytes shuffled with seed{'s' * (len(seeds) > 1)} {join(seeds)}; "
-        f"{corpus['train_bytes']:,} bytes to train on, {corpus['heldout_bytes']:,} held out"
-    )
+SECTIONS.register(
+    "classical",
+    WideSection(
+        name="classical",
+        measure=lambda study: {"classical": classical(study.table.baselines)},
+        write=write_classical,
+    ),
+)
+SECTIONS.register("measured", WideSection(name="measured", write=write_measured))
+SECTIONS.register("failed", WideSection(name="failed", measure=_measure_failed, write=write_failed))

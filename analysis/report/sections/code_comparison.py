@@ -8,7 +8,11 @@ import pandas as pd
 from analysis.codes import best_classical
 from analysis.costs import COSTS, ParameterCost
 from analysis.critical import averages
+from analysis.formatting import format_bytes, format_count, format_percent, join
+from analysis.report.elements import Block, Text, named_grid
+from analysis.report.section import SECTIONS, WideSection
 from analysis.study import Study, shortest_codes
+from analysis.types import Json
 
 CODES = ("float16 two-part", "coded two-part", "prequential block", "prequential online", "best classical coder")
 COLUMNS = ["group", "subset_bytes", "code", "n_params", "detail", "total_bits", "rate", "shortest"]
@@ -81,3 +85,50 @@ def _classical(study: Study) -> pd.DataFrame:
     details = [f"{row.coder}, {row.order} order" for row in known.itertuples()]
     total_bits = 8 * known["rate"].astype(float) * known["subset_bytes"]
     return _frame(known.assign(code="best classical coder", n_params=np.nan, detail=details, total_bits=total_bits))
+
+
+def write(rows: list[Json]) -> list[Block]:
+    """One row a dataset size and kind of code; the shortest of each dataset size marked."""
+    if not rows:
+        return []
+    places = list(dict.fromkeys((row["group"], row["subset_bytes"]) for row in rows))
+    codes = list(dict.fromkeys(sorted((row["code"] for row in rows), key=CODES.index)))
+    found = {(row["group"], row["subset_bytes"], row["code"]): row for row in rows}
+    cells = [(format_bytes(d), *(_won(found.get((group, d, code))) for code in codes)) for group, d in places]
+    missing = [code for code in CODES if code not in codes]
+    text = (
+        "Rate of everything that is sent, and the model size or coder that sends it; of sizes that were run. * marks "
+        "the shortest that was measured of a dataset size. Prequential codes hold their first block, the choice of "
+        "size and, for best snapshots, the sample that chose them. No decoder's program is counted, neither a model's "
+        "nor a classical coder's; nor is the time. Prequential codes are ideal ones: their decoder has to repeat the "
+        "training to the bit, which a GPU's, adding in no fixed order, does not allow."
+    )
+    coders = dict.fromkeys(row["detail"].split(",")[0] for row in rows if row["code"] == CODES[-1])
+    sizes = [f"{coder} {format_bytes(_DECODER_BYTES[coder])}" for coder in coders if coder in _DECODER_BYTES]
+    if sizes:
+        text += (
+            f" The compiled library that decodes (x86-64 Linux): {join(sizes)}; a model's is this package and torch."
+        )
+    if missing:
+        text += f" Not measured: {join(missing)}."
+    grid = named_grid(("dataset", *codes), cells, "l" + "r" * len(codes), [group for group, _ in places])
+    return [Text(text), grid]
+
+
+# Of zlib 1.2.13, libbz2 1.0.8, liblzma 5.4.1 and pyppmd 1.3.1 as installed, encoder and all.
+_DECODER_BYTES = {"gzip": 121_280, "bzip2": 74_688, "xz": 190_456, "ppmd": 357_016, "ppmd-o6": 357_016}
+
+
+def _won(row: Json | None) -> str:
+    if row is None:
+        return "–"
+    who = format_count(row["n_params"]) if row["n_params"] else row["detail"].split(",")[0]
+    return f"{format_percent(row['rate'])}, {who}{' *' if row['shortest'] else ''}"
+
+
+SECTIONS.register(
+    "who_wins",
+    WideSection(
+        name="who_wins", title="Who wins, everything counted", write=lambda summary: write(summary["who_wins"])
+    ),
+)

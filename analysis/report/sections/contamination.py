@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-import pandas as pd
+from functools import partial
+from typing import Any
 
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, FuncFormatter
+
+from analysis.formatting import format_bytes, format_percent, join
+from analysis.plots import OF_OURS, draw, name_curves, new_axes, size_curves
+from analysis.report.elements import Block, Text, named_grid
+from analysis.report.section import SECTIONS, Figure, Measured, WideSection
+from analysis.report.sections.shown import groups_shown
 from analysis.study import Study
+from analysis.types import Json
 
 COLUMNS = ["group", "subset_bytes", "n_params", "size", "leak_fraction", "n_seeds", "evaluation_bytes", "leaked_bytes",
            "raw_rate", "adjusted_rate", "two_part_rate"]  # fmt: skip
@@ -38,3 +49,111 @@ def contamination(study: Study) -> pd.DataFrame:
         adjusted_rate=(both["bits"] + both["bits_per_param"] * both["n_params"]) / text_bits,
     )
     return rates.sort_values(["group", "subset_bytes", "n_params", "leak_fraction"]).reset_index(drop=True)[COLUMNS]
+
+
+_RATES = ("raw_rate", "adjusted_rate", "two_part_rate")
+
+
+def write(rows: list[Json]) -> list[Block]:
+    """Rates by leak fraction."""
+    if not rows:
+        return []
+    cells = [
+        (format_bytes(r["subset_bytes"]), r["size"], format_percent(r["leak_fraction"]),
+         format_bytes(r["leaked_bytes"]), *(format_percent(r[name]) for name in _RATES))
+        for r in rows
+    ]  # fmt: skip
+    sizes = join(sorted({format_bytes(row["evaluation_bytes"]) for row in rows}))
+    text = (
+        f"A share of every subset was replaced by blocks of the evaluation text, {sizes} long; the dataset size is the "
+        "same. Raw: that text by the final model, parameters not counted. Adjusted: the same with the parameters, over "
+        "the text's own size. Two-part: the subset that was trained on, what leaked included, with the parameters. "
+        f"{_fooled(rows)}"
+    )
+    header = ("dataset", "shape", "leaked", "leaked text", "raw", "adjusted", "two-part")
+    return [Text(text), named_grid(header, cells, "llrrrrr", [row["group"] for row in rows])]
+
+
+def _fooled(rows: list[Json]) -> str:
+    """As measured, from the least to the largest leak of each model."""
+    models: dict[tuple[Any, ...], list[Json]] = {}
+    for row in rows:
+        models.setdefault((row["group"], row["subset_bytes"], row["n_params"]), []).append(row)
+    ends = [(own[0], own[-1]) for own in models.values() if len(own) > 1]
+    if not ends:
+        return ""
+    said = []
+    for name, what in (("raw_rate", "raw"), ("adjusted_rate", "adjusted"), ("two_part_rate", "two-part")):
+        fell = sum(last[name] < first[name] for first, last in ends)
+        said.append(f"the {what} rate falls for {fell} of {len(ends)} models")
+    best = [min(end[i]["adjusted_rate"] for end in ends) for i in (0, 1)]
+    return (
+        f"From the least leak to the largest {join(said)}; the least adjusted rate goes from {format_percent(best[0])} "
+        f"to {format_percent(best[1])}."
+    )
+
+
+_TITLES = {
+    "raw_rate": "evaluation text, raw, %",
+    "adjusted_rate": "evaluation text, adjusted, %",
+    "two_part_rate": "own subset, two-part, %",
+}
+
+
+def plot_leak(leaks: pd.DataFrame, column: str, ax: Axes | None = None) -> Axes:
+    """One rate against the leak fraction, a curve a size; `leaks` of one dataset size, as from `contamination`."""
+    axes = new_axes(ax)
+    percent = leaks.assign(leak=100 * leaks["leak_fraction"], rate=100 * leaks[column])
+    lines = size_curves(percent, "leak", "rate")
+    draw(axes, lines)
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    ticks = [t for t in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000) if low <= t <= high]
+    axes.yaxis.set_major_locator(FixedLocator(ticks))
+    axes.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}" if len(ticks) < 2 else ""))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.set_xlabel("leaked share of the subset, %")
+    axes.set_title(_TITLES[column], fontsize=9.5)
+    name_curves(axes, lines)
+    return axes
+
+
+def plot_contamination(leaks: pd.DataFrame) -> Axes:
+    """Raw, adjusted and two-part rates side by side; the first of the three axes is returned."""
+    import matplotlib.pyplot as plt
+
+    panels = plt.subplots(1, 3, figsize=(7.2, 2.9), gridspec_kw={"wspace": 0.55}, subplot_kw={"label": OF_OURS})[1]
+    for column, axes in zip(_TITLES, panels, strict=True):
+        plot_leak(leaks, column, axes)
+    return panels[0]  # type: ignore[no-any-return]
+
+
+_CAPTION = (
+    "Rates against the share of the largest subset that was replaced by evaluation text, a curve a model size. The "
+    "first two are of that text, the third of the subset itself."
+)
+
+
+def _figures(study: Study, measured: Measured) -> list[Figure]:
+    """A group each, of the largest subset, where leaks differ."""
+    figures = []
+    for shown in groups_shown(study):
+        leaks: pd.DataFrame = measured["contamination"]
+        own = leaks[leaks["group"] == shown.group]
+        largest = own[own["subset_bytes"] == own["subset_bytes"].max()]
+        if largest["leak_fraction"].nunique() > 1:
+            figures.append(shown.figure("contamination", partial(plot_contamination, largest), _CAPTION))
+    return figures
+
+
+SECTIONS.register(
+    "contamination",
+    WideSection(
+        name="contamination",
+        title="Leaked evaluation text",
+        measure=lambda study: {"contamination": contamination(study)},
+        write=lambda summary: write(summary["contamination"]),
+        draw=_figures,
+        shows=("contamination",),
+    ),
+)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from analysis.formatting import format_bytes, format_count, format_place, format_range, join
 from analysis.report.elements import Block, Heading, Text, named_grid
+from analysis.report.section import SECTIONS, WideSection
 from analysis.types import Json
 
 
-def convergence(summary: Json) -> list[Block]:
+def write(summary: Json) -> list[Block]:
     """Whether more training would move the critical sizes; nothing where there was one budget."""
     rows = summary["convergence"]
     if not rows:
@@ -52,3 +53,9 @@ def _told(rows: list[Json]) -> str:
     else:
         text += "without intervals there is only the factor by which N* moved."
     return text
+
+
+SECTIONS.register(
+    "convergence",
+    WideSection(name="convergence", measure=lambda study: {"convergence": study.convergence}, write=write),
+)

@@ -8,32 +8,28 @@ full at every prefix. Between measured sizes the bits a byte are linear in log D
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from matplotlib.axes import Axes
 
 from analysis.codes import one_model_many_sizes
 from analysis.critical import crossing
+from analysis.formatting import format_bytes, format_count, join
+from analysis.plots import Curve, log_scales, name_below, name_curves, new_axes, styled
+from analysis.report.elements import Block, Text, named_grid
+from analysis.report.section import SECTIONS, Figure, Measured, WideSection
+from analysis.report.sections.shown import groups_shown
 from analysis.study import Study, shortest_codes
-from analysis.types import Floats
+from analysis.types import Floats, Json
 
 POINTS = ["n_params", "size", "data_bytes", "code_bits", "model_bits"]
 LINES = ["n_params", "size", "data_bytes", "adjusted_rate"]
 SPANS = ["n_params", "size", "from_bytes", "to_bytes", "from_rate"]
 _STEPS = 400  # places between the least and the largest dataset size at which the sizes are compared
-
-
-def least_sizes(study: Study) -> pd.DataFrame:
-    """SPANS of every group in both forms: group, form (own subset or prefix), SPANS."""
-    forms = {"own subset": own_points, "prefix": prefix_points}
-    found = [
-        spans(points(study, group)).assign(group=group, form=form)
-        for group in study.laws
-        for form, points in forms.items()
-    ]
-    return pd.concat(found)[["group", "form", *SPANS]] if found else pd.DataFrame(columns=["group", "form", *SPANS])
 
 
 def own_points(study: Study, group: str) -> pd.DataFrame:
@@ -150,3 +146,144 @@ def _takeover(data: Floats, code: Floats, model: Floats, k: int, best: npt.NDArr
     at = float(crossing(two, (saved[old] - saved[new])[None], price[new] - price[old]).subset_bytes[0])
     bits = np.interp(np.log(at), np.log(two), saved[new] / two) * at + np.interp(np.log(at), np.log(two), price[new])
     return at, float(bits / (8 * at))
+
+
+def write(summary: Json) -> list[Block]:
+    """From how many bytes on each model size beats the next smaller one, and where it beats all."""
+    rows = summary["crossings"]
+    if not any(row["subset_bytes"] is not None for row in rows):
+        return []
+    cells = [
+        (f"{row['n_large']:,}", f"{row['n_small']:,}", _beats(row), _open_interval(row),
+         *(_shortest(row, form, summary["least"]) for form in ("own subset", "prefix")))
+        for row in rows
+    ]  # fmt: skip
+    header = ("parameters", "next smaller", "shorter from", "95 % interval", "least of all", "least of all, prefixes")
+    text = (
+        "From how many bytes on a model size codes shorter than the next smaller one, parameters counted, and where it "
+        "is the shortest of all that were run. Prefixes: models of the largest subset alone, each coding the first "
+        "bytes of it. –: nowhere. Straight lines between the dataset sizes that were run, in bits a byte over log D. "
+        "An interval without one of its ends is open there: some replicates do not cross in the grid."
+    )
+    return [Text(text), named_grid(header, cells, "rrrrrr", [row["group"] for row in rows])]
+
+
+def _beats(row: Json) -> str:
+    if row["subset_bytes"] is not None:
+        return format_bytes(row["subset_bytes"])
+    return str(row["message"]).removeprefix("not crossed in the grid: ")
+
+
+def _open_interval(row: Json) -> str:
+    """The interval, open where an end lies beyond the grid; none where both do."""
+    return "–" if row["low"] is row["high"] is None else _stretch(row["low"], row["high"])
+
+
+def _shortest(row: Json, form: str, least: list[Json]) -> str:
+    """Where the larger size of a crossing has the least adjusted rate of all."""
+    own = [r for r in least if (r["group"], r["form"], r["n_params"]) == (row["group"], form, row["n_large"])]
+    return join(_stretch(found["from_bytes"], found["to_bytes"]) for found in own) or "–"
+
+
+def _stretch(start: float | None, end: float | None) -> str:
+    if start is None or end is None:
+        known = start or end
+        return "throughout" if known is None else f"{'up to' if start is None else 'from'} {format_bytes(known)}"
+    return f"{format_bytes(start)} to {format_bytes(end)}"
+
+
+CEILING = 1.2  # of raw size: above it no model compresses, and curves of large models go far beyond
+_FOOT: dict[str, Any] = {"color": "0.85", "linewidth": 7, "solid_capstyle": "round", "zorder": 1}
+_TAKEOVER: dict[str, Any] = {
+    "linestyle": "none", "marker": "o", "markersize": 7, "markerfacecolor": "white", "markeredgecolor": "black",
+    "zorder": 5,
+}  # fmt: skip
+
+
+def plot_envelope(found: Envelope, ax: Axes | None = None) -> Axes:
+    """Adjusted rate against dataset size, both logarithmic, a curve a model size; grey below: the least of all.
+
+    Circles: where the next size takes over, named at the foot by its parameters and the dataset size.
+    Curves leave through the top at 120 %.
+    """
+    axes, curves = new_axes(ax), []
+    axes.plot(found.least["data_bytes"], found.least["adjusted_rate"], **_FOOT)
+    for (n_params, own), style in styled(found.lines, "n_params"):
+        marks = found.measured[found.measured["n_params"] == n_params]
+        axes.plot(own["data_bytes"], own["adjusted_rate"], color=style["color"], linestyle=style["linestyle"],
+                  linewidth=1.3)  # fmt: skip
+        axes.plot(marks["data_bytes"], marks["adjusted_rate"], linestyle="none", color=style["color"],
+                  marker=style["marker"], markersize=3.5, markeredgewidth=0)  # fmt: skip
+        curves.append(Curve(own["data_bytes"].tolist(), own["adjusted_rate"].tolist(), format_count(n_params), style))
+    _limits(axes, found.least, found.lines)
+    name_curves(axes, [curve for curve in curves if min(curve.y) <= axes.get_ylim()[1]])
+    _takeovers(axes, found.spans)
+    axes.set_xlabel("dataset size D, bytes")
+    axes.set_ylabel("adjusted rate: (code + parameters) / raw, %")
+    return axes
+
+
+def _limits(axes: Axes, least: pd.DataFrame, lines: pd.DataFrame) -> None:
+    """From where the least rate is below the ceiling; room at the foot for two lines of names."""
+    low, high = least["adjusted_rate"].min(), min(CEILING, 1.1 * lines["adjusted_rate"].max())
+    high = max(high, 1.1 * low)
+    shown = least.loc[least["adjusted_rate"] <= high, "data_bytes"]
+    axes.set_xscale("log")
+    axes.set_xlim(shown.min() / 1.12, least["data_bytes"].max() * 1.12)
+    axes.set_yscale("log")
+    axes.set_ylim(low / (high / low) ** 0.28, high)
+    log_scales(axes, format_bytes, lambda rate: f"{100 * rate:g}")
+
+
+def _takeovers(axes: Axes, spans: pd.DataFrame) -> None:
+    found = spans[spans["from_bytes"].notna() & (spans["from_rate"] <= axes.get_ylim()[1])]
+    axes.plot(found["from_bytes"], found["from_rate"], **_TAKEOVER)
+    pairs = zip(found["n_params"], found["from_bytes"], strict=True)
+    names = [f"{format_count(n)}\n{format_bytes(d)}" for n, d in pairs]
+    name_below(axes, found["from_bytes"].tolist(), found["from_rate"].tolist(), names)
+
+
+_FORMS = {"by_dataset": ("own subset", own_points), "by_prefix": ("prefix", prefix_points)}
+_CAPTIONS = {
+    "by_dataset": "Adjusted rate against dataset size, a curve a model size, named by its parameters, at every dataset "
+    "size by models trained on it (compare Delétang et al., Figure 2). Grey: the least of all sizes. Circles: from "
+    "there on the size named below has the least adjusted rate of those that were run.",
+    "by_prefix": "The same in the form of Delétang et al.: one model a size, trained on the largest subset, codes "
+    "growing prefixes of it and is paid for in full at each. It has seen all of the largest subset, not only the "
+    "prefix.",
+}
+
+
+def _measure(study: Study) -> dict[str, Any]:
+    """`least`: SPANS of every group in both forms, with group and form (own subset or prefix)."""
+    envelopes = {
+        (group, name): envelope(points(study, group)) for group in study.laws for name, (_, points) in _FORMS.items()
+    }
+    columns = ["group", "form", *SPANS]
+    found = [own.spans.assign(group=group, form=_FORMS[name][0]) for (group, name), own in envelopes.items()]
+    least = pd.concat(found)[columns] if found else pd.DataFrame(columns=columns)
+    return {"crossings": study.crossings, "least": least, "_envelopes": envelopes}
+
+
+def _figures(study: Study, measured: Measured) -> list[Figure]:
+    """Of models trained on every subset, and of those of the largest alone; only where a size gives way to another."""
+    figures = []
+    for shown in groups_shown(study, with_rates=True):
+        for name, caption in _CAPTIONS.items():
+            found = measured["_envelopes"][shown.group, name]
+            if len(found.spans) > 1:
+                figures.append(shown.figure(name, partial(plot_envelope, found), caption))
+    return figures
+
+
+SECTIONS.register(
+    "crossovers",
+    WideSection(
+        name="crossovers",
+        title="From which dataset size on a size pays",
+        measure=_measure,
+        write=write,
+        draw=_figures,
+        shows=("by_dataset", "by_prefix"),
+    ),
+)

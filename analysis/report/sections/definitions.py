@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from analysis.report.elements import Block, Grid, Heading
+from analysis.report.section import SECTIONS, WideSection
 
 _DEFINITIONS = {
     "model size N": "the number of parameters of a model, embeddings and output layer included, each weight once.",
@@ -71,3 +72,6 @@ _DEFINITIONS = {
 def definitions() -> list[Block]:
     """A page of them."""
     return [Heading("Definitions", new_page=True), Grid(("", ""), tuple(_DEFINITIONS.items()), "lw")]
+
+
+SECTIONS.register("definitions", WideSection(name="definitions", write=lambda _: definitions()))

@@ -5,12 +5,17 @@ From what `mdl baselines` leaves. The paper's own rates are in `analysis/paper/t
 
 from __future__ import annotations
 
+from functools import partial
 from importlib import resources
 
 import pandas as pd
 
 from analysis.codes import adjusted_compression_rate, classical_rates, raw_rate
 from analysis.records import Row, Table, rows_of, short_source
+from analysis.report.section import SECTIONS, Figure, Measured, WideSection
+from analysis.report.sections.paper_table_figures import plot_position_panels
+from analysis.report.sections.paper_table_page import paper_table as write
+from analysis.study import Study
 
 PAPER_BYTES = 10**9  # of each of the paper's data sets
 _PAPER_DATA = {"text": "enwik9", "image": "ImageNet", "audio": "LibriSpeech", "random": "random"}
@@ -158,3 +163,30 @@ def position_curves(transfers: pd.DataFrame) -> pd.DataFrame:
 def _middle(b: Row) -> float:
     """Of positions [start, end), counted from 1."""
     return float(((b["start"] + 1) * b["end"]) ** 0.5)
+
+
+_CAPTION = (
+    "Bits a byte by position in the window, in bins of a quarter octave: models trained on one kind of data coding "
+    "each kind, bytes as they are. Dotted: 8 bits, no compression."
+)
+
+
+def _figures(study: Study, _: Measured) -> list[Figure]:
+    """One of all data sets."""
+    curves = position_curves(study.table.transfers)
+    if curves.empty:
+        return []
+    return [Figure(name="transfer", plot=partial(plot_position_panels, curves), caption=_CAPTION)]
+
+
+SECTIONS.register(
+    "paper_table",
+    WideSection(
+        name="paper_table",
+        title="The paper's table on this data",
+        measure=lambda study: {"paper_table": paper_table(study.table)},
+        write=write,
+        draw=_figures,
+        shows=("transfer",),
+    ),
+)

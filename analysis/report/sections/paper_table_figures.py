@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from analysis.plots import OF_OURS, draw, name_curves, new_axes, octaves, size_curves, styled
+from analysis.plots import new_axes, octaves, styled
 
 
 def plot_positions(curves: pd.DataFrame, ax: Axes | None = None, every: pd.DataFrame | None = None) -> Axes:
@@ -59,40 +59,3 @@ def plot_position_panels(curves: pd.DataFrame) -> Axes:
         handles.values(), handles, loc="outside lower center", ncols=min(3, len(handles)), frameon=False, fontsize=9
     )
     return panels[0]  # type: ignore[no-any-return]
-
-
-def plot_contexts(rates: pd.DataFrame) -> Axes:
-    """Rate on the own subset and, where measured, on held-out bytes, side by side; rows as from `context.contexts`."""
-    import matplotlib.pyplot as plt
-
-    columns = ["raw_rate", "heldout_rate"] if rates["heldout_rate"].notna().all() else ["raw_rate"]
-    size = (4.0 * len(columns), 3.2)
-    panels = plt.subplots(
-        1,
-        len(columns),
-        squeeze=False,
-        sharey=True,
-        figsize=size,
-        gridspec_kw={"wspace": 0.45},
-        subplot_kw={"label": OF_OURS},
-    )[1][0]
-    low, high = rates[columns].min().min(), rates[columns].max().max()
-    panels[0].set_ylim(100 * low - 2, 100 * high + 2)  # before the curves are named at their ends
-    for column, axes in zip(columns, panels, strict=True):
-        plot_context(rates, column, axes)
-    return panels[0]  # type: ignore[no-any-return]
-
-
-def plot_context(rates: pd.DataFrame, column: str = "raw_rate", ax: Axes | None = None) -> Axes:
-    """A rate in % against the context length, a curve a model size; rows of one corpus, as from `context.contexts`."""
-    axes = new_axes(ax)
-    lines = size_curves(rates.assign(rate=100 * rates[column]), "context_bytes", "rate")
-    draw(axes, lines)
-    octaves(axes, sorted(set(rates["context_bytes"])))
-    axes.set_xlabel("context length, bytes")
-    axes.set_ylabel(_RATES[column])
-    name_curves(axes, lines)
-    return axes
-
-
-_RATES = {"raw_rate": "raw rate on the subset, %", "heldout_rate": "held-out rate, %"}

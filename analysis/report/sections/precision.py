@@ -6,11 +6,21 @@ size of the coded weights, what one more parameter costs at N*.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 
 from analysis.costs import PAPER, parse_cost
-from analysis.report.sections.parameter_costs import side_by_side
+from analysis.formatting import format_bytes, format_count
+from analysis.plots import Curve, label, log_scales, name_curves, new_axes, styled
+from analysis.report.elements import Block, Grid, Text
+from analysis.report.section import SECTIONS, Figure, Measured, WideSection
+from analysis.report.sections.parameter_costs import located, side_by_side
+from analysis.report.sections.shown import groups_shown
 from analysis.study import Study
 from analysis.types import Json
 
@@ -45,3 +55,140 @@ def nominal(name: str) -> str:
     """A row's cost in a table: float16, 4 bits, shortest."""
     bits = parse_cost(name).precision_bits
     return f"{bits} bits" if bits is not None else "shortest" if name == "coded" else name
+
+
+_NOTHING = 0.02  # off the law by less is nothing, however sure
+_Cell = Callable[[Json], str]
+
+
+def write(rows: list[Json]) -> list[Block]:
+    """N* at each precision and dataset size, and how far it is from the law of the price; none: no coded weights."""
+    groups = list(dict.fromkeys(row["group"] for row in rows))
+    blocks: list[Block] = [Text(_ABOUT)] if rows else []
+    for group in groups:
+        own = [row for row in rows if row["group"] == group]
+        begin = f"{group}: " if len(groups) > 1 else ""
+        known = any(row.get("low") is not None for row in own)
+        where = " (intervals: figure, and precision.csv)" if known else ""
+        found = Text(f"{begin}Critical size by precision and dataset size{where}:")
+        blocks += [found, _table(own, "c, bits", _price, located)]
+        if any(_ratio(row) != "–" for row in own if row["cost"] != "float16"):
+            star = " *: off by more than 2 %, 1 outside the 95 % interval." if _outside(own) else ""
+            against = Text(f"{begin}Measured critical size / that of the law from float16's.{star}")
+            blocks += [against, _table([row for row in own if row["cost"] != "float16"], "", lambda _: "", _ratio)]
+    return blocks
+
+
+def _outside(rows: list[Json]) -> bool:
+    return any("*" in _ratio(row) for row in rows)
+
+
+_ABOUT = (
+    "Every weight coded at one nominal precision, the data by the weights as they decode: what rounding costs the data "
+    "is paid for. c is what one more parameter costs at the critical size, measured; the law is N* ∝ c^(−1/(1+α)) from "
+    "float16's critical size, α of its code lengths. float16: weights as trained, 16 bits by name. Shortest: at each "
+    "dataset size the precision of the shortest code, at what the weights of each shape came to; at a fixed precision "
+    "c is a smooth function of N."
+)
+
+
+def _table(rows: list[Json], more: str, extra: Callable[[list[Json]], str], cell: _Cell) -> Grid:
+    """A row a precision, a column a dataset size; `extra` of all of a row where it is named."""
+    sizes = sorted({row["subset_bytes"] for row in rows})
+    lines = []
+    for cost in dict.fromkeys(row["cost"] for row in rows):
+        own = {row["subset_bytes"]: row for row in rows if row["cost"] == cost}
+        cells = [cell(own[d]) if d in own else "–" for d in sizes]
+        lines.append((nominal(cost), *((extra(list(own.values())),) if more else ()), *cells))
+    names = ("precision", *((more,) if more else ()), *map(format_bytes, sizes))
+    return Grid(names, tuple(lines), "l" + "r" * (len(names) - 1))
+
+
+def _price(rows: list[Json]) -> str:
+    known = [row["bits_per_param"] for row in rows if row["bits_per_param"] is not None]
+    ends = sorted({f"{bits:.3g}" for bits in (min(known), max(known))}, key=float) if known else ["–"]
+    return " to ".join(ends)
+
+
+def _ratio(row: Json) -> str:
+    if row["n_predicted"] is None:
+        return "–"
+    ratio = row["n_params"] / row["n_predicted"]
+    outside = row["ratio_low"] is not None and not row["ratio_low"] <= 1 <= row["ratio_high"]
+    return f"{ratio:.2f}{' *' if outside and abs(ratio - 1) > _NOTHING else ''}"
+
+
+_STAR: dict[str, Any] = {"linestyle": "none", "marker": "*", "markersize": 12, "markerfacecolor": "white", "zorder": 5}
+
+
+def plot_precision(rows: pd.DataFrame, lines: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """N* against bits a parameter, both logarithmic: marks and bars measured, lines the law, one a dataset size.
+
+    Stars: float16. Precisions are named at the dataset size that has most of them, of several the largest. Tables as of
+    `precision.precisions` and `precision.law_lines`, of one group.
+    """
+    axes, curves = new_axes(ax), []
+    found = rows[(rows["status"] == "bracketed") & (rows["cost"] != "coded")]
+    for (subset_bytes, own), style in styled(found, "subset_bytes"):
+        law = lines[lines["subset_bytes"] == subset_bytes]
+        axes.plot(law["bits_per_param"], law["n_params"], color=style["color"], linewidth=1.1, linestyle="-", zorder=2)
+        _marks(axes, own, style)
+        ends = law if len(law) else own.sort_values("bits_per_param")
+        name = format_bytes(float(subset_bytes))
+        curves.append(Curve(ends["bits_per_param"].tolist(), ends["n_params"].tolist(), name, style))
+    log_scales(axes, lambda bits: f"{bits:g}", format_count)
+    axes.margins(0.06)
+    name_curves(axes, curves)
+    if len(found):
+        counts = found["subset_bytes"].value_counts()
+        _name_precisions(axes, found[found["subset_bytes"] == counts[counts == counts.max()].index.max()])
+    axes.set_xlabel("bits that one more parameter costs, c")
+    axes.set_ylabel("critical model size N*, parameters")
+    return axes
+
+
+def _marks(axes: Axes, own: pd.DataFrame, style: dict[str, Any]) -> None:
+    color, paper = style["color"], own["cost"] == PAPER.name
+    known = own[own["low"].notna() & own["high"].notna()]
+    axes.vlines(known["bits_per_param"], known["low"].astype(float), known["high"].astype(float), color=color,
+                linewidth=1, alpha=0.6, zorder=3)  # fmt: skip
+    coded, float16 = own[~paper], own[paper]
+    axes.plot(coded["bits_per_param"], coded["n_params"], linestyle="none", marker=style["marker"], color=color,
+              markersize=5, markeredgewidth=0, zorder=4)  # fmt: skip
+    axes.plot(float16["bits_per_param"], float16["n_params"], markeredgecolor=color, **_STAR)
+
+
+def _name_precisions(axes: Axes, own: pd.DataFrame) -> None:
+    for row in own[own["cost"] != PAPER.name].to_dict("records"):
+        text = nominal(row["cost"]).removesuffix(" bits")
+        label(axes, text, (row["bits_per_param"], row["n_params"]), (0, 7), ha="center", color="0.25")
+
+
+_CAPTION = (
+    "Critical size against what a parameter costs, a line a dataset size: the law from float16's critical size (stars) "
+    "and, as marks, what was measured at each precision; at one dataset size they are named, in bits."
+)
+
+
+def _figures(study: Study, measured: Measured) -> list[Figure]:
+    """A group each with two critical sizes inside the grid."""
+    figures = []
+    for shown in groups_shown(study):
+        rows = pd.DataFrame([row for row in measured["precisions"] if row["group"] == shown.group])
+        if len(rows) and (rows["status"] == "bracketed").sum() > 1:
+            plot = partial(plot_precision, rows, law_lines(rows))
+            figures.append(shown.figure("precision", plot, _CAPTION))
+    return figures
+
+
+SECTIONS.register(
+    "precisions",
+    WideSection(
+        name="precisions",
+        title="Precision of the weights",
+        measure=lambda study: {"precisions": precisions(study)},
+        write=lambda summary: write(summary["precisions"]),
+        draw=_figures,
+        shows=("precision",),
+    ),
+)

@@ -1,4 +1,4 @@
-"""Which commits and commands made the records, and where a replicate is another version as well."""
+"""How, where, when and at what expense the records were made, and where a replicate is another version too."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.records import Table
+from analysis.formatting import format_bytes, format_flops, format_seconds, join
+from analysis.records import PROVENANCE, Table, rows_of, short_source
+from analysis.report.elements import Block, Grid, Heading, Text
+from analysis.report.section import SECTIONS, WideSection
+from analysis.study import Study
 from analysis.types import Json
 
 _CELL = ["group", "subset_bytes", "n_params", "n_steps"]  # one training; replicates differ in seeds alone
@@ -54,3 +58,150 @@ def confounded(runs: pd.DataFrame) -> list[Json]:
         if 2 * n_apart > replicated.sum():
             rows.append({"axis": axis, "n_apart": n_apart, "n_replicated": int(replicated.sum())})
     return rows
+
+
+def corpora(table: Table) -> list[Json]:
+    """Every corpus with its hash and its split; of `mdl baselines` where no cell was trained."""
+    columns = ["corpus", "source", "corpus_bytes", "sha256", "block_bytes", "shuffle_seed", "train_bytes"]
+    if len(table.runs) or (table.baselines.empty and table.transfers.empty):
+        return rows_of(table.runs[[*columns, "heldout_bytes"]].drop_duplicates())
+    others = pd.concat([table.baselines, table.transfers])  # of `mdl baselines`
+    others = others.assign(corpus=others["source"].map(short_source))
+    return rows_of(others[[*columns, "heldout_bytes"]].drop_duplicates("sha256"))
+
+
+def measured_provenance(table: Table) -> Json:
+    """How, where and when; a cohort's seconds count once. Several commands: of a folder that no sweep wrote."""
+    runs, transfers = table.runs, table.transfers
+    cohorts = runs.drop_duplicates("cohort_id")
+    every = pd.concat([frame[[*PROVENANCE]] for frame in (cohorts, transfers) if len(frame)] or [runs[[*PROVENANCE]]])
+    versions = sorted({f"{name} {version}" for own in every["versions"].dropna() for name, version in own.items()})
+
+    def values(column: str) -> list[Any]:
+        return sorted({v for v in every[column] if pd.notna(v) and v != ""})
+
+    commands = values("command")
+    return {
+        "command": table.manifest.get("command") or "; ".join(commands if len(transfers) else commands[:1]) or None,
+        "created": max(values("created"), default=table.manifest.get("created")),
+        "git_commits": values("git_commit"),
+        "devices": values("device"),
+        "hostnames": values("hostname"),
+        "precisions": values("precision"),
+        "n_threads": values("n_threads"),
+        "versions": versions,
+        **origins(table),
+        "n_cohorts": len(cohorts),
+        "training_seconds": every["training_seconds"].sum(),
+        "measuring_seconds": every["measuring_seconds"].sum(),
+        "bytes_seen": runs["bytes_seen"].sum(),
+        "flops": runs["flops"].sum(),
+    }
+
+
+_AXES = {"shuffle_seed": "corpus seed", "seed": "training seed"}
+_DIGITS = 12  # of a commit, where there are several: git finds it by fewer
+
+
+def _commands(found: Json, unit: str) -> list[tuple[str, str]]:
+    """A row a command, newest first, with how many records it made; `unit`: what one record is."""
+    known = found["commands"]
+    if not any(row["command"] for row in known):
+        return [("command", found["command"] or "not recorded")]
+    if len(known) == 1:
+        return [("command", known[0]["command"])]
+    texts = [f"{row['command'] or 'not recorded'} ({_number(row, unit)})" for row in known]
+    return [("commands" if i == 0 else "", text) for i, text in enumerate(texts)]
+
+
+def _commits(found: Json, unit: str) -> tuple[str, str]:
+    """All commits, newest first; in full where there is one."""
+    known = found["commits"]
+    if not any(row["git_commit"] for row in known):
+        return "commit", "not recorded"
+    if len(known) == 1:
+        return "commit", str(known[0]["git_commit"])
+    text = join(f"{_short(row['git_commit'])} ({_number(row, unit)})" for row in known)
+    changed = any((row["git_commit"] or "").endswith("+") for row in known)
+    return "commits", text + ("; +: with uncommitted changes" if changed else "")
+
+
+def _number(row: Json, unit: str) -> str:
+    return f"{row['n_records']} {unit}{'s' * (row['n_records'] != 1)}"
+
+
+def _short(commit: str | None) -> str:
+    if commit is None:
+        return "unrecorded"
+    return commit.removesuffix("+")[:_DIGITS] + ("+" if commit.endswith("+") else "")
+
+
+def _one_sentence(found: Json) -> list[Block]:
+    """One sentence where replicates are of several commits."""
+    rows = found["confounded"]
+    if not rows:
+        return []
+    where = join(f"{r['n_apart']} of {r['n_replicated']} cells with several {_AXES[r['axis']]}s" for r in rows)
+    axes = ", ".join(_AXES[row["axis"]] for row in rows)
+    text = (
+        f"In {where}, the replicates were not all made by one commit: there {axes} and version are confounded, and a "
+        "spread between replicates holds both."
+    )
+    return [Text(text)]
+
+
+def write(summary: Json) -> list[Block]:
+    """How, where, when and at what expense the records were made."""
+    p, unit = summary["provenance"], "cell" if summary["n_cells"] else "record"
+    spent = f"{format_seconds(p['measuring_seconds'])} measuring"
+    work = []
+    if p["n_cohorts"]:
+        spent = f"{format_seconds(p['training_seconds'])} training and {spent}, summed over {p['n_cohorts']} cohorts"
+        work = [("work", f"{format_bytes(p['bytes_seen'])} seen in training, {format_flops(p['flops'])} FLOPs")]
+    rows = [
+        *_commands(p, unit),
+        *(("corpus", text) for text in _corpus_rows(summary["corpora"], as_it_is=not summary["n_cells"])),
+        _commits(p, unit),
+        ("hardware", f"{join(p['devices']) or 'not recorded'}; host {join(p['hostnames']) or 'not recorded'}"),
+        ("arithmetic", f"{join(p['precisions']) or 'not recorded'}; threads a process: {join(p['n_threads']) or '–'}"),
+        ("time", f"{spent}; newest record {p['created'] or 'not dated'}"),
+        *work,
+        ("versions", ", ".join(p["versions"]) or "not recorded"),
+    ]
+    return [Heading("Provenance"), Grid(("", ""), tuple(rows), "lw"), *_one_sentence(p)]
+
+
+def _corpus_rows(corpora: list[Json], *, as_it_is: bool) -> list[str]:
+    """One text a corpus, all its shuffles together; `as_it_is`: nothing was shuffled."""
+    seeds: dict[tuple[Any, ...], list[int]] = {}
+    for corpus in corpora:
+        key = tuple(corpus[name] for name in _CORPUS)
+        if corpus["corpus_bytes"]:
+            seeds.setdefault(key, []).append(corpus["shuffle_seed"])
+    named = [(dict(zip(_CORPUS, key, strict=True)), own) for key, own in seeds.items()]
+    return [_in_order(corpus) if as_it_is else _corpus(corpus, own) for corpus, own in named]
+
+
+_CORPUS = ("source", "corpus_bytes", "sha256", "block_bytes", "train_bytes", "heldout_bytes")
+
+
+def _in_order(corpus: Json) -> str:
+    return (
+        f"{corpus['source']}, {corpus['corpus_bytes']:,} bytes, sha256 {corpus['sha256']}; in its own order, "
+        f"{corpus['heldout_bytes']:,} bytes held out"
+    )
+
+
+def _corpus(corpus: Json, seeds: list[int]) -> str:
+    return (
+        f"{corpus['source']}, {corpus['corpus_bytes']:,} bytes, sha256 {corpus['sha256']}; blocks of "
+        f"{corpus['block_bytes']:,} bytes shuffled with seed{'s' * (len(seeds) > 1)} {join(seeds)}; "
+        f"{corpus['train_bytes']:,} bytes to train on, {corpus['heldout_bytes']:,} held out"
+    )
+
+
+def _measure(study: Study) -> dict[str, Any]:
+    return {"corpora": corpora(study.table), "provenance": measured_provenance(study.table)}
+
+
+SECTIONS.register("provenance", WideSection(name="provenance", measure=_measure, write=write))

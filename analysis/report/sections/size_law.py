@@ -1,10 +1,20 @@
-"""How the critical size grows, in words and tables: its law, its estimators, and from where on a size pays."""
+"""How the critical size grows, in words and tables: its law, its estimators, and what it predicts."""
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
 from analysis.critical import EXPONENTS
 from analysis.formatting import format_bytes, format_count, format_end, format_place, format_range, join, sentence
+from analysis.plots import plot_critical_size
 from analysis.report.elements import Block, Text, named_grid
+from analysis.report.section import SECTIONS, Figure, Measured, WideSection
+from analysis.report.sections.shown import Shown, groups_shown
+from analysis.study import Study, law_line
 from analysis.types import Json
 
 
@@ -116,45 +126,77 @@ def _predicted(summary: Json) -> list[Block]:
     return [Text("What the law says of dataset sizes outside the grid:"), grid]
 
 
-def crossings(summary: Json) -> list[Block]:
-    """From how many bytes on each model size beats the next smaller one, and where it beats all."""
-    rows = summary["crossings"]
-    if not any(row["subset_bytes"] is not None for row in rows):
-        return []
-    cells = [
-        (f"{row['n_large']:,}", f"{row['n_small']:,}", _beats(row), _between(row),
-         *(_least(row, form, summary["least"]) for form in ("own subset", "prefix")))
-        for row in rows
-    ]  # fmt: skip
-    header = ("parameters", "next smaller", "shorter from", "95 % interval", "least of all", "least of all, prefixes")
-    text = (
-        "From how many bytes on a model size codes shorter than the next smaller one, parameters counted, and where it "
-        "is the shortest of all that were run. Prefixes: models of the largest subset alone, each coding the first "
-        "bytes of it. –: nowhere. Straight lines between the dataset sizes that were run, in bits a byte over log D. "
-        "An interval without one of its ends is open there: some replicates do not cross in the grid."
-    )
-    return [Text(text), named_grid(header, cells, "rrrrrr", [row["group"] for row in rows])]
+_N_STEPS = 60
 
 
-def _beats(row: Json) -> str:
-    if row["subset_bytes"] is not None:
-        return format_bytes(row["subset_bytes"])
-    return str(row["message"]).removeprefix("not crossed in the grid: ")
+def theory_line(theory: Json | None, critical: pd.DataFrame) -> pd.DataFrame | None:
+    """N* ∝ D^(1/(1+α)) through the middle (in logarithms) of the bracketed sizes: subset_bytes, n_params, label.
+
+    `theory` as in the summary's laws; its slope is what is tested, its height is not. None where nothing is predicted.
+    """
+    found = critical[critical["n_params"].notna()]
+    if not theory or theory.get("gamma_predicted") is None or len(found) < 2:
+        return None
+    gamma = theory["gamma_predicted"]
+    subset_bytes = np.geomspace(found["subset_bytes"].min(), found["subset_bytes"].max(), _N_STEPS)
+    log_d, log_n = np.log(found["subset_bytes"].astype(float)), np.log(found["n_params"])
+    n_params = np.exp(log_n.mean() + gamma * (np.log(subset_bytes) - log_d.mean()))
+    label = rf"theory, $\gamma = 1/(1+\alpha)$ = {gamma:.2f}"
+    return pd.DataFrame({"subset_bytes": subset_bytes, "n_params": n_params, "label": label})
 
 
-def _between(row: Json) -> str:
-    """The interval, open where an end lies beyond the grid; none where both do."""
-    return "–" if row["low"] is row["high"] is None else _stretch(row["low"], row["high"])
+def _labelled(study: Study, group: str, line: pd.DataFrame | None) -> pd.DataFrame | None:
+    """With γ's interval in the label, where there is one."""
+    low, high = (getattr(study.laws[group], name, None) for name in ("gamma_low", "gamma_high"))
+    if line is None or low is None or high is None:
+        return line
+    gamma = study.laws[group].gamma
+    return line.assign(label=rf"$N^* \propto D^\gamma$, $\gamma$ = {gamma:.2f} (95 %: {low:.2f} to {high:.2f})")
 
 
-def _least(row: Json, form: str, least: list[Json]) -> str:
-    """Where the larger size of a crossing has the least adjusted rate of all."""
-    own = [r for r in least if (r["group"], r["form"], r["n_params"]) == (row["group"], form, row["n_large"])]
-    return join(_stretch(found["from_bytes"], found["to_bytes"]) for found in own) or "–"
+_CAPTION = "Critical model size against dataset size. Stars: found; arrows: at or beyond the edge of the grid."
 
 
-def _stretch(start: float | None, end: float | None) -> str:
-    if start is None or end is None:
-        known = start or end
-        return "throughout" if known is None else f"{'up to' if start is None else 'from'} {format_bytes(known)}"
-    return f"{format_bytes(start)} to {format_bytes(end)}"
+def _figures(study: Study, _: Measured) -> list[Figure]:
+    """A group each with several dataset sizes."""
+    figures = []
+    for shown in groups_shown(study, with_rates=True):
+        critical = study.critical[study.critical["group"] == shown.group]
+        if (critical["status"] != "too few sizes").sum() > 1:
+            figures.append(_figure(study, shown, critical))
+    return figures
+
+
+def _figure(study: Study, shown: Shown, critical: pd.DataFrame) -> Figure:
+    """With what of it the caption has to explain."""
+    predictions = study.predictions[study.predictions["group"] == shown.group]
+    law = _labelled(study, shown.group, law_line(study.laws[shown.group], critical))
+    theory = theory_line(study.theory.get(shown.group), critical)
+    said = [
+        (critical["span_low"].notna().any(), " Bars: 95 % intervals of both estimators."),
+        (predictions["low"].notna().any(), " Band: 95 % interval of the law."),
+        (theory is not None, " Dashed: the slope that theory asks for, through the middle of the stars."),
+        (predictions["extrapolated"].any(), " Circles: predicted, extrapolated beyond the grid."),
+    ]
+    caption = _CAPTION + "".join(text for has, text in said if has)
+    plot = partial(plot_critical_size, critical, law, theory, predictions)
+    return shown.figure("critical_size", plot, caption)
+
+
+def _measure(study: Study) -> dict[str, Any]:
+    laws = [{"group": group, **vars(law), "theory": study.theory[group]} for group, law in study.laws.items()]
+    return {"laws": laws, "predictions": study.predictions}
+
+
+SECTIONS.register(
+    "size_law",
+    WideSection(
+        name="size_law",
+        title="How the critical size grows with the data",
+        measure=_measure,
+        write=law,
+        draw=_figures,
+        shows=("critical_size",),
+    ),
+)
+SECTIONS.register("estimates", WideSection(name="estimates", write=estimates))

@@ -1,11 +1,20 @@
-"""Sections of diagnostics: the scaling law of the held-out loss and its tests, seeds, compute."""
+"""The scaling law of the held-out loss: its parameters, where it fails, and how it does on runs it has not seen."""
 
 from __future__ import annotations
 
 import re
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
 
 from analysis.formatting import format_bytes, format_count, format_flops, format_range, join, sentence
-from analysis.report.elements import Block, Grid, Heading, Text, named_grid
+from analysis.plots import Curve, draw_marks, log_scales, name_curves, new_axes, styled
+from analysis.report.elements import Block, Grid, Heading, Text
+from analysis.report.section import SECTIONS, Figure, Measured, WideSection
+from analysis.report.sections.shown import groups_shown
+from analysis.study import Study
 from analysis.types import Json
 
 
@@ -108,61 +117,94 @@ def _error(error: float | None) -> str:
     return "–" if error is None else f"{100 * error:.2f} %"
 
 
-def seeds(summary: Json) -> list[Block]:
-    """How far cells of one size lie apart: a table of model sizes by dataset sizes."""
-    rows = [row for row in summary["seeds"] if row["relative_sd"] is not None]
-    if not rows:
-        return []
-    blocks: list[Block] = [
-        Heading("Spread between seeds"),
-        Text(
-            "Standard deviation of the own subset's code length between cells of one model size and dataset size, "
-            f"relative to the code length. {_VARIES.get(summary['intervals']['kind'], '')} –: run once."
-        ),
-    ]
-    groups = list(dict.fromkeys(row["group"] for row in rows))
-    for group in groups:
-        own = [row for row in rows if row["group"] == group]
-        begin = f"{group}: " if len(groups) > 1 else ""
-        pooled, training = _error(own[0]["pooled_relative_sd"]), own[0]["pooled_training_sd"]
-        if training not in (None, own[0]["pooled_relative_sd"]):
-            pooled += f"; between training seeds of one corpus seed: {_error(training)}"
-        blocks += [_spread_table(own), Text(f"{begin}Pooled over all sizes: {pooled}.", "small")]
-    return blocks
+_N_STEPS = 60
 
 
-_VARIES = {
-    "both": "Corpus seeds and training seeds together.",
-    "corpus seeds": "Between corpus seeds.",
-    "seeds": "Between training seeds.",
+def fit_points(fit: Json) -> pd.DataFrame:
+    """The fitted cells: n_params, subset_bytes, loss, fitted, residual = loss / fitted − 1."""
+    points = pd.DataFrame(fit["residuals"])
+    return points.assign(residual=points["loss"] / points["fitted"] - 1)
+
+
+def fit_lines(fit: Json) -> pd.DataFrame:
+    """E + A·N^−α + B·D^−β over the sizes that were fitted, a line a dataset size: n_params, subset_bytes, loss."""
+    points = pd.DataFrame(fit["residuals"])
+    n_params = np.geomspace(points["n_params"].min(), points["n_params"].max(), _N_STEPS)
+    size = fit["A"] * n_params ** -fit["alpha"]
+    return pd.concat(
+        pd.DataFrame({"n_params": n_params, "subset_bytes": d, "loss": fit["E"] + size + fit["B"] * d ** -fit["beta"]})
+        for d in sorted(set(points["subset_bytes"]))
+    )
+
+
+_DODGE = 1.06  # a mark's place at its N, as a factor of its neighbour's
+
+
+def plot_fit(points: pd.DataFrame, lines: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Held-out loss against N: measured cells as marks, the fitted law as lines, one a dataset size.
+
+    Tables as made by `lines.fit_points` and `lines.fit_lines`.
+    """
+    axes, curves = new_axes(ax), []
+    for (subset_bytes, own), style in styled(points, "subset_bytes"):
+        draw_marks(axes, own["n_params"].tolist(), own["loss"].tolist(), style)
+        line = lines[lines["subset_bytes"] == subset_bytes]
+        axes.plot(line["n_params"], line["loss"], **style | {"marker": None, "linewidth": 1.2})
+        name = format_bytes(float(subset_bytes))
+        curves.append(Curve(line["n_params"].tolist(), line["loss"].tolist(), name, style))
+    log_scales(axes, format_count, lambda loss: f"{loss:g}")
+    axes.set_xlabel("model size N, parameters")
+    axes.set_ylabel("held-out loss, bits per byte")
+    name_curves(axes, curves)
+    return axes
+
+
+def plot_residuals(points: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Measured over fitted loss, less one, against N; mark and colour say the dataset size, side by side at each N."""
+    axes, groups = new_axes(ax), styled(points, "subset_bytes")
+    axes.axhline(0, color="0.4", linewidth=0.8, zorder=1)
+    for i, ((subset_bytes, own), style) in enumerate(groups):
+        beside = _DODGE ** (i - (len(groups) - 1) / 2)
+        look = style | {"linestyle": "none", "markersize": 4, "label": format_bytes(float(subset_bytes))}
+        axes.plot(own["n_params"] * beside, 100 * own["residual"], **look)
+    log_scales(axes, format_count, None)
+    axes.set_xlabel("model size N, parameters")
+    axes.set_ylabel("residual: measured / fitted − 1, %")
+    axes.legend(frameon=False, fontsize=9.5, loc="center left", bbox_to_anchor=(1.0, 0.5), handletextpad=0.1)
+    return axes
+
+
+_CAPTIONS = {
+    "fit": "Held-out loss: measured cells (marks) and the fitted law (lines), one a dataset size.",
+    "residuals": "What the fit leaves: measured over fitted loss, less one, against model size. The dataset sizes "
+    "stand side by side.",
 }
 
 
-def _spread_table(rows: list[Json]) -> Grid:
-    sizes = sorted({(row["n_params"], row["size"]) for row in rows})
-    data = sorted({row["subset_bytes"] for row in rows})
-    at = {(row["n_params"], row["subset_bytes"]): row for row in rows}
-    cells = tuple(
-        (size, f"{n:,}", *(_error(at[n, d]["relative_sd"]) if (n, d) in at else "–" for d in data)) for n, size in sizes
-    )
-    return Grid(("shape", "parameters", *map(format_bytes, data)), cells, "lr" + "r" * len(data))
-
-
-def compute(summary: Json) -> list[Block]:
-    """Per dataset size what the code pays for and what as much training compute would buy, or why it is not asked."""
-    if reason := summary.get("compute_not_asked"):
-        return [Text(reason, "small")]
-    rows = [row for row in summary["compute"] if row["mdl_optimal_n"] is not None]
-    if not any(row["compute_optimal_n"] is not None for row in rows):
+def _figures(study: Study, measured: Measured) -> list[Figure]:
+    """Of the group that was fitted."""
+    found = measured["fit"]
+    if not (found and found["success"] and found.get("residuals")):
         return []
-    cells = [
-        (format_bytes(row["subset_bytes"]), format_count(row["mdl_optimal_n"]), format_flops(row["mdl_optimal_flops"]),
-         "–" if row["compute_optimal_n"] is None else format_count(row["compute_optimal_n"]))
-        for row in rows
-    ]  # fmt: skip
-    header = ("dataset", "MDL-optimal size", "its training FLOPs", "compute-optimal at as many FLOPs")
-    text = (
-        "The size with the least held-out loss for as many training FLOPs as training the critical size takes, were "
-        "data no limit. –: beyond the sizes that were run."
-    )
-    return [Text(text), named_grid(header, cells, "lrrr", [row["group"] for row in rows])]
+    points, lines = fit_points(found), fit_lines(found)
+    plots = {"fit": partial(plot_fit, points, lines), "residuals": partial(plot_residuals, points)}
+    return [
+        shown.figure(name, plot, _CAPTIONS[name])
+        for shown in groups_shown(study, with_rates=True)
+        if found.get("group", shown.group) == shown.group
+        for name, plot in plots.items()
+    ]
+
+
+SECTIONS.register(
+    "scaling_law",
+    WideSection(
+        name="scaling_law",
+        title="Scaling law of the held-out loss",
+        measure=lambda study: {"fit": study.fit},
+        write=fit,
+        draw=_figures,
+        shows=("fit", "residuals"),
+    ),
+)
+SECTIONS.register("held_out_test", WideSection(name="held_out_test", write=held_out))

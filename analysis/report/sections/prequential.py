@@ -1,0 +1,140 @@
+"""Codes that learn as they go, whose parameters cost nothing: block-prequential and online ones."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from analysis.codes import block_codes, online_codes, online_curves
+from analysis.formatting import format_bytes, format_count, format_percent, join
+from analysis.plots import draw, log_scales, name_curves, new_axes, size_curves
+from analysis.report.elements import Block, Text, named_grid
+from analysis.report.section import SECTIONS, Figure, Measured, WideSection
+from analysis.report.sections.code_comparison import who_wins
+from analysis.report.sections.shown import groups_shown
+from analysis.study import Study
+from analysis.types import Json
+
+
+def write(summary: Json) -> list[Block]:
+    """Block-prequential codes and online ones."""
+    blocks = _blocks(summary["prequential"])
+    return [*blocks, *(_not_reached(summary) if blocks else []), *_online(summary["online"])]
+
+
+def _not_reached(summary: Json) -> list[Block]:
+    """Dataset sizes that no chain of blocks leads up to."""
+    data: dict[str, set[int]] = {}
+    for row in summary["rates"]:
+        data.setdefault(row["group"], set()).add(row["subset_bytes"])
+    coded = {(row["group"], row["subset_bytes"]) for row in summary["prequential"]}
+    later = {(group, d) for group, sizes in data.items() for d in sizes - {min(sizes)}}
+    missing = sorted({d for _, d in later - coded})
+    if not missing:
+        return []
+    text = (
+        f"No block-prequential code of {join(map(format_bytes, missing))}: the block up to there was not evaluated "
+        "from where it begins. Dataset sizes of 1, 3, 10, 30 … KB and a measure.reach_ratio of 3 allow it."
+    )
+    return [Text(text, "small")]
+
+
+def _shorter_snapshots(rows: list[Json]) -> list[Json]:
+    """Of the final and the best snapshots those with the shorter code, for every dataset size and code."""
+    least: dict[tuple[str, int, str], Json] = {}
+    for row in sorted(rows, key=lambda row: float(row["code_bits"])):
+        least.setdefault((row["group"], row["subset_bytes"], row["code"]), row)
+    return [row for row in rows if row in least.values()]
+
+
+def _blocks(every: list[Json]) -> list[Block]:
+    rows = _shorter_snapshots(every)
+    if not rows:
+        return []
+    cells = [
+        (format_bytes(r["subset_bytes"]), f"{r['code']}, {r['snapshot']}",
+         "–" if r["n_params"] is None else format_count(r["n_params"]), f"{r['code_bits'] / r['subset_bytes']:.3f}",
+         *(_share(r[name], r) for name in ("first_bits", "validation_bits", "excess_bits")), f"{r['choice_bits']:.3g}")
+        for r in rows
+    ]  # fmt: skip
+    first = rows[0]
+    text = (
+        f"Block-prequential: the first {format_bytes(first['first_bytes'])} by {_coder(first['first_coder'])}, every "
+        "block after by models trained on what came before it. Fixed: one size throughout. Leader: the size that coded "
+        "the block before best. Switching: the best size of each block, announced. Best snapshots were chosen on a "
+        "sample that is sent first, at 8 bits a byte; of best and final ones the shorter code is shown. Shares are of "
+        "the code. Coarseness: what models trained anew after every byte could save at most, by the rates on unseen "
+        "bytes."
+    )
+    header = ("dataset", "code", "size", "bits a byte", "first block", "sample", "coarseness", "choices, bits")
+    return [Text(text), named_grid(header, cells, "llrrrrrr", [row["group"] for row in rows])]
+
+
+def _coder(name: str) -> str:
+    return "8 bits a byte" if name == "uniform" else name
+
+
+def _share(bits: float | None, row: Json) -> str:
+    return "–" if not bits else format_percent(bits / row["code_bits"])
+
+
+def _online(rows: list[Json]) -> list[Block]:
+    if not rows:
+        return []
+    cells = [
+        (format_bytes(r["subset_bytes"]), r["size"], f"{r['n_params']:,}", str(r["n_seeds"]),
+         f"{r['code_bits'] / r['subset_bytes']:.3f}", f"{r['final_bits_per_byte']:.3f}",
+         format_bytes(r["area_bits"] / 8) if r["area_bits"] > 0 else "none")
+        for r in rows
+    ]  # fmt: skip
+    text = (
+        "Online: each window coded once, before it is learned from; the recipe's other steps replay windows that were "
+        "coded already (Bornschein et al. 2022). At the end: the mean of the last tenth of the bytes. Learning: "
+        "Σ(L_i − L_end), what was paid beyond the loss at the end while the model learned; it estimates the structure "
+        "that it took from the data (epiplexity, arXiv 2601.03220)."
+    )
+    header = ("dataset", "shape", "parameters", "seeds", "bits a byte", "at the end", "learning")
+    return [Text(text), named_grid(header, cells, "llrrrrr", [row["group"] for row in rows])]
+
+
+def plot_online(curves: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Cumulative bits a byte against bytes coded, a curve a model size; `curves` as from `online.online_curves`."""
+    axes = new_axes(ax)
+    lines = size_curves(curves, "end_bytes", "bits_per_byte", marker="")
+    draw(axes, lines)
+    log_scales(axes, format_bytes, lambda bits: f"{bits:g}")
+    axes.set_xlabel("bytes coded, each before it was learned from")
+    axes.set_ylabel("code / bytes so far, bits per byte")
+    name_curves(axes, lines)
+    return axes
+
+
+_CAPTION = "Online codes of the largest subset: bits a byte of all that was coded so far, a curve a model size."
+
+
+def _figures(study: Study, _: Measured) -> list[Figure]:
+    """A group each that was coded online."""
+    curves = [(shown, online_curves(study.table, shown.group)) for shown in groups_shown(study)]
+    return [shown.figure("online", partial(plot_online, own), _CAPTION) for shown, own in curves if len(own)]
+
+
+def _measure(study: Study) -> dict[str, Any]:
+    """Both kinds of code, and what they are set against: `code_comparison` shows that."""
+    blocks, online = block_codes(study.table), online_codes(study.table)
+    return {"prequential": blocks, "online": online, "who_wins": who_wins(study, blocks, online)}
+
+
+SECTIONS.register(
+    "prequential",
+    WideSection(
+        name="prequential",
+        title="Codes that learn as they go",
+        measure=_measure,
+        write=write,
+        draw=_figures,
+        shows=("online",),
+    ),
+)

@@ -1,0 +1,87 @@
+"""Rates against model size: with parameters counted, without, and of unseen bytes; and what context is worth."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pandas as pd
+
+from analysis.plots import plot_adjusted_rate, plot_heldout_rate, plot_in_context, plot_raw_rate
+from analysis.report.section import SECTIONS, Figure, Measured, WideSection
+from analysis.report.sections.shown import Shown, groups_shown
+from analysis.study import Study, in_context
+
+_CAPTIONS = {
+    "adjusted_rate": "Adjusted rate against model size, a curve a dataset size: marks were measured, lines are "
+    "interpolated. Stars mark critical sizes, arrowheads a least rate at the grid's edge. Curves leave through the top "
+    "where the parameters dwarf the data.",
+    "raw_rate": "Raw rate on the subset itself, parameters not counted: it falls as models grow, and below the rate of "
+    "unseen bytes of the same kind where they memorise.",
+    "heldout_rate": "Rate on bytes that no subset contains, a curve a size of the subset trained on.",
+    "in_context": "Held-out bits a byte by position in the window, for models trained on the largest subset.",
+}
+_CLASSICAL = " Short lines on the left: the best classical coder on the same bytes."
+_SPREAD = " Bars: standard deviation over seeds."
+
+
+def _caption(name: str, rates: pd.DataFrame, critical: pd.DataFrame) -> str:
+    spread = _SPREAD if (rates["n_seeds"] > 1).any() else ""
+    return _CAPTIONS[name] + spread + (_CLASSICAL if critical["coder"].notna().any() else "")
+
+
+def _of(study: Study, shown: Shown) -> list[pd.DataFrame]:
+    frames = study.rates, study.critical, study.between
+    return [frame[frame["group"] == shown.group] for frame in frames]
+
+
+def _adjusted(study: Study, _: Measured) -> list[Figure]:
+    figures = []
+    for shown in groups_shown(study, with_rates=True):
+        rates, critical, between = _of(study, shown)
+        plot = partial(plot_adjusted_rate, rates, critical, between)
+        figures.append(shown.figure("adjusted_rate", plot, _caption("adjusted_rate", rates, critical)))
+    return figures
+
+
+def _raw(study: Study, _: Measured) -> list[Figure]:
+    figures = []
+    for shown in groups_shown(study, with_rates=True):
+        rates, critical, _between = _of(study, shown)
+        plot = partial(plot_raw_rate, rates, critical)
+        figures.append(shown.figure("raw_rate", plot, _caption("raw_rate", rates, critical)))
+        if rates["heldout_rate"].notna().any():
+            figures.append(shown.figure("heldout_rate", partial(plot_heldout_rate, rates), _CAPTIONS["heldout_rate"]))
+    return figures
+
+
+def _in_context(study: Study, _: Measured) -> list[Figure]:
+    figures, runs = [], study.table.runs
+    for shown in groups_shown(study, with_rates=True):
+        positions = in_context(study.table, shown.group)
+        if len(positions):
+            reads_tokens = (runs.loc[runs["group"] == shown.group, "vocabulary"] > 256).any()
+            plot = partial(plot_in_context, positions, unit="token" if reads_tokens else "byte")
+            figures.append(shown.figure("in_context", plot, _CAPTIONS["in_context"]))
+    return figures
+
+
+SECTIONS.register(
+    "rates",
+    WideSection(
+        name="rates",
+        title="Rates and model size",
+        measure=lambda study: {"rates": study.rates},
+        draw=_adjusted,
+        shows=("adjusted_rate",),
+    ),
+)
+SECTIONS.register(
+    "unseen",
+    WideSection(
+        name="unseen", title="The subset itself and unseen bytes", draw=_raw, shows=("raw_rate", "heldout_rate")
+    ),
+)
+SECTIONS.register(
+    "in_context",
+    WideSection(name="in_context", title="Learning in context", draw=_in_context, shows=("in_context",)),
+)

@@ -1,0 +1,82 @@
+"""The report's sections: one file a subject, and one of a user's own in every format."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from analysis.report import SECTIONS
+from analysis.report.summary_keys import Summary
+from tests.synthetic import grid, write_sweep
+
+MINE = '''
+from analysis.report import SECTIONS, Grid, Section, Text
+
+
+def spread(study):
+    """Of all sizes at each dataset size: the largest adjusted rate over the least."""
+    rates = study.rates.groupby("subset_bytes")["adjusted_rate"].agg(["min", "max"]).reset_index()
+    return rates.assign(factor=rates["max"] / rates["min"])
+
+
+def write(rows):
+    cells = tuple((f"{row['subset_bytes']:,}", f"{row['factor']:.2f}") for row in rows)
+    return [Text("How much the choice of a size matters."), Grid(("dataset", "factor"), cells, "lr")]
+
+
+def plot(rows, ax=None):
+    from matplotlib import pyplot as plt
+
+    axes = ax or plt.figure().add_subplot()
+    axes.plot(rows["subset_bytes"], rows["factor"])
+    return axes
+
+
+SECTIONS.register("spread_of_sizes", Section(
+    name="spread_of_sizes", title="What the size matters", measure=spread, write=write, plot=plot,
+    caption="The largest rate over the least.",
+))
+'''
+
+
+def report(folder: Path, plugin: Path) -> Path:
+    """In a process of its own: what a file registers stays for the life of a process."""
+    out = folder.parent / "r"
+    command = [sys.executable, "-m", "mdl.cli", "report", str(folder), "--out", str(out), "--plugin", str(plugin)]
+    done = subprocess.run(
+        [*command, "--format", "pdf", "--format", "md", "--format", "html"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return out
+
+
+def test_a_section_of_ones_own_stands_in_every_format_and_in_the_summary(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(MINE)
+    sweep = write_sweep(tmp_path / "s", grid(["8x1", "16x2", "32x2"], [10**5, 10**6]))
+    out = report(sweep, tmp_path / "mine.py")
+    rows = json.loads((out / "summary.json").read_bytes())["spread_of_sizes"]
+    assert [row["subset_bytes"] for row in rows] == [10**5, 10**6]
+    shown = [f"{row['factor']:.2f}" for row in rows]
+    text = (out / "report.md").read_text()
+    head, appendices = text.index("## What the size matters"), text.index("## All cells")
+    assert text.index("## What a parameter costs") < head < appendices
+    assert all(f"| {factor} |" in text for factor in shown)
+    assert "![The largest rate over the least.](figures/spread_of_sizes.svg)" in text
+    assert (out / "figures/spread_of_sizes.pdf").read_bytes().startswith(b"%PDF")
+    assert b"/Title(What the size matters)" in (out / "report.pdf").read_bytes()
+
+
+def test_every_section_that_comes_along_is_registered_by_its_module_under_its_own_name() -> None:
+    assert all(SECTIONS[name].name == name for name in SECTIONS)
+
+
+def test_every_key_of_the_summary_is_documented(tmp_path: Path) -> None:
+    from analysis.costs import PAPER
+    from analysis.records import load as table_of
+    from analysis.report.summary import summarise
+    from analysis.study import study
+
+    sweep = write_sweep(tmp_path / "s", grid(["8x1", "16x2"], [10**5]))
+    assert list(summarise(study(table_of(sweep), PAPER))) == list(Summary.__annotations__)
