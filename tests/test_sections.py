@@ -65,6 +65,10 @@ def test_a_section_of_ones_own_stands_in_every_format_and_in_the_summary(tmp_pat
     assert all(f"| {factor} |" in text for factor in shown)
     assert "![The largest rate over the least.](figures/spread_of_sizes.svg)" in text
     assert (out / "figures/spread_of_sizes.pdf").read_bytes().startswith(b"%PDF")
+    page = (out / "explorer.html").read_text()
+    assert "<h2>What the size matters</h2>" in page
+    assert all(f"<td>{factor}</td>" in page for factor in shown)
+    assert "The largest rate over the least." in page
     assert b"/Title(What the size matters)" in (out / "report.pdf").read_bytes()
 
 

@@ -21,6 +21,7 @@ from analysis.report.markdown import markdown
 from analysis.report.output_folder import move_in, require_ours
 from analysis.report.pdf import typeset
 from analysis.report.summary import measure, summarise
+from analysis.report.web import article
 from analysis.study import Study, study
 
 _RATES = ["group", "context_bytes", "subset_bytes", "size", "n_params", "n_seeds", "code_bits", "code_bits_sd",
@@ -74,9 +75,9 @@ def build_report(
         if "md" in wanted:
             (made / FORMATS["md"]).write_text(markdown(document), encoding="utf-8")
         if "html" in wanted:
-            (made / FORMATS["html"]).write_text(
-                page.page(explained, which_sweep(summary), document.lead), encoding="utf-8"
-            )
+            shown = article(document, made / "figures")
+            web_page = page.page(explained, which_sweep(summary), document.lead, shown)
+            (made / FORMATS["html"]).write_text(web_page, encoding="utf-8")
         figures = [f"figures/{path.name}" for path in (made / "figures").glob("*.*")]
         tables = [path.name for path in made.glob("*.csv")]
         names = sorted([*figures, *tables, "summary.json", *(FORMATS[name] for name in wanted)])

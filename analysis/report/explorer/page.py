@@ -44,8 +44,11 @@ _CODES = {
 _OWN_PRICES = {"logn": "½·log₂ D bits per parameter", "coded": "the size of the coded weights"}
 
 
-def page(study: Study, subtitle: str, nothing: str = "") -> str:
-    """The page as HTML. It loads nothing from anywhere; `nothing` is what it says where no cell was coded."""
+def page(study: Study, subtitle: str, nothing: str = "", article: str = "") -> str:
+    """The page as HTML. It loads nothing from anywhere; `nothing` is what it says where no cell was coded.
+
+    `article`: the report itself as HTML, which stands below what can be chosen.
+    """
     data = explorer_data(study) | {"subtitle": subtitle, "nothing": nothing}
     # Inside a script element only "<" can end the data.
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, sort_keys=True).replace("<", "\\u003c")
@@ -54,6 +57,7 @@ def page(study: Study, subtitle: str, nothing: str = "") -> str:
         "style": _template("explorer.css"),
         "script": "".join(map(_template, _SCRIPTS)),
         "data": text,
+        "article": article,
     }
     return re.sub(r"\{\{(\w+)\}\}", lambda place: pieces[place[1]], _template("explorer.html"))
 

@@ -1,0 +1,47 @@
+"""A document as HTML, to stand in a page: the same sentences and tables as the PDF, its figures inside the page."""
+
+from __future__ import annotations
+
+import base64
+from html import escape
+from pathlib import Path
+
+from analysis.report.elements import Block, Document, Grid, Heading, Picture, Text
+
+
+def article(document: Document, figures: Path) -> str:
+    """All blocks of a document; its pictures are read from `figures` and need no file beside the page."""
+    return "\n".join(["<article>", *(_block(block, figures) for block in document.blocks), "</article>"])
+
+
+def _block(block: Block, figures: Path) -> str:
+    if isinstance(block, Heading):
+        return f"<h2>{escape(block.text)}</h2>"
+    if isinstance(block, Text):
+        return f'<p class="{escape(block.style)}">{escape(block.text)}</p>'
+    return _picture(block, figures) if isinstance(block, Picture) else _grid(block)
+
+
+def _picture(picture: Picture, figures: Path) -> str:
+    svg = (figures / picture.file).with_suffix(".svg").read_bytes()
+    data, caption = base64.b64encode(svg).decode("ascii"), escape(picture.caption)
+    image = f'<img alt="{caption}" src="data:image/svg+xml;base64,{data}">'
+    return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
+
+
+def _grid(grid: Grid) -> str:
+    lines = [_row(cells, grid, "td") for cells in grid.rows]
+    head = f"<thead>{_row(grid.header, grid, 'th')}</thead>"
+    return f'<div class="scroll"><table>{head}<tbody>{"".join(lines)}</tbody></table></div>'
+
+
+def _row(cells: tuple[str, ...], grid: Grid, tag: str) -> str:
+    classes = [_class(i, grid) for i in range(len(cells))]
+    return (
+        "<tr>" + "".join(f"<{tag}{c}>{escape(cell)}</{tag}>" for cell, c in zip(cells, classes, strict=True)) + "</tr>"
+    )
+
+
+def _class(column: int, grid: Grid) -> str:
+    names = ["left"] * (grid.align[column] != "r") + ["grey"] * (column in grid.grey)
+    return f' class="{" ".join(names)}"' if names else ""
