@@ -147,8 +147,8 @@ def test_coded_weights_are_priced_as_measured(tmp_path: Path) -> None:
 
 def test_a_critical_size_by_the_law_of_the_price_beyond_the_grid_is_marked() -> None:
     """No measured one can be equal to it: 100 and 1000 parameters were run."""
-    row = {"group": "g", "subset_bytes": 1000, "cost": "coded", "bytes_per_param": None, "status": "bracketed",
-           "n_params": 500.0, "grid_best": 100, "bits_per_param": 4.0}  # fmt: skip
+    row = {"group": "g", "subset_bytes": 1000, "cost": "coded", "label": "coded", "is_coded": True,
+           "status": "bracketed", "n_params": 500.0, "grid_best": 100, "bits_per_param": 4.0}  # fmt: skip
     rates = [{"group": "g", "subset_bytes": 1000, "n_params": n} for n in (100, 1000)]
     for n_predicted, said in ((600.0, "600"), (1200.0, "1.2 K †"), (90.0, "90 †")):
         blocks = costs({"costs": [row | {"n_predicted": n_predicted}], "cost_laws": [], "rates": rates})

@@ -81,7 +81,7 @@ def test_a_fixed_precision_makes_the_headline_cost(tmp_path: Path) -> None:
     assert found.critical.set_index("subset_bytes")["n_params"].to_dict() == pytest.approx(wanted)
     document = write(summarise(found), [])
     assert "Parameters cost what weights coded at 4 bits each come to" in document.subtitle
-    assert explorer_data(found)["code"] == "coded"
+    assert explorer_data(found)["code"] == "coded4"  # the page opens at the price of the report
     told = [row for row in summarise(found)["critical"] if row["adjusted_rate"]]
     assert told, "rates count the coded weights"
 
@@ -134,9 +134,9 @@ def test_law_lines_go_through_float16s_size_with_the_slope_of_the_law(tmp_path: 
 def test_a_ratio_to_the_law_that_the_noise_does_not_explain_is_marked() -> None:
     row = {"group": "g", "subset_bytes": 1000, "status": "bracketed", "n_params": 500.0, "grid_best": 100,
            "low": 400.0, "high": 600.0, "bits_per_param": 4.0, "ratio_low": 0.8, "ratio_high": 1.05}  # fmt: skip
-    rows = [row | {"cost": "float16", "n_predicted": 500.0},
-            row | {"cost": "coded4", "n_predicted": 700.0, "ratio_high": 0.99},
-            row | {"cost": "coded8", "n_predicted": 550.0, "bits_per_param": 8.0}]  # fmt: skip
+    rows = [row | {"cost": "float16", "precision_bits": None, "n_predicted": 500.0},
+            row | {"cost": "coded4", "precision_bits": 4, "n_predicted": 700.0, "ratio_high": 0.99},
+            row | {"cost": "coded8", "precision_bits": 8, "n_predicted": 550.0, "bits_per_param": 8.0}]  # fmt: skip
     blocks = precision(rows)
     *_, told, ratios = blocks
     assert isinstance(ratios, Grid)

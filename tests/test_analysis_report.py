@@ -152,7 +152,8 @@ def test_the_same_records_give_the_same_bytes(made: ReportPaths, tmp_path: Path)
 def test_a_price_moves_the_critical_size(tmp_path: Path) -> None:
     folder = write_sweep(tmp_path / "s", grid(SIZES, [10**6]))
     summary = build_report(folder, tmp_path / "r", cost="1.5").summary
-    assert summary["cost"] == {"name": "1.5 bytes", "bytes_per_param": 1.5}
+    price = {"name": "1.5 bytes", "bytes_per_param": 1.5, "sentence": "A parameter costs 1.5 bytes."}
+    assert summary["cost"] == price
     prices = {row["bytes_per_param"]: row for row in summary["costs"] if row["bytes_per_param"] is not None}
     assert sorted(prices) == [0.0, 3.6 / 8, 1.5, 2.0, 4.0]
     assert prices[1.5]["n_params"] == summary["critical"][0]["n_params"]

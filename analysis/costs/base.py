@@ -36,6 +36,11 @@ class ParameterCost(ABC):
         """What is paid, as a sentence."""
 
     @property
+    def noun(self) -> str:
+        """The price within a sentence: at …"""
+        return self.label
+
+    @property
     def bytes_per_param(self) -> float | None:
         """Of a price that is one number; None where it is another for every dataset size or cell."""
         return None

@@ -47,6 +47,11 @@ class CodedWeights(ParameterCost):
         return self.name
 
     @property
+    def noun(self) -> str:
+        """At which precision where one was asked for."""
+        return "the size of the coded weights" + (f" at {self.bits} bits" if self.bits is not None else "")
+
+    @property
     def sentence(self) -> str:
         """At which precision."""
         if self.bits is None:

@@ -26,6 +26,11 @@ class HalfLogData(ParameterCost):
         return "½·log₂ D bits"
 
     @property
+    def noun(self) -> str:
+        """The formula."""
+        return "½·log₂ D bits per parameter"
+
+    @property
     def sentence(self) -> str:
         """The formula and the name."""
         return f"A parameter costs ½·log₂ D bits ({self.name})."

@@ -28,6 +28,7 @@ _RATES = ["group", "context_bytes", "subset_bytes", "size", "n_params", "n_seeds
           "raw_rate", "adjusted_rate", "rate_sd", "heldout_rate", "vocabulary", "tokenizer_bytes"]  # fmt: skip
 
 
+_OF_COSTS = ["label", "is_coded", "precision_bits"]  # what the cost's name in a table says already
 FORMATS = {"pdf": "report.pdf", "md": "report.md", "html": "explorer.html"}
 
 
@@ -104,7 +105,7 @@ def _write_tables(explained: Study, measured: Mapping[str, Any], summary: dict[s
     explained.rates[_RATES].to_csv(folder / "rates.csv", index=False)
     explained.critical.to_csv(folder / "critical_size.csv", index=False)
     if summary["precisions"]:
-        pd.DataFrame(summary["precisions"]).to_csv(folder / "precision.csv", index=False)
+        pd.DataFrame(summary["precisions"]).drop(columns=_OF_COSTS).to_csv(folder / "precision.csv", index=False)
     table_1: pd.DataFrame = measured["paper_table"]
     if len(table_1):
         table_1.to_csv(folder / "paper_table.csv", index=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from analysis.costs import parse_cost
 from analysis.report.elements import Document, Picture
 from analysis.report.section import SECTIONS
 from analysis.types import Json
@@ -16,7 +15,7 @@ def write(summary: Json, pictures: Sequence[Picture]) -> Document:
     only_table = summary.get("paper_table") and not summary["n_cells"]
     return Document(
         "Language models as compressors of any data" if only_table else "How big a model does this data pay for?",
-        f"{which_sweep(summary)} {parse_cost(summary['cost']['name']).sentence}",
+        f"{which_sweep(summary)} {summary['cost']['sentence']}",
         tuple(blocks),
     )
 

@@ -34,7 +34,11 @@ def summarise(study: Study, measured: Measured | None = None) -> Json:
     content = {
         "summary_version": SUMMARY_VERSION,
         "name": table.name,
-        "cost": {"name": study.cost.name, "bytes_per_param": study.cost.bytes_per_param},
+        "cost": {
+            "name": study.cost.name,
+            "bytes_per_param": study.cost.bytes_per_param,
+            "sentence": study.cost.sentence,
+        },
         "n_cells": len(table.runs),
         "n_failed": len(table.failed),
         "n_missing": table.n_missing,

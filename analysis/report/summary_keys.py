@@ -12,6 +12,7 @@ class Cost(TypedDict):
 
     name: str  # as `--cost` takes it
     bytes_per_param: float | None  # None: another for every dataset size or cell
+    sentence: str  # what is paid
 
 
 class Summary(TypedDict, total=False):

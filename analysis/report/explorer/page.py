@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.codes import fixed_sizes
-from analysis.costs import PAPER, known_costs, parse_cost
+from analysis.costs import PAPER, ParameterCost, known_costs
 from analysis.critical import averages
 from analysis.study import Study, shortest_codes
 from analysis.types import Json
@@ -21,15 +21,6 @@ PRICES_BITS = (0.5, 32.0)  # the slider's ends
 _KEY = ["group", "subset_bytes", "n_params"]
 _CODES = {
     "two-part": ("own subset, two-part", True, "The code of the model's own training subset, and its parameters."),
-    "logn": (
-        "own subset, ½·log₂ D bits a parameter", False,
-        "Two-part: the code of the model's own training subset, and ½·log₂ D bits for every parameter.",
-    ),
-    "coded": (
-        "own subset, coded weights", False,
-        "Two-part: the weights quantised and entropy-coded, at their actual size, and the own subset as those weights "
-        "code it; at the precision that is shortest for the dataset size.",
-    ),
     "held-out": (
         "held-out rate × D", True,
         "What D unseen bytes would cost, and the parameters: what is known by heart earns nothing. Seeds are averaged.",
@@ -41,7 +32,11 @@ _CODES = {
     ),
 }  # fmt: skip
 
-_OWN_PRICES = {"logn": "½·log₂ D bits per parameter", "coded": "the size of the coded weights"}
+
+def _own_prices(study: Study) -> dict[str, ParameterCost]:
+    """By the code's key, prices that are no number, which the slider cannot set; the study's own among them."""
+    every = {cost.name: cost for cost in [*known_costs(), study.cost] if cost.bytes_per_param is None}
+    return {name if name not in _CODES else f"price {name}": cost for name, cost in every.items()}
 
 
 def page(study: Study, subtitle: str, nothing: str = "", article: str = "") -> str:
@@ -68,22 +63,23 @@ def _template(name: str) -> str:
 
 def explorer_data(study: Study) -> Json:
     """What the page draws: per group and code, a curve a dataset size with mean code lengths in bits."""
+    own = _own_prices(study)
     frames = {
         "two-part": _own_subset(study),
-        "logn": _at_own_price(study, "logn"),
-        "coded": _at_own_price(study, "coded"),
+        **{key: _at_own_price(study, cost) for key, cost in own.items()},
         "held-out": _held_out(study),
         "prequential": _prequential(study),
     }
     groups = []
     for group in dict.fromkeys(study.rates["group"]):
-        codes = [_code(key, frame, group) for key, frame in frames.items() if (frame["group"] == group).any()]
+        codes = [
+            _code(key, frame, group, own.get(key)) for key, frame in frames.items() if (frame["group"] == group).any()
+        ]
         groups.append({"name": group, "codes": codes})
     start = study.cost.bits_per_param if study.cost.bytes_per_param is not None else PAPER.bits_per_param
     bits = min(max(start or 0.0, PRICES_BITS[0]), PRICES_BITS[1])
     prices = {cost.name: cost.bits_per_param for cost in known_costs() if cost.bytes_per_param}
-    name = "coded" if study.cost.is_coded else study.cost.name
-    code = name if name in _OWN_PRICES else "two-part"
+    code = next((key for key, cost in own.items() if cost == study.cost), "two-part")
     return {"name": study.table.name, "code": code, "bits_per_param": bits, "prices": prices, "groups": groups}
 
 
@@ -95,9 +91,9 @@ def _own_subset(study: Study) -> pd.DataFrame:
     return rates.assign(bits=rates["code_bits"] + 8 * rates["tokenizer_bytes"], sd=rates["code_bits_sd"])
 
 
-def _at_own_price(study: Study, name: str) -> pd.DataFrame:
+def _at_own_price(study: Study, cost: ParameterCost) -> pd.DataFrame:
     """A price that the slider cannot set: with the bits a parameter of every size."""
-    return _of_cells(shortest_codes(study.table, parse_cost(name))).rename(columns={"bits_per_param": "prices"})
+    return _of_cells(shortest_codes(study.table, cost)).rename(columns={"bits_per_param": "prices"})
 
 
 def _held_out(study: Study) -> pd.DataFrame:
@@ -128,17 +124,22 @@ def _averaged(frame: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _code(key: str, frame: pd.DataFrame, group: str) -> Json:
-    name, priced, note = _CODES[key]
+def _code(key: str, frame: pd.DataFrame, group: str, cost: ParameterCost | None) -> Json:
+    """`cost`: that of a code with a price of its own."""
+    if cost is None:
+        name, priced, note = _CODES[key]
+    else:
+        name, priced = f"own subset, {cost.label}", False
+        note = f"Two-part: the code of the model's own training subset, and its parameters. {cost.sentence}"
     own = frame[frame["group"] == group].sort_values(_KEY)
     columns = {"n_params": "n", "bits": "bits", "sd": "sd", "n_seeds": "n_seeds", "size": "size"}
     columns |= {"heldout_rate": "heldout_rate"} if "heldout_rate" in own else {}
-    columns |= {"prices": "prices"} if key in _OWN_PRICES else {}
+    columns |= {"prices": "prices"} if cost else {}
     curves = []
     for subset_bytes, rows in own.groupby("subset_bytes", sort=True):
         values = {short: _nulls(rows[column]) for column, short in columns.items()}
         curves.append({"d": int(str(subset_bytes)), **values})
-    own_price = _OWN_PRICES.get(key)
+    own_price = cost.noun if cost else None
     return {"key": key, "name": name, "priced": priced, "own_price": own_price, "note": note, "curves": curves}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from analysis.costs import PAPER, ParameterCost, known_costs, parse_cost
+from analysis.costs import PAPER, ParameterCost, known_costs
 from analysis.critical import (
     Column,
     Curve,
@@ -41,7 +41,7 @@ def side_by_side(study: Study, costs: Sequence[ParameterCost]) -> list[Json]:
     size), is_code, and of the law: bits_per_param, c, what one more parameter costs at n_params (None unless
     bracketed); n_predicted, the closed form's shift from the paper's price, N*·(c / 16)^(−1/(1+α)), α that of the own
     subset's code under the paper's price (None: not known); ratio_low and ratio_high, 95 % of n_params / n_predicted.
-    A cost that the records do not have gives no rows.
+    label, is_coded and precision_bits are the cost's. A cost that the records do not have gives no rows.
     """
     paper = {(column.group, column.subset_bytes): _Found(column) for column in columns(shortest_codes(study.table))}
     alpha, rows = _exponents([found.column for found in paper.values()]), []
@@ -85,7 +85,8 @@ class _Found:
             "group": column.group, "subset_bytes": column.subset_bytes, "cost": cost.name,
             "bytes_per_param": cost.bytes_per_param, "status": size.status, "n_params": size.n_params, "low": low,
             "high": high, "grid_best": size.grid_best, "adjusted_rate": size.total_bits / (8 * column.subset_bytes),
-            "is_code": cost.is_code, "bits_per_param": self.c,
+            "is_code": cost.is_code, "bits_per_param": self.c, "label": cost.label, "is_coded": cost.is_coded,
+            "precision_bits": cost.precision_bits,
         }  # fmt: skip
 
 
@@ -121,7 +122,7 @@ def write(summary: Json) -> list[Block]:
     rows = summary["costs"]
     if all(row["status"] == "too few sizes" for row in rows):
         return []
-    names = list(dict.fromkeys((row["cost"], row["bytes_per_param"]) for row in rows))
+    names = list(dict.fromkeys((row["cost"], row["label"]) for row in rows))
     found = {(row["group"], row["subset_bytes"], row["cost"]): row for row in rows}
     laws = {(law["group"], law["cost"]): law for law in summary["cost_laws"] if law["gamma"] is not None}
     cells: list[tuple[str, ...]] = []
@@ -132,7 +133,7 @@ def write(summary: Json) -> list[Block]:
         if any((group, name) in laws for name, _ in names):
             own.append(("γ (s.e.)", *(_exponent(laws.get((group, name))) for name, _ in names)))
         cells, groups = [*cells, *own], [*groups, *[group] * len(own)]
-    header = ("dataset", *(parse_cost(name).label for name, _ in names))
+    header = ("dataset", *(label for _, label in names))
     grid = named_grid(header, cells, "l" + "r" * len(names), groups)
     by_the_law = _law_of_price(_not_elsewhere(summary), _sizes_run(summary))
     return [Heading("What a parameter costs"), Text(_ABOUT), grid, *by_the_law]
@@ -184,7 +185,7 @@ def _sizes_run(summary: Json) -> dict[tuple[str, int], list[float]]:
 def _not_elsewhere(summary: Json) -> list[Json]:
     """The section on precisions sets coded weights against the law where there are several precisions."""
     coded = bool(summary.get("precisions"))
-    return [row for row in summary["costs"] if not (coded and row["cost"].startswith("coded"))]
+    return [row for row in summary["costs"] if not (coded and row["is_coded"])]
 
 
 def _law_of_price(rows: list[Json], sizes: dict[tuple[str, int], list[float]]) -> list[Block]:
@@ -194,7 +195,7 @@ def _law_of_price(rows: list[Json], sizes: dict[tuple[str, int], list[float]]) -
     run = [sizes[row["group"], row["subset_bytes"]] for row in known]
     outside = [not min(own) <= row["n_predicted"] <= max(own) for row, own in zip(known, run, strict=True)]
     cells = [
-        (format_bytes(row["subset_bytes"]), parse_cost(row["cost"]).label,
+        (format_bytes(row["subset_bytes"]), row["label"],
          f"{row['bits_per_param']:.3g}", format_count(row["n_params"]),
          f"{format_count(row['n_predicted'])}{' †' if out else ''}", f"{row['n_params'] / row['n_predicted']:.2f}")
         for row, out in zip(known, outside, strict=True)

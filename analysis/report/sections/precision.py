@@ -51,10 +51,10 @@ def law_lines(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(lines) if lines else pd.DataFrame(columns=LINES)
 
 
-def nominal(name: str) -> str:
+def nominal(row: Json) -> str:
     """A row's cost in a table: float16, 4 bits, shortest."""
-    bits = parse_cost(name).precision_bits
-    return f"{bits} bits" if bits is not None else "shortest" if name == "coded" else name
+    bits = row["precision_bits"]
+    return f"{bits} bits" if bits is not None else "shortest" if row["cost"] == "coded" else str(row["cost"])
 
 
 _NOTHING = 0.02  # off the law by less is nothing, however sure
@@ -99,7 +99,7 @@ def _table(rows: list[Json], more: str, extra: Callable[[list[Json]], str], cell
     for cost in dict.fromkeys(row["cost"] for row in rows):
         own = {row["subset_bytes"]: row for row in rows if row["cost"] == cost}
         cells = [cell(own[d]) if d in own else "–" for d in sizes]
-        lines.append((nominal(cost), *((extra(list(own.values())),) if more else ()), *cells))
+        lines.append((nominal(next(iter(own.values()))), *((extra(list(own.values())),) if more else ()), *cells))
     names = ("precision", *((more,) if more else ()), *map(format_bytes, sizes))
     return Grid(names, tuple(lines), "l" + "r" * (len(names) - 1))
 
@@ -160,7 +160,7 @@ def _marks(axes: Axes, own: pd.DataFrame, style: dict[str, Any]) -> None:
 
 def _name_precisions(axes: Axes, own: pd.DataFrame) -> None:
     for row in own[own["cost"] != PAPER.name].to_dict("records"):
-        text = nominal(row["cost"]).removesuffix(" bits")
+        text = str(int(row["precision_bits"]))
         label(axes, text, (row["bits_per_param"], row["n_params"]), (0, 7), ha="center", color="0.25")
 
 
