@@ -13,8 +13,8 @@ import pytest
 from mdl.errors import MdlError
 from mdl.records import RunPaths, read_cell, read_ending, read_manifest
 from mdl.sweeps import Plan, plan_sweep
-from mdl.sweeps.manifest import write_manifest
 from mdl.sweeps.claims import Claims
+from mdl.sweeps.manifest import write_manifest
 from mdl.sweeps.status import lines, status
 from tests.test_cli import assert_one_line, mdl, write_sweep
 
