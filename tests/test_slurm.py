@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -131,9 +132,8 @@ def test_slurm_an_agent_and_a_local_sweep_at_once_train_each_cell_once(
     nodes.until(lambda: not queue(nodes), "end of the array", 120)
     found = [read_cell(path) for path in (tmp_path / "runs/agents").glob("*/record.json")]
     assert len(found) == 4
-    trained = here.stdout.count(" done\n") + said.count(" ×1 done") + sum(
-        path.read_text().count(" done\n") for path in tmp_path.glob("runs/agents/slurm/*.log")
-    )  # fmt: skip
+    logs = [path.read_text() for path in tmp_path.glob("runs/agents/slurm/*.log")]
+    trained = sum(len(re.findall(r"×\d+ done\b", text)) for text in (here.stdout, said, *logs))
     assert trained == len({record.cohort_id for record in found}), here.stdout + said
     assert leftovers(tmp_path / "runs/agents") == []
     assert not (tmp_path / "runs/agents/claims").exists()
