@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.codes import adjusted_compression_rate, best_classical, classical_rates, raw_rate
-from analysis.costs import PAPER, ParameterCost, priced
+from analysis.costs import PAPER, ParameterCost
 from analysis.critical import (
     N_REPLICATES,
     PowerLaw,
@@ -141,12 +141,12 @@ def _with_classical(critical: pd.DataFrame, chosen: pd.DataFrame, baselines: pd.
 def shortest_codes(table: Table, cost: ParameterCost = PAPER) -> pd.DataFrame:
     """One row per (group, subset_bytes, n_params, seed, shuffle_seed): the cell with the least code and parameters,
 
-    with own_bits and bits_per_param as in `cost.priced`. A two-part code may choose among snapshots, recipes and
+    with own_bits and bits_per_param as of `priced`. A two-part code may choose among snapshots, recipes and
     precisions, for its decoder is given the weights. `heldout_bits` is the chosen run's `best` snapshot's, which was
     selected on a held-out sample. Cells without own_bits are left out.
     """
     key = ["group", "subset_bytes", "n_params", "seed", "shuffle_seed"]
-    coded = priced(table.cells, table.coded, cost)
+    coded = cost.priced(table.cells, table.coded)
     coded["total_bits"] = coded["own_bits"] + coded["bits_per_param"] * coded["n_params"]
     ordered = coded.sort_values([*key, "total_bits", "own_bits", "run_id", "snapshot"])
     chosen = ordered.drop_duplicates(key).drop(columns=["heldout_bits", "total_bits"])

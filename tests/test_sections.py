@@ -12,7 +12,7 @@ from analysis.report.summary_keys import Summary
 from tests.synthetic import grid, write_sweep
 
 MINE = '''
-from analysis.report import SECTIONS, Grid, Section, Text
+from analysis.report import Grid, Section, Text, register_section
 
 
 def spread(study):
@@ -34,7 +34,7 @@ def plot(rows, ax=None):
     return axes
 
 
-SECTIONS.register("spread_of_sizes", Section(
+register_section(Section(
     name="spread_of_sizes", title="What the size matters", measure=spread, write=write, plot=plot,
     caption="The largest rate over the least.",
 ))

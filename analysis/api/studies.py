@@ -85,7 +85,7 @@ class Records:
         >>> analysis.load(RECORDS).study(cost=1).critical["n_params"].round().astype(int).to_list()
         [9044, 13583, 36393]
         """
-        return Study(explain(self.table, cost if isinstance(cost, ParameterCost) else parse_cost(cost)), self.path)
+        return Study(explain(self.table, parse_cost(cost)), self.path)
 
     def __repr__(self) -> str:
         cells = self.table.cells

@@ -71,7 +71,15 @@ class ParameterCost(ABC):
         """Its place in a table, the dearest first: about what it takes, bytes per parameter."""
 
     def priced(self, cells: pd.DataFrame, coded: pd.DataFrame) -> pd.DataFrame:
-        """The cells that have a two-part code under it (see `costs.priced`)."""
+        """The cells that have a two-part code under it: columns of `cells`, with
+
+        own_bits  code length of the own subset, bits; of coded weights that of the weights as they decode; and whatever
+                  a parameter costs, the tokenizer: all of the two-part code that is not parameters
+        tokenizer_bits  of these those of the tokenizer, 0 for bytes
+        bits_per_param  what a parameter of this cell costs, bits: a float, by which N is multiplied
+
+        `cells` and `coded` as in `records.Table`.
+        """
         tokenizer_bits = 8.0 * cells["tokenizer_bytes"]
         own = cells.assign(tokenizer_bits=tokenizer_bits, own_bits=cells["own_bits"] + tokenizer_bits)
         own = own[own["own_bits"].notna()]

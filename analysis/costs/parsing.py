@@ -1,11 +1,9 @@
-"""A price by its name or its number, and cells under it."""
+"""A price by its name or its number."""
 
 from __future__ import annotations
 
 import difflib
 import math
-
-import pandas as pd
 
 from analysis.costs.base import ParameterCost
 from analysis.costs.coded import coded_cost
@@ -43,16 +41,3 @@ def _number(text: str) -> ParameterCost:
             f"a parameter cannot cost {number} {'bits' if kind else 'bytes'}; give a number of at least 0"
         )
     return Capacity(text, price) if kind else Fixed(f"{price:g} bytes", price)
-
-
-def priced(cells: pd.DataFrame, coded: pd.DataFrame, cost: ParameterCost) -> pd.DataFrame:
-    """The cells that have a two-part code under a cost: columns of `cells`, with
-
-    own_bits  code length of the own subset, bits; under `coded` that of the weights as they decode; and whatever a
-              parameter costs, the tokenizer: all of the two-part code that is not parameters
-    tokenizer_bits  of these those of the tokenizer, 0 for bytes
-    bits_per_param  what a parameter of this cell costs, bits: a float, by which N is multiplied
-
-    `cells` and `coded` as in `table.Table`.
-    """
-    return cost.priced(cells, coded)

@@ -23,6 +23,6 @@ def register_cost(cost: ParameterCost) -> ParameterCost:
     return COSTS.register(cost.name, cost)
 
 
-def known_costs() -> list[ParameterCost]:
-    """All that are registered, in the order of their registration."""
-    return [COSTS[name] for name in COSTS]
+def known_costs(*own: ParameterCost) -> list[ParameterCost]:
+    """All that are registered, in the order of their registration, and `own` ones, which need not be."""
+    return list({cost.name: cost for cost in [*COSTS.values(), *own]}.values())

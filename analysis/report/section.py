@@ -1,4 +1,4 @@
-"""A section of the report: what it measures, how it says that, and what it draws. All are registered in `SECTIONS`.
+"""A section of the report: what it measures, how it says that, and what it draws. `register_section` adds one.
 
 PDF, Markdown and the web page are made of the same blocks, so that a section written once stands in all of them.
 """
@@ -81,7 +81,7 @@ class Section:
 
     Examples
     --------
-    >>> from analysis.report import SECTIONS, Section, Text
+    >>> from analysis.report import Section, Text
     >>> cells = Section(name="n_cells_priced", title="Cells", measure=lambda study: len(study.rates),
     ...                 write=lambda n: [Text(f"{n} cells have a price.")])
     >>> cells.blocks({"n_cells_priced": 12}, [])[1].text
@@ -184,3 +184,8 @@ SECTIONS: Registry[Page] = Registry(
         }.items()
     },
 )
+
+
+def register_section(page: Page) -> Page:
+    """Add a section under its name; MdlError where the name is taken."""
+    return SECTIONS.register(page.name, page)

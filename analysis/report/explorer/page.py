@@ -35,8 +35,8 @@ _CODES = {
 
 def _own_prices(study: Study) -> dict[str, ParameterCost]:
     """By the code's key, prices that are no number, which the slider cannot set; the study's own among them."""
-    every = {cost.name: cost for cost in [*known_costs(), study.cost] if cost.bytes_per_param is None}
-    return {name if name not in _CODES else f"price {name}": cost for name, cost in every.items()}
+    every = [cost for cost in known_costs(study.cost) if cost.bytes_per_param is None]
+    return {cost.name if cost.name not in _CODES else f"price {cost.name}": cost for cost in every}
 
 
 def page(study: Study, subtitle: str, nothing: str = "", article: str = "") -> str:

@@ -20,7 +20,7 @@ from analysis.formatting import (
 )
 from analysis.records import rows_of
 from analysis.report.elements import Block, Grid, Text, named_grid
-from analysis.report.section import SECTIONS, WideSection
+from analysis.report.section import WideSection, register_section
 from analysis.report.sections import paper_table_page
 from analysis.study import Study
 from analysis.types import Json
@@ -282,7 +282,6 @@ def _measure(study: Study) -> dict[str, Any]:
     return {"critical": study.critical, "intervals": study.intervals, "memorising": memorising(study.rates)}
 
 
-SECTIONS.register(
-    "answer",
+register_section(
     WideSection(name="answer", measure=_measure, write=lambda summary: [*answer(summary), *notes(summary)]),
 )

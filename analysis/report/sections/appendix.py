@@ -9,7 +9,7 @@ import pandas as pd
 from analysis.codes import classical_rates
 from analysis.formatting import format_bytes, format_percent
 from analysis.report.elements import Block, Grid, Heading, Text, named_grid
-from analysis.report.section import SECTIONS, WideSection
+from analysis.report.section import WideSection, register_section
 from analysis.study import Study
 from analysis.types import Json
 
@@ -120,13 +120,12 @@ def _measure_failed(study: Study) -> dict[str, Any]:
     return {"failed": failed, "not_evaluated": sorted(coded[coded == 0].index)}
 
 
-SECTIONS.register(
-    "classical",
+register_section(
     WideSection(
         name="classical",
         measure=lambda study: {"classical": classical(study.table.baselines)},
         write=write_classical,
     ),
 )
-SECTIONS.register("measured", WideSection(name="measured", write=write_measured))
-SECTIONS.register("failed", WideSection(name="failed", measure=_measure_failed, write=write_failed))
+register_section(WideSection(name="measured", write=write_measured))
+register_section(WideSection(name="failed", measure=_measure_failed, write=write_failed))

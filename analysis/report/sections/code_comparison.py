@@ -10,7 +10,7 @@ from analysis.costs import COSTS, ParameterCost
 from analysis.critical import averages
 from analysis.formatting import format_bytes, format_count, format_percent, join
 from analysis.report.elements import Block, Text, named_grid
-from analysis.report.section import SECTIONS, WideSection
+from analysis.report.section import WideSection, register_section
 from analysis.study import Study, shortest_codes
 from analysis.types import Json
 
@@ -126,8 +126,7 @@ def _won(row: Json | None) -> str:
     return f"{format_percent(row['rate'])}, {who}{' *' if row['shortest'] else ''}"
 
 
-SECTIONS.register(
-    "who_wins",
+register_section(
     WideSection(
         name="who_wins", title="Who wins, everything counted", write=lambda summary: write(summary["who_wins"])
     ),

@@ -12,7 +12,7 @@ from analysis.formatting import format_bytes, format_count, format_flops
 from analysis.plots import log_scales, new_axes
 from analysis.records import rows_of
 from analysis.report.elements import Block, Text, named_grid
-from analysis.report.section import SECTIONS, Figure, Measured, WideSection
+from analysis.report.section import Figure, Measured, WideSection, register_section
 from analysis.report.sections.shown import groups_shown
 from analysis.study import Study
 from analysis.types import Json
@@ -92,8 +92,7 @@ def _figures(study: Study, _: Measured) -> list[Figure]:
     ]
 
 
-SECTIONS.register(
-    "compute",
+register_section(
     WideSection(
         name="compute",
         title="What the compute would buy",

@@ -12,7 +12,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter
 from analysis.formatting import format_bytes, format_percent, join
 from analysis.plots import OF_OURS, draw, name_curves, new_axes, size_curves
 from analysis.report.elements import Block, Text, named_grid
-from analysis.report.section import SECTIONS, Figure, Measured, WideSection
+from analysis.report.section import Figure, Measured, WideSection, register_section
 from analysis.report.sections.shown import groups_shown
 from analysis.study import Study
 from analysis.types import Json
@@ -146,8 +146,7 @@ def _figures(study: Study, measured: Measured) -> list[Figure]:
     return figures
 
 
-SECTIONS.register(
-    "contamination",
+register_section(
     WideSection(
         name="contamination",
         title="Leaked evaluation text",

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from analysis.formatting import format_bytes, format_percent
 from analysis.plots import OF_OURS, draw, name_curves, new_axes, octaves, size_curves
 from analysis.report.elements import Block, Text, named_grid
-from analysis.report.section import SECTIONS, Figure, Measured, WideSection
+from analysis.report.section import Figure, Measured, WideSection, register_section
 from analysis.study import Study
 from analysis.types import Json
 
@@ -120,8 +120,7 @@ def _figures(_: Study, measured: Measured) -> list[Figure]:
     ]
 
 
-SECTIONS.register(
-    "contexts",
+register_section(
     WideSection(
         name="contexts",
         title="Context length",

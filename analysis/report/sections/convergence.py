@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from analysis.formatting import format_bytes, format_count, format_place, format_range, join
 from analysis.report.elements import Block, Heading, Text, named_grid
-from analysis.report.section import SECTIONS, WideSection
+from analysis.report.section import WideSection, register_section
 from analysis.types import Json
 
 
@@ -55,7 +55,6 @@ def _told(rows: list[Json]) -> str:
     return text
 
 
-SECTIONS.register(
-    "convergence",
+register_section(
     WideSection(name="convergence", measure=lambda study: {"convergence": study.convergence}, write=write),
 )

@@ -21,7 +21,7 @@ from analysis.critical import crossing
 from analysis.formatting import format_bytes, format_count, join
 from analysis.plots import Curve, log_scales, name_below, name_curves, new_axes, styled
 from analysis.report.elements import Block, Text, named_grid
-from analysis.report.section import SECTIONS, Figure, Measured, WideSection
+from analysis.report.section import Figure, Measured, WideSection, register_section
 from analysis.report.sections.shown import groups_shown
 from analysis.study import Study, shortest_codes
 from analysis.types import Floats, Json
@@ -276,8 +276,7 @@ def _figures(study: Study, measured: Measured) -> list[Figure]:
     return figures
 
 
-SECTIONS.register(
-    "crossovers",
+register_section(
     WideSection(
         name="crossovers",
         title="From which dataset size on a size pays",

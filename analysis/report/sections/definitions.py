@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from analysis.report.elements import Block, Grid, Heading
-from analysis.report.section import SECTIONS, WideSection
+from analysis.report.section import WideSection, register_section
 
 _DEFINITIONS = {
     "model size N": "the number of parameters of a model, embeddings and output layer included, each weight once.",
@@ -74,4 +74,4 @@ def definitions() -> list[Block]:
     return [Heading("Definitions", new_page=True), Grid(("", ""), tuple(_DEFINITIONS.items()), "lw")]
 
 
-SECTIONS.register("definitions", WideSection(name="definitions", write=lambda _: definitions()))
+register_section(WideSection(name="definitions", write=lambda _: definitions()))

@@ -12,7 +12,7 @@ import pandas as pd
 
 from analysis.codes import adjusted_compression_rate, classical_rates, raw_rate
 from analysis.records import Row, Table, rows_of, short_source
-from analysis.report.section import SECTIONS, Figure, Measured, WideSection
+from analysis.report.section import Figure, Measured, WideSection, register_section
 from analysis.report.sections.paper_table_figures import plot_position_panels
 from analysis.report.sections.paper_table_page import paper_table as write
 from analysis.study import Study
@@ -179,8 +179,7 @@ def _figures(study: Study, _: Measured) -> list[Figure]:
     return [Figure(name="transfer", plot=partial(plot_position_panels, curves), caption=_CAPTION)]
 
 
-SECTIONS.register(
-    "paper_table",
+register_section(
     WideSection(
         name="paper_table",
         title="The paper's table on this data",

@@ -21,14 +21,14 @@ from analysis.critical import (
 )
 from analysis.formatting import format_bytes, format_count
 from analysis.report.elements import Block, Heading, Text, named_grid
-from analysis.report.section import SECTIONS, WideSection
+from analysis.report.section import WideSection, register_section
 from analysis.study import Study, shortest_codes
 from analysis.types import Json
 
 
 def cost_models(study: Study) -> list[Json]:
     """Rows as of `side_by_side` under all of `cost.COSTS` that the records allow and the study's own, dearest first."""
-    costs = list({cost.name: cost for cost in [*known_costs(), study.cost]}.values())
+    costs = known_costs(study.cost)
     order = {cost.name: i for i, cost in enumerate(sorted(costs, key=lambda cost: -cost.rank))}
     rows = side_by_side(study, costs)
     return sorted(rows, key=lambda row: (row["group"], row["subset_bytes"], order[row["cost"]]))
@@ -43,12 +43,11 @@ def side_by_side(study: Study, costs: Sequence[ParameterCost]) -> list[Json]:
     subset's code under the paper's price (None: not known); ratio_low and ratio_high, 95 % of n_params / n_predicted.
     label, is_coded and precision_bits are the cost's. A cost that the records do not have gives no rows.
     """
-    paper = {(column.group, column.subset_bytes): _Found(column) for column in columns(shortest_codes(study.table))}
+    paper = _under(study, PAPER)
     alpha, rows = _exponents([found.column for found in paper.values()]), []
     for cost in costs:
-        for column in columns(shortest_codes(study.table, cost)):
-            found, before = _Found(column), paper.get((column.group, column.subset_bytes))
-            rows.append(found.row(cost) | _by_the_law(found, before, alpha.get(column.group)))
+        for place, found in (paper if cost == PAPER else _under(study, cost)).items():
+            rows.append(found.row(cost) | _by_the_law(found, paper.get(place), alpha.get(found.column.group)))
     return rows
 
 
@@ -88,6 +87,12 @@ class _Found:
             "is_code": cost.is_code, "bits_per_param": self.c, "label": cost.label, "is_coded": cost.is_coded,
             "precision_bits": cost.precision_bits,
         }  # fmt: skip
+
+
+def _under(study: Study, cost: ParameterCost) -> dict[tuple[str, int], _Found]:
+    """By group and dataset size."""
+    found = columns(shortest_codes(study.table, cost))
+    return {(column.group, column.subset_bytes): _Found(column) for column in found}
 
 
 def _by_the_law(found: _Found, paper: _Found | None, alpha: float | None) -> Json:
@@ -216,4 +221,4 @@ def _measure(study: Study) -> dict[str, list[Json]]:
     return {"costs": rows, "cost_laws": cost_laws(rows)}
 
 
-SECTIONS.register("costs", WideSection(name="costs", measure=_measure, write=write))
+register_section(WideSection(name="costs", measure=_measure, write=write))

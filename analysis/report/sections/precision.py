@@ -18,7 +18,7 @@ from analysis.costs import PAPER, parse_cost
 from analysis.formatting import format_bytes, format_count
 from analysis.plots import Curve, label, log_scales, name_curves, new_axes, styled
 from analysis.report.elements import Block, Grid, Text
-from analysis.report.section import SECTIONS, Figure, Measured, WideSection
+from analysis.report.section import Figure, Measured, WideSection, register_section
 from analysis.report.sections.parameter_costs import located, side_by_side
 from analysis.report.sections.shown import groups_shown
 from analysis.study import Study
@@ -181,8 +181,7 @@ def _figures(study: Study, measured: Measured) -> list[Figure]:
     return figures
 
 
-SECTIONS.register(
-    "precisions",
+register_section(
     WideSection(
         name="precisions",
         title="Precision of the weights",

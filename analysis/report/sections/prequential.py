@@ -12,7 +12,7 @@ from analysis.codes import block_codes, online_codes, online_curves
 from analysis.formatting import format_bytes, format_count, format_percent, join
 from analysis.plots import draw, log_scales, name_curves, new_axes, size_curves
 from analysis.report.elements import Block, Text, named_grid
-from analysis.report.section import SECTIONS, Figure, Measured, WideSection
+from analysis.report.section import Figure, Measured, WideSection, register_section
 from analysis.report.sections.code_comparison import who_wins
 from analysis.report.sections.shown import groups_shown
 from analysis.study import Study
@@ -127,8 +127,7 @@ def _measure(study: Study) -> dict[str, Any]:
     return {"prequential": blocks, "online": online, "who_wins": who_wins(study, blocks, online)}
 
 
-SECTIONS.register(
-    "prequential",
+register_section(
     WideSection(
         name="prequential",
         title="Codes that learn as they go",

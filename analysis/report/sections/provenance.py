@@ -9,7 +9,7 @@ import pandas as pd
 from analysis.formatting import format_bytes, format_flops, format_seconds, join
 from analysis.records import PROVENANCE, Table, rows_of, short_source
 from analysis.report.elements import Block, Grid, Heading, Text
-from analysis.report.section import SECTIONS, WideSection
+from analysis.report.section import WideSection, register_section
 from analysis.study import Study
 from analysis.types import Json
 
@@ -204,4 +204,4 @@ def _measure(study: Study) -> dict[str, Any]:
     return {"corpora": corpora(study.table), "provenance": measured_provenance(study.table)}
 
 
-SECTIONS.register("provenance", WideSection(name="provenance", measure=_measure, write=write))
+register_section(WideSection(name="provenance", measure=_measure, write=write))

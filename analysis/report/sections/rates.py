@@ -7,7 +7,7 @@ from functools import partial
 import pandas as pd
 
 from analysis.plots import plot_adjusted_rate, plot_heldout_rate, plot_in_context, plot_raw_rate
-from analysis.report.section import SECTIONS, Figure, Measured, WideSection
+from analysis.report.section import Figure, Measured, WideSection, register_section
 from analysis.report.sections.shown import Shown, groups_shown
 from analysis.study import Study, in_context
 
@@ -65,8 +65,7 @@ def _in_context(study: Study, _: Measured) -> list[Figure]:
     return figures
 
 
-SECTIONS.register(
-    "rates",
+register_section(
     WideSection(
         name="rates",
         title="Rates and model size",
@@ -75,13 +74,11 @@ SECTIONS.register(
         shows=("adjusted_rate",),
     ),
 )
-SECTIONS.register(
-    "unseen",
+register_section(
     WideSection(
         name="unseen", title="The subset itself and unseen bytes", draw=_raw, shows=("raw_rate", "heldout_rate")
     ),
 )
-SECTIONS.register(
-    "in_context",
+register_section(
     WideSection(name="in_context", title="Learning in context", draw=_in_context, shows=("in_context",)),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from analysis.formatting import format_bytes, format_percent, join
 from analysis.records import Table, rows_of
 from analysis.report.elements import Block, Grid, Heading, Text
-from analysis.report.section import SECTIONS, WideSection
+from analysis.report.section import WideSection, register_section
 from analysis.types import Json
 
 _SHAPE = ["size", "n_params", "n_heads", "embedding_params", "learning_rate"]
@@ -77,7 +77,6 @@ def _passes(found: Json) -> str:
     return f"In {most:,} steps models saw {each}."
 
 
-SECTIONS.register(
-    "recipe",
+register_section(
     WideSection(name="recipe", measure=lambda study: {"recipe": recipe(study.table)}, write=write),
 )

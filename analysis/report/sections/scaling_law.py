@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from analysis.formatting import format_bytes, format_count, format_flops, format_range, join, sentence
 from analysis.plots import Curve, draw_marks, log_scales, name_curves, new_axes, styled
 from analysis.report.elements import Block, Grid, Heading, Text
-from analysis.report.section import SECTIONS, Figure, Measured, WideSection
+from analysis.report.section import Figure, Measured, WideSection, register_section
 from analysis.report.sections.shown import groups_shown
 from analysis.study import Study
 from analysis.types import Json
@@ -196,8 +196,7 @@ def _figures(study: Study, measured: Measured) -> list[Figure]:
     ]
 
 
-SECTIONS.register(
-    "scaling_law",
+register_section(
     WideSection(
         name="scaling_law",
         title="Scaling law of the held-out loss",
@@ -207,4 +206,4 @@ SECTIONS.register(
         shows=("fit", "residuals"),
     ),
 )
-SECTIONS.register("held_out_test", WideSection(name="held_out_test", write=held_out))
+register_section(WideSection(name="held_out_test", write=held_out))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from analysis.formatting import format_bytes
 from analysis.report.elements import Block, Grid, Heading, Text
-from analysis.report.section import SECTIONS, WideSection
+from analysis.report.section import WideSection, register_section
 from analysis.types import Json
 
 
@@ -52,4 +52,4 @@ def _spread_table(rows: list[Json]) -> Grid:
     return Grid(("shape", "parameters", *map(format_bytes, data)), cells, "lr" + "r" * len(data))
 
 
-SECTIONS.register("seeds", WideSection(name="seeds", measure=lambda study: {"seeds": study.seeds}, write=write))
+register_section(WideSection(name="seeds", measure=lambda study: {"seeds": study.seeds}, write=write))

@@ -12,7 +12,7 @@ from analysis.critical import EXPONENTS
 from analysis.formatting import format_bytes, format_count, format_end, format_place, format_range, join, sentence
 from analysis.plots import plot_critical_size
 from analysis.report.elements import Block, Text, named_grid
-from analysis.report.section import SECTIONS, Figure, Measured, WideSection
+from analysis.report.section import Figure, Measured, WideSection, register_section
 from analysis.report.sections.shown import Shown, groups_shown
 from analysis.study import Study, law_line
 from analysis.types import Json
@@ -188,8 +188,7 @@ def _measure(study: Study) -> dict[str, Any]:
     return {"laws": laws, "predictions": study.predictions}
 
 
-SECTIONS.register(
-    "size_law",
+register_section(
     WideSection(
         name="size_law",
         title="How the critical size grows with the data",
@@ -199,4 +198,4 @@ SECTIONS.register(
         shows=("critical_size",),
     ),
 )
-SECTIONS.register("estimates", WideSection(name="estimates", write=estimates))
+register_section(WideSection(name="estimates", write=estimates))

@@ -12,7 +12,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocat
 from analysis.formatting import format_bytes, format_percent
 from analysis.plots import OF_OURS, draw, name_curves, new_axes, size_curves
 from analysis.report.elements import Block, Text, named_grid
-from analysis.report.section import SECTIONS, Figure, Measured, WideSection
+from analysis.report.section import Figure, Measured, WideSection, register_section
 from analysis.report.sections.shown import groups_shown
 from analysis.study import Study
 from analysis.types import Json
@@ -160,8 +160,7 @@ def _figures(study: Study, measured: Measured) -> list[Figure]:
     return figures
 
 
-SECTIONS.register(
-    "tokenisation",
+register_section(
     WideSection(
         name="tokenisation",
         title="Tokenisation",
