@@ -55,6 +55,11 @@ class Cohort:
         return self.cells[0].resolved.execution
 
     @property
+    def bytes_seen(self) -> int:
+        """Training bytes of all members, repeats counted."""
+        return sum(cell.resolved.bytes_seen for cell in self.cells)
+
+    @property
     def training_flops(self) -> float:
         """Of all members: 3 forward passes a byte seen."""
         return sum(cell.resolved.training_flops for cell in self.cells)

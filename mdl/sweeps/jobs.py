@@ -51,9 +51,9 @@ def cohort_job(
         "command": command,
         "retry": {i: path.stat().st_mtime_ns for i, path in records.items() if retry_failed and path.exists()},
     }
-    n_bytes = sum(cell.resolved.bytes_seen for cell in cohort.cells)
+    n_bytes = cohort.bytes_seen
     measuring = per_byte * coded
-    wide = cohort.cells[0].resolved.execution.n_devices
+    wide = cohort.execution.n_devices
     name = f"{cohort.shape.label} ×{len(cohort.cells)}"
     return Job(name, request, 3 * per_byte * n_bytes + measuring, n_bytes, records, wide, measuring)
 

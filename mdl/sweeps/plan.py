@@ -37,6 +37,16 @@ class Plan:
         """All cells, in the order of the cohorts."""
         return [cell for cohort in self.cohorts for cell in cohort.cells]
 
+    @property
+    def bytes_seen(self) -> int:
+        """Training bytes of all cells, repeats counted."""
+        return sum(cohort.bytes_seen for cohort in self.cohorts)
+
+    @property
+    def training_flops(self) -> float:
+        """Of all cells."""
+        return sum(cohort.training_flops for cohort in self.cohorts)
+
 
 def plan_sweep(file: Path, out: Path) -> Plan:
     """Read a sweep file and lay its cells out under `out`/<sweep>."""
@@ -73,20 +83,18 @@ def describe_plan(plan: Plan) -> Sequence[str]:
     """What `--dry-run` prints: cohorts with their cells, parameters, FLOPs and bytes."""
     lines = []
     for cohort in plan.cohorts:
-        seen = sum(cell.resolved.bytes_seen for cell in cohort.cells)
-        n = cohort.cells[0].resolved.execution.n_devices
+        n = cohort.execution.n_devices
         lines.append(
             f"cohort {cohort.cohort_id}: {_counted(len(cohort.cells), 'cell')}, "
             f"{count_params(cohort.shape)['total']:,} parameters each, {cohort.training_flops:.3g} training FLOPs, "
-            f"{format_bytes(seen)} seen" + (f", on {n} devices" if n > 1 else "")
+            f"{format_bytes(cohort.bytes_seen)} seen" + (f", on {n} devices" if n > 1 else "")
         )
         lines += [
             f"  {cell.run_id}: D = {format_bytes(cell.config.subset_bytes)}, "
             f"{cell.resolved.bytes_seen / cell.config.subset_bytes:.3g} passes"
             for cell in cohort.cells
         ]
-    flops = sum(cohort.training_flops for cohort in plan.cohorts)
-    seen = sum(cell.resolved.bytes_seen for cell in plan.cells)
+    flops, seen = plan.training_flops, plan.bytes_seen
     hours = _MEASURED_TOO * (flops + _H100_FLOPS_A_BYTE_ANYWAY * seen) / _H100_FLOPS_A_SECOND / 3600
     sources = dict.fromkeys(cell.config.corpus.source for cell in plan.cells)
     lines += [f"note: {said}" for source in sources if (said := not_here(source))]
@@ -106,14 +114,14 @@ def plan_content(plan: Plan) -> dict[str, Any]:
         "name": plan.name,
         "folder": str(plan.paths.root),
         "n_cells": len(plan.cells),
-        "training_flops": sum(cohort.training_flops for cohort in plan.cohorts),
-        "bytes_seen": sum(cell.resolved.bytes_seen for cell in plan.cells),
+        "training_flops": plan.training_flops,
+        "bytes_seen": plan.bytes_seen,
         "cohorts": [
             {
                 "cohort_id": cohort.cohort_id,
                 "n_params": count_params(cohort.shape)["total"],
                 "training_flops": cohort.training_flops,
-                "bytes_seen": sum(cell.resolved.bytes_seen for cell in cohort.cells),
+                "bytes_seen": cohort.bytes_seen,
                 "cells": [
                     {
                         "run_id": cell.run_id,

@@ -20,7 +20,7 @@ def baselines(
     out: Made = Path("runs/baselines"),
     size: Annotated[
         str | None, typer.Option("--sizes", help="Such as 10MB: the first so many bytes; default: all.")
-    ] = (None),
+    ] = None,
     chunk: Annotated[str, typer.Option("--chunk", help="Chunk length; the paper's is 2048.")] = "2048",
     paper: Annotated[
         bool, typer.Option("--paper", help="The paper's Table 1: its four coders whatever the data, its models below.")
