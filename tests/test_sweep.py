@@ -62,6 +62,14 @@ def test_a_cohort_too_large_for_memory_is_split_by_a_rule_of_the_file_alone(tmp_
     ]
 
 
+def refusal(text: str, tmp_path: Path) -> str:
+    """What is said of a sweep file, in one line."""
+    with pytest.raises(MdlError) as caught:
+        cells_of(load_sweep(write(tmp_path, text)))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -84,10 +92,7 @@ def test_a_cohort_too_large_for_memory_is_split_by_a_rule_of_the_file_alone(tmp_
     ],
 )
 def test_a_bad_file_is_one_line(text: str, message: str, tmp_path: Path) -> None:
-    with pytest.raises(MdlError) as caught:
-        cells_of(load_sweep(write(tmp_path, text)))
-    assert message in str(caught.value)
-    assert "\n" not in str(caught.value)
+    assert message in refusal(text, tmp_path)
 
 
 def test_a_missing_file_names_a_near_one(tmp_path: Path) -> None:
@@ -167,11 +172,9 @@ ONE = "size: {value: 8x1}, subset_bytes: {value: 10KB}"
     ],
 )
 def test_what_would_be_taken_otherwise_than_it_stands_is_one_line(text: str, message: str, tmp_path: Path) -> None:
-    with pytest.raises(MdlError) as caught:
-        cells_of(load_sweep(write(tmp_path, text)))
-    assert message in str(caught.value)
-    assert "\n" not in str(caught.value)
-    assert len(str(caught.value)) < 600
+    said = refusal(text, tmp_path)
+    assert message in said
+    assert len(said) < 600
 
 
 def test_ten_thousand_million_cells_are_counted_not_made(tmp_path: Path) -> None:
