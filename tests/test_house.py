@@ -33,6 +33,8 @@ FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 MEET_ANALYSIS = {"mdl.sizing", "mdl.cli"}
 READ_BY_ANALYSIS = {"mdl.records"}
 FACADES = {"mdl", "analysis"}
+# Of the two packages alone: building a wheel leaves copies of both under build/.
+DOORS = sorted(stub for package in FACADES for stub in (ROOT / package).rglob("__init__.pyi"))
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,7 @@ def _file_behind(arrow: Arrow) -> str:
     return arrow.target
 
 
-@pytest.mark.parametrize("stub", sorted(ROOT.glob("*/**/__init__.pyi")), ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("stub", DOORS, ids=lambda path: path.parent.name)
 def test_a_door_exports_what_its_files_define(stub: Path) -> None:
     of_package = stub.parent.parent == ROOT  # which has its version besides
     for node in ast.parse(stub.read_text(encoding="utf-8")).body:
