@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.test_cli import leftovers, mdl, records, write_sweep
+from tests.command import leftovers, mdl, records, write_sweep
 
 COMMAND = [sys.executable, "-m", "mdl.cli", "sweep", "small.yaml", "--no-baselines", "--runs"]
 

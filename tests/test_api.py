@@ -16,10 +16,10 @@ import pytest
 import analysis
 import mdl
 from analysis.api import Plots
+from tests import ROOT
 from tests.conftest import markov_text
 
 mpl.use("agg")
-ROOT = Path(__file__).parent.parent
 RECORDS = ROOT / "reports/quick/records"
 PUBLIC = [getattr(package, name) for package in (mdl, analysis) for name in package.__all__]
 WITH_EXAMPLES = [thing for thing in [*PUBLIC, Plots] if not (inspect.isclass(thing) and issubclass(thing, Exception))]

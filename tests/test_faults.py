@@ -22,8 +22,8 @@ from mdl.records import RunPaths
 from mdl.sweeps import plan_sweep, worker
 from mdl.training import stop_signal
 from mdl.training.cohort_module import CohortModule
+from tests.command import assert_one_line, leftovers, mdl, records, write_sweep
 from tests.kills import kill_at_random, whole
-from tests.test_cli import assert_one_line, leftovers, mdl, records, write_sweep
 
 
 def started(folder: Path, *more: str) -> subprocess.Popen[str]:

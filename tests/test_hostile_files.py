@@ -19,8 +19,8 @@ from mdl.models import Shape, load_weights, weights_bytes
 from mdl.quantization import decode_weights
 from mdl.records import RunPaths
 from mdl.sweeps.claims import latest
+from tests.command import leftovers
 from tests.synthetic import cell, grid, write_sweep
-from tests.test_cli import leftovers
 
 SHAPE = Shape(4, 1, 1, 16)
 

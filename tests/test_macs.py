@@ -19,11 +19,13 @@ from mdl.errors import MdlError
 from mdl.records import provenance
 from mdl.sweeps import plan_sweep
 from mdl.sweeps.backends import local
-from tests.test_cli import leftovers, mdl, records, write_sweep
+from tests import ROOT
+from tests.command import leftovers, mdl, records, write_sweep
 
 # Python runs it in every process of a sweep: whoever opens or looks for a file of /proc finds none.
 _HIDDEN = """
 import builtins, io, os
+from tests import ROOT
 os.__dict__.pop("sched_getaffinity", None)
 def hiding(call):
     def looked(path, *rest, **named):
@@ -41,7 +43,7 @@ builtins.open = io.open = hiding(io.open)
 def environment(tmp_path: Path) -> dict[str, str]:
     (tmp_path / "site").mkdir()
     (tmp_path / "site/sitecustomize.py").write_text(_HIDDEN)
-    return {"PYTHONPATH": f"{tmp_path / 'site'}{os.pathsep}{Path(__file__).parent.parent}"}
+    return {"PYTHONPATH": f"{tmp_path / 'site'}{os.pathsep}{ROOT}"}
 
 
 def test_a_sweep_without_proc_is_killed_goes_on_and_codes_a_file(

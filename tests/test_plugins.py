@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_cli import mdl, records
+from tests.command import mdl, records
 
 SOURCE = """
 import random

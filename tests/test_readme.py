@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from analysis.report.readme_tables import main, results_table, with_tables
+from tests import ROOT
 
-ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 FOUND = (ROOT / "reports/README.md").read_text()
 

@@ -1,0 +1,62 @@
+"""The command itself as a process: how tests call it and what they ask of its folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from mdl.records import read_cell
+
+SWEEP = """
+parameters:
+  corpus.source: {{value: "file:{text}"}}
+  corpus.heldout_bytes: {{value: 20KB}}
+  subset_bytes: {{values: [10KB, 40KB]}}
+  size: {{values: [4x1, 8x1, 16x1]}}
+  context_bytes: {{value: 64}}
+  steps: {{value: {steps}}}
+  checkpoint_seconds: {{value: 0.2}}
+  reach_ratio: {{value: 1}}
+{more}"""
+
+
+def mdl(
+    *arguments: str | Path, cwd: Path, timeout: float = 300, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "mdl.cli", *map(str, arguments)],
+        cwd=cwd, capture_output=True, text=True, timeout=timeout, env={**os.environ, **environment},
+    )  # fmt: skip
+
+
+def write_sweep(folder: Path, text: Path, steps: int = 60, more: str = "") -> None:
+    (folder / "small.yaml").write_text(SWEEP.format(text=text, steps=steps, more=more))
+
+
+def records(folder: Path) -> dict[str, dict[str, Any]]:
+    """Every record without what may differ between two runs of the same cell."""
+    found = {}
+    for path in sorted(folder.glob("*/record.json")):
+        read_cell(path)
+        record = json.loads(path.read_bytes())
+        del record["provenance"]
+        found[record["run_id"]] = record
+    return found
+
+
+def leftovers(folder: Path) -> list[str]:
+    return [
+        str(p.relative_to(folder)) for p in folder.rglob("*") if p.name.startswith(".") or p.suffix in (".tmp", ".ckpt")
+    ]
+
+
+def assert_one_line(done: subprocess.CompletedProcess[str], words: str) -> None:
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.startswith("error: ")
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout

@@ -1,0 +1,144 @@
+"""The command line's manners: groups, one meaning a name, results for scripts, where a report goes."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mdl.cli.app import app
+from tests.command import mdl
+from tests.conftest import markov_text
+
+GRID = """
+name: tiny
+parameters:
+  source: {value: "file:text.txt"}
+  size: {values: [2x1, 4x1, 8x1]}
+  subset_bytes: {values: [10KB, 20KB]}
+  steps: {value: 10}
+  context_bytes: {value: 64}
+  heldout_sample_bytes: {value: 512}
+"""
+
+
+def commands() -> dict[str, Any]:
+    """Name to click command, the hidden ones left out."""
+    import typer.main
+
+    group: Any = typer.main.get_command(app)
+    return {name: command for name, command in group.commands.items() if not command.hidden}
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a sweep file, its text and its records."""
+    folder = tmp_path_factory.mktemp("swept")
+    (folder / "text.txt").write_bytes(markov_text(60_000))
+    (folder / "tiny.yaml").write_text(GRID)
+    done = mdl("sweep", "tiny.yaml", "--no-baselines", "-q", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_every_command_has_a_whole_line_in_its_group(columns: int) -> None:
+    command = [sys.executable, "-m", "mdl.cli", "-h"]
+    shown = subprocess.run(command, capture_output=True, text=True, env={"COLUMNS": str(columns)}, check=True).stdout
+    for title in ("Size and sweep:", "Report and fit:", "Compress:", "Models:", "Cluster:", "Exit codes:"):
+        assert f"\n{title}\n" in shown
+    for name, command_of_ours in commands().items():
+        first = command_of_ours.help.strip().splitlines()[0]
+        assert first.endswith(".")
+        assert re.search(rf"^  {name} +{re.escape(first)}$", shown, re.MULTILINE), name
+    assert "MDL_CACHE" in shown
+    assert max(map(len, shown.splitlines())) <= columns
+
+
+def test_one_name_has_one_meaning() -> None:
+    """-o/--out is what is made, --runs the root of run folders, and what scripts read is --json everywhere."""
+    shown = {
+        (name, option): parameter
+        for name, command in commands().items()
+        for parameter in command.params
+        if not getattr(parameter, "hidden", False)
+        for option in parameter.opts
+    }
+    for (_, option), parameter in shown.items():
+        assert (option == "--out") <= ("-o" in parameter.opts), "whatever is made is -o too"
+    roots = {str(shown[key].help) for key in shown if key[1] == "--runs"}
+    assert roots == {"Folder of all sweeps' run folders."}
+    assert not {("sweep", "--out"), ("run", "--out"), ("status", "--out"), ("baselines", "--bytes")} & set(shown)
+    scripted = {"sweep", "status", "report", "suggest", "fit", "inspect", "evaluate", "baselines", "pack", "compress"}
+    assert scripted <= {name for name, option in shown if option == "--json"}
+    assert {name for name, option in shown if option == "--device"} <= {
+        name for name, option in shown if option == "--device" and "auto" in shown[name, option].help
+    }
+
+
+@pytest.mark.parametrize("words", [["--watch"], ["--json"], []])
+def test_a_former_name_works_with_a_line_that_says_the_new_one(words: list[str], swept: Path) -> None:
+    done = mdl("status", "tiny.yaml", "--out", "runs", *words, cwd=swept)
+    assert done.returncode == 0
+    assert done.stderr == "note: --out is called --runs now; the old name goes with the next release\n"
+    assert "6" in done.stdout
+
+
+RESULTS = {
+    "sweep tiny.yaml --dry-run": {"name", "folder", "n_cells", "training_flops", "bytes_seen", "cohorts"},
+    "run size=2x1 source=file:text.txt subset_bytes=5KB steps=2 context_bytes=64": {"record", "run_id"},
+    "status tiny.yaml": {"name", "n_cells", "done", "left", "failed", "running"},
+    "report tiny.yaml --format md,html": {"folder", "documents", "name", "cost", "n_cells", "critical", "laws"},
+    "compress text.txt -o text.mdl": {"archive", "n_bytes", "archive_bytes", "gzip_bytes", "xz_bytes", "model"},
+    "inspect text.mdl": {"content", "archive", "model", "model's run"},
+    "decompress text.mdl -o again.txt": {"file", "n_bytes", "seconds"},
+    "baselines text.txt --sizes 4KB": {"records", "coders", "models"},
+    "fit losses.csv": {"E", "A", "alpha", "success", "message"},
+}
+
+
+def test_results_for_scripts_are_one_json_object_and_nothing_else(swept: Path) -> None:
+    """One after another: some read what an earlier one made."""
+    (swept / "losses.csv").write_text("N,D,loss\n1,2,3\n")
+    for words, keys in RESULTS.items():
+        done = mdl(*words.split(), "--json", cwd=swept)
+        assert done.returncode == 0, (words, done.stderr)
+        assert keys <= set(json.loads(done.stdout)), words
+    assert (swept / "again.txt").read_bytes() == (swept / "text.txt").read_bytes()
+    assert isinstance(json.loads(mdl("suggest", "tiny.yaml", "--json", cwd=swept).stdout), list)
+
+
+def test_a_report_is_written_beside_its_records(swept: Path) -> None:
+    """By sweep file, by run folder or by nothing: one folder, and none where the command was given."""
+    for words in (["tiny.yaml"], ["runs/tiny"]):
+        done = mdl("report", *words, "--format", "md", cwd=swept)
+        assert done.returncode == 0, done.stderr
+        assert "report: runs/tiny/report/report.md" in done.stdout
+    newest = mdl("report", "--format", "md", cwd=swept)
+    assert re.search(r"report: runs/\w+/report/report\.md", newest.stdout)
+    assert not (swept / "reports").exists()
+
+
+def test_quiet_says_nothing_but_the_result_wherever_it_stands(swept: Path) -> None:
+    for words in (["-q", "sweep", "tiny.yaml", "--no-baselines"], ["sweep", "tiny.yaml", "--no-baselines", "--quiet"]):
+        done = mdl(*words, cwd=swept)
+        assert (done.stdout, done.stderr) == ("records: runs/tiny; next: mdl report runs/tiny\n", "")
+
+
+def test_a_classical_coder_that_does_better_is_named(swept: Path) -> None:
+    done = mdl("compress", "text.txt", "-o", "more.mdl", cwd=swept)
+    size = (swept / "more.mdl").stat().st_size
+    gzip, xz = (len_of(name, (swept / "text.txt").read_bytes()) for name in ("gzip", "xz"))
+    assert ("note: gzip makes" in done.stderr) == (gzip < size)
+    assert ("note: xz makes" in done.stderr) == (xz < size)
+
+
+def len_of(name: str, data: bytes) -> int:
+    import mdl as toolkit
+
+    return len(toolkit.compressor(name).compress(data))

@@ -1,0 +1,304 @@
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import shutil
+import struct
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from analysis.records import tables as analysed
+from benchmarks.fuzz_archive import rehashed
+from mdl.archives import Archive, ArchiveWriter, Block, Header
+from mdl.cli import app
+from mdl.cli.pack import pack as pack_run
+from mdl.compressors import compress_stream, self_contained
+from mdl.compressors.byte_model import decompress_stream, load_coded, load_embedded
+from mdl.config import Cell, Cohort, from_flat
+from mdl.config.schema import _LATER, _NOT_RESULT
+from mdl.errors import MdlError
+from mdl.models import Shape
+from mdl.quantization import PRECISIONS, coded_models
+from mdl.quantization.weight_codec import Quantised, encode_quantised, matrix_shapes
+from mdl.records import RunPaths, store
+from mdl.storage import hashing
+from mdl.training import run_cohort
+from tests.command import leftovers, mdl
+from tests.conftest import markov_text
+
+D = 40_000
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sweep's folder with two runs: measured at every precision, and not; beside it the corpus."""
+    folder = tmp_path_factory.mktemp("pack")
+    (folder / "text.txt").write_bytes(markov_text(80_000))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MDL_CACHE", str(folder / "cache"))
+        for coded in (True, False):
+            flat = {
+                "source": f"file:{folder / 'text.txt'}", "subset_bytes": D, "size": "8x1", "context_bytes": 64,
+                "steps": 60, "block_bytes": 512, "heldout_bytes": "10KB", "heldout_sample_bytes": 2048,
+                "reach_ratio": 1, "coded_weights": coded,
+            }  # fmt: skip
+            config = from_flat(flat)
+            run_cohort(Cohort((Cell(config.run_id, config),)), "s", RunPaths(folder / "runs" / "s"))
+    return folder / "runs" / "s"
+
+
+def _runs(runs: Path) -> tuple[Path, Path]:
+    """(with the precisions in its record, without)."""
+    folders = sorted(path.parent for path in runs.glob("*/record.json"))
+    with_coded = [f for f in folders if store.read_cell(f / "record.json").snapshots[0].coded]
+    return with_coded[0], next(f for f in folders if f not in with_coded)
+
+
+def _least(folder: Path) -> float:
+    return min(each.total_bits for each in store.read_cell(folder / "record.json").snapshots[0].coded)
+
+
+def test_the_record_holds_both_parts_at_every_precision(runs: Path) -> None:
+    """And analysis reads them; a run that did not measure them keeps the name that it had before there were any."""
+    measured, plain = _runs(runs)
+    snapshots = store.read_cell(measured / "record.json").snapshots
+    for snapshot in snapshots:
+        assert tuple(each.bits for each in snapshot.coded) == PRECISIONS
+        own = sum(s.code_bits for s in snapshot.segments if s.part == "train" and s.end_bytes <= D)
+        assert snapshot.coded[-1].data_bits == pytest.approx(own, rel=1e-6)
+    frame = analysed.load(runs).coded
+    assert set(frame["run_id"]) == {measured.name}
+    row = frame[(frame["snapshot"] == "final") & (frame["precision_bits"] == 4)].iloc[0]
+    four = next(each for each in snapshots[0].coded if each.bits == 4)
+    assert (row["coder"], row["model_bits"], row["data_bits"]) == (four.coder, four.model_bits, four.data_bits)
+    config = json.loads((plain / "record.json").read_bytes())["config"]
+    assert config["measure.coded_weights"] is False
+    older = {k: v for k, v in config.items() if k not in {*_NOT_RESULT, *_LATER}}
+    assert plain.name == f"8x1-40KB-s0-{hashing.digest(older)}"
+
+
+def test_the_size_of_the_file_is_the_recorded_two_part_code_and_another_process_decodes_it(
+    runs: Path, tmp_path: Path
+) -> None:
+    """Within 0.1 % and 1 KB; the folder in which it is unpacked has nothing but the file."""
+    measured, _ = _runs(runs)
+    made = mdl("pack", measured, "-o", tmp_path / "subset.mdl", cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    size = (tmp_path / "subset.mdl").stat().st_size
+    assert abs(8 * size - _least(measured)) <= 0.001 * _least(measured) + 8 * 1024
+    told = dict(line.split(maxsplit=1) for line in made.stdout.splitlines())
+    assert list(told) == ["raw", "model", "data", "precision", "total", "rate", "beside"]
+    assert told["rate"].startswith(f"{size / D:.4f}")
+    assert f"{size:,} bytes" in told["total"]
+    assert "xz " in told["beside"]
+    assert "ppmd " in told["beside"]
+    assert not leftovers(tmp_path)
+    back = mdl("unpack", "subset.mdl", "-o", "data.bin", cwd=tmp_path, MDL_CACHE=str(tmp_path / "no-cache"))
+    assert back.returncode == 0, back.stderr
+    run = self_contained.open_run(measured)
+    assert (tmp_path / "data.bin").read_bytes() == run.corpus.train.read(0, D).tobytes()
+    inspected = mdl("inspect", "subset.mdl", cwd=tmp_path)
+    assert "8x1, context 64 bytes, 2,840 parameters, in the archive" in inspected.stdout
+
+
+def test_without_measured_precisions_the_least_total_of_a_sample_is_taken(runs: Path, tmp_path: Path) -> None:
+    """Which is the recorded one here, where the sample is the whole subset."""
+    measured, plain = _runs(runs)
+    recorded = min(store.read_cell(measured / "record.json").snapshots[0].coded, key=lambda each: each.total_bits)
+    assert self_contained.choose_coded(self_contained.open_run(plain)).bits == recorded.bits
+    assert self_contained.choose_coded(self_contained.open_run(measured)).bits == recorded.bits
+
+
+@pytest.fixture
+def one(runs: Path, tmp_path: Path) -> Path:
+    """A copy of a run's folder, to be spoilt."""
+    return Path(shutil.copytree(_runs(runs)[0], tmp_path / "run"))
+
+
+def _forge(run: Path, **changes: object) -> None:
+    record = json.loads((run / "record.json").read_bytes())
+    for path, value in changes.items():
+        *parts, last = path.split("__")
+        where = record
+        for part in parts:
+            where = where[part]
+        where[last] = value
+    (run / "record.json").write_text(json.dumps(record))
+
+
+def test_a_run_that_is_not_what_was_recorded_is_refused(one: Path, tmp_path: Path) -> None:
+    usual = (one / "record.json").read_bytes()
+    for changes, says in (
+        ({"corpus__sha256": "ab" * 32}, "not what the run was made from"),
+        ({"corpus__source": "file:/nowhere/at-all"}, "nowhere"),
+        ({"status": "failed", "reason": "x", "snapshots": []}, "the run failed"),
+    ):
+        _forge(one, **changes)
+        with pytest.raises(MdlError, match=says):
+            pack_run(one, tmp_path / "x.mdl", "final", "cpu")
+        (one / "record.json").write_bytes(usual)
+    with pytest.raises(MdlError, match="no snapshot 'first'"):
+        pack_run(one, tmp_path / "x.mdl", "first", "cpu")
+    with (one / "final.safetensors").open("r+b") as stream:
+        stream.seek(-1, io.SEEK_END)
+        stream.write(b"\x01")
+    with pytest.raises(MdlError, match=r"is not what .* was measured with"):
+        pack_run(one, tmp_path / "x.mdl", "final", "cpu")
+    assert not (tmp_path / "x.mdl").exists()
+    assert not leftovers(tmp_path)
+
+
+def test_what_does_not_decode_is_never_written(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check reads the file itself: a bit that flips on its way to the disk is met there."""
+    usual = ArchiveWriter.finish
+
+    def spoilt(self: ArchiveWriter) -> None:
+        usual(self)
+        self._target.seek(-200, io.SEEK_END)
+        self._target.write(b"\x00\xff")
+        self._target.seek(0, io.SEEK_END)
+
+    monkeypatch.setattr(ArchiveWriter, "finish", spoilt)
+    with pytest.raises(MdlError, match="damaged"):
+        pack_run(_runs(runs)[0], tmp_path / "x.mdl", "final", "cpu")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("pack", "."), "not a run's folder"),
+        (("pack", "nowhere"), "not a run's folder"),
+        (("pack", "nowhere", "-o", "plain.txt/out.mdl"), "Not a directory"),  # before anything is looked at
+        (("unpack", "plain.txt", "-o", "out"), "not an mdl archive"),
+        (("unpack", "nowhere.mdl"), "No such file"),
+        (("unpack", "bare.mdl"), "does not hold the model"),
+        (("unpack", "damaged.mdl"), "SHA-256"),
+        (("unpack", "cut.mdl"), "archive"),
+        (("unpack", "forged.mdl"), "coded weights are damaged"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_a_user_can_mend_is_one_line_and_exit_2(
+    small: bytes, tmp_path: Path, arguments: tuple[str, ...], says: str, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    (tmp_path / "plain.txt").write_bytes(b"plain")
+    (tmp_path / "cut.mdl").write_bytes(small[:-40])
+    (tmp_path / "damaged.mdl").write_bytes(small[:300] + bytes([small[300] ^ 1]) + small[301:])
+    (tmp_path / "forged.mdl").write_bytes(_with_weights(small, b"\x04\x09no weights at all"))
+    bare = io.BytesIO()
+    writer = ArchiveWriter(bare, Header("ab" * 32, Shape(4, 1, 1, 16), 1, 0, "mdl"))
+    writer.finish()
+    (tmp_path / "bare.mdl").write_bytes(bare.getvalue())
+    before = sorted(tmp_path.iterdir())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["mdl", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        app.main()
+    told = capsys.readouterr()
+    assert stopped.value.code == 2
+    assert says in told.err
+    assert len((told.out + told.err).splitlines()) == 1
+    assert sorted(tmp_path.iterdir()) == before
+
+
+SMALL, CONTENT = Shape(4, 1, 1, 16), b"coded, and coded, and coded again"
+
+
+def _arithmetic() -> dict[str, Quantised]:
+    """Small whole numbers in a fixed pattern, free of any random generator."""
+    return {
+        name: Quantised((np.arange(each[0] * each[1]).reshape(each) * 37 + i) % 13 - 6, -5 - np.arange(each[1]) % 4)
+        for i, (name, each) in enumerate(matrix_shapes(SMALL).items())
+    }
+
+
+@pytest.fixture(scope="module")
+def small() -> bytes:
+    """An archive of version 2 that is the same on every machine."""
+    coded = encode_quantised(SMALL, 4, _arithmetic())
+    target = io.BytesIO()
+    with pytest.MonkeyPatch.context() as patch:  # such weights expand everything, which would be stored
+        patch.setattr(Block, "or_stored", lambda block, content: block)
+        compress_stream(io.BytesIO(CONTENT), target, load_coded(SMALL, coded.content, torch.device("cpu")))
+    return target.getvalue()
+
+
+def _with_weights(archive: bytes, content: bytes) -> bytes:
+    """Forged, under hashes that are right."""
+    length = struct.unpack_from("<I", archive, 10)[0]
+    header = json.loads(archive[14 : 14 + length])
+    rest = archive[14 + length + header["embedded_bytes"] :]
+    header["embedded_bytes"], header["model"]["sha256"] = len(content), hashlib.sha256(content).hexdigest()
+    raw = json.dumps(header, separators=(",", ":")).encode()
+    return rehashed(archive[:10] + struct.pack("<I", len(raw)) + raw + content + rest)
+
+
+def test_an_archive_with_coded_weights_has_version_2_and_golden_blocks(small: bytes) -> None:
+    """The stream depends on every dequantised weight: were one rounded otherwise anywhere, it would not decode."""
+    archive = Archive(io.BytesIO(small))
+    assert struct.unpack_from("<8sH", small) == (b"\x93MDL\r\n\x1a\n", 2)
+    assert archive.header == replace(archive.header, coded=True)
+    assert [block.stream.hex() for block in archive.blocks()] == GOLDEN_STREAMS
+    target = io.BytesIO()
+    decompress_stream(archive, target, load_embedded(archive, torch.device("cpu")))
+    assert target.getvalue() == CONTENT
+
+
+GOLDEN_STREAMS = ["f785d262a8eb4844603eb67242eddbccd7f0176f94aca931013526b1f0590dcb386b0296ae52dadd"]
+
+
+def test_coded_weights_need_weights() -> None:
+    with pytest.raises(MdlError, match="it has none"):
+        Header("ab" * 32, SMALL, 1, 0, "mdl", coded=True)
+
+
+def test_versions_are_not_mixed_up(small: bytes) -> None:
+    """Coded weights under version 1 are not a safetensors file, and neither is read as the other."""
+    as_first = rehashed(small[:8] + struct.pack("<H", 1) + small[10:])
+    with pytest.raises(MdlError, match="forged"):
+        load_embedded(Archive(io.BytesIO(as_first)), torch.device("cpu"))
+    with pytest.raises(MdlError, match="version 3, this mdl reads 1 and 2"):
+        Archive(io.BytesIO(rehashed(small[:8] + struct.pack("<H", 3) + small[10:])))
+
+
+def test_forged_weights_give_one_line_or_other_bytes_that_are_refused(small: bytes) -> None:
+    """Every mutation of the coded weights under right hashes: an MdlError, or the content where nothing changed."""
+    usual = Archive(io.BytesIO(small)).weights()
+    rng = np.random.default_rng(0)
+    outcomes = set()
+    for _ in range(150):
+        content = bytearray(usual)
+        for _ in range(rng.integers(1, 3)):
+            content[rng.integers(len(content))] ^= 1 << rng.integers(8)
+        cut = bytes(content)[: rng.integers(1, len(content) + 1)] if rng.integers(4) == 0 else bytes(content)
+        archive = Archive(io.BytesIO(_with_weights(small, cut)))
+        target = io.BytesIO()
+        try:
+            decompress_stream(archive, target, load_embedded(archive, torch.device("cpu")))
+            outcomes.add("exact")
+            assert target.getvalue() == CONTENT
+        except MdlError as error:
+            outcomes.add(str(error)[:40])
+    assert len(outcomes) > 3
+
+
+def test_calibration_changes_the_numbers_and_not_what_they_mean() -> None:
+    """Two calibrations give two codes; each decodes to a model that codes and decodes the same content."""
+    from mdl.models import StackedTransformer
+
+    weights = StackedTransformer(SMALL, [3]).member(0)
+    for text in (b"one calibration.", b"another one, too"):
+        coded = coded_models(SMALL, weights, np.frombuffer(text, np.uint8)[None], [5])[0]
+        target, back = io.BytesIO(), io.BytesIO()
+        compress_stream(io.BytesIO(CONTENT), target, load_coded(SMALL, coded.content, torch.device("cpu")))
+        archive = Archive(target)
+        decompress_stream(archive, back, load_embedded(archive, torch.device("cpu")))
+        assert back.getvalue() == CONTENT

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from mdl.config import from_flat, full_key
+from mdl.config.schema import RunConfig, valid_keys
+from mdl.errors import MdlError
+from tests import ROOT
+
+BASE = {"size": "16x2"}
+
+
+def test_every_leaf_name_is_unique_so_that_it_can_stand_for_its_key() -> None:
+    leaves = [key.rsplit(".", 1)[-1] for key in valid_keys()]
+    assert len(leaves) == len(set(leaves))
+
+
+def test_every_field_says_what_it_is() -> None:
+    for name, spec in RunConfig.model_fields.items():
+        part = spec.annotation
+        fields = part.model_fields if isinstance(part, type) and issubclass(part, BaseModel) else {name: spec}
+        assert all(field.description for field in fields.values()), name
+
+
+def test_flat_keys_come_back() -> None:
+    config = from_flat({"subset_bytes": "1MB", "model.size": "64x4", "train.seed": 3, "source": "random:5MB"})
+    assert from_flat(config.flat()).flat() == config.flat()
+    assert from_flat(config.flat()).run_id == config.run_id
+    assert config.subset_bytes == 1_000_000
+
+
+@pytest.mark.parametrize("value", ["1e6", 1e6, 1_000_000, "1MB", "1000KB", "1_000_000"])
+def test_sizes_as_people_and_yaml_write_them(value: object) -> None:
+    assert from_flat({**BASE, "subset_bytes": value, "steps": "1e3"}).subset_bytes == 1_000_000
+
+
+def test_a_size_and_its_dimensions_are_the_same_cell() -> None:
+    assert from_flat({"size": "16x2"}).run_id == from_flat({"width": 16, "depth": 2}).run_id
+
+
+def test_what_does_not_touch_the_result_is_not_in_the_id() -> None:
+    plain = from_flat(BASE).run_id
+    assert from_flat({**BASE, "logger": "csv", "checkpoint_seconds": 5, "memory_bytes": "1GB"}).run_id == plain
+    assert from_flat({**BASE, "weight_decay": 0.1}).run_id != plain
+    assert re.fullmatch(r"16x2-100KB-s0-[0-9a-f]{8}", plain)
+
+
+def test_cells_of_one_shape_and_recipe_train_together() -> None:
+    key = from_flat(BASE).cohort_key()
+    assert from_flat({**BASE, "subset_bytes": "1MB", "train.seed": 9, "lr_scale": 0.5}).cohort_key() == key
+    assert from_flat({**BASE, "steps": 5}).cohort_key() != key
+    assert from_flat({**BASE, "shuffle_seed": 5, "leak_fraction": 0.5}).cohort_key() == key, "one source, any order"
+    assert from_flat({**BASE, "source": "random:1MB"}).cohort_key() != key
+    tokens = from_flat({**BASE, "vocabulary": 512}).cohort_key()
+    assert from_flat({**BASE, "vocabulary": 512, "shuffle_seed": 5}).cohort_key() != tokens
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"sise": "16x2"}, "unknown key 'sise'; did you mean 'size'?"),
+        ({"model.widht": 3}, "did you mean 'model.width'"),
+        ({**BASE, "steps": "many"}, "train.steps"),
+        ({**BASE, "steps": 0}, "greater than or equal to 1, got 0"),
+        ({**BASE, "steps": 1.5}, "train.steps"),
+        ({**BASE, "subset_bytes": "1XB"}, "'1XB'"),
+        ({**BASE, "subset_bytes": -5}, "subset_bytes"),
+        ({**BASE, "learning_rate": -1}, "train.learning_rate"),
+        ({**BASE, "learning_rate": float("nan")}, "train.learning_rate"),
+        ({**BASE, "logger": "tensorboard"}, "logger"),
+        ({**BASE, "width": 16}, "not both"),
+        ({"width": 16}, "both model.width and model.depth"),
+        ({"width": 15, "depth": 1}, "width 15"),
+        ({"size": "banana"}, "size 'banana'"),
+        ({}, "no model"),
+    ],
+)
+def test_a_bad_key_or_value_is_one_line_that_names_it(values: dict[str, object], message: str) -> None:
+    with pytest.raises(MdlError, match=re.escape(message)) as caught:
+        from_flat(values)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "meant"), [("auto", "auto"), (True, True), (False, False), ("yes", True), ("no", False)]
+)
+def test_yaml_reads_yes_as_true(value: object, meant: object) -> None:
+    assert from_flat({**BASE, "compile": value}).train.compile == meant
+
+
+def test_a_leaf_stands_for_its_key() -> None:
+    assert full_key("width") == "model.width"
+    assert full_key("seed") == "train.seed"
+
+
+REQUESTS = [
+    {"size": "16x2"},
+    {"width": 24, "depth": 2, "learning_rate": "auto", "devices": "auto"},
+    {"size": "paper-200k", "learning_rate": 0.003, "devices": 2, "batch_bytes": "1KiB", "subset_bytes": "3MB"},
+    {"size": "8x1", "objective": "prequential", "heldout_bytes": 1000, "leak_fraction": 0.2, "coded_weights": True},
+]
+
+
+@pytest.mark.parametrize("values", REQUESTS, ids=lambda values: ",".join(values))
+def test_what_was_asked_for_crosses_a_process_border_as_it_was_asked(values: dict[str, Any]) -> None:
+    """Through JSON, as jobs and queued tasks go: the same run, and `auto` is still `auto`."""
+    config = from_flat(values)
+    again = from_flat(json.loads(json.dumps(config.requested())))
+    assert again == config
+    assert again.run_id == config.run_id
+    assert again.requested() == config.requested()
+    asked_for_auto = "learning_rate" not in values or values["learning_rate"] == "auto"
+    assert (config.requested()["train.learning_rate"] == "auto") == asked_for_auto
+
+
+@pytest.mark.parametrize("values", REQUESTS, ids=lambda values: ",".join(values))
+def test_a_resolved_configuration_leaves_nothing_open(values: dict[str, Any]) -> None:
+    """No None and no `auto`, but for the size of a held-out part that the corpus alone can tell."""
+
+    def leaves(thing: object) -> Iterator[object]:
+        for field in dataclasses.fields(thing):  # type: ignore[arg-type]
+            value = getattr(thing, field.name)
+            if dataclasses.is_dataclass(value):
+                yield from leaves(value)
+            elif field.name != "heldout_bytes":
+                yield value
+
+    resolved = from_flat(values).resolved
+    assert all(value is not None and value != "auto" for value in leaves(resolved))
+    assert resolved.recipe.learning_rate == from_flat(values).flat()["train.learning_rate"]
+
+
+def test_configurations_of_before_give_the_names_they_gave() -> None:
+    """Records, queued tasks and sweep files of any time name the same runs."""
+    recorded = from_flat({"size": "16x2", "subset_bytes": "1MB", "steps": 700}).flat()
+    assert from_flat(recorded).run_id == from_flat({"size": "16x2", "subset_bytes": "1MB", "steps": 700}).run_id
+    for path in sorted((ROOT / "reports/quick/records").glob("*/record.json")):
+        assert from_flat(json.loads(path.read_bytes())["config"]).run_id == path.parent.name

@@ -1,0 +1,163 @@
+"""The fused kernels: on a GPU as they are, elsewhere run by Triton's interpreter."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from mdl.models import Parts, Shape, StackedTransformer, parse_size
+
+pytest.importorskip("triton", reason="Triton is there on Linux alone")
+from mdl.models import fused_parts
+from mdl.models.kernels.assembly import OutOfResources, pieces, work
+from mdl.models.kernels.common import MOST_ROWS, row_blocks
+from tests import ROOT
+
+ON_GPU = torch.cuda.is_available()
+DEVICE = "cuda" if ON_GPU else "cpu"
+DTYPE = torch.bfloat16 if ON_GPU else torch.float32  # the interpreter multiplies no bfloat16
+TOLERANCE = 3e-2 if ON_GPU else 1e-5
+Outcome = tuple[Tensor, dict[str, Tensor]]
+
+
+def stacked(size: str, context: int, n_members: int, vocabulary: int = 256) -> StackedTransformer:
+    model = StackedTransformer(Shape(*parse_size(size), context, vocabulary), range(n_members))
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "gain" in name:
+                weight += 0.3 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(1))
+    return model.to(DEVICE)
+
+
+def outcome(model: StackedTransformer, symbols: Tensor, share: Tensor, parts: Parts) -> Outcome:
+    """Every symbol's nats, and the gradients of their weighted sum."""
+    model.zero_grad()
+    nats = model.nats(symbols, parts)
+    (nats * share).sum().backward()
+    return nats.detach(), {name: weight.grad.clone() for name, weight in model.named_parameters()}
+
+
+def difference(one: Tensor, other: Tensor) -> float:
+    return float((one - other).norm() / other.norm())
+
+
+@pytest.mark.parametrize(
+    ("size", "context", "vocabulary"),
+    [
+        ("4x1", 20, 256),  # less than a tile of anything
+        ("16x2", 64, 256),
+        ("24x1", 33, 256),  # neither width, head nor context is a power of two
+        ("48x1h2", 70, 300),  # heads of 24, and tokens
+        ("64x1", 100, 256),  # two heads, more than one block of times
+        ("96x1", 65, 256),
+    ],
+)
+def test_nats_and_gradients_are_the_plain_models(size: str, context: int, vocabulary: int) -> None:
+    model = stacked(size, context, 2, vocabulary)
+    generator = torch.Generator().manual_seed(0)
+    dtype = torch.uint8 if vocabulary == 256 else torch.int32
+    symbols = torch.randint(0, vocabulary, (2, 3, context), generator=generator).to(dtype).to(DEVICE)
+    share = torch.rand(2, 3, context, generator=generator).to(DEVICE)
+    plain = outcome(model, symbols, share, Parts())
+    fused = outcome(model, symbols, share, pieces(model.shape, DTYPE, trained=True).parts())
+    assert difference(fused[0], plain[0]) < TOLERANCE / 10
+    assert {name: difference(own, plain[1][name]) for name, own in fused[1].items()} == pytest.approx(
+        dict.fromkeys(plain[1], 0), abs=TOLERANCE
+    )
+
+
+def test_a_member_does_not_depend_on_its_companions() -> None:
+    """To the bit: nothing is added up across members, and sums have a fixed order."""
+    parts = pieces(Shape(16, 1, 1, 40), DTYPE, trained=True).parts()
+    symbols = torch.randint(0, 256, (3, 2, 40), generator=torch.Generator().manual_seed(0)).to(torch.uint8).to(DEVICE)
+    share = torch.ones(3, 2, 40, device=DEVICE)
+    together, alone = stacked("16x1", 40, 3), stacked("16x1", 40, 3)
+    for weight in alone.parameters():
+        weight.data = weight.data[:1].clone()
+    nats, gradients = outcome(together, symbols, share, parts)
+    own_nats, own_gradients = outcome(alone, symbols[:1], share[:1], parts)
+    assert torch.equal(nats[:1], own_nats)
+    assert all(torch.equal(gradients[name][:1], own) for name, own in own_gradients.items())
+
+
+def test_what_is_after_a_byte_does_not_change_its_nats() -> None:
+    model, parts = stacked("16x1", 40, 1), pieces(Shape(16, 1, 1, 40), DTYPE, trained=True).parts()
+    symbols = torch.randint(0, 256, (1, 1, 40), generator=torch.Generator().manual_seed(0)).to(torch.uint8).to(DEVICE)
+    other = symbols.clone()
+    other[:, :, 25:] = 7
+    with torch.no_grad():
+        one, two = model.nats(symbols, parts), model.nats(other, parts)
+    assert torch.equal(one[:, :, :25], two[:, :, :25])
+    assert not torch.equal(one[:, :, 25:], two[:, :, 25:])
+
+
+def test_shapes_without_kernels_have_no_fused_parts() -> None:
+    """A head of more dimensions than a tile holds goes the plain way."""
+    assert fused_parts(Shape(256, 1, 1, 64), torch.bfloat16, trained=True) is None
+
+
+def test_a_batch_past_32_bits_is_refused_in_one_line() -> None:
+    with pytest.raises(Exception, match=f"at most {MOST_ROWS}") as caught:
+        row_blocks(MOST_ROWS + 1, 64, 1)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_kernels_are_tried_once_and_refused_where_the_chip_is_too_small(
+    trained: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is compiled by torch is not tried: it would be compiled again for the batches to come."""
+    if not ON_GPU:  # the interpreter is not for several threads
+        monkeypatch.setattr("mdl.models.kernels.assembly.ThreadPoolExecutor", lambda _: ThreadPoolExecutor(1))
+    monkeypatch.setattr(torch, "compile", None)
+    work.cache_clear()
+    assert work(Shape(8, 1, 1, 20), DTYPE, DEVICE, trained=trained)
+    assert work(Shape(512, 1, 16, 20), DTYPE, DEVICE, trained=trained)
+
+    def too_large(*_: object) -> None:
+        raise OutOfResources(300_000, 232_448, "shared memory")
+
+    monkeypatch.setattr("mdl.models.kernels.assembly.attention", too_large)
+    assert work(Shape(8, 1, 1, 20), DTYPE, DEVICE, trained=trained)
+    assert not work(Shape(8, 1, 1, 24), DTYPE, DEVICE, trained=trained)
+    work.cache_clear()
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_wide_models_keep_the_plain_parts(trained: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A width with no kernels of its own is compiled, attention but excepted."""
+    compiled: list[str] = []
+
+    def compile_(function: Callable[..., Any], **_: object) -> Callable[..., Any]:
+        compiled.append(function.__name__)
+        return function
+
+    monkeypatch.setattr(torch, "compile", compile_)
+    wide = pieces(Shape(512, 1, 16, 64), DTYPE, trained=trained)
+    assert {"_wide_first", "after_attention", "embedded", "byte_nats"} <= set(compiled)
+    assert wide.attention.__module__ == "mdl.models.kernels.attention"
+
+
+@pytest.mark.slow
+def test_kernels_compile_for_an_h100_and_fit_its_shared_memory_and_grid() -> None:
+    """The interpreter takes programs that the compiler does not, such as a variable whose form changes in a loop."""
+    sizes = ["8x1", "24x1", "48x1", "128x1", "256x1"]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.compile_kernels", *sizes], capture_output=True, text=True,
+        env=os.environ | {"TRITON_INTERPRET": "0"}, cwd=ROOT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert {size for size, *_ in rows} == set(sizes)
+    kernels = {name for _, when, name, *_ in rows if when == "trained"}
+    assert {"_attention_backward", "_second_half_backward", "_head_backward", "_embedding_backward"} < kernels
+    assert max(int(shared) for *_, shared, _ in rows) <= 227 * 1024
+    assert max(int(programs) for *_, programs in rows) <= 65_535, "many short windows are more programs than CUDA takes"

@@ -1,0 +1,128 @@
+"""`mdl status`, and what a folder says of itself while others still work on it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mdl.errors import MdlError
+from mdl.records import RunPaths, read_cell, read_ending, read_manifest
+from mdl.sweeps import Plan, plan_sweep
+from mdl.sweeps.claims import Claims
+from mdl.sweeps.manifest import write_manifest
+from mdl.sweeps.status import lines, status
+from tests.command import assert_one_line, mdl, write_sweep
+
+
+def small(folder: Path, text: Path) -> Plan:
+    write_sweep(folder, text, steps=20, more="  lr_scale: {values: [1, 1e30]}\n")
+    yaml = (folder / "small.yaml").read_text().replace("[4x1, 8x1, 16x1]", "[4x1]")
+    (folder / "small.yaml").write_text(yaml)
+    return plan_sweep(folder / "small.yaml", folder / "runs")
+
+
+def test_status_tells_done_running_failed_and_left_with_the_reason(tmp_path: Path, text_file: Path) -> None:
+    plan = small(tmp_path, text_file)
+    assert lines(status(plan)) == ["small: 4 cells: 0 done, 0 running, 0 failed, 4 left"]
+    assert mdl("sweep", "small.yaml", "--no-baselines", cwd=tmp_path).returncode == 2
+    over = mdl("status", "small.yaml", "--watch", cwd=tmp_path)
+    assert over.returncode == 0, over.stderr
+    assert "small: 4 cells: 2 done, 0 running, 2 failed, 0 left" in over.stdout
+    assert "and 1 more: the loss is not finite from step" in over.stdout
+    for path in plan.paths.root.glob("*/record.json"):
+        assert read_ending(path) == (read_cell(path).status, read_cell(path).reason)
+    first, second = plan.cells[0].run_id, plan.cells[1].run_id
+    for run_id in (first, second):
+        plan.paths.record(run_id).unlink()
+    with Claims(plan.paths, "4x1-cohort") as held:
+        held.take({first: plan.paths.record(first)})
+        now = status(plan)
+        assert set(now.running) == {first}
+        assert now.left == (second,)
+        assert "running: 4x1-cohort (1 cells) on " in "\n".join(lines(now))
+        assert not now.is_over
+    assert status(plan).left == (first, second)
+
+
+def test_watching_ends_when_nothing_is_left_and_ctrl_c_is_no_error(tmp_path: Path, text_file: Path) -> None:
+    small(tmp_path, text_file)
+    with subprocess.Popen(
+        [sys.executable, "-m", "mdl.cli", "status", "small.yaml", "--watch"],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as watching:  # fmt: skip
+        assert watching.stdout is not None
+        assert watching.stdout.readline() == "small: 4 cells: 0 done, 0 running, 0 failed, 4 left\n"
+        time.sleep(0.2)
+        watching.send_signal(2)
+        assert watching.wait(timeout=10) == 130
+
+
+def test_a_record_of_a_future_schema_is_refused_by_name(tmp_path: Path, text_file: Path) -> None:
+    plan = small(tmp_path, text_file)
+    path = plan.paths.record(plan.cells[0].run_id)
+    path.parent.mkdir(parents=True)
+    future = {"run_id": "x", "status": "ok", "reason": None, "kind": "cell", "schema_version": 99}
+    path.write_text(json.dumps(future, indent=1) + "\n")
+    for command in ("status", "sweep"):
+        assert_one_line(mdl(command, "small.yaml", cwd=tmp_path), "schema version 99, this mdl reads up to")
+    path.write_text(json.dumps(future, indent=1)[:40])
+    with pytest.raises(MdlError, match="is not a record"):
+        read_ending(path)
+
+
+def test_an_agents_cell_joins_the_manifest_of_its_sweep_and_changes_nothing_else(
+    tmp_path: Path, text_file: Path
+) -> None:
+    plan = small(tmp_path, text_file)
+    write_manifest(plan, [], "mdl sweep small.yaml", whole=True)
+    before = read_manifest(plan.paths)
+    known = Plan("small", plan.paths, (plan.cohorts[0].only({plan.cells[2].run_id}),))
+    write_manifest(known, [], "mdl run", whole=False)
+    assert read_manifest(plan.paths) == before
+    assert RunPaths.newest(tmp_path / "runs") == plan.paths.root
+    write_sweep(tmp_path, text_file, steps=30)
+    other = plan_sweep(tmp_path / "small.yaml", tmp_path / "runs")
+    write_manifest(other, [], "mdl run", whole=False)
+    after = read_manifest(plan.paths)
+    assert after["run_ids"] == [cell.run_id for cell in (*plan.cells, *other.cells)]
+    assert (after["command"], after["n_cells"]) == ("mdl sweep small.yaml", 10)
+    write_manifest(other, [], "mdl sweep again", whole=True)
+    assert len(read_manifest(plan.paths)["run_ids"]) == 6, "a sweep file that was changed says what the sweep is now"
+
+
+@pytest.mark.parametrize("content", ["", "[1]", "{"])
+def test_a_damaged_manifest_is_one_line(content: str, tmp_path: Path) -> None:
+    (tmp_path / "sweep.json").write_text(content)
+    with pytest.raises(MdlError, match="delete it to have it made again"):
+        read_manifest(RunPaths(tmp_path))
+
+
+def test_after_a_stop_the_half_trained_cells_and_their_step_are_told(tmp_path: Path, text_file: Path) -> None:
+    """Ctrl-C saves a checkpoint; a damaged one is said to be none."""
+    write_sweep(tmp_path, text_file, steps=4000)
+    yaml = (tmp_path / "small.yaml").read_text().replace("[4x1, 8x1, 16x1]", "[4x1]")
+    (tmp_path / "small.yaml").write_text(yaml)
+    plan = plan_sweep(tmp_path / "small.yaml", tmp_path / "runs")
+    checkpoint = plan.paths.checkpoint(plan.cohorts[0].cohort_id)
+    with subprocess.Popen(
+        [sys.executable, "-m", "mdl.cli", "sweep", "small.yaml", "--no-baselines"],
+        cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    ) as sweeping:  # fmt: skip
+        deadline = time.monotonic() + 90
+        while not checkpoint.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        sweeping.send_signal(2)
+        assert sweeping.wait(timeout=60) == 130
+    (half,) = status(plan).half_trained
+    assert half.step is not None
+    assert (half.n_steps, len(half.run_ids)) == (4000, 2)
+    assert 0 < half.step < 4000
+    told = "\n".join(lines(status(plan)))
+    assert f"half trained: 2 cells, step {half.step:,} of 4,000 ({checkpoint.name})" in told
+    checkpoint.write_bytes(b"x" * 100)
+    assert "whose checkpoint does not read" in "\n".join(lines(status(plan)))
