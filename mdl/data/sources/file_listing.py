@@ -1,0 +1,80 @@
+"""Which files a folder or a list of paths holds: each file once, whatever links and second names lead to it.
+
+A file taken twice would stand in the held-out part and in the training part, and every rate would be too low. Two
+paths are the same file where device and inode are equal, so a hard link counts no more than a symbolic one. The path
+that is kept is the one through the fewest links, and of these the first by name.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterable
+from functools import cache
+from heapq import heappop, heappush
+from pathlib import Path
+
+from mdl.errors import MdlError
+
+_LEADS_NOWHERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
+
+
+def files_under(folder: Path) -> list[Path]:
+    """Every file below a folder, each once, sorted by the parts of its path; hidden files and folders are left out.
+
+    Links to folders are followed, each folder once, so that a link to a folder above does no harm. Links that lead
+    nowhere, pipes and devices are no files. MdlError names what may not be read.
+    """
+    waiting = [(0, folder.parts, folder)]  # the fewest links first: a folder keeps its real name where it has one
+    seen: set[tuple[int, int]] = set()
+    files: list[Path] = []
+    while waiting:
+        n_links, _, here = heappop(waiting)
+        status = _status(here)
+        if status is None or _identity(status) in seen:
+            continue
+        seen.add(_identity(status))
+        for path in _visible(here):
+            inner = _status(path)
+            if inner and stat.S_ISDIR(inner.st_mode):
+                heappush(waiting, (n_links + path.is_symlink(), path.parts, path))
+            elif inner:
+                files.append(path)
+    return once(files)
+
+
+def once(paths: Iterable[Path]) -> list[Path]:
+    """The regular files among the paths, each once, sorted by the parts of their paths."""
+
+    @cache
+    def n_links(path: Path) -> int:
+        """How many links stand in a path; parents are asked once for all their files."""
+        return path.is_symlink() + (n_links(path.parent) if path.parent != path else 0)
+
+    files = [(path, status) for path in paths if (status := _status(path)) and stat.S_ISREG(status.st_mode)]
+    kept: dict[tuple[int, int], Path] = {}
+    for path, status in sorted(files, key=lambda pair: (n_links(pair[0]), pair[0].parts)):
+        kept.setdefault(_identity(status), path)
+    return sorted(kept.values(), key=lambda path: path.parts)
+
+
+def _visible(folder: Path) -> list[Path]:
+    try:
+        return [path for path in folder.iterdir() if not path.name.startswith(".")]
+    except OSError as error:
+        raise MdlError(f"cannot read the folder {folder}: {error.strerror or error}") from None
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """What the path leads to, links followed; None where it leads nowhere."""
+    try:
+        return path.stat()
+    except OSError as error:
+        if error.errno in _LEADS_NOWHERE:
+            return None
+        raise MdlError(f"cannot read {path}: {error.strerror or error}") from None
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
