@@ -18,7 +18,7 @@ def open_coin(rest, cache, progress):
     toss = random.Random(int(rest))
     return cached(cache, f"coin-{rest}", lambda: [[bytes(toss.choice(b"ht") for _ in range(60_000))]], "text")
 
-register_source("coin", open_coin, form="coin:SEED", modality="text", is_path=False)
+register_source("coin", open_coin, form="coin:SEED", modality="text", needs_network=False)
 """
 CODER = """
 import zlib

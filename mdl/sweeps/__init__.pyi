@@ -10,6 +10,7 @@ from .backends.slurm import Preempted as Preempted
 from .backends.slurm import read_task as read_task
 from .backends.slurm import requeued_on_warning as requeued_on_warning
 from .backends.wandb import under_agent as under_agent
+from .manifest import open_corpora as open_corpora
 from .plan import Plan as Plan
 from .plan import describe_plan as describe_plan
 from .plan import plan_cell as plan_cell

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from rich.console import Console
 
-from mdl.data import Corpus, CorpusSpec, open_corpus
+from mdl.data import Corpus, CorpusSpec, is_fetched, open_corpus
 from mdl.errors import MdlError
 from mdl.records import read_manifest, wandb_environment
 from mdl.storage import write_atomically
@@ -42,22 +42,29 @@ def write_manifest(plan: Plan, corpora: Iterable[Corpus], command: str, *, whole
         write_atomically(plan.paths.manifest, json.dumps(content, indent=1).encode() + b"\n")
 
 
-def open_corpora(plan: Plan, console: Console) -> dict[CorpusSpec, Corpus]:
-    """Every corpus of the plan, large enough, and the same bytes as when the sweep began."""
+def open_corpora(plan: Plan, console: Console, *, fetch: bool = True) -> dict[CorpusSpec, Corpus]:
+    """Every corpus of the plan, large enough, and the same bytes as when the sweep began.
+
+    Without `fetch` those that the network would be asked for are named instead of opened.
+    """
     before = read_manifest(plan.paths).get("corpora", {})
     corpora: dict[CorpusSpec, Corpus] = {}
+    left = set() if fetch else {c.config.corpus.source for c in plan.cells if is_fetched(c.config.corpus.source)}
     for cell in plan.cells:
         spec = cell.config.corpus.spec()
+        if spec.source in left:
+            continue
         if spec not in corpora:
             corpora[spec] = open_corpus(spec, progress=Download(console))
             info = corpora[spec].info
             if before.get(info.source, info.sha256) != info.sha256:
                 raise MdlError(
                     f"corpus '{info.source}' is not what {plan.paths.root} was made from (sha256 {info.sha256[:12]}…, "
-                    f"was {before[info.source][:12]}…); bring the old bytes back, or use another --out"
+                    f"was {before[info.source][:12]}…); bring the old bytes back, or use another --runs"
                 )
         corpora[spec].require(cell.config.subset_bytes)
-    for line in dict.fromkeys(_told(corpus) for corpus in corpora.values()):  # its orders are one corpus
+    lines = [_told(corpus) for corpus in corpora.values()] + [f"corpus {name}: fetched by the run" for name in left]
+    for line in dict.fromkeys(lines):  # its orders are one corpus
         console.print(line, soft_wrap=True)
     return corpora
 

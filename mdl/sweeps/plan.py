@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from mdl.config import Cell, Cohort, full_key
-from mdl.data import not_here
 from mdl.errors import MdlError, quoted
 from mdl.models import count_params
 from mdl.records import RunPaths
@@ -96,8 +95,6 @@ def describe_plan(plan: Plan) -> Sequence[str]:
         ]
     flops, seen = plan.training_flops, plan.bytes_seen
     hours = _MEASURED_TOO * (flops + _H100_FLOPS_A_BYTE_ANYWAY * seen) / _H100_FLOPS_A_SECOND / 3600
-    sources = dict.fromkeys(cell.config.corpus.source for cell in plan.cells)
-    lines += [f"note: {said}" for source in sources if (said := not_here(source))]
     if plan.seed is not None:
         lines.append(f"cells are drawn at random with seed {plan.seed}; another 'seed:' in the file draws others")
     lines.append(

@@ -55,7 +55,7 @@ def sweep(
     training_flops, bytes_seen, cells: run_id, subset_bytes, passes).
     """
     from mdl.cli import sweep as sweep_cli
-    from mdl.sweeps import BACKENDS, Request, describe_plan, parse_options, plan_content
+    from mdl.sweeps import BACKENDS, Request, describe_plan, open_corpora, parse_options, plan_content
 
     runs = renamed(out, runs, "--out", "--runs")
     if as_json and not dry_run:
@@ -81,11 +81,13 @@ def sweep(
     )
     if not dry_run:
         sweep_cli.start(backend, request, options)
-    elif as_json:
+        return
+    if as_json:
         print_json(plan_content(request.plan))
     else:
         typer.echo("\n".join(describe_plan(request.plan)))
         typer.echo(BACKENDS[backend].preview(request, options), nl=False)
+    open_corpora(request.plan, console(stderr=as_json), fetch=False)  # refuses what the run would refuse
 
 
 def run(

@@ -91,4 +91,4 @@ def _at_16_khz(blocks: Iterator[Floats], rate_hz: int) -> Iterator[Floats]:
     yield stream.resample_chunk(np.empty(0), last=True)
 
 
-register_source("audio", open_audio, form="audio:PATH", modality="audio", is_path=True)
+register_source("audio", open_audio, form="audio:PATH", modality="audio", needs_network=False)

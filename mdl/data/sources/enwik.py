@@ -76,7 +76,7 @@ def _register(name: str) -> None:
         lambda _, cache, progress: open_enwik(name, cache, progress),
         form=name,
         modality="text",
-        is_path=False,
+        needs_network=True,
     )
 
 

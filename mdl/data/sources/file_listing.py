@@ -8,9 +8,11 @@ that is kept is the one through the fewest links, and of these the first by name
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import stat
 from collections.abc import Iterable
+from fnmatch import fnmatchcase
 from functools import cache
 from heapq import heappop, heappush
 from pathlib import Path
@@ -18,6 +20,39 @@ from pathlib import Path
 from mdl.errors import MdlError
 
 _LEADS_NOWHERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
+
+
+def files_at(path: Path) -> list[Path]:
+    """The named file; every file below a folder; every file that a glob matches, each once. MdlError for none.
+
+    `**` in a glob is any number of folders, as below a folder: links are followed, but none twice.
+    """
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        return files_under(path)
+    if "**" in path.parts:
+        first = path.parts.index("**")
+        bases = [base for base in _glob(Path(*path.parts[:first])) if base.is_dir()]
+        under = [(base, file) for base in bases for file in files_under(base)]
+        files = once(file for base, file in under if _fits(file.relative_to(base).parts, path.parts[first:]))
+    else:
+        files = once(_glob(path))
+    if not files:
+        raise MdlError(f"no file at {path}; give a file, a folder or a glob")
+    return files
+
+
+def _glob(pattern: Path) -> list[Path]:
+    return [Path(name) for name in glob.glob(str(pattern))]  # noqa: PTH207 - may be absolute
+
+
+def _fits(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
+    if not pattern:
+        return not parts
+    if pattern[0] == "**":
+        return len(pattern) == 1 or any(_fits(parts[i:], pattern[1:]) for i in range(len(parts) + 1))
+    return bool(parts) and fnmatchcase(parts[0], pattern[0]) and _fits(parts[1:], pattern[1:])
 
 
 def files_under(folder: Path) -> list[Path]:

@@ -1,23 +1,27 @@
-"""A column of a Hugging Face data set, byte for byte: rows are documents, joined with nothing between them."""
+"""A column of a Hugging Face data set, byte for byte: rows are documents, joined with nothing between them.
+
+Tables by path are read by `rows`; the library reads what it saved itself, folders laid out for it, and the hub.
+"""
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from mdl.data.sources.base import Source, cached
 from mdl.data.sources.registry import register_source
+from mdl.data.sources.rows import open_tables
 from mdl.errors import MdlError, nearest
-from mdl.storage import digest
+from mdl.storage import Progress, digest
 
 _SETTINGS = ("config", "split", "column")
 _USUAL_COLUMNS = ("text", "content", "bytes")
-_FORMATS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".csv": "csv", ".arrow": "arrow"}
 
 
-def open_hugging_face(rest: str, cache: Path) -> Source:
-    """NAME_OR_PATH[,config=…][,split=…][,column=…]: a folder of save_to_disk, a data file, or a name on the hub.
+def open_hugging_face(rest: str, cache: Path, progress: Progress | None = None) -> Source:
+    """NAME_OR_PATH[,config=…][,split=…][,column=…]: a folder of save_to_disk, tables, or a name on the hub.
 
     Default: split train, the column called text, content or bytes, else the first of text or binary type. Text is
     coded as UTF-8. MdlError in one line where it cannot be had.
@@ -27,11 +31,14 @@ def open_hugging_face(rest: str, cache: Path) -> Source:
     for key in options:
         if key not in _SETTINGS:
             raise MdlError(f"hf:{rest}: unknown setting '{key}'{nearest(key, _SETTINGS)}")
+    place = Path(name).expanduser()
+    if not place.is_dir() and (place.exists() or any(glob.iglob(name, recursive=True))):  # noqa: PTH207
+        return open_tables(name, options.get("column"), cache, progress, first_of_several=True)
     rows = _load(name, options.get("split", "train"), options.get("config"), cache)
     column = _column(name, rows, options.get("column"))
     modality = "text" if "string" in rows.features[column].dtype else "bytes"
     fingerprint = digest([name, options, rows._fingerprint])
-    return cached(cache, f"hf-{fingerprint}", lambda: _documents(rows.select_columns([column]), column), modality)
+    return cached(cache, f"hf-{fingerprint}", lambda: _documents(name, rows.select_columns([column]), column), modality)
 
 
 def _column(name: str, rows: Any, wanted: str | None) -> str:
@@ -48,11 +55,15 @@ def _column(name: str, rows: Any, wanted: str | None) -> str:
     return wanted or next((c for c in _USUAL_COLUMNS if c in coded), coded[0])
 
 
-def _documents(rows: Any, column: str) -> Iterator[list[bytes]]:
-    for batch in rows.iter(batch_size=1000):
-        for value in batch[column]:
-            if value is not None:
-                yield [value.encode() if isinstance(value, str) else value]
+def _documents(name: str, rows: Any, column: str) -> Iterator[list[bytes]]:
+    """What the library raises while it reads is told like what it raises when it opens."""
+    try:
+        for batch in rows.iter(batch_size=1000):
+            for value in batch[column]:
+                if value is not None:
+                    yield [value.encode() if isinstance(value, str) else value]
+    except Exception as error:  # dozens of kinds
+        raise MdlError(f"cannot read column '{column}' of data set hf:{name}: {_first_line(error)}") from None
 
 
 def _load(name: str, split: str, config: str | None, cache: Path) -> Any:
@@ -61,8 +72,6 @@ def _load(name: str, split: str, config: str | None, cache: Path) -> Any:
 
     datasets.disable_progress_bars()
     local = Path(name).expanduser()
-    if local.is_file() and local.suffix not in _FORMATS:
-        raise MdlError(f"hf:{name} is not a data set file ({' '.join(_FORMATS)}); for its own bytes use file:{name}")
     if not local.exists():
         _ask_the_hub(name)
     try:
@@ -71,9 +80,6 @@ def _load(name: str, split: str, config: str | None, cache: Path) -> Any:
         if (local / "dataset_dict.json").exists():
             return _split(name, datasets.load_from_disk(str(local)), split)
         made = str(cache / "datasets")
-        if local.is_file():
-            kind = _FORMATS[local.suffix]
-            return datasets.load_dataset(kind, data_files={split: str(local)}, split=split, cache_dir=made)
         return datasets.load_dataset(str(local) if local.exists() else name, config, split=split, cache_dir=made)
     except MdlError:
         raise
@@ -96,7 +102,10 @@ def _ask_the_hub(name: str) -> None:
         ) from None
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
+    """Of the first cause: what the library says last is that something went wrong."""
+    while error.__cause__ or error.__context__:
+        error = error.__cause__ or error.__context__ or error
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
@@ -106,6 +115,4 @@ def _split(name: str, splits: Any, split: str) -> Any:
     return splits[split]
 
 
-register_source(
-    "hf", lambda rest, cache, _: open_hugging_face(rest, cache), form="hf:NAME", modality="text", is_path=False
-)
+register_source("hf", open_hugging_face, form="hf:NAME", modality="text", needs_network=True)

@@ -116,4 +116,4 @@ def _channel_means(colour: Pixels, band: int = 256) -> Iterator[Pixels]:
         yield (colour[start : start + band].sum(axis=2, dtype=np.uint16) // 3).astype(np.uint8)
 
 
-register_source("image", open_images, form="image:PATH", modality="image", is_path=True)
+register_source("image", open_images, form="image:PATH", modality="image", needs_network=False)

@@ -36,5 +36,5 @@ register_source(
     lambda rest, cache, _: open_random(rest, cache),
     form="random:BYTES[:SEED]",
     modality="random",
-    is_path=False,
+    needs_network=False,
 )

@@ -7,7 +7,7 @@ To add a kind, register it in a file of its own and name that file with --plugin
     def open_logs(rest, cache, progress):
         return cached(cache, f"logs-{digest(rest)}", lambda: read(rest), "text")
 
-    register_source("logs", open_logs, form="logs:PATH", modality="text", is_path=True)
+    register_source("logs", open_logs, form="logs:PATH", modality="text", needs_network=False)
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mdl.data.sources.base import Source
+from mdl.data.sources.packed_files import member_of
+from mdl.data.sources.table_formats import is_table
 from mdl.errors import MdlError, nearest
 from mdl.records import Registry
 from mdl.storage import Progress
@@ -36,8 +38,8 @@ class SourceKind:
     """How it is written, such as "file:PATH"; without a colon the name is all of it."""
     modality: str
     """Of what its data are, as the paper has it: text, image, audio, random or bytes."""
-    is_path: bool
-    """Does a path on this machine follow the colon, perhaps with settings after a comma?"""
+    needs_network: bool
+    """May it have to be fetched? Then a dry run does not open it, unless what follows the colon is a path here."""
 
 
 SOURCES: Registry[SourceKind] = Registry(
@@ -45,6 +47,8 @@ SOURCES: Registry[SourceKind] = Registry(
     {
         "stdlib": "mdl.data.sources.text_files",
         "file": "mdl.data.sources.text_files",
+        "bytes": "mdl.data.sources.text_files",
+        "rows": "mdl.data.sources.rows",
         "image": "mdl.data.sources.images",
         "audio": "mdl.data.sources.audio",
         "random": "mdl.data.sources.random_bytes",
@@ -55,53 +59,65 @@ SOURCES: Registry[SourceKind] = Registry(
 )
 
 
-def register_source(name: str, open_rest: Open, *, form: str, modality: str, is_path: bool) -> None:
+def register_source(name: str, open_rest: Open, *, form: str, modality: str, needs_network: bool) -> None:
     """Add a kind of source under its name (see `SourceKind`); MdlError for a name that is taken, or another's form.
 
     `open_rest(rest, cache, progress)` is given what follows the colon.
     """
     if form.partition(":")[0] != name:
         raise MdlError(f"corpus source '{name}': its form begins with its name, such as '{name}:PATH'; got '{form}'")
-    SOURCES.register(name, SourceKind(open=open_rest, form=form, modality=modality, is_path=is_path))
+    SOURCES.register(name, SourceKind(open=open_rest, form=form, modality=modality, needs_network=needs_network))
 
 
 def open_source(source: str, cache: Path, progress: Progress | None = None) -> Source:
     """Put the named bytes on disk; MdlError in one line where that cannot be done."""
     name, rest = _kind_and_rest(source)
     try:
+        _refuse_pipes(source, Path(rest).expanduser())
         return SOURCES[name].open(rest, cache, progress)
     except OSError as error:
         raise MdlError(f"cannot read corpus '{source}': {error.strerror or error}") from None
 
 
+def _refuse_pipes(source: str, path: Path) -> None:
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise MdlError(
+            f"corpus '{source}' is a pipe or a device, which cannot be read twice; save its bytes to a file first"
+        )
+
+
 def kind_of(source: str) -> str:
-    """The kind's name of a corpus as written: a bare path is a file."""
+    """The kind's name of a corpus as written: a bare path is a table where its name says so, else a file."""
     return _kind_and_rest(source)[0]
+
+
+def is_fetched(source: str) -> bool:
+    """Would opening it ask the network? MdlError for a corpus of no known kind."""
+    name, rest = _kind_and_rest(source)
+    return SOURCES[name].needs_network and not Path(rest.partition(",")[0]).expanduser().exists()
 
 
 def _kind_and_rest(source: str) -> tuple[str, str]:
     name, colon, rest = source.partition(":")
     if name in SOURCES and bool(rest) == (":" in SOURCES[name].form) and bool(colon) == bool(rest):
         return name, rest
-    if source and name not in SOURCES and Path(source).exists():
-        return "file", source
+    if source and name not in SOURCES:
+        path = source if _is_here(source) else source.partition(",column=")[0]
+        if _is_here(path) and is_table(member_of(Path(path))):
+            return "rows", source  # its keys and escapes are not meant; file: takes them
+        if _is_here(source):
+            return "file", source
     raise MdlError(_unknown(source, name))
 
 
+def _is_here(path: str) -> bool:
+    """Is there such a file, such a folder, or anything that fits the pattern?"""
+    return Path(path).expanduser().exists() or any(glob.iglob(path))  # noqa: PTH207 - may be absolute
+
+
 def _unknown(source: str, name: str) -> str:
+    if source == "-":
+        return "standard input cannot be read twice; save its bytes to a file and name that"
     hint = "" if name in SOURCES else nearest(name, SOURCES)
     forms = [SOURCES[known].form for known in SOURCES]
     return f"unknown corpus '{source}'{hint}: neither a path here nor {', '.join(forms[:-1])} or {forms[-1]}"
-
-
-def not_here(source: str) -> str:
-    """Why a corpus cannot be opened on this machine, as far as its name tells without reading it; else nothing."""
-    try:
-        name, rest = _kind_and_rest(source)
-    except MdlError as error:
-        return str(error)
-    if not SOURCES[name].is_path or source == "image:samples":
-        return ""
-    path = Path(rest if Path(rest).expanduser().exists() else rest.partition(",")[0]).expanduser()
-    there = path.exists() or glob.glob(str(path), recursive=True)  # noqa: PTH207 - may be absolute
-    return "" if there else f"there is no {path} on this machine, which corpus '{source}' wants"

@@ -1,4 +1,4 @@
-"""Text and any other bytes of this machine: the interpreter's own library, a file, a folder, a glob.
+"""Text and any other bytes of this machine: the interpreter's own library, a file, a folder, a glob, an archive.
 
 A single plain file is used where it lies; everything else is put together once in the cache, under a name made of all
 its inputs (paths, sizes, times), so that a change makes a new one.
@@ -6,25 +6,24 @@ its inputs (paths, sizes, times), so that a change makes a new one.
 
 from __future__ import annotations
 
-import bz2
-import glob
-import gzip
 import logging
-import lzma
 import sysconfig
-import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any
 
 import numpy as np
 
+from mdl.data.sources.archives import archive_members, is_archive, packed_as
 from mdl.data.sources.base import Source, cached
+from mdl.data.sources.file_listing import files_at
+from mdl.data.sources.packed_files import HEAD_BYTES, Member, chunks, head, member_of
 from mdl.data.sources.registry import register_source
+from mdl.data.sources.rows import column_of, row_documents
+from mdl.data.sources.table_formats import is_table
 from mdl.errors import MdlError
-from mdl.storage import CHUNK_BYTES, digest
+from mdl.storage import digest
 
-_HEAD_BYTES = 8192
 _NOT_LIBRARY = {"site-packages", "dist-packages", "test", "tests", "idle_test", "lib2to3", "__pycache__"}
 
 log = logging.getLogger(__name__)
@@ -34,102 +33,95 @@ def open_stdlib(cache: Path) -> Source:
     """The running interpreter's own library: .py files sorted by path, no site-packages, no tests, no empty ones."""
     root = Path(sysconfig.get_paths()["stdlib"])
     found = [path for path in root.rglob("*.py") if not _NOT_LIBRARY.intersection(path.relative_to(root).parts)]
-    files = [path for path in _in_order(found) if path.stat().st_size]
+    files = [path for path in sorted(found, key=lambda path: path.parts) if path.stat().st_size]
     if not files:
         raise MdlError(f"this interpreter has no library sources in {root}; give a corpus as file:PATH")
-    return _joined(files, cache, "text")
+    return _joined([member_of(path) for path in files], _stats(files), cache)
 
 
 def open_files(rest: str, cache: Path) -> Source:
-    """One named file whatever its bytes; of a folder or a glob all that looks like text, in the order of the paths."""
+    """One named file, unpacked, whatever its bytes; of a folder, a glob or an archive all that looks like text."""
     path = Path(rest).expanduser()
     if not path.is_file():
-        return _joined(_texts(path), cache, "text")
-    modality = "text" if _is_text(path) else "bytes"
-    if path.suffix in _UNPACKERS:
-        return _joined([path], cache, modality)
-    return Source(path.resolve(), np.zeros(1, np.int64), modality)
+        texts = _texts(rest, [member_of(file) for file in files_at(path)])
+        return _joined(texts, _stats(Path(text.name) for text in texts), cache)
+    member = member_of(path)
+    if is_archive(member):
+        with archive_members(member, cache) as members:
+            return _joined(_texts(rest, members), ["archive", *_stats([path])], cache)
+    if member.is_packed:
+        name = f"files-{digest(_stats([path]))}"
+        return cached(cache, name, lambda: [chunks(member)], _modality(head(member)))
+    return open_bytes(rest)
 
 
-def _texts(path: Path) -> list[Path]:
-    """Every text file under a folder, hidden ones left out, or that a glob matches; says how many were no text."""
-    if path.is_dir():
-        found = [p for p in path.rglob("*") if not any(part.startswith(".") for part in p.relative_to(path).parts)]
-    else:
-        found = [Path(name) for name in glob.glob(str(path), recursive=True)]  # noqa: PTH207 - may be absolute
-        if not found:
-            raise MdlError(f"no file at {path}; give a file, a folder or a glob")
-    files = [p for p in _in_order(found) if p.is_file()]
-    texts = [p for p in files if _is_text(p)]
-    if not texts:
-        raise MdlError(f"no text found in {path} ({len(files)} files); to code other bytes name one file of them")
-    if len(texts) < len(files):
-        log.warning("%s: left out %d of %d files, empty or no text", path, len(files) - len(texts), len(files))
-    return texts
-
-
-def _in_order(paths: Iterable[Path]) -> list[Path]:
-    """By the names of the folders and files, the same on every system."""
-    return sorted(paths, key=lambda path: path.parts)
-
-
-def _is_text(path: Path) -> bool:
-    """Not empty, and no NUL in the first 8 KB (of what is packed in it): git's rule."""
-    head = next(_chunks(path, _HEAD_BYTES), b"")
-    return bool(head) and b"\0" not in head
-
-
-def _joined(files: list[Path], cache: Path, modality: str) -> Source:
-    """The files one after another, unpacked, in the cache; made anew when any of them changes."""
-    stats = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    return cached(cache, f"files-{digest(stats)}", lambda: (_chunks(path) for path in files), modality)
-
-
-def _chunks(path: Path, chunk_bytes: int = CHUNK_BYTES) -> Iterator[bytes]:
-    """The file's bytes, unpacked where its name says that it is packed; MdlError for a damaged or cut one."""
+def open_bytes(rest: str) -> Source:
+    """One named file just as it lies, packed or not."""
+    path = Path(rest).expanduser()
+    if not path.is_file():
+        raise MdlError(f"no file at {path}")
     try:
         with path.open("rb") as stream:
-            yield from _UNPACKERS.get(path.suffix, _read)(stream, chunk_bytes)
-    except (EOFError, lzma.LZMAError, gzip.BadGzipFile, zlib.error, ValueError) as error:
-        raise MdlError(f"cannot unpack {path}: {error}") from None
+            first = stream.read(HEAD_BYTES)
     except OSError as error:
         raise MdlError(f"cannot read {path}: {error.strerror or error}") from None
+    if packed := packed_as(member_of(path), first):
+        log.warning("%s is %s, and is coded as it lies; unpack it to code what is in it", path, packed)
+    return Source(path.resolve(), np.zeros(1, np.int64), _modality(first))
 
 
-def _read(stream: IO[bytes], chunk_bytes: int) -> Iterator[bytes]:
-    while chunk := stream.read(chunk_bytes):
-        yield chunk
+def _modality(first: bytes) -> str:
+    """Text has no NUL in its first 8 KB: git's rule."""
+    return "text" if first and b"\0" not in first else "bytes"
 
 
-def _unzstd(stream: IO[bytes], chunk_bytes: int) -> Iterator[bytes]:
-    """Every frame; the library's own file object takes a cut file, or the first of several frames, for the whole."""
-    import zstandard
-
-    frame = None
-    for packed in _read(stream, chunk_bytes):
-        while packed:
-            frame = frame or zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj()
-            try:
-                chunk = frame.decompress(packed)
-            except zstandard.ZstdError as error:
-                raise ValueError(error) from None
-            if chunk:
-                yield chunk
-            packed, frame = (frame.unused_data, None) if frame.eof else (b"", frame)
-    if frame:
-        raise EOFError("it ends in the middle")
+def _texts(place: str, members: list[Member]) -> list[Member]:
+    """Those that hold text, as it is or in rows; says how many were left out, and why."""
+    kinds = {member: _kind(member) for member in members}
+    taken = [member for member, kind in kinds.items() if kind in ("text", "table")]
+    left_out = Counter(kind for kind in kinds.values() if kind not in ("text", "table"))
+    reasons = ", ".join(f"{n} {kind}" for kind, n in left_out.items())
+    if not taken:
+        raise MdlError(
+            f"no text found in {place} ({len(members)} files{': ' * bool(reasons)}{reasons}); to code other bytes name "
+            "one file of them"
+        )
+    if left_out:
+        log.warning("%s: left out %d of %d files: %s", place, left_out.total(), len(members), reasons)
+    return taken
 
 
-def _with(opener: Callable[[IO[bytes]], Any]) -> Callable[[IO[bytes], int], Iterator[bytes]]:
-    def unpack(stream: IO[bytes], chunk_bytes: int) -> Iterator[bytes]:
-        with opener(stream) as unpacked:
-            yield from _read(unpacked, chunk_bytes)
+def _kind(member: Member) -> str:
+    if is_archive(member):
+        return "archive"
+    first = head(member)
+    if not first:
+        return "empty"
+    if is_table(member):
+        return "table"
+    return "no text" if b"\0" in first else "text"
 
-    return unpack
+
+def _stats(files: Iterable[Path]) -> list[object]:
+    return [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
 
 
-_UNPACKERS = {".xz": _with(lzma.open), ".gz": _with(gzip.open), ".bz2": _with(bz2.open), ".zst": _unzstd}
+def _joined(members: list[Member], inputs: list[object], cache: Path) -> Source:
+    """The files one after another, unpacked, in the cache; made anew when any of them changes. A row is a document."""
+    columns = {member: column_of(member) for member in members if is_table(member)}
+
+    def documents() -> Iterator[Iterable[bytes]]:
+        for member in members:
+            if member in columns:
+                yield from row_documents(member, columns[member])
+            else:
+                yield chunks(member)
+
+    return cached(cache, f"files-{digest([inputs, *columns.values()] if columns else inputs)}", documents, "text")
 
 
-register_source("stdlib", lambda _, cache, __: open_stdlib(cache), form="stdlib", modality="text", is_path=False)
-register_source("file", lambda rest, cache, _: open_files(rest, cache), form="file:PATH", modality="text", is_path=True)
+register_source("stdlib", lambda _, cache, __: open_stdlib(cache), form="stdlib", modality="text", needs_network=False)
+register_source(
+    "file", lambda rest, cache, _: open_files(rest, cache), form="file:PATH", modality="text", needs_network=False
+)
+register_source("bytes", lambda rest, _, __: open_bytes(rest), form="bytes:PATH", modality="bytes", needs_network=False)

@@ -126,18 +126,33 @@ def test_a_command_line_that_is_none_is_one_line_and_2(tmp_path: Path, arguments
 
 
 @pytest.mark.parametrize(
-    ("source", "said"),
-    [("file:nope.txt", "there is no nope.txt on this machine"), ("image:none,scale=0.5", "there is no none on"),
-     ("enwiki8", "unknown corpus 'enwiki8'; did you mean 'enwik8'?")],
-)  # fmt: skip
-def test_a_dry_run_notes_a_corpus_that_is_not_on_this_machine(folder: Path, source: str, said: str) -> None:
-    """It may be on the machine that the sweep is for."""
+    ("key", "value"),
+    [
+        ("corpus.source", "file:nope.txt"),
+        ("corpus.source", "image:none,scale=0.5"),
+        ("corpus.source", "enwiki8"),
+        ("corpus.heldout_bytes", "170KB"),
+        ("subset_bytes", "2MB"),
+    ],
+)
+def test_a_dry_run_refuses_what_the_run_refuses_in_the_same_words(folder: Path, key: str, value: str) -> None:
+    """After the plan, which may be of use on another machine; and nothing is made of either."""
     path = folder / "small.yaml"
-    text = re.sub(r"(corpus\.source: ).*", rf'\1{{value: "{source}"}}', path.read_text())
-    path.write_text(text)
-    done = mdl("sweep", "small.yaml", "--dry-run", cwd=folder)
-    assert done.returncode == 0, done.stderr
-    assert f"note: {said}" in done.stdout
+    path.write_text(re.sub(rf"({re.escape(key)}): .*", rf'\1: {{value: "{value}"}}', path.read_text()))
+    tried = mdl("sweep", "small.yaml", "--dry-run", cwd=folder)
+    ran = mdl("sweep", "small.yaml", "--no-baselines", cwd=folder)
+    assert (tried.returncode, tried.stderr) == (ran.returncode, ran.stderr)
+    assert_one_line(tried, "")
+    assert "training FLOPs" in tried.stdout
+    assert records(folder / "runs/small") == {}
+
+
+def test_a_dry_run_does_not_fetch_a_corpus(folder: Path) -> None:
+    path = folder / "small.yaml"
+    path.write_text(re.sub(r"(corpus.source): .*", r'\1: {value: "hf:no/such"}', path.read_text()))
+    tried = mdl("sweep", "small.yaml", "--dry-run", cwd=folder, HF_ENDPOINT="http://127.0.0.1:9")
+    assert (tried.returncode, tried.stderr) == (0, "")
+    assert "corpus hf:no/such: fetched by the run" in tried.stdout
 
 
 @pytest.mark.slow

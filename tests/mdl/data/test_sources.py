@@ -171,7 +171,7 @@ def test_a_folder_without_text_is_one_line(tmp_path: Path) -> None:
     assert f"no text found in {tmp_path}" in refusal(f"file:{tmp_path}")
     (tmp_path / "a.bin").write_bytes(b"\0")
     (tmp_path / "empty.txt").touch()
-    assert f"no text found in {tmp_path} (2 files)" in refusal(f"file:{tmp_path}")
+    assert f"no text found in {tmp_path} (2 files: 1 no text, 1 empty)" in refusal(f"file:{tmp_path}")
 
 
 def test_an_unreadable_file_is_one_line() -> None:
@@ -321,8 +321,8 @@ def test_a_data_set_without_what_was_asked_for_is_one_line(tmp_path: Path) -> No
         "d,column=texts": "has no column 'texts'; did you mean 'text'? (it has id, text)",
         "d,column=id": "column 'id' holds int64",
         "numbers": "has no column of text or binary values",
-        "book.txt": "is not a data set file",
-        "bad.parquet": "cannot load data set",
+        "book.txt": "no table at",
+        "bad.parquet": "bad.parquet: Parquet magic bytes not found",
         "empty": "cannot load data set",
     }.items():
         assert message in refusal(f"hf:{tmp_path}/{source}")
