@@ -69,7 +69,9 @@ class CorpusConfig(_Part):
     """Which bytes."""
 
     source: str = Field(
-        "stdlib", description="stdlib | file:PATH | image:PATH | audio:PATH | random:BYTES | enwik8 | enwik9 | hf:NAME"
+        "stdlib",
+        description="a path | file:PATH | rows:PATH | bytes:PATH | image:PATH | audio:PATH | stdlib | random:BYTES | "
+        "enwik8 | enwik9 | hf:NAME",
     )
     shuffle_seed: Count = Field(0, ge=0, lt=2**63, description="seed of the block shuffle")
     block_bytes: Bytes = Field(4096, ge=1, description="unit of the shuffle, bytes")

@@ -6,6 +6,7 @@ Tables by path are read by `rows`; the library reads what it saved itself, folde
 from __future__ import annotations
 
 import glob
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from mdl.data.sources.rows import open_tables
 from mdl.errors import MdlError, nearest
 from mdl.storage import Progress, digest
 
+log = logging.getLogger(__name__)
 _SETTINGS = ("config", "split", "column")
 _USUAL_COLUMNS = ("text", "content", "bytes")
 
@@ -52,7 +54,12 @@ def _column(name: str, rows: Any, wanted: str | None) -> str:
         raise MdlError(f"hf:{name}: column '{wanted}' holds {types[wanted]}, not text or binary values; name another")
     if not coded:
         raise MdlError(f"hf:{name} has no column of text or binary values (it has {types})")
-    return wanted or next((c for c in _USUAL_COLUMNS if c in coded), coded[0])
+    usual = next((column for column in _USUAL_COLUMNS if column in coded), None)
+    if not (wanted or usual) and len(coded) > 1:
+        log.warning(
+            "hf:%s: column '%s' is coded, the first of %s; column=… names another", name, coded[0], ", ".join(coded)
+        )
+    return wanted or usual or coded[0]
 
 
 def _documents(name: str, rows: Any, column: str) -> Iterator[list[bytes]]:

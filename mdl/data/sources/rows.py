@@ -74,11 +74,13 @@ def column_of(member: Member, wanted: str | None = None, *, first_of_several: bo
     if not columns:
         raise MdlError(f"{member.name} has no column of text or binary values")
     usual = next((column for column in _USUAL_COLUMNS if column in columns), None)
-    if not (wanted or usual or first_of_several) and len(columns) > 1:
-        raise MdlError(
-            f"{member.name} has {len(columns)} columns of text ({there}); name one, as in "
-            f"rows:{member.name},column={columns[0]}"
-        )
+    if not (wanted or usual) and len(columns) > 1:
+        if not first_of_several:
+            raise MdlError(
+                f"{member.name} has {len(columns)} columns of text ({there}); name one, as in "
+                f"rows:{member.name},column={columns[0]}"
+            )
+        log.warning("%s: column '%s' is coded, the first of %s; column=… names another", member.name, columns[0], there)
     return wanted or usual or columns[0]
 
 

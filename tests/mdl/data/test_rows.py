@@ -128,14 +128,19 @@ def test_a_bad_line_is_named_with_its_file_and_the_cause(tmp_path: Path, line: b
             assert len(said) < 400
 
 
-def test_of_several_columns_of_text_the_one_meant_must_be_said(tmp_path: Path) -> None:
+def test_of_several_columns_of_text_the_one_meant_must_be_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """But for hf:, which takes the first as it ever did, and says so."""
     path = tmp_path / "a.jsonl"
     path.write_text('{"id": "x1", "body": "long"}\n')
     assert "has 2 columns of text (id, body); name one, as in rows:" in refusal(f"{path}")
     assert "no column 'bod' of text; did you mean 'body'? (it has id, body)" in refusal(f"{path},column=bod")
     assert "unknown setting 'colum'; did you mean 'column'?" in refusal(f"rows:{path},colum=id")
     assert bytes_of(f"{path},column=body") == b"long"
-    assert bytes_of(f"hf:{path}") == b"x1"  # as ever
+    with caplog.at_level(logging.WARNING):
+        assert bytes_of(f"hf:{path}") == b"x1"
+    assert "column 'id' is coded, the first of id, body" in caplog.text
 
 
 @pytest.mark.parametrize(
