@@ -1,3 +1,4 @@
+from .fields import is_name as is_name
 from .fields import shown as shown
 from .json_file import RecordError as RecordError
 from .json_file import read_json as read_json

@@ -25,6 +25,12 @@ _MAGIC = {
     b"BZh": "packed by bzip2",
     b"\x28\xb5\x2f\xfd": "packed by zstd",
     b"\x04\x22\x4d\x18": "packed by lz4",
+    b"\x89PNG": "a packed picture, whose pixels image:PATH codes",
+    b"\xff\xd8\xff": "a packed picture, whose pixels image:PATH codes",
+    b"GIF8": "a packed picture, whose pixels image:PATH codes",
+    b"fLaC": "packed sound, whose samples audio:PATH codes",
+    b"OggS": "packed sound, whose samples audio:PATH codes",
+    b"ID3": "packed sound, whose samples audio:PATH codes",
 }
 
 

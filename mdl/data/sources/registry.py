@@ -21,7 +21,7 @@ from mdl.data.sources.base import Source
 from mdl.data.sources.packed_files import member_of
 from mdl.data.sources.table_formats import is_table
 from mdl.errors import MdlError, nearest
-from mdl.records import Registry
+from mdl.records import Registry, is_name, shown
 from mdl.storage import Progress
 
 # What follows the kind's name and colon, the cache's folder, and whom to tell how far it is.
@@ -71,6 +71,8 @@ def register_source(name: str, open_rest: Open, *, form: str, modality: str, nee
 
 def open_source(source: str, cache: Path, progress: Progress | None = None) -> Source:
     """Put the named bytes on disk; MdlError in one line where that cannot be done."""
+    if not is_name(source):
+        raise MdlError(f"corpus {shown(source)}: a name with control characters, or too long a one; rename the file")
     name, rest = _kind_and_rest(source)
     try:
         _refuse_pipes(source, Path(rest).expanduser())

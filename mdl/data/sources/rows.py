@@ -29,11 +29,11 @@ log = logging.getLogger(__name__)
 def open_rows(rest: str, cache: Path, progress: Progress | None = None) -> Source:
     """PATH[,column=NAME]: a table, a folder of tables or a glob of them. MdlError where no column is the one meant."""
     place, settings = split_settings(rest, ("column",))
-    return open_tables(place, settings.get("column"), cache, progress, first_of_several=False)
+    return open_tables(place, settings.get("column"), cache, progress)
 
 
 def open_tables(
-    place: str, wanted: str | None, cache: Path, progress: Progress | None, *, first_of_several: bool
+    place: str, wanted: str | None, cache: Path, progress: Progress | None, *, first_of_several: bool = False
 ) -> Source:
     """The rows of every table at a place, one after another in the order of the paths.
 
@@ -44,6 +44,8 @@ def open_tables(
     if not tables:
         raise MdlError(f"no table at {place} ({' '.join(FORMATS)}, packed or not); for other bytes use file:{place}")
     columns = [column_of(table, wanted, first_of_several=first_of_several) for table in tables]
+    if not wanted:
+        log.warning("%s: what is coded is column '%s', a row a document", place, "', '".join(dict.fromkeys(columns)))
     stats = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in _paths(tables)]
     n_bytes = [size for _, size, _ in stats]
 

@@ -70,7 +70,9 @@ def _parsed(text: bytes, where: str) -> Any:
         told = f"byte 0x{text[error.start]:02x} at place {error.start + 1:,} is not UTF-8; convert the file to UTF-8"
     except json.JSONDecodeError as error:
         told = f"{error.msg.removesuffix(' at')} at character {error.pos + 1:,}"
-    except (RecursionError, ValueError) as error:
+    except RecursionError:
+        told = "it is nested too deep"
+    except ValueError as error:
         told = str(error)
     raise MdlError(f"{where}: {told}")
 
@@ -100,16 +102,17 @@ def _json(rows: Rows, unit: str) -> TableFormat:
     return TableFormat(text_columns, values, unit)
 
 
-def _separated(separator: str) -> TableFormat:
-    """Text between separators; bytes that are no UTF-8 pass as they are."""
+def _separated(separators: str) -> TableFormat:
+    """Text between separators, of which the header has most of one; bytes that are no UTF-8 pass as they are."""
     import pandas as pd
 
     def batches(stream: BinaryIO, name: str, **options: Any) -> Iterator[pd.DataFrame]:
-        _refuse_utf_16(stream.peek(2)[:2], name)  # type: ignore[attr-defined]  # every stream of `unpacked` can
+        header = stream.peek(1 << 16).partition(b"\n")[0]  # type: ignore[attr-defined]  # `unpacked` gives such streams
+        _refuse_utf_16(header, name)
         with _told(name, pd.errors.ParserError, pd.errors.EmptyDataError, ValueError):
             yield from pd.read_csv(
                 stream,
-                sep=separator,
+                sep=max(separators, key=lambda separator: header.count(separator.encode())),
                 dtype=object,  # text as it is; the library's own strings refuse bytes that are no UTF-8
                 keep_default_na=False,
                 index_col=False,
@@ -204,7 +207,7 @@ FORMATS: dict[str, Callable[[], TableFormat]] = {
     ".jsonl": partial(_json, _json_lines, "line"),
     ".ndjson": partial(_json, _json_lines, "line"),
     ".json": partial(_json, _json_list, "row"),
-    ".csv": partial(_separated, ","),
+    ".csv": partial(_separated, ",;\t|"),
     ".tsv": partial(_separated, "\t"),
     ".parquet": partial(_columnar, _parquet),
     ".arrow": partial(_columnar, _arrow),

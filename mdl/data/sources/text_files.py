@@ -66,7 +66,7 @@ def open_bytes(rest: str) -> Source:
     except OSError as error:
         raise MdlError(f"cannot read {path}: {error.strerror or error}") from None
     if packed := packed_as(member_of(path), first):
-        log.warning("%s is %s, and is coded as it lies; unpack it to code what is in it", path, packed)
+        log.warning("%s is %s; it is coded as it lies, not what is in it", path, packed)
     return Source(path.resolve(), np.zeros(1, np.int64), _modality(first))
 
 

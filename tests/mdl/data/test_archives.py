@@ -102,6 +102,7 @@ def test_a_damaged_member_is_one_line_and_a_locked_one_too(tmp_path: Path) -> No
     ("name", "first", "said"),
     [("a.7z", b"7z\xbc\xaf\x27\x1c", "a 7z archive"), ("a.rar", b"Rar!\x1a\x07\0", "a rar archive"),
      ("a", b"\x1f\x8b\x08", "packed by gzip"), ("a.docx", b"PK\x03\x04", "a zip archive"), ("a.Z", b"\x1f\x9d", "(.z)"),
+     ("a.png", b"\x89PNG\r\n", "image:PATH codes"), ("a.flac", b"fLaC", "audio:PATH codes"),
      ("a.lz4", b"\x04\x22\x4d\x18", "packed by lz4"), ("a.bin", b"\xfd7zXZ\x00", "packed by xz")],
 )  # fmt: skip
 def test_what_is_packed_in_another_way_is_coded_as_it_lies_and_that_is_said(
@@ -148,6 +149,12 @@ def test_a_pipe_as_standard_input_is_refused_and_a_file_is_taken(tmp_path: Path)
         taken = subprocess.run(command, stdin=stream, capture_output=True, text=True, check=True)
     assert taken.stdout == "b'content'\n"
     assert "standard input cannot be read twice" in refusal("-")
+
+
+def test_a_name_that_no_record_could_hold_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    for name in ("two\nlines.txt", "e\x1b[31mred.txt", "right\u202eleft.txt"):
+        (tmp_path / name).write_bytes(b"content")
+        assert "a name with control characters" in refusal(f"file:{tmp_path}/{name}")
 
 
 def test_nothing_waits_for_a_pipe_in_a_folder(tmp_path: Path) -> None:

@@ -164,7 +164,7 @@ def test_a_subset_larger_than_the_corpus_is_refused_with_both_numbers(text_file:
     ("size", "options", "message"),
     [
         (0, {}, "has 0 bytes"),
-        (1, {}, "has 1 bytes"),
+        (1, {}, "has 1 byte;"),
         (10, {"heldout_bytes": 10}, "got 10 of the 10 bytes .* take 1 to 9"),
         (10, {"heldout_bytes": 0}, "got 0 of the 10 bytes"),
         (10, {"block_bytes": 0}, "block_bytes must be at least 1"),

@@ -91,6 +91,14 @@ def test_tables_in_a_folder_of_text_are_rows_too(tmp_path: Path) -> None:
     assert documents_of(f"file:{tmp_path}") == [b"one", b"two", b"three", b"text\nfour\n"]
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_a_csv_is_separated_as_its_header_is(tmp_path: Path, separator: str) -> None:
+    lines = [["id", "body", "n"], ["1", "some, text; here", "2"], ["2", "more", "3"]]
+    quoted = [[f'"{cell}"' if "," in cell else cell for cell in line] for line in lines]
+    (tmp_path / "a.csv").write_text("".join(separator.join(line) + "\n" for line in quoted))
+    assert documents_of(f"rows:{tmp_path}/a.csv") == [b"some, text; here", b"more"]
+
+
 def test_a_byte_order_mark_blank_lines_and_missing_values_are_no_documents(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(b'\xef\xbb\xbf{"text": "a"}\r\n\r\n{"text": null}\n{"other": 1}\n{"text": "b"}')
