@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from rich.console import Console
 
 from mdl.data import Corpus, CorpusSpec, open_corpus
-from mdl.errors import MdlError
 from mdl.records import read_manifest, wandb_environment
 from mdl.storage import write_atomically
 from mdl.sweeps.plan import Plan
@@ -44,18 +43,12 @@ def write_manifest(plan: Plan, corpora: Iterable[Corpus], command: str, *, whole
 
 def open_corpora(plan: Plan, console: Console) -> dict[CorpusSpec, Corpus]:
     """Every corpus of the plan, large enough, and the same bytes as when the sweep began."""
-    before = read_manifest(plan.paths).get("corpora", {})
     corpora: dict[CorpusSpec, Corpus] = {}
     for cell in plan.cells:
         spec = cell.config.corpus.spec()
         if spec not in corpora:
             corpora[spec] = open_corpus(spec, progress=Download(console))
-            info = corpora[spec].info
-            if before.get(info.source, info.sha256) != info.sha256:
-                raise MdlError(
-                    f"corpus '{info.source}' is not what {plan.paths.root} was made from (sha256 {info.sha256[:12]}…, "
-                    f"was {before[info.source][:12]}…); bring the old bytes back, or use another --out"
-                )
+            corpora[spec].require_as_in(plan.paths)
         corpora[spec].require(cell.config.subset_bytes)
     for line in dict.fromkeys(_told(corpus) for corpus in corpora.values()):  # its orders are one corpus
         console.print(line, soft_wrap=True)
