@@ -19,7 +19,7 @@ from mdl.errors import MdlError
 from mdl.models import count_params
 from mdl.pretrained import PREFIX, is_pretrained, parse_archive
 from mdl.records import RunPaths
-from mdl.storage import replacing
+from mdl.storage import file_state, replacing
 from mdl.units import format_bytes
 
 SUFFIX = ".mdl"
@@ -47,12 +47,15 @@ def compress(file: Path, out: Path | None, model: str, runs: Path, device: str, 
     if model.startswith(PREFIX):
         return _compress_pretrained(file, target, model, device, embed=embed)
     with file.open("rb") as source:
-        size_bytes = os.fstat(source.fileno()).st_size
+        before = file_state(source)
+        size_bytes = before.size
         choice = _best_of_newest_sweep(size_bytes, runs) if model == AUTO else choose_model(model)
         exact = load_model(choice.weights, choose_device(device))
         started = time.monotonic()
         with _replacing(target, file) as stream, _progress("compress", size_bytes) as tell:
             written = compress_stream(source, stream, exact, embed=embed, progress=tell)
+            if file.is_file() and file_state(source) != before:
+                raise MdlError(f"{file} was written to while it was being compressed; nothing is written, try again")
     about = f"{choice.reason} ({exact.shape.label}, sha256 {exact.sha256[:12]}…)"
     return _compressed(file, target, written.archive_bytes, about, exact.sha256, started)
 

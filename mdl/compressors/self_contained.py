@@ -110,6 +110,7 @@ def choose_coded(run: Run, tune_steps: int | None = None) -> CodedModel:
 def write_pack(run: Run, coded: CodedModel, target: Path, device: torch.device, progress: Progress) -> Packed:
     """Write the archive and decode it again; only then is it moved to `target`."""
     data = run.corpus.train.read(0, run.record.subset_bytes).tobytes()
+    run.corpus.check_unchanged()
     exact = load_coded(run.shape, coded.content, device)
     target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target) as stream:

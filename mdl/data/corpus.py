@@ -16,8 +16,8 @@ from mdl.data.sources.registry import open_source
 from mdl.data.spec import CorpusSpec
 from mdl.data.split import check_units, n_heldout_bytes, set_aside, shuffled
 from mdl.errors import MdlError
-from mdl.records import CorpusInfo
-from mdl.storage import FileBytes, Progress, cache_folder, sha256_of
+from mdl.records import CorpusInfo, RunPaths, read_manifest
+from mdl.storage import ChangedError, FileBytes, Progress, cache_folder
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Corpus:
     train: ByteView  # shuffled
     heldout: ByteView  # in the order of the source
     source_train: ByteView  # the training part in the order of the source, for coders that mind a shuffle
+    file: FileBytes  # all of it
 
     def require(self, subset_bytes: int) -> None:
         """MdlError with both numbers where a subset would be larger than the training part."""
@@ -37,6 +38,24 @@ class Corpus:
                 f"'{self.info.source}' ({self.info.size_bytes:,} in all, {len(self.heldout):,} held out); ask for less"
             )
 
+    def check_unchanged(self) -> None:
+        """ChangedError where its file holds other bytes than `info` says: before anything made from it is saved."""
+        if found := self.file.other_than(self.info.sha256):
+            raise ChangedError(
+                f"corpus '{self.info.source}' is not what it was when it was opened ({found}, was "
+                f"{self.info.sha256[:12]}…); bring the old bytes back"
+            )
+
+    def require_as_in(self, paths: RunPaths) -> None:
+        """ChangedError where the sweep of that folder was begun with other bytes of this name."""
+        info = self.info
+        before = read_manifest(paths).get("corpora", {}).get(info.source, info.sha256)
+        if before != info.sha256:
+            raise ChangedError(
+                f"corpus '{info.source}' is not what {paths.root} was made from (sha256 {info.sha256[:12]}…, was "
+                f"{before[:12]}…); bring the old bytes back, or use another --runs"
+            )
+
 
 def open_corpus(spec: CorpusSpec, cache_dir: Path | None = None, progress: Progress | None = None) -> Corpus:
     """Open the bytes, set a part aside, shuffle the rest; MdlError where the corpus is missing or too small."""
@@ -44,35 +63,35 @@ def open_corpus(spec: CorpusSpec, cache_dir: Path | None = None, progress: Progr
         raise MdlError(f"block_bytes must be at least 1 and shuffle_seed in [0, 2^64), got {spec}")
     cache = cache_dir or cache_folder()
     source = open_source(spec.source, cache, progress)
-    size = source.path.stat().st_size
+    raw = FileBytes(source.path)
+    size = raw.size
     check_units(spec, source.unit_bytes, size)
     n_heldout = n_heldout_bytes(spec, size, source.unit_bytes)
     n_heldout += -n_heldout % source.unit_bytes  # then what is left to train on is whole units
     train, heldout = set_aside(source, size, n_heldout)
-    raw = FileBytes(source.path)
     order = shuffled(train, heldout, spec)
     info = CorpusInfo(
         source=spec.source,
         modality=source.modality,
         size_bytes=size,
-        sha256=sha256_of(source.path, cache),
+        sha256=raw.sha256(cache),
         block_bytes=spec.block_bytes,
         shuffle_seed=spec.shuffle_seed,
         train_bytes=int(train[1].sum()),
         heldout_bytes=int(heldout[1].sum()),
         leak_fraction=spec.leak_fraction,
     )
-    return Corpus(info, ByteView(raw, *order), ByteView(raw, *heldout), ByteView(raw, *train))
+    return Corpus(info, ByteView(raw, *order), ByteView(raw, *heldout), ByteView(raw, *train), raw)
 
 
 def open_whole(source: str, progress: Progress | None = None) -> Corpus:
     """All bytes of a corpus in their own order: one block, so that no shuffle moves it, and nothing held out."""
     cache = cache_folder()
     opened = open_source(source, cache, progress)
-    size = opened.path.stat().st_size
+    raw = FileBytes(opened.path)
+    size = raw.size
     if not size:
         raise MdlError(f"corpus '{source}' is empty; there is nothing to code")
-    info = CorpusInfo(source, opened.modality, size, sha256_of(opened.path, cache), size, 0, size, 0)
-    raw = FileBytes(opened.path)
+    info = CorpusInfo(source, opened.modality, size, raw.sha256(cache), size, 0, size, 0)
     none, whole = np.empty(0, np.int64), ByteView(raw, np.array([0]), np.array([size]))
-    return Corpus(info, whole, ByteView(raw, none, none), whole)
+    return Corpus(info, whole, ByteView(raw, none, none), whole, raw)

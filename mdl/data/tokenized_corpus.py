@@ -74,6 +74,7 @@ def tokenised(corpus: Corpus, subset_bytes: int, end_bytes: int, vocabulary: int
     pairs = learn((corpus.train.read(a, b).tobytes() for a, b in _pieces(cuts(subset_bytes))), vocabulary)
     train = encoded(pairs, corpus.train, cuts(end_bytes, subset_bytes))
     made = TokenisedSubset(pairs, train, encoded(pairs, corpus.heldout, cuts(len(corpus.heldout))))
+    corpus.check_unchanged()
     _save(made, path)
     return made
 

@@ -75,6 +75,7 @@ def run_baseline(corpus: Corpus, job: BaselineJob, paths: RunPaths) -> BaselineR
     if path.exists():
         return read_baseline(path)
     record = measure(corpus, job)
+    corpus.check_unchanged()
     write_record(record, path)
     return record
 

@@ -65,6 +65,7 @@ def evaluate_pretrained(
             if D not in coded:
                 stretches = code_in_stretches(model, corpus.source_train, D, windows, progress)
                 coded |= {own.end: stretches[: i + 1] for i, own in enumerate(stretches)}
+        corpus.check_unchanged()
         provenance = _provenance(model, settings, command, time.monotonic() - started, len(missing))
         for D in missing:
             record = _record(model, run_ids[D], paths, coded[D], corpus, config, windows, provenance)

@@ -79,6 +79,7 @@ def run_transfer(
     if not path.exists():
         measured = measure(corpus, loaded, subset_bytes, chunk_bytes, sample_bytes)
         record = dataclasses.replace(measured, provenance=_provenance(measured, command))
+        corpus.check_unchanged()
         write_record(record, path)
     return read_transfer(path)
 

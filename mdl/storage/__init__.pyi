@@ -10,8 +10,10 @@ from .atomic_files import write_atomically as write_atomically
 from .cache import CHUNK_BYTES as CHUNK_BYTES
 from .cache import Progress as Progress
 from .cache import cache_folder as cache_folder
+from .cache import file_state as file_state
 from .cache import new_file as new_file
 from .cache import sha256_of as sha256_of
+from .file_bytes import ChangedError as ChangedError
 from .file_bytes import FileBytes as FileBytes
 from .hashing import digest as digest
 from .optional_import import import_optional as import_optional

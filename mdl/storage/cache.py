@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO, NamedTuple
 
 from mdl.errors import MdlError
 from mdl.storage.atomic_files import remove_dead_temporaries, replacing, write_atomically
@@ -37,17 +37,39 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
         raise MdlError(f"cannot write the cache {path.parent}: {reason}; free some space or set MDL_CACHE") from None
 
 
+class FileState(NamedTuple):
+    """How a file looks: one that is written to, renamed over or put back looks different."""
+
+    size: int  # bytes
+    mtime_ns: int
+    ctime_ns: int  # which nobody can set
+    inode: int
+
+
+def file_state(stream: IO[bytes]) -> FileState:
+    """How an open file looks now."""
+    seen = os.fstat(stream.fileno())
+    return FileState(seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino)
+
+
 def sha256_of(path: Path, cache: Path) -> str:
     """Of the file's bytes; remembered under what tells that the file is the same, so that 10 GB are hashed once."""
-    stat = path.stat()
-    key = f"{path}|{stat.st_size}|{stat.st_mtime_ns}|{stat.st_ctime_ns}|{stat.st_ino}"
+    with path.open("rb", buffering=0) as stream:
+        return sha256_of_open(stream, path, cache)
+
+
+def sha256_of_open(stream: IO[bytes], path: Path, cache: Path) -> str:
+    """The same of a file that is open, from its beginning on, whatever lies at `path` by now."""
+    state = file_state(stream)
+    key = f"{path}|{'|'.join(map(str, state))}"
     note = cache / "sha256" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         known = json.loads(note.read_bytes())
         if known["key"] == key:
             return str(known["sha256"])
-    with path.open("rb") as stream:
-        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-    with contextlib.suppress(OSError):  # a cache that cannot be written costs time, not truth
-        write_atomically(note, json.dumps({"key": key, "sha256": sha256}).encode())
+    stream.seek(0)
+    sha256 = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type] # raw streams are read into
+    if file_state(stream) == state:  # else it was written to meanwhile
+        with contextlib.suppress(OSError):  # a cache that cannot be written costs time, not truth
+            write_atomically(note, json.dumps({"key": key, "sha256": sha256}).encode())
     return sha256

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from rich.console import Console
 
 from mdl.data import Corpus, CorpusSpec, is_fetched, open_corpus
-from mdl.errors import MdlError
 from mdl.records import read_manifest, wandb_environment
 from mdl.storage import write_atomically
 from mdl.sweeps.plan import Plan
@@ -47,7 +46,6 @@ def open_corpora(plan: Plan, console: Console, *, fetch: bool = True) -> dict[Co
 
     Without `fetch` those that the network would be asked for are named instead of opened.
     """
-    before = read_manifest(plan.paths).get("corpora", {})
     corpora: dict[CorpusSpec, Corpus] = {}
     left = set() if fetch else {c.config.corpus.source for c in plan.cells if is_fetched(c.config.corpus.source)}
     for cell in plan.cells:
@@ -56,12 +54,7 @@ def open_corpora(plan: Plan, console: Console, *, fetch: bool = True) -> dict[Co
             continue
         if spec not in corpora:
             corpora[spec] = open_corpus(spec, progress=Download(console))
-            info = corpora[spec].info
-            if before.get(info.source, info.sha256) != info.sha256:
-                raise MdlError(
-                    f"corpus '{info.source}' is not what {plan.paths.root} was made from (sha256 {info.sha256[:12]}…, "
-                    f"was {before[info.source][:12]}…); bring the old bytes back, or use another --runs"
-                )
+            corpora[spec].require_as_in(plan.paths)
         corpora[spec].require(cell.config.subset_bytes)
     lines = [_told(corpus) for corpus in corpora.values()] + [f"corpus {name}: fetched by the run" for name in left]
     for line in dict.fromkeys(lines):  # its orders are one corpus

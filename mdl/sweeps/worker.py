@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from mdl.errors import MdlError, one_line
 from mdl.plugins import load_plugins
+from mdl.storage import ChangedError
 from mdl.sweeps.claims import SupersededError
 from mdl.training import stop_signal
 
@@ -86,6 +87,8 @@ def _serve(job: dict[str, Any], emit: Emit) -> None:
         emit("done", **result)
     except SupersededError:
         emit("done", n_cells=0, failed={})
+    except ChangedError as error:
+        emit("error", message=str(error), fatal=True)  # every other job would end the same way
     except MdlError as error:
         emit("error", message=str(error))
     except OSError as error:
@@ -184,6 +187,7 @@ def _baseline(job: dict[str, Any], _: Emit) -> dict[str, Any]:
     from mdl.sweeps.claims import Claims
 
     corpus, paths = open_corpus(CorpusSpec(**job["corpus"])), RunPaths(Path(job["root"]))
+    corpus.require_as_in(paths)
     wanted = BaselineJob(**job["job"])
     path = baseline_path(corpus, wanted, paths)
     with Claims(paths, path.stem) as claims:

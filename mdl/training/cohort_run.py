@@ -52,11 +52,15 @@ def run_cohort(
 ) -> list[CellRecord]:  # fmt: skip
     """Train, measure and record every cell of a cohort that has no record yet; the cohort's checkpoint goes last.
 
-    `check` is called before anything is written, and raises where another process has taken the cohort over.
+    `check` is called before anything is written, and raises where another process has taken the cohort over; so is
+    `Corpus.check_unchanged` of what the cohort reads.
     `on_loss` is told why this process ends, where it does because another that trained along was lost.
     """
     torch.set_num_threads(cohort.execution.threads)
     data = reading(cohort)
+    for corpus in set(data.corpora):
+        corpus.require_as_in(paths)
+    check, progress = _minding(data.corpora, check, progress)
     loggers = make_loggers(cohort, paths)
     trained = train_cohort(cohort, data, paths, loggers, progress, check, on_loss)
     started = time.monotonic()
@@ -81,6 +85,32 @@ def run_cohort(
     finish_loggers(loggers, records)
     paths.forget_checkpoint(cohort.cohort_id)
     return records
+
+
+_LOOK_SECONDS = 1.0
+
+
+def _minding(corpora: Sequence[Corpus], check: Check, progress: PhaseProgress | None) -> tuple[Check, PhaseProgress]:
+    """The same, and both look whether the corpora are what they were: the second now and then, to spare a long loss."""
+    looked = time.monotonic()
+
+    def look() -> None:
+        nonlocal looked
+        for corpus in set(corpora):
+            corpus.check_unchanged()
+        looked = time.monotonic()
+
+    def checked() -> None:
+        check()
+        look()
+
+    def told(phase: str, done: float, total: float) -> None:
+        if progress:
+            progress(phase, done, total)
+        if time.monotonic() - looked > _LOOK_SECONDS:
+            look()
+
+    return checked, told
 
 
 _OUR_WEIGHTS = re.compile(r"(final|best)(-[0-9a-f]{8})?\.safetensors")  # as `keep_once` names them

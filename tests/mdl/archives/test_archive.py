@@ -8,6 +8,7 @@ import shutil
 import struct
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.fuzz_archive import fuzz, rehashed
+from mdl import compressors
 from mdl.archives import Archive, ArchiveWriter, Block, Header
 from mdl.archives import format as fmt
 from mdl.archives.block_codec import BlockDecoder, encode_block
@@ -347,3 +349,22 @@ def test_auto_takes_the_best_adjusted_model_of_the_subsets_nearest_in_size(tmp_p
         choice = best_of_newest_sweep(size_bytes, tmp_path)
         assert choice.weights.parent == paths.record(names[expected]).parent
         assert names[expected] in choice.reason
+
+
+def test_a_file_that_is_written_to_while_it_is_compressed_gives_no_archive(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the old and the new bytes together it would be an archive of no file that there ever was."""
+    (tmp_path / "grows").write_bytes(TEXT[:1000])
+    usual = compressors.compress_stream
+
+    def grown(*arguments: Any, **more: Any) -> Any:
+        done = usual(*arguments, **more)
+        with (tmp_path / "grows").open("ab") as stream:
+            stream.write(b"more")
+        return done
+
+    monkeypatch.setattr(compressors, "compress_stream", grown)
+    with pytest.raises(MdlError, match="was written to while it was being compressed"):
+        compress(tmp_path / "grows", None, str(weights), tmp_path, "cpu", embed=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["grows"]

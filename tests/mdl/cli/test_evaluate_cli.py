@@ -24,8 +24,9 @@ from mdl.cli.app import app
 from mdl.compressors import choose_model
 from mdl.data import open_whole
 from mdl.errors import MdlError
-from mdl.evaluation import pretrained
-from mdl.records import read_cell
+from mdl.evaluation import EvaluationSettings, evaluate_pretrained, pretrained
+from mdl.pretrained import find_checkpoint
+from mdl.records import RunPaths, read_cell
 from tests import ROOT, tiny_models
 from tests.command import mdl
 
@@ -164,6 +165,16 @@ def test_the_whole_corpus_is_read_in_its_own_order(folder: Path) -> None:
     corpus = open_whole(f"file:{folder / 'corpus.txt'}")
     assert corpus.train.read(0, len(TEXT)).tobytes() == TEXT
     assert len(corpus.heldout) == 0
+
+
+def test_a_corpus_that_changes_meanwhile_leaves_no_record(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "changes.txt").write_bytes(TEXT)
+    corpus, paths = open_whole(f"file:{tmp_path / 'changes.txt'}"), RunPaths(tmp_path / "out")
+    (tmp_path / "changes.txt").write_bytes(TEXT[::-1])
+    checkpoint = find_checkpoint(f"hf:{folder / 'small-2'}")
+    with pytest.raises(MdlError, match="is not what it was when it was opened"):
+        evaluate_pretrained(checkpoint, corpus, [1000], paths, EvaluationSettings())
+    assert not paths.root.exists()
 
 
 def test_a_record_without_tokens_is_read_as_before(folder: Path, tmp_path: Path) -> None:

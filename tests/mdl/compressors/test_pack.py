@@ -170,6 +170,20 @@ def test_what_does_not_decode_is_never_written(runs: Path, tmp_path: Path, monke
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_corpus_that_changes_meanwhile_is_not_packed(runs: Path, tmp_path: Path) -> None:
+    """Between the opening of a run and the reading of its subset, while a precision is chosen."""
+    text, target = runs.parents[1] / "text.txt", tmp_path / "x.mdl"
+    old, run = text.read_bytes(), self_contained.open_run(_runs(runs)[0])
+    coded = self_contained.choose_coded(run)
+    try:
+        text.write_bytes(markov_text(80_000, seed=1))
+        with pytest.raises(MdlError, match="is not what it was when it was opened"):
+            self_contained.write_pack(run, coded, target, torch.device("cpu"), lambda *_: None)
+    finally:
+        text.write_bytes(old)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
