@@ -41,7 +41,7 @@ class Sample:
 
 def sample(run: Run, n_bytes: int) -> Sample:
     """Whole windows, spread evenly over the subset, at the places at which the record measured them."""
-    T, of = run.shape.context_bytes, run.record.subset_bytes
+    T, of = run.shape.context_tokens, run.record.subset_bytes
     n_windows = max(1, min(n_bytes, of) // T)
     starts = np.linspace(0, of - T, n_windows).astype(np.int64) // T * T
     return Sample(np.stack([run.corpus.train.read(start, start + T) for start in starts.tolist()]))
@@ -71,7 +71,7 @@ def table(run: Run, n_bytes: int, tune_steps: int) -> list[str]:
     D, n_params = run.record.subset_bytes, count_params(shape)["total"]
     started = time.perf_counter()
     found = precisions(
-        shape, run.weights, calibration_windows(view, D, shape.context_bytes),
+        shape, run.weights, calibration_windows(view, D, shape.context_tokens),
         lambda members: subset_bits(shape, members, seen, len(seen)), PRECISIONS, Tuning(view, D, tune_steps),
     )  # fmt: skip
     seconds, full = time.perf_counter() - started, found[-1].data_bits

@@ -128,7 +128,7 @@ class SwitchedModel:
             n = half // 2 if "rope_half" in own else half
             frequency = own.get("rope_base", 10_000.0) ** (-torch.arange(n, dtype=torch.float64) / n)
             frequency = torch.cat([frequency, frequency.new_zeros(half - n)])
-            rows.append(torch.arange(self.shape.context_bytes, dtype=torch.float64)[:, None] * frequency)
+            rows.append(torch.arange(self.shape.context_tokens, dtype=torch.float64)[:, None] * frequency)
         angle = torch.stack(rows).to(self.device)
         return angle.cos().float(), angle.sin().float()
 

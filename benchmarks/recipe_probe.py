@@ -221,7 +221,7 @@ class Run:
         largest = max(m.subset_bytes for m in members)
         self.corpus = torch.from_numpy(np.array(train[:largest])).to(device)
         self.starts = torch.from_numpy(self._starts()).to(device)
-        self.in_window = torch.arange(self.shape.context_bytes, device=device)
+        self.in_window = torch.arange(self.shape.context_tokens, device=device)
         self.attention: Callable[..., Tensor] = sdpa
         self.parts = None
         if device == "cuda":
@@ -236,7 +236,7 @@ class Run:
         orders: dict[tuple[int, int], Any] = {}
         for m in self.job.members:
             if (key := (m.seed, m.subset_bytes)) not in orders:
-                order = WindowOrder(m.seed, m.subset_bytes, self.shape.context_bytes, self.job.batch_windows)
+                order = WindowOrder(m.seed, m.subset_bytes, self.shape.context_tokens, self.job.batch_windows)
                 orders[key] = np.stack([order.starts(step) for step in range(self.job.steps)]).astype(np.int32)
         return np.stack([orders[m.seed, m.subset_bytes] for m in self.job.members], axis=1)
 
@@ -267,7 +267,7 @@ class Run:
     @torch.no_grad()
     def measure(self) -> tuple[list[float], list[float]]:
         """Own and held-out rates of every member, % of the raw size, in float16 on CUDA."""
-        job, T = self.job, self.shape.context_bytes
+        job, T = self.job, self.shape.context_tokens
         averaged = torch.tensor([m.average_steps > 0 for m in job.members], device=self.device)[self.optimizer.owner]
         self.optimizer.weights.copy_(torch.where(averaged, self.optimizer.average, self.optimizer.weights))
         own_starts = np.stack([_spread(m.subset_bytes, T) for m in job.members])
@@ -279,12 +279,12 @@ class Run:
         low = torch.float16 if self.device == "cuda" else torch.float32
         total = torch.zeros(len(self.job.members), dtype=torch.float64, device=self.device)
         self.model.uncompiled()
-        rows = max(1, 2**29 // (len(self.job.members) * self.shape.context_bytes * 1024))
+        rows = max(1, 2**29 // (len(self.job.members) * self.shape.context_tokens * 1024))
         for i in range(0, starts.shape[1], rows):
             at = torch.from_numpy(starts[:, i : i + rows]).to(self.device)
             nats = self.model.nats(source[at[:, :, None] + self.in_window], low, self.attention, None)
             total += nats.double().sum(dim=(1, 2))
-        return (total / (starts.shape[1] * self.shape.context_bytes) / math.log(2) / 8 * 100).tolist()
+        return (total / (starts.shape[1] * self.shape.context_tokens) / math.log(2) / 8 * 100).tolist()
 
 
 def _spread(n_bytes: int, context_bytes: int) -> Any:

@@ -77,7 +77,7 @@ def step_ms(shape: Shape, n_members: int, made: Callable[[StackedTransformer], t
     optimizer = made(model) if made else None
     for group in optimizer.param_groups if optimizer else []:
         group["lr"] = torch.tensor(float(group["lr"]), device="cuda")
-    windows = torch.randint(0, 256, (n_members, 32, shape.context_bytes), dtype=torch.uint8, device="cuda")
+    windows = torch.randint(0, 256, (n_members, 32, shape.context_tokens), dtype=torch.uint8, device="cuda")
 
     def step(given: Tensor) -> None:
         for weight in model.parameters():

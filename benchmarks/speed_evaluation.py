@@ -55,7 +55,7 @@ def trained(size: str, view: ByteView) -> StackedTransformer:
 
 def row(label: str, model: StackedTransformer, view: ByteView, floor: machine.Floor) -> str:
     """A line of a Markdown table."""
-    T = model.shape.context_bytes
+    T = model.shape.context_tokens
     sample = view.read(0, min(256, len(view) // T) * T).reshape(-1, T)
     code_lengths(model, view, "heldout", [4 * T])  # warm
     plain_seconds = machine.seconds_of(lambda: window_bits(model, sample, half=False))

@@ -38,7 +38,7 @@ def windows_of(data: Bytes, context_bytes: int) -> Bytes:
 
 def probe(model: StackedTransformer, data: Bytes) -> None:
     """MdlError where the model computes too unsteadily on the first bytes of `data` for exact decoding."""
-    windows = windows_of(data, model.shape.context_bytes)
+    windows = windows_of(data, model.shape.context_tokens)
     check_agreement(model, windows[:_PROBE_WINDOWS, :_PROBE_BYTES])
 
 
@@ -59,7 +59,7 @@ def encode_block(model: StackedTransformer, data: Bytes) -> Block:
 
 def place_block(model: StackedTransformer, data: Bytes) -> Placed:
     """The model's part of encoding, which an accelerator does."""
-    windows = windows_of(data, model.shape.context_bytes)
+    windows = windows_of(data, model.shape.context_tokens)
     left, width = np.empty(windows.shape, np.int64), np.empty(windows.shape, np.int64)
     index, up = [], []
     step = _windows_a_call(model, windows.shape[1])
@@ -129,7 +129,7 @@ class BlockDecoder:
     def _decode_coded(self, blocks: Sequence[Block]) -> list[bytes]:
         if not blocks:
             return []
-        T = self._model.shape.context_bytes
+        T = self._model.shape.context_tokens
         length = min(T, max(block.n_bytes for block in blocks))
         middle = -(-len(blocks) // 2)
         halves = [some for some in (blocks[:middle], blocks[middle:]) if some]

@@ -99,9 +99,9 @@ class Header:
             raise MdlError("the archive's header is damaged or forged: the model's hash is not 64 hex digits")
         if not 1 <= self.windows_per_block <= MAX_BLOCK_WINDOWS or self.embedded_bytes < 0:
             raise MdlError("the archive's header is damaged or forged: a count is out of range")
-        if self.shape.context_bytes > MAX_CONTEXT_BYTES:
+        if self.shape.context_tokens > MAX_CONTEXT_BYTES:
             raise MdlError(
-                f"archives go up to a context of {MAX_CONTEXT_BYTES:,} bytes, this one has {self.shape.context_bytes:,}"
+                f"archives go up to a context of {MAX_CONTEXT_BYTES:,} bytes, got {self.shape.context_tokens:,}"
             )
         if self.block_bytes > MAX_BLOCK_BYTES or self.cache_bytes > MAX_CACHE_BYTES:
             raise MdlError(
@@ -116,7 +116,7 @@ class Header:
     @property
     def block_bytes(self) -> int:
         """Content of every block but the last."""
-        return self.windows_per_block * self.shape.context_bytes
+        return self.windows_per_block * self.shape.context_tokens
 
     @property
     def cache_bytes(self) -> int:
@@ -145,7 +145,7 @@ class Header:
             content: dict[str, Any] = json.loads(raw)
             model = content.pop("model")
             sha256, coded = model.pop("sha256"), version == VERSION_CODED
-            header = Header(model_sha256=sha256, shape=Shape(**model), **content, coded=coded)
+            header = Header(model_sha256=sha256, shape=Shape.from_told(model), **content, coded=coded)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
             raise MdlError("the archive's header is damaged or forged") from None
         if header.to_json() != raw:
@@ -159,8 +159,8 @@ def _cache_bytes_per_position(shape: Shape) -> int:
 
 def windows_per_block(shape: Shape) -> int:
     """How many windows the encoder puts in a block: some 256 KiB of content that decode in bounded memory."""
-    by_cache = MAX_CACHE_BYTES // (shape.context_bytes * _cache_bytes_per_position(shape))
-    return max(1, min(MAX_BLOCK_WINDOWS, _BLOCK_BYTES // shape.context_bytes, by_cache))
+    by_cache = MAX_CACHE_BYTES // (shape.context_tokens * _cache_bytes_per_position(shape))
+    return max(1, min(MAX_BLOCK_WINDOWS, _BLOCK_BYTES // shape.context_tokens, by_cache))
 
 
 class ArchiveWriter:

@@ -175,7 +175,7 @@ def inspect(file: Path, runs: Path = Path("runs")) -> Told:
         ("  guard lists", f"{archive.guard_bytes:,} bytes"),
         ("  weights", f"{header.embedded_bytes:,} bytes"),
         ("  header, table, hashes", f"{rest:,} bytes"),
-        ("model", f"{shape.label}, context {shape.context_bytes:,} bytes, {n_params:,} parameters, {found}"),
+        ("model", f"{shape.label}, context {shape.context_tokens:,} bytes, {n_params:,} parameters, {found}"),
         ("model sha256", header.model_sha256),
         ("model's run", _run_of(header.model_sha256, runs)),
         ("decoding takes", f"{format_bytes(header.cache_bytes)} for the keys and values of a block"),

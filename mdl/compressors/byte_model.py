@@ -78,7 +78,7 @@ def _check_embedded_shape(path: Path, expected: Shape) -> None:
     """Before anything as large as a forged shape is made in memory."""
     try:
         with safe_open(path, framework="pt") as stored:
-            shape = Shape(**json.loads((stored.metadata() or {})["mdl"])["shape"])
+            shape = Shape.from_told(json.loads((stored.metadata() or {})["mdl"])["shape"])
     except (SafetensorError, KeyError, TypeError, ValueError, RecursionError, MdlError):
         raise MdlError("the archive is forged: what it embeds are not weights that mdl wrote") from None
     if shape != expected or count_params(shape)["total"] > path.stat().st_size:
@@ -172,7 +172,7 @@ class LanguageModel:
     def settings(self) -> str:
         """Shape, context and hash."""
         shape = self.exact.shape
-        return f"{shape.label} context {shape.context_bytes} {self.exact.sha256[:12]}"
+        return f"{shape.label} context {shape.context_tokens} {self.exact.sha256[:12]}"
 
     @property
     def version(self) -> str:

@@ -93,7 +93,7 @@ def choose_coded(run: Run, tune_steps: int | None = None) -> CodedModel:
     n_bytes, view = run.record.subset_bytes, run.corpus.train
     recorded_steps = run.record.config.get("measure.tune_steps", 0)
     tuning = Tuning(view, n_bytes, recorded_steps if tune_steps is None else tune_steps)
-    calibration = calibration_windows(view, n_bytes, run.shape.context_bytes)
+    calibration = calibration_windows(view, n_bytes, run.shape.context_tokens)
     if run.snapshot.coded and tuning.n_steps == recorded_steps:
         best = min(run.snapshot.coded, key=lambda each: each.total_bits).bits
         return coded_models(run.shape, run.weights, calibration, [best], tuning)[0]

@@ -99,7 +99,7 @@ class ResolvedConfig:
     @property
     def bytes_seen(self) -> int:
         """Training bytes, repeats counted; of a model that reads tokens, so many tokens."""
-        return self.recipe.steps * self.recipe.batch_windows * self.shape.context_bytes
+        return self.recipe.steps * self.recipe.batch_windows * self.shape.context_tokens
 
     def coded_bytes(self, train_bytes: int, heldout_bytes: int, n_precisions: int) -> int:
         """What measuring one snapshot codes of a corpus of such parts: data, and data under the coded weights."""

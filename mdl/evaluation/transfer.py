@@ -64,7 +64,7 @@ def load_trained_model(spec: str, device: torch.device | None = None) -> Loaded:
     cell = read_cell(record) if record.exists() else None
     shape = exact.shape
     about = TrainedModel(
-        cell.run_id if cell else Path(spec).name, shape.label, count_params(shape)["total"], shape.context_bytes,
+        cell.run_id if cell else Path(spec).name, shape.label, count_params(shape)["total"], shape.context_tokens,
         exact.sha256, cell.corpus if cell else None, cell.subset_bytes if cell else None,
     )  # fmt: skip
     return Loaded(about, exact.model.float())
@@ -130,7 +130,7 @@ def _chunks(corpus: Corpus, subset_bytes: int, length: int, sample_bytes: int) -
 
 def by_position(model: StackedTransformer, chunks: npt.NDArray[np.uint8]) -> tuple[Floats, npt.NDArray[np.int64]]:
     """Bits and bytes (T,) by position in the window, of chunks (n, length) coded each by itself."""
-    T = model.shape.context_bytes
+    T = model.shape.context_tokens
     bits, n_bytes = np.zeros(T), np.zeros(T, np.int64)
     for start in range(0, chunks.shape[1], T):
         windows = chunks[:, start : start + T]

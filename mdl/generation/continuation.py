@@ -86,7 +86,7 @@ def by_model(exact: ExactModel) -> Predict:
     """A model's own distribution, in float64, of content that grows by a byte from call to call."""
     from mdl.models import Stepper
 
-    T = exact.shape.context_bytes
+    T = exact.shape.context_tokens
     stepper = Stepper(exact.model, 1, T)
     window = b""  # what has been stepped through; the stepper has one more place for the byte to come
     logits: Nats = np.empty(0)

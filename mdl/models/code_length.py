@@ -81,7 +81,7 @@ def code_lengths(
         PartLengths(
             _segments(part, shared, bits[m], {*ladder(ends[m]), ends[m], *subset_ends[m : m + 1]}, ends[m]),
             by_position[m],
-            _bytes_by_position(ends[m], model.shape.context_bytes),
+            _bytes_by_position(ends[m], model.shape.context_tokens),
         )
         for m in range(len(ends))
     ]
@@ -115,7 +115,7 @@ class _Sums:
         self._device = model.weight("embedding").device
         double = {"dtype": torch.float64, "device": self._device}
         self.bits = torch.zeros(len(ends), len(shared), **double)  # type: ignore[call-overload]
-        self.by_position = torch.zeros(len(ends), model.shape.context_bytes, **double)  # type: ignore[call-overload]
+        self.by_position = torch.zeros(len(ends), model.shape.context_tokens, **double)  # type: ignore[call-overload]
 
     def run(self, progress: BytesProgress | None = None) -> _Sums:
         """Code everything, members that reach as far together; those that have ended leave."""
@@ -132,7 +132,7 @@ class _Sums:
         self, model: StackedTransformer, active: list[int], start: int, end: int, progress: BytesProgress | None
     ) -> int:
         """From a window's start to `end`, or to the start of the window that it lies in while others go on."""
-        T = model.shape.context_bytes
+        T = model.shape.context_tokens
         stop = end if end == max(self._ends) else end // T * T
         parts = measuring_parts(model, (stop - start) * len(active), half=self._half)
         step = windows_a_call(model) * T
@@ -149,7 +149,7 @@ class _Sums:
 
     def _window_bits(self, model: StackedTransformer, start: int, stop: int, parts: Parts | None) -> torch.Tensor:
         """Bits (members, windows, T) in float64 of bytes from a window's start, 0 past `stop`."""
-        T = model.shape.context_bytes
+        T = model.shape.context_tokens
         data = self._view.read(start, stop)
         padded = np.zeros(-(-data.size // T) * T, data.dtype)  # what follows a byte does not change its probability
         padded[: data.size] = data
@@ -184,7 +184,7 @@ def measuring_parts(model: StackedTransformer, n_bytes: int, *, half: bool = Tru
 def windows_a_call(model: StackedTransformer) -> int:
     """Windows that keep one call's logits near 4 MB on a CPU (its caches) and 1 GB on an accelerator."""
     limit_bytes = 2**22 if model.weight("embedding").device.type == "cpu" else 2**30
-    return max(1, limit_bytes // (model.n_members * model.shape.context_bytes * model.shape.vocabulary * 4))
+    return max(1, limit_bytes // (model.n_members * model.shape.context_tokens * model.shape.vocabulary * 4))
 
 
 def _segments(
@@ -217,7 +217,7 @@ def position_bins(lengths: PartLengths) -> tuple[PositionBin, ...]:
 def stream_sample(model: StackedTransformer, view: Readable, n_bytes: int) -> StreamSample:
     """Really code the first `n_bytes` of `view` with a one-member model, beside the ideal length of the same bytes."""
     encoder, ideal_bits = StreamEncoder(), 0.0
-    step = windows_a_call(model) * model.shape.context_bytes
+    step = windows_a_call(model) * model.shape.context_tokens
     for start in range(0, n_bytes, step):
         data = view.read(start, min(start + step, n_bytes))
         logits = window_logits(model, data)
@@ -229,7 +229,7 @@ def stream_sample(model: StackedTransformer, view: Readable, n_bytes: int) -> St
 
 def window_logits(model: StackedTransformer, data: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
     """Logits (n, 256) of a one-member model for n bytes cut into windows, computed in one parallel pass."""
-    T = model.shape.context_bytes
+    T = model.shape.context_tokens
     n_windows = -(-data.size // T)
     padded = np.zeros(n_windows * T, np.uint8)
     padded[: data.size] = data

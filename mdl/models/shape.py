@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any
@@ -23,7 +24,7 @@ class Shape:
     width: int  # C
     depth: int  # layers
     n_heads: int
-    context_bytes: int  # T, the longest window; with another vocabulary its tokens
+    context_tokens: int  # T, the longest window; of bytes where the vocabulary is bytes
     vocabulary: int = VOCABULARY  # V, bytes or tokens
 
     def __post_init__(self) -> None:
@@ -31,8 +32,8 @@ class Shape:
             if type(value) is not int:
                 raise MdlError(f"a model's {name} is a whole number, got {value!r:.40}")
         check_shape(self.width, self.depth, self.n_heads)
-        if not 1 <= self.context_bytes <= MOST_CONTEXT:
-            raise MdlError(f"a model has a context of 1 to {MOST_CONTEXT:,} bytes, got {self.context_bytes}")
+        if not 1 <= self.context_tokens <= MOST_CONTEXT:
+            raise MdlError(f"a model has a context of 1 to {MOST_CONTEXT:,} bytes, got {self.context_tokens}")
         if not VOCABULARY <= self.vocabulary <= MOST_VOCABULARY:
             raise MdlError(f"a vocabulary has {VOCABULARY} (bytes) to {MOST_VOCABULARY} tokens, got {self.vocabulary}")
 
@@ -42,11 +43,16 @@ class Shape:
         return shape_label(self.width, self.depth, self.n_heads) + vocabulary_label(self.vocabulary)
 
     def told(self) -> dict[str, Any]:
-        """The fields as files name them: bytes go without saying, so that files from before tokens stay as they are."""
-        fields = asdict(self)
+        """The fields as files name them, for ever: bytes go without saying, and the context is one of bytes there."""
+        fields = {"context_bytes" if name == "context_tokens" else name: value for name, value in asdict(self).items()}
         if self.vocabulary == VOCABULARY:
             del fields["vocabulary"]
         return fields
+
+    @classmethod
+    def from_told(cls, fields: Mapping[str, Any]) -> Shape:
+        """The shape that a file tells of; KeyError, TypeError or MdlError for anything that `told` does not write."""
+        return cls(context_tokens=fields["context_bytes"], **{k: fields[k] for k in fields if k != "context_bytes"})
 
     def require_bytes(self, what: str) -> None:
         """MdlError where the model reads tokens; `what` it would have been for, in the plural."""
@@ -120,7 +126,7 @@ def forward_flops_per_byte(shape: Shape) -> float:
 
     Attention is causal: a byte meets (T + 1) / 2 others on average, 4·C operations each a layer.
     """
-    C, L, T = shape.width, shape.depth, shape.context_bytes
+    C, L, T = shape.width, shape.depth, shape.context_tokens
     return 2.0 * (L * 12 * C * C + shape.vocabulary * C) + L * 4.0 * C * (T + 1) / 2
 
 
@@ -128,6 +134,6 @@ def training_bytes(shape: Shape, batch_windows: int) -> int:
     """Estimated memory of training one member, bytes: six copies of the weights (gradient, two moments, best, a look)
     and, for every byte of a batch, some 24 float32 activations a width and layer and three copies of the logits.
     """
-    n_positions = batch_windows * shape.context_bytes
+    n_positions = batch_windows * shape.context_tokens
     activations = n_positions * (24 * shape.width * shape.depth + 3 * shape.vocabulary)
     return 4 * (6 * count_params(shape)["total"] + activations)

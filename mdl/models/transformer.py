@@ -28,7 +28,7 @@ def rotary_tables(shape: Shape, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """cos and sin (T, C/H/2) of the rotary angles, computed in float64 and then rounded to `dtype`."""
     half = shape.width // shape.n_heads // 2
     frequency = ROTARY_BASE ** (-torch.arange(half, dtype=torch.float64) / half)
-    angle = torch.arange(shape.context_bytes, dtype=torch.float64)[:, None] * frequency
+    angle = torch.arange(shape.context_tokens, dtype=torch.float64)[:, None] * frequency
     return angle.cos().to(dtype), angle.sin().to(dtype)
 
 

@@ -39,7 +39,7 @@ def load_weights(path: Path, *, tokens: bool = False) -> tuple[Shape, dict[str, 
         with safe_open(path, framework="pt") as stored:
             metadata = stored.metadata() or {}
             weights = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a dict
-        shape = Shape(**json.loads(metadata["mdl"])["shape"])
+        shape = Shape.from_told(json.loads(metadata["mdl"])["shape"])
     except FileNotFoundError:
         raise MdlError(f"no weights at {path}") from None
     except (SafetensorError, KeyError, TypeError, ValueError, RecursionError, OSError) as error:

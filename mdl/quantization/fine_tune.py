@@ -65,7 +65,7 @@ def tuned(shape: Shape, matrices: Matrices, forms: Sequence[Forms], tuning: Tuni
     teacher.to(device)
     student = _model(shape, {name: torch.empty_like(each, device="cpu") for name, each in numbers.items()}).to(device)
     optimizer = torch.optim.Adam(numbers.values(), betas=(0.9, 0.95))
-    for step, windows in enumerate(tuning.batches(shape.context_bytes)):
+    for step, windows in enumerate(tuning.batches(shape.context_tokens)):
         optimizer.param_groups[0]["lr"] = _STEP * min(1, (step + 1) / _WARMUP_STEPS) * (1 - step / tuning.n_steps)
         weights = {name: (each + (each.round() - each).detach()) * steps[name] for name, each in numbers.items()}
         loss = _divergence(teacher, student, _named(weights), windows.to(device))

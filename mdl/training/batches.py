@@ -21,7 +21,7 @@ class CohortBatches:
 
     def __init__(self, module: CohortModule, source: Gatherable) -> None:
         self.module, self.source = module, source
-        T, recipe = module.model.shape.context_bytes, module.recipe
+        T, recipe = module.model.shape.context_tokens, module.recipe
         self.online = [
             OnlineOrder(m.seed, m.subset_length, T, recipe.batch_windows, recipe.steps)
             for m in module.members
@@ -42,5 +42,5 @@ class CohortBatches:
         starts = share(np.stack([m.first + order.starts(step) for m, order in zip(members, self.orders, strict=True)]))
         if self.module.resident:
             return starts
-        T = self.module.model.shape.context_bytes
+        T = self.module.model.shape.context_tokens
         return self.source.gather(starts.reshape(-1), T).reshape(*starts.shape, T)

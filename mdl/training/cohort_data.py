@@ -103,7 +103,7 @@ class ByteReading:
 
     def heldout_sample(self) -> tuple[Windows, Sequence[int] | None]:
         """The same for all."""
-        heldout, T = self.corpora[0].heldout, self.cohort.shape.context_bytes
+        heldout, T = self.corpora[0].heldout, self.cohort.shape.context_tokens
         starts, length = sample_starts(len(heldout), T, self.cohort.cells[0].resolved.heldout_sample_bytes // T)
         return heldout.gather(starts, length), None
 
@@ -197,10 +197,10 @@ class TokenReading:
         self._subsets = {d: tokenised(corpus, d, end, cohort.shape.vocabulary) for d, end in sorted(ends.items())}
         for d, subset in self._subsets.items():
             least = min(subset.train.n_within(d), len(subset.heldout))
-            if least < cohort.shape.context_bytes:
+            if least < cohort.shape.context_tokens:
                 raise MdlError(
                     f"a subset of {d:,} bytes, or what is held out, is {least:,} tokens, less than one context of "
-                    f"{cohort.shape.context_bytes:,}; use a larger subset_bytes or a smaller model.context_bytes"
+                    f"{cohort.shape.context_tokens:,}; use a larger subset_bytes or a smaller model.context_bytes"
                 )
 
     def _of(self, m: int) -> TokenisedSubset:
@@ -232,7 +232,7 @@ class TokenReading:
 
     def heldout_sample(self) -> tuple[Windows, Sequence[int] | None]:
         """About as many bytes as asked for, by each subset's own tokens."""
-        T, config = self.cohort.shape.context_bytes, self.cohort.cells[0].resolved
+        T, config = self.cohort.shape.context_tokens, self.cohort.cells[0].resolved
         n_cells = range(len(self.cohort.cells))
         least = min(len(self._of(m).heldout) for m in n_cells)
         n_wanted = config.heldout_sample_bytes * least // (len(self.corpus.heldout) * T)
@@ -298,7 +298,7 @@ def token_lengths(
     segments = tuple(
         Segment(part, a, b, amount) for a, b, amount in zip(starts, boundaries, bits[0].tolist(), strict=True)
     )
-    T = model.shape.context_bytes
+    T = model.shape.context_tokens
     lengths = np.zeros(-(-at[-1] // T) * T, np.int64)
     lengths[: at[-1]] = subset.pairs.lengths[tokens.ids[: at[-1]]]
     return PartLengths(segments, by_position[0], lengths.reshape(-1, T).sum(axis=0))

@@ -76,7 +76,7 @@ class CohortModule(pl.LightningModule):
         if self.recipe.online or (self.on_cuda and n_bytes < torch.cuda.mem_get_info()[0] / 4):
             device = "cuda" if self.on_cuda else "cpu"
             self._resident = torch.from_numpy(np.array(source.read(0, n_bytes))).to(device)
-            self._in_window = torch.arange(self.model.shape.context_bytes, device=device)
+            self._in_window = torch.arange(self.model.shape.context_tokens, device=device)
 
     @property
     def resident(self) -> bool:

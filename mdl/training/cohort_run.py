@@ -206,7 +206,7 @@ def _coded(
         return ()
     n_bytes = config.subset_bytes
     measure = partial(subset_bits, shape, view=corpus.train, n_bytes=n_bytes, progress=meter)
-    calibration = calibration_windows(corpus.train, n_bytes, shape.context_bytes)
+    calibration = calibration_windows(corpus.train, n_bytes, shape.context_tokens)
     tuning = Tuning(corpus.train, n_bytes, config.measure.tune_steps)
     return tuple(precisions(shape, weights, calibration, measure, tuning=tuning))
 
@@ -227,7 +227,7 @@ def _prequential(module: CohortModule, m: int) -> tuple[PrequentialPoint, ...]:
     if not recipe.online:
         return ()
     order = OnlineOrder(
-        member.seed, member.subset_length, module.model.shape.context_bytes, recipe.batch_windows, recipe.steps
+        member.seed, member.subset_length, module.model.shape.context_tokens, recipe.batch_windows, recipe.steps
     )
     bits = module.online_nats[:, m].cumsum(0).cpu().numpy() / math.log(2)
     steps = np.unique(np.geomspace(1, recipe.steps, _CURVE_POINTS).round().astype(int)) - 1
@@ -258,7 +258,7 @@ def _record(
         plugins=cell.config.plugins,
         cohort_id=cohort.cohort_id,
         corpus=data.corpora[m].info,
-        model=ModelInfo(size, shape.width, shape.depth, shape.n_heads, shape.context_bytes, n_params, groups),
+        model=ModelInfo(size, shape.width, shape.depth, shape.n_heads, shape.context_tokens, n_params, groups),
         training=TrainingInfo(
             cell.resolved.seed, module.recipe.steps, data.bytes_seen(m), cell.resolved.training_flops,
             module.recipe.learning_rate * cell.resolved.lr_scale, None if first_bad < 0 else first_bad, curve,

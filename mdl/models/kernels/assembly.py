@@ -99,7 +99,7 @@ def work(shape: Shape, dtype: torch.dtype, device: str, *, trained: bool) -> boo
 
     Asked once a process and shape: every look at a held-out sample would ask again.
     """
-    C, T, V = shape.width, shape.context_bytes, shape.vocabulary
+    C, T, V = shape.width, shape.context_tokens, shape.vocabulary
 
     def given(*sizes: int, of: torch.dtype = torch.float32) -> Tensor:
         return torch.zeros(*sizes, dtype=of, device=device, requires_grad=trained)

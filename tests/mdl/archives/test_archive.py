@@ -192,7 +192,7 @@ def test_what_the_model_would_expand_is_stored(coder: LanguageModel, n_bytes: in
 
 def likely_bytes(model: StackedTransformer, n_bytes: int) -> bytes:
     """What this model, which has not learned anything, compresses: in every window the byte that it expects most."""
-    T = model.shape.context_bytes
+    T = model.shape.context_tokens
     stepper, windows = Stepper(model, n_bytes // T, T), np.zeros((n_bytes // T, T), np.uint8)
     for t in range(T):
         windows[:, t] = stepper.logits(windows[:, t - 1] if t else None).argmax(-1).numpy()

@@ -48,7 +48,7 @@ SHAPE = Shape(8, 1, 1, 64)
 
 
 def saved(folder: Path, shape: Shape = SHAPE, seed: int = 0) -> Path:
-    path = folder / f"{shape.label}-{shape.context_bytes}.safetensors"
+    path = folder / f"{shape.label}-{shape.context_tokens}.safetensors"
     save_weights(path, shape, StackedTransformer(shape, [seed]).member(0))
     return path
 

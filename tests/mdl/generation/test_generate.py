@@ -87,10 +87,10 @@ def test_a_model_predicts_with_the_probabilities_that_it_codes_with(weights: Pat
     content = markov_text(40)
     predict = by_model(exact)
     told = []
-    for i in range(SHAPE.context_bytes):
+    for i in range(SHAPE.context_tokens):
         nats = predict(content[:i])
         told.append(-(nats[content[i]] - np.logaddexp.reduce(nats)) / math.log(2))
-    windows = np.array([list(content[: SHAPE.context_bytes])], np.uint8)
+    windows = np.array([list(content[: SHAPE.context_tokens])], np.uint8)
     bits = window_bits(exact.model.float(), windows)[0, 0].numpy()
     np.testing.assert_allclose(told, bits, rtol=2e-5)
 
@@ -99,7 +99,7 @@ def test_a_full_window_goes_on_from_its_last_half(weights: Path) -> None:
     exact = load_model(weights, torch.device("cpu"))
     content = markov_text(40)
     grown = by_model(exact)
-    for i in range(SHAPE.context_bytes + 1):
+    for i in range(SHAPE.context_tokens + 1):
         nats = grown(content[:i])
     np.testing.assert_allclose(nats, by_model(exact)(content[8:16]), rtol=1e-9)
     np.testing.assert_allclose(by_model(exact)(content), by_model(exact)(content[-8:]), rtol=1e-9)
