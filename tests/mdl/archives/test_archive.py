@@ -5,8 +5,11 @@ import io
 import json
 import lzma
 import shutil
+import signal
 import struct
+import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -137,9 +140,7 @@ def test_another_number_of_threads_decodes(coder: LanguageModel) -> None:
         torch.set_num_threads(before)
 
 
-def test_the_archive_costs_the_ideal_length_and_a_thousandth_and_a_kilobyte(tmp_path: Path) -> None:
-    """Against −log2 p of the float32 model, on a model that is trained a little."""
-    shape = Shape(16, 1, 1, 128)
+def _trained_a_little(shape: Shape) -> StackedTransformer:
     model = StackedTransformer(shape, [0])
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-2)
     windows = torch.from_numpy(np.frombuffer(TEXT[:119_936], np.uint8).reshape(-1, 128).copy())
@@ -148,6 +149,16 @@ def test_the_archive_costs_the_ideal_length_and_a_thousandth_and_a_kilobyte(tmp_
         optimizer.zero_grad()
         torch.nn.functional.cross_entropy(model(batch).view(-1, 256), batch.reshape(-1).long()).backward()
         optimizer.step()
+    return model
+
+
+def test_the_archive_costs_the_ideal_length_and_a_thousandth_and_a_kilobyte(tmp_path: Path) -> None:
+    """Against −log2 p of the float32 model."""
+    shape = Shape(16, 1, 1, 128)
+    model, windows = (
+        _trained_a_little(shape),
+        torch.from_numpy(np.frombuffer(TEXT[:119_936], np.uint8).reshape(-1, 128)),
+    )
     path = tmp_path / "w.safetensors"
     save_weights(path, shape, model.member(0))
     ideal_bits = float(sum(window_bits(model, w.numpy()).double().sum() for w in windows.split(64)))
@@ -368,3 +379,21 @@ def test_a_file_that_is_written_to_while_it_is_compressed_gives_no_archive(
     with pytest.raises(MdlError, match="was written to while it was being compressed"):
         compress(tmp_path / "grows", None, str(weights), tmp_path, "cpu", embed=False)
     assert [path.name for path in tmp_path.iterdir()] == ["grows"]
+
+
+@pytest.mark.parametrize("which", ["compress", "decompress"])
+def test_a_command_that_is_ended_leaves_no_temporaries_and_no_half_file(tmp_path: Path, which: str) -> None:
+    shape = Shape(16, 1, 1, 128)
+    save_weights(tmp_path / "w.safetensors", shape, _trained_a_little(shape).member(0))
+    (tmp_path / "text").write_bytes(TEXT * 5)
+    words = ["compress", "text", "-o", "text.mdl", "--model", "w.safetensors"]
+    if which == "decompress":
+        assert mdl(*words, cwd=tmp_path).returncode == 0
+        words = ["decompress", "text.mdl", "-o", "made", "--model", "w.safetensors"]
+    before = sorted(tmp_path.iterdir())
+    process = subprocess.Popen([sys.executable, "-m", "mdl.cli", *words], cwd=tmp_path, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not leftovers(tmp_path):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait() == 143
+    assert sorted(tmp_path.iterdir()) == before
