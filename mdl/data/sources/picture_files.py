@@ -6,6 +6,7 @@ in. What has no fixed black and white (numbers with a sign, 32 bits, floating po
 
 from __future__ import annotations
 
+import mmap
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -24,7 +25,6 @@ MAX_PIXELS = 160_000_000  # the largest cameras have 151 million; 13,300² took 
 Pixels = npt.NDArray[np.uint8]
 
 _BAND_ROWS = 256
-_JPEG2000_HEAD_BYTES = 1 << 20
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _PLANAR, _SAMPLE_FORMAT = 258, 262, 284, 339  # tags of a TIFF
 _ORIENTATION = 0x0112  # a note of EXIF: how to turn a picture to see it upright
 _UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
@@ -78,11 +78,12 @@ def _check_before_decoding(image: Image, path: Path) -> None:
 
 def _jpeg2000_bits(path: Path) -> int:
     """The most bits of a channel, by the codestream's first marker (SIZ of ISO 15444-1)."""
-    with path.open("rb") as stream:
-        head = stream.read(_JPEG2000_HEAD_BYTES)
-    siz = head.find(b"\xff\x4f\xff\x51")
-    n_channels = int.from_bytes(head[siz + 40 : siz + 42])
-    return 1 + max((bits & 127 for bits in head[siz + 42 : siz + 42 + 3 * n_channels : 3]), default=0)
+    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        siz = data.find(b"\xff\x4f\xff\x51")
+        if siz < 0:
+            return 0  # the decoder will say what is wrong
+        n_channels = int.from_bytes(data[siz + 40 : siz + 42])
+        return 1 + max((bits & 127 for bits in data[siz + 42 : siz + 42 + 3 * n_channels : 3]), default=0)
 
 
 def _too_large(what: str) -> str:

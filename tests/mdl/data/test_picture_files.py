@@ -188,6 +188,12 @@ def test_a_jpeg_2000_that_the_library_reads_wrongly_is_refused(tmp_path: Path) -
         path = tmp_path / f"{n_bits}-{n_channels}.jp2"
         path.write_bytes(imagecodecs.jpeg2k_encode(values, level=0, codecformat="jp2", bitspersample=n_bits))
         assert refusal(path).startswith("it is a JPEG 2000 above 8 bits a channel")
+        before, name, after = path.read_bytes().partition(b"jp2c")
+        notes = (
+            struct.pack(">I", 3 << 20) + b"free" + bytes((3 << 20) - 8)
+        )  # a box that says nothing, before the picture
+        path.write_bytes(before[:-4] + notes + before[-4:] + name + after)
+        assert refusal(path).startswith("it is a JPEG 2000 above 8 bits a channel")
     path.write_bytes(imagecodecs.jpeg2k_encode(ramp(12), level=0, codecformat="jp2", bitspersample=12))
     assert np.array_equal(read_grey(path), RAMP >> 8)
 
