@@ -75,7 +75,10 @@ def open_run(folder: Path, snapshot: str = "final") -> Run:
 
 def _corpus(record: CellRecord) -> Corpus:
     info, held = record.corpus, record.config.get("corpus.heldout_bytes")
-    corpus = open_corpus(CorpusSpec(info.source, info.shuffle_seed, info.block_bytes, held))
+    without_copies = info.deduplicated_bytes is not None
+    corpus = open_corpus(
+        CorpusSpec(info.source, info.shuffle_seed, info.block_bytes, held, info.leak_fraction, without_copies)
+    )
     if (corpus.info.sha256, corpus.info.train_bytes) != (info.sha256, info.train_bytes):
         raise MdlError(
             f"corpus '{info.source}' is not what the run was made from (sha256 {corpus.info.sha256[:12]}…, then "

@@ -82,10 +82,11 @@ class CorpusConfig(_Part):
         le=1,
         description="share of every subset's blocks replaced by held-out ones, on purpose",
     )
+    deduplicate: bool = Field(False, description="leave out documents and stretches that stood in the corpus before")
 
     def spec(self) -> CorpusSpec:
         """The same, for `open_corpus`."""
-        return CorpusSpec(self.source, self.shuffle_seed, self.block_bytes, self.heldout_bytes, self.leak_fraction)
+        return CorpusSpec(**self.leaves)
 
 
 class ModelConfig(_Part):
@@ -263,7 +264,7 @@ _NOT_RESULT = {"logger", "train.devices", "train.threads", "train.memory_bytes",
 # Options added later: at their default they leave the names of older records as they are.
 _LATER = {
     "measure.coded_weights": False, "measure.tune_steps": 0,
-    "corpus.leak_fraction": 0.0, "train.objective": "subset", "model.vocabulary": 256,
+    "corpus.leak_fraction": 0.0, "corpus.deduplicate": False, "train.objective": "subset", "model.vocabulary": 256,
 }  # fmt: skip
 _AUTOMATIC = {"train.learning_rate", "train.devices"}  # chosen where nothing is asked for
 _MEMBER = {"subset_bytes", "train.seed", "train.lr_scale"}

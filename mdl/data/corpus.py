@@ -15,6 +15,7 @@ from mdl.data.byte_view import ByteView
 from mdl.data.sources.registry import open_source
 from mdl.data.spec import CorpusSpec
 from mdl.data.split import check_units, n_heldout_bytes, set_aside, shuffled
+from mdl.data.whole_file import WholeFile, starts_within
 from mdl.errors import MdlError
 from mdl.records import CorpusInfo, RunPaths, read_manifest
 from mdl.storage import ChangedError, FileBytes, Progress, cache_folder
@@ -35,7 +36,9 @@ class Corpus:
         if subset_bytes > len(self.train):
             raise MdlError(
                 f"subset_bytes {subset_bytes:,} is more than the {len(self.train):,} training bytes of corpus "
-                f"'{self.info.source}' ({self.info.size_bytes:,} in all, {len(self.heldout):,} held out); ask for less"
+                f"'{self.info.source}' ({self.info.size_bytes:,} in all, {len(self.heldout):,} held out"
+                + (f", {self.info.deduplicated_bytes:,} left out as copies" if self.info.deduplicated_bytes else "")
+                + "); ask for less"
             )
 
     def check_unchanged(self) -> None:
@@ -58,29 +61,37 @@ class Corpus:
 
 
 def open_corpus(spec: CorpusSpec, cache_dir: Path | None = None, progress: Progress | None = None) -> Corpus:
-    """Open the bytes, set a part aside, shuffle the rest; MdlError where the corpus is missing or too small."""
+    """Open the bytes, set a part aside, shuffle the rest; MdlError where the corpus is missing or too small.
+
+    Copies of the held-out part in the rest are counted, at the first opening.
+    """
     if spec.block_bytes < 1 or not 0 <= spec.shuffle_seed < 1 << 64:
         raise MdlError(f"block_bytes must be at least 1 and shuffle_seed in [0, 2^64), got {spec}")
     cache = cache_dir or cache_folder()
     source = open_source(spec.source, cache, progress)
-    raw = FileBytes(source.path)
-    size = raw.size
+    file = WholeFile.open(source, cache)
+    kept = file.first_copies(progress) if spec.deduplicate else file.all()
+    size, starts = int(kept[1].sum()), starts_within(kept, source.starts)
     check_units(spec, source.unit_bytes, size)
     n_heldout = n_heldout_bytes(spec, size, source.unit_bytes)
     n_heldout += -n_heldout % source.unit_bytes  # then what is left to train on is whole units
-    train, heldout = set_aside(source, size, n_heldout)
+    parts = set_aside(starts, size, n_heldout)
+    train, heldout = (file.on_file(part, kept) for part in parts)
     order = shuffled(train, heldout, spec)
     info = CorpusInfo(
         source=spec.source,
         modality=source.modality,
-        size_bytes=size,
-        sha256=raw.sha256(cache),
+        size_bytes=file.raw.size,
+        sha256=file.sha256,
         block_bytes=spec.block_bytes,
         shuffle_seed=spec.shuffle_seed,
         train_bytes=int(train[1].sum()),
         heldout_bytes=int(heldout[1].sum()),
         leak_fraction=spec.leak_fraction,
+        heldout_copied_bytes=file.copied_bytes(kept, starts, parts, progress),
+        deduplicated_bytes=file.raw.size - size if spec.deduplicate else None,
     )
+    raw = file.raw
     return Corpus(info, ByteView(raw, *order), ByteView(raw, *heldout), ByteView(raw, *train), raw)
 
 
@@ -88,10 +99,10 @@ def open_whole(source: str, progress: Progress | None = None) -> Corpus:
     """All bytes of a corpus in their own order: one block, so that no shuffle moves it, and nothing held out."""
     cache = cache_folder()
     opened = open_source(source, cache, progress)
-    raw = FileBytes(opened.path)
-    size = raw.size
+    file = WholeFile.open(opened, cache)
+    raw, size = file.raw, file.raw.size
     if not size:
         raise MdlError(f"corpus '{source}' is empty; there is nothing to code")
-    info = CorpusInfo(source, opened.modality, size, raw.sha256(cache), size, 0, size, 0)
-    none, whole = np.empty(0, np.int64), ByteView(raw, np.array([0]), np.array([size]))
+    info = CorpusInfo(source, opened.modality, size, file.sha256, size, 0, size, 0)
+    none, whole = np.empty(0, np.int64), ByteView(raw, *file.all())
     return Corpus(info, whole, ByteView(raw, none, none), whole, raw)

@@ -15,6 +15,8 @@ class CorpusSpec:
 
     `leak_fraction` f puts held-out blocks, one after another and over again, in the places of that share of the
     shuffled blocks, spread evenly: of every subset about f is what the models are evaluated on.
+
+    `deduplicate` leaves out what stood in the corpus before (`mdl.data.copies`), and then cuts and shuffles the rest.
     """
 
     source: str
@@ -22,3 +24,4 @@ class CorpusSpec:
     block_bytes: int = 4096
     heldout_bytes: int | None = None
     leak_fraction: float = 0.0
+    deduplicate: bool = False

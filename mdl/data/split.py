@@ -6,7 +6,6 @@ import numpy as np
 import numpy.typing as npt
 
 from mdl.data.byte_view import Offsets
-from mdl.data.sources.base import Source
 from mdl.data.spec import CorpusSpec
 from mdl.errors import MdlError
 
@@ -43,18 +42,21 @@ def n_heldout_bytes(spec: CorpusSpec, size: int, unit: int) -> int:
     return spec.heldout_bytes
 
 
-def set_aside(source: Source, size: int, n_heldout: int) -> tuple[Pieces, Pieces]:
-    """Training and held-out pieces in the order of the source: whole documents held out, else the tail."""
-    lengths = np.diff(source.starts, append=size)
-    starts, lengths = source.starts[lengths > 0], lengths[lengths > 0]
+def set_aside(starts: Offsets, size: int, n_heldout: int) -> tuple[Pieces, Pieces]:
+    """Training and held-out pieces in the order of the source: whole documents held out, else the tail.
+
+    `starts`: where documents begin in `size` bytes; some may be empty.
+    """
+    lengths = np.diff(starts, append=size)
+    starts, lengths = starts[lengths > 0], lengths[lengths > 0]
     chosen = _whole_documents(lengths, n_heldout)
     if not chosen.any():
         cut = size - n_heldout
         return (np.array([0]), np.array([cut])), (np.array([cut]), np.array([n_heldout]))
-    return _joined(starts[~chosen], lengths[~chosen]), _joined(starts[chosen], lengths[chosen])
+    return joined(starts[~chosen], lengths[~chosen]), joined(starts[chosen], lengths[chosen])
 
 
-def _joined(starts: Offsets, lengths: Offsets) -> Pieces:
+def joined(starts: Offsets, lengths: Offsets) -> Pieces:
     """Neighbours made one piece, so that a corpus of a million short documents is not a million pieces."""
     first = np.flatnonzero(np.concatenate([[True], starts[1:] != starts[:-1] + lengths[:-1]]))
     return starts[first], np.add.reduceat(lengths, first)
@@ -90,11 +92,11 @@ def shuffled(train: Pieces, heldout: Pieces, spec: CorpusSpec) -> Pieces:
     begin = np.concatenate([order * spec.block_bytes, [n_blocks * spec.block_bytes]])
     end = np.minimum(begin + spec.block_bytes, size)
     if not spec.leak_fraction:
-        return _raw_pieces(train, begin, end)
+        return ranges_of(train, begin, end)
     leaked, held = _leaked_blocks(n_blocks, int(heldout[1].sum()), spec)
     begin[leaked] = size + held * spec.block_bytes  # the held-out part lies behind the training part
     end[leaked] = begin[leaked] + spec.block_bytes
-    return _raw_pieces((np.concatenate([train[0], heldout[0]]), np.concatenate([train[1], heldout[1]])), begin, end)
+    return ranges_of((np.concatenate([train[0], heldout[0]]), np.concatenate([train[1], heldout[1]])), begin, end)
 
 
 def _leaked_blocks(n_blocks: int, heldout_bytes: int, spec: CorpusSpec) -> tuple[Offsets, Offsets]:
@@ -112,16 +114,16 @@ def _leaked_blocks(n_blocks: int, heldout_bytes: int, spec: CorpusSpec) -> tuple
     return leaked, np.arange(leaked.size) % n_held
 
 
-def _raw_pieces(train: Pieces, begin: Offsets, end: Offsets) -> Pieces:
-    """Ranges [begin, end) of the joined training pieces, cut where they cross from one piece to the next."""
-    piece_ends = np.cumsum(train[1])
-    piece_begins = piece_ends - train[1]
+def ranges_of(pieces: Pieces, begin: Offsets, end: Offsets) -> Pieces:
+    """Ranges [begin, end) of the joined pieces, cut where they cross from one piece to the next."""
+    piece_ends = np.cumsum(pieces[1])
+    piece_begins = piece_ends - pieces[1]
     first = np.searchsorted(piece_ends, begin, side="right")
     last = np.searchsorted(piece_begins, end, side="left")  # one past the last piece that the range touches
     block, piece = _each(first, np.maximum(first, last))
     low = np.maximum(begin[block], piece_begins[piece])
     high = np.minimum(end[block], piece_ends[piece])
-    return train[0][piece] + low - piece_begins[piece], high - low
+    return pieces[0][piece] + low - piece_begins[piece], high - low
 
 
 def _each(first: Offsets, last: Offsets) -> tuple[Offsets, Offsets]:

@@ -27,6 +27,7 @@ from mdl.storage import cache_folder, digest, new_file
 _PIECE_BYTES = 10**6
 _PIECES_A_CALL = 8  # the library's answers take hundreds of times their memory
 _FORMAT = 1
+_NOT_OF_THE_BYTES = {"source", "heldout_copied_bytes"}  # the hash says more than the first, the second is measured
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class TokenisedSubset:
 
 def tokenised(corpus: Corpus, subset_bytes: int, end_bytes: int, vocabulary: int) -> TokenisedSubset:
     """Byte pairs of [0, D), and [0, end_bytes ≥ D) and the held-out part coded with them; from the cache if there."""
-    told = {k: v for k, v in asdict(corpus.info).items() if k != "source"}  # its hash says more
+    told = {k: v for k, v in asdict(corpus.info).items() if k not in _NOT_OF_THE_BYTES and v is not None}
     path = cache_folder() / "tokens" / f"{digest([_FORMAT, told, subset_bytes, end_bytes, vocabulary])}.npz"
     with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, MdlError):
         return _load(path)

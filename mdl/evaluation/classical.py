@@ -65,6 +65,7 @@ def baseline_path(corpus: Corpus, job: BaselineJob, paths: RunPaths) -> Path:
         leak = f"-leak{info.leak_fraction:g}" if info.leak_fraction else ""
         order = f"shuffle{info.shuffle_seed}-block{info.block_bytes}{leak}"
     chunk = "whole" if job.chunk_bytes is None else f"chunk{job.chunk_bytes}"
+    order += "-deduplicated" if info.deduplicated_bytes is not None else ""
     name = f"{info.sha256[:8]}-held{info.heldout_bytes}-{order}-{short_bytes(job.subset_bytes)}-{job.coder}-{chunk}"
     return paths.baselines / f"{name}.json"
 

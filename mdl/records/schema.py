@@ -29,6 +29,10 @@ class CorpusInfo:
     train_bytes: int  # length of the shuffled training part; every subset is a prefix of it
     heldout_bytes: int  # length of the part that no subset touches
     leak_fraction: Fraction = 0.0  # share of the training part's blocks replaced by held-out ones
+    heldout_copied_bytes: int | None = (
+        None  # of the held-out part, that also stand in the training part before any leak
+    )
+    deduplicated_bytes: int | None = None  # left out as copies of what stood before; None: none were to be left out
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from .cache import Progress as Progress
 from .cache import cache_folder as cache_folder
 from .cache import file_state as file_state
 from .cache import new_file as new_file
+from .cache import note as note
+from .cache import noted as noted
 from .cache import sha256_of as sha256_of
 from .file_bytes import ChangedError as ChangedError
 from .file_bytes import FileBytes as FileBytes

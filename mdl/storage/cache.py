@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, BinaryIO, NamedTuple
+from typing import IO, Any, BinaryIO, NamedTuple
 
 from mdl.errors import MdlError
 from mdl.storage.atomic_files import remove_dead_temporaries, replacing, write_atomically
@@ -62,14 +62,30 @@ def sha256_of_open(stream: IO[bytes], path: Path, cache: Path) -> str:
     """The same of a file that is open, from its beginning on, whatever lies at `path` by now."""
     state = file_state(stream)
     key = f"{path}|{'|'.join(map(str, state))}"
-    note = cache / "sha256" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        known = json.loads(note.read_bytes())
-        if known["key"] == key:
-            return str(known["sha256"])
+    known = noted(cache, "sha256", key)
+    if isinstance(known, str):
+        return known
     stream.seek(0)
     sha256 = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type] # raw streams are read into
     if file_state(stream) == state:  # else it was written to meanwhile
-        with contextlib.suppress(OSError):  # a cache that cannot be written costs time, not truth
-            write_atomically(note, json.dumps({"key": key, "sha256": sha256}).encode())
+        note(cache, "sha256", key, sha256)
     return sha256
+
+
+def noted(cache: Path, kind: str, key: str) -> Any:
+    """What was noted under a key; None where nothing was."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        known = json.loads(_note_path(cache, kind, key).read_bytes())
+        if known["key"] == key:
+            return known[kind]
+    return None
+
+
+def note(cache: Path, kind: str, key: str, value: Any) -> None:
+    """Keep what JSON can say under a key; a cache that cannot be written costs time, not truth."""
+    with contextlib.suppress(OSError):
+        write_atomically(_note_path(cache, kind, key), json.dumps({"key": key, kind: value}).encode())
+
+
+def _note_path(cache: Path, kind: str, key: str) -> Path:
+    return cache / kind / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"

@@ -15,6 +15,8 @@ from mdl.storage import write_atomically
 from mdl.sweeps.plan import Plan
 from mdl.sweeps.progress import Download
 
+_MANY_COPIED = 0.001  # of the held-out bytes
+
 
 def write_manifest(plan: Plan, corpora: Iterable[Corpus], command: str, *, whole: bool) -> None:
     """Says what the folder is; the newest one marks the newest sweep.
@@ -59,6 +61,8 @@ def open_corpora(plan: Plan, console: Console, *, fetch: bool = True) -> dict[Co
     lines = [_told(corpus) for corpus in corpora.values()] + [f"corpus {name}: fetched by the run" for name in left]
     for line in dict.fromkeys(lines):  # its orders are one corpus
         console.print(line, soft_wrap=True)
+    for line in dict.fromkeys(filter(None, map(_copies_told, corpora.values()))):
+        console.print(line, style="yellow", markup=False, soft_wrap=True)
     return corpora
 
 
@@ -67,4 +71,18 @@ def _told(corpus: Corpus) -> str:
     return (
         f"corpus {info.source}: {info.size_bytes:,} bytes, sha256 {info.sha256[:12]}…, "
         f"{info.train_bytes:,} to train on, {info.heldout_bytes:,} held out"
+        + (f", {info.deduplicated_bytes:,} left out as copies" if info.deduplicated_bytes is not None else "")
+    )
+
+
+def _copies_told(corpus: Corpus) -> str:
+    """What is to be known before a held-out rate is believed; nothing where there is no more than a trace of it."""
+    info = corpus.info
+    share = (info.heldout_copied_bytes or 0) / info.heldout_bytes
+    if share < _MANY_COPIED:
+        return ""
+    return (
+        f"{100 * share:.2g} % of the held-out bytes of corpus '{info.source}' also stand in its training part "
+        "(copies), so that rates on held-out bytes are too low"
+        + ("; corpus.deduplicate: true leaves later copies out" if info.deduplicated_bytes is None else "")
     )

@@ -22,6 +22,7 @@ from mdl.compressors import compress_stream, self_contained
 from mdl.compressors.byte_model import decompress_stream, load_coded, load_embedded
 from mdl.config import Cell, Cohort, from_flat
 from mdl.config.schema import _LATER, _NOT_RESULT
+from mdl.data import open_corpus
 from mdl.errors import MdlError
 from mdl.models import Shape
 from mdl.quantization import PRECISIONS, coded_models
@@ -168,6 +169,20 @@ def test_what_does_not_decode_is_never_written(runs: Path, tmp_path: Path, monke
     with pytest.raises(MdlError, match="damaged"):
         pack_run(_runs(runs)[0], tmp_path / "x.mdl", "final", "cpu")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_on_leaked_or_deduplicated_bytes_is_opened_on_the_same_bytes(tmp_path: Path) -> None:
+    (tmp_path / "twice.txt").write_bytes(markov_text(60_000) * 2)
+    flat = {"source": f"file:{tmp_path / 'twice.txt'}", "subset_bytes": D, "size": "4x1", "context_bytes": 64,
+            "steps": 2, "heldout_bytes": "10KB", "reach_ratio": 1, "block_bytes": 512}  # fmt: skip
+    for own in ({"deduplicate": True}, {"leak_fraction": 0.5}):
+        config = from_flat({**flat, **own})
+        paths = RunPaths(tmp_path / "s")
+        run_cohort(Cohort((Cell(config.run_id, config),)), "s", paths)
+        run = self_contained.open_run(paths.record(config.run_id).parent)
+        trained = open_corpus(config.resolved.corpus)
+        assert run.corpus.train.read(0, D).tobytes() == trained.train.read(0, D).tobytes()
+        assert run.corpus.info == run.record.corpus == trained.info
 
 
 def test_a_corpus_that_changes_meanwhile_is_not_packed(runs: Path, tmp_path: Path) -> None:

@@ -49,6 +49,8 @@ def test_what_does_not_touch_the_result_is_not_in_the_id() -> None:
     plain = from_flat(BASE).run_id
     assert from_flat({**BASE, "logger": "csv", "checkpoint_seconds": 5, "memory_bytes": "1GB"}).run_id == plain
     assert from_flat({**BASE, "weight_decay": 0.1}).run_id != plain
+    assert from_flat({**BASE, "deduplicate": False}).run_id == plain
+    assert from_flat({**BASE, "deduplicate": True}).run_id != plain
     assert re.fullmatch(r"16x2-100KB-s0-[0-9a-f]{8}", plain)
 
 
@@ -58,6 +60,7 @@ def test_cells_of_one_shape_and_recipe_train_together() -> None:
     assert from_flat({**BASE, "steps": 5}).cohort_key() != key
     assert from_flat({**BASE, "shuffle_seed": 5, "leak_fraction": 0.5}).cohort_key() == key, "one source, any order"
     assert from_flat({**BASE, "source": "random:1MB"}).cohort_key() != key
+    assert from_flat({**BASE, "deduplicate": True}).cohort_key() != key, "another held-out part"
     tokens = from_flat({**BASE, "vocabulary": 512}).cohort_key()
     assert from_flat({**BASE, "vocabulary": 512, "shuffle_seed": 5}).cohort_key() != tokens
 
@@ -104,6 +107,7 @@ REQUESTS = [
     {"size": "16x2"},
     {"width": 24, "depth": 2, "learning_rate": "auto", "devices": "auto"},
     {"size": "paper-200k", "learning_rate": 0.003, "devices": 2, "batch_bytes": "1KiB", "subset_bytes": "3MB"},
+    {"size": "4x1", "deduplicate": True},
     {"size": "8x1", "objective": "prequential", "heldout_bytes": 1000, "leak_fraction": 0.2, "coded_weights": True},
 ]
 

@@ -13,6 +13,7 @@ from mdl.data import CorpusSpec, open_corpus, tokenised
 from mdl.data.byte_pair_encoding import BytePairs, from_content, learn
 from mdl.data.tokenized_corpus import cuts, encoded
 from mdl.errors import MdlError
+from mdl.storage import cache_folder
 from tests.conftest import markov_text
 
 TEXT = markov_text(30_000)
@@ -99,6 +100,14 @@ def test_the_tokenizer_is_learned_from_the_subset_alone_and_kept(tmp_path, monke
     again = tokenised(corpus, len(first), len(corpus.train), 300)
     assert again.pairs == subset.pairs
     assert np.array_equal(again.train.ids, subset.train.ids)
+
+
+def test_what_is_in_the_cache_is_found_under_the_name_that_it_always_had(tmp_path) -> None:
+    """Golden: what a record may say of a corpus beside its bytes makes no other tokens of them."""
+    path = tmp_path / "text"
+    path.write_bytes(b"ab ab ab " * 5_000)
+    tokenised(open_corpus(CorpusSpec(f"file:{path}", heldout_bytes=5_000)), 10_000, 10_000, 300)
+    assert [kept.stem for kept in (cache_folder() / "tokens").iterdir()] == ["1301eb89"]
 
 
 def test_a_damaged_cache_is_made_again(text_file, tmp_path, monkeypatch) -> None:

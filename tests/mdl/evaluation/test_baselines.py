@@ -70,6 +70,16 @@ def test_a_leak_has_records_of_its_own_for_its_own_bytes(text_file: Path, tmp_pa
         assert [record.corpus.leak_fraction for record in made] == ([0.0, 0.5] if n_records == 2 else [0.0, 0.0])
 
 
+def test_a_corpus_without_its_copies_has_records_of_its_own_in_either_order(text_file: Path, tmp_path: Path) -> None:
+    """The held-out part may be as long, and the file is the same."""
+    text_file.write_bytes(text_file.read_bytes()[:50_000] * 3)
+    with_copies, without = (open_corpus(CorpusSpec(f"file:{text_file}", 0, 512, 8192, 0.0, d)) for d in (False, True))
+    assert with_copies.info.sha256 == without.info.sha256
+    for order in ORDERS:
+        job = BaselineJob("gzip", 10_000, order, None)
+        assert len({baseline_path(corpus, job, RunPaths(tmp_path)) for corpus in (with_copies, without)}) == 2
+
+
 @pytest.mark.parametrize("coder", CODERS)
 def test_a_chunked_run_codes_every_chunk_by_itself(corpus: Corpus, coder: str) -> None:
     """The partial last one too, where all fit into the sample."""
