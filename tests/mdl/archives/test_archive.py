@@ -155,10 +155,8 @@ def _trained_a_little(shape: Shape) -> StackedTransformer:
 def test_the_archive_costs_the_ideal_length_and_a_thousandth_and_a_kilobyte(tmp_path: Path) -> None:
     """Against −log2 p of the float32 model."""
     shape = Shape(16, 1, 1, 128)
-    model, windows = (
-        _trained_a_little(shape),
-        torch.from_numpy(np.frombuffer(TEXT[:119_936], np.uint8).reshape(-1, 128)),
-    )
+    model = _trained_a_little(shape)
+    windows = torch.from_numpy(np.frombuffer(TEXT[:119_936], np.uint8).reshape(-1, 128).copy())
     path = tmp_path / "w.safetensors"
     save_weights(path, shape, model.member(0))
     ideal_bits = float(sum(window_bits(model, w.numpy()).double().sum() for w in windows.split(64)))
