@@ -116,8 +116,9 @@ def suggest(
         Path | None, typer.Argument(help="A run folder or a sweep file; default: the newest in runs/.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="Write them as sweep files: next.yaml, next-2.yaml …")
+        Path | None, typer.Option("-o", "--out", help="Sweep file that is written; with --run: in the run folder.")
     ] = None,
+    train: Annotated[bool, typer.Option("--run", help="Train them here and now, and tell the new answer.")] = False,
     cost: Cost = "float16",
     within: Annotated[float, typer.Option(help="Wanted: an interval's upper end over its lower end, at the most.")] = (
         1.25
@@ -125,23 +126,34 @@ def suggest(
     runs: Runs = RUNS,
     as_json: AsJson = False,
 ) -> None:
-    """Find the cells to train next, and what they would cost.
+    """Find the cells to train next and what they cost; --run: train them.
 
-    They bracket a critical size, or narrow its interval. With --json: a list of cells.
+    They bracket a critical size, or narrow its interval. With --json: name, within, n_cells, cells, file, and critical
+    (a row a dataset size; with --run the new one).
     """
-    from analysis.costs import parse_cost
-    from analysis.next_cells import suggest as suggestions
-    from analysis.records import load
-    from analysis.study import study
+    from mdl.cli import rounds
     from mdl.cli import suggest as suggest_cli
     from mdl.cli.places import run_folder
 
-    table = load(run_folder(folder, runs))
-    found = suggestions(study(table, parse_cost(cost)), suggest_cli.ladder, within)
-    typer.echo(suggest_cli.to_json(found) if as_json else "\n".join(suggest_cli.lines(found, within)))
-    if out and found:
-        for line in suggest_cli.write(suggest_cli.grids(found), table.name, out):
-            typer.echo(line, err=as_json)
+    place = run_folder(folder, runs)
+    before = after = rounds.look(place, cost, within)
+    wanted = suggest_cli.cells(before.found)
+    file = (out or (rounds.free_file(place) if train else None)) if wanted else None
+    text = before.lines
+    if file:
+        suggest_cli.write(wanted, rounds.sweep_of(place) if train else before.explained.table.name, file)
+        text.append(f"{file}: {len(wanted)} cells" + ("" if train else f"; run: mdl sweep {file}"))
+    if not as_json:
+        typer.echo("\n".join(text))
+    if train and file:
+        rounds.run(file, place)
+        after = rounds.look(place, cost, within)
+        if not as_json:
+            typer.echo("\n".join(rounds.told(before, after, file)))
+    if as_json:
+        n_cells, rows = len(wanted), suggest_cli.content(before.found)
+        told = {"name": before.explained.table.name, "within": within, "n_cells": n_cells, "cells": rows}
+        print_json({**told, "file": file, "critical": after.critical})
 
 
 def status(

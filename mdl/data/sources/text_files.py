@@ -11,6 +11,7 @@ import glob
 import gzip
 import logging
 import lzma
+import os
 import sysconfig
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -33,11 +34,17 @@ log = logging.getLogger(__name__)
 def open_stdlib(cache: Path) -> Source:
     """The running interpreter's own library: .py files sorted by path, no site-packages, no tests, no empty ones."""
     root = Path(sysconfig.get_paths()["stdlib"])
-    found = [path for path in root.rglob("*.py") if not _NOT_LIBRARY.intersection(path.relative_to(root).parts)]
-    files = [path for path in _in_order(found) if path.stat().st_size]
+    files = [path for path in _in_order(_library(root)) if path.stat().st_size]
     if not files:
         raise MdlError(f"this interpreter has no library sources in {root}; give a corpus as file:PATH")
     return _joined(files, cache, "text")
+
+
+def _library(root: Path) -> Iterator[Path]:
+    """Folders that are left out are not looked into: an environment's packages are many times the library."""
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(set(folders) - _NOT_LIBRARY)
+        yield from (Path(folder, name) for name in names if name.endswith(".py") and name not in _NOT_LIBRARY)
 
 
 def open_files(rest: str, cache: Path) -> Source:

@@ -73,7 +73,8 @@ def run_sweep(
     corpora = open_corpora(plan, console)
     cohorts = plan.cohorts if with_cohorts else ()
     left = [c for cohort in cohorts if (c := missing(cohort, plan.paths, retry_failed=retry_failed))]
-    jobs = [cohort_job(plan, cohort, command, corpora, retry_failed=retry_failed) for cohort in left]
+    on_gpu = _n_gpus() > 0
+    jobs = [cohort_job(plan, c, command, corpora, retry_failed=retry_failed, on_gpu=on_gpu) for c in left]
     if with_baselines:
         jobs += baseline_jobs(plan, corpora)
     write_manifest(plan, corpora.values(), command, whole=whole)
