@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -157,7 +157,9 @@ def suggest(
 
 
 def status(
-    file: Annotated[Path, typer.Argument(help="The sweep file.")],
+    file: Annotated[
+        Path | None, typer.Argument(help="A sweep file or a run folder; default: the newest in runs/.")
+    ] = None,
     runs: Runs = RUNS,
     watch: Annotated[bool, typer.Option("--watch", help="Go on telling until nothing is left.")] = False,
     as_json: AsJson = False,
@@ -166,36 +168,22 @@ def status(
     """Tell what of a sweep is done, running, failed and left.
 
     From any machine that sees the run folder. With --json: name, n_cells, done, left (run ids), failed (run id to
-    reason), running (run id to host, process, since).
+    reason), running (run id to host, process, since), half_trained (cohort_id, run_ids, step, n_steps), seconds_left.
     """
-    from mdl.sweeps import plan_sweep
-    from mdl.sweeps import status as progress
+    from mdl.cli import status as status_cli
 
-    plan = plan_sweep(file, renamed(out, runs, "--out", "--runs"))
-    if as_json:
-        print_json(_status_content(progress.status(plan)))
-        return
+    if as_json and watch:
+        raise MdlError("--json tells the state once; leave out --watch, or ask again every so often")
+    look = status_cli.looking_at(file, renamed(out, runs, "--out", "--runs"))
     try:
-        for lines in progress.watch(plan) if watch else [progress.lines(progress.status(plan))]:
-            typer.echo("\n".join(lines))
+        if as_json:
+            print_json(status_cli.content(look()))
+        elif watch:
+            status_cli.watch(look)
+        else:
+            status_cli.tell(look)
     except KeyboardInterrupt:
         raise Stopped from None
-
-
-def _status_content(state: Any) -> dict[str, Any]:
-    running = {
-        run_id: {"host": claim.host, "process": claim.pid, "since": claim.since}
-        for run_id, claim in state.running.items()
-    }
-    n_cells = len(state.done) + len(state.running) + len(state.failed) + len(state.left)
-    return {
-        "name": state.name,
-        "n_cells": n_cells,
-        "done": list(state.done),
-        "left": list(state.left),
-        "failed": dict(state.failed),
-        "running": running,
-    }
 
 
 def slurm_task(file: Path, index: int) -> None:
