@@ -19,12 +19,14 @@ class RunPaths:
     baselines: Path = field(init=False)
     cohorts: Path = field(init=False)
     claims: Path = field(init=False)
+    drivers: Path = field(init=False)  # what those that work on it say of themselves
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "manifest", self.root / "sweep.json")
         object.__setattr__(self, "baselines", self.root / "baselines")
         object.__setattr__(self, "cohorts", self.root / "cohorts")
         object.__setattr__(self, "claims", self.root / "claims")
+        object.__setattr__(self, "drivers", self.root / "drivers")
 
     @staticmethod
     def newest(runs: Path) -> Path:

@@ -19,4 +19,5 @@ from .plan import plan_sweep as plan_sweep
 from .progress import Download as Download
 from .python_api import Sweep as Sweep
 from .python_api import run as run
+from .sweep_file import CELL as CELL
 from .sweep_file import load_sweep as load_sweep

@@ -62,14 +62,14 @@ def latest(paths: RunPaths) -> dict[str, Claim]:
                 newest[key] = max(newest.get(key, (-1, "")), (int(generation), path.name))
     if not newest:
         return {}
-    now = _server_clock(paths)
+    now = server_clock(paths.claims)
     read = (_read(paths.claims / name, key, generation, now) for key, (generation, name) in newest.items())
     return {claim.key: claim for claim in read if claim}
 
 
-def _server_clock(paths: RunPaths) -> float:
-    """The file server's time, seconds: this host's clock may differ."""
-    probe = temporary_beside(paths.claims / f"clock.{threading.get_ident()}")
+def server_clock(folder: Path) -> float:
+    """The file server's time, seconds, where files of `folder` lie: this host's clock may differ."""
+    probe = temporary_beside(folder / f"clock.{threading.get_ident()}")
     try:
         probe.touch()
         return probe.stat().st_mtime
@@ -216,8 +216,11 @@ def tidy(paths: RunPaths) -> None:
                 remove_dead_temporaries(record.parent)
                 for g in range(claim.generation + 1):
                     remove_own(paths.claims / f"{claim.key}.{g}")
-    for folder in (paths.root, paths.baselines, paths.cohorts, paths.claims):
+    for path in paths.drivers.glob("*.json"):
+        if (process := Process.parse(path.stem)) and process.is_dead:
+            remove_own(path)
+    for folder in (paths.root, paths.baselines, paths.cohorts, paths.claims, paths.drivers):
         remove_dead_temporaries(folder)
-    for folder in (paths.cohorts, paths.claims):
+    for folder in (paths.cohorts, paths.claims, paths.drivers):
         with contextlib.suppress(OSError):  # not empty, or already gone
             folder.rmdir()

@@ -10,7 +10,7 @@ from typing import Any
 from mdl.config import Cell, Cohort, from_flat
 from mdl.errors import MdlError
 from mdl.models import training_bytes
-from mdl.sweeps.sweep_file import MOST_CELLS, SweepFile
+from mdl.sweeps.sweep_file import CELL, MOST_CELLS, SweepFile
 
 
 def cells_of(sweep: SweepFile) -> list[Cell]:
@@ -51,7 +51,7 @@ def _checked(keys: Iterable[str], combinations: Iterable[Sequence[Any]]) -> list
     keys = list(keys)
     cells: dict[str, Cell] = {}
     for combination in combinations:
-        config = from_flat(dict(zip(keys, combination, strict=True)))
+        config = from_flat(_spread(dict(zip(keys, combination, strict=True))))
         _ = config.resolved  # an impossible shape is found before anything runs
         if config.subset_bytes < config.model.context_bytes:
             raise MdlError(
@@ -60,6 +60,12 @@ def _checked(keys: Iterable[str], combinations: Iterable[Sequence[Any]]) -> list
             )
         cells.setdefault(config.run_id, Cell(config.run_id, config))
     return list(cells.values())
+
+
+def _spread(values: dict[str, Any]) -> dict[str, Any]:
+    """What a value of CELL sets, beside what is set one by one."""
+    cell: dict[str, Any] = values.pop(CELL, {})
+    return values | cell
 
 
 def cohorts_of(cells: Sequence[Cell]) -> list[Cohort]:

@@ -13,10 +13,10 @@ from mdl.evaluation import CHUNKED_SAMPLE_BYTES, BaselineJob, baseline_path, bas
 from mdl.models import forward_flops_per_byte
 from mdl.quantization import PRECISIONS
 from mdl.records import RunPaths, read_baseline, read_ending
-from mdl.sweeps.plan import Plan
+from mdl.sweeps.plan import GPU_FLOPS_A_BYTE_ANYWAY, Plan
 from mdl.sweeps.worker_pool import Job
 
-# What a byte costs a model beside its products (softmax over 256 values, memory traffic), in their unit.
+# What a byte costs a model on a core beside its products (softmax over 256 values, memory traffic), in their unit.
 _FLOPS_A_BYTE_ANYWAY = 30_000.0
 
 
@@ -37,11 +37,13 @@ def _done(path: Path, retry_failed: bool) -> bool:
 
 
 def cohort_job(
-    plan: Plan, cohort: Cohort, command: str, corpora: Mapping[CorpusSpec, Corpus], *, retry_failed: bool = False
-) -> Job:
+    plan: Plan, cohort: Cohort, command: str, corpora: Mapping[CorpusSpec, Corpus], *, retry_failed: bool = False,
+    on_gpu: bool = False,
+) -> Job:  # fmt: skip
     """The job of a cohort. A failed record that it may replace is named by when it was written."""
     records = {run_id: plan.paths.record(run_id) for run_id in cohort.run_ids}
-    per_byte = forward_flops_per_byte(cohort.shape) + _FLOPS_A_BYTE_ANYWAY
+    anyway = GPU_FLOPS_A_BYTE_ANYWAY if on_gpu else _FLOPS_A_BYTE_ANYWAY
+    per_byte = forward_flops_per_byte(cohort.shape) + anyway
     coded = sum(_coded_bytes(cell, corpora) for cell in cohort.cells)
     request = {
         "kind": "cohort",

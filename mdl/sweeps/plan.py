@@ -13,12 +13,12 @@ from mdl.models import count_params
 from mdl.records import RunPaths
 from mdl.sweeps.grid import cells_of, cohorts_of, grid_cells
 from mdl.sweeps.strict_yaml import parse_yaml
-from mdl.sweeps.sweep_file import check_name, check_out, check_runs_here, load_sweep
+from mdl.sweeps.sweep_file import CELL, check_name, check_out, check_runs_here, load_sweep
 from mdl.units import format_bytes
 
 # An H100's, fitted to the speeds of ten shapes of 3 K to 25 M parameters (benchmarks/README.md; within a half of each),
 # with what a byte costs there beside its products; first steps and measuring took the reference study as long again.
-_H100_FLOPS_A_SECOND, _H100_FLOPS_A_BYTE_ANYWAY, _MEASURED_TOO = 1.75e14, 6.6e5, 2.0
+_H100_FLOPS_A_SECOND, GPU_FLOPS_A_BYTE_ANYWAY, _MEASURED_TOO = 1.75e14, 6.6e5, 2.0
 
 
 @dataclass(frozen=True)
@@ -72,10 +72,11 @@ def plan_cell(settings: Sequence[str], sweep: str, out: Path) -> Plan:
 
 
 def _leaves(key: str, value: Any) -> list[tuple[str, Any]]:
-    """W&B's agents give a nested parameter as `train={'steps': 30}`, and null as `None`."""
+    """W&B's agents give a nested parameter as `train={'steps': 30}`, and null as `None`; `cell` is a prefix of none."""
     if not isinstance(value, dict):
         return [(key, value)]
-    return [leaf for name, inner in value.items() for leaf in _leaves(f"{key}.{name}", inner)]
+    prefix = "" if key == CELL else f"{key}."
+    return [leaf for name, inner in value.items() for leaf in _leaves(f"{prefix}{name}", inner)]
 
 
 def describe_plan(plan: Plan) -> Sequence[str]:
@@ -94,7 +95,7 @@ def describe_plan(plan: Plan) -> Sequence[str]:
             for cell in cohort.cells
         ]
     flops, seen = plan.training_flops, plan.bytes_seen
-    hours = _MEASURED_TOO * (flops + _H100_FLOPS_A_BYTE_ANYWAY * seen) / _H100_FLOPS_A_SECOND / 3600
+    hours = _MEASURED_TOO * (flops + GPU_FLOPS_A_BYTE_ANYWAY * seen) / _H100_FLOPS_A_SECOND / 3600
     if plan.seed is not None:
         lines.append(f"cells are drawn at random with seed {plan.seed}; another 'seed:' in the file draws others")
     lines.append(

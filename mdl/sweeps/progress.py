@@ -11,36 +11,42 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from mdl.sweeps.drivers import Telling
 from mdl.sweeps.time_left import TimeLeft, told
 from mdl.sweeps.worker_pool import Job, Lane, Outcome
 from mdl.units import format_bytes
 
 _LINE_EVERY_SECONDS = 10.0
 _BAR_EVERY_SECONDS = 0.5
+_BAR_COLUMNS = 24
 
 
 class Display:
     """Called by the pool from its threads; one lock keeps what it adds up whole, rich's own the bars."""
 
-    def __init__(self, jobs: Sequence[Job], lanes: Sequence[Lane], console: Console, cells: tuple[int, int]) -> None:
-        """`cells`: of the whole sweep, how many have a record, and how many there are."""
+    def __init__(
+        self, jobs: Sequence[Job], lanes: Sequence[Lane], console: Console, cells: tuple[int, int],
+        telling: Telling | None = None,
+    ) -> None:  # fmt: skip
+        """`cells`: of the whole sweep, how many have a record, and how many there are. `telling`: others hear too."""
         self.console = console
         self.n_done, self.n_cells = cells
         self.failures = 0
         self.n_made = 0  # cells recorded here
         self.given_up: list[Job] = []  # ended in an error
+        self._telling = telling
+        self._open = {id(job): len(job.open) for job in jobs if job.request["kind"] == "cohort"}  # cells to be made
         self._time_left = TimeLeft(jobs, lanes)
         self._lock = threading.Lock()
-        self._names: dict[int, str] = {}  # what runs, by id(job), as all below: two cohorts may have one name
+        self._running: dict[int, str] = {}  # what runs, by id(job), as below: two cohorts may have one name
         self._tasks: dict[int, TaskID] = {}
-        self._first: dict[int, float] = {}  # where training stood when it was first heard of
-        self._trained: dict[int, float] = {}  # bytes, since then
         self._started = self._told = time.monotonic()
+        self._share = 0.0
         self._bars = Progress(
-            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %{task.fields[left]}"),
-            console=console, disable=not console.is_terminal,
+            TextColumn("{task.description}"), BarColumn(_BAR_COLUMNS), TextColumn("{task.percentage:>3.0f} %"),
+            TextColumn("{task.fields[left]}"), console=console, disable=not console.is_terminal, transient=True,
         )  # fmt: skip
-        self._all = self._bars.add_task("sweep", total=1.0, left="")
+        self._all = self._bars.add_task(self._cells(), total=1.0, left="")
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -53,14 +59,14 @@ class Display:
         """A worker has it."""
         with self._lock:
             self._time_left.started(job, time.monotonic())
+            if job.request["kind"] != "cohort":
+                self._running[id(job)] = job.name
 
     def progress(self, job: Job, phase: str, fraction: float) -> None:
         """A job has come so far in a phase."""
         with self._lock:
             self._time_left.progress(job, phase, fraction, time.monotonic())
-            self._names[id(job)] = f"{job.name} {phase}"
-            trained = fraction if phase == "training" else 1.0
-            self._trained[id(job)] = job.n_bytes * (trained - self._first.setdefault(id(job), trained))
+            self._running[id(job)] = f"{job.name} {phase} {100 * fraction:.0f} %"
             if id(job) not in self._tasks:
                 self._tasks[id(job)] = self._bars.add_task(job.name, total=1.0, left="")
             self._bars.update(self._tasks[id(job)], completed=fraction, description=f"{job.name} {phase}")
@@ -76,12 +82,13 @@ class Display:
         failed = outcome.result.get("failed", {})
         with self._lock:
             self._time_left.ended(job, time.monotonic())
-            self._names.pop(id(job), None)
+            self._running.pop(id(job), None)
             if id(job) in self._tasks:
                 self._bars.remove_task(self._tasks.pop(id(job)))
             n_made = outcome.result.get("n_cells", 0)
             self.n_made += n_made
             self.n_done += n_made
+            self._open.pop(id(job), None)
             self.failures += bool(outcome.error) + len(failed)
         for run_id, reason in failed.items():
             self.console.print(f"failed: {run_id}: {reason}", style="red", markup=False, soft_wrap=True)
@@ -89,8 +96,11 @@ class Display:
             self.given_up.append(job)
             self.console.print(f"failed: {job.name}: {outcome.error}", style="red", markup=False, soft_wrap=True)
         elif n_made and not self.console.is_terminal:
-            self._line(f"{job.name} done, {self.n_done} of {self.n_cells} cells")
+            self._line(f"{self._cells()}, {job.name} done")
         self._tell_all()
+
+    def _cells(self) -> str:
+        return f"{self.n_done} of {self.n_cells} cells"
 
     def _tell_all(self) -> None:
         now = time.monotonic()
@@ -99,18 +109,19 @@ class Display:
         with self._lock:
             self._told = now
             spent, left = now - self._started, self._time_left.seconds(now)
-            trained, running = sum(self._trained.values()), ", ".join(self._names.values()) or "baselines"
-        speed = f", {format_bytes(trained / spent)}/s trained" if trained else ""
-        cells = f"{self.n_done} of {self.n_cells} cells{speed}"
+            running, n_open = list(self._running.values()), sum(self._open.values())
+            self._share = max(self._share, 0.0 if left is None else spent / (spent + left))  # it never goes back
         said = "time left not known yet" if left is None else f"about {told(left)} left"
-        share = 0.0 if left is None else spent / (spent + left)
         if self.console.is_terminal:
-            self._bars.update(self._all, completed=share, description=cells, left=f", {said}")
+            self._bars.update(self._all, completed=self._share, description=self._cells(), left=said)
         else:
-            self._line(f"{share:4.0%}, {cells}, {said}: {running}")
+            self._line(f"{self._share:.0%}, {self._cells()}, {said}: {', '.join(running)}")
+        if self._telling:
+            self._telling(running, left, n_open)
 
     def _line(self, text: str) -> None:
-        self.console.print(f"[{time.monotonic() - self._started:5.0f} s] {text}", markup=False, highlight=False)
+        gone = told(time.monotonic() - self._started)
+        self.console.print(f"after {gone}: {text}", markup=False, highlight=False, soft_wrap=True)
 
 
 _TELL_DOWNLOAD_SECONDS = 2.0

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from mdl.records import read_ending
+from mdl.errors import MdlError
+from mdl.records import RunPaths, read_ending, read_manifest
 from mdl.sweeps.claims import Claim, latest
+from mdl.sweeps.drivers import Driver, drivers
 from mdl.sweeps.plan import Plan
+from mdl.sweeps.time_left import told
 
 _EVERY_SECONDS = 5.0
 _SHOWN = 10  # failures told one by one
@@ -24,7 +27,7 @@ class HalfTrained:
     cohort_id: str
     run_ids: tuple[str, ...]  # those of it that nobody works on
     step: int | None  # None: the checkpoint does not read, and training begins anew
-    n_steps: int
+    n_steps: int | None  # None: the run folder alone does not tell
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,19 @@ class Status:
     failed: dict[str, str]  # and the reason
     left: tuple[str, ...]  # without a record, and nobody works on it
     half_trained: tuple[HalfTrained, ...] = ()  # of these, what goes on from a checkpoint
+    drivers: tuple[Driver, ...] = ()  # who works on it
+
+    @property
+    def n_cells(self) -> int:
+        """All of them."""
+        return len(self.done) + len(self.running) + len(self.failed) + len(self.left)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Until every driver has done what it has before it; None where one does not know yet, or there is none."""
+        times = [driver.seconds_left for driver in self.drivers]
+        known = [seconds for seconds in times if seconds is not None]
+        return max(known) if known and len(known) == len(times) else None
 
     @property
     def is_over(self) -> bool:
@@ -46,13 +62,36 @@ class Status:
 
 def status(plan: Plan) -> Status:
     """As the folder tells it now. MdlError for a record that cannot be read."""
-    claims = {key: claim for key, claim in latest(plan.paths).items() if not claim.is_stale}
+    found = _ended(plan.name, plan.paths, [cell.run_id for cell in plan.cells])
+    return replace(found, half_trained=_half_trained(plan, set(found.left)))
+
+
+def folder_status(paths: RunPaths) -> Status:
+    """The same of a run folder without its sweep file: the cells that its sweeps named, and all that are recorded."""
+    manifest = read_manifest(paths)
+    recorded = sorted(path.parent.name for path in paths.root.glob("*/record.json"))
+    if not manifest and not recorded:
+        raise MdlError(f"{paths.root} is not a run folder (it has no sweep.json and no records); name one, or a sweep")
+    found = _ended(manifest.get("name") or paths.root.resolve().name, paths, [*manifest.get("run_ids", ()), *recorded])
+    claimed: dict[str, list[str]] = {}
+    for claim in latest(paths).values():
+        claimed.setdefault(claim.what, []).append(claim.key)
+    half = [
+        HalfTrained(path.stem, mine, _step_of(path, path.stat().st_mtime_ns), None)
+        for path in sorted(paths.cohorts.glob("*.ckpt"))
+        if (mine := tuple(sorted(set(claimed.get(path.stem, ())) & set(found.left))))
+    ]
+    return replace(found, half_trained=tuple(half))
+
+
+def _ended(name: str, paths: RunPaths, run_ids: Iterable[str]) -> Status:
+    """Every cell in its state."""
+    claims = {key: claim for key, claim in latest(paths).items() if not claim.is_stale}
     done, left, failed, running = [], [], {}, {}
-    there = {path.name for path in plan.paths.root.iterdir()} if plan.paths.root.is_dir() else set()
-    for cell in plan.cells:
-        run_id = cell.run_id
+    there = {path.name for path in paths.root.iterdir()} if paths.root.is_dir() else set()
+    for run_id in dict.fromkeys(run_ids):
         try:
-            state, reason = read_ending(plan.paths.record(run_id)) if run_id in there else ("open", None)
+            state, reason = read_ending(paths.record(run_id)) if run_id in there else ("open", None)
         except FileNotFoundError:
             state, reason = "open", None
         if state == "ok":
@@ -63,7 +102,7 @@ def status(plan: Plan) -> Status:
             failed[run_id] = reason or "?"
         else:
             left.append(run_id)
-    return Status(plan.name, tuple(done), running, failed, tuple(left), _half_trained(plan, set(left)))
+    return Status(name, tuple(done), running, failed, tuple(left), drivers=tuple(drivers(paths)))
 
 
 def _half_trained(plan: Plan, left: set[str]) -> tuple[HalfTrained, ...]:
@@ -91,11 +130,14 @@ def _step_of(path: Path, written: int) -> int | None:  # noqa: ARG001 - of anoth
 
 def lines(state: Status) -> list[str]:
     """For people."""
-    n_cells = len(state.done) + len(state.running) + len(state.failed) + len(state.left)
     text = [
-        f"{state.name}: {n_cells} cells: {len(state.done)} done, {len(state.running)} running, "
+        f"{state.name}: {state.n_cells} cells: {len(state.done)} done, {len(state.running)} running, "
         f"{len(state.failed)} failed, {len(state.left)} left"
     ]
+    if state.drivers:
+        text.append(_time(state))
+    for driver in state.drivers:
+        text.append(f"now: {', '.join(driver.running) or 'nothing yet'} ({driver.host}, process {driver.pid})")
     text += [f"running: {line}" for line in _running(state.running.values())]
     text += [f"half trained: {_half(one)}" for one in state.half_trained]
     reasons = Counter(state.failed.values())
@@ -107,11 +149,20 @@ def lines(state: Status) -> list[str]:
     return text
 
 
+def _time(state: Status) -> str:
+    """How long until all that drivers have before them is done, and how many cells none of them has."""
+    seconds = state.seconds_left
+    text = "time left: not known yet" if seconds is None else f"time left: about {told(seconds)}"
+    others = len(state.running) + len(state.left) - sum(driver.n_cells for driver in state.drivers)
+    return f"{text}; no process has {others} of the cells before it yet" if others > 0 else text
+
+
 def _half(one: HalfTrained) -> str:
     count = f"{len(one.run_ids)} cell{'s' * (len(one.run_ids) != 1)}"
     if one.step is None:
         return f"{count} of {one.cohort_id}, whose checkpoint does not read: they begin anew"
-    return f"{count}, step {one.step:,} of {one.n_steps:,} ({one.cohort_id}.ckpt); the same sweep goes on from there"
+    of = f" of {one.n_steps:,}" if one.n_steps else ""
+    return f"{count}, step {one.step:,}{of} ({one.cohort_id}.ckpt); the same sweep goes on from there"
 
 
 def _running(claims: Iterable[Claim]) -> list[str]:
@@ -123,15 +174,11 @@ def _running(claims: Iterable[Claim]) -> list[str]:
     ]
 
 
-def watch(plan: Plan) -> Iterable[list[str]]:
-    """The lines again and again, each time that they have changed, until all is over."""
-    told: list[str] = []
+def watch(look: Callable[[], Status]) -> Iterator[Status]:
+    """What `look` finds, again and again until all is over."""
     while True:
-        state = status(plan)
-        now = lines(state)
-        if now != told:
-            yield now
-        told = now
+        state = look()
+        yield state
         if state.is_over:
             return
         time.sleep(_EVERY_SECONDS)

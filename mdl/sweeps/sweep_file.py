@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,12 @@ from mdl.sweeps.distributions import Domain, domain
 from mdl.sweeps.strict_yaml import read_yaml
 
 MOST_CELLS = 100_000  # of a sweep
+CELL = "cell"  # a parameter whose every value sets several keys at once: a file may name cells that fill no grid
 
 
 @dataclass(frozen=True, kw_only=True)
 class SweepFile:
-    """A checked sweep file: each parameter's dotted key and the values it may take."""
+    """A checked sweep file: each parameter's dotted key and the values it may take (of CELL: keys and their values)."""
 
     name: str
     method: str  # grid, random, bayes
@@ -131,15 +132,34 @@ def _parameters(raw: Any, path: Path) -> dict[str, Domain]:
     found: dict[str, Domain] = {}
     names: dict[str, str] = {}
     for key, spec in _flat(raw, "", path):
-        try:
-            dotted = full_key(key)
-        except MdlError as error:
-            raise MdlError(f"{path}: {error}") from None
-        if dotted in names:
-            raise MdlError(f"{path}: '{names[dotted]}' and '{key}' are both {dotted}; leave one out")
-        names[dotted] = key
-        found[dotted] = domain(spec, f"{path}: parameter '{key}'")
+        found[CELL if key == CELL else _dotted(key, names, path)] = domain(spec, f"{path}: parameter '{key}'")
+    if CELL in found:
+        _check_cells(found[CELL].values, names, path)
     return found
+
+
+def _dotted(key: str, names: dict[str, str], path: Path) -> str:
+    """The whole key, which joins those known by their `names` so far."""
+    try:
+        dotted = full_key(key)
+    except MdlError as error:
+        raise MdlError(f"{path}: {error}") from None
+    if dotted in names:
+        raise MdlError(f"{path}: '{names[dotted]}' and '{key}' are both {dotted}; leave one out")
+    names[dotted] = key
+    return dotted
+
+
+def _check_cells(cells: Sequence[Any] | None, names: Mapping[str, str], path: Path) -> None:
+    """Each maps keys that no other parameter sets to values."""
+    for cell in (None,) if cells is None else cells:
+        if not isinstance(cell, dict) or not cell or not all(isinstance(key, str) for key in cell):
+            raise MdlError(
+                f"{path}: parameter '{CELL}': want values such as {{size: 8x1, subset_bytes: 1MB}}, got {quoted(cell)}"
+            )
+        own = dict(names)
+        for key in cell:
+            _dotted(key, own, path)
 
 
 def _flat(raw: Mapping[Any, Any], prefix: str, path: Path) -> list[tuple[str, Mapping[str, Any]]]:

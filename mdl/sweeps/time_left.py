@@ -1,7 +1,8 @@
 """How long a sweep will still take, by the seconds that its own work has taken so far.
 
 A job's cost has parts (training, measuring, coding), each in operations. What an operation of each part takes is
-measured in this run; the longest-first schedule of what is left over the lanes is the time that is left.
+measured in this run, most of all on shapes like the job's own; the longest-first schedule of what is left over the
+lanes is the time that is left.
 """
 
 from __future__ import annotations
@@ -13,7 +14,11 @@ from statistics import median
 
 from mdl.sweeps.worker_pool import Job, Lane
 
-_PARTS = ("training", "measuring", "coder")
+_PARTS = ("training", "measuring")
+# Operations and seconds of two coders on a common core, to begin with: what is measured soon outweighs them. Of
+# training nothing is said before it is seen, for devices differ a thousandfold.
+_USUAL_CODERS = ((0.0, 0.25), (1e11, 0.85))
+_BEGIN = 0.1  # of a part: what is seen of it outweighs what is seen of the other one from there on
 
 
 @dataclass
@@ -26,6 +31,15 @@ class _Running:
     last: dict[str, tuple[float, float]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """What a part of one cohort took so far."""
+
+    per_byte: float  # operations
+    seconds: float
+    operations: float
+
+
 class TimeLeft:
     """Hears what happens; not safe to be called from several threads at once."""
 
@@ -33,8 +47,7 @@ class TimeLeft:
         self._open = {id(job): job for job in jobs}
         self._lanes = [leaf for lane in lanes for leaf in _leaves(lane)]
         self._running: dict[int, _Running] = {}
-        self._seconds = dict.fromkeys(_PARTS, 0.0)  # of jobs that have ended, and their operations
-        self._operations = dict.fromkeys(_PARTS, 0.0)
+        self._ended: dict[str, list[_Seen]] = {part: [] for part in _PARTS}  # cohorts that have
         self._waits: list[float] = []  # from a cohort's beginning to its first step
         self._n_started = 0
         self._coders: list[tuple[float, float]] = []  # operations and seconds of those that have ended
@@ -64,43 +77,40 @@ class TimeLeft:
             self._coders.append((job.parts["coder"], now - running.began))
         elif "measuring" in running.first:
             running.last["measuring"] = (now, 1.0)
-        for part, (seconds, operations) in _measured(job, running).items():
-            self._seconds[part] += seconds
-            self._operations[part] += operations
+        for part, seen in _measured(job, running).items():
+            self._ended[part].append(seen)
 
     def seconds(self, now: float) -> float | None:
         """That are left; None as long as nothing is known of how fast it goes."""
-        rates = self._rates()
-        if rates is None:
+        seen = self._seen()
+        if not seen["training"] and not seen["measuring"] and not self._coders:
             return None
         n_lanes = len(self._lanes)
         wait = median(self._waits[n_lanes:] or [0.0])  # the first of each lane start their process too
-        waits = {"training": wait, "coder": wait}
-        if self._coders:
-            waits["coder"], rates["coder"] = _line(self._coders)
-        left = {key: self._job_seconds(job, rates, waits, now) for key, job in self._open.items()}
+        coders = _line([*_USUAL_CODERS, *self._coders])
+        left = {key: self._job_seconds(job, seen, wait, coders, now) for key, job in self._open.items()}
         ends = [self._schedule(kind, left) for kind in {lane.kinds for lane in self._lanes}]
         return max(ends, default=0.0)
 
-    def _rates(self) -> dict[str, float] | None:
-        """Seconds an operation of each part; of one that was not seen yet, as of the others."""
-        seconds, operations = dict(self._seconds), dict(self._operations)
+    def _seen(self) -> dict[str, list[_Seen]]:
+        """Of each part what has ended, and what runs as far as it is."""
+        seen = {part: list(ended) for part, ended in self._ended.items()}
         for key, running in self._running.items():
             if key in self._open:
-                for part, (more_seconds, more) in _measured(self._open[key], running).items():
-                    seconds[part] += more_seconds
-                    operations[part] += more
-        seen = {part: seconds[part] / operations[part] for part in _PARTS if operations[part] and seconds[part]}
-        if not seen and not self._coders:
-            return None
-        if not seen:
-            seen["coder"] = _line(self._coders)[1]
-        usual = seen.get("training", sum(seen.values()) / len(seen))
-        return {part: seen.get(part, usual) for part in _PARTS}
+                for part, some in _measured(self._open[key], running).items():
+                    seen[part].append(some)
+        return seen
 
-    def _job_seconds(self, job: Job, rates: dict[str, float], waits: dict[str, float], now: float) -> float:
+    def _job_seconds(
+        self, job: Job, seen: dict[str, list[_Seen]], wait: float, coders: tuple[float, float], now: float
+    ) -> float:
+        """That a job still takes. `coders`: seconds a job and seconds an operation."""
         running = self._running.get(id(job))
-        whole = sum(operations * rates[part] + waits.get(part, 0.0) for part, operations in job.parts.items())
+        if "coder" in job.parts:
+            whole = coders[0] + coders[1] * job.parts["coder"]
+            return whole if running is None else max(0.1 * whole, whole - (now - running.began))
+        parts = self._parts(job, seen)
+        whole = sum(parts.values()) + wait
         if running is None:
             return whole
         if not running.last:
@@ -108,7 +118,17 @@ class TimeLeft:
         done = {part: fraction for part, (_, fraction) in running.last.items()}
         if "measuring" in done:
             done["training"] = 1.0
-        return sum(n * rates[part] * (1 - min(1.0, done.get(part, 0.0))) for part, n in job.parts.items())
+        return sum(seconds * (1 - min(1.0, done.get(part, 0.0))) for part, seconds in parts.items())
+
+    def _parts(self, job: Job, seen: dict[str, list[_Seen]]) -> dict[str, float]:
+        """Seconds of each part of a cohort, as was seen of this part, and of either while that is little."""
+        either = [some for part in _PARTS for some in seen[part]]
+        usual = _rate(job.per_byte, either)
+        parts = {}
+        for part, operations in job.parts.items():
+            begin = _Seen(job.per_byte, usual * _BEGIN * operations, _BEGIN * operations)
+            parts[part] = operations * _rate(job.per_byte, [begin, *seen[part]])
+        return parts
 
     def _schedule(self, kinds: frozenset[str], left: dict[int, float]) -> float:
         """When the last lane of a kind is done: what runs now first, then the costliest, each where there is room."""
@@ -138,13 +158,23 @@ def _line(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
     return mean_y - slope * mean_x, slope
 
 
-def _measured(job: Job, running: _Running) -> dict[str, tuple[float, float]]:
-    """Seconds and operations of every part that was heard of twice."""
+def _rate(per_byte: float, seen: Sequence[_Seen]) -> float:
+    """Seconds an operation: of cohorts with as many operations a byte more than of others, by the ratio of the two.
+
+    Small shapes take longer for an operation than large ones, and which does by how much depends on the device.
+    """
+    alike = [min(per_byte, s.per_byte) / max(per_byte, s.per_byte) for s in seen]
+    operations = sum(like * s.operations for like, s in zip(alike, seen, strict=True))
+    return sum(like * s.seconds for like, s in zip(alike, seen, strict=True)) / operations if operations else 0.0
+
+
+def _measured(job: Job, running: _Running) -> dict[str, _Seen]:
+    """Of a cohort, every part that was heard of twice."""
     found = {}
     for part, (at, fraction) in running.last.items():
         began, before = running.first[part]
-        if fraction > before and at > began:
-            found[part] = (at - began, (fraction - before) * job.parts.get(part, 0.0))
+        if fraction > before and at > began and job.parts.get(part):
+            found[part] = _Seen(job.per_byte, at - began, (fraction - before) * job.parts[part])
     return found
 
 

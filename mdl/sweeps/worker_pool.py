@@ -42,6 +42,11 @@ class Job:
         return {"training": self.cost - self.measuring_cost, "measuring": self.measuring_cost}
 
     @property
+    def per_byte(self) -> float:
+        """Its cost for a byte that it trains on: larger for larger shapes."""
+        return self.cost / max(1, self.n_bytes)
+
+    @property
     def open(self) -> list[str]:
         """The keys that have no record yet, or one that is to be replaced."""
         replace = self.request.get("retry", {})

@@ -15,7 +15,7 @@ from analysis.errors import AnalysisError
 from analysis.next_cells import Suggestion, suggest
 from analysis.records import load
 from analysis.study import Study, study
-from mdl.cli.suggest import LADDER, grids, ladder, lines, sweep_text, to_json, write
+from mdl.cli.suggest import LADDER, cells, content, ladder, lines, sweep_text, write
 from mdl.config import from_flat
 from mdl.records import CellRecord
 from mdl.sweeps import plan_sweep
@@ -152,20 +152,18 @@ def test_cost_is_that_of_the_records(tmp_path: Path) -> None:
 
 
 def test_what_is_written_is_what_was_asked_and_runs_as_it_is(tmp_path: Path) -> None:
+    """One file a round, whatever the cells have in common; its table's cells and no others."""
     folder = sweep(tmp_path, data=[30_000, *DATA])
     found = suggest(explained(folder), ladder)
-    told = write(grids(found), "synthetic", tmp_path / "next.yaml")
-    files = sorted(tmp_path.glob("next*.yaml"))
-    assert len(told) == len(files)
-    planned = {
-        (c.config.subset_bytes, c.config.model.size, c.config.train.seed)
-        for file in files for c in plan_sweep(file, tmp_path).cells
-    }  # fmt: skip
-    wanted = {(one.subset_bytes, one.size, seed) for one in found for seed in one.seeds}
-    assert wanted <= planned
-    assert {plan_sweep(file, tmp_path).paths.root for file in files} == {folder}, "records join those there are"
-    cost = sum(c.resolved.training_flops for file in files for c in plan_sweep(file, tmp_path).cells)
-    assert cost <= 1.5 * sum(one.flops * len(one.seeds) for one in found)
+    write(cells(found), "synthetic", tmp_path / "next.yaml")
+    plan = plan_sweep(tmp_path / "next.yaml", tmp_path)
+    planned = {(c.config.subset_bytes, c.config.model.size, c.config.train.seed) for c in plan.cells}
+    assert planned == {(one.subset_bytes, one.size, seed) for one in found for seed in one.seeds}
+    assert len(plan.cells) == sum(len(one.seeds) for one in found)
+    assert f"{len(plan.cells)} cells, " in lines(found, 1.25)[-1]
+    assert plan.paths.root == folder, "records join those there are"
+    cost = sum(c.resolved.training_flops for c in plan.cells)
+    assert cost == pytest.approx(sum(one.flops * len(one.seeds) for one in found))
 
 
 @pytest.mark.parametrize("settings", [{}, {"train.learning_rate": 0.003, "model.context_bytes": 128}])
@@ -176,10 +174,11 @@ def test_the_recipe_is_the_records_own(tmp_path: Path, settings: dict[str, objec
         records = [dataclasses.replace(r, model=dataclasses.replace(r.model, context_bytes=128)) for r in records]
     found = suggest(explained(write_sweep(tmp_path / "synthetic", records)), ladder)
     known = [dataclasses.replace(one, seeds=(0,)) for one in found]
-    for i, one in enumerate(grids(known)):
-        file = tmp_path / f"{i}.yaml"
-        file.write_text(sweep_text(one, "synthetic"))
-        assert {c.run_id for c in plan_sweep(file, tmp_path).cells} <= {r.run_id for r in records}
+    file = tmp_path / "known.yaml"
+    file.write_text(sweep_text(cells(known), "synthetic"))
+    planned = [c.run_id for c in plan_sweep(file, tmp_path).cells]
+    assert len(planned) == len(known)
+    assert set(planned) <= {r.run_id for r in records}
 
 
 def test_the_ladder_rises() -> None:
@@ -202,7 +201,7 @@ def test_what_tells_nothing_is_one_line(tmp_path: Path) -> None:
 
 def test_the_json_names_every_cell(tmp_path: Path) -> None:
     found = suggest(explained(sweep(tmp_path)), ladder)
-    rows = json.loads(to_json(found))
+    rows = json.loads(json.dumps(content(found), allow_nan=False))
     assert [(row["subset_bytes"], row["size"]) for row in rows] == [(one.subset_bytes, one.size) for one in found]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -118,8 +118,9 @@ def suggest(
         Path | None, typer.Argument(help="A run folder or a sweep file; default: the newest in runs/.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="Write them as sweep files: next.yaml, next-2.yaml …")
+        Path | None, typer.Option("-o", "--out", help="Sweep file that is written; with --run: in the run folder.")
     ] = None,
+    train: Annotated[bool, typer.Option("--run", help="Train them here and now, and tell the new answer.")] = False,
     cost: Cost = "float16",
     within: Annotated[float, typer.Option(help="Wanted: an interval's upper end over its lower end, at the most.")] = (
         1.25
@@ -127,27 +128,40 @@ def suggest(
     runs: Runs = RUNS,
     as_json: AsJson = False,
 ) -> None:
-    """Find the cells to train next, and what they would cost.
+    """Find the cells to train next and what they cost; --run: train them.
 
-    They bracket a critical size, or narrow its interval. With --json: a list of cells.
+    They bracket a critical size, or narrow its interval. With --json: name, within, n_cells, cells, file, and critical
+    (a row a dataset size; with --run the new one).
     """
-    from analysis.costs import parse_cost
-    from analysis.next_cells import suggest as suggestions
-    from analysis.records import load
-    from analysis.study import study
+    from mdl.cli import rounds
     from mdl.cli import suggest as suggest_cli
     from mdl.cli.places import run_folder
 
-    table = load(run_folder(folder, runs))
-    found = suggestions(study(table, parse_cost(cost)), suggest_cli.ladder, within)
-    typer.echo(suggest_cli.to_json(found) if as_json else "\n".join(suggest_cli.lines(found, within)))
-    if out and found:
-        for line in suggest_cli.write(suggest_cli.grids(found), table.name, out):
-            typer.echo(line, err=as_json)
+    place = run_folder(folder, runs)
+    before = after = rounds.look(place, cost, within)
+    wanted = suggest_cli.cells(before.found)
+    file = (out or (rounds.free_file(place) if train else None)) if wanted else None
+    text = before.lines
+    if file:
+        suggest_cli.write(wanted, rounds.sweep_of(place) if train else before.explained.table.name, file)
+        text.append(f"{file}: {len(wanted)} cells" + ("" if train else f"; run: mdl sweep {file}"))
+    if not as_json:
+        typer.echo("\n".join(text))
+    if train and file:
+        rounds.run(file, place)
+        after = rounds.look(place, cost, within)
+        if not as_json:
+            typer.echo("\n".join(rounds.told(before, after, file)))
+    if as_json:
+        n_cells, rows = len(wanted), suggest_cli.content(before.found)
+        told = {"name": before.explained.table.name, "within": within, "n_cells": n_cells, "cells": rows}
+        print_json({**told, "file": file, "critical": after.critical})
 
 
 def status(
-    file: Annotated[Path, typer.Argument(help="The sweep file.")],
+    file: Annotated[
+        Path | None, typer.Argument(help="A sweep file or a run folder; default: the newest in runs/.")
+    ] = None,
     runs: Runs = RUNS,
     watch: Annotated[bool, typer.Option("--watch", help="Go on telling until nothing is left.")] = False,
     as_json: AsJson = False,
@@ -156,36 +170,22 @@ def status(
     """Tell what of a sweep is done, running, failed and left.
 
     From any machine that sees the run folder. With --json: name, n_cells, done, left (run ids), failed (run id to
-    reason), running (run id to host, process, since).
+    reason), running (run id to host, process, since), half_trained (cohort_id, run_ids, step, n_steps), seconds_left.
     """
-    from mdl.sweeps import plan_sweep
-    from mdl.sweeps import status as progress
+    from mdl.cli import status as status_cli
 
-    plan = plan_sweep(file, renamed(out, runs, "--out", "--runs"))
-    if as_json:
-        print_json(_status_content(progress.status(plan)))
-        return
+    if as_json and watch:
+        raise MdlError("--json tells the state once; leave out --watch, or ask again every so often")
+    look = status_cli.looking_at(file, renamed(out, runs, "--out", "--runs"))
     try:
-        for lines in progress.watch(plan) if watch else [progress.lines(progress.status(plan))]:
-            typer.echo("\n".join(lines))
+        if as_json:
+            print_json(status_cli.content(look()))
+        elif watch:
+            status_cli.watch(look)
+        else:
+            status_cli.tell(look)
     except KeyboardInterrupt:
         raise Stopped from None
-
-
-def _status_content(state: Any) -> dict[str, Any]:
-    running = {
-        run_id: {"host": claim.host, "process": claim.pid, "since": claim.since}
-        for run_id, claim in state.running.items()
-    }
-    n_cells = len(state.done) + len(state.running) + len(state.failed) + len(state.left)
-    return {
-        "name": state.name,
-        "n_cells": n_cells,
-        "done": list(state.done),
-        "left": list(state.left),
-        "failed": dict(state.failed),
-        "running": running,
-    }
 
 
 def slurm_task(file: Path, index: int) -> None:

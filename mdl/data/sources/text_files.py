@@ -7,6 +7,7 @@ its inputs (paths, sizes, times), so that a change makes a new one.
 from __future__ import annotations
 
 import logging
+import os
 import sysconfig
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -32,11 +33,18 @@ log = logging.getLogger(__name__)
 def open_stdlib(cache: Path) -> Source:
     """The running interpreter's own library: .py files sorted by path, no site-packages, no tests, no empty ones."""
     root = Path(sysconfig.get_paths()["stdlib"])
-    found = [path for path in root.rglob("*.py") if not _NOT_LIBRARY.intersection(path.relative_to(root).parts)]
-    files = [path for path in sorted(found, key=lambda path: path.parts) if path.stat().st_size]
+    found = sorted(_library(root), key=lambda path: path.parts)
+    files = [path for path in found if path.stat().st_size]
     if not files:
         raise MdlError(f"this interpreter has no library sources in {root}; give a corpus as file:PATH")
     return _joined([member_of(path) for path in files], _stats(files), cache)
+
+
+def _library(root: Path) -> Iterator[Path]:
+    """Folders that are left out are not looked into: an environment's packages are many times the library."""
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(set(folders) - _NOT_LIBRARY)
+        yield from (Path(folder, name) for name in names if name.endswith(".py") and name not in _NOT_LIBRARY)
 
 
 def open_files(rest: str, cache: Path) -> Source:

@@ -19,6 +19,7 @@ from rich.console import Console
 from mdl.sweeps import claims
 from mdl.sweeps.backends.registry import Ended, Request, register_backend
 from mdl.sweeps.claims import Claim
+from mdl.sweeps.drivers import Telling
 from mdl.sweeps.jobs import baseline_jobs, cohort_job, missing
 from mdl.sweeps.manifest import open_corpora, write_manifest
 from mdl.sweeps.plan import Plan
@@ -73,7 +74,8 @@ def run_sweep(
     corpora = open_corpora(plan, console)
     cohorts = plan.cohorts if with_cohorts else ()
     left = [c for cohort in cohorts if (c := missing(cohort, plan.paths, retry_failed=retry_failed))]
-    jobs = [cohort_job(plan, cohort, command, corpora, retry_failed=retry_failed) for cohort in left]
+    on_gpu = _n_gpus() > 0
+    jobs = [cohort_job(plan, c, command, corpora, retry_failed=retry_failed, on_gpu=on_gpu) for c in left]
     if with_baselines:
         jobs += baseline_jobs(plan, corpora)
     write_manifest(plan, corpora.values(), command, whole=whole)
@@ -107,7 +109,7 @@ def _run_jobs(plan: Plan, jobs: list[Job], console: Console, places: _Places) ->
             pool = Pool(lanes, plan.paths.root / "log.txt")
             n_left = sum(len(job.open) for job in jobs if job.request["kind"] == "cohort")
             cells = len(plan.cells) - n_left, len(plan.cells)
-            with Display(free, lanes, console, cells) as display:
+            with Telling(plan.paths) as telling, Display(free, lanes, console, cells, telling) as display:
                 pool.run(free, display)
             n_errors = len(display.given_up)
             ended = Ended(

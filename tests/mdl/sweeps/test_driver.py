@@ -96,7 +96,7 @@ def test_a_worker_that_cannot_do_its_job_ends_that_job_alone(tmp_path: Path) -> 
     assert "failed: worse: unknown key 'siz'" in text
 
 
-def test_the_display_tells_speed_share_and_what_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_display_tells_cells_share_time_left_and_what_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr("mdl.sweeps.progress.time.monotonic", lambda: now[0])
     first, second = (Job("8x1 ×4", {"kind": "cohort"}, 1.0, n_bytes=1_000_000, records={}) for _ in range(2))
@@ -113,8 +113,8 @@ def test_the_display_tells_speed_share_and_what_runs(tmp_path: Path, monkeypatch
         display.outcome(Outcome(second, "broken", {}))
     console.file.close()
     text = (tmp_path / "out").read_text()
-    assert "2 of 10 cells, 20 KB/s trained, about 55 s left: 8x1 ×4 training" in text
-    assert "8x1 ×4 done, 6 of 10 cells" in text
+    assert "after 20 s: 27%, 2 of 10 cells, about 55 s left: 8x1 ×4 training 90 %" in text
+    assert "after 40 s: 6 of 10 cells, 8x1 ×4 done" in text
     assert "8x1 ×4: something" in text
     assert "failed: x: why" in text
     assert (display.n_made, display.failures, display.given_up) == (4, 2, [second])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -12,10 +13,12 @@ import pytest
 
 from mdl.errors import MdlError
 from mdl.records import RunPaths, read_cell, read_ending, read_manifest
+from mdl.storage import this_process
 from mdl.sweeps import Plan, plan_sweep
-from mdl.sweeps.claims import Claims
+from mdl.sweeps.claims import Claims, tidy
+from mdl.sweeps.drivers import Telling, drivers
 from mdl.sweeps.manifest import write_manifest
-from mdl.sweeps.status import lines, status
+from mdl.sweeps.status import folder_status, lines, status
 from tests.command import assert_one_line, mdl, write_sweep
 
 
@@ -30,9 +33,10 @@ def test_status_tells_done_running_failed_and_left_with_the_reason(tmp_path: Pat
     plan = small(tmp_path, text_file)
     assert lines(status(plan)) == ["small: 4 cells: 0 done, 0 running, 0 failed, 4 left"]
     assert mdl("sweep", "small.yaml", "--no-baselines", cwd=tmp_path).returncode == 2
-    over = mdl("status", "small.yaml", "--watch", cwd=tmp_path)
-    assert over.returncode == 0, over.stderr
-    assert "small: 4 cells: 2 done, 0 running, 2 failed, 0 left" in over.stdout
+    for place in ("small.yaml", "runs/small", None):
+        over = mdl("status", *[place] * (place is not None), "--watch", cwd=tmp_path)
+        assert over.returncode == 0, over.stderr
+        assert "small: 4 cells: 2 done, 0 running, 2 failed, 0 left" in over.stdout
     assert "and 1 more: the loss is not finite from step" in over.stdout
     for path in plan.paths.root.glob("*/record.json"):
         assert read_ending(path) == (read_cell(path).status, read_cell(path).reason)
@@ -47,6 +51,37 @@ def test_status_tells_done_running_failed_and_left_with_the_reason(tmp_path: Pat
         assert "running: 4x1-cohort (1 cells) on " in "\n".join(lines(now))
         assert not now.is_over
     assert status(plan).left == (first, second)
+
+
+def test_a_driver_tells_its_time_left_and_a_dead_one_nothing(tmp_path: Path, text_file: Path) -> None:
+    """From any process; cells that no driver has before it are told as such."""
+    plan = small(tmp_path, text_file)
+    plan.paths.root.mkdir(parents=True)
+    with Telling(plan.paths) as telling:
+        telling(["4x1 ×2 training 40 %"], 100.0, 3)
+        telling(["4x1 ×2 training 41 %"], 99.0, 3)  # at once: a disk is not written that often
+        state = status(plan)
+        assert state.seconds_left == pytest.approx(100, abs=3)
+        assert lines(state)[1] == "time left: about 2 min; no process has 1 of the cells before it yet"
+        assert lines(state)[2].startswith("now: 4x1 ×2 training 40 % (")
+        told = json.loads(mdl("status", "small.yaml", "--json", cwd=tmp_path).stdout)
+        assert told["seconds_left"] == pytest.approx(100, abs=20)
+    assert not plan.paths.drivers.exists()
+    assert status(plan).seconds_left is None
+
+
+@pytest.mark.parametrize("content", ["", "[1]", "{", '{"host": 1}', "[" * 100_000, '{"running": []}'])
+def test_what_no_driver_wrote_is_passed_over(content: str, tmp_path: Path) -> None:
+    """And what a driver left that was killed goes with the next tidying."""
+    paths = RunPaths(tmp_path)
+    paths.drivers.mkdir()
+    alive, dead = this_process(), dataclasses.replace(this_process(), started=1)
+    for process in (alive, dead):
+        (paths.drivers / f"{process.token}.json").write_text(content)
+    (paths.drivers / "notes.json").write_text("mine")
+    assert drivers(paths) == []
+    tidy(paths)
+    assert {path.name for path in paths.drivers.iterdir()} == {f"{alive.token}.json", "notes.json"}
 
 
 def test_watching_ends_when_nothing_is_left_and_ctrl_c_is_no_error(tmp_path: Path, text_file: Path) -> None:
@@ -122,6 +157,8 @@ def test_after_a_stop_the_half_trained_cells_and_their_step_are_told(tmp_path: P
     assert half.step is not None
     assert (half.n_steps, len(half.run_ids)) == (4000, 2)
     assert 0 < half.step < 4000
+    (same,) = folder_status(plan.paths).half_trained
+    assert (same.step, set(same.run_ids)) == (half.step, set(half.run_ids)), "the folder alone tells it too"
     told = "\n".join(lines(status(plan)))
     assert f"half trained: 2 cells, step {half.step:,} of 4,000 ({checkpoint.name})" in told
     checkpoint.write_bytes(b"x" * 100)
