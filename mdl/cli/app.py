@@ -15,7 +15,7 @@ import typer
 
 from analysis.errors import AnalysisError
 from mdl import __version__
-from mdl.cli.commands import compressing, modelling, reporting, sweeping
+from mdl.cli.commands import compressing, modelling, reporting, sizing, sweeping
 from mdl.cli.grouped import GroupedCommands
 from mdl.cli.options import QUIET
 from mdl.errors import MdlError, Stopped, one_line
@@ -30,7 +30,7 @@ app = typer.Typer(
 )
 
 _GROUPS: dict[str, tuple[Callable[..., None], ...]] = {
-    "Size and sweep": (sweeping.sweep, sweeping.run, sweeping.suggest),
+    "Size and sweep": (sizing.size, sweeping.sweep, sweeping.run, sweeping.suggest),
     "Report and fit": (reporting.report, reporting.fit),
     "Compress": (
         compressing.compress,

@@ -30,6 +30,7 @@ class Corpus:
     heldout: ByteView  # in the order of the source
     source_train: ByteView  # the training part in the order of the source, for coders that mind a shuffle
     file: FileBytes  # all of it
+    n_documents: int = 1
 
     def require(self, subset_bytes: int) -> None:
         """MdlError with both numbers where a subset would be larger than the training part."""
@@ -92,7 +93,7 @@ def open_corpus(spec: CorpusSpec, cache_dir: Path | None = None, progress: Progr
         deduplicated_bytes=file.raw.size - size if spec.deduplicate else None,
     )
     raw = file.raw
-    return Corpus(info, ByteView(raw, *order), ByteView(raw, *heldout), ByteView(raw, *train), raw)
+    return Corpus(info, ByteView(raw, *order), ByteView(raw, *heldout), ByteView(raw, *train), raw, starts.size)
 
 
 def open_whole(source: str, progress: Progress | None = None) -> Corpus:

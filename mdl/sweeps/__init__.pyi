@@ -1,4 +1,5 @@
 from . import status as status
+from .backends.local import n_places as n_places
 from .backends.local import run_sweep as run_sweep
 from .backends.registry import BACKENDS as BACKENDS
 from .backends.registry import Backend as Backend

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -103,10 +105,10 @@ class Pool:
         self._stopping = False
         self._fatal: str | None = None
 
-    def run(self, jobs: Sequence[Job], listener: Listener) -> None:
-        """Return when all are done. KeyboardInterrupt lets every worker save its checkpoint, then goes on up.
+    def run(self, jobs: Sequence[Job], listener: Listener, until: float = math.inf) -> None:
+        """Return when all are done, or at `until` by time.monotonic(): every worker then saves its checkpoint first.
 
-        MdlError where the disk takes no more.
+        So it does at a KeyboardInterrupt, which goes on up. MdlError where the disk takes no more.
         """
         self._waiting = sorted(jobs, key=lambda job: -job.cost)
         self._log.parent.mkdir(parents=True, exist_ok=True)
@@ -114,11 +116,13 @@ class Pool:
             threads = self._threads(self._lanes, log, listener)
             try:
                 for thread in threads:
-                    while thread.is_alive() and not self._fatal:
+                    while thread.is_alive() and not self._fatal and time.monotonic() < until:
                         thread.join(timeout=0.2)
             except KeyboardInterrupt:
                 self._stop()
                 raise
+            if any(thread.is_alive() for thread in threads) and not self._fatal:
+                self._stop()
         if self._fatal:
             self._stop()
             raise MdlError(f"{self._fatal}; what is finished is recorded, run the same command to go on")

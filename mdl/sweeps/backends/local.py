@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
@@ -65,11 +66,12 @@ class LocalBackend:
 def run_sweep(
     plan: Plan, command: str, console: Console, *, n_workers: int | None = None, with_baselines: bool = True,
     retry_failed: bool = False, whole: bool = True, with_cohorts: bool = True, per_gpu: int = 1, wait: bool = True,
+    until: float = math.inf,
 ) -> Ended:  # fmt: skip
     """Make every missing record of the plan.
 
     What another process works on is left to it, and waited for (it may die) with `wait`. `whole`: the plan is all of
-    its sweep, not a part. `per_gpu` cohorts share a GPU.
+    its sweep, not a part. `per_gpu` cohorts share a GPU. `until`: by time.monotonic(), what is unfinished is then saved.
     """
     corpora = open_corpora(plan, console)
     cohorts = plan.cohorts if with_cohorts else ()
@@ -84,7 +86,7 @@ def run_sweep(
     if left and (why := _unused()):
         console.print(why, markup=False, soft_wrap=True)
     with _terminate_as_interrupt():
-        ended = _run_jobs(plan, jobs, console, _Places(n_workers, per_gpu, wait))
+        ended = _run_jobs(plan, jobs, console, _Places(n_workers, per_gpu, wait, until))
     claims.tidy(plan.paths)
     return ended
 
@@ -96,6 +98,7 @@ class _Places:
     n_workers: int | None
     per_gpu: int
     wait: bool
+    until: float
 
 
 def _run_jobs(plan: Plan, jobs: list[Job], console: Console, places: _Places) -> Ended:
@@ -110,14 +113,14 @@ def _run_jobs(plan: Plan, jobs: list[Job], console: Console, places: _Places) ->
             n_left = sum(len(job.open) for job in jobs if job.request["kind"] == "cohort")
             cells = len(plan.cells) - n_left, len(plan.cells)
             with Telling(plan.paths) as telling, Display(free, lanes, console, cells, telling) as display:
-                pool.run(free, display)
+                pool.run(free, display, places.until)
             n_errors = len(display.given_up)
             ended = Ended(
                 ended.n_errors + n_errors, ended.n_failed + display.failures - n_errors, ended.n_made + display.n_made
             )
             jobs = [job for job in jobs if job not in display.given_up]
         jobs = [job for job in jobs if job.open]
-        if not places.wait and not free:
+        if (not places.wait and not free) or time.monotonic() >= places.until:
             break
         waiting(jobs, live)
     return ended
@@ -153,8 +156,7 @@ def _lanes(places: _Places, n_jobs: int, widths: AbstractSet[int] = frozenset({1
 
     `widths`: how many GPUs the jobs want; as many GPUs are one lane as long as such jobs wait.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    n_gpus = _n_gpus()
+    cores, n_gpus = _n_cores(), _n_gpus()
     single = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     if not n_gpus:
         both = frozenset({"cohort", "baseline"})
@@ -179,6 +181,15 @@ def _split(devices: Sequence[str], widths: Sequence[int]) -> list[Lane]:
         Lane(kinds, {"CUDA_VISIBLE_DEVICES": ",".join(group)}, wide, tuple(_split(group, others))) for group in groups
     ]
     return lanes + _split(devices[len(groups) * wide :], others)
+
+
+def _n_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def n_places() -> int:
+    """How many cohorts are trained at once where nothing else is asked for: one a GPU, or one a core."""
+    return _n_gpus() or _n_cores()
 
 
 def gpu_places() -> list[dict[str, str]]:

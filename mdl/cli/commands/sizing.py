@@ -1,0 +1,43 @@
+"""The command for one's own data: size."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mdl.cli.options import RUNS, AsJson, Cost, Runs, console, print_json
+
+
+def size(
+    data: Annotated[
+        str, typer.Argument(help="A file of any bytes, a folder, a table (.jsonl, .parquet), image:…, audio:…, hf:….")
+    ],
+    budget: Annotated[str, typer.Option(help="How long it may take, such as 90s, 10min, 1h.")] = "5min",
+    within: Annotated[float, typer.Option(help="Sure enough: an interval's upper end over its lower end.")] = 1.25,
+    cost: Cost = "float16",
+    column: Annotated[str | None, typer.Option(help="A table's column to code; default: the one of text.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one a GPU, or one a core.")] = None,
+    name: Annotated[str | None, typer.Option(help="Of the run folder; default: after the file.")] = None,
+    runs: Runs = RUNS,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Look at the data and the machine; print the plan.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Find how big a model your own data pay for, in a given time.
+
+    With --json: n_params, low, high, subset_bytes, is_extrapolated, is_converged, stopped, folder, critical; with
+    --dry-run: subsets, sizes, steps, seconds, n_params (expected).
+    """
+    from mdl.cli import size as size_cli
+
+    source = f"{data},column={column}" if column else data
+    asked = size_cli.question(source, budget, within, cost, runs, name, workers)
+    shown = console(stderr=as_json)
+    if dry_run:
+        plan = size_cli.plan(asked)
+        print_json(size_cli.plan_content(plan)) if as_json else typer.echo("\n".join(plan.lines))
+        return
+    found = size_cli.search(asked, shown)
+    print_json(size_cli.content(found)) if as_json else typer.echo("\n".join(size_cli.told(found, asked)))

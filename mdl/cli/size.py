@@ -1,0 +1,84 @@
+"""What `mdl size` does with its words, and how its answer is printed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from analysis.errors import AnalysisError
+from mdl.cli.sweep import command_line
+from mdl.sizing import Answer, Question, answer, name_of, parse_seconds, plan_size, sentences
+from mdl.sweeps import Download
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mdl.sizing.plan import SizePlan
+
+
+def question(
+    source: str, budget: str, within: float, cost: str, runs: Path, name: str | None, workers: int | None
+) -> Question:
+    """MdlError for a time that is none."""
+    return Question(
+        source=source,
+        budget_seconds=parse_seconds(budget),
+        within=within,
+        cost=cost,
+        runs=runs,
+        name=name or name_of(source),
+        workers=workers,
+    )
+
+
+def plan(asked: Question) -> SizePlan:
+    """What would be trained first."""
+    return plan_size(asked)[0]
+
+
+def plan_content(made: SizePlan) -> dict[str, Any]:
+    """The same for scripts."""
+    return {
+        "subsets": list(made.subsets),
+        "sizes": list(made.sizes),
+        "steps": made.steps,
+        "seconds": round(made.seconds, 1),
+        "n_params": made.expected,
+    }
+
+
+def search(asked: Question, shown: Console) -> Answer:
+    """The answer; what is planned and found is told on the way."""
+
+    def told_plan(made: SizePlan) -> None:
+        for line in made.lines:
+            shown.print(line, soft_wrap=True, markup=False)
+
+    return answer(asked, shown, command_line(), progress=Download(shown), told=told_plan)
+
+
+def told(found: Answer, asked: Question) -> list[str]:
+    """The answer in sentences, and where its report and its sweep file lie."""
+    lines = ["", *sentences(found, asked.cost)]
+    try:
+        report = found.report()
+    except AnalysisError:
+        return lines
+    lines += [f"report: {path}" for path in sorted(report.glob("*")) if path.suffix in (".pdf", ".html")]
+    return [*lines, f"cells: {found.folder / 'sweep.yaml'}; the same command goes on, as does mdl sweep"]
+
+
+def content(found: Answer) -> dict[str, Any]:
+    """The same for scripts."""
+    low, high = found.interval or (None, None)
+    return {
+        "n_params": found.n_params,
+        "low": low,
+        "high": high,
+        "subset_bytes": found.subset_bytes,
+        "is_extrapolated": found.is_extrapolated,
+        "is_converged": found.is_converged,
+        "stopped": found.stopped,
+        "folder": str(found.folder),
+        "critical": [] if found.study is None else found.study.critical.to_dict("records"),
+    }

@@ -1,0 +1,210 @@
+"""What `mdl size` will train first: shapes about the forecast size, subsets, steps that fit a share of the budget."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mdl.errors import MdlError
+from mdl.models import Shape, count_params, parse_size
+from mdl.sizing.forecast import forecast_of
+from mdl.sizing.speed import Speed
+from mdl.units import format_bytes
+
+# Near the envelope of the reference study: one layer below 3 K parameters, two up to some 150 K, four above.
+LADDER = ("2x1", "4x1", "6x1", "8x1", "8x2", "12x2", "16x2", "20x2", "24x2", "32x2", "40x2", "48x2", "56x2", "64x2",
+          "64x4", "80x4", "96x4", "128x4", "160x4", "192x4", "256x4", "256x6", "256x8", "384x8",
+          "512x8", "512x12", "512x16", "1024x16")  # fmt: skip
+_SMALLER, _LARGER = 1 / 9, 6  # how far about the forecast the first shapes go, as factors of it
+_APART = 1.25  # at least, from one shape to the next
+_FEWEST_SHAPES = 5
+_MOST_SUBSETS = 3
+_SUBSETS_APART = 4
+_LEAST_SUBSET = 4_000  # bytes: of less a model of any size learns too little to tell
+_FEWEST_STEPS, _MOST_STEPS = 120, 60_000
+_FEWEST_PASSES = 1.0  # of the largest subset in the first round
+_START_SECONDS = 5.0  # until a worker's first step: imports, the corpus
+_COHORT_SECONDS = 1.0  # from one cohort to the next in a worker
+FIRST_SHARE = 0.3  # of the budget, until the first answer
+LR_SCALE = 2.0  # of the table's rate: better in every cell that was tried with both (docs of the recipe)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """What is known of the data before anything is trained."""
+
+    source: str
+    modality: str
+    size_bytes: int
+    train_bytes: int  # what a subset may have
+    n_documents: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """How everything is trained in one question."""
+
+    context_bytes: int
+    batch_windows: int
+    n_workers: int
+    coded: bool  # are weights coded too?
+
+
+@dataclass(frozen=True, kw_only=True)
+class SizePlan:
+    """The first round."""
+
+    data: Data
+    setting: Setting
+    subsets: tuple[int, ...]  # bytes, the largest first
+    sizes: tuple[str, ...]  # shapes, ascending in parameters
+    steps: int
+    expected: float  # parameters: the forecast
+    seconds: float  # of the first round
+    budget_seconds: float
+
+    @property
+    def cells(self) -> list[dict[str, Any]]:
+        """Flat settings of every cell."""
+        pairs = itertools.product(self.sizes, self.subsets)
+        return [cell(self.data, self.setting, size=size, subset_bytes=d, steps=self.steps) for size, d in pairs]
+
+    @property
+    def bytes_seen(self) -> int:
+        """By every cell."""
+        return self.steps * self.setting.batch_windows * self.setting.context_bytes
+
+    @property
+    def passes(self) -> float:
+        """Of the largest subset."""
+        return self.bytes_seen / self.subsets[0]
+
+    @property
+    def lines(self) -> list[str]:
+        """For people, before anything is done."""
+        params = [_n_params(size) for size in self.sizes]
+        return [
+            f"data     {self.data.source}: {format_bytes(self.data.size_bytes)} of {self.data.modality}, "
+            f"{self.data.n_documents:,} document{'s' * (self.data.n_documents != 1)}",
+            f"subsets  {', '.join(format_bytes(d) for d in self.subsets)}",
+            f"models   {len(self.sizes)} of {params[0]:,} to {params[-1]:,} parameters ({', '.join(self.sizes)}); "
+            f"about {self.expected:,.0f} are expected",
+            f"training {self.steps:,} steps, {format_bytes(self.bytes_seen)} seen: {self.passes:.3g} passes of the "
+            "largest subset to begin with",
+            f"time     about {self.seconds:.0f} s to the first answer, at most {self.budget_seconds:.0f} s in all, "
+            f"{self.setting.n_workers} process{'es' * (self.setting.n_workers != 1)}",
+        ]
+
+
+def cell(data: Data, setting: Setting, *, size: str, subset_bytes: int, steps: int, seed: int = 0) -> dict[str, Any]:
+    """Flat settings of a cell; what is left out has its default."""
+    return {
+        "corpus.source": data.source,
+        "subset_bytes": subset_bytes,
+        "model.size": size,
+        "model.context_bytes": setting.context_bytes,
+        "train.seed": seed,
+        "train.steps": steps,
+        "train.batch_windows": setting.batch_windows,
+        "train.lr_scale": LR_SCALE,
+        "train.evaluate_every": max(1, steps // 4),
+        "train.heldout_sample_bytes": 4096,
+        "measure.reach_ratio": 1.0,
+        "measure.stream_bytes": 0,
+        "measure.coded_weights": setting.coded,
+    }
+
+
+def first_plan(data: Data, setting: Setting, speed: Speed, budget_seconds: float, *, off_by: float = 1.0) -> SizePlan:
+    """All of the data where a share of the budget has time for some passes over it, else as much as it has time for.
+
+    Of the rest of the time come smaller subsets, more shapes, and more steps, in this order. `off_by` multiplies the
+    forecast: a test that the answer does not hang on it. MdlError for too little data.
+    """
+    if data.train_bytes < _LEAST_SUBSET:
+        raise MdlError(
+            f"corpus '{data.source}' leaves {data.train_bytes:,} of its {data.size_bytes:,} bytes to train on; fewer than "
+            f"{_LEAST_SUBSET:,} tell nothing of a model's size"
+        )
+    share = FIRST_SHARE * budget_seconds
+    found = None
+    for most, n_subsets, n_shapes in _wishes(data.train_bytes):
+        expected = forecast_of(data.modality).n_params(most) * off_by
+        found = SizePlan(
+            data=data, setting=setting, subsets=_subsets_of(most)[:n_subsets], sizes=_shapes_about(expected, n_shapes),
+            steps=_FEWEST_STEPS, expected=expected, seconds=0.0, budget_seconds=budget_seconds,
+        )  # fmt: skip
+        found = _with_steps(found, speed, share)
+        if found.passes >= _FEWEST_PASSES and found.seconds <= 1.1 * share:
+            return found
+    assert found is not None  # noqa: S101 - there is always a first wish
+    return found
+
+
+def _wishes(train_bytes: int) -> Iterator[tuple[int, int, int]]:
+    """Largest subset, subsets, shapes: the best first."""
+    for most in _subsets_of(train_bytes, 12):
+        whole = most == train_bytes
+        for n_subsets, n_shapes in ((3, 9), (3, 7), (2, 7), (2, 6), (1, 6), (1, 5)):
+            if n_subsets == 3 or whole:  # what is not all of the data is carried on to it by a law
+                yield most, n_subsets, n_shapes
+
+
+def _with_steps(plan: SizePlan, speed: Speed, share_seconds: float) -> SizePlan:
+    """As many as the time is enough for."""
+    fewest = round_seconds(plan, speed)
+    a_step = (round_seconds(replace(plan, steps=2 * plan.steps), speed) - fewest) / plan.steps
+    more = max(0.0, share_seconds - fewest) / max(a_step, 1e-9)
+    plan = replace(plan, steps=int(min(plan.steps + more, _MOST_STEPS)))
+    return replace(plan, seconds=round_seconds(plan, speed))
+
+
+def round_seconds(plan: SizePlan, speed: Speed) -> float:
+    """How long a plan takes: its cohorts, longest first, over the workers."""
+    setting, n = plan.setting, len(plan.subsets)
+    times = []
+    for size in plan.sizes:
+        shape = Shape(*parse_size(size), setting.context_bytes)
+        training = plan.steps * speed.step_seconds(shape, n * setting.batch_windows)
+        coded = sum(plan.subsets) * (1 + 8 * setting.coded) + 2 * plan.data.train_bytes // 20
+        times.append(training + speed.measuring_seconds(shape, coded) + _COHORT_SECONDS)
+    lanes = [_START_SECONDS] * setting.n_workers
+    for seconds in sorted(times, reverse=True):
+        heapq.heapreplace(lanes, lanes[0] + seconds)
+    return max(lanes)
+
+
+def _n_params(size: str) -> int:
+    return count_params(Shape(*parse_size(size), 2))["total"]
+
+
+def _shapes_about(expected: float, most: int) -> tuple[str, ...]:
+    """About the forecast, no two too near each other; at a ladder's end those that there are."""
+    sizes = [(_n_params(size), size) for size in LADDER]
+    inside = [pair for pair in sizes if _SMALLER * expected <= pair[0] <= _LARGER * expected]
+    if len(inside) < _FEWEST_SHAPES:
+        inside = sorted(sorted(sizes, key=lambda pair: abs(math.log(pair[0] / expected)))[:_FEWEST_SHAPES])
+    kept = inside[:1]
+    for n, size in inside[1:]:
+        if n >= _APART * kept[-1][0]:
+            kept.append((n, size))
+    names = tuple(size for _, size in kept)
+    while len(names) > most:
+        names = _thinned(names)
+    return names
+
+
+def _thinned(names: Sequence[str]) -> tuple[str, ...]:
+    """One fewer: the shape whose neighbors are nearest to each other; the ends stay."""
+    gaps = [_n_params(names[i + 1]) / _n_params(names[i - 1]) for i in range(1, len(names) - 1)]
+    out = 1 + gaps.index(min(gaps))
+    return (*names[:out], *names[out + 1 :])
+
+
+def _subsets_of(train_bytes: int, n: int = _MOST_SUBSETS) -> tuple[int, ...]:
+    sizes = [train_bytes // _SUBSETS_APART**i for i in range(n)]
+    return tuple(size for size in sizes if size >= _LEAST_SUBSET)

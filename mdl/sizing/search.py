@@ -1,0 +1,168 @@
+"""The search: train, look, take what is most worth its seconds, until it is sure enough or the time is up."""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from analysis.next_cells import Rung
+from analysis.next_cells import suggest as suggestions
+from analysis.records import load
+from mdl.config import from_flat
+from mdl.models import Shape, count_params, forward_flops_per_byte, parse_size
+from mdl.records import RunPaths
+from mdl.sizing.answer import Answer, look, of_one_budget, table_lines
+from mdl.sizing.cells import read_sweep_file, write_sweep_file
+from mdl.sizing.plan import LADDER, SizePlan, cell
+from mdl.sweeps import plan_sweep, run_sweep
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_LEAST_SECONDS = 12.0  # a round: its processes begin anew
+_LONGER_AT_LEAST = 1.6  # times the training, or it would tell nothing
+_LONGER_AT_MOST = 8.0
+_LONGER_SHARE = 0.8  # of what is left
+_ABOUT = 5.0  # how far from the size found longer training goes, as a factor
+
+
+@dataclass(kw_only=True)
+class Search:
+    """One question and what it takes to answer it; `run` may be interrupted and called again."""
+
+    plan: SizePlan
+    paths: RunPaths
+    cost: str
+    within: float
+    command: str
+    console: Console
+    ends: float  # by time.monotonic()
+
+    @property
+    def file(self) -> Path:
+        """Every cell that was wanted."""
+        return self.paths.root / "sweep.yaml"
+
+    def run(self) -> Answer:
+        """Until the interval is narrow enough, the time is up, or nothing would help."""
+        wanted = read_sweep_file(self.file) or self.plan.cells
+        why = "the time is up"
+        answer = self._round(wanted)
+        while self._left() > _LEAST_SECONDS:
+            more = self._longer(answer) or self._surer(answer)
+            more = [one for one in more if from_flat(one).run_id not in self._known(wanted)]
+            if not more:
+                why = self._why_nothing(answer)
+                break
+            wanted = [*wanted, *more]
+            answer = self._round(wanted)
+        return self.look(why)
+
+    def look(self, stopped: str = "") -> Answer:
+        """The answer as far as it goes."""
+        data = self.plan.data
+        return look(
+            self.paths.root, self.cost, source=data.source, size_bytes=data.size_bytes, train_bytes=data.train_bytes,
+            stopped=stopped,
+        )  # fmt: skip
+
+    def _round(self, wanted: Sequence[dict[str, Any]]) -> Answer:
+        write_sweep_file(wanted, self.paths.root.name, self.file)
+        plan = plan_sweep(self.file, self.paths.root.parent)
+        run_sweep(
+            plan, self.command, self.console, n_workers=self.plan.setting.n_workers, with_baselines=False,
+            until=self.ends,
+        )  # fmt: skip
+        answer = self.look()
+        for line in table_lines(answer):
+            self.console.print(line, highlight=False, soft_wrap=True)
+        return answer
+
+    def _left(self) -> float:
+        return self.ends - time.monotonic()
+
+    @staticmethod
+    def _known(wanted: Sequence[dict[str, Any]]) -> set[str]:
+        return {from_flat(one).run_id for one in wanted}
+
+    def _why_nothing(self, answer: Answer) -> str:
+        if answer.width() <= self.within:
+            return f"the interval is within a factor of {self.within:g}"
+        return "no cell that would tell more fits into the time that is left"
+
+    def _longer(self, answer: Answer) -> list[dict[str, Any]]:
+        """The shapes about the size found, trained as much longer as most of the time left is enough for."""
+        if answer.study is None or answer.is_converged:
+            return []
+        runs = self._runs()
+        found = answer.row["n_params"] if answer.row else None
+        rungs = sorted(set(zip(runs["n_params"], runs["size"], strict=True)))
+        if found is not None and found == found:
+            rungs = [rung for rung in rungs if found / _ABOUT <= rung[0] <= found * _ABOUT]
+        subsets = sorted(set(runs["subset_bytes"]), reverse=True)
+        for some in (subsets, subsets[:1]):
+            seconds = [self._seconds(runs, int(n), some) for n, _ in rungs]
+            training = _makespan([train for train, _ in seconds], self.plan.setting.n_workers)
+            around = _makespan([other for _, other in seconds], self.plan.setting.n_workers) + _LEAST_SECONDS / 2
+            times = min((_LONGER_SHARE * self._left() - around) / max(training, 1e-9), _LONGER_AT_MOST)
+            if times >= _LONGER_AT_LEAST:
+                steps = int(times * max(int(config["train.steps"]) for config in runs["config"]))
+                return [
+                    cell(self.plan.data, self.plan.setting, size=size, subset_bytes=int(d), steps=steps)
+                    for _, size in rungs
+                    for d in some
+                ]
+        return []
+
+    def _runs(self) -> Any:
+        """The cells of the longest training."""
+        cells = of_one_budget(load(self.paths.root))[0].cells
+        longest = cells[cells["bytes_seen"] == cells["bytes_seen"].max()]
+        return longest.drop_duplicates("run_id")
+
+    @staticmethod
+    def _seconds(runs: Any, n_params: int, subsets: Sequence[int]) -> tuple[float, float]:
+        """Of a shape's cohort on those subsets: training as long as it was, and all the rest."""
+        own = runs[runs["n_params"] == n_params]
+        share = min(1.0, len(subsets) / float(own["cohort_size"].iloc[0]))
+        # A step has a part that does not grow with its members.
+        training = float(own["training_seconds"].iloc[0]) * (0.4 + 0.6 * share)
+        return training, float(own["measuring_seconds"].iloc[0]) * share + 1.0
+
+    def _surer(self, answer: Answer) -> list[dict[str, Any]]:
+        """What `mdl suggest` would take, the question's own data first, as far as the time goes."""
+        if answer.study is None or answer.width() <= self.within:
+            return []
+        offered = suggestions(answer.study.explained, _ladder, self.within)
+        offered.sort(key=lambda one: -one.subset_bytes)
+        left = (self._left() - _LEAST_SECONDS / 2) * self.plan.setting.n_workers * 0.8
+        taken: list[dict[str, Any]] = []
+        for one in offered:
+            n_cells = len(one.seeds)
+            if one.seconds * n_cells <= left:
+                left -= one.seconds * n_cells
+                steps = int(one.recipe["train.steps"])
+                taken += [
+                    cell(
+                        self.plan.data, self.plan.setting, size=one.size, subset_bytes=one.subset_bytes, steps=steps,
+                        seed=seed,
+                    )
+                    for seed in one.seeds
+                ]  # fmt: skip
+        return taken
+
+
+def _ladder(context_bytes: int) -> list[Rung]:
+    shapes = [Shape(*parse_size(name), context_bytes) for name in LADDER]
+    return [Rung(s.label, count_params(s)["total"], 3.0 * forward_flops_per_byte(s)) for s in shapes]
+
+
+def _makespan(seconds: Sequence[float], n_workers: int) -> float:
+    lanes = [0.0] * n_workers
+    for one in sorted(seconds, reverse=True):
+        heapq.heapreplace(lanes, lanes[0] + one)
+    return max(lanes)

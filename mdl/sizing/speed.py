@@ -1,0 +1,72 @@
+"""How long a training step takes on this machine: a trial of some seconds, and a straight line through it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from mdl.models import Shape, forward_flops_per_byte, parse_size
+
+_TRIAL_SHAPES = ("8x1", "32x2")
+_TRIAL_SECONDS = 2.0  # a shape
+_WARM_UP_STEPS = 3
+_OPERATIONS_ANYWAY = 30_000.0  # per byte, beside the products: as `mdl.sweeps.jobs` counts them
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Seconds of a training step: `fixed` and `per_operation`, of one process beside others on this machine."""
+
+    fixed: float
+    per_operation: float
+
+    def step_seconds(self, shape: Shape, windows: int) -> float:
+        """Of a step on so many windows, all members' together."""
+        return self.fixed + self.per_operation * _operations(shape, windows)
+
+    def measuring_seconds(self, shape: Shape, n_bytes: float) -> float:
+        """Of coding so many bytes: a forward pass, of which a training step has three."""
+        return self.per_operation * n_bytes * (forward_flops_per_byte(shape) + _OPERATIONS_ANYWAY)
+
+
+def _operations(shape: Shape, windows: int) -> float:
+    return 3.0 * windows * shape.context_tokens * (forward_flops_per_byte(shape) + _OPERATIONS_ANYWAY)
+
+
+def try_speed(context_bytes: int, windows: int, device: str = "cpu") -> Speed:
+    """Train two small shapes for some seconds each, in one thread as a worker has it."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        shapes = [Shape(*parse_size(size), context_bytes) for size in _TRIAL_SHAPES]
+        small, large = (_step_seconds(shape, windows, device) for shape in shapes)
+    finally:
+        torch.set_num_threads(before)
+    few, many = (_operations(shape, windows) for shape in shapes)
+    per_operation = max((large - small) / (many - few), 1e-16)
+    return Speed(fixed=max(small - per_operation * few, 0.0), per_operation=per_operation)
+
+
+def _step_seconds(shape: Shape, windows: int, device: str) -> float:
+    """The mean over as many steps as fit into the trial; the first ones are not counted."""
+    import torch
+
+    from mdl.models import StackedTransformer
+
+    model = StackedTransformer(shape, [0]).to(device)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    batch = torch.randint(0, shape.vocabulary, (1, windows, shape.context_tokens), dtype=torch.uint8, device=device)
+    started, n = time.perf_counter(), -_WARM_UP_STEPS
+    while n < 1 or time.perf_counter() - started < _TRIAL_SECONDS:
+        if n == 0:
+            started = time.perf_counter()
+        logits = model(batch)
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, -2), batch.flatten().long())
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        loss.item()
+        n += 1
+    return (time.perf_counter() - started) / n
