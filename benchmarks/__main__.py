@@ -26,7 +26,7 @@ def start_up() -> str:
 def main() -> None:
     """Everything, in a process each, so that no part warms or burdens another."""
     print(f"# {time.strftime('%Y-%m-%d')}, {machine.name()}, {machine.versions()}\n", flush=True)
-    for module in ("speed_training", "speed_evaluation", "speed_coder", "memory"):
+    for module in ("speed_training", "speed_evaluation", "speed_coder", "speed_copies", "memory"):
         subprocess.run([sys.executable, "-m", f"benchmarks.{module}"], check=True)
         print(flush=True)
     on_gpu = machine.device().type == "cuda"

@@ -19,7 +19,7 @@ from analysis.records.segments import segments_by, span_bits
 from analysis.records.table_file import TableFile, read_table
 from mdl.records import RunPaths, read_manifest
 
-# With these and the leak equal, D bytes are the same D bytes.
+# With these and the leak equal, and copies left out in both or neither, D bytes are the same D bytes.
 _KEY = ["source", "sha256", "block_bytes", "heldout_bytes"]
 
 
@@ -163,7 +163,8 @@ def short_source(source: str) -> str:
 
 def _labels_of(frame: pd.DataFrame, corpora: dict[tuple[Any, ...], str]) -> pd.Series[str]:
     labels = [corpora[tuple(row)] for row in frame[_KEY].itertuples(index=False)]
-    return pd.Series(labels, index=frame.index, dtype=object)
+    without_copies = np.where(frame["deduplicated_bytes"].notna(), ", without copies", "")
+    return pd.Series(labels, index=frame.index, dtype=object) + without_copies
 
 
 def _leaks(fractions: pd.Series[float]) -> pd.Series[str]:

@@ -43,7 +43,7 @@ class Summary(TypedDict, total=False):
     classical: list[Json]  # a row a (corpus, subset_bytes, coder): whole in both orders, and in chunks
     failed: list[Json]  # run_id and reason
     not_evaluated: list[str]  # run ids whose own subset was not coded in full
-    corpora: list[Json]  # source, bytes, sha256, block length, shuffle seed, split
+    corpora: list[Json]  # source, bytes, sha256, block length, shuffle seed, split, copies where known
     recipe: Json  # shapes, budgets, passes and the settings that all cells share
     provenance: Json  # command, commits, devices, versions, seconds, bytes seen, FLOPs
     costs: list[Json]  # critical sizes under every price of a parameter, and the law of the price

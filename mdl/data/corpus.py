@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from mdl.data.byte_view import ByteView
+from mdl.data.corpus_file import CorpusFile
 from mdl.data.sources.registry import open_source
 from mdl.data.spec import CorpusSpec
 from mdl.data.split import check_units, n_heldout_bytes, set_aside, shuffled
-from mdl.data.whole_file import WholeFile, starts_within
 from mdl.errors import MdlError
 from mdl.records import CorpusInfo, RunPaths, read_manifest
 from mdl.storage import ChangedError, FileBytes, Progress, cache_folder
@@ -70,14 +70,14 @@ def open_corpus(spec: CorpusSpec, cache_dir: Path | None = None, progress: Progr
         raise MdlError(f"block_bytes must be at least 1 and shuffle_seed in [0, 2^64), got {spec}")
     cache = cache_dir or cache_folder()
     source = open_source(spec.source, cache, progress)
-    file = WholeFile.open(source, cache)
-    kept = file.first_copies(progress) if spec.deduplicate else file.all()
-    size, starts = int(kept[1].sum()), starts_within(kept, source.starts)
-    check_units(spec, source.unit_bytes, size)
-    n_heldout = n_heldout_bytes(spec, size, source.unit_bytes)
+    file = CorpusFile.open(source, cache)
+    if spec.deduplicate:
+        file = file.deduplicated(progress)
+    check_units(spec, source.unit_bytes, file.size)
+    n_heldout = n_heldout_bytes(spec, file.size, source.unit_bytes)
     n_heldout += -n_heldout % source.unit_bytes  # then what is left to train on is whole units
-    parts = set_aside(starts, size, n_heldout)
-    train, heldout = (file.on_file(part, kept) for part in parts)
+    parts = set_aside(file.starts, file.size, n_heldout)
+    train, heldout = map(file.on_file, parts)
     order = shuffled(train, heldout, spec)
     info = CorpusInfo(
         source=spec.source,
@@ -89,8 +89,8 @@ def open_corpus(spec: CorpusSpec, cache_dir: Path | None = None, progress: Progr
         train_bytes=int(train[1].sum()),
         heldout_bytes=int(heldout[1].sum()),
         leak_fraction=spec.leak_fraction,
-        heldout_copied_bytes=file.copied_bytes(kept, starts, parts, progress),
-        deduplicated_bytes=file.raw.size - size if spec.deduplicate else None,
+        heldout_copied_bytes=file.copied_bytes(*parts, progress),
+        deduplicated_bytes=file.raw.size - file.size if spec.deduplicate else None,
     )
     raw = file.raw
     return Corpus(info, ByteView(raw, *order), ByteView(raw, *heldout), ByteView(raw, *train), raw, starts.size)
@@ -100,10 +100,10 @@ def open_whole(source: str, progress: Progress | None = None) -> Corpus:
     """All bytes of a corpus in their own order: one block, so that no shuffle moves it, and nothing held out."""
     cache = cache_folder()
     opened = open_source(source, cache, progress)
-    file = WholeFile.open(opened, cache)
-    raw, size = file.raw, file.raw.size
+    file = CorpusFile.open(opened, cache)
+    raw, size = file.raw, file.size
     if not size:
         raise MdlError(f"corpus '{source}' is empty; there is nothing to code")
     info = CorpusInfo(source, opened.modality, size, file.sha256, size, 0, size, 0)
-    none, whole = np.empty(0, np.int64), ByteView(raw, *file.all())
+    none, whole = np.empty(0, np.int64), ByteView(raw, *file.pieces)
     return Corpus(info, whole, ByteView(raw, none, none), whole, raw)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.formatting import format_bytes, format_flops, format_seconds, join
+from analysis.formatting import format_bytes, format_flops, format_percent, format_seconds, join
 from analysis.records import PROVENANCE, Table, rows_of, short_source
 from analysis.report.elements import Block, Grid, Heading, Text
 from analysis.report.section import WideSection, register_section
@@ -61,13 +61,32 @@ def confounded(runs: pd.DataFrame) -> list[Json]:
 
 
 def corpora(table: Table) -> list[Json]:
-    """Every corpus with its hash and its split; of `mdl baselines` where no cell was trained."""
+    """Every corpus with its hash and its split; of `mdl baselines` where no cell was trained.
+
+    What records know of its copies is there where they know it: heldout_copied_bytes, deduplicated_bytes.
+    """
     columns = ["corpus", "source", "corpus_bytes", "sha256", "block_bytes", "shuffle_seed", "train_bytes"]
     if len(table.runs) or (table.baselines.empty and table.transfers.empty):
-        return rows_of(table.runs[[*columns, "heldout_bytes"]].drop_duplicates())
+        return _with_copies(table.runs, [*columns, "heldout_bytes"])
     others = pd.concat([table.baselines, table.transfers])  # of `mdl baselines`
     others = others.assign(corpus=others["source"].map(short_source))
     return rows_of(others[[*columns, "heldout_bytes"]].drop_duplicates("sha256"))
+
+
+_COPIES = ("heldout_copied_bytes", "deduplicated_bytes")
+
+
+def _with_copies(runs: pd.DataFrame, columns: list[str]) -> list[Json]:
+    """The distinct rows, each with what any of its records tells of copies."""
+    rows = rows_of(runs[columns].drop_duplicates())
+    for name in _COPIES:
+        known = rows_of(runs[runs[name].notna()].drop_duplicates(columns))
+        n_bytes = {tuple(row[column] for column in columns): int(row[name]) for row in known}
+        for row in rows:
+            key = tuple(row[column] for column in columns)
+            if key in n_bytes:
+                row[name] = n_bytes[key]
+    return rows
 
 
 def measured_provenance(table: Table) -> Json:
@@ -175,10 +194,10 @@ def _corpus_rows(corpora: list[Json], *, as_it_is: bool) -> list[str]:
     """One text a corpus, all its shuffles together; `as_it_is`: nothing was shuffled."""
     seeds: dict[tuple[Any, ...], list[int]] = {}
     for corpus in corpora:
-        key = tuple(corpus[name] for name in _CORPUS)
+        key = tuple(corpus.get(name) for name in (*_CORPUS, *_COPIES))
         if corpus["corpus_bytes"]:
             seeds.setdefault(key, []).append(corpus["shuffle_seed"])
-    named = [(dict(zip(_CORPUS, key, strict=True)), own) for key, own in seeds.items()]
+    named = [(dict(zip((*_CORPUS, *_COPIES), key, strict=True)), own) for key, own in seeds.items()]
     return [_in_order(corpus) if as_it_is else _corpus(corpus, own) for corpus, own in named]
 
 
@@ -196,8 +215,17 @@ def _corpus(corpus: Json, seeds: list[int]) -> str:
     return (
         f"{corpus['source']}, {corpus['corpus_bytes']:,} bytes, sha256 {corpus['sha256']}; blocks of "
         f"{corpus['block_bytes']:,} bytes shuffled with seed{'s' * (len(seeds) > 1)} {join(seeds)}; "
-        f"{corpus['train_bytes']:,} bytes to train on, {corpus['heldout_bytes']:,} held out"
+        f"{corpus['train_bytes']:,} bytes to train on, {corpus['heldout_bytes']:,} held out{_copies(corpus)}"
     )
+
+
+def _copies(corpus: Json) -> str:
+    """What is known of them, else nothing."""
+    copied, left_out = (corpus[name] for name in _COPIES)
+    said = ""
+    if copied is not None and corpus["heldout_bytes"]:
+        said = f", of which {format_percent(copied / corpus['heldout_bytes'])} also stand in the training part"
+    return said + (f"; {left_out:,} bytes left out as copies" if left_out is not None else "")
 
 
 def _measure(study: Study) -> dict[str, Any]:

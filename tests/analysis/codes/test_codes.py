@@ -407,6 +407,24 @@ def test_a_record_without_a_leak_is_of_a_clean_corpus(tmp_path: Path) -> None:
     assert table.online.empty
 
 
+def test_what_records_know_of_copies_is_told_and_a_corpus_without_them_is_another(tmp_path: Path) -> None:
+    """Of one sweep whose first cell was recorded before they were counted."""
+    counted = dataclasses.replace(corpus(), heldout_copied_bytes=1_600)
+    without = dataclasses.replace(corpus(), heldout_copied_bytes=0, deduplicated_bytes=2_000_000)
+    records = [
+        dataclasses.replace(cell(size, 300_000, power_law(SIZES[size], 300_000), of=of), run_id=f"{size}-{i}")
+        for i, of in enumerate((corpus(), counted, without))
+        for size in (("4x1",) if i == 0 else ("8x1", "64x2"))
+    ]
+    made = build_report(write_sweep(tmp_path / "s", records), tmp_path / "r", formats=("md",))
+    assert {row["group"] for row in made.summary["rates"]} == {"file:book.txt", "file:book.txt, without copies"}
+    plain, other = sorted(made.summary["corpora"], key=lambda each: str(each["corpus"]))
+    assert (plain["heldout_copied_bytes"], other["deduplicated_bytes"]) == (1_600, 2_000_000)
+    text = " ".join((made.folder / "report.md").read_text().split())
+    assert "50,000 held out, of which 3.2 % also stand in the training part" in text
+    assert "of which 0.0 % also stand in the training part; 2,000,000 bytes left out as copies" in text
+
+
 # ---- who wins
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mdl.data import Corpus, CorpusSpec, open_corpus, whole_file
+from mdl.data import Corpus, CorpusSpec, corpus_file, open_corpus
 from mdl.data.copies import LEAST_BYTES, Part, chunks, copied_bytes, first_copies
 from mdl.errors import MdlError
 from tests.arrays import ArrayView
@@ -159,8 +159,8 @@ def test_it_is_counted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (tmp_path / "a").write_bytes(noise(50_000) * 2)
     first = [opened(tmp_path / "a", deduplicate=each).info for each in (False, True)]
     calls: list[object] = []
-    monkeypatch.setattr(whole_file, "copied_bytes", lambda *_: calls.append(1) or 77)
-    monkeypatch.setattr(whole_file, "first_copies", lambda *_: pytest.fail("found before"))
+    monkeypatch.setattr(corpus_file, "copied_bytes", lambda *_: calls.append(1) or 77)
+    monkeypatch.setattr(corpus_file, "first_copies", lambda *_: pytest.fail("found before"))
     assert [opened(tmp_path / "a", deduplicate=each, shuffle_seed=3).info.heldout_copied_bytes for each in (False, True)
             ] == [each.heldout_copied_bytes for each in first]  # fmt: skip
     assert opened(tmp_path / "a", heldout_bytes=20_000).info.heldout_copied_bytes == 77
