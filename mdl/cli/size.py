@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis.errors import AnalysisError
+from mdl.cli.options import console
 from mdl.cli.sweep import command_line
-from mdl.sizing import Answer, Question, answer, name_of, parse_seconds, plan_size, sentences
+from mdl.sizing import Answer, Question, find_size, look_at, name_of, parse_seconds, sentences
 from mdl.sweeps import Download
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def question(
 
 def plan(asked: Question) -> SizePlan:
     """What would be trained first."""
-    return plan_size(asked)[0]
+    return look_at(asked, Download(console())).plan(asked)
 
 
 def plan_content(made: SizePlan) -> dict[str, Any]:
@@ -49,12 +50,7 @@ def plan_content(made: SizePlan) -> dict[str, Any]:
 
 def search(asked: Question, shown: Console) -> Answer:
     """The answer; what is planned and found is told on the way."""
-
-    def told_plan(made: SizePlan) -> None:
-        for line in made.lines:
-            shown.print(line, soft_wrap=True, markup=False)
-
-    return answer(asked, shown, command_line(), progress=Download(shown), told=told_plan)
+    return find_size(asked, shown, command_line(), Download(shown))
 
 
 def told(found: Answer, asked: Question) -> list[str]:

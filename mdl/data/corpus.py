@@ -93,7 +93,7 @@ def open_corpus(spec: CorpusSpec, cache_dir: Path | None = None, progress: Progr
         deduplicated_bytes=file.raw.size - file.size if spec.deduplicate else None,
     )
     raw = file.raw
-    return Corpus(info, ByteView(raw, *order), ByteView(raw, *heldout), ByteView(raw, *train), raw, starts.size)
+    return Corpus(info, ByteView(raw, *order), ByteView(raw, *heldout), ByteView(raw, *train), raw, file.starts.size)
 
 
 def open_whole(source: str, progress: Progress | None = None) -> Corpus:

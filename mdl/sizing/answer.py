@@ -27,8 +27,10 @@ class Answer:
 
     Examples
     --------
-    >>> answer = mdl.size("my.txt", budget="10min")                                            # doctest: +SKIP
-    >>> answer.n_params, answer.interval                                                       # doctest: +SKIP
+    >>> study = analysis.load(RECORDS).study()
+    >>> answer = mdl.Answer(source="stdlib", size_bytes=1_300_000, train_bytes=1_000_000, folder=RECORDS, study=study)
+    >>> answer.subset_bytes, answer.is_extrapolated
+    (1000000, False)
     """
 
     source: str
@@ -186,9 +188,13 @@ def sentences(answer: Answer, cost: str) -> list[str]:
     if answer.row is None or answer.study is None:
         return [f"{what} cannot be told yet: {answer.stopped or 'too few models have been trained'}."]
     row = answer.row
+    if row["adjusted_rate"] >= 1:
+        rate = format_percent(row["adjusted_rate"])
+        return [f"{what} pays for no model: with the best one found it takes {rate} of its own bytes."]
     if answer.n_params is None:
-        return [f"{what}: {row['message']}.", *_conditions(answer)]
-    noun = answer.study.cost.noun
+        return [f"{what} is not bracketed by the models tried: {row['message']}.", *_conditions(answer)]
+    price = answer.study.cost.bytes_per_param
+    noun = answer.study.cost.noun if price is None else f"{price:g} bytes each"
     between = f" ({format_count(answer.interval[0])} to {format_count(answer.interval[1])})" if answer.interval else ""
     lines = [f"{what} pays for {format_count(answer.n_params)} parameters{between} at {noun}{_coded(answer, cost)}."]
     if row["near_low"] == row["near_low"]:
@@ -196,7 +202,8 @@ def sentences(answer: Answer, cost: str) -> list[str]:
             f"Any size from {format_count(row['near_low'])} to {format_count(row['near_high'])} is within 1 % of the "
             "shortest code."
         )
-    return [*lines, *_beside_coders(row), *_conditions(answer)]
+    ended = [f"The search ended because {answer.stopped}."] if answer.stopped else []
+    return [*lines, *_beside_coders(row), *_conditions(answer), *ended]
 
 
 def _coded(answer: Answer, cost: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mdl.sizing.answer import Answer
-from mdl.sizing.question import Question, answer, name_of, parse_seconds
+from mdl.sizing.question import Question, find_size, name_of, parse_seconds
 
 
 def size(
@@ -64,4 +64,4 @@ def size(
         name=name or name_of(str(source)),
         workers=workers,
     )
-    return answer(asked, Console(highlight=False), f"mdl.size({str(source)!r}, budget={budget!r})")
+    return find_size(asked, Console(highlight=False), f"mdl.size({str(source)!r}, budget={budget!r})")

@@ -22,9 +22,8 @@ def write_sweep_file(cells: Sequence[dict[str, Any]], name: str, file: Path) -> 
         raise MdlError(f"{file} was not written by mdl size and is left as it is; give --name another word")
     common = {key: value for key, value in cells[0].items() if all(cell.get(key) == value for cell in cells)}
     usual = from_flat({"model.size": cells[0]["model.size"]}).requested()
-    fixed = {
-        key: {"value": v} for key, v in common.items() if v != usual.get(key) or key in ("model.size", "subset_bytes")
-    }
+    named = {key for key, value in common.items() if value != usual.get(key) or key in ("model.size", "subset_bytes")}
+    fixed = {key: {"value": value} for key, value in common.items() if key in named}
     own = [{key: value for key, value in cell.items() if key not in common} for cell in cells]
     content = {
         "name": name,

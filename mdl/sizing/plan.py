@@ -127,8 +127,8 @@ def first_plan(data: Data, setting: Setting, speed: Speed, budget_seconds: float
     """
     if data.train_bytes < _LEAST_SUBSET:
         raise MdlError(
-            f"corpus '{data.source}' leaves {data.train_bytes:,} of its {data.size_bytes:,} bytes to train on; fewer than "
-            f"{_LEAST_SUBSET:,} tell nothing of a model's size"
+            f"corpus '{data.source}' leaves {data.train_bytes:,} of its {data.size_bytes:,} bytes to train on; fewer "
+            f"than {_LEAST_SUBSET:,} tell nothing of a model's size"
         )
     share = FIRST_SHARE * budget_seconds
     found = None
@@ -150,7 +150,8 @@ def _wishes(train_bytes: int) -> Iterator[tuple[int, int, int]]:
     for most in _subsets_of(train_bytes, 12):
         whole = most == train_bytes
         for n_subsets, n_shapes in ((3, 9), (3, 7), (2, 7), (2, 6), (1, 6), (1, 5)):
-            if n_subsets == 3 or whole:  # what is not all of the data is carried on to it by a law
+            carried_on = n_subsets == _MOST_SUBSETS == len(_subsets_of(most))  # by a law, to all of the data
+            if whole or carried_on:
                 yield most, n_subsets, n_shapes
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mdl.data import Corpus, CorpusSpec, open_corpus
 from mdl.errors import MdlError
@@ -18,6 +18,7 @@ from mdl.sizing.plan import Data, Setting, SizePlan, first_plan
 from mdl.sizing.search import Search
 from mdl.sizing.speed import try_speed
 from mdl.storage import Progress
+from mdl.sweeps import n_places
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,20 +40,20 @@ class Question:
     runs: Path
     name: str
     workers: int | None = None
+    off_by: float = 1.0
+    """Multiplies the forecast: a test that the answer does not hang on it."""
 
 
 def parse_seconds(text: str | float) -> float:
     """Seconds of 90, "90s", "10min", "1h" or "1h30min"; MdlError for anything else."""
     if isinstance(text, int | float):
         return float(text)
-    parts = re.findall(r"([0-9.]+)\s*([a-z]*)", text.strip().lower())
-    whole = re.sub(r"\s", "", "".join(number + unit for number, unit in parts))
-    try:
-        if whole != re.sub(r"\s", "", text.strip().lower()) or not parts:
-            raise ValueError
-        return float(sum(float(number) * _SECONDS[unit or "s"] for number, unit in parts))
-    except (KeyError, ValueError):
-        raise MdlError(f"'{text}' is no time; write 90s, 10min or 1h") from None
+    word = "".join(text.lower().split())
+    parts = re.findall(r"([0-9.]+)([a-z]*)", word)
+    with contextlib.suppress(KeyError, ValueError):
+        if parts and word == "".join(number + unit for number, unit in parts):
+            return float(sum(float(number) * _SECONDS[unit or "s"] for number, unit in parts))
+    raise MdlError(f"'{text}' is no time; write 90s, 10min or 1h")
 
 
 def name_of(source: str) -> str:
@@ -62,13 +63,29 @@ def name_of(source: str) -> str:
     return f"size-{word[:80] or 'data'}"
 
 
-def plan_size(question: Question, *, progress: Progress | None = None, off_by: float = 1.0) -> tuple[SizePlan, Corpus]:
-    """Look at the data and the machine, and decide what to train first. MdlError for what cannot be answered."""
+@dataclass(frozen=True)
+class Looked:
+    """What is known before anything is trained."""
+
+    corpus: Corpus
+    data: Data
+    setting: Setting
+    device: str
+
+    def plan(self, question: Question) -> SizePlan:
+        """What to train first, after a trial of this machine's speed. MdlError for too little data."""
+        speed = try_speed(self.setting.context_bytes, self.setting.batch_windows, self.device)
+        return first_plan(self.data, self.setting, speed, question.budget_seconds, off_by=question.off_by)
+
+
+def look_at(question: Question, progress: Progress | None = None) -> Looked:
+    """Open the data and look at the machine. MdlError for what cannot be answered."""
+    from mdl.device import choose_device
+
     if question.budget_seconds < _LEAST_BUDGET_SECONDS:
-        raise MdlError(
-            f"a budget of {question.budget_seconds:g} s is too short; give at least {_LEAST_BUDGET_SECONDS:g} s"
-        )
-    corpus = open_corpus(CorpusSpec(question.source), progress=progress)
+        least = f"{_LEAST_BUDGET_SECONDS:g} s"
+        raise MdlError(f"a budget of {question.budget_seconds:g} s is too short; give at least {least}")
+    corpus, device = open_corpus(CorpusSpec(question.source), progress=progress), choose_device().type
     data = Data(
         source=question.source,
         modality=corpus.info.modality,
@@ -76,48 +93,46 @@ def plan_size(question: Question, *, progress: Progress | None = None, off_by: f
         train_bytes=len(corpus.train),
         n_documents=corpus.n_documents,
     )
-    setting = _setting(question)
-    speed = try_speed(setting.context_bytes, setting.batch_windows)
-    return first_plan(data, setting, speed, question.budget_seconds, off_by=off_by), corpus
-
-
-def _setting(question: Question) -> Setting:
-    from mdl.device import choose_device
-    from mdl.sweeps import n_places
-
-    on_gpu = choose_device().type == "cuda"
-    return Setting(
-        context_bytes=1024 if on_gpu else 256,
-        batch_windows=32 if on_gpu else 8,
+    setting = Setting(
+        context_bytes=1024 if device == "cuda" else 256,
+        batch_windows=32 if device == "cuda" else 8,
         n_workers=question.workers or n_places(),
         coded=question.cost.startswith("coded"),
     )
+    return Looked(corpus, data, setting, device)
 
 
-def answer(
-    question: Question, console: Console, command: str, *, progress: Progress | None = None,
-    told: Callable[[SizePlan], None] = lambda _: None, off_by: float = 1.0,
-) -> Answer:  # fmt: skip
-    """Plan, search, and the answer, with KeyboardInterrupt as one of the ways to end."""
-    started = time.monotonic()
-    plan, corpus = plan_size(question, progress=progress, off_by=off_by)
-    told(plan)
+def find_size(question: Question, console: Console, command: str, progress: Progress | None = None) -> Answer:
+    """Look, plan, search and answer; a KeyboardInterrupt is one of the ways to end."""
+    ends = time.monotonic() + 0.94 * question.budget_seconds - _REPORT_SECONDS
+    found = look_at(question, progress)
     paths = RunPaths(question.runs / question.name)
-    corpus.require_as_in(paths)
-    _classical(plan, corpus, paths)
+    found.corpus.require_as_in(paths)
+
+    def first() -> list[dict[str, Any]]:
+        plan = found.plan(question)
+        for line in plan.lines:
+            console.print(line, soft_wrap=True, markup=False)
+        _classical(plan, found.corpus, paths)
+        return plan.cells
+
     search = Search(
-        plan=plan,
+        data=found.data,
+        setting=found.setting,
+        first=first,
         paths=paths,
         cost=question.cost,
         within=question.within,
         command=command,
         console=console,
-        ends=started + 0.94 * question.budget_seconds - _REPORT_SECONDS,
+        ends=ends,
     )
+    if search.file.exists():
+        console.print(f"going on with the cells of {search.file}", soft_wrap=True, markup=False)
     try:
         return search.run()
     except KeyboardInterrupt:
-        return search.look("stopped; the same command goes on")
+        return search.look("it was stopped; the same command goes on")
 
 
 def _classical(plan: SizePlan, corpus: Corpus, paths: RunPaths) -> None:

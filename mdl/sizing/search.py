@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from mdl.models import Shape, count_params, forward_flops_per_byte, parse_size
 from mdl.records import RunPaths
 from mdl.sizing.answer import Answer, look, of_one_budget, table_lines
 from mdl.sizing.cells import read_sweep_file, write_sweep_file
-from mdl.sizing.plan import LADDER, SizePlan, cell
+from mdl.sizing.plan import LADDER, Data, Setting, cell
 from mdl.sweeps import plan_sweep, run_sweep
 
 if TYPE_CHECKING:
@@ -34,7 +34,9 @@ _ABOUT = 5.0  # how far from the size found longer training goes, as a factor
 class Search:
     """One question and what it takes to answer it; `run` may be interrupted and called again."""
 
-    plan: SizePlan
+    data: Data
+    setting: Setting
+    first: Callable[[], list[dict[str, Any]]]  # the cells to begin with, where none were wanted before
     paths: RunPaths
     cost: str
     within: float
@@ -49,7 +51,7 @@ class Search:
 
     def run(self) -> Answer:
         """Until the interval is narrow enough, the time is up, or nothing would help."""
-        wanted = read_sweep_file(self.file) or self.plan.cells
+        wanted = read_sweep_file(self.file) or self.first()
         why = "the time is up"
         answer = self._round(wanted)
         while self._left() > _LEAST_SECONDS:
@@ -64,17 +66,20 @@ class Search:
 
     def look(self, stopped: str = "") -> Answer:
         """The answer as far as it goes."""
-        data = self.plan.data
         return look(
-            self.paths.root, self.cost, source=data.source, size_bytes=data.size_bytes, train_bytes=data.train_bytes,
+            self.paths.root,
+            self.cost,
+            source=self.data.source,
+            size_bytes=self.data.size_bytes,
+            train_bytes=self.data.train_bytes,
             stopped=stopped,
-        )  # fmt: skip
+        )
 
     def _round(self, wanted: Sequence[dict[str, Any]]) -> Answer:
         write_sweep_file(wanted, self.paths.root.name, self.file)
         plan = plan_sweep(self.file, self.paths.root.parent)
         run_sweep(
-            plan, self.command, self.console, n_workers=self.plan.setting.n_workers, with_baselines=False,
+            plan, self.command, self.console, n_workers=self.setting.n_workers, with_baselines=False,
             until=self.ends,
         )  # fmt: skip
         answer = self.look()
@@ -106,13 +111,13 @@ class Search:
         subsets = sorted(set(runs["subset_bytes"]), reverse=True)
         for some in (subsets, subsets[:1]):
             seconds = [self._seconds(runs, int(n), some) for n, _ in rungs]
-            training = _makespan([train for train, _ in seconds], self.plan.setting.n_workers)
-            around = _makespan([other for _, other in seconds], self.plan.setting.n_workers) + _LEAST_SECONDS / 2
+            training = _makespan([train for train, _ in seconds], self.setting.n_workers)
+            around = _makespan([other for _, other in seconds], self.setting.n_workers) + _LEAST_SECONDS / 2
             times = min((_LONGER_SHARE * self._left() - around) / max(training, 1e-9), _LONGER_AT_MOST)
             if times >= _LONGER_AT_LEAST:
                 steps = int(times * max(int(config["train.steps"]) for config in runs["config"]))
                 return [
-                    cell(self.plan.data, self.plan.setting, size=size, subset_bytes=int(d), steps=steps)
+                    cell(self.data, self.setting, size=size, subset_bytes=int(d), steps=steps)
                     for _, size in rungs
                     for d in some
                 ]
@@ -139,7 +144,7 @@ class Search:
             return []
         offered = suggestions(answer.study.explained, _ladder, self.within)
         offered.sort(key=lambda one: -one.subset_bytes)
-        left = (self._left() - _LEAST_SECONDS / 2) * self.plan.setting.n_workers * 0.8
+        left = (self._left() - _LEAST_SECONDS / 2) * self.setting.n_workers * 0.8
         taken: list[dict[str, Any]] = []
         for one in offered:
             n_cells = len(one.seeds)
@@ -148,7 +153,7 @@ class Search:
                 steps = int(one.recipe["train.steps"])
                 taken += [
                     cell(
-                        self.plan.data, self.plan.setting, size=one.size, subset_bytes=one.subset_bytes, steps=steps,
+                        self.data, self.setting, size=one.size, subset_bytes=one.subset_bytes, steps=steps,
                         seed=seed,
                     )
                     for seed in one.seeds

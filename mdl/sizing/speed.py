@@ -64,7 +64,7 @@ def _step_seconds(shape: Shape, windows: int, device: str) -> float:
             started = time.perf_counter()
         logits = model(batch)
         loss = torch.nn.functional.cross_entropy(logits.flatten(0, -2), batch.flatten().long())
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         optimizer.zero_grad()
         loss.item()

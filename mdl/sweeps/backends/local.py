@@ -71,7 +71,7 @@ def run_sweep(
     """Make every missing record of the plan.
 
     What another process works on is left to it, and waited for (it may die) with `wait`. `whole`: the plan is all of
-    its sweep, not a part. `per_gpu` cohorts share a GPU. `until`: by time.monotonic(), what is unfinished is then saved.
+    its sweep, not a part. `per_gpu` cohorts share a GPU. `until`, by time.monotonic(), what is unfinished is saved.
     """
     corpora = open_corpora(plan, console)
     cohorts = plan.cohorts if with_cohorts else ()

@@ -1,0 +1,120 @@
+"""`mdl size` on real files: in time, to be stopped and gone on with, with nothing hidden from `mdl sweep`."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mdl.config import from_flat
+from mdl.errors import MdlError
+from mdl.sizing.cells import read_sweep_file, write_sweep_file
+from mdl.sizing.plan import Data, Setting, cell
+from mdl.sweeps import plan_sweep
+from tests.command import assert_one_line, mdl, records
+from tests.conftest import markov_text
+
+SETTING = Setting(context_bytes=64, batch_windows=4, n_workers=2, coded=False)
+DATA = Data(source="file:x.txt", modality="text", size_bytes=20_000, train_bytes=19_000, n_documents=1)
+
+
+def test_the_cells_are_a_sweep_file_and_come_back_from_it(tmp_path: Path) -> None:
+    """With what varies in lines of their own; another's file is left alone."""
+    sizes = [("4x1", 1000, 10), ("8x1", 1000, 10), ("8x1", 2000, 30)]
+    cells = [cell(DATA, SETTING, size=size, subset_bytes=d, steps=steps) for size, d, steps in sizes]
+    for some in (cells, cells[:1]):
+        file = tmp_path / f"{len(some)}.yaml"
+        write_sweep_file(some, "mine", file)
+        assert [from_flat(one).run_id for one in read_sweep_file(file)] == [from_flat(one).run_id for one in some]
+        assert {c.run_id for c in plan_sweep(file, tmp_path).cells} == {from_flat(one).run_id for one in some}
+    (tmp_path / "other.yaml").write_text("name: other\n")
+    with pytest.raises(MdlError, match="was not written by mdl size and is left as it is"):
+        write_sweep_file(cells, "mine", tmp_path / "other.yaml")
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    path = tmp_path / "my.txt"
+    path.write_bytes(markov_text(30_000))
+    return path
+
+
+@pytest.mark.usefixtures("text")
+def test_a_dry_run_plans_and_makes_nothing(tmp_path: Path) -> None:
+    told = mdl("size", "my.txt", "--dry-run", "--budget", "10min", cwd=tmp_path)
+    assert told.returncode == 0, told.stderr
+    assert len(told.stdout.splitlines()) == 5
+    plan = json.loads(mdl("size", "my.txt", "--dry-run", "--json", cwd=tmp_path).stdout)
+    assert plan["subsets"][0] == 28_500 - 28_500 % 1 or plan["subsets"][0] > 20_000
+    assert list(tmp_path.iterdir()) == [tmp_path / "my.txt"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nowhere.txt"], "unknown corpus 'nowhere.txt'"),
+        (["my.txt", "--budget", "soon"], "'soon' is no time"),
+        (["my.txt", "--budget", "5s"], "a budget of 5 s is too short; give at least 30 s"),
+        (["my.txt", "--cost", "flaot16"], "did you mean 'float16'"),
+        (["my.txt", "--within", "1"], "above 1"),
+        (["my.txt", "--name", "../x"], "cannot be a folder name"),
+        (["my.txt", "--column", "text"], "unknown corpus"),
+        (["tiny.txt"], "tell nothing of a model's size"),
+    ],
+)
+@pytest.mark.usefixtures("text")
+def test_what_cannot_be_answered_is_one_line_and_leaves_nothing(tmp_path: Path, words: list[str], said: str) -> None:
+    (tmp_path / "tiny.txt").write_bytes(b"x" * 500)
+    assert_one_line(mdl("size", *words, cwd=tmp_path), said)
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("text")
+def test_an_answer_comes_in_time_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    """Within a tenth of the budget, report and all; `mdl sweep` finds nothing to do in the file that it leaves."""
+    started = time.monotonic()
+    done = mdl("size", "my.txt", "--budget", "60s", "--json", cwd=tmp_path)
+    assert time.monotonic() - started < 1.1 * 60 + 5  # and what a busy machine takes to start the interpreter
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["folder"] == "runs/size-my.txt"
+    assert answer["critical"]
+    before = records(tmp_path / "runs/size-my.txt")
+    assert len(before) >= 5
+    swept = mdl("sweep", "runs/size-my.txt/sweep.yaml", "--no-baselines", "--dry-run", "--json", cwd=tmp_path)
+    assert json.loads(swept.stdout)["n_cells"] >= len(before)
+    again = mdl("size", "my.txt", "--budget", "40s", cwd=tmp_path)
+    assert "going on with the cells of runs/size-my.txt/sweep.yaml" in again.stdout
+    assert before.items() <= records(tmp_path / "runs/size-my.txt").items()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("text")
+def test_ctrl_c_ends_with_the_best_answer_so_far(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mdl.cli", "size", "my.txt", "--budget", "10min"],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    while process.poll() is None and len(list(tmp_path.glob("runs/*/*/record.json"))) < 6:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=120)[0]
+    assert process.returncode == 0, said
+    assert "it was stopped; the same command goes on" in said
+    assert "Traceback" not in said
+    assert (tmp_path / "runs/size-my.txt/sweep.yaml").exists()
+
+
+@pytest.mark.slow
+def test_noise_pays_for_no_model(tmp_path: Path) -> None:
+    (tmp_path / "noise").write_bytes(np.random.default_rng(0).bytes(30_000))
+    done = mdl("size", "noise", "--budget", "45s", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "pays for no model: with the best one found it takes 1" in done.stdout
