@@ -56,7 +56,7 @@ class CorpusFile:
         def find() -> list[list[int]]:
             return [each.tolist() for each in joined(*first_copies(self._part(self.pieces), _tell(self, progress)))]
 
-        starts, lengths = (np.array(each, np.int64) for each in self._noted("first copies", find))
+        starts, lengths = (np.array(each, np.int64) for each in self._noted("first copies", list, find))
         return replace(self, pieces=(starts, lengths), starts=starts_within((starts, lengths), self.source.starts))
 
     def copied_bytes(self, train: Pieces, heldout: Pieces, progress: Progress | None) -> int:
@@ -65,7 +65,7 @@ class CorpusFile:
         def find() -> int:
             return copied_bytes(self._part(heldout), self._part(train), _tell(self, progress))
 
-        return int(self._noted(f"copied {_digest(*self.pieces, *heldout)}", find))
+        return int(self._noted(f"copied {_digest(*self.pieces, *heldout)}", int, find))
 
     def on_file(self, part: Pieces) -> Pieces:
         """Where pieces of the join lie in the file."""
@@ -74,10 +74,10 @@ class CorpusFile:
     def _part(self, part: Pieces) -> Part:
         return Part(ByteView(self.raw, *self.on_file(part)), starts_within(part, self.starts), self.source.unit_bytes)
 
-    def _noted(self, what: str, find: Callable[[], Any]) -> Any:
+    def _noted(self, what: str, kind: type, find: Callable[[], Any]) -> Any:
         key = f"{_FORMAT}|{self.sha256}|{_digest(self.source.starts)}|{self.source.unit_bytes}|{what}"
         known = noted(self.cache, "copies", key)
-        if known is None:
+        if not isinstance(known, kind):
             known = find()
             if not self.raw.other_than(self.sha256):
                 note(self.cache, "copies", key, known)

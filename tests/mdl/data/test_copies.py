@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from mdl.data import Corpus, CorpusSpec, corpus_file, open_corpus
 from mdl.data.copies import LEAST_BYTES, Part, chunks, copied_bytes, first_copies
 from mdl.errors import MdlError
+from mdl.storage import cache_folder
 from tests.arrays import ArrayView
 
 MOST_BYTES = 2 * 4096  # a chunk is shorter than this
@@ -165,6 +167,17 @@ def test_it_is_counted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
             ] == [each.heldout_copied_bytes for each in first]  # fmt: skip
     assert opened(tmp_path / "a", heldout_bytes=20_000).info.heldout_copied_bytes == 77
     assert calls == [1]
+
+
+def test_a_damaged_note_is_made_again(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(noise(50_000) * 2)
+    first = [opened(tmp_path / "a", deduplicate=each).info for each in (False, True)]
+    notes = list((cache_folder() / "copies").iterdir())
+    assert len(notes) == 3
+    for spoil in (lambda told: b"banana", lambda told: json.dumps({**json.loads(told), "copies": "x"}).encode()):
+        for each in notes:
+            each.write_bytes(spoil(each.read_bytes()))
+        assert [opened(tmp_path / "a", deduplicate=each).info for each in (False, True)] == first
 
 
 def test_without_copies_a_corpus_is_its_first_copies_in_their_order(tmp_path: Path) -> None:
