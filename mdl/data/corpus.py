@@ -103,6 +103,15 @@ def open_whole(source: str, progress: Progress | None = None) -> Corpus:
     raw, size = file.raw, file.raw.size
     if not size:
         raise MdlError(f"corpus '{source}' is empty; there is nothing to code")
-    info = CorpusInfo(source, opened.modality, size, file.sha256, size, 0, size, 0)
+    info = CorpusInfo(
+        source=source,
+        modality=opened.modality,
+        size_bytes=size,
+        sha256=file.sha256,
+        block_bytes=size,
+        shuffle_seed=0,
+        train_bytes=size,
+        heldout_bytes=0,
+    )
     none, whole = np.empty(0, np.int64), ByteView(raw, *file.all())
     return Corpus(info, whole, ByteView(raw, none, none), whole, raw)

@@ -47,9 +47,14 @@ class EvaluationSettings:
 
 
 def evaluate_pretrained(
-    checkpoint: Checkpoint, corpus: Corpus, subsets: Sequence[int], paths: RunPaths, settings: EvaluationSettings,
-    command: str = "", progress: Progress | None = None,
-) -> list[CellRecord]:  # fmt: skip
+    checkpoint: Checkpoint,
+    corpus: Corpus,
+    subsets: Sequence[int],
+    paths: RunPaths,
+    settings: EvaluationSettings,
+    command: str = "",
+    progress: Progress | None = None,
+) -> list[CellRecord]:
     """One record a subset size: from disk where it is there; the model is loaded only if one is not."""
     from mdl.pretrained import windows_of
 
@@ -94,11 +99,20 @@ def _load(checkpoint: Checkpoint, settings: EvaluationSettings) -> Pretrained:
 
 
 def _record(
-    model: Pretrained, run_id: str, paths: RunPaths, stretches: Sequence[Stretch], corpus: Corpus,
-    config: dict[str, Any], windows: Windows, provenance: Provenance,
-) -> CellRecord:  # fmt: skip
+    model: Pretrained,
+    run_id: str,
+    paths: RunPaths,
+    stretches: Sequence[Stretch],
+    corpus: Corpus,
+    config: dict[str, Any],
+    windows: Windows,
+    provenance: Provenance,
+) -> CellRecord:
     checkpoint, n_heads = model.checkpoint, model.setting("num_attention_heads")
-    segments = tuple(Segment("train", s.start, s.end, s.token_bits + s.escape_bits) for s in stretches)
+    segments = tuple(
+        Segment(part="train", start_bytes=s.start, end_bytes=s.end, code_bits=s.token_bits + s.escape_bits)
+        for s in stretches
+    )
     return CellRecord(
         run_id=run_id,
         sweep=paths.root.name,
@@ -109,18 +123,40 @@ def _record(
         cohort_id=f"{checkpoint.name}-{digest([config, provenance.created])}",
         corpus=corpus.info,
         model=ModelInfo(
-            checkpoint.name, model.setting("hidden_size"), model.setting("num_hidden_layers"), n_heads, 0,
-            model.n_params, model.n_params_by_group,
+            size=checkpoint.name,
+            width=model.setting("hidden_size"),
+            depth=model.setting("num_hidden_layers"),
+            n_heads=n_heads,
+            context_bytes=0,
+            n_params=model.n_params,
+            n_params_by_group=model.n_params_by_group,
         ),
-        training=TrainingInfo(0, 0, 0, 0.0, 0.0, None, ()),
-        snapshots=(Snapshot("final", 0, checkpoint.spec, checkpoint.sha256, segments, (), None),),
+        training=TrainingInfo(
+            seed=0, n_steps=0, bytes_seen=0, flops=0.0, peak_learning_rate=0.0, first_bad_step=None, curve=()
+        ),
+        snapshots=(
+            Snapshot(
+                name="final",
+                step=0,
+                weights_file=checkpoint.spec,
+                weights_sha256=checkpoint.sha256,
+                segments=segments,
+                positions=(),
+                stream=None,
+            ),
+        ),
         provenance=provenance,
         tokens=TokenInfo(
-            sum(s.n_tokens for s in stretches), model.n_vocabulary, windows.context_tokens, windows.stride_tokens,
-            model.start is not None, sum(s.escaped_bytes for s in stretches), sum(s.escape_bits for s in stretches),
-            checkpoint.weights_dtype,
+            n_tokens=sum(s.n_tokens for s in stretches),
+            n_vocabulary=model.n_vocabulary,
+            context_tokens=windows.context_tokens,
+            stride_tokens=windows.stride_tokens,
+            starts_with_bos=model.start is not None,
+            escaped_bytes=sum(s.escaped_bytes for s in stretches),
+            escape_bits=sum(s.escape_bits for s in stretches),
+            weights_dtype=checkpoint.weights_dtype,
         ),
-    )  # fmt: skip
+    )
 
 
 def _provenance(
@@ -133,7 +169,10 @@ def _provenance(
 
     now = provenance_now(
         **Machine(model.model.device.type, settings.dtype, compiled=False).told(),
-        command=command, training_seconds=0.0, measuring_seconds=seconds, cohort_size=n_records,
-    )  # fmt: skip
+        command=command,
+        training_seconds=0.0,
+        measuring_seconds=seconds,
+        cohort_size=n_records,
+    )
     libraries = {name: importlib.metadata.version(name) for name in ("transformers", "tokenizers")}
     return dataclasses.replace(now, versions=now.versions | libraries)

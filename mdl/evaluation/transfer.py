@@ -64,16 +64,26 @@ def load_trained_model(spec: str, device: torch.device | None = None) -> Loaded:
     cell = read_cell(record) if record.exists() else None
     shape = exact.shape
     about = TrainedModel(
-        cell.run_id if cell else Path(spec).name, shape.label, count_params(shape)["total"], shape.context_tokens,
-        exact.sha256, cell.corpus if cell else None, cell.subset_bytes if cell else None,
-    )  # fmt: skip
+        name=cell.run_id if cell else Path(spec).name,
+        size=shape.label,
+        n_params=count_params(shape)["total"],
+        context_bytes=shape.context_tokens,
+        weights_sha256=exact.sha256,
+        trained_on=cell.corpus if cell else None,
+        trained_bytes=cell.subset_bytes if cell else None,
+    )
     return Loaded(about, exact.model.float())
 
 
 def run_transfer(
-    corpus: Corpus, loaded: Loaded, subset_bytes: int, chunk_bytes: int | None, sample_bytes: int, paths: RunPaths,
+    corpus: Corpus,
+    loaded: Loaded,
+    subset_bytes: int,
+    chunk_bytes: int | None,
+    sample_bytes: int,
+    paths: RunPaths,
     command: str = "",
-) -> TransferRecord:  # fmt: skip
+) -> TransferRecord:
     """The record of a model on the first bytes of the source's training part: the one on disk, else a new one."""
     path = _path(corpus, loaded.about, subset_bytes, chunk_bytes, sample_bytes, paths)
     if not path.exists():
@@ -115,9 +125,17 @@ def measure(
     if not np.isfinite(bits).all():
         raise MdlError(f"{loaded.about.name} gives {corpus.info.source} no finite code length; use another model")
     return TransferRecord(
-        loaded.about, corpus.info, subset_bytes, chunk_bytes, chunks.size, len(chunks), float(bits.sum()),
-        position_bins(bits, n_bytes), round(time.perf_counter() - started, 3), loaded.model.cos.device.type,
-    )  # fmt: skip
+        model=loaded.about,
+        corpus=corpus.info,
+        subset_bytes=subset_bytes,
+        chunk_bytes=chunk_bytes,
+        sample_bytes=chunks.size,
+        n_chunks=len(chunks),
+        code_bits=float(bits.sum()),
+        positions=position_bins(bits, n_bytes),
+        seconds=round(time.perf_counter() - started, 3),
+        device=loaded.model.cos.device.type,
+    )
 
 
 def _chunks(corpus: Corpus, subset_bytes: int, length: int, sample_bytes: int) -> npt.NDArray[np.uint8]:
@@ -160,7 +178,7 @@ def position_bins(bits: Floats, n_bytes: Sequence[int] | npt.NDArray[np.int64]) 
     marks = (round(2 ** (k / _BINS_AN_OCTAVE)) for k in range(_BINS_AN_OCTAVE * (T.bit_length() + 1)))
     edges = sorted({0, *(m for m in marks if m < T), T})
     return tuple(
-        PositionBin(low, high, int(np.sum(n_bytes[low:high])), float(bits[low:high].sum()))
+        PositionBin(start=low, end=high, n_bytes=int(np.sum(n_bytes[low:high])), code_bits=float(bits[low:high].sum()))
         for low, high in itertools.pairwise(edges)
         if np.sum(n_bytes[low:high])
     )

@@ -197,7 +197,7 @@ def _segments(
             break
         total += amount
         if boundary in wanted:
-            segments.append(Segment(part, start, boundary, total))
+            segments.append(Segment(part=part, start_bytes=start, end_bytes=boundary, code_bits=total))
             start, total = boundary, 0.0
     return tuple(segments)
 
@@ -210,7 +210,11 @@ def position_bins(lengths: PartLengths) -> tuple[PositionBin, ...]:
     for low, high in itertools.pairwise(edges):
         n_bytes = int(lengths.bytes_by_position[low:high].sum())
         if n_bytes:
-            bins.append(PositionBin(low, high, n_bytes, float(lengths.bits_by_position[low:high].sum())))
+            bins.append(
+                PositionBin(
+                    start=low, end=high, n_bytes=n_bytes, code_bits=float(lengths.bits_by_position[low:high].sum())
+                )
+            )
     return tuple(bins)
 
 

@@ -123,7 +123,7 @@ def precisions(
     arrays = _spread(decode_weights, repeat(shape), [each.content for each in coded])
     lengths = measure([_tensors(each) for each in arrays])
     return [
-        CodedWeights(each.bits, each.coder, 8 * len(each.content), float(data_bits))
+        CodedWeights(bits=each.bits, coder=each.coder, model_bits=8 * len(each.content), data_bits=float(data_bits))
         for each, data_bits in zip(coded, lengths, strict=True)
     ]
 

@@ -62,7 +62,8 @@ def _of_dataclass(cls: type) -> Decode:
     hints = typing.get_type_hints(cls, include_extras=True)
     defaults = {f.name: made for f in dataclasses.fields(cls) if (made := _default_of(f))}
     checks = [(f.name, decoder(hints[f.name])) for f in dataclasses.fields(cls)]
-    required, optional = checks[: len(checks) - len(defaults)], checks[len(checks) - len(defaults) :]
+    required = [check for check in checks if check[0] not in defaults]
+    optional = [check for check in checks if check[0] in defaults]
     new: Callable[[type], Any] = object.__new__
 
     def decode(value: Any) -> Any:

@@ -271,9 +271,13 @@ class TokenReading:
         subset, n_tokens = self._of(m), self._of(m).train.n_within(self._subset_bytes(m))
         content = subset.pairs.content
         told = Tokenisation(
-            self.cohort.shape.vocabulary, len(subset.pairs.merges), len(content), hashlib.sha256(content).hexdigest(),
-            n_tokens, len(subset.heldout),
-        )  # fmt: skip
+            vocabulary=self.cohort.shape.vocabulary,
+            n_merges=len(subset.pairs.merges),
+            tokenizer_bytes=len(content),
+            tokenizer_sha256=hashlib.sha256(content).hexdigest(),
+            n_tokens=n_tokens,
+            n_heldout_tokens=len(subset.heldout),
+        )
         return told, content
 
 
@@ -296,7 +300,8 @@ def token_lengths(
     bits, by_position = sum_bits(model, tokens, [at[-1]], at, tell)
     starts = [0, *boundaries[:-1]]
     segments = tuple(
-        Segment(part, a, b, amount) for a, b, amount in zip(starts, boundaries, bits[0].tolist(), strict=True)
+        Segment(part=part, start_bytes=a, end_bytes=b, code_bits=amount)
+        for a, b, amount in zip(starts, boundaries, bits[0].tolist(), strict=True)
     )
     T = model.shape.context_tokens
     lengths = np.zeros(-(-at[-1] // T) * T, np.int64)

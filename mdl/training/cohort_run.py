@@ -47,9 +47,14 @@ _CURVE_POINTS = 200  # of an online run, at the most
 
 
 def run_cohort(
-    cohort: Cohort, sweep: str, paths: RunPaths, command: str = "", progress: PhaseProgress | None = None,
-    check: Check = lambda: None, on_loss: OnLoss = tell_loss,
-) -> list[CellRecord]:  # fmt: skip
+    cohort: Cohort,
+    sweep: str,
+    paths: RunPaths,
+    command: str = "",
+    progress: PhaseProgress | None = None,
+    check: Check = lambda: None,
+    on_loss: OnLoss = tell_loss,
+) -> list[CellRecord]:
     """Train, measure and record every cell of a cohort that has no record yet; the cohort's checkpoint goes last.
 
     `check` is called before anything is written, and raises where another process has taken the cohort over; so is
@@ -138,10 +143,7 @@ def _measure(
     code = partial(_code_snapshots, cohort, data=data, paths=paths, meter=meter, check=check)
     final = code(sound, "final", [module.model.member(m) for m in sound], [final_step] * len(sound))
     best = code(earlier, "best", [module.best_weights(m) for m in earlier], [int(module.best_step[m]) for m in earlier])
-    return {
-        m: (final[m], best[m] if m in best else replace(final[m], name="best"))
-        for m in sound
-    }  # fmt: skip
+    return {m: (final[m], best[m] if m in best else replace(final[m], name="best")) for m in sound}
 
 
 class _Meter:
@@ -185,14 +187,16 @@ def _code_snapshots(
         content = weights_bytes(cohort.shape, own)
         file = keep_once(paths.weights(cohort.cells[row].run_id, f"{name}.safetensors"), content)
         snapshots[row] = Snapshot(
-            "final" if name == "final" else "best",
-            step,
-            file.name,
-            hashlib.sha256(content).hexdigest(),
-            (*seen.segments, *unseen.segments),
-            position_bins(unseen),
-            data.stream(stack(cohort.shape, [own]).to(device), row, unseen),
-            _coded(cohort.shape, own, cohort.cells[row], data.corpora[row], (*seen.segments, *unseen.segments), meter),
+            name="final" if name == "final" else "best",
+            step=step,
+            weights_file=file.name,
+            weights_sha256=hashlib.sha256(content).hexdigest(),
+            segments=(*seen.segments, *unseen.segments),
+            positions=position_bins(unseen),
+            stream=data.stream(stack(cohort.shape, [own]).to(device), row, unseen),
+            coded=_coded(
+                cohort.shape, own, cohort.cells[row], data.corpora[row], (*seen.segments, *unseen.segments), meter
+            ),
         )
     return snapshots
 
@@ -236,9 +240,14 @@ def _prequential(module: CohortModule, m: int) -> tuple[PrequentialPoint, ...]:
 
 
 def _record(
-    cohort: Cohort, m: int, sweep: str, module: CohortModule, data: Reading,
-    snapshots: tuple[Snapshot, ...], provenance: Provenance,
-) -> CellRecord:  # fmt: skip
+    cohort: Cohort,
+    m: int,
+    sweep: str,
+    module: CohortModule,
+    data: Reading,
+    snapshots: tuple[Snapshot, ...],
+    provenance: Provenance,
+) -> CellRecord:
     cell, shape = cohort.cells[m], cohort.shape
     reason = _failure(module, m, snapshots)
     size, groups = shape_label(shape.width, shape.depth, shape.n_heads), count_params(shape)
@@ -258,13 +267,26 @@ def _record(
         plugins=cell.config.plugins,
         cohort_id=cohort.cohort_id,
         corpus=data.corpora[m].info,
-        model=ModelInfo(size, shape.width, shape.depth, shape.n_heads, shape.context_tokens, n_params, groups),
+        model=ModelInfo(
+            size=size,
+            width=shape.width,
+            depth=shape.depth,
+            n_heads=shape.n_heads,
+            context_bytes=shape.context_tokens,
+            n_params=n_params,
+            n_params_by_group=groups,
+        ),
         training=TrainingInfo(
-            cell.resolved.seed, module.recipe.steps, data.bytes_seen(m), cell.resolved.training_flops,
-            module.recipe.learning_rate * cell.resolved.lr_scale, None if first_bad < 0 else first_bad, curve,
+            seed=cell.resolved.seed,
+            n_steps=module.recipe.steps,
+            bytes_seen=data.bytes_seen(m),
+            flops=cell.resolved.training_flops,
+            peak_learning_rate=module.recipe.learning_rate * cell.resolved.lr_scale,
+            first_bad_step=None if first_bad < 0 else first_bad,
+            curve=curve,
         ),
         snapshots=() if reason else snapshots,
         provenance=provenance,
         prequential=() if reason else _prequential(module, m),
         tokenisation=tokenisation[0] if tokenisation else None,
-    )  # fmt: skip
+    )

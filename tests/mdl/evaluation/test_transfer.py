@@ -148,17 +148,41 @@ def test_only_more_context_than_a_chunk_has_a_row_for_the_whole(text_file: Path,
 
 
 def measured(
-    folder: Path, corpus: CorpusInfo, size: str, trained_on: CorpusInfo | None, bits_per_byte: float,
-    context_bytes: int = 2048, provenance: Provenance | None = None,
-) -> None:  # fmt: skip
+    folder: Path,
+    corpus: CorpusInfo,
+    size: str,
+    trained_on: CorpusInfo | None,
+    bits_per_byte: float,
+    context_bytes: int = 2048,
+    provenance: Provenance | None = None,
+) -> None:
     """A record of a model, and gzip's on the same data, as files."""
     n = synthetic.SIZES.get(size, 213_568)
-    about = TrainedModel(f"{size}-x", size, n, context_bytes, "ab" * 32, trained_on, 10**6)
+    about = TrainedModel(
+        name=f"{size}-x",
+        size=size,
+        n_params=n,
+        context_bytes=context_bytes,
+        weights_sha256="ab" * 32,
+        trained_on=trained_on,
+        trained_bytes=10**6,
+    )
     bins = tuple(
-        transfer.PositionBin(a, b, 100 * (b - a), 100 * (b - a) * bits_per_byte) for a, b in ((0, 1), (1, 2), (2, 2048))
+        transfer.PositionBin(start=a, end=b, n_bytes=100 * (b - a), code_bits=100 * (b - a) * bits_per_byte)
+        for a, b in ((0, 1), (1, 2), (2, 2048))
     )
     record = TransferRecord(
-        about, corpus, 10**7, 2048, 204_800, 100, 204_800 * bits_per_byte, bins, 1.0, "cpu", provenance
+        model=about,
+        corpus=corpus,
+        subset_bytes=10**7,
+        chunk_bytes=2048,
+        sample_bytes=204_800,
+        n_chunks=100,
+        code_bits=204_800 * bits_per_byte,
+        positions=bins,
+        seconds=1.0,
+        device="cpu",
+        provenance=provenance,
     )
     name = f"{size}-{trained_on.modality if trained_on else 'none'}-{corpus.modality}-{corpus.sha256[:4]}"
     path = folder / "transfer" / f"{name}.json"
@@ -167,7 +191,16 @@ def measured(
 
 
 def info(source: str, modality: str, sha: str) -> CorpusInfo:
-    return CorpusInfo(source, modality, 10**8, sha * 32, 4096, 0, 9 * 10**7, 10**6)
+    return CorpusInfo(
+        source=source,
+        modality=modality,
+        size_bytes=10**8,
+        sha256=sha * 32,
+        block_bytes=4096,
+        shuffle_seed=0,
+        train_bytes=9 * 10**7,
+        heldout_bytes=10**6,
+    )
 
 
 TEXT, PICTURES, NOISE = (
@@ -246,7 +279,17 @@ def test_a_report_says_what_was_run_on_what(folder: Path, tmp_path: Path) -> Non
     """Also where some records are of before records said so."""
     for command, sha in (("mdl baselines b", "dd"), ("mdl baselines a", "ee")):
         known = Provenance(
-            "2026-01-02T03:04:05+00:00", command, "c0ffee", "h", "a CPU", 1, "float32", {"x": "1"}, 0, 2, 1
+            created="2026-01-02T03:04:05+00:00",
+            command=command,
+            git_commit="c0ffee",
+            hostname="h",
+            device="a CPU",
+            n_threads=1,
+            precision="float32",
+            versions={"x": "1"},
+            training_seconds=0,
+            measuring_seconds=2,
+            cohort_size=1,
         )
         measured(folder, info(f"file:/data/{command[-1]}.txt", "text", sha), "16x1", TEXT, 3.0, 1024, known)
     made = build_report(folder, tmp_path / "report", formats=("md",))

@@ -225,7 +225,14 @@ def tokenised_cell(size: str, vocabulary: int, seed: int = 0) -> CellRecord:
     plain = cell(size, D, bits, n_params=N[size] + width * more, seed=seed)
     if not more:
         return plain
-    told = Tokenisation(vocabulary, more, TOKENIZER[vocabulary], "c" * 64, D // 3, 10_000)
+    told = Tokenisation(
+        vocabulary=vocabulary,
+        n_merges=more,
+        tokenizer_bytes=TOKENIZER[vocabulary],
+        tokenizer_sha256="c" * 64,
+        n_tokens=D // 3,
+        n_heldout_tokens=10_000,
+    )
     return replace(plain, run_id=f"{plain.run_id}-v{vocabulary}", tokenisation=told)
 
 
