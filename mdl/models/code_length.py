@@ -67,6 +67,7 @@ def code_lengths(
     view: Readable,
     part: Part,
     ends: Sequence[int],
+    *,
     subset_ends: Sequence[int] = (),
     progress: BytesProgress | None = None,
 ) -> list[PartLengths]:
@@ -122,7 +123,7 @@ class _Sums:
         members = [self._model.member(m) for m in range(self._model.n_members)]
         start = 0
         for end in sorted(set(self._ends)):
-            active = [m for m, own in enumerate(self._ends) if own >= end]
+            active = [m for m, member_end in enumerate(self._ends) if member_end >= end]
             whole = len(active) == len(members)
             model = self._model if whole else stack(self._model.shape, [members[m] for m in active]).to(self._device)
             start = self._code(model, active, start, end, progress)
