@@ -24,7 +24,7 @@ _MOMENT_SECONDS = 2.0
 _FORMAT = 1  # of what is noted: another where chunks are cut otherwise
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class WholeFile:
     """A source's file, opened and hashed."""
 
@@ -37,7 +37,7 @@ class WholeFile:
     def open(source: Source, cache: Path) -> WholeFile:
         """MdlError for a file that cannot be read."""
         raw = FileBytes(source.path)
-        return WholeFile(source, raw, raw.sha256(cache), cache)
+        return WholeFile(source=source, raw=raw, sha256=raw.sha256(cache), cache=cache)
 
     def all(self) -> Pieces:
         """One piece."""
@@ -51,7 +51,7 @@ class WholeFile:
 
         def find() -> list[list[int]]:
             starts, lengths = first_copies(self._part(self.all(), self.source.starts), self._tell(progress))
-            return [each.tolist() for each in joined(starts, lengths)]
+            return [offsets.tolist() for offsets in joined(starts, lengths)]
 
         starts, lengths = self._noted("first copies", find)
         return np.array(starts, np.int64), np.array(lengths, np.int64)
@@ -65,7 +65,7 @@ class WholeFile:
         """
 
         def find() -> int:
-            train, heldout = (self._part(each, starts, kept) for each in parts)
+            train, heldout = (self._part(pieces, starts, kept) for pieces in parts)
             return copied_bytes(heldout, train, self._tell(progress))
 
         return int(self._noted(f"copied {_digest(*kept, starts, *parts[1])}", find))
@@ -80,12 +80,12 @@ class WholeFile:
 
     def _noted(self, what: str, find: Callable[[], Any]) -> Any:
         key = f"{_FORMAT}|{self.sha256}|{_digest(self.source.starts)}|{self.source.unit_bytes}|{what}"
-        known = noted(self.cache, "copies", key)
-        if known is None:
-            known = find()
+        value = noted(self.cache, "copies", key)
+        if value is None:
+            value = find()
             if not self.raw.other_than(self.sha256):
-                note(self.cache, "copies", key, known)
-        return known
+                note(self.cache, "copies", key, value)
+        return value
 
     def _tell(self, progress: Progress | None) -> Callable[[int], None]:
         """Tells of what takes more than a moment."""
@@ -101,12 +101,12 @@ class WholeFile:
 def starts_within(pieces: Pieces, starts: Offsets) -> Offsets:
     """Where documents begin in the join of some pieces; those that have nothing there begin nowhere."""
     ends = np.cumsum(pieces[1])
-    of = np.searchsorted(pieces[0], starts, side="right") - 1
-    before = np.where(of < 0, 0, ends[of] - pieces[1][of])
-    found = np.unique(before + np.clip(starts - pieces[0][of], 0, pieces[1][of]))
-    within: Offsets = found[found < ends[-1]]
+    piece = np.searchsorted(pieces[0], starts, side="right") - 1
+    before = np.where(piece < 0, 0, ends[piece] - pieces[1][piece])
+    positions = np.unique(before + np.clip(starts - pieces[0][piece], 0, pieces[1][piece]))
+    within: Offsets = positions[positions < ends[-1]]
     return within
 
 
 def _digest(*arrays: Offsets) -> str:
-    return hashlib.sha256(b"|".join(np.ascontiguousarray(each, "<i8").tobytes() for each in arrays)).hexdigest()[:16]
+    return hashlib.sha256(b"|".join(np.ascontiguousarray(array, "<i8").tobytes() for array in arrays)).hexdigest()[:16]

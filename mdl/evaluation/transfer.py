@@ -51,6 +51,15 @@ class Loaded:
     model: StackedTransformer
 
 
+@dataclass(frozen=True)
+class TransferJob:
+    """What of the data a model codes: of its first `subset_bytes`, evenly spread pieces of `sample_bytes` at most."""
+
+    subset_bytes: int
+    chunk_bytes: int | None  # None: whole, in windows of the context
+    sample_bytes: int
+
+
 def load_trained_model(spec: str, device: torch.device | None = None) -> Loaded:
     """Of a run's folder or a .safetensors file, in float32; MdlError for anything else."""
     from mdl.compressors import load_model
@@ -76,18 +85,12 @@ def load_trained_model(spec: str, device: torch.device | None = None) -> Loaded:
 
 
 def run_transfer(
-    corpus: Corpus,
-    loaded: Loaded,
-    subset_bytes: int,
-    chunk_bytes: int | None,
-    sample_bytes: int,
-    paths: RunPaths,
-    command: str = "",
+    corpus: Corpus, loaded: Loaded, job: TransferJob, paths: RunPaths, command: str = ""
 ) -> TransferRecord:
     """The record of a model on the first bytes of the source's training part: the one on disk, else a new one."""
-    path = _path(corpus, loaded.about, subset_bytes, chunk_bytes, sample_bytes, paths)
+    path = _path(corpus, loaded.about, job, paths)
     if not path.exists():
-        measured = measure(corpus, loaded, subset_bytes, chunk_bytes, sample_bytes)
+        measured = measure(corpus, loaded, job)
         record = dataclasses.replace(measured, provenance=_provenance(measured, command))
         corpus.check_unchanged()
         write_record(record, path)
@@ -104,22 +107,19 @@ def _provenance(record: TransferRecord, command: str) -> Provenance:
     )
 
 
-def _path(
-    corpus: Corpus, about: TrainedModel, subset_bytes: int, chunk_bytes: int | None, sample_bytes: int, paths: RunPaths
-) -> Path:
+def _path(corpus: Corpus, about: TrainedModel, job: TransferJob, paths: RunPaths) -> Path:
     info = corpus.info
-    depends_on = [info.sha256, info.heldout_bytes, about.weights_sha256, subset_bytes, chunk_bytes, sample_bytes]
-    chunk = "whole" if chunk_bytes is None else f"chunk{chunk_bytes}"
+    depends_on = [info.sha256, info.heldout_bytes, about.weights_sha256]
+    depends_on += [job.subset_bytes, job.chunk_bytes, job.sample_bytes]
+    chunk = "whole" if job.chunk_bytes is None else f"chunk{job.chunk_bytes}"
     return paths.root / "transfer" / f"{about.name}-on-{info.modality}-{chunk}-{digest(depends_on)}.json"
 
 
-def measure(
-    corpus: Corpus, loaded: Loaded, subset_bytes: int, chunk_bytes: int | None, sample_bytes: int
-) -> TransferRecord:
+def measure(corpus: Corpus, loaded: Loaded, job: TransferJob) -> TransferRecord:
     """Code at most `sample_bytes` of it, in evenly spread whole chunks."""
-    corpus.require(subset_bytes)
-    length = min(chunk_bytes or loaded.about.context_bytes, subset_bytes)
-    chunks = _chunks(corpus, subset_bytes, length, sample_bytes)
+    corpus.require(job.subset_bytes)
+    length = min(job.chunk_bytes or loaded.about.context_bytes, job.subset_bytes)
+    chunks = _chunks(corpus, job.subset_bytes, length, job.sample_bytes)
     started = time.perf_counter()
     bits, n_bytes = by_position(loaded.model, chunks)
     if not np.isfinite(bits).all():
@@ -127,8 +127,8 @@ def measure(
     return TransferRecord(
         model=loaded.about,
         corpus=corpus.info,
-        subset_bytes=subset_bytes,
-        chunk_bytes=chunk_bytes,
+        subset_bytes=job.subset_bytes,
+        chunk_bytes=job.chunk_bytes,
         sample_bytes=chunks.size,
         n_chunks=len(chunks),
         code_bits=float(bits.sum()),
@@ -165,10 +165,10 @@ def _window_sums(model: StackedTransformer, windows: npt.NDArray[np.uint8]) -> I
 
     step = windows_a_call(model)
     for first in range(0, len(windows), step):
-        some = np.ascontiguousarray(windows[first : first + step])
-        bits = window_bits(model, some)
+        part = np.ascontiguousarray(windows[first : first + step])
+        bits = window_bits(model, part)
         if not bool(torch.isfinite(bits).all()):  # float16 overflows where float32 may not
-            bits = window_bits(model, some, half=False)
+            bits = window_bits(model, part, half=False)
         yield bits[0].double().sum(0).cpu().numpy()
 
 
