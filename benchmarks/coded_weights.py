@@ -19,7 +19,7 @@ import torch
 from mdl.compressors import open_run
 from mdl.compressors.self_contained import Run
 from mdl.models import count_params
-from mdl.quantization import Tuning, Weights, calibration_windows, precisions, subset_bits
+from mdl.quantization import Tuning, Weights, calibration_windows, precisions, side_by_side, subset_bits
 
 PRECISIONS = (3, 4, 5, 6, 8, 32)
 PLAIN = (8, 6, 5, 4)
@@ -70,10 +70,15 @@ def table(run: Run, n_bytes: int, tune_steps: int) -> list[str]:
     view, shape, seen = run.corpus.train, run.shape, sample(run, n_bytes)
     D, n_params = run.record.subset_bytes, count_params(shape)["total"]
     started = time.perf_counter()
-    found = precisions(
-        shape, run.weights, calibration_windows(view, D, shape.context_tokens),
-        lambda members: subset_bits(shape, members, seen, len(seen)), PRECISIONS, Tuning(view, D, tune_steps),
-    )  # fmt: skip
+    with side_by_side() as spread:
+        found = precisions(
+            shape,
+            run.weights,
+            calibration_windows(view, D, shape.context_tokens),
+            lambda members: subset_bits(shape, members, seen, len(seen)),
+            tuning=Tuning(view, D, tune_steps),
+            spread=spread,
+        )
     seconds, full = time.perf_counter() - started, found[-1].data_bits
 
     def line(name: str, model_bits: float, data_bits: float) -> str:

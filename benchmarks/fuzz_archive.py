@@ -35,7 +35,7 @@ from mdl.models.weights_file import save_weights
 from mdl.quantization import coded_models
 from mdl.quantization.weight_codec import FULL_BITS
 
-SHAPE = Shape(4, 1, 1, 16)
+SHAPE = Shape(4, 1, 1, context_tokens=16)
 LIMIT_SECONDS, LIMIT_BYTES = 20.0, 1 << 30
 
 

@@ -52,9 +52,12 @@ def main() -> None:
         with path.open("wb") as stream:
             stream.truncate(int(chosen.gigabytes * 1e9))
         told("imported", started)
-        corpus = open_corpus(CorpusSpec(f"file:{path}", 0, 4096, None, 0.0), Path(name) / "cache")
+        corpus = open_corpus(
+            CorpusSpec(f"file:{path}", shuffle_seed=0, block_bytes=4096, heldout_bytes=None, leak_fraction=0.0),
+            Path(name) / "cache",
+        )
         told("opened and hashed", started)
-        shape, n_bytes = Shape(*parse_size(chosen.size), context_bytes), len(corpus.train)
+        shape, n_bytes = Shape(*parse_size(chosen.size), context_tokens=context_bytes), len(corpus.train)
         recipe = Recipe(
             steps=_STEPS, batch_windows=batch_windows, learning_rate=1e-3, warmup_steps=10, evaluate_every=_STEPS
         )

@@ -210,7 +210,7 @@ class Run:
     def __init__(self, job: Job, data: Path, device: str) -> None:
         self.job, self.device = job, device
         width, depth, heads = parse_size(job.size)
-        self.shape = Shape(width, depth, heads, job.context_bytes)
+        self.shape = Shape(width, depth, heads, context_tokens=job.context_bytes)
         self.low = torch.bfloat16 if device == "cuda" else torch.float32
         members = job.members
         self.model = SwitchedModel(

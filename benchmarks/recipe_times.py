@@ -145,7 +145,7 @@ def main() -> None:
     results: dict[str, dict[str, float]] = {}
     begun = time.perf_counter()
     for size in given.shapes.split(","):
-        shape, row = Shape(*parse_size(size), 1024), results.setdefault(size, {})
+        shape, row = Shape(*parse_size(size), context_tokens=1024), results.setdefault(size, {})
         for name, timed in ways(shape, given.members).items():
             row[name] = timed()
         given.out.write_text(json.dumps({"device": torch.cuda.get_device_name(), "ms": results}, indent=1))

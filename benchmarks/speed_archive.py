@@ -36,7 +36,7 @@ def main() -> None:
     sources = sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py"))
     content = b"".join(path.read_bytes() for path in sources)
     content = (content * (1 + int(n_bytes) // len(content)))[: int(n_bytes)]
-    shape = Shape(*parse_size(size), int(context))
+    shape = Shape(*parse_size(size), context_tokens=int(context))
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "w.safetensors"
         save_weights(weights, shape, StackedTransformer(shape, [0]).member(0))

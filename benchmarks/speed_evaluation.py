@@ -43,7 +43,7 @@ def view_of(n_bytes: int) -> ByteView:
 
 def trained(size: str, view: ByteView) -> StackedTransformer:
     """A model after 100 steps: rounding errors of one that knows nothing are larger, and of no use to anyone."""
-    shape = Shape(*parse_size(size), 1024)
+    shape = Shape(*parse_size(size), context_tokens=1024)
     rate = usual_learning_rate(shape.width, shape.depth)
     recipe = Recipe(steps=100, batch_windows=8, learning_rate=rate, warmup_steps=20, evaluate_every=10**6)
     heldout = view.read(0, 1024).reshape(1, 1024)

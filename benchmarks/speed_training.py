@@ -79,7 +79,7 @@ def ours(size: str, n_members: int, load: Load) -> tuple[float, float]:
 
 def train_on_noise(size: str, n_members: int, load: Load, after_step: Callable[[], None]) -> None:
     """Train as a sweep does until `after_step`, called after every step, raises SystemExit."""
-    shape = Shape(*parse_size(size), load.context_bytes)
+    shape = Shape(*parse_size(size), context_tokens=load.context_bytes)
     source = Noise(200 * load.bytes_a_step)
     heldout = source.gather(np.zeros(1, np.int64), load.context_bytes)
     recipe = Recipe(
@@ -136,7 +136,7 @@ def plain(size: str, load: Load, *, compiled: bool) -> float:
     """Bytes a second of one model in the usual loop."""
     torch.compiler.reset()
     torch.set_num_threads(1)
-    shape, on = Shape(*parse_size(size), load.context_bytes), machine.device()
+    shape, on = Shape(*parse_size(size), context_tokens=load.context_bytes), machine.device()
     model = PlainTransformer(shape).to(on)
     forward = torch.compile(model, dynamic=False) if compiled else model
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.95), weight_decay=0.01, fused=True)
@@ -172,7 +172,7 @@ def rows(shapes: list[str], n_members: int, load: Load, floor: machine.Floor, *,
     )
     yield "|---|---|---|---|---|---|---|---|---|---|---|"
     for size in shapes:
-        shape = Shape(*parse_size(size), load.context_bytes)
+        shape = Shape(*parse_size(size), context_tokens=load.context_bytes)
         n = max(1, min(n_members, int(_MEMORY_BYTES // training_bytes(shape, load.batch_windows))))
         machine.forget_peak()
         stacked, first = ours(size, n, load)

@@ -29,7 +29,7 @@ Launch = tuple[JITFunction, tuple[Any, ...], dict[str, Any], tuple[int, ...]]
 
 def launches(size: str, *, trained: bool) -> list[Launch]:
     """What forward and, if trained, backward launch."""
-    shape, seen = Shape(*parse_size(size), 256), []
+    shape, seen = Shape(*parse_size(size), context_tokens=256), []
 
     def noted(kernel: JITFunction, *arguments: Any, grid: Any, warmup: bool, **options: Any) -> None:
         seen.append((kernel, arguments, options, grid))

@@ -194,7 +194,17 @@ def test_no_secret_is_written_anywhere_and_files_have_the_users_mask(tmp_path: P
     assert stat.S_IMODE((tmp_path / "runs/small").stat().st_mode) == 0o750
 
 
-def test_a_request_to_stop_before_training_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stop_signal, "_requested", False)
-    with pytest.raises(SystemExit):
-        stop_signal._on_signal()
+def test_a_request_to_stop_waits_within_training_and_ends_everything_else_at_once() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    stop_signal.install()
+    try:
+        with stop_signal.StopSignal() as stop:
+            assert not stop.requested
+            signal.raise_signal(signal.SIGTERM)
+            assert stop.requested
+        with stop_signal.StopSignal() as stop:
+            assert not stop.requested  # that was another training
+        with pytest.raises(SystemExit):
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -22,7 +22,7 @@ from mdl.sweeps.claims import latest
 from tests.command import leftovers
 from tests.synthetic import cell, grid, write_sweep
 
-SHAPE = Shape(4, 1, 1, 16)
+SHAPE = Shape(4, 1, 1, context_tokens=16)
 
 
 def weights() -> dict[str, torch.Tensor]:
@@ -92,7 +92,7 @@ def test_what_is_called_like_weights_and_is_none_does_not_hide_those_that_are_lo
 def test_coded_weights_may_not_claim_many_times_their_own_size() -> None:
     """A megabyte took 2.8 GB."""
     with pytest.raises(MdlError, match=r"1,000,000 bytes for .* parameters"):
-        decode_weights(Shape(2048, 2, 1, 16), bytes([2, 2]) + bytes(999_998))
+        decode_weights(Shape(2048, 2, 1, context_tokens=16), bytes([2, 2]) + bytes(999_998))
 
 
 def command(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[bytes]:

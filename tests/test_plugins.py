@@ -25,7 +25,13 @@ import zlib
 from mdl.compressors import ANY, ClassicalCoder, register_coder
 
 def fast(chunk_bytes):
-    return ClassicalCoder("zlib-1", "-1", zlib.ZLIB_VERSION, lambda data: zlib.compress(data, 1), zlib.decompress)
+    return ClassicalCoder(
+        name="zlib-1",
+        settings="-1",
+        version=zlib.ZLIB_VERSION,
+        pack=lambda data: zlib.compress(data, 1),
+        unpack=zlib.decompress,
+    )
 
 register_coder("zlib-1", fast, modalities=(ANY,), cost_per_byte=1e4, decoder_bytes=None)
 """

@@ -42,7 +42,7 @@ def probe(model: StackedTransformer, data: Bytes) -> None:
     check_agreement(model, windows[:_PROBE_WINDOWS, :_PROBE_BYTES])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Placed:
     """A block's bytes placed in the coder's tables: window by window, what its stream is made of."""
 
@@ -64,13 +64,13 @@ def place_block(model: StackedTransformer, data: Bytes) -> Placed:
     index, up = [], []
     step = _windows_a_call(model, windows.shape[1])
     for first in range(0, len(windows), step):
-        some = windows[first : first + step]
-        n_here = min(data.size - first * windows.shape[1], some.size)
-        intervals, near = _place_windows(model, some, n_here)
-        left[first : first + step], width[first : first + step] = (i.reshape(some.shape) for i in intervals)
+        part = windows[first : first + step]
+        n_here = min(data.size - first * windows.shape[1], part.size)
+        intervals, near = _place_windows(model, part, n_here)
+        left[first : first + step], width[first : first + step] = (i.reshape(part.shape) for i in intervals)
         index.append(near.index + first * windows.shape[1] * VOCABULARY)
         up.append(near.up)
-    return Placed(data, left, width, Guard(np.concatenate(index), np.concatenate(up)))
+    return Placed(data=data, left=left, width=width, listed=Guard(np.concatenate(index), np.concatenate(up)))
 
 
 def write_block(placed: Placed) -> Block:
@@ -78,7 +78,12 @@ def write_block(placed: Placed) -> Block:
     encoder = StreamEncoder()
     order = time_major(placed.data.size, placed.left.shape[1])
     encoder.write_intervals(placed.left.reshape(-1)[order], placed.width.reshape(-1)[order])
-    return Block(placed.data.size, encoder.finish(), guard_list.pack(placed.listed), zlib.crc32(placed.data.tobytes()))
+    return Block(
+        n_bytes=placed.data.size,
+        stream=encoder.finish(),
+        guard=guard_list.pack(placed.listed),
+        crc32=zlib.crc32(placed.data.tobytes()),
+    )
 
 
 def time_major(n_bytes: int, length: int) -> npt.NDArray[np.int64]:
@@ -132,8 +137,8 @@ class BlockDecoder:
         T = self._model.shape.context_tokens
         length = min(T, max(block.n_bytes for block in blocks))
         middle = -(-len(blocks) // 2)
-        halves = [some for some in (blocks[:middle], blocks[middle:]) if some]
-        teams = [_Team(some, length, self._stepper(i, some, length)) for i, some in enumerate(halves)]
+        halves = [half for half in (blocks[:middle], blocks[middle:]) if half]
+        teams = [_Team(half, length, self._stepper(i, half, length)) for i, half in enumerate(halves)]
         for t in range(length + 1):
             for team in teams:
                 if t:
@@ -179,8 +184,8 @@ class _Team:
         """Wait for the tables of time t and read its bytes."""
         for lane, rows in zip(self._lanes, self._rows, strict=True):
             if n := lane.n_active(t):
-                some = slice(rows.start, rows.start + n)
-                self._out[some, t] = lane.decoder.read(self._stepper.tables()[some])
+                active = slice(rows.start, rows.start + n)
+                self._out[active, t] = lane.decoder.read(self._stepper.tables()[active])
 
     def contents(self) -> list[bytes]:
         """Every block's content, its checksum right."""
@@ -205,7 +210,7 @@ class Lane:
 
     def n_active(self, t: int) -> int:
         """Windows that have a symbol at t: all, or all but a shorter last one."""
-        return self._n_full + (t < self._rest)
+        return self._n_full + 1 if t < self._rest else self._n_full
 
     def guard_at(self, t: int) -> Guard:
         """The places of time t, as window · V + symbol."""

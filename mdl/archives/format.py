@@ -49,7 +49,7 @@ _COPY_BYTES = 1 << 20
 _STORED = b"\xff"  # no guard list begins so
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Block:
     """`n_bytes` of content as a coded stream, a packed guard list and a checksum of the content."""
 
@@ -68,7 +68,7 @@ class Block:
         padded = content + bytes(-len(content) % 4)
         if len(self.stream) + len(self.guard) <= len(padded) + len(_STORED):
             return self
-        return Block(self.n_bytes, padded, _STORED, self.crc32)
+        return Block(n_bytes=self.n_bytes, stream=padded, guard=_STORED, crc32=self.crc32)
 
     def stored_content(self) -> bytes:
         """The content of a stored block; MdlError for a forged one."""
@@ -78,7 +78,7 @@ class Block:
         return checked_crc(self, content)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Header:
     """What a decoder must know before it begins."""
 
@@ -272,14 +272,14 @@ class Archive:
 
     def blocks(self) -> Iterator[Block]:
         """Every block in turn."""
-        at, left = self._blocks_at, self.n_bytes
+        place, left = self._blocks_at, self.n_bytes
         for stream, guard, crc32 in self._entries():
             n_bytes = min(left, self.header.block_bytes)
             if max(stream, guard) > _most_bytes(n_bytes):
                 raise MdlError("the archive is damaged or forged: a block is far longer than what it codes")
-            self._source.seek(at)
-            yield Block(n_bytes, self._source.read(stream), self._source.read(guard), crc32)
-            at, left = at + stream + guard, left - n_bytes
+            self._source.seek(place)
+            yield Block(n_bytes=n_bytes, stream=self._source.read(stream), guard=self._source.read(guard), crc32=crc32)
+            place, left = place + stream + guard, left - n_bytes
 
 
 def _most_bytes(n_bytes: int) -> int:

@@ -15,6 +15,7 @@ from mdl.evaluation import (
     CHUNKED_SAMPLE_BYTES,
     BaselineJob,
     Loaded,
+    TransferJob,
     load_trained_model,
     run_baseline,
     run_transfer,
@@ -76,7 +77,11 @@ class Table:
         yield from _head(corpus, subset_bytes, self.chunk_bytes)
         beside = _data_set(corpus)
         for chunk, coder in itertools.product((None, self.chunk_bytes), self._coders(corpus)):
-            record = run_baseline(corpus, BaselineJob(coder, subset_bytes, "contiguous", chunk), self.paths)
+            record = run_baseline(
+                corpus,
+                BaselineJob(coder=coder, subset_bytes=subset_bytes, order="contiguous", chunk_bytes=chunk),
+                self.paths,
+            )
             self.coded.append(record)
             yield _line(record, beside)
         if loaded or (beside and self.as_paper):
@@ -84,8 +89,8 @@ class Table:
         for model in loaded:
             whole = [None] if model.about.context_bytes > self.chunk_bytes else []
             for chunk in (*whole, self.chunk_bytes):
-                job = (subset_bytes, chunk, self.models.sample_bytes, self.paths, self.models.command)
-                self.evaluated.append(run_transfer(corpus, model, *job))
+                job = TransferJob(subset_bytes, chunk, self.models.sample_bytes)
+                self.evaluated.append(run_transfer(corpus, model, job, self.paths, self.models.command))
                 yield _model_line(self.evaluated[-1])
         if beside and self.as_paper:
             yield from (_paper_line(row, beside) for row in TABLE_1 if row.compressor not in PAPER_CODERS)

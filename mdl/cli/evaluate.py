@@ -31,11 +31,11 @@ def lines(
     yield f"{source}: {corpus.info.modality}, {corpus.info.size_bytes:,} bytes, in their own order from the first", None
     yield _LINE.format("model", "parameters", "D", "bits/byte", "raw rate", "tokens/B", "escaped"), None
     for checkpoint in checkpoints:
-        records = evaluate_pretrained(checkpoint, corpus, subsets, paths, settings, command, progress)
+        records = evaluate_pretrained(checkpoint, corpus, subsets, paths, settings, command=command, progress=progress)
         yield from ((_line(record), record) for record in records)
         yield from ((line, None) for line in _escaped(checkpoint, corpus, records))
     for size, coder in itertools.product(subsets if with_baselines else (), coders_for(corpus.info.modality)):
-        run_baseline(corpus, BaselineJob(coder, size, "contiguous", None), paths)
+        run_baseline(corpus, BaselineJob(coder=coder, subset_bytes=size, order="contiguous", chunk_bytes=None), paths)
 
 
 def _escaped(checkpoint: Checkpoint, corpus: Corpus, records: Sequence[CellRecord]) -> Iterator[str]:

@@ -27,7 +27,7 @@ _VARIED = ("subset_bytes", "train.seed", "corpus.shuffle_seed", "train.learning_
 
 def ladder(context_bytes: int) -> list[Rung]:
     """The shapes that may be suggested, ascending in parameters."""
-    shapes = [Shape(*parse_size(name), context_bytes) for name in LADDER]
+    shapes = [Shape(*parse_size(name), context_tokens=context_bytes) for name in LADDER]
     return [Rung(s.label, count_params(s)["total"], 3.0 * forward_flops_per_byte(s)) for s in shapes]
 
 

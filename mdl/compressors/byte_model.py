@@ -29,7 +29,7 @@ Progress = Callable[[int], None]  # called with the number of bytes just coded
 _MOST_WINDOWS = 8192  # in lockstep on an accelerator; more is no faster
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ExactModel:
     """One float64 model ready to code, and the hash of the weights file (or coded model) that it is."""
 
@@ -52,14 +52,16 @@ def load_model(path: Path, device: torch.device | None = None) -> ExactModel:
     except FileNotFoundError:
         raise MdlError(f"no weights at {path}") from None
     shape, weights = load_weights(path)
-    return ExactModel(stack(shape, [weights]).double().to(device or choose_device()), sha256, path)
+    return ExactModel(model=stack(shape, [weights]).double().to(device or choose_device()), sha256=sha256, weights=path)
 
 
 def load_coded(shape: Shape, content: bytes, device: torch.device | None = None) -> ExactModel:
     """The model that a coded model (`mdl.quantization.weight_codec`) decodes to; MdlError where it is damaged."""
     decoded = {name: torch.from_numpy(weight) for name, weight in decode_weights(shape, content).items()}
     model = stack(shape, [decoded]).double().to(device or choose_device())
-    return ExactModel(model, hashlib.sha256(content).hexdigest(), Path("coded weights"), content)
+    return ExactModel(
+        model=model, sha256=hashlib.sha256(content).hexdigest(), weights=Path("coded weights"), coded=content
+    )
 
 
 def load_embedded(archive: Archive, device: torch.device | None = None) -> ExactModel:
@@ -91,9 +93,13 @@ def compress_stream(
     """Code all of `source` into an archive at `target`, a block at a time; returns the finished writer."""
     weights = exact.coded or (exact.weights.read_bytes() if embed else b"")
     header = Header(
-        exact.sha256, exact.shape, windows_per_block(exact.shape), len(weights), f"mdl {__version__}",
+        model_sha256=exact.sha256,
+        shape=exact.shape,
+        windows_per_block=windows_per_block(exact.shape),
+        embedded_bytes=len(weights),
+        writer=f"mdl {__version__}",
         coded=bool(exact.coded),
-    )  # fmt: skip
+    )
     writer = ArchiveWriter(target, header, weights)
     contents = iter(lambda: _read_fully(source, header.block_bytes), b"")
     for block, content in _encoded(exact.model, contents):
@@ -141,9 +147,9 @@ def decompress_stream(
         )
     content = hashlib.sha256()
     at_a_time = _blocks_at_a_time(header, exact.model.cos.device)
-    each, decoder = archive.blocks(), block_codec.BlockDecoder(exact.model)
-    while some := list(islice(each, at_a_time)):
-        for decoded in decoder.decode(some):
+    blocks, decoder = archive.blocks(), block_codec.BlockDecoder(exact.model)
+    while batch := list(islice(blocks, at_a_time)):
+        for decoded in decoder.decode(batch):
             content.update(decoded)
             target.write(decoded)
             if progress:

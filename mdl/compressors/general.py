@@ -17,7 +17,7 @@ from mdl.errors import MdlError
 _OF_PYTHON = f"of Python {platform.python_version()}"  # which does not tell these libraries' own versions
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ClassicalCoder:
     """A library's pair of functions with its name and settings."""
 
@@ -43,7 +43,11 @@ class ClassicalCoder:
 
 def _gzip(_: int | None) -> ClassicalCoder:
     return ClassicalCoder(
-        "gzip", "-9", f"zlib {zlib.ZLIB_RUNTIME_VERSION}", lambda d: gzip.compress(d, 9, mtime=0), gzip.decompress
+        name="gzip",
+        settings="-9",
+        version=f"zlib {zlib.ZLIB_RUNTIME_VERSION}",
+        pack=lambda d: gzip.compress(d, 9, mtime=0),
+        unpack=gzip.decompress,
     )
 
 
@@ -53,16 +57,22 @@ def _xz(chunk_bytes: int | None) -> ClassicalCoder:
     if chunk_bytes is not None:
         settings["dict_size"] = max(4096, chunk_bytes)
     return ClassicalCoder(
-        "xz",
-        "-9e",
-        f"liblzma {_OF_PYTHON}",
-        lambda d: lzma.compress(d, filters=[settings]),
-        lambda d: lzma.decompress(d),
+        name="xz",
+        settings="-9e",
+        version=f"liblzma {_OF_PYTHON}",
+        pack=lambda d: lzma.compress(d, filters=[settings]),
+        unpack=lambda d: lzma.decompress(d),
     )
 
 
 def _bzip2(_: int | None) -> ClassicalCoder:
-    return ClassicalCoder("bzip2", "-9", f"libbz2 {_OF_PYTHON}", lambda d: bz2.compress(d, 9), bz2.decompress)
+    return ClassicalCoder(
+        name="bzip2",
+        settings="-9",
+        version=f"libbz2 {_OF_PYTHON}",
+        pack=lambda d: bz2.compress(d, 9),
+        unpack=bz2.decompress,
+    )
 
 
 def _zstd(name: str, level: int, settings: str) -> Callable[[int | None], ClassicalCoder]:
@@ -70,11 +80,11 @@ def _zstd(name: str, level: int, settings: str) -> Callable[[int | None], Classi
         import zstandard
 
         return ClassicalCoder(
-            name,
-            settings,
-            f"zstd {'.'.join(map(str, zstandard.ZSTD_VERSION))}",
-            zstandard.ZstdCompressor(level=level, write_checksum=True).compress,
-            lambda d: zstandard.ZstdDecompressor().decompress(d),
+            name=name,
+            settings=settings,
+            version=f"zstd {'.'.join(map(str, zstandard.ZSTD_VERSION))}",
+            pack=zstandard.ZstdCompressor(level=level, write_checksum=True).compress,
+            unpack=lambda d: zstandard.ZstdDecompressor().decompress(d),
         )
 
     return make
@@ -84,9 +94,12 @@ def _brotli(_: int | None) -> ClassicalCoder:
     import brotli
 
     return ClassicalCoder(
-        "brotli", "-q 11 -w 24", f"brotli {brotli.__version__}",
-        lambda d: brotli.compress(d, quality=11, lgwin=24), brotli.decompress,
-    )  # fmt: skip
+        name="brotli",
+        settings="-q 11 -w 24",
+        version=f"brotli {brotli.__version__}",
+        pack=lambda d: brotli.compress(d, quality=11, lgwin=24),
+        unpack=brotli.decompress,
+    )
 
 
 # PPMd variant H on the interpreter's own sources, compressed / raw, by order (memory 256 MiB):
@@ -118,7 +131,13 @@ def _ppmd(name: str, order: int) -> Callable[[int | None], ClassicalCoder]:
 
         version = f"pyppmd {importlib.metadata.version('pyppmd')}"
         most = f"{_PPMD_MOST_MEMORY >> 30} GiB at most"
-        return ClassicalCoder(name, f"var.H -o{order}, {_PPMD_MEMORY_A_BYTE} B a byte, {most}", version, pack, unpack)
+        return ClassicalCoder(
+            name=name,
+            settings=f"var.H -o{order}, {_PPMD_MEMORY_A_BYTE} B a byte, {most}",
+            version=version,
+            pack=pack,
+            unpack=unpack,
+        )
 
     return make
 

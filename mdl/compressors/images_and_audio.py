@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -35,7 +36,7 @@ def pack_pictures(data: bytes, encode: Callable[[Pixels], bytes], most_rows: int
     padded = data + (data[-1:] or b"\0") * n_padded
     rows = np.frombuffer(padded, np.uint8).reshape(-1, N_COLUMNS)
     if len(rows) <= most_rows:
-        return bytes([n_padded] * bool(n_padded)) + encode(rows)
+        return (bytes([n_padded]) if n_padded else b"") + encode(rows)
     pictures = [encode(rows[start : start + most_rows]) for start in range(0, len(rows), most_rows)]
     return bytes([0, n_padded]) + b"".join(len(p).to_bytes(_LENGTH_BYTES, "little") + p for p in pictures)
 
@@ -68,17 +69,19 @@ def _pixels(picture: Pixels) -> bytes:
     return picture.tobytes()
 
 
-def _picture_coder(
-    name: str, settings: str, version: str, encode: Callable[[Pixels], bytes], decode: Callable[[bytes], Pixels],
-    most_rows: int,
-) -> ClassicalCoder:  # fmt: skip
-    return ClassicalCoder(
-        name,
-        settings,
-        version,
-        partial(pack_pictures, encode=encode, most_rows=most_rows),
-        partial(unpack_pictures, decode=decode),
-    )
+@dataclass(frozen=True)
+class _Format:
+    """How a picture becomes a file, and back; a file has at most so many rows."""
+
+    encode: Callable[[Pixels], bytes]
+    decode: Callable[[bytes], Pixels]
+    most_rows: int
+
+    def coder(self, name: str, settings: str, version: str) -> ClassicalCoder:
+        """Of any bytes, as pictures."""
+        pack = partial(pack_pictures, encode=self.encode, most_rows=self.most_rows)
+        unpack = partial(unpack_pictures, decode=self.decode)
+        return ClassicalCoder(name=name, settings=settings, version=version, pack=pack, unpack=unpack)
 
 
 def _png(_: int | None) -> ClassicalCoder:
@@ -91,7 +94,7 @@ def _png(_: int | None) -> ClassicalCoder:
         return min(files, key=len)
 
     # libpng refuses pictures of over a million rows.
-    return _picture_coder("png", "optipng -o2", codecs.png_version(), encode, codecs.png_decode, 500_000)
+    return _Format(encode, codecs.png_decode, 500_000).coder("png", "optipng -o2", codecs.png_version())
 
 
 def _webp(_: int | None) -> ClassicalCoder:
@@ -106,7 +109,7 @@ def _webp(_: int | None) -> ClassicalCoder:
         grey: Pixels = np.ascontiguousarray(codecs.webp_decode(picture)[..., 0])
         return grey
 
-    return _picture_coder("webp", "-lossless -q 75 -m 4", codecs.webp_version(), encode, decode, 16_000)
+    return _Format(encode, decode, 16_000).coder("webp", "-lossless -q 75 -m 4", codecs.webp_version())
 
 
 def _jpegxl(_: int | None) -> ClassicalCoder:
@@ -119,7 +122,7 @@ def _jpegxl(_: int | None) -> ClassicalCoder:
 
     # A megabyte a picture bounds the encoder's memory and time.
     settings = f"-d 0 -e {'|'.join(map(str, _JPEGXL_EFFORTS))}"
-    return _picture_coder("jpegxl", settings, codecs.jpegxl_version(), encode, codecs.jpegxl_decode, 1 << 14)
+    return _Format(encode, codecs.jpegxl_decode, 1 << 14).coder("jpegxl", settings, codecs.jpegxl_version())
 
 
 # Effort 10 is best by far on a large picture (9 % below 9 on one of 4096 rows) and worst on a single patch. Forty
@@ -152,7 +155,9 @@ def _flac(_: int | None) -> ClassicalCoder:
             raise ValueError("it ends in the middle")
         return bytes(((wide >> 8) + 128).astype(np.uint8))
 
-    return ClassicalCoder("flac", "-8", f"libsndfile {soundfile.__libsndfile_version__}", pack, unpack)
+    return ClassicalCoder(
+        name="flac", settings="-8", version=f"libsndfile {soundfile.__libsndfile_version__}", pack=pack, unpack=unpack
+    )
 
 
 def _n_samples(packed: bytes) -> int:

@@ -45,8 +45,10 @@ def _snapshot_weights(record: Path) -> Path:
 
 
 def _final(record: CellRecord) -> Snapshot | None:
-    own = () if record.is_pretrained else record.snapshots  # a pretrained model's weights are elsewhere, and code none
-    return next((s for s in own if s.name == _SNAPSHOT), None)
+    snapshots = (
+        () if record.is_pretrained else record.snapshots
+    )  # a pretrained model's weights are elsewhere, and code none
+    return next((s for s in snapshots if s.name == _SNAPSHOT), None)
 
 
 def find_by_hash(sha256: str, runs: Path) -> Path:

@@ -16,7 +16,16 @@ from mdl.compressors.byte_model import compress_stream, decompress_stream, load_
 from mdl.data import Corpus, CorpusSpec, open_corpus
 from mdl.errors import MdlError
 from mdl.models import Shape, load_weights
-from mdl.quantization import CodedModel, Tuning, Weights, calibration_windows, coded_models, precisions, subset_bits
+from mdl.quantization import (
+    CodedModel,
+    Tuning,
+    Weights,
+    calibration_windows,
+    coded_models,
+    precisions,
+    side_by_side,
+    subset_bits,
+)
 from mdl.records import CellRecord, Snapshot, read_cell
 from mdl.storage import replacing
 
@@ -26,7 +35,7 @@ COMPARED = ("xz", "ppmd")
 Progress = Callable[[str, int, int], None]  # phase, bytes done, bytes in all
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Packed:
     """What became of a subset."""
 
@@ -44,7 +53,7 @@ class Packed:
         return self.archive_bits / 8 / self.raw_bytes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Run:
     """A run's snapshot, opened: its weights, and the corpus that they were trained on."""
 
@@ -70,14 +79,21 @@ def open_run(folder: Path, snapshot: str = "final") -> Run:
     shape, weights = load_weights(weights_path)
     if hashlib.sha256(weights_path.read_bytes()).hexdigest() != chosen.weights_sha256:
         raise MdlError(f"{weights_path} is not what {path} was measured with (its SHA-256 is another)")
-    return Run(record, chosen, shape, weights, _corpus(record))
+    return Run(record=record, snapshot=chosen, shape=shape, weights=weights, corpus=_corpus(record))
 
 
 def _corpus(record: CellRecord) -> Corpus:
     info, held = record.corpus, record.config.get("corpus.heldout_bytes")
     without_copies = info.deduplicated_bytes is not None
     corpus = open_corpus(
-        CorpusSpec(info.source, info.shuffle_seed, info.block_bytes, held, info.leak_fraction, without_copies)
+        CorpusSpec(
+            info.source,
+            shuffle_seed=info.shuffle_seed,
+            block_bytes=info.block_bytes,
+            heldout_bytes=held,
+            leak_fraction=info.leak_fraction,
+            deduplicate=without_copies,
+        )
     )
     if (corpus.info.sha256, corpus.info.train_bytes) != (info.sha256, info.train_bytes):
         raise MdlError(
@@ -98,15 +114,16 @@ def choose_coded(run: Run, tune_steps: int | None = None) -> CodedModel:
     tuning = Tuning(view, n_bytes, recorded_steps if tune_steps is None else tune_steps)
     calibration = calibration_windows(view, n_bytes, run.shape.context_tokens)
     if run.snapshot.coded and tuning.n_steps == recorded_steps:
-        best = min(run.snapshot.coded, key=lambda each: each.total_bits).bits
+        best = min(run.snapshot.coded, key=lambda coded_weights: coded_weights.total_bits).bits
         return coded_models(run.shape, run.weights, calibration, [best], tuning)[0]
     n_sample = min(n_bytes, SAMPLE_BYTES)
 
     def measure(members: Sequence[Weights]) -> list[float]:
         return [bits * n_bytes / n_sample for bits in subset_bits(run.shape, members, view, n_sample)]
 
-    found = precisions(run.shape, run.weights, calibration, measure, tuning=tuning)
-    bits = min(found, key=lambda each: each.total_bits).bits
+    with side_by_side() as spread:
+        measured = precisions(run.shape, run.weights, calibration, measure, tuning=tuning, spread=spread)
+    bits = min(measured, key=lambda coded_weights: coded_weights.total_bits).bits
     return coded_models(run.shape, run.weights, calibration, [bits], tuning)[0]
 
 
@@ -121,9 +138,14 @@ def write_pack(run: Run, coded: CodedModel, target: Path, device: torch.device, 
         stream.flush()
         data_bytes = _check(Path(stream.name), data, device, _tell(progress, "check", len(data)))
     return Packed(
-        len(data), 8 * len(coded.content), 8 * data_bytes, 8 * written.archive_bytes, coded.bits, coded.coder,
-        {name: len(compressors.get(name).compress(data)) for name in COMPARED},
-    )  # fmt: skip
+        raw_bytes=len(data),
+        model_bits=8 * len(coded.content),
+        data_bits=8 * data_bytes,
+        archive_bits=8 * written.archive_bytes,
+        bits=coded.bits,
+        coder=coded.coder,
+        compared_bytes={name: len(compressors.get(name).compress(data)) for name in COMPARED},
+    )
 
 
 def _check(written: Path, data: bytes, device: torch.device, tell: Callable[[int], None]) -> int:

@@ -72,7 +72,13 @@ def _samples(frame: npt.NDArray[Any]) -> bytes:
 def _wavpack(_: int | None) -> ClassicalCoder:
     av = import_optional("av", "wavpack")
     codec = ".".join(map(str, av.library_versions["libavcodec"]))
-    return ClassicalCoder("wavpack", f"-compression_level {_LEVEL}", f"FFmpeg libavcodec {codec}", _pack, _unpack)
+    return ClassicalCoder(
+        name="wavpack",
+        settings=f"-compression_level {_LEVEL}",
+        version=f"FFmpeg libavcodec {codec}",
+        pack=_pack,
+        unpack=_unpack,
+    )
 
 
 register_coder("wavpack", _wavpack, modalities=("audio",), cost_per_byte=1e5, decoder_bytes=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mdl.config.resolved import Execution, Recipe, ResolvedConfig
-from mdl.config.schema import RunConfig
+from mdl.config.run_config import RunConfig
 from mdl.models import Shape
 from mdl.storage import digest
 

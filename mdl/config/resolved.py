@@ -1,7 +1,7 @@
 """A configuration with every choice made: what training, measuring and recording are given.
 
-What was asked for may say `auto`, a size by name, or nothing (`mdl.config.schema.RunConfig`); here every value is the
-one that is used. A record holds both.
+What was asked for may say `auto`, a size by name, or nothing (`mdl.config.RunConfig`); here every value is the one that
+is used. A record holds both.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from mdl.records import reach
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How all members of a cohort are trained. AdamW (0.9, 0.95); ranges in `mdl.config.schema.TrainConfig`."""
+    """How all members of a cohort are trained. AdamW (0.9, 0.95); ranges in `mdl.config.parts.TrainConfig`."""
 
     steps: int
     """Optimizer steps."""
@@ -48,7 +48,7 @@ class Recipe:
 
 @dataclass(frozen=True, kw_only=True)
 class Measuring:
-    """What is coded after training; ranges in `mdl.config.schema.MeasureConfig`."""
+    """What is coded after training; ranges in `mdl.config.parts.MeasureConfig`."""
 
     reach_ratio: float
     """Code up to the ladder's boundary at or past this times D."""

@@ -38,11 +38,11 @@ class BytePairs:
     @cached_property
     def strings(self) -> list[bytes]:
         """What every token stands for."""
-        known = {bytes([b]): b for b in range(VOCABULARY)}
-        by_id = list(known)
+        ids = {bytes([b]): b for b in range(VOCABULARY)}
+        by_id = list(ids)
         for left, right in self.merges:
             joined = by_id[left] + by_id[right]
-            if known.setdefault(joined, len(by_id)) == len(by_id):
+            if ids.setdefault(joined, len(by_id)) == len(by_id):
                 by_id.append(joined)
         return by_id
 
@@ -63,9 +63,9 @@ class BytePairs:
 
         names = [string.decode("latin-1") for string in self.strings]
         merges = [(names[left], names[right]) for left, right in self.merges]
-        made = Tokenizer(BPE({name: i for i, name in enumerate(names)}, merges))
-        made.pre_tokenizer = _words()
-        return made
+        tokenizer = Tokenizer(BPE({name: i for i, name in enumerate(names)}, merges))
+        tokenizer.pre_tokenizer = _words()
+        return tokenizer
 
     def encode(self, pieces: Sequence[bytes]) -> list[Ids]:
         """Tokens (n,) of each piece by itself."""
@@ -84,14 +84,14 @@ def learn(pieces: Iterable[bytes], vocabulary: int) -> BytePairs:
     from tokenizers.models import BPE
     from tokenizers.trainers import BpeTrainer
 
-    made = Tokenizer(BPE())
-    made.pre_tokenizer = _words()
+    tokenizer = Tokenizer(BPE())
+    tokenizer.pre_tokenizer = _words()
     alphabet = [chr(b) for b in range(VOCABULARY)]
     trainer = BpeTrainer(
         vocab_size=vocabulary, min_frequency=_LEAST_PAIRS, show_progress=False, initial_alphabet=alphabet
     )
-    made.train_from_iterator((piece.decode("latin-1") for piece in pieces), trainer)
-    return _pairs(json.loads(made.to_str())["model"]["merges"])
+    tokenizer.train_from_iterator((piece.decode("latin-1") for piece in pieces), trainer)
+    return _pairs(json.loads(tokenizer.to_str())["model"]["merges"])
 
 
 def _pairs(merges: Sequence[Sequence[str]]) -> BytePairs:

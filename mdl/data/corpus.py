@@ -93,7 +93,14 @@ def open_corpus(spec: CorpusSpec, cache_dir: Path | None = None, progress: Progr
         deduplicated_bytes=file.raw.size - file.size if spec.deduplicate else None,
     )
     raw = file.raw
-    return Corpus(info, ByteView(raw, *order), ByteView(raw, *heldout), ByteView(raw, *train), raw, file.starts.size)
+    return Corpus(
+        info=info,
+        train=ByteView(raw, *order),
+        heldout=ByteView(raw, *heldout),
+        source_train=ByteView(raw, *train),
+        file=raw,
+        n_documents=file.starts.size,
+    )
 
 
 def open_whole(source: str, progress: Progress | None = None) -> Corpus:
@@ -104,6 +111,15 @@ def open_whole(source: str, progress: Progress | None = None) -> Corpus:
     raw, size = file.raw, file.size
     if not size:
         raise MdlError(f"corpus '{source}' is empty; there is nothing to code")
-    info = CorpusInfo(source, opened.modality, size, file.sha256, size, 0, size, 0)
+    info = CorpusInfo(
+        source=source,
+        modality=opened.modality,
+        size_bytes=size,
+        sha256=file.sha256,
+        block_bytes=size,
+        shuffle_seed=0,
+        train_bytes=size,
+        heldout_bytes=0,
+    )
     none, whole = np.empty(0, np.int64), ByteView(raw, *file.pieces)
     return Corpus(info, whole, ByteView(raw, none, none), whole, raw)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class CorpusSpec:
     """
 
     source: str
+    _: KW_ONLY
     shuffle_seed: int = 0
     block_bytes: int = 4096
     heldout_bytes: int | None = None

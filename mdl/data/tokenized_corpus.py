@@ -68,16 +68,16 @@ class TokenisedSubset:
 
 def tokenised(corpus: Corpus, subset_bytes: int, end_bytes: int, vocabulary: int) -> TokenisedSubset:
     """Byte pairs of [0, D), and [0, end_bytes ≥ D) and the held-out part coded with them; from the cache if there."""
-    told = {k: v for k, v in asdict(corpus.info).items() if k not in _NOT_OF_THE_BYTES and v is not None}
-    path = cache_folder() / "tokens" / f"{digest([_FORMAT, told, subset_bytes, end_bytes, vocabulary])}.npz"
+    info = {k: v for k, v in asdict(corpus.info).items() if k not in _NOT_OF_THE_BYTES and v is not None}
+    path = cache_folder() / "tokens" / f"{digest([_FORMAT, info, subset_bytes, end_bytes, vocabulary])}.npz"
     with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, MdlError):
         return _load(path)
     pairs = learn((corpus.train.read(a, b).tobytes() for a, b in _pieces(cuts(subset_bytes))), vocabulary)
     train = encoded(pairs, corpus.train, cuts(end_bytes, subset_bytes))
-    made = TokenisedSubset(pairs, train, encoded(pairs, corpus.heldout, cuts(len(corpus.heldout))))
+    subset = TokenisedSubset(pairs, train, encoded(pairs, corpus.heldout, cuts(len(corpus.heldout))))
     corpus.check_unchanged()
-    _save(made, path)
-    return made
+    _save(subset, path)
+    return subset
 
 
 def cuts(end: int, *more: int) -> list[int]:
@@ -85,25 +85,25 @@ def cuts(end: int, *more: int) -> list[int]:
     return sorted({0, *range(0, end, _PIECE_BYTES), *ladder(end), *(b for b in more if b < end), end})
 
 
-def _pieces(at: Sequence[int]) -> list[tuple[int, int]]:
-    return list(itertools.pairwise(at))
+def _pieces(cut_bytes: Sequence[int]) -> list[tuple[int, int]]:
+    return list(itertools.pairwise(cut_bytes))
 
 
-def encoded(pairs: BytePairs, view: ByteView, at: Sequence[int]) -> Tokens:
+def encoded(pairs: BytePairs, view: ByteView, cut_bytes: Sequence[int]) -> Tokens:
     """The bytes between cuts, each stretch by itself."""
-    pieces, ids = _pieces(at), []
+    pieces, ids = _pieces(cut_bytes), []
     for i in range(0, len(pieces), _PIECES_A_CALL):
         ids += pairs.encode([view.read(a, b).tobytes() for a, b in pieces[i : i + _PIECES_A_CALL]])
-    counts = np.cumsum([0, *(each.size for each in ids)])
-    return Tokens(np.concatenate(ids), np.array(at, np.int64), counts.astype(np.int64))
+    counts = np.cumsum([0, *(piece.size for piece in ids)])
+    return Tokens(np.concatenate(ids), np.array(cut_bytes, np.int64), counts.astype(np.int64))
 
 
 _FIELDS = ("ids", "cut_bytes", "cut_tokens")
 
 
-def _save(made: TokenisedSubset, path: Path) -> None:
-    arrays = {"pairs": np.frombuffer(made.pairs.content, np.uint8)}
-    for name, part in (("train", made.train), ("heldout", made.heldout)):
+def _save(subset: TokenisedSubset, path: Path) -> None:
+    arrays = {"pairs": np.frombuffer(subset.pairs.content, np.uint8)}
+    for name, part in (("train", subset.train), ("heldout", subset.heldout)):
         arrays |= {f"{name}_{field}": getattr(part, field) for field in _FIELDS}
     content = io.BytesIO()
     np.savez(content, allow_pickle=False, **arrays)
@@ -112,6 +112,6 @@ def _save(made: TokenisedSubset, path: Path) -> None:
 
 
 def _load(path: Path) -> TokenisedSubset:
-    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as kept:
-        train, heldout = (Tokens(*(kept[f"{name}_{field}"] for field in _FIELDS)) for name in ("train", "heldout"))
-        return TokenisedSubset(from_content(kept["pairs"].tobytes()), train, heldout)
+    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+        train, heldout = (Tokens(*(arrays[f"{name}_{field}"] for field in _FIELDS)) for name in ("train", "heldout"))
+        return TokenisedSubset(from_content(arrays["pairs"].tobytes()), train, heldout)

@@ -57,14 +57,14 @@ def _places(packed: bytes, limit: int) -> list[tuple[int, bool]]:
     bits = np.unpackbits(np.frombuffer(packed, np.uint8, offset=begin)).tobytes()
     if k > _MOST_LOW_BITS or not 1 <= n <= len(bits):
         raise ValueError
-    places, at, place = [], 0, -1
+    places, start, place = [], 0, -1
     for _ in range(n):
-        end = bits.index(0, at + 1)
+        end = bits.index(0, start + 1)
         low = sum(bit << i for i, bit in enumerate(reversed(bits[end + 1 : end + 1 + k])))
-        place += 1 + ((end - at - 1) << k) + low
-        places.append((place, bool(bits[at])))
-        at = end + 1 + k
-    if place >= limit or not 0 <= len(bits) - at < 8 or any(bits[at:]):
+        place += 1 + ((end - start - 1) << k) + low
+        places.append((place, bool(bits[start])))
+        start = end + 1 + k
+    if place >= limit or not 0 <= len(bits) - start < 8 or any(bits[start:]):
         raise ValueError
     return places
 
@@ -77,11 +77,11 @@ def _leb128(number: int) -> bytes:
     return bytes([*groups, number])
 
 
-def _read_leb128(data: bytes, at: int) -> tuple[int, int]:
+def _read_leb128(data: bytes, start: int) -> tuple[int, int]:
     """(number, where it ends)."""
     number = 0
-    for i, byte in enumerate(data[at : at + 5]):
+    for i, byte in enumerate(data[start : start + 5]):
         number |= (byte & 127) << 7 * i
         if byte < 128:
-            return number, at + i + 1
+            return number, start + i + 1
     raise ValueError

@@ -77,7 +77,7 @@ class _Model:
         estimate = (self._sums * _UNIT + self._common * _OWN_WEIGHT) // (self._n_lines + _OWN_WEIGHT)
         shift = np.zeros_like(estimate)
         while np.any(large := estimate > 16 * _UNIT):
-            estimate, shift = np.where(large, estimate >> 1, estimate), shift + large
+            estimate, shift = np.where(large, estimate >> 1, estimate), np.where(large, shift + 1, shift)
         return np.searchsorted(_bounds(), estimate, side="left").astype(np.int64), shift
 
     def tables(self, classes: Ints) -> Ints:
@@ -85,8 +85,8 @@ class _Model:
         used, place = np.unique(classes, return_inverse=True)
         cumulative = np.cumsum(self._counts[used], axis=-1)
         quantiles = cumulative * TOTAL // cumulative[:, -1:]
-        each: Ints = np.diff(quantiles, axis=-1, prepend=0)
-        return each[place]
+        tables: Ints = np.diff(quantiles, axis=-1, prepend=0)
+        return tables[place]
 
     def learn(self, numbers: Ints, classes: Ints, symbols: Ints) -> None:
         """The line has been coded."""
@@ -144,7 +144,7 @@ def decode(coded: bytes, shapes: Sequence[tuple[int, int]]) -> list[Ints]:
     model, decoder = _Model(), StreamDecoder(coded[8 : 8 + n_stream])
     listed = np.frombuffer(coded[8 + n_stream : raw_at], "<i4").astype(np.int64)
     raw = np.unpackbits(np.frombuffer(coded, np.uint8, offset=raw_at))
-    matrices, at, n_used = [], 0, 0
+    matrices, n_bits_read, n_used = [], 0, 0
     for n_lines, n_units in shapes:
         matrix = np.empty((n_lines, n_units), np.int64)
         model.begin(n_units)
@@ -153,15 +153,15 @@ def decode(coded: bytes, shapes: Sequence[tuple[int, int]]) -> list[Ints]:
             symbols = decoder.read(model.tables(classes)).astype(np.int64)
             far = symbols == _ESCAPE
             n_bits, n_far = int(shift[~far].sum()), int(far.sum())
-            if at + n_bits > raw.size or n_used + n_far > listed.size:
+            if n_bits_read + n_bits > raw.size or n_used + n_far > listed.size:
                 raise damaged
             line[~far] = (symbols[~far] - _MIDDLE) << shift[~far]
-            line[~far] += _from_low_bits(raw[at : at + n_bits], shift[~far])
+            line[~far] += _from_low_bits(raw[n_bits_read : n_bits_read + n_bits], shift[~far])
             line[far] = listed[n_used : n_used + n_far]
-            at, n_used = at + n_bits, n_used + n_far
+            n_bits_read, n_used = n_bits_read + n_bits, n_used + n_far
             model.learn(line, classes, symbols)
         matrices.append(matrix)
-    if n_used != listed.size or not 0 <= raw.size - at < 8:
+    if n_used != listed.size or not 0 <= raw.size - n_bits_read < 8:
         raise damaged
     return matrices
 

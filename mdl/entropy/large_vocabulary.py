@@ -91,8 +91,8 @@ def intervals(nearest: Tensor, symbols: Tensor, grid: Grid) -> tuple[Tensor, Ten
     """Where the table of grid logits (n, V) puts each symbol (n,): left and width of 2^24."""
     sums = _running_sums(nearest, grid)
     right = sums.gather(-1, symbols[:, None])[:, 0]
-    left = sums.gather(-1, (symbols - 1).clamp(min=0)[:, None])[:, 0] * (symbols > 0)
-    left, right = (shares(own, sums[:, -1], _total(sums)) for own in (left, right))
+    left = sums.gather(-1, (symbols - 1).clamp(min=0)[:, None])[:, 0].where(symbols > 0, 0)
+    left, right = (shares(sum_, sums[:, -1], _total(sums)) for sum_ in (left, right))
     return left + symbols, right - left + 1
 
 

@@ -78,7 +78,7 @@ def symbol_intervals(grid: Tensor, symbols: Tensor) -> tuple[Tensor, Tensor]:
     """Where the coder's table puts each symbol (n,), from grid logits (n, V): left and width of 2^24."""
     cumulative = _cumulative_weights(grid)
     right = cumulative.gather(-1, symbols[:, None])[:, 0]
-    left = cumulative.gather(-1, (symbols - 1).clamp(min=0)[:, None])[:, 0] * (symbols > 0)
+    left = cumulative.gather(-1, (symbols - 1).clamp(min=0)[:, None])[:, 0].where(symbols > 0, 0)
     left, right = (sums * TOTAL // cumulative[:, -1] for sums in (left, right))
     return left + symbols, right - left + 1
 

@@ -51,8 +51,8 @@ def counts(grid_logits: Ints) -> Ints:
     weights = table[np.minimum(below, len(table) - 1)]
     cumulative = np.cumsum(weights, axis=-1)
     quantiles = cumulative * TOTAL // cumulative[..., -1:]  # below 2^38 · 2^24 = 2^62
-    each: Ints = np.diff(quantiles, axis=-1, prepend=0)
-    return each
+    counts: Ints = np.diff(quantiles, axis=-1, prepend=0)
+    return counts
 
 
 def code_bits(byte_counts: Ints, symbols: npt.NDArray[np.uint8]) -> float:
@@ -87,13 +87,13 @@ class StreamEncoder:
             raise MdlError("a coded interval must be a proper part of [0, 2^24)")
         inner = ~(first | last)
         half = np.where(first, above, left) // 2
-        sizes = np.stack([
+        sizes = [
             np.where(inner, left, np.where(first, width, half)),
             np.where(inner, width, np.where(first, half, left - half)),
             np.where(inner, above, np.where(first, above - half, width)),
-        ], axis=-1)  # fmt: skip
+        ]
         symbols = np.where(inner, 1, np.where(first, 0, 2)).astype(np.int32)
-        self._encoder.encode(symbols, self._family, (sizes - 1).astype(np.float64))
+        self._encoder.encode(symbols, self._family, (np.stack(sizes, axis=-1) - 1).astype(np.float64))
 
     def finish(self) -> bytes:
         """The whole stream, 32-bit words in little-endian order."""

@@ -6,5 +6,6 @@ from .classical import run_baseline as run_baseline
 from .pretrained import EvaluationSettings as EvaluationSettings
 from .pretrained import evaluate_pretrained as evaluate_pretrained
 from .transfer import Loaded as Loaded
+from .transfer import TransferJob as TransferJob
 from .transfer import load_trained_model as load_trained_model
 from .transfer import run_transfer as run_transfer

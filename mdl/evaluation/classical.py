@@ -27,7 +27,7 @@ ORDERS: tuple[Order, ...] = ("shuffled", "contiguous")
 CHUNKED_SAMPLE_BYTES = 256 * 1024
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BaselineJob:
     """One coder on one subset."""
 
@@ -50,7 +50,7 @@ def baseline_plan(corpus: Corpus, subset_sizes: Sequence[int], context_bytes: in
     for size in subset_sizes:
         corpus.require(size)
     return [
-        BaselineJob(coder, size, order, chunk_bytes)
+        BaselineJob(coder=coder, subset_bytes=size, order=order, chunk_bytes=chunk_bytes)
         for size, coder, order, chunk_bytes in product(
             subset_sizes, coders_for(corpus.info.modality), ORDERS, (None, context_bytes)
         )

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from mdl.pretrained import Pretrained, Windows
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EvaluationSettings:
     """As asked for; None: the model's own context, no overlap, windows a call by memory."""
 
@@ -47,9 +47,15 @@ class EvaluationSettings:
 
 
 def evaluate_pretrained(
-    checkpoint: Checkpoint, corpus: Corpus, subsets: Sequence[int], paths: RunPaths, settings: EvaluationSettings,
-    command: str = "", progress: Progress | None = None,
-) -> list[CellRecord]:  # fmt: skip
+    checkpoint: Checkpoint,
+    corpus: Corpus,
+    subsets: Sequence[int],
+    paths: RunPaths,
+    settings: EvaluationSettings,
+    *,
+    command: str = "",
+    progress: Progress | None = None,
+) -> list[CellRecord]:
     """One record a subset size: from disk where it is there; the model is loaded only if one is not."""
     from mdl.pretrained import windows_of
 
@@ -64,12 +70,18 @@ def evaluate_pretrained(
         for D in missing:
             if D not in coded:
                 stretches = code_in_stretches(model, corpus.source_train, D, windows, progress)
-                coded |= {own.end: stretches[: i + 1] for i, own in enumerate(stretches)}
+                coded |= {stretch.end: stretches[: i + 1] for i, stretch in enumerate(stretches)}
         corpus.check_unchanged()
-        provenance = _provenance(model, settings, command, time.monotonic() - started, len(missing))
+        evaluation = _Evaluation(
+            model=model,
+            corpus=corpus,
+            windows=windows,
+            sweep=paths.root.name,
+            config=config,
+            provenance=_provenance(model, settings, command, time.monotonic() - started, len(missing)),
+        )
         for D in missing:
-            record = _record(model, run_ids[D], paths, coded[D], corpus, config, windows, provenance)
-            write_record(record, paths.record(run_ids[D]))
+            write_record(evaluation.record(run_ids[D], coded[D]), paths.record(run_ids[D]))
     return [read_cell(paths.record(run_ids[D])) for D in subsets]
 
 
@@ -93,34 +105,79 @@ def _load(checkpoint: Checkpoint, settings: EvaluationSettings) -> Pretrained:
     return load_pretrained(checkpoint, settings.dtype, choose_device(settings.device))
 
 
-def _record(
-    model: Pretrained, run_id: str, paths: RunPaths, stretches: Sequence[Stretch], corpus: Corpus,
-    config: dict[str, Any], windows: Windows, provenance: Provenance,
-) -> CellRecord:  # fmt: skip
-    checkpoint, n_heads = model.checkpoint, model.setting("num_attention_heads")
-    segments = tuple(Segment("train", s.start, s.end, s.token_bits + s.escape_bits) for s in stretches)
-    return CellRecord(
-        run_id=run_id,
-        sweep=paths.root.name,
-        status="ok",
-        reason=None,
-        subset_bytes=stretches[-1].end,
-        config=config | {"subset_bytes": stretches[-1].end},
-        cohort_id=f"{checkpoint.name}-{digest([config, provenance.created])}",
-        corpus=corpus.info,
-        model=ModelInfo(
-            checkpoint.name, model.setting("hidden_size"), model.setting("num_hidden_layers"), n_heads, 0,
-            model.n_params, model.n_params_by_group,
+@dataclass(frozen=True, kw_only=True)
+class _Evaluation:
+    """What the records of one pass over the data have in common."""
+
+    model: Pretrained
+    corpus: Corpus
+    windows: Windows
+    sweep: str
+    config: dict[str, Any]  # but D
+    provenance: Provenance
+
+    def record(self, run_id: str, stretches: Sequence[Stretch]) -> CellRecord:
+        """Of the bytes of these stretches, from the first on."""
+        checkpoint, D = self.model.checkpoint, stretches[-1].end
+        return CellRecord(
+            run_id=run_id,
+            sweep=self.sweep,
+            status="ok",
+            reason=None,
+            subset_bytes=D,
+            config=self.config | {"subset_bytes": D},
+            cohort_id=f"{checkpoint.name}-{digest([self.config, self.provenance.created])}",
+            corpus=self.corpus.info,
+            model=_model_info(self.model),
+            training=_UNTRAINED,
+            snapshots=(_snapshot(checkpoint, stretches),),
+            provenance=self.provenance,
+            tokens=self._token_info(stretches),
+        )
+
+    def _token_info(self, stretches: Sequence[Stretch]) -> TokenInfo:
+        return TokenInfo(
+            n_tokens=sum(s.n_tokens for s in stretches),
+            n_vocabulary=self.model.n_vocabulary,
+            context_tokens=self.windows.context_tokens,
+            stride_tokens=self.windows.stride_tokens,
+            starts_with_bos=self.model.start is not None,
+            escaped_bytes=sum(s.escaped_bytes for s in stretches),
+            escape_bits=sum(s.escape_bits for s in stretches),
+            weights_dtype=self.model.checkpoint.weights_dtype,
+        )
+
+
+_UNTRAINED = TrainingInfo(
+    seed=0, n_steps=0, bytes_seen=0, flops=0.0, peak_learning_rate=0.0, first_bad_step=None, curve=()
+)
+
+
+def _model_info(model: Pretrained) -> ModelInfo:
+    return ModelInfo(
+        size=model.checkpoint.name,
+        width=model.setting("hidden_size"),
+        depth=model.setting("num_hidden_layers"),
+        n_heads=model.setting("num_attention_heads"),
+        context_bytes=0,
+        n_params=model.n_params,
+        n_params_by_group=model.n_params_by_group,
+    )
+
+
+def _snapshot(checkpoint: Checkpoint, stretches: Sequence[Stretch]) -> Snapshot:
+    return Snapshot(
+        name="final",
+        step=0,
+        weights_file=checkpoint.spec,
+        weights_sha256=checkpoint.sha256,
+        segments=tuple(
+            Segment(part="train", start_bytes=s.start, end_bytes=s.end, code_bits=s.token_bits + s.escape_bits)
+            for s in stretches
         ),
-        training=TrainingInfo(0, 0, 0, 0.0, 0.0, None, ()),
-        snapshots=(Snapshot("final", 0, checkpoint.spec, checkpoint.sha256, segments, (), None),),
-        provenance=provenance,
-        tokens=TokenInfo(
-            sum(s.n_tokens for s in stretches), model.n_vocabulary, windows.context_tokens, windows.stride_tokens,
-            model.start is not None, sum(s.escaped_bytes for s in stretches), sum(s.escape_bits for s in stretches),
-            checkpoint.weights_dtype,
-        ),
-    )  # fmt: skip
+        positions=(),
+        stream=None,
+    )
 
 
 def _provenance(
@@ -133,7 +190,10 @@ def _provenance(
 
     now = provenance_now(
         **Machine(model.model.device.type, settings.dtype, compiled=False).told(),
-        command=command, training_seconds=0.0, measuring_seconds=seconds, cohort_size=n_records,
-    )  # fmt: skip
+        command=command,
+        training_seconds=0.0,
+        measuring_seconds=seconds,
+        cohort_size=n_records,
+    )
     libraries = {name: importlib.metadata.version(name) for name in ("transformers", "tokenizers")}
     return dataclasses.replace(now, versions=now.versions | libraries)

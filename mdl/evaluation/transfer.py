@@ -51,6 +51,15 @@ class Loaded:
     model: StackedTransformer
 
 
+@dataclass(frozen=True)
+class TransferJob:
+    """What of the data a model codes: of its first `subset_bytes`, evenly spread pieces of `sample_bytes` at most."""
+
+    subset_bytes: int
+    chunk_bytes: int | None  # None: whole, in windows of the context
+    sample_bytes: int
+
+
 def load_trained_model(spec: str, device: torch.device | None = None) -> Loaded:
     """Of a run's folder or a .safetensors file, in float32; MdlError for anything else."""
     from mdl.compressors import load_model
@@ -64,20 +73,24 @@ def load_trained_model(spec: str, device: torch.device | None = None) -> Loaded:
     cell = read_cell(record) if record.exists() else None
     shape = exact.shape
     about = TrainedModel(
-        cell.run_id if cell else Path(spec).name, shape.label, count_params(shape)["total"], shape.context_tokens,
-        exact.sha256, cell.corpus if cell else None, cell.subset_bytes if cell else None,
-    )  # fmt: skip
+        name=cell.run_id if cell else Path(spec).name,
+        size=shape.label,
+        n_params=count_params(shape)["total"],
+        context_bytes=shape.context_tokens,
+        weights_sha256=exact.sha256,
+        trained_on=cell.corpus if cell else None,
+        trained_bytes=cell.subset_bytes if cell else None,
+    )
     return Loaded(about, exact.model.float())
 
 
 def run_transfer(
-    corpus: Corpus, loaded: Loaded, subset_bytes: int, chunk_bytes: int | None, sample_bytes: int, paths: RunPaths,
-    command: str = "",
-) -> TransferRecord:  # fmt: skip
+    corpus: Corpus, loaded: Loaded, job: TransferJob, paths: RunPaths, command: str = ""
+) -> TransferRecord:
     """The record of a model on the first bytes of the source's training part: the one on disk, else a new one."""
-    path = _path(corpus, loaded.about, subset_bytes, chunk_bytes, sample_bytes, paths)
+    path = _path(corpus, loaded.about, job, paths)
     if not path.exists():
-        measured = measure(corpus, loaded, subset_bytes, chunk_bytes, sample_bytes)
+        measured = measure(corpus, loaded, job)
         record = dataclasses.replace(measured, provenance=_provenance(measured, command))
         corpus.check_unchanged()
         write_record(record, path)
@@ -94,30 +107,35 @@ def _provenance(record: TransferRecord, command: str) -> Provenance:
     )
 
 
-def _path(
-    corpus: Corpus, about: TrainedModel, subset_bytes: int, chunk_bytes: int | None, sample_bytes: int, paths: RunPaths
-) -> Path:
+def _path(corpus: Corpus, about: TrainedModel, job: TransferJob, paths: RunPaths) -> Path:
     info = corpus.info
-    depends_on = [info.sha256, info.heldout_bytes, about.weights_sha256, subset_bytes, chunk_bytes, sample_bytes]
-    chunk = "whole" if chunk_bytes is None else f"chunk{chunk_bytes}"
+    depends_on = [info.sha256, info.heldout_bytes, about.weights_sha256]
+    depends_on += [job.subset_bytes, job.chunk_bytes, job.sample_bytes]
+    chunk = "whole" if job.chunk_bytes is None else f"chunk{job.chunk_bytes}"
     return paths.root / "transfer" / f"{about.name}-on-{info.modality}-{chunk}-{digest(depends_on)}.json"
 
 
-def measure(
-    corpus: Corpus, loaded: Loaded, subset_bytes: int, chunk_bytes: int | None, sample_bytes: int
-) -> TransferRecord:
+def measure(corpus: Corpus, loaded: Loaded, job: TransferJob) -> TransferRecord:
     """Code at most `sample_bytes` of it, in evenly spread whole chunks."""
-    corpus.require(subset_bytes)
-    length = min(chunk_bytes or loaded.about.context_bytes, subset_bytes)
-    chunks = _chunks(corpus, subset_bytes, length, sample_bytes)
+    corpus.require(job.subset_bytes)
+    length = min(job.chunk_bytes or loaded.about.context_bytes, job.subset_bytes)
+    chunks = _chunks(corpus, job.subset_bytes, length, job.sample_bytes)
     started = time.perf_counter()
     bits, n_bytes = by_position(loaded.model, chunks)
     if not np.isfinite(bits).all():
         raise MdlError(f"{loaded.about.name} gives {corpus.info.source} no finite code length; use another model")
     return TransferRecord(
-        loaded.about, corpus.info, subset_bytes, chunk_bytes, chunks.size, len(chunks), float(bits.sum()),
-        position_bins(bits, n_bytes), round(time.perf_counter() - started, 3), loaded.model.cos.device.type,
-    )  # fmt: skip
+        model=loaded.about,
+        corpus=corpus.info,
+        subset_bytes=job.subset_bytes,
+        chunk_bytes=job.chunk_bytes,
+        sample_bytes=chunks.size,
+        n_chunks=len(chunks),
+        code_bits=float(bits.sum()),
+        positions=position_bins(bits, n_bytes),
+        seconds=round(time.perf_counter() - started, 3),
+        device=loaded.model.cos.device.type,
+    )
 
 
 def _chunks(corpus: Corpus, subset_bytes: int, length: int, sample_bytes: int) -> npt.NDArray[np.uint8]:
@@ -147,10 +165,10 @@ def _window_sums(model: StackedTransformer, windows: npt.NDArray[np.uint8]) -> I
 
     step = windows_a_call(model)
     for first in range(0, len(windows), step):
-        some = np.ascontiguousarray(windows[first : first + step])
-        bits = window_bits(model, some)
+        part = np.ascontiguousarray(windows[first : first + step])
+        bits = window_bits(model, part)
         if not bool(torch.isfinite(bits).all()):  # float16 overflows where float32 may not
-            bits = window_bits(model, some, half=False)
+            bits = window_bits(model, part, half=False)
         yield bits[0].double().sum(0).cpu().numpy()
 
 
@@ -160,7 +178,7 @@ def position_bins(bits: Floats, n_bytes: Sequence[int] | npt.NDArray[np.int64]) 
     marks = (round(2 ** (k / _BINS_AN_OCTAVE)) for k in range(_BINS_AN_OCTAVE * (T.bit_length() + 1)))
     edges = sorted({0, *(m for m in marks if m < T), T})
     return tuple(
-        PositionBin(low, high, int(np.sum(n_bytes[low:high])), float(bits[low:high].sum()))
+        PositionBin(start=low, end=high, n_bytes=int(np.sum(n_bytes[low:high])), code_bits=float(bits[low:high].sum()))
         for low, high in itertools.pairwise(edges)
         if np.sum(n_bytes[low:high])
     )

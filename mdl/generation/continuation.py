@@ -32,24 +32,24 @@ if TYPE_CHECKING:
 CONTEXT_BYTES = 2048
 
 
-def open_coder(name: str, how: Sampling, context_bytes: int = CONTEXT_BYTES, device: str = "auto") -> Continue:
+def open_coder(name: str, sampling: Sampling, context_bytes: int = CONTEXT_BYTES, device: str = "auto") -> Continue:
     """Of a coder's registry name, a run's folder, a .safetensors file or hf:MODEL; MdlError for anything else."""
     if context_bytes < 1:
         raise MdlError(f"--context must be at least 1 byte, got {context_bytes}")
     if name in REGISTRY:
-        return sampler(by_length(name, context_bytes), how)
+        return sampler(by_length(name, context_bytes), sampling)
     if name.startswith(PREFIX):
         from mdl.generation.pretrained import open_pretrained
 
-        return open_pretrained(name, how, device)
+        return open_pretrained(name, sampling, device)
     path = name.removeprefix("model:")
     if not Path(path).exists():
-        known = ", ".join([*REGISTRY, "runs/<sweep>/<run id>", "hf:MODEL"])
-        raise MdlError(f"unknown coder '{name}'{nearest(name, REGISTRY)} (there are {known})")
+        names = ", ".join([*REGISTRY, "runs/<sweep>/<run id>", "hf:MODEL"])
+        raise MdlError(f"unknown coder '{name}'{nearest(name, REGISTRY)} (there are {names})")
     from mdl.compressors import choose_model, load_model
     from mdl.device import choose_device
 
-    return sampler(by_model(load_model(choose_model(path).weights, choose_device(device))), how)
+    return sampler(by_model(load_model(choose_model(path).weights, choose_device(device))), sampling)
 
 
 def by_length(name: str, context_bytes: int = CONTEXT_BYTES) -> Predict:
@@ -77,8 +77,8 @@ def gzip_lengths(context: bytes) -> list[int]:
     n_written = len(base.compress(context))
     sizes = []
     for b in range(256):
-        one = base.copy()
-        sizes.append(n_written + len(one.compress(bytes([b]))) + len(one.flush()))
+        copy = base.copy()
+        sizes.append(n_written + len(copy.compress(bytes([b]))) + len(copy.flush()))
     return sizes
 
 

@@ -17,26 +17,27 @@ from mdl.pretrained import Pretrained
 _IDLE_TOKENS = 64  # that add no text, one after another, at the most
 
 
-def open_pretrained(spec: str, how: Sampling, device: str = "auto") -> Continue:
+def open_pretrained(spec: str, sampling: Sampling, device: str = "auto") -> Continue:
     """Of hf:FOLDER or hf:OWNER/NAME, in float32; MdlError where it cannot be read or gets no token of the prompt."""
     from mdl.device import choose_device
     from mdl.pretrained import find_checkpoint, load_pretrained, windows_of
 
     checkpoint = find_checkpoint(spec)
     context_tokens = windows_of(checkpoint, None, None).context_tokens
-    return sampler(load_pretrained(checkpoint, "float32", choose_device(device)), context_tokens, how)
+    return sampler(load_pretrained(checkpoint, "float32", choose_device(device)), context_tokens, sampling)
 
 
-def sampler(model: Pretrained, context_tokens: int, how: Sampling) -> Continue:
+def sampler(model: Pretrained, context_tokens: int, sampling: Sampling) -> Continue:
     """Whole tokens until there are enough bytes; the last is cut."""
 
     def go_on(prompt: bytes, n_bytes: int) -> bytes:
         ids = [i for run in model.tokenizer.runs(prompt) for i in run.ids]
         if not ids and model.start is None:
             raise MdlError(f"{model.checkpoint.spec}: the prompt has no tokens to begin with; give a text")
-        generator, step, n_prompt, content, n_idle = how.generator(), _Steps(model, context_tokens), len(ids), b"", 0
+        generator, step, n_prompt = sampling.generator(), _Steps(model, context_tokens), len(ids)
+        content, n_idle = b"", 0
         while len(content) < n_bytes:
-            ids.append(how.draw(step.nats(ids), generator))
+            ids.append(sampling.draw(step.nats(ids), generator))
             # Not the new token alone: a character may be of several, and a first space may be dropped.
             written = _written(model, ids, n_prompt)
             content, n_idle = written, 0 if len(written) > len(content) else n_idle + 1
@@ -71,11 +72,11 @@ class _Steps:
             self._first, self._cache = len(ids) - self._context_tokens // 2, None
         new = start + ids[self._first :] if self._cache is None else ids[-1:]
         with torch.inference_mode():
-            made = self._model.model(
+            output = self._model.model(
                 torch.tensor([new], device=self._model.model.device), past_key_values=self._cache, use_cache=True
             )
-        self._cache = made.past_key_values
-        logits: Nats = made.logits[0, -1].double().cpu().numpy()
+        self._cache = output.past_key_values
+        logits: Nats = output.logits[0, -1].double().cpu().numpy()
         if not np.isfinite(logits).all():
             raise MdlError(f"{self._model.checkpoint.spec} gives no finite logits after {len(ids):,} tokens")
         return logits

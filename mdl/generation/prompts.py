@@ -12,7 +12,7 @@ from mdl.storage import Progress
 USUAL_BYTES = 512  # that follow a file
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Prompt:
     """Bytes to go on from, and where known what really follows. `modality`: text, image, audio, bytes."""
 
@@ -36,8 +36,10 @@ def open_prompt(spec: str, chunk: int = 0, prompt_bytes: int | None = None, prog
     if not path.is_file():
         raise MdlError(f"no prompt at {spec}; give a file, or a corpus such as image:FOLDER, audio:FILE, file:TEXT")
     content = path.read_bytes()
-    taken = content[:prompt_bytes]
-    return Prompt(spec, "bytes" if b"\0" in content[:8192] else "text", taken, content[len(taken) :])
+    prompt = content[:prompt_bytes]
+    return Prompt(
+        name=spec, modality="bytes" if b"\0" in content[:8192] else "text", content=prompt, truth=content[len(prompt) :]
+    )
 
 
 def _of_corpus(spec: str, chunk: int, prompt_bytes: int, progress: Progress | None) -> Prompt:
@@ -49,4 +51,6 @@ def _of_corpus(spec: str, chunk: int, prompt_bytes: int, progress: Progress | No
     if prompt_bytes >= UNIT_BYTES:
         raise MdlError(f"--prompt-bytes must be less than the chunk, {UNIT_BYTES} bytes, got {prompt_bytes}")
     content = view.read(chunk * UNIT_BYTES, (chunk + 1) * UNIT_BYTES).tobytes()
-    return Prompt(spec, corpus.info.modality, content[:prompt_bytes], content[prompt_bytes:])
+    return Prompt(
+        name=spec, modality=corpus.info.modality, content=content[:prompt_bytes], truth=content[prompt_bytes:]
+    )

@@ -49,13 +49,13 @@ class Sampling:
         return int(order[min(place, n_kept - 1)])
 
 
-def sampler(predict: Predict, how: Sampling) -> Continue:
+def sampler(predict: Predict, sampling: Sampling) -> Continue:
     """Bytes drawn one by one, the same every time."""
 
     def go_on(prompt: bytes, n_bytes: int) -> bytes:
-        generator, content = how.generator(), bytearray(prompt)
+        generator, content = sampling.generator(), bytearray(prompt)
         for _ in range(n_bytes):
-            content.append(how.draw(predict(bytes(content)), generator))
+            content.append(sampling.draw(predict(bytes(content)), generator))
         return bytes(content[len(prompt) :])
 
     return go_on

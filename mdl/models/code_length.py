@@ -67,6 +67,7 @@ def code_lengths(
     view: Readable,
     part: Part,
     ends: Sequence[int],
+    *,
     subset_ends: Sequence[int] = (),
     progress: BytesProgress | None = None,
 ) -> list[PartLengths]:
@@ -122,7 +123,7 @@ class _Sums:
         members = [self._model.member(m) for m in range(self._model.n_members)]
         start = 0
         for end in sorted(set(self._ends)):
-            active = [m for m, own in enumerate(self._ends) if own >= end]
+            active = [m for m, member_end in enumerate(self._ends) if member_end >= end]
             whole = len(active) == len(members)
             model = self._model if whole else stack(self._model.shape, [members[m] for m in active]).to(self._device)
             start = self._code(model, active, start, end, progress)
@@ -197,7 +198,7 @@ def _segments(
             break
         total += amount
         if boundary in wanted:
-            segments.append(Segment(part, start, boundary, total))
+            segments.append(Segment(part=part, start_bytes=start, end_bytes=boundary, code_bits=total))
             start, total = boundary, 0.0
     return tuple(segments)
 
@@ -210,7 +211,11 @@ def position_bins(lengths: PartLengths) -> tuple[PositionBin, ...]:
     for low, high in itertools.pairwise(edges):
         n_bytes = int(lengths.bytes_by_position[low:high].sum())
         if n_bytes:
-            bins.append(PositionBin(low, high, n_bytes, float(lengths.bits_by_position[low:high].sum())))
+            bins.append(
+                PositionBin(
+                    start=low, end=high, n_bytes=n_bytes, code_bits=float(lengths.bits_by_position[low:high].sum())
+                )
+            )
     return tuple(bins)
 
 

@@ -104,9 +104,9 @@ class Stepper:
         return logits, float64_counts(nearest_grid(logits))
 
     def _logits(self, length: int) -> Tensor:
-        w, at = self._weights, self._at
-        turn = self._cos[at], self._sin[at]
-        future = self._to_come[:length] > at
+        w, position = self._weights, self._at
+        turn = self._cos[position], self._sin[position]
+        future = self._to_come[:length] > position
         x = self._tokens[self._previous]
         for layer in range(self._shape.depth):
             x = x + self._attention(x, layer, length, turn, future)

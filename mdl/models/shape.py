@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import KW_ONLY, asdict, dataclass
 from functools import cache
 from typing import Any
 
@@ -24,6 +24,7 @@ class Shape:
     width: int  # C
     depth: int  # layers
     n_heads: int
+    _: KW_ONLY
     context_tokens: int  # T, the longest window; of bytes where the vocabulary is bytes
     vocabulary: int = VOCABULARY  # V, bytes or tokens
 

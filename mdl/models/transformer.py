@@ -108,14 +108,23 @@ def embedded(embedding: Tensor, start: Tensor, bytes_MBT: Tensor) -> Tensor:
 
 
 def transformer_layer(
-    x: Tensor, attention_gain: Tensor, qkv: Tensor, out: Tensor, mlp_gain: Tensor, up: Tensor, down: Tensor,
-    cos: Tensor, sin: Tensor, n_heads: int,
-) -> Tensor:  # fmt: skip
+    x: Tensor,
+    attention_gain: Tensor,
+    qkv: Tensor,
+    out: Tensor,
+    mlp_gain: Tensor,
+    up: Tensor,
+    down: Tensor,
+    cos: Tensor,
+    sin: Tensor,
+    n_heads: int,
+) -> Tensor:
     """The residual stream (M, B, T, C) after causal attention and a GELU network of 4 C; weights with their axis M."""
     M, B, T, C = x.shape
-    q, k, v = before_attention(x, attention_gain, qkv, cos, sin, n_heads)
+    q, k, v = before_attention(x, attention_gain, qkv, cos=cos, sin=sin, n_heads=n_heads)
     mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-    return after_attention(x, mixed.transpose(1, 2).reshape(M, B, T, C), out, mlp_gain, up, down)
+    mixed = mixed.transpose(1, 2).reshape(M, B, T, C)
+    return after_attention(x, mixed, out, gain=mlp_gain, up=up, down=down)
 
 
 def before_attention(

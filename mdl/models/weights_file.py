@@ -48,8 +48,10 @@ def load_weights(path: Path, *, tokens: bool = False) -> tuple[Shape, dict[str, 
         raise MdlError(f"{path} does not hold weights that mdl wrote: it is {_what_it_is(path, error)}") from None
     if not tokens:
         shape.require_bytes("archives, packing and generating")
-    told = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    if len(told) != 2 + 6 * shape.depth or told != weight_shapes(shape):  # the count first: a forged depth has no end
+    shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    if len(shapes) != 2 + 6 * shape.depth or shapes != weight_shapes(
+        shape
+    ):  # the count first: a forged depth has no end
         raise MdlError(f"{path}: the weights do not fit the shape {shape.label} that the file names")
     for name, tensor in weights.items():
         if tensor.dtype != float32:
@@ -73,10 +75,10 @@ def _what_it_is(path: Path, error: Exception) -> str:
     if path.is_dir():
         return f"a folder; a model of transformers in it is hf:{path}"
     begin = _begin_of(path)
-    known = next((what for magic, what in _BEGIN.items() if begin.startswith(magic)), None)
+    kind = next((what for magic, what in _BEGIN.items() if begin.startswith(magic)), None)
     door = "mdl reads its own runs, and models of transformers as hf:FOLDER (config.json, tokenizer, model.safetensors)"
-    if known:
-        return known if "mdl decompress" in known else f"{known}; {door}"
+    if kind:
+        return kind if "mdl decompress" in kind else f"{kind}; {door}"
     try:
         with safe_open(path, framework="np") as stored:
             names, foreign = sorted(stored.keys()), "mdl" not in (stored.metadata() or {})

@@ -46,7 +46,7 @@ _MOST_TEXT_BYTES = 100
 _TOKEN_BYTES = 64  # of guard list, at the most: far more than an encoder accepts
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Coded:
     """`n_tokens` as a coded stream, a packed guard list and a checksum of the tokens."""
 
@@ -56,7 +56,7 @@ class Coded:
     crc32: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PretrainedArchive:
     """All that is in a file."""
 
@@ -87,17 +87,16 @@ class PretrainedArchive:
     def to_bytes(self) -> bytes:
         """The file."""
         about = self.about.encode("ascii", "replace")[:_MOST_TEXT_BYTES]
+        start = [MAGIC, VERSION, self.step_bits, self.epsilon_bits, self.windows_per_block]
+        start += [self.context_tokens, self.n_vocabulary, self.n_bytes, self.n_tokens, len(self.escape)]
+        start += [bytes.fromhex(self.model_sha256), bytes.fromhex(self.fingerprint), self.content_sha256, len(about)]
         parts = [
-            _START.pack(
-                MAGIC, VERSION, self.step_bits, self.epsilon_bits, self.windows_per_block, self.context_tokens,
-                self.n_vocabulary, self.n_bytes, self.n_tokens, len(self.escape), bytes.fromhex(self.model_sha256),
-                bytes.fromhex(self.fingerprint), self.content_sha256, len(about),
-            ),
+            _START.pack(*start),
             about,
             *(_ENTRY.pack(len(block.stream), len(block.guard), block.crc32) for block in self.blocks),
             self.escape,
             *(block.stream + block.guard for block in self.blocks),
-        ]  # fmt: skip
+        ]
         content = b"".join(parts)
         return content + hashlib.sha256(content).digest()
 
@@ -134,29 +133,40 @@ def _parsed(content: bytes) -> PretrainedArchive:
     about = content[_START.size : _START.size + text]
     if len(about) < text or text > _MOST_TEXT_BYTES or not about.isascii() or not about.decode().isprintable():
         raise MdlError("the archive is damaged or forged: what it says for people is not plain text")
-    at = _START.size + text
+    place = _START.size + text
     n_blocks = -(-n_tokens // (w * T))
-    if at + _ENTRY.size * n_blocks > len(content):
+    if place + _ENTRY.size * n_blocks > len(content):
         raise MdlError("the archive is damaged or forged: its table does not fit")
-    table = list(_ENTRY.iter_unpack(content[at : at + _ENTRY.size * n_blocks]))
-    at += _ENTRY.size * n_blocks
-    if at + escape_bytes + sum(stream + listed for stream, listed, _ in table) != len(content):
+    table = list(_ENTRY.iter_unpack(content[place : place + _ENTRY.size * n_blocks]))
+    place += _ENTRY.size * n_blocks
+    if place + escape_bytes + sum(stream + listed for stream, listed, _ in table) != len(content):
         raise MdlError("the archive is damaged or forged: its table does not add up to its blocks")
     return PretrainedArchive(
-        step_bits, epsilon_bits, w, T, V, n_bytes, n_tokens, sha.hex(), fingerprint.hex(), content_sha, about.decode(),
-        content[at : at + escape_bytes], _blocks(content, at + escape_bytes, table, n_tokens, w * T),
-    )  # fmt: skip
+        step_bits=step_bits,
+        epsilon_bits=epsilon_bits,
+        windows_per_block=w,
+        context_tokens=T,
+        n_vocabulary=V,
+        n_bytes=n_bytes,
+        n_tokens=n_tokens,
+        model_sha256=sha.hex(),
+        fingerprint=fingerprint.hex(),
+        content_sha256=content_sha,
+        about=about.decode(),
+        escape=content[place : place + escape_bytes],
+        blocks=_blocks(content, place + escape_bytes, table, n_tokens, w * T),
+    )
 
 
 def _blocks(
-    content: bytes, at: int, table: list[tuple[int, int, int]], n_tokens: int, block_tokens: int
+    content: bytes, place: int, table: list[tuple[int, int, int]], n_tokens: int, block_tokens: int
 ) -> tuple[Coded, ...]:
     blocks = []
     for stream, listed, crc32 in table:
         n = min(n_tokens, block_tokens)
         if stream % 4 or stream > 4 * n + 8 or listed > _TOKEN_BYTES * n + 64:
             raise MdlError("the archive is damaged or forged: a block is not as long as what it codes")
-        middle, end = at + stream, at + stream + listed
-        blocks.append(Coded(n, content[at:middle], content[middle:end], crc32))
-        at, n_tokens = end, n_tokens - n
+        middle, end = place + stream, place + stream + listed
+        blocks.append(Coded(n_tokens=n, stream=content[place:middle], guard=content[middle:end], crc32=crc32))
+        place, n_tokens = end, n_tokens - n
     return tuple(blocks)

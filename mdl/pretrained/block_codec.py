@@ -10,6 +10,7 @@ Shape letters: B windows, T tokens of a window, V vocabulary.
 from __future__ import annotations
 
 import zlib
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -62,78 +63,81 @@ def probe(model: Pretrained, ids: Ids, context_tokens: int) -> Grid:
     )
 
 
-def encode_block(
-    model: Pretrained, ids: Ids, context_tokens: int, grid: Grid, at_once: int | None = None,
-    progress: Progress | None = None,
-) -> Coded:  # fmt: skip
-    """Code `ids` (n,) > 0 tokens, so many windows a call (None: by memory)."""
-    windows = windows_of(ids, context_tokens)
-    left, width = np.empty(windows.shape, np.int64), np.empty(windows.shape, np.int64)
-    at_once = at_once or max(1, _LOGITS_BYTES // (windows.shape[1] * model.n_vocabulary * 8))
-    listed = []
-    for i in range(0, len(windows), at_once):
-        listed.append(_place_windows(model, windows, slice(i, i + at_once), grid, (left, width)))
-        if progress:
-            progress(min(windows[i : i + at_once].size, ids.size - i * windows.shape[1]))
-    encoder, order = StreamEncoder(), time_major(ids.size, windows.shape[1])
-    encoder.write_intervals(left.reshape(-1)[order], width.reshape(-1)[order])
-    packed = guard_list.pack(_in_order(listed, ids.size * model.n_vocabulary))
-    return Coded(ids.size, encoder.finish(), packed, _crc32(ids))
+@dataclass(frozen=True, kw_only=True)
+class BlockCodec:
+    """Writes and reads the blocks of one model, in windows of T tokens and the tables of one grid."""
 
+    model: Pretrained
+    context_tokens: int  # T
+    grid: Grid
+    windows_at_once: int | None = None  # that a call takes; None: encoding by memory, decoding all
 
-def _place_windows(
-    model: Pretrained, windows: npt.NDArray[np.int64], rows: slice, grid: Grid,
-    intervals: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]],
-) -> Guard:  # fmt: skip
-    """Fill in the intervals of some windows; their guard list as position · V + token, unordered."""
-    own, V = windows[rows], model.n_vocabulary
-    a_call = max(1, _LOGITS_BYTES // (len(own) * V * 8))
-    listed = []
-    for span, logits in read_through(model, own, a_call):
-        s = logits.shape[1]
-        nearest, index, up = large_vocabulary.place(logits.reshape(-1, V), grid)
-        symbols = torch.from_numpy(own[:, span]).reshape(-1).to(logits.device)
-        for kept, found in zip(intervals, large_vocabulary.intervals(nearest, symbols, grid), strict=True):
-            kept[rows, span] = found.reshape(-1, s).cpu().numpy()
-        place, token = np.divmod(index.cpu().numpy(), V)
-        row, t = np.divmod(place, s)
-        position = (rows.start + row) * windows.shape[1] + span.start + t
-        listed.append(Guard(position * V + token, up.cpu().numpy()))
-    return _in_order(listed, windows.size * V)
+    def encode(self, ids: Ids, progress: Progress | None = None) -> Coded:
+        """Code `ids` (n,) > 0 tokens."""
+        windows, V = windows_of(ids, self.context_tokens), self.model.n_vocabulary
+        left, width = np.empty(windows.shape, np.int64), np.empty(windows.shape, np.int64)
+        step = self.windows_at_once or max(1, _LOGITS_BYTES // (windows.shape[1] * V * 8))
+        listed = []
+        for i in range(0, len(windows), step):
+            listed.append(self._place_windows(windows, slice(i, i + step), (left, width)))
+            if progress:
+                progress(min(windows[i : i + step].size, ids.size - i * windows.shape[1]))
+        encoder, order = StreamEncoder(), time_major(ids.size, windows.shape[1])
+        encoder.write_intervals(left.reshape(-1)[order], width.reshape(-1)[order])
+        packed = guard_list.pack(_in_order(listed, ids.size * V))
+        return Coded(n_tokens=ids.size, stream=encoder.finish(), guard=packed, crc32=_crc32(ids))
+
+    def _place_windows(
+        self,
+        windows: npt.NDArray[np.int64],
+        rows: slice,
+        intervals: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]],
+    ) -> Guard:
+        """Fill in the intervals of the windows `rows`; their guard list as position · V + token."""
+        tokens, V = windows[rows], self.model.n_vocabulary
+        a_call = max(1, _LOGITS_BYTES // (len(tokens) * V * 8))
+        listed = []
+        for span, logits in read_through(self.model, tokens, a_call):
+            s = logits.shape[1]
+            nearest, index, up = large_vocabulary.place(logits.reshape(-1, V), self.grid)
+            symbols = torch.from_numpy(tokens[:, span]).reshape(-1).to(logits.device)
+            for stored, new in zip(intervals, large_vocabulary.intervals(nearest, symbols, self.grid), strict=True):
+                stored[rows, span] = new.reshape(-1, s).cpu().numpy()
+            place, token = np.divmod(index.cpu().numpy(), V)
+            row, t = np.divmod(place, s)
+            position = (rows.start + row) * windows.shape[1] + span.start + t
+            listed.append(Guard(position * V + token, up.cpu().numpy()))
+        return _in_order(listed, windows.size * V)
+
+    def decode(self, block: Coded, progress: Progress | None = None) -> Ids:
+        """Its tokens (n,); MdlError where the checksum is wrong."""
+        length, V = min(block.n_tokens, self.context_tokens), self.model.n_vocabulary
+        out = np.zeros((-(-block.n_tokens // length), length), np.int64)
+        lane = Lane(block.n_tokens, block.stream, block.guard, length, V)
+        reader, device = Reader(self.model, len(out), self.windows_at_once), self.model.model.device
+        for t in range(length):
+            logits = reader.feed(out[:, t - 1 : t]) if t else reader.first()
+            n, places = lane.n_active(t), lane.guard_at(t)
+            index, up = torch.from_numpy(places.index).to(device), torch.from_numpy(places.up).to(device)
+            nearest = guided_grid(logits[:n, 0], index, up, self.grid.step)
+            out[:n, t] = lane.decoder.read_symbols(large_vocabulary.counts(nearest, self.grid).cpu().numpy())
+            if progress:
+                progress(n)
+        ids = out.reshape(-1)[: block.n_tokens].astype(np.int32)
+        if _crc32(ids) != block.crc32:
+            raise MdlError(
+                "the decoded tokens do not have the checksum of the original: the archive is forged, or this machine "
+                "computes too differently; no output was written"
+            )
+        return ids
 
 
 def _in_order(listed: list[Guard], limit: int) -> Guard:
     """One list, ascending, of the places below `limit`: the others lie in what fills up the last window."""
-    index, up = np.concatenate([own.index for own in listed]), np.concatenate([own.up for own in listed])
+    index, up = np.concatenate([guard.index for guard in listed]), np.concatenate([guard.up for guard in listed])
     order = np.argsort(index)
     order = order[index[order] < limit]
     return Guard(index[order], up[order])
-
-
-def decode_block(
-    model: Pretrained, block: Coded, context_tokens: int, grid: Grid, at_once: int | None = None,
-    progress: Progress | None = None,
-) -> Ids:  # fmt: skip
-    """Its tokens (n,), so many windows a call (None: all); MdlError where the checksum is wrong."""
-    length, V = min(block.n_tokens, context_tokens), model.n_vocabulary
-    out = np.zeros((-(-block.n_tokens // length), length), np.int64)
-    lane = Lane(block.n_tokens, block.stream, block.guard, length, V)
-    reader, device = Reader(model, len(out), at_once), model.model.device
-    for t in range(length):
-        logits = reader.feed(out[:, t - 1 : t]) if t else reader.first()
-        n, places = lane.n_active(t), lane.guard_at(t)
-        index, up = torch.from_numpy(places.index).to(device), torch.from_numpy(places.up).to(device)
-        nearest = guided_grid(logits[:n, 0], index, up, grid.step)
-        out[:n, t] = lane.decoder.read_symbols(large_vocabulary.counts(nearest, grid).cpu().numpy())
-        if progress:
-            progress(n)
-    ids = out.reshape(-1)[: block.n_tokens].astype(np.int32)
-    if _crc32(ids) != block.crc32:
-        raise MdlError(
-            "the decoded tokens do not have the checksum of the original: the archive is forged, or this machine "
-            "computes too differently; no output was written"
-        )
-    return ids
 
 
 def _crc32(ids: Ids) -> int:

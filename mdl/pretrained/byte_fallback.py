@@ -53,9 +53,9 @@ class Tokenizer:
     def _texts(self, piece: bytes) -> Iterator[list[Part]]:
         texts = _INVALID.split(piece.decode("utf-8", "surrogateescape"))
         for i, text in enumerate(texts):
-            own = text.encode("utf-8", "surrogateescape")
-            raw = i % 2 or (len(texts) > 1 and len(own) < _LEAST_TEXT_BYTES)
-            yield [(None, own)] if raw else self._parts(text)
+            content = text.encode("utf-8", "surrogateescape")
+            raw = i % 2 or (len(texts) > 1 and len(content) < _LEAST_TEXT_BYTES)
+            yield [(None, content)] if raw else self._parts(text)
 
     def _parts(self, text: str) -> list[Part]:
         """The text whole, else cut out what is lost wherever it stands, else (lost where it stands) halved."""
@@ -68,9 +68,9 @@ class Tokenizer:
         pieces = re.split(f"([{re.escape(lost)}]+)", text)
         return [
             part
-            for i, own in enumerate(pieces)
-            if own
-            for part in ([(None, own.encode())] if i % 2 else self._halved(own))
+            for i, piece in enumerate(pieces)
+            if piece
+            for part in ([(None, piece.encode())] if i % 2 else self._halved(piece))
         ]
 
     def _halved(self, text: str) -> list[Part]:
@@ -104,8 +104,8 @@ class Tokenizer:
         if self._starts_anywhere:
             return 0
         few = range(min(len(text), _START_CHARACTERS))
-        found = (i for i in few if self._exact(text[i : i + _TRIED_CHARACTERS]) is not None)
-        return next(found, 0)
+        exact = (i for i in few if self._exact(text[i : i + _TRIED_CHARACTERS]) is not None)
+        return next(exact, 0)
 
     def lost_in(self, piece: bytes) -> str:
         """Why some of a piece is not tokens: the first of it, and what the tokenizer makes of that; empty: all is."""
@@ -128,10 +128,10 @@ class Tokenizer:
         decoded = self.decode(ids)
         if decoded != text and text in decoded:  # a token of no text of ours was put before or after: not needed
             shorter = (ids[1:], ids[:-1], ids[1:-1])
-            ids = next((own for own in shorter if own and self.decode(own) == text), [])
+            ids = next((candidate for candidate in shorter if candidate and self.decode(candidate) == text), [])
             decoded = text
-        known = bool(ids) and min(ids) >= 0 and max(ids) < self._n_vocabulary
-        return ids if known and decoded == text else None
+        in_vocabulary = bool(ids) and min(ids) >= 0 and max(ids) < self._n_vocabulary
+        return ids if in_vocabulary and decoded == text else None
 
 
 def _middle(text: str) -> int:
@@ -188,14 +188,14 @@ def write(runs: Sequence[Run]) -> str:
 
 def read(digits: str, ids: Ids, decode: Callable[[Ids], str], n_bytes: int) -> bytes:
     """What `runs` was given, from the escape and all tokens one after another."""
-    content, at, token = b"", 0, 0
+    content, place, token = b"", 0, 0
     while len(content) < n_bytes:
-        n, at = _read_gamma(digits, at)
-        own = ids[token : token + n - 1]
-        content, token = content + (decode(own).encode() if own else b""), token + n - 1
-        m, at = _read_gamma(digits, at)
-        content += bytes(int(digits[i : i + 8], 2) for i in range(at, at + 8 * (m - 1), 8))
-        at += 8 * (m - 1)
+        n, place = _read_gamma(digits, place)
+        run = ids[token : token + n - 1]
+        content, token = content + (decode(run).encode() if run else b""), token + n - 1
+        m, place = _read_gamma(digits, place)
+        content += bytes(int(digits[i : i + 8], 2) for i in range(place, place + 8 * (m - 1), 8))
+        place += 8 * (m - 1)
     return content
 
 
@@ -203,7 +203,7 @@ def _gamma(n: int) -> str:
     return "0" * (n.bit_length() - 1) + f"{n:b}"
 
 
-def _read_gamma(digits: str, at: int) -> tuple[int, int]:
-    one = digits.index("1", at)
-    end = 2 * one - at + 1
+def _read_gamma(digits: str, place: int) -> tuple[int, int]:
+    one = digits.index("1", place)
+    end = 2 * one - place + 1
     return int(digits[one:end], 2), end

@@ -17,15 +17,20 @@ from mdl.storage import cache_folder, digest, sha256_of
 
 PREFIX = "hf:"
 _TOKENIZER_FILES = (
-    "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "spiece.model", "sentencepiece.bpe.model",
-    "vocab.json", "vocab.txt",
-)  # fmt: skip
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "vocab.json",
+    "vocab.txt",
+)
 _READ = ("*.json", "*.safetensors", "*.model", "*.txt")  # what a model is made of; all else is for people
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack")
 _DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Checkpoint:
     """A folder that has all that a model needs, and its fingerprints."""
 
@@ -55,8 +60,8 @@ class Checkpoint:
             try:
                 with safe_open(path, framework="np") as stored:
                     slices = [stored.get_slice(name) for name in stored.keys()]  # noqa: SIM118 - not a dict
-                    for own in slices:
-                        n_of[own.get_dtype()] += prod(own.get_shape())
+                    for slice_ in slices:
+                        n_of[slice_.get_dtype()] += prod(slice_.get_shape())
             except SafetensorError as error:
                 raise MdlError(f"{path} is no safetensors file ({error}); download it again") from None
         return " + ".join(_DTYPES.get(name, name) for name, _ in n_of.most_common())
@@ -79,7 +84,9 @@ def find_checkpoint(spec: str) -> Checkpoint:
         raise MdlError(f"{spec} has no tokenizer ({', '.join(_TOKENIZER_FILES[:3])} …); copy it beside the weights")
     weights = _weights(spec, folder)
     hashes = [sha256_of(path, cache_folder()) for path in weights]
-    return Checkpoint(spec, folder, weights, hashes[0] if len(hashes) == 1 else _joint(hashes))
+    return Checkpoint(
+        spec=spec, folder=folder, weights=weights, sha256=hashes[0] if len(hashes) == 1 else _joint(hashes)
+    )
 
 
 def _joint(hashes: list[str]) -> str:
@@ -95,8 +102,8 @@ def _weights(spec: str, folder: Path) -> tuple[Path, ...]:
         return (one,)
     if not index.is_file():
         pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
-        found = f"only {pickles[0]}, whose format can run code" if pickles else "no weights"
-        raise MdlError(f"{spec} has no model.safetensors ({found}); save it with safe_serialization=True")
+        contents = f"only {pickles[0]}, whose format can run code" if pickles else "no weights"
+        raise MdlError(f"{spec} has no model.safetensors ({contents}); save it with safe_serialization=True")
     try:
         shards = sorted({str(name) for name in json.loads(index.read_bytes())["weight_map"].values()})
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):

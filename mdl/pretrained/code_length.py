@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mdl.pretrained.model import Pretrained, Windows
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Stretch:
     """The code of the bytes [start, end)."""
 
@@ -54,7 +54,14 @@ def code_in_stretches(
 
     bits = token_bits(model, np.frombuffer(ids, np.int32) if ids else np.empty(0, np.int32), windows, tell)
     return [
-        Stretch(start, end, b - a, float(bits[a:b].sum()), escape_bits, escaped)
+        Stretch(
+            start=start,
+            end=end,
+            n_tokens=b - a,
+            token_bits=float(bits[a:b].sum()),
+            escape_bits=escape_bits,
+            escaped_bytes=escaped,
+        )
         for start, end, a, b, escape_bits, escaped in rows
     ]
 
@@ -63,6 +70,6 @@ def pieces(view: Readable, start: int, end: int) -> Iterator[bytes]:
     """Bytes [start, end) in pieces that end with a line, or at least with a character, but for the last."""
     while start < end:
         chunk = view.read(start, min(start + byte_fallback.PIECE_BYTES, end)).tobytes()
-        own = chunk if start + len(chunk) == end else chunk[: byte_fallback.cut(chunk)]
-        yield own
-        start += len(own)
+        piece = chunk if start + len(chunk) == end else chunk[: byte_fallback.cut(chunk)]
+        yield piece
+        start += len(piece)

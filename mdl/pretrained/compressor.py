@@ -64,8 +64,8 @@ class PretrainedCoder:
 
         if not data:
             return 0.0
-        own = code_in_stretches(self._measuring, _view(data), len(data), self.windows)
-        return sum(stretch.token_bits + stretch.escape_bits for stretch in own)
+        stretches = code_in_stretches(self._measuring, _view(data), len(data), self.windows)
+        return sum(stretch.token_bits + stretch.escape_bits for stretch in stretches)
 
     def compress(self, data: bytes, progress: Progress | None = None) -> bytes:
         """An archive of `data`; `progress` is told of the bytes coded, as tokens go by."""
@@ -76,15 +76,28 @@ class PretrainedCoder:
         w = _windows_per_block(model, T)
         grid = block_codec.probe(model, ids, T) if ids.size else Grid(0, 0)
         tell = _in_bytes(progress, len(data), ids.size)
-        blocks = [
-            block_codec.encode_block(model, ids[i : i + w * T], T, grid, self.windows.batch, tell)
-            for i in range(0, ids.size, w * T)
-        ]
+        codec = self._codec(grid, T)
+        blocks = [codec.encode(ids[i : i + w * T], tell) for i in range(0, ids.size, w * T)]
         return PretrainedArchive(
-            grid.step_bits, grid.epsilon_bits, w, T, model.n_vocabulary, len(data), ids.size, self.checkpoint.sha256,
-            self.checkpoint.fingerprint, hashlib.sha256(data).digest(), f"{self.checkpoint.name}, {self.version}",
-            _packed(digits), tuple(blocks),
-        ).to_bytes()  # fmt: skip
+            step_bits=grid.step_bits,
+            epsilon_bits=grid.epsilon_bits,
+            windows_per_block=w,
+            context_tokens=T,
+            n_vocabulary=model.n_vocabulary,
+            n_bytes=len(data),
+            n_tokens=ids.size,
+            model_sha256=self.checkpoint.sha256,
+            fingerprint=self.checkpoint.fingerprint,
+            content_sha256=hashlib.sha256(data).digest(),
+            about=f"{self.checkpoint.name}, {self.version}",
+            escape=_packed(digits),
+            blocks=tuple(blocks),
+        ).to_bytes()
+
+    def _codec(self, grid: Grid, context_tokens: int) -> block_codec.BlockCodec:
+        return block_codec.BlockCodec(
+            model=self.exact, context_tokens=context_tokens, grid=grid, windows_at_once=self.windows.batch
+        )
 
     def decompress(self, data: bytes) -> bytes:
         """What `compress` was given; MdlError for damaged data or another model."""
@@ -92,11 +105,11 @@ class PretrainedCoder:
 
     def read(self, archive: PretrainedArchive, progress: Progress | None = None) -> bytes:
         """Its content, as `decompress`; `progress` is told of the bytes decoded, as tokens go by."""
-        grid, T = self._check(archive), archive.context_tokens
+        codec = self._codec(self._check(archive), archive.context_tokens)
         tell = _in_bytes(progress, archive.n_bytes, archive.n_tokens)
         ids: list[int] = []
         for block in archive.blocks:
-            ids += block_codec.decode_block(self.exact, block, T, grid, self.windows.batch, tell).tolist()
+            ids += codec.decode(block, tell).tolist()
         content = _text(self.exact, archive, ids)
         if hashlib.sha256(content).digest() != archive.content_sha256:
             raise MdlError("the decoded content does not have the SHA-256 of the original: the archive is forged")
@@ -104,20 +117,21 @@ class PretrainedCoder:
 
     def _check(self, archive: PretrainedArchive) -> Grid:
         """Its grid; MdlError where the model is another one, or a field is none that a writer makes."""
-        own = self.checkpoint
-        if archive.model_sha256 != own.sha256:
+        checkpoint = self.checkpoint
+        if archive.model_sha256 != checkpoint.sha256:
             raise MdlError(
                 f"the archive was made with the pretrained model {archive.model_sha256} ({archive.about}), "
-                f"{own.spec} is {own.sha256}; give the right one"
+                f"{checkpoint.spec} is {checkpoint.sha256}; give the right one"
             )
-        if archive.fingerprint != own.fingerprint:
+        if archive.fingerprint != checkpoint.fingerprint:
             raise MdlError(
-                f"the archive was made with a model of fingerprint {archive.fingerprint} ({archive.about}), {own.spec} "
-                f"has these weights, but with its configuration or tokenizer is {own.fingerprint}; restore them"
+                f"the archive was made with a model of fingerprint {archive.fingerprint} ({archive.about}), "
+                f"{checkpoint.spec} has these weights, but with its configuration or tokenizer is "
+                f"{checkpoint.fingerprint}; restore them"
             )
         if not archive.n_tokens:
             return Grid(0, 0)
-        windows_of(own, archive.context_tokens, None)
+        windows_of(checkpoint, archive.context_tokens, None)
         if archive.n_vocabulary != self.exact.n_vocabulary:
             raise MdlError("the archive is damaged or forged: its vocabulary is not the model's")
         if archive.windows_per_block > _windows_per_block(self.exact, archive.context_tokens):

@@ -99,11 +99,11 @@ class Reader:
     def _feed(self, group: int, tokens: Tensor) -> Tensor:
         spec, cache = self._model.checkpoint.spec, self._caches[group]
         with _refusing(self._model.checkpoint), torch.inference_mode(), InFloat64():
-            told = self._model.model(tokens, past_key_values=cache, use_cache=True)
-        self._caches[group] = getattr(told, "past_key_values", None)
+            output = self._model.model(tokens, past_key_values=cache, use_cache=True)
+        self._caches[group] = getattr(output, "past_key_values", None)
         if self._caches[group] is None:
             raise MdlError(f"{spec} keeps no keys and values between tokens; it can be measured only (mdl evaluate)")
-        logits: Tensor = told.logits
+        logits: Tensor = output.logits
         if logits.dtype != torch.float64:
             raise MdlError(f"{spec} gives its logits in {logits.dtype}; it can be measured only (mdl evaluate)")
         return logits

@@ -43,7 +43,7 @@ class Windows:
     batch: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Pretrained:
     """A model ready to code."""
 
@@ -86,18 +86,28 @@ def load_pretrained(
     if dtype not in DTYPES:
         raise MdlError(f"unknown dtype '{dtype}' (there are {', '.join(DTYPES)})")
     tokenizer = _tokenizer(checkpoint)
-    model, told = _read(checkpoint, "AutoModelForCausalLM", dtype=getattr(torch, dtype), use_safetensors=True,
-                        output_loading_info=True, **settings)  # fmt: skip
-    absent = sorted({*told.get("missing_keys", ()), *(key[0] for key in told.get("mismatched_keys", ()))})
+    settings |= {"dtype": getattr(torch, dtype), "use_safetensors": True, "output_loading_info": True}
+    model, loading_info = _read(checkpoint, "AutoModelForCausalLM", **settings)
+    absent = sorted(
+        {*loading_info.get("missing_keys", ()), *(key[0] for key in loading_info.get("mismatched_keys", ()))}
+    )
     if absent:
         raise MdlError(f"{checkpoint.spec}: the weights lack {absent[0]} ({len(absent)} in all); download them again")
     model = model.to(device).eval()
     n_vocabulary = _check_causal(checkpoint, model)
-    start = next((i for i in (tokenizer.bos_token_id, getattr(model.config.get_text_config(), "bos_token_id", None))
-                  if isinstance(i, int) and 0 <= i < n_vocabulary), None)  # fmt: skip
+    starts = (tokenizer.bos_token_id, getattr(model.config.get_text_config(), "bos_token_id", None))
+    start = next((i for i in starts if isinstance(i, int) and 0 <= i < n_vocabulary), None)
     coder = _both_ways(tokenizer, n_vocabulary)
     groups = _n_params(model)
-    return Pretrained(checkpoint, model, coder, n_vocabulary, start, sum(groups.values()), groups)
+    return Pretrained(
+        checkpoint=checkpoint,
+        model=model,
+        tokenizer=coder,
+        n_vocabulary=n_vocabulary,
+        start=start,
+        n_params=sum(groups.values()),
+        n_params_by_group=groups,
+    )
 
 
 def open_tokenizer(checkpoint: Checkpoint) -> byte_fallback.Tokenizer:
@@ -148,14 +158,16 @@ def _tokenizer(checkpoint: Checkpoint) -> Any:
 
 def _n_params(model: Any) -> dict[str, int]:
     """Every number once, however many names it has."""
-    of = {id(p): p.numel() for p in model.parameters()}
+    sizes = {id(p): p.numel() for p in model.parameters()}
     embedding, head = (
         part and {id(p) for p in part.parameters()}
         for part in (model.get_input_embeddings(), model.get_output_embeddings())
     )
     embedding, head = embedding or set(), (head or set()) - (embedding or set())
-    rest = of.keys() - embedding - head
-    return {name: sum(of[i] for i in ids) for name, ids in (("embedding", embedding), ("head", head), ("rest", rest))}
+    rest = sizes.keys() - embedding - head
+    return {
+        name: sum(sizes[i] for i in ids) for name, ids in (("embedding", embedding), ("head", head), ("rest", rest))
+    }
 
 
 def _check_causal(checkpoint: Checkpoint, model: Any) -> int:
@@ -176,13 +188,13 @@ def token_bits(model: Pretrained, ids: Ids, windows: Windows, progress: Progress
     bits = np.empty(ids.size)
     for spans in _batches(ids.size, windows, _batch(model, windows)):
         rows = np.stack([ids[start:end] for start, _, end in spans]).astype(np.int64)
-        for (start, new, end), own in zip(spans, _window_bits(model, rows), strict=True):
-            bits[new:end] = own[new - start :]
+        for (start, new, end), window in zip(spans, _window_bits(model, rows), strict=True):
+            bits[new:end] = window[new - start :]
             if progress:
                 progress(end - new)
     if not np.isfinite(bits).all():
-        at = int(np.flatnonzero(~np.isfinite(bits))[0])
-        raise MdlError(f"{model.checkpoint.spec} gives token {at:,} no finite code length; try --dtype float32")
+        position = int(np.flatnonzero(~np.isfinite(bits))[0])
+        raise MdlError(f"{model.checkpoint.spec} gives token {position:,} no finite code length; try --dtype float32")
     return bits
 
 
@@ -218,8 +230,8 @@ def _window_bits(model: Pretrained, rows: npt.NDArray[np.int64]) -> Bits:
         with torch.inference_mode():
             logits = model.model(before, use_cache=False).logits
             nats = [
-                F.cross_entropy(row.float(), own, reduction="none")
-                for row, own in zip(logits, targets[:, first:], strict=True)
+                F.cross_entropy(row.float(), targets_of_row, reduction="none")
+                for row, targets_of_row in zip(logits, targets[:, first:], strict=True)
             ]
         bits[:, first:] = torch.stack(nats).double().cpu().numpy() / math.log(2)
     return bits

@@ -49,7 +49,7 @@ class Tuning:
         order = np.random.Philox(key=np.array([0, 2], np.uint64))
         for _ in range(self.n_steps):
             starts = order.random_raw(max(1, BATCH_BYTES // T)) % np.uint64(self.subset_bytes - T + 1)
-            yield torch.from_numpy(np.stack([self.view.read(at, at + T) for at in starts.tolist()]))[None]
+            yield torch.from_numpy(np.stack([self.view.read(start, start + T) for start in starts.tolist()]))[None]
 
 
 def tuned(shape: Shape, matrices: Matrices, forms: Sequence[Forms], tuning: Tuning) -> list[dict[str, Quantised]]:
@@ -59,20 +59,24 @@ def tuned(shape: Shape, matrices: Matrices, forms: Sequence[Forms], tuning: Tuni
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     reals = {name: np.stack([form[name].reals for form in forms]) for name in matrices}
-    numbers = {name: torch.from_numpy(each).float().to(device).requires_grad_() for name, each in reals.items()}
+    numbers = {name: torch.from_numpy(tensor).float().to(device).requires_grad_() for name, tensor in reals.items()}
     steps = {name: torch.stack([_steps(form[name]) for form in forms]).to(device) for name in matrices}
     teacher = _model(shape, {name: torch.from_numpy(matrix)[None] for name, matrix in matrices.items()})
     teacher.to(device)
-    student = _model(shape, {name: torch.empty_like(each, device="cpu") for name, each in numbers.items()}).to(device)
+    student = _model(shape, {name: torch.empty_like(tensor, device="cpu") for name, tensor in numbers.items()}).to(
+        device
+    )
     optimizer = torch.optim.Adam(numbers.values(), betas=(0.9, 0.95))
     for step, windows in enumerate(tuning.batches(shape.context_tokens)):
         optimizer.param_groups[0]["lr"] = _STEP * min(1, (step + 1) / _WARMUP_STEPS) * (1 - step / tuning.n_steps)
-        weights = {name: (each + (each.round() - each).detach()) * steps[name] for name, each in numbers.items()}
+        weights = {
+            name: (tensor + (tensor.round() - tensor).detach()) * steps[name] for name, tensor in numbers.items()
+        }
         loss = _divergence(teacher, student, _named(weights), windows.to(device))
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-    whole = {name: each.detach().round().cpu().numpy().astype(np.int64) for name, each in numbers.items()}
+    whole = {name: tensor.detach().round().cpu().numpy().astype(np.int64) for name, tensor in numbers.items()}
     return [{name: Quantised(whole[name][m], form[name].scales) for name in matrices} for m, form in enumerate(forms)]
 
 
@@ -89,21 +93,21 @@ def _divergence(
         wanted = F.log_softmax(teacher(windows_1BT), dim=-1)
     M = weights["embedding"].shape[0]
     logits = torch.func.functional_call(student, weights, (windows_1BT.expand(M, -1, -1),))
-    each = F.kl_div(F.log_softmax(logits, dim=-1), wanted.expand_as(logits), reduction="none", log_target=True)
-    return each.sum(dim=-1).mean(dim=(1, 2)).sum()
+    divergence = F.kl_div(F.log_softmax(logits, dim=-1), wanted.expand_as(logits), reduction="none", log_target=True)
+    return divergence.sum(dim=-1).mean(dim=(1, 2)).sum()
 
 
 def _model(shape: Shape, matrices: Mapping[str, Tensor]) -> StackedTransformer:
     n_members = next(iter(matrices.values())).shape[0]
     members = [
-        from_matrices(shape, {name: each[m].detach().float().numpy() for name, each in matrices.items()})
+        from_matrices(shape, {name: weight[m].detach().float().numpy() for name, weight in matrices.items()})
         for m in range(n_members)
     ]
-    return stack(shape, [{name: torch.from_numpy(each) for name, each in member.items()} for member in members])
+    return stack(shape, [{name: torch.from_numpy(weight) for name, weight in member.items()} for member in members])
 
 
 def _named(matrices: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The stacked weights of a model with these matrices (M, in, out), but for its gains."""
     embedding = matrices["embedding"].mT
-    rest = {name: each for name, each in matrices.items() if name != "embedding"}
+    rest = {name: matrix for name, matrix in matrices.items() if name != "embedding"}
     return {"embedding": embedding[:, :-1], "start": embedding[:, -1], **rest}

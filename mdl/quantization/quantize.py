@@ -59,9 +59,9 @@ def quantise(
     }
 
 
-def _relative_steps(of: Sensitivity) -> Floats:
+def _relative_steps(form: Sensitivity) -> Floats:
     """g^(−1/2), for each row (out,), inputs of unit size taken into account."""
-    gradients = of.gradients * max(float(np.diagonal(of.inputs).mean()), 1e-30)
+    gradients = form.gradients * max(float(np.diagonal(form.inputs).mean()), 1e-30)
     steps: Floats = (gradients + _LEAST_GRADIENT * gradients.mean() + 1e-30) ** -0.5
     return steps
 

@@ -60,7 +60,7 @@ def sensitivity(model: StackedTransformer, windows: npt.NDArray[np.uint8]) -> di
     sums: dict[str, list[Floats]] = {}
     for first in range(0, len(windows), _WINDOWS_A_CALL):
         _add(sums, model, matrices, torch.tensor(windows[None, first : first + _WINDOWS_A_CALL]))
-    means = {name: Sensitivity(*(total / windows.size for total in both)) for name, both in sums.items()}
+    means = {name: Sensitivity(*(total / windows.size for total in factors)) for name, factors in sums.items()}
     head, looked_up = means.pop("embedding"), means.pop("")
     return {"embedding": _joined(head, looked_up), **means}
 
@@ -81,9 +81,9 @@ def _add(
         x = rms_normalised(model.residual(bytes_1BT, Parts(embed=watched)))
         logits = torch.bmm(x.flatten(1, 2), model.weight("embedding").mT)
     F.cross_entropy(logits[0], bytes_1BT.reshape(-1).long(), reduction="sum").backward()  # type: ignore[no-untyped-call]
-    for name, given, made in products.seen:
-        assert made.grad is not None  # noqa: S101 - retained above
-        _add_factors(sums, name, given.reshape(-1, given.shape[-1]), made.grad.reshape(-1, made.shape[-1]).square())
+    for name, given, output in products.seen:
+        assert output.grad is not None  # noqa: S101 - retained above
+        _add_factors(sums, name, given.reshape(-1, given.shape[-1]), output.grad.reshape(-1, output.shape[-1]).square())
     assert inputs[0].grad is not None  # noqa: S101
     _add_looked_up(sums, bytes_1BT[0], inputs[0].grad[0])
     model.zero_grad(set_to_none=True)
@@ -104,8 +104,8 @@ def _add_looked_up(sums: dict[str, list[Floats]], bytes_BT: Tensor, gradient_BTC
 
 
 def _accumulate(sums: dict[str, list[Floats]], name: str, *factors: Tensor) -> None:
-    own = [factor.double().cpu().numpy() for factor in factors]
-    sums[name] = [a + b for a, b in zip(sums[name], own, strict=True)] if name in sums else own
+    arrays = [factor.double().cpu().numpy() for factor in factors]
+    sums[name] = [a + b for a, b in zip(sums[name], arrays, strict=True)] if name in sums else arrays
 
 
 def _joined(head: Sensitivity, looked_up: Sensitivity) -> Sensitivity:

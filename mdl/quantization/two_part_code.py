@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from itertools import repeat
 from multiprocessing import get_context
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,9 +33,11 @@ from mdl.records import CodedWeights
 CALIBRATION_BYTES = 1 << 17
 TUNED_BITS = 6  # are tuned, and less; finer numbers lose next to nothing
 
-T = TypeVar("T")
 Weights = dict[str, torch.Tensor]
 Measure = Callable[[Sequence[Weights]], Sequence[float]]  # bits of the data under each
+Spread = Callable[..., Iterator[Any]]  # as `map`, of functions that take arrays and no tensors
+
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 def calibration_windows(view: Readable, subset_bytes: int, context_bytes: int) -> npt.NDArray[np.uint8]:
@@ -52,6 +54,8 @@ def coded_models(
     calibration: npt.NDArray[np.uint8],
     precisions: Sequence[int] = PRECISIONS,
     tuning: Tuning | None = None,
+    *,
+    spread: Spread = map,
 ) -> list[CodedModel]:
     """The weights coded at every precision, errors weighed by the windows (n, T) of `calibration`; tuned if asked."""
     plain = {name: tensor.float().cpu().numpy() for name, tensor in weights.items()}
@@ -59,32 +63,38 @@ def coded_models(
     matrices = to_matrices(shape, plain)
     forms = _folded(shape, sensitivity(stack(shape, [weights]).to(device), calibration), plain)
     aims = [bits for bits in precisions if bits != FULL_BITS]
-    rounded = dict(zip(aims, _spread(quantise, repeat(matrices), repeat(forms), aims), strict=True))
+    rounded = dict(zip(aims, spread(quantise, repeat(matrices), repeat(forms), aims), strict=True))
     coarse = [bits for bits in rounded if tuning and tuning.n_steps and bits <= TUNED_BITS]
     better = tuned(shape, matrices, [rounded[bits] for bits in coarse], tuning) if tuning and coarse else []
     tuned_forms = dict(zip(coarse, better, strict=True))
     forms_of = [plain if bits == FULL_BITS else tuned_forms.get(bits) or rounded[bits] for bits in precisions]
-    return list(_spread(_encoded, repeat(shape), precisions, forms_of))
+    return list(spread(_encoded, repeat(shape), precisions, forms_of))
 
 
 def _encoded(shape: Shape, bits: int, form: Any) -> CodedModel:
     return encode_full(shape, form) if bits == FULL_BITS else encode_quantised(shape, bits, form)
 
 
-def _spread(work: Callable[..., T], *arguments: Iterable[Any]) -> Iterator[T]:
-    """`work` of the arguments, arrays and no tensors, side by side where the host has nothing else to do."""
-    return _processes().map(work, *arguments) if _host_is_idle() else map(work, *arguments)
+@contextmanager
+def side_by_side() -> Iterator[Spread]:
+    """A `map` over processes of its own where the host has nothing else to do, beside a GPU; else the plain one.
 
-
-def _host_is_idle() -> bool:
-    """Beside a GPU. Elsewhere every processor has a cohort already."""
-    return torch.cuda.is_available()
-
-
-@cache
-def _processes() -> Executor:
-    os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # for the processes: they are as many already
-    return ProcessPoolExecutor(min(len(PRECISIONS), os.cpu_count() or 1), get_context("spawn"))
+    Elsewhere every processor has a cohort already. The processes start with the first work.
+    """
+    if not torch.cuda.is_available():
+        yield map
+        return
+    plain = {name: os.environ.get(name) for name in _THREADS}
+    os.environ |= dict.fromkeys(_THREADS, "1")  # for the processes: they are as many already
+    try:
+        with ProcessPoolExecutor(min(len(PRECISIONS), os.cpu_count() or 1), get_context("spawn")) as processes:
+            yield processes.map
+    finally:
+        for name, value in plain.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _folded(
@@ -115,16 +125,18 @@ def precisions(
     weights: Weights,
     calibration: npt.NDArray[np.uint8],
     measure: Measure,
+    *,
     bits: Sequence[int] = PRECISIONS,
     tuning: Tuning | None = None,
+    spread: Spread = map,
 ) -> list[CodedWeights]:
     """Model and data bits at every precision, by `measure` of the weights as they decode."""
-    coded = coded_models(shape, weights, calibration, bits, tuning)
-    arrays = _spread(decode_weights, repeat(shape), [each.content for each in coded])
-    lengths = measure([_tensors(each) for each in arrays])
+    coded = coded_models(shape, weights, calibration, bits, tuning, spread=spread)
+    arrays = spread(decode_weights, repeat(shape), [model.content for model in coded])
+    lengths = measure([_tensors(model) for model in arrays])
     return [
-        CodedWeights(each.bits, each.coder, 8 * len(each.content), float(data_bits))
-        for each, data_bits in zip(coded, lengths, strict=True)
+        CodedWeights(bits=model.bits, coder=model.coder, model_bits=8 * len(model.content), data_bits=float(data_bits))
+        for model, data_bits in zip(coded, lengths, strict=True)
     ]
 
 
@@ -134,4 +146,4 @@ def subset_bits(
     """Ideal bits of the first `n_bytes` under each of some weights, all in one pass."""
     model = stack(shape, members).to("cuda" if torch.cuda.is_available() else "cpu")
     lengths = code_lengths(model, view, "train", [n_bytes] * len(members), progress=progress)
-    return [sum(segment.code_bits for segment in each.segments) for each in lengths]
+    return [sum(segment.code_bits for segment in part.segments) for part in lengths]

@@ -99,12 +99,12 @@ def encode_quantised(shape: Shape, bits: int, matrices: Mapping[str, Quantised])
     if not 2 <= bits < FULL_BITS - 1:
         raise MdlError(f"weights are quantised to 2 to {FULL_BITS - 2} bits, got {bits}")
     ordered = [matrices[name] for name in matrix_shapes(shape)]
-    for each in ordered:
-        if np.abs(each.numbers).max() > MOST_NUMBER or np.abs(each.scales).max() > MOST_SCALE:
+    for matrix in ordered:
+        if np.abs(matrix.numbers).max() > MOST_NUMBER or np.abs(matrix.scales).max() > MOST_SCALE:
             raise MdlError("a row of weights spans more than its scale can tell; the model's weights are out of range")
-    middles = np.array([np.sort(each.scales)[each.scales.size // 2] for each in ordered], np.int64)
-    lines = [each.scales[None] - middle for each, middle in zip(ordered, middles, strict=True)]
-    numbers = [*lines, *(each.numbers for each in ordered)]
+    middles = np.array([np.sort(matrix.scales)[matrix.scales.size // 2] for matrix in ordered], np.int64)
+    lines = [matrix.scales[None] - middle for matrix, middle in zip(ordered, middles, strict=True)]
+    numbers = [*lines, *(matrix.numbers for matrix in ordered)]
     plain = _plain(numbers)
     forms = {0: integer_codec.encode(numbers), 1: lzma.compress(plain, preset=9), 2: _zstd(plain)}
     return _shortest(bits, middles.astype("<i2").tobytes(), forms)
@@ -145,11 +145,11 @@ def _decode_full(shape: Shape, coder: str, form: bytes) -> dict[str, Floats]:
     shapes = weight_shapes(shape)
     planes = _unpacked(coder, form, 4 * count_params(shape)["total"])
     joined = np.frombuffer(planes, np.uint8).reshape(4, -1).T.copy().view("<f4").reshape(-1).astype(np.float32)
-    weights, at = {}, 0
-    for name, each in shapes.items():
-        size = int(np.prod(each))
-        weights[name] = joined[at : at + size].reshape(each)
-        at += size
+    weights, start = {}, 0
+    for name, dimensions in shapes.items():
+        size = int(np.prod(dimensions))
+        weights[name] = joined[start : start + size].reshape(dimensions)
+        start += size
     if not np.all(np.isfinite(joined)):
         raise MdlError("the coded weights are damaged: one is not a number")
     return weights
@@ -167,13 +167,13 @@ def _decode_quantised(shape: Shape, coder: str, form: bytes) -> dict[str, Floats
     else:
         matrices = _from_plain(coder, form[2 * n :], wanted)
     scales = [line[0] + middle for line, middle in zip(matrices[:n], middles, strict=True)]
-    if any(np.abs(each).max() > MOST_SCALE for each in scales):
+    if any(np.abs(row).max() > MOST_SCALE for row in scales):
         raise MdlError("the coded weights are damaged: a scale is out of range")
-    if any(np.abs(each).max() > MOST_NUMBER for each in matrices[n:]):
+    if any(np.abs(row).max() > MOST_NUMBER for row in matrices[n:]):
         raise MdlError("the coded weights are damaged: a number is out of range")
     return {
-        name: Quantised(numbers, each).dequantised()
-        for name, numbers, each in zip(shapes, matrices[n:], scales, strict=True)
+        name: Quantised(numbers, row).dequantised()
+        for name, numbers, row in zip(shapes, matrices[n:], scales, strict=True)
     }
 
 
@@ -192,7 +192,7 @@ def _from_plain(coder: str, form: bytes, shapes: Sequence[tuple[int, int]]) -> l
     planes = np.frombuffer(_unpacked(coder, form, 1 + size * n_numbers), np.uint8, offset=1)
     joined = planes.reshape(size, -1).T.copy().view(f"<i{size}").reshape(-1).astype(np.int64)
     ends = np.cumsum([lines * units for lines, units in shapes])[:-1]
-    return [part.reshape(each) for part, each in zip(np.split(joined, ends), shapes, strict=True)]
+    return [part.reshape(shape) for part, shape in zip(np.split(joined, ends), shapes, strict=True)]
 
 
 def _zstd(plain: bytes) -> bytes:

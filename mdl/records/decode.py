@@ -60,9 +60,10 @@ def _wanted(value: Any, what: str) -> MismatchError:
 
 def _of_dataclass(cls: type) -> Decode:
     hints = typing.get_type_hints(cls, include_extras=True)
-    defaults = {f.name: made for f in dataclasses.fields(cls) if (made := _default_of(f))}
+    defaults = {f.name: make_default for f in dataclasses.fields(cls) if (make_default := _default_of(f))}
     checks = [(f.name, decoder(hints[f.name])) for f in dataclasses.fields(cls)]
-    required, optional = checks[: len(checks) - len(defaults)], checks[len(checks) - len(defaults) :]
+    required = [check for check in checks if check[0] not in defaults]
+    optional = [check for check in checks if check[0] in defaults]
     new: Callable[[type], Any] = object.__new__
 
     def decode(value: Any) -> Any:
@@ -70,13 +71,13 @@ def _of_dataclass(cls: type) -> Decode:
         if type(value) is not dict:
             raise _wanted(value, "an object")
         instance = new(cls)
-        made = instance.__dict__
+        fields = instance.__dict__
         name = ""
         try:
-            for name, of in required:
-                made[name] = of(value[name])
-            for name, of in optional:
-                made[name] = of(value[name]) if name in value else defaults[name]()
+            for name, decode_field in required:
+                fields[name] = decode_field(value[name])
+            for name, decode_field in optional:
+                fields[name] = decode_field(value[name]) if name in value else defaults[name]()
         except MismatchError as bad:
             raise bad.within(name) from None
         except KeyError:
@@ -93,34 +94,34 @@ def _default_of(field: dataclasses.Field[Any]) -> Callable[[], Any] | None:
     return None if field.default is dataclasses.MISSING else lambda: field.default
 
 
-def _list_of(of: Decode) -> Decode:
+def _list_of(decode_item: Decode) -> Decode:
     def decode(value: Any) -> tuple[Any, ...]:
         if type(value) is not list:
             raise _wanted(value, "a list")
-        made: list[Any] = []
+        items: list[Any] = []
         try:
             for item in value:
-                made.append(of(item))
+                items.append(decode_item(item))
         except MismatchError as bad:
-            raise bad.within(f"[{len(made)}]") from None
-        return tuple(made)
+            raise bad.within(f"[{len(items)}]") from None
+        return tuple(items)
 
     return decode
 
 
-def _dict_of(of: Decode) -> Decode:
+def _dict_of(decode_item: Decode) -> Decode:
     def decode(value: Any) -> dict[str, Any]:
         if type(value) is not dict:
             raise _wanted(value, "an object")
-        made = {}
+        items = {}
         for name, item in value.items():
             if not NAME.holds(name):
                 raise MismatchError(f"has a key {_SHORT.repr(name)}, want {NAME.what}")
             try:
-                made[name] = of(item)
+                items[name] = decode_item(item)
             except MismatchError as bad:
                 raise bad.within(name) from None
-        return made
+        return items
 
     return decode
 

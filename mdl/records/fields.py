@@ -41,7 +41,7 @@ class Form:
 
 def shown(text: str) -> str:
     """Text as it is printed and drawn: control and bidirectional characters escaped, lone surrogates too."""
-    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 @lru_cache(4096)  # the records of a sweep say the same names over and over

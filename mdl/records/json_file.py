@@ -31,13 +31,13 @@ def read_json(path: Path, most_bytes: int = MOST_RECORD_BYTES) -> Any:
 def read_plain(path: Path, most_bytes: int) -> bytes:
     """All of a plain file; RecordError where it is none, or larger. OSError where it cannot be read."""
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # a pipe would wait for who writes it
-    found = os.fstat(handle)
-    if not stat.S_ISREG(found.st_mode):
+    state = os.fstat(handle)
+    if not stat.S_ISREG(state.st_mode):
         os.close(handle)
         raise RecordError(f"{path} is not a plain file; remove it")
     with os.fdopen(handle, "rb", buffering=0) as stream:
-        if found.st_size > most_bytes:
-            raise RecordError(f"{path} has {found.st_size:,} bytes, and at most {most_bytes:,} are read; remove it")
+        if state.st_size > most_bytes:
+            raise RecordError(f"{path} has {state.st_size:,} bytes, and at most {most_bytes:,} are read; remove it")
         parts, left = [], most_bytes
         while left and (part := stream.read(left)):
             parts.append(part)

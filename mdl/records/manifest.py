@@ -12,7 +12,7 @@ from mdl.records.json_file import MOST_MANIFEST_BYTES, RecordError, read_json
 from mdl.records.paths import RunPaths
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Manifest:
     """What may stand there, and of which type; a file of before has less."""
 

@@ -16,7 +16,7 @@ from mdl.records.fields import FileName, Fraction, Positive, Text, Time
 SCHEMA_VERSION = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CorpusInfo:
     """Which bytes were coded. `size_bytes` and `sha256` are of the whole raw corpus before any shuffle."""
 
@@ -29,13 +29,11 @@ class CorpusInfo:
     train_bytes: int  # length of the shuffled training part; every subset is a prefix of it
     heldout_bytes: int  # length of the part that no subset touches
     leak_fraction: Fraction = 0.0  # share of the training part's blocks replaced by held-out ones
-    heldout_copied_bytes: int | None = (
-        None  # of the held-out part, that also stand in the training part before any leak
-    )
+    heldout_copied_bytes: int | None = None  # of the held-out part, those also in the training part before any leak
     deduplicated_bytes: int | None = None  # left out as copies of what stood before; None: none were to be left out
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ModelInfo:
     """The shape, and what it costs."""
 
@@ -57,7 +55,7 @@ class CurvePoint:
     code_bits: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainingInfo:
     """What was spent. FLOPs count every matrix product, the output head and attention included (3 × forward)."""
 
@@ -70,7 +68,7 @@ class TrainingInfo:
     curve: tuple[CurvePoint, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Segment:
     """Ideal code length of bytes `[start_bytes, end_bytes)` of a part, each window of the context coded by itself.
 
@@ -84,7 +82,7 @@ class Segment:
     code_bits: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PositionBin:
     """Held-out code length of the bytes whose position in their window is in `[start, end)`."""
 
@@ -103,7 +101,7 @@ class StreamSample:
     stream_bytes: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CodedWeights:
     """The two-part code of the own subset [0, D) with the weights at one precision (see `weight_codec`)."""
 
@@ -118,7 +116,7 @@ class CodedWeights:
         return self.model_bits + self.data_bits
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Snapshot:
     """One set of weights and what it codes. `final` is after the last step, `best` had the least held-out sample."""
 
@@ -140,7 +138,7 @@ class PrequentialPoint:
     code_bits: float  # of [0, end_bytes), each window coded before it was learned from; parameters cost nothing
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TokenInfo:
     """How a pretrained model's tokens stand for bytes. What they do not give back is escaped (`byte_fallback`)."""
 
@@ -154,7 +152,7 @@ class TokenInfo:
     weights_dtype: str  # as stored
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Tokenisation:
     """Byte pairs learned on the own subset, which a decoder has to be sent (`mdl.data.byte_pair_encoding`)."""
 
@@ -166,7 +164,7 @@ class Tokenisation:
     n_heldout_tokens: int  # of the whole held-out part
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Provenance:
     """Everything that may differ between two runs of the same cell without changing the result."""
 
@@ -183,7 +181,7 @@ class Provenance:
     cohort_size: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CellRecord:
     """One cell of a sweep. A failed one has a `reason` and no snapshots."""
 
@@ -213,7 +211,7 @@ class CellRecord:
         return self.tokens is not None or any(s.weights_file.startswith("hf:") for s in self.snapshots)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BaselineRecord:
     """One classical coder on one subset. For a chunked run over a sample, sizes are of the sample.
 
@@ -238,7 +236,7 @@ class BaselineRecord:
     decoder_bytes: int | None = None  # of the compiled library that decodes; None: not known
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainedModel:
     """A run's final snapshot and what it learned from; `trained_on` None: weights without a record."""
 
@@ -251,7 +249,7 @@ class TrainedModel:
     trained_bytes: int | None  # of the subset that it learned from
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TransferRecord:
     """One model on one data set. `n_params` are not in `code_bits`; positions from 0, in bins of a quarter octave."""
 

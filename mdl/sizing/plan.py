@@ -16,9 +16,14 @@ from mdl.sizing.speed import Speed
 from mdl.units import format_bytes
 
 # Near the envelope of the reference study: one layer below 3 K parameters, two up to some 150 K, four above.
-LADDER = ("2x1", "4x1", "6x1", "8x1", "8x2", "12x2", "16x2", "20x2", "24x2", "32x2", "40x2", "48x2", "56x2", "64x2",
-          "64x4", "80x4", "96x4", "128x4", "160x4", "192x4", "256x4", "256x6", "256x8", "384x8",
-          "512x8", "512x12", "512x16", "1024x16")  # fmt: skip
+_WIDTHS_BY_DEPTH = {
+    1: (2, 4, 6, 8),
+    2: (8, 12, 16, 20, 24, 32, 40, 48, 56, 64),
+    4: (64, 80, 96, 128, 160, 192, 256),
+    8: (256, 384, 512),
+    16: (512, 1024),
+}
+LADDER = tuple(f"{width}x{depth}" for depth, widths in _WIDTHS_BY_DEPTH.items() for width in widths)
 _SMALLER, _LARGER = 1 / 9, 6  # how far about the forecast the first shapes go, as factors of it
 _APART = 1.25  # at least, from one shape to the next
 _FEWEST_SHAPES = 5
@@ -135,9 +140,15 @@ def first_plan(data: Data, setting: Setting, speed: Speed, budget_seconds: float
     for most, n_subsets, n_shapes in _wishes(data.train_bytes):
         expected = forecast_of(data.modality).n_params(most) * off_by
         found = SizePlan(
-            data=data, setting=setting, subsets=_subsets_of(most)[:n_subsets], sizes=_shapes_about(expected, n_shapes),
-            steps=_FEWEST_STEPS, expected=expected, seconds=0.0, budget_seconds=budget_seconds,
-        )  # fmt: skip
+            data=data,
+            setting=setting,
+            subsets=_subsets_of(most)[:n_subsets],
+            sizes=_shapes_about(expected, n_shapes),
+            steps=_FEWEST_STEPS,
+            expected=expected,
+            seconds=0.0,
+            budget_seconds=budget_seconds,
+        )
         found = _with_steps(found, speed, share)
         if found.passes >= _FEWEST_PASSES and found.seconds <= 1.1 * share:
             return found
@@ -169,7 +180,7 @@ def round_seconds(plan: SizePlan, speed: Speed) -> float:
     setting, n = plan.setting, len(plan.subsets)
     times = []
     for size in plan.sizes:
-        shape = Shape(*parse_size(size), setting.context_bytes)
+        shape = Shape(*parse_size(size), context_tokens=setting.context_bytes)
         training = plan.steps * speed.step_seconds(shape, n * setting.batch_windows)
         coded = sum(plan.subsets) * (1 + 8 * setting.coded) + 2 * plan.data.train_bytes // 20
         times.append(training + speed.measuring_seconds(shape, coded) + _COHORT_SECONDS)
@@ -180,7 +191,7 @@ def round_seconds(plan: SizePlan, speed: Speed) -> float:
 
 
 def _n_params(size: str) -> int:
-    return count_params(Shape(*parse_size(size), 2))["total"]
+    return count_params(Shape(*parse_size(size), context_tokens=2))["total"]
 
 
 def _shapes_about(expected: float, most: int) -> tuple[str, ...]:

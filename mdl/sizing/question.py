@@ -145,4 +145,5 @@ def _classical(plan: SizePlan, corpus: Corpus, paths: RunPaths) -> None:
             seconds = REGISTRY[coder].cost_per_byte * subset_bytes / 1e11
             if seconds <= left:
                 left -= seconds
-                run_baseline(corpus, BaselineJob(coder, subset_bytes, "shuffled", None), paths)
+                job = BaselineJob(coder=coder, subset_bytes=subset_bytes, order="shuffled", chunk_bytes=None)
+                run_baseline(corpus, job, paths)

@@ -30,7 +30,7 @@ _LONGER_SHARE = 0.8  # of what is left
 _ABOUT = 5.0  # how far from the size found longer training goes, as a factor
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Search:
     """One question and what it takes to answer it; `run` may be interrupted and called again."""
 
@@ -79,9 +79,13 @@ class Search:
         write_sweep_file(wanted, self.paths.root.name, self.file)
         plan = plan_sweep(self.file, self.paths.root.parent)
         run_sweep(
-            plan, self.command, self.console, n_workers=self.setting.n_workers, with_baselines=False,
+            plan,
+            self.command,
+            self.console,
+            n_workers=self.setting.n_workers,
+            with_baselines=False,
             until=self.ends,
-        )  # fmt: skip
+        )
         answer = self.look()
         for line in table_lines(answer):
             self.console.print(line, highlight=False, soft_wrap=True)
@@ -150,19 +154,16 @@ class Search:
             n_cells = len(one.seeds)
             if one.seconds * n_cells <= left:
                 left -= one.seconds * n_cells
-                steps = int(one.recipe["train.steps"])
+                d, steps = one.subset_bytes, int(one.recipe["train.steps"])
                 taken += [
-                    cell(
-                        self.data, self.setting, size=one.size, subset_bytes=one.subset_bytes, steps=steps,
-                        seed=seed,
-                    )
+                    cell(self.data, self.setting, size=one.size, subset_bytes=d, steps=steps, seed=seed)
                     for seed in one.seeds
-                ]  # fmt: skip
+                ]
         return taken
 
 
 def _ladder(context_bytes: int) -> list[Rung]:
-    shapes = [Shape(*parse_size(name), context_bytes) for name in LADDER]
+    shapes = [Shape(*parse_size(name), context_tokens=context_bytes) for name in LADDER]
     return [Rung(s.label, count_params(s)["total"], 3.0 * forward_flops_per_byte(s)) for s in shapes]
 
 

@@ -40,7 +40,7 @@ def try_speed(context_bytes: int, windows: int, device: str = "cpu") -> Speed:
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        shapes = [Shape(*parse_size(size), context_bytes) for size in _TRIAL_SHAPES]
+        shapes = [Shape(*parse_size(size), context_tokens=context_bytes) for size in _TRIAL_SHAPES]
         small, large = (_step_seconds(shape, windows, device) for shape in shapes)
     finally:
         torch.set_num_threads(before)

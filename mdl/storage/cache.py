@@ -62,9 +62,9 @@ def sha256_of_open(stream: IO[bytes], path: Path, cache: Path) -> str:
     """The same of a file that is open, from its beginning on, whatever lies at `path` by now."""
     state = file_state(stream)
     key = f"{path}|{'|'.join(map(str, state))}"
-    known = noted(cache, "sha256", key)
-    if isinstance(known, str):
-        return known
+    stored = noted(cache, "sha256", key)
+    if isinstance(stored, str):
+        return stored
     stream.seek(0)
     sha256 = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type] # raw streams are read into
     if file_state(stream) == state:  # else it was written to meanwhile
@@ -75,9 +75,9 @@ def sha256_of_open(stream: IO[bytes], path: Path, cache: Path) -> str:
 def noted(cache: Path, kind: str, key: str) -> Any:
     """What was noted under a key; None where nothing was."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        known = json.loads(_note_path(cache, kind, key).read_bytes())
-        if known["key"] == key:
-            return known[kind]
+        stored = json.loads(_note_path(cache, kind, key).read_bytes())
+        if stored["key"] == key:
+            return stored[kind]
     return None
 
 

@@ -55,9 +55,9 @@ class FileBytes:
         state = file_state(self._file)
         if state.size != self.size:
             raise ChangedError(f"{self.path} is being written to; try again when it is finished")
-        found = sha256_of_open(self._file, self.path, cache)
+        found_sha256 = sha256_of_open(self._file, self.path, cache)
         self._known.add(state)
-        return found
+        return found_sha256
 
     def other_than(self, sha256: str) -> str:
         """What the file, or its name, holds now where that is not the bytes of `sha256`; else nothing.
@@ -85,8 +85,8 @@ class FileBytes:
             return ""
         if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
             return "no plain file"
-        found = sha256_of_open(stream, self.path, cache_folder())
-        if found != sha256:
-            return f"sha256 {found[:12]}…"
+        found_sha256 = sha256_of_open(stream, self.path, cache_folder())
+        if found_sha256 != sha256:
+            return f"sha256 {found_sha256[:12]}…"
         self._known.add(state)
         return ""

@@ -130,7 +130,15 @@ def _run(
 
     try:
         with contextlib.redirect_stdout(_Notes(emit)):
-            records = run_cohort(cohort, job["sweep"], paths, job["command"], progress, check, partial(_lost, emit))
+            records = run_cohort(
+                cohort,
+                job["sweep"],
+                paths,
+                command=job["command"],
+                progress=progress,
+                check=check,
+                on_loss=partial(_lost, emit),
+            )
     except torch.OutOfMemoryError:
         pass  # not handled in here: the exception would hold the memory
     else:

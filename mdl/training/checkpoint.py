@@ -14,6 +14,7 @@ from lightning_fabric.plugins.io.checkpoint_io import CheckpointIO
 
 from mdl.errors import MdlError
 from mdl.storage import remove_own, set_aside, write_atomically
+from mdl.training.quiet import quiet_lightning
 
 if TYPE_CHECKING:
     from mdl.training.cohort_module import CohortModule
@@ -39,9 +40,9 @@ def set_damaged_aside(path: Path, module: CohortModule) -> str | None:
 
 def _require_fit(checkpoint: dict[str, Any], module: CohortModule) -> None:
     """Any exception for what Lightning would fail to go on from, or would go on from to other weights."""
-    own, stored = module.state_dict(), checkpoint["state_dict"]
-    told = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in stored.items()}
-    if told != {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in own.items()}:
+    expected, stored = module.state_dict(), checkpoint["state_dict"]
+    found_shapes = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in stored.items()}
+    if found_shapes != {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in expected.items()}:
         raise ValueError("other weights")
     if not 0 <= int(checkpoint["global_step"]) <= module.recipe.steps:
         raise ValueError("another step")
@@ -54,7 +55,7 @@ def _require_fit(checkpoint: dict[str, Any], module: CohortModule) -> None:
             raise ValueError("another optimizer's state")
     if [dict(schedule)["last_epoch"] for schedule in checkpoint["lr_schedulers"]] != [checkpoint["global_step"]]:
         raise ValueError("another schedule")
-    with warnings.catch_warnings():
+    with quiet_lightning(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # advice on how to start it: it never runs
         trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)
     trainer.fit_loop.load_state_dict(checkpoint["loops"]["fit_loop"])

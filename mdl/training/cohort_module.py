@@ -36,9 +36,13 @@ class CohortModule(pl.LightningModule):
     online_nats: Tensor
 
     def __init__(
-        self, shape: Shape, members: Sequence[Member], recipe: Recipe, heldout_windows: npt.NDArray[Any],
+        self,
+        shape: Shape,
+        members: Sequence[Member],
+        recipe: Recipe,
+        heldout_windows: npt.NDArray[Any],
         sample_bytes: Sequence[int] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """`heldout_windows` (n, T), or (M, n, T) each member's own, is the sample that chooses best snapshots;
 
         `sample_bytes` (M,) is how many bytes that is, where it is of tokens.
@@ -54,7 +58,8 @@ class CohortModule(pl.LightningModule):
         self.register_buffer("_nats_since_look", torch.zeros(M))
         self.register_buffer("_lr_scale", torch.tensor([m.lr_scale for m in members]), persistent=False)
         # Nats (steps, M) of the windows that a step predicts; with online training alone.
-        self.register_buffer("online_nats", torch.zeros(recipe.steps * recipe.online, M, dtype=torch.float64))
+        n_coded = recipe.steps if recipe.online else 0
+        self.register_buffer("online_nats", torch.zeros(n_coded, M, dtype=torch.float64))
         self.register_buffer("_steps_done", torch.zeros((), dtype=torch.long), persistent=False)
         for name, weight in self.model.named_parameters():
             self.register_buffer(f"best_{name}", weight.detach().clone())
@@ -112,8 +117,8 @@ class CohortModule(pl.LightningModule):
             self.first_bad_step.copy_(torch.where(fresh, self._steps_done, self.first_bad_step))
             if self.recipe.online:
                 coded = nats.detach() * (self._in_window >= batch[1][:, :, None])
-                own = self.ranks.sum(coded.double().sum(dim=(1, 2)))
-                self.online_nats.index_copy_(0, self._steps_done.view(1), own[None])
+                member_nats = self.ranks.sum(coded.double().sum(dim=(1, 2)))
+                self.online_nats.index_copy_(0, self._steps_done.view(1), member_nats[None])
             self._steps_done += 1
         return per_member.sum()
 
@@ -248,6 +253,6 @@ def sum_sample_bits(model: StackedTransformer, windows: npt.NDArray[Any], parts:
     """Bits (M,) in float64 of the sample's windows (n, T) or (M, n, T), a few windows a call."""
     n_windows, T = windows.shape[-2:]
     rows = max(1, 2**24 // (model.n_members * T * model.shape.vocabulary * 4))
-    some = (windows[..., i : i + rows, :] for i in range(0, n_windows, rows))
-    sums = [window_bits(model, each, parts).double().sum(dim=(1, 2)) for each in some]
+    batches = (windows[..., i : i + rows, :] for i in range(0, n_windows, rows))
+    sums = [window_bits(model, batch, parts).double().sum(dim=(1, 2)) for batch in batches]
     return torch.stack(sums).sum(dim=0)

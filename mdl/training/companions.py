@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,23 +23,15 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined] # public, b
 
 from mdl.training.data_parallel import ALONE, Ranks, join, leave
 from mdl.training.heartbeat import BEAT_SECONDS, SILENT_BEATS, STARTING_BEATS, listen, send_beats
-
-OnLoss = Callable[[str], None]  # told the one line before this process ends
+from mdl.training.progress import OnLoss
 
 _LEAVE_SECONDS = 5.0  # after the last step
 _TELL_SECONDS = 3.0  # from a broken connection to the news of whose end broke it
 _STALL_SECONDS = 540.0  # under the 600 of NCCL, which ends a process without a word
 
 
-def tell_loss(why: str) -> None:
-    """On the standard error."""
-    print(why, file=sys.stderr, flush=True)
-
-
 @contextmanager
-def companions(
-    n: int, configs: Sequence[dict[str, Any]], root: Path, on_loss: OnLoss = tell_loss
-) -> Iterator[Ranks]:  # fmt: skip
+def companions(n: int, configs: Sequence[dict[str, Any]], root: Path, on_loss: OnLoss) -> Iterator[Ranks]:
     """Within, n − 1 more processes train the cohort of these configurations along with this one, rank 0."""
     if n == 1:
         yield ALONE
@@ -92,7 +84,7 @@ class _Others:
             if not status:  # it had nothing left to do
                 return
             why = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
-        self._lost(f"rank {rank} of {self._ranks.n} {why}" + f" ({end.said})" * bool(end.said))
+        self._lost(f"rank {rank} of {self._ranks.n} {why}" + (f" ({end.last_words})" if end.last_words else ""))
 
     def _watch_pace(self) -> None:
         """All live, and yet none gets on: counted in looks, so that a suspended machine finds nothing amiss."""

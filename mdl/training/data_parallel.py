@@ -53,27 +53,27 @@ class Ranks:
         """This rank's windows of a batch (…, B): every n-th."""
         return windows[..., self.rank :: self.n]
 
-    def sum(self, own: Tensor) -> Tensor:
+    def sum(self, values: Tensor) -> Tensor:
         """The sum of all ranks' values, on each of them."""
         if self.n == 1:
-            return own
-        total = own.clone()
+            return values
+        total = values.clone()
         distributed.all_reduce(total)
         return total
 
-    def mean(self, own: Tensor) -> Tensor:
+    def mean(self, values: Tensor) -> Tensor:
         """The mean of all ranks' values, on each of them."""
-        return own if self.n == 1 else self.sum(own) / self.n
+        return values if self.n == 1 else self.sum(values) / self.n
 
     def as_first(self, *flags: bool, device: torch.device) -> list[bool]:
         """What rank 0 says: clocks and signals differ, and what one rank does all must do."""
         if self.n == 1:
             return list(flags)
-        told = torch.tensor(flags, dtype=torch.uint8, device=device)
-        distributed.broadcast(told, 0)
-        said = [bool(flag) for flag in told.tolist()]
+        shared = torch.tensor(flags, dtype=torch.uint8, device=device)
+        distributed.broadcast(shared, 0)
+        flags_of_first = [bool(flag) for flag in shared.tolist()]
         self._pace.n_met += 1
-        return said
+        return flags_of_first
 
 
 ALONE = Ranks()

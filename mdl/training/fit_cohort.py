@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytorch_lightning.loggers import Logger
@@ -14,13 +14,10 @@ from mdl.records import RunPaths
 from mdl.training.checkpoint import set_damaged_aside
 from mdl.training.cohort_data import Reading
 from mdl.training.cohort_module import CohortModule
-from mdl.training.companions import OnLoss, companions, tell_loss
+from mdl.training.companions import companions
 from mdl.training.data_parallel import usable
 from mdl.training.loop import fit
-from mdl.training.progress import Check
-
-# phase ("training", "measuring"), done, total
-PhaseProgress = Callable[[str, float, float], None]
+from mdl.training.progress import Watch
 
 
 @dataclass(frozen=True)
@@ -32,13 +29,10 @@ class Trained:
     seconds: float
 
 
-def train_cohort(
-    cohort: Cohort, data: Reading, paths: RunPaths, loggers: Sequence[Logger], progress: PhaseProgress | None,
-    check: Check = lambda: None, on_loss: OnLoss = tell_loss,
-) -> Trained:  # fmt: skip
+def train_cohort(cohort: Cohort, data: Reading, paths: RunPaths, loggers: Sequence[Logger], watch: Watch) -> Trained:
     """Train from the cohort's checkpoint where there is a sound one, on as many devices as it is to have.
 
-    Where a process on another device is lost, `on_loss` is told why, and this process ends.
+    Where a process on another device is lost, `watch.on_loss` is told why, and this process ends.
     """
     execution, recipe = cohort.execution, cohort.recipe
     machine = machine_of(cohort)
@@ -46,14 +40,20 @@ def train_cohort(
     module = cohort_module(cohort, data)
     if why := set_damaged_aside(checkpoint, module):
         print(why, flush=True)
-    tell = (lambda step: progress("training", step, recipe.steps)) if progress else None
     n = usable(execution, recipe.batch_windows, machine.accelerator)
     started = time.monotonic()
-    with companions(n, [cell.config.requested() for cell in cohort.cells], paths.root, on_loss) as ranks:
+    with companions(n, [cell.config.requested() for cell in cohort.cells], paths.root, watch.on_loss) as ranks:
         fit(
-            module, data.source, machine, checkpoint, checkpoint_seconds=execution.checkpoint_seconds, loggers=loggers,
-            progress=tell, check=check, ranks=ranks,
-        )  # fmt: skip
+            module,
+            data.source,
+            machine,
+            checkpoint,
+            checkpoint_seconds=execution.checkpoint_seconds,
+            loggers=loggers,
+            progress=lambda step: watch.progress("training", step, recipe.steps),
+            check=watch.check,
+            ranks=ranks,
+        )
     return Trained(module, machine, time.monotonic() - started)
 
 

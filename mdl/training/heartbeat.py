@@ -18,10 +18,10 @@ _BEAT = b"\n"
 
 @dataclass(frozen=True)
 class End:
-    """How the other's signs of life ended: `closed`, or silence; and what it said besides, one line or none."""
+    """How the other's signs of life ended: `closed`, or silence; and its last words, one line or none."""
 
     closed: bool
-    said: str
+    last_words: str
 
 
 def send_beats(pipe: int) -> None:
@@ -46,18 +46,18 @@ def listen(pipe: int, first_beats: int = SILENT_BEATS) -> End:
 
     Beats are counted, not seconds: a process that was stopped together with the other finds nothing missing after.
     """
-    said, missing, patience = b"", 0, first_beats
+    received, missing, patience = b"", 0, first_beats
     with selectors.DefaultSelector() as selector:
         selector.register(pipe, selectors.EVENT_READ)
         while missing < patience:
             if not selector.select(BEAT_SECONDS):
                 missing += 1
             elif got := os.read(pipe, 2**16):
-                said, missing, patience = said + got.strip(), 0, SILENT_BEATS
+                received, missing, patience = received + got.strip(), 0, SILENT_BEATS
             else:
-                return End(closed=True, said=_one_line(said))
-    return End(closed=False, said=_one_line(said))
+                return End(closed=True, last_words=_one_line(received))
+    return End(closed=False, last_words=_one_line(received))
 
 
-def _one_line(said: bytes) -> str:
-    return " ".join(said.decode(errors="replace").split())
+def _one_line(received: bytes) -> str:
+    return " ".join(received.decode(errors="replace").split())

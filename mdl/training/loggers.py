@@ -33,10 +33,10 @@ def _wandb(cohort: Cohort, m: int, paths: RunPaths) -> Logger:
 
     cell = cohort.cells[m]
     # The first run of an agent's process is the one the agent opened; further members open their own.
-    return WandbLogger(experiment=_run(cell.run_id, cohort.cohort_id, cell.config.flat(), paths, own=m > 0))
+    return WandbLogger(experiment=_run(cell.run_id, cohort.cohort_id, cell.config.flat(), paths, is_new=m > 0))
 
 
-def _run(name: str, group: str, config: dict[str, Any], paths: RunPaths, *, own: bool) -> Any:
+def _run(name: str, group: str, config: dict[str, Any], paths: RunPaths, *, is_new: bool) -> Any:
     import wandb
 
     paths.root.mkdir(parents=True, exist_ok=True)
@@ -46,13 +46,13 @@ def _run(name: str, group: str, config: dict[str, Any], paths: RunPaths, *, own:
         group=group,
         config=config,
         dir=str(paths.root),
-        reinit="create_new" if own else "return_previous",
+        reinit="create_new" if is_new else "return_previous",
     )
 
 
 def log_record(record: CellRecord, paths: RunPaths) -> None:
     """A W&B run of a cell that is on disk already: its configuration, curve and final figures."""
-    run = _run(record.run_id, record.cohort_id, record.config, paths, own=False)
+    run = _run(record.run_id, record.cohort_id, record.config, paths, is_new=False)
     for point in record.training.curve:
         run.log({"heldout/bits_per_byte": point.code_bits / point.n_bytes, "trainer/global_step": point.step})
     _finish(run, record)
@@ -68,12 +68,14 @@ def summary(record: CellRecord) -> dict[str, Any]:
         "bytes_seen": record.training.bytes_seen,
     }
     for snapshot in record.snapshots:
-        own = sum(s.code_bits for s in snapshot.segments if s.part == "train" and s.end_bytes <= record.subset_bytes)
+        code_bits = sum(
+            s.code_bits for s in snapshot.segments if s.part == "train" and s.end_bytes <= record.subset_bytes
+        )
         heldout = sum(s.code_bits for s in snapshot.segments if s.part == "heldout")
         figures |= {
-            f"{snapshot.name}/own_code_bits": own,
+            f"{snapshot.name}/own_code_bits": code_bits,
             f"{snapshot.name}/heldout_code_bits": heldout,
-            f"{snapshot.name}/own_bits_per_byte": own / record.subset_bytes,
+            f"{snapshot.name}/own_bits_per_byte": code_bits / record.subset_bytes,
             f"{snapshot.name}/heldout_bits_per_byte": heldout / record.corpus.heldout_bytes,
         }
     return figures

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,12 +13,13 @@ from pytorch_lightning.loggers import Logger
 from mdl.data import Gatherable
 from mdl.device import Machine
 from mdl.errors import MdlError
-from mdl.training import stop_signal
 from mdl.training.batches import CohortBatches
 from mdl.training.checkpoint import CheckpointFile
 from mdl.training.cohort_module import CohortModule
 from mdl.training.data_parallel import ALONE, DataParallel, Ranks
 from mdl.training.progress import Check
+from mdl.training.quiet import quiet_lightning
+from mdl.training.stop_signal import StopSignal
 
 Progress = Callable[[int], None]  # called with the number of steps done
 
@@ -31,13 +30,16 @@ class Watcher(pl.Callback):
     Lightning calls callbacks before the module's own hook, and a state saved before the look would lack it.
     """
 
-    def __init__(self, path: Path, every_seconds: float, progress: Progress | None, check: Check) -> None:
-        self.path, self.every_seconds, self.progress, self.check = path, every_seconds, progress, check
+    def __init__(
+        self, path: Path, every_seconds: float, progress: Progress | None, check: Check, stop: StopSignal
+    ) -> None:
+        self.path, self.every_seconds = path, every_seconds
+        self.progress, self.check, self.stop = progress, check, stop
         self._saved = self._told = time.monotonic()
 
     def on_train_start(self, *_: Any) -> None:
         """Once Lightning has put its own handlers of signals."""
-        stop_signal.reinstall()
+        self.stop.put_back()
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         """After every step."""
@@ -48,7 +50,7 @@ class Watcher(pl.Callback):
             self.progress(trainer.global_step)
             self._told = now
         save, stop = pl_module.ranks.as_first(
-            now - self._saved > self.every_seconds, stop_signal.requested(), device=pl_module.device
+            now - self._saved > self.every_seconds, self.stop.requested, device=pl_module.device
         )
         if stop or trainer.should_stop or trainer.global_step >= pl_module.recipe.steps:
             pl_module.ranks.part()
@@ -76,26 +78,24 @@ def fit(
 
     `check` is called before every saving, and raises where another process has taken the cohort over.
     """
-    for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch"):
-        logging.getLogger(name).setLevel(logging.ERROR)
     module.ranks = ranks
     module.prepare(machine, source)
-    with stop_signal.training(), warnings.catch_warnings():
-        # Lightning's advice is for people who wrote the loop; none of it applies to this one.
-        warnings.filterwarnings("ignore", module=r"pytorch_lightning|lightning_fabric|lightning_utilities")
-        trainer = _trainer(module, machine, Watcher(checkpoint, checkpoint_seconds, progress, check), loggers)
+    with StopSignal() as stop, quiet_lightning():
+        trainer = _trainer(module, machine, Watcher(checkpoint, checkpoint_seconds, progress, check, stop), loggers)
         trainer.fit(
             module,
             train_dataloaders=CohortBatches(module, source),
             ckpt_path=checkpoint if checkpoint.exists() else None,
             weights_only=True,
         )
-    ranks.part()  # also where nothing was left to train
-    if trainer.global_step < module.recipe.steps and not bool((module.first_bad_step >= 0).all()):
-        raise MdlError(f"training stopped at step {trainer.global_step} of {module.recipe.steps}")
-    if ranks.rank == 0:
-        check()
-        trainer.save_checkpoint(checkpoint)
+        ranks.part()  # also where nothing was left to train
+        if trainer.global_step < module.recipe.steps and not bool((module.first_bad_step >= 0).all()):
+            raise MdlError(f"training stopped at step {trainer.global_step} of {module.recipe.steps}")
+        if ranks.rank == 0:
+            check()
+            trainer.save_checkpoint(checkpoint)
+    if stop.requested:  # after the last step
+        raise SystemExit(143)
 
 
 def _trainer(module: CohortModule, machine: Machine, watcher: Watcher, loggers: Sequence[Logger]) -> pl.Trainer:

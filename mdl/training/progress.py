@@ -1,7 +1,29 @@
-"""How training tells how far it is."""
+"""What training tells whoever started it, and what it asks."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 
+PhaseProgress = Callable[[str, float, float], None]  # phase ("training", "measuring"), done, total
 Check = Callable[[], None]  # raises where this process may write no more
+OnLoss = Callable[[str], None]  # told the one line before this process ends
+
+
+def tell_loss(why: str) -> None:
+    """On the standard error."""
+    print(why, file=sys.stderr, flush=True)
+
+
+def _tell_nobody(phase: str, done: float, total: float) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Watch:
+    """All three; by default nobody watches, and everything may be written."""
+
+    progress: PhaseProgress = _tell_nobody
+    check: Check = lambda: None
+    on_loss: OnLoss = tell_loss

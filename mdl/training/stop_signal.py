@@ -3,45 +3,36 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-_installed = False
-_training = False
-_requested = False
 
 
 def install() -> None:
-    """Handle SIGTERM in this process. Only the main thread may call this."""
-    global _installed
-    _installed = True
-    signal.signal(signal.SIGTERM, _on_signal)
+    """From here on SIGTERM ends this process; training saves its checkpoint first. For the main thread alone."""
+    signal.signal(signal.SIGTERM, _end)
 
 
-def reinstall() -> None:
-    """Put it back where Lightning has put one around it that waits for other processes."""
-    if _installed:
-        install()
+def _end(*_: object) -> None:
+    raise SystemExit(143)
 
 
-def _on_signal(*_: object) -> None:
-    global _requested
-    _requested = True
-    if not _training:
-        raise SystemExit(143)
+class StopSignal:
+    """Within it a request only waits to be looked at. Where nobody called `install`, SIGTERM stays what it was."""
 
+    def __init__(self) -> None:
+        self.requested = False
+        self._is_ours = signal.getsignal(signal.SIGTERM) is _end
 
-def requested() -> bool:
-    """Whether someone has asked."""
-    return _requested
+    def __enter__(self) -> StopSignal:
+        self.put_back()
+        return self
 
+    def put_back(self) -> None:
+        """Where Lightning has put a handler around it that waits for other processes."""
+        if self._is_ours:
+            signal.signal(signal.SIGTERM, self._on_signal)
 
-@contextmanager
-def training() -> Iterator[None]:
-    """Within, a request waits until the end of a step."""
-    global _training
-    _training = True
-    try:
-        yield
-    finally:
-        _training = False
+    def _on_signal(self, *_: object) -> None:
+        self.requested = True
+
+    def __exit__(self, *_: object) -> None:
+        if self._is_ours:
+            install()

@@ -90,7 +90,7 @@ def evaluate(
     if len(models_and_corpus) < 2:
         raise MdlError("mdl evaluate takes at least a model and a corpus, such as hf:/models/pythia-70m corpus.txt")
     *models, corpus = models_and_corpus
-    settings = EvaluationSettings(context, stride, dtype, batch, device)
+    settings = EvaluationSettings(context=context, stride=stride, dtype=dtype, batch=batch, device=device)
     progress = Download(console())
     found = []
     for line, record in lines(

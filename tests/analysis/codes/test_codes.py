@@ -42,7 +42,10 @@ def coded(record: CellRecord, precisions: Sequence[tuple[int, float, float]]) ->
     own = sum(
         s.code_bits for s in record.snapshots[0].segments if s.part == "train" and s.end_bytes <= record.subset_bytes
     )
-    rows = tuple(CodedWeights(b, "order0", round(a * record.model.n_params), f * own) for b, a, f in precisions)
+    rows = tuple(
+        CodedWeights(bits=b, coder="order0", model_bits=round(a * record.model.n_params), data_bits=f * own)
+        for b, a, f in precisions
+    )
     return dataclasses.replace(
         record, snapshots=tuple(dataclasses.replace(snapshot, coded=rows) for snapshot in record.snapshots)
     )
@@ -54,9 +57,14 @@ def chain_cell(
     """A cell that codes its own subset for nothing, and the block up to `end` in `next_bits`."""
     of = of or corpus()
     segments = [
-        Segment("train", 0, d, 1.0),
-        Segment("train", d, end, next_bits),
-        Segment("heldout", 0, of.heldout_bytes, 8 * of.heldout_bytes * next_bits / (8 * (end - d))),
+        Segment(part="train", start_bytes=0, end_bytes=d, code_bits=1.0),
+        Segment(part="train", start_bytes=d, end_bytes=end, code_bits=next_bits),
+        Segment(
+            part="heldout",
+            start_bytes=0,
+            end_bytes=of.heldout_bytes,
+            code_bits=8 * of.heldout_bytes * next_bits / (8 * (end - d)),
+        ),
     ]
     return cell(size, d, 1.0, seed=seed, segments=segments, of=of)
 

@@ -97,7 +97,10 @@ def test_a_prefix_costs_its_bits_and_all_parameters_of_the_model_of_the_largest_
 
 
 def test_seeds_are_averaged_and_a_prefix_that_one_of_them_lacks_is_left_out(tmp_path: Path) -> None:
-    short = [Segment("train", 0, 1000, 900.0), Segment("train", 1000, 10_000, 9100.0)]
+    short = [
+        Segment(part="train", start_bytes=0, end_bytes=1000, code_bits=900.0),
+        Segment(part="train", start_bytes=1000, end_bytes=10_000, code_bits=9100.0),
+    ]
     records = [cell("8x1", 10_000, 12_000.0, seed=0), cell("8x1", 10_000, 10_000.0, seed=1, segments=short)]
     found = prefix_points(study(load(write_sweep(tmp_path / "s", records)), PAPER), "file:book.txt")
     assert found["data_bytes"].tolist() == [1000, 10_000]

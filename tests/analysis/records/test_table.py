@@ -26,7 +26,10 @@ def test_a_row_a_snapshot_with_own_and_held_out_code_lengths(tmp_path: Path) -> 
 
 
 def test_what_was_not_coded_in_full_is_absent_not_zero(tmp_path: Path) -> None:
-    gap = [Segment("train", 0, 1000, 5.0), Segment("train", 2000, 10_000, 5.0)]
+    gap = [
+        Segment(part="train", start_bytes=0, end_bytes=1000, code_bits=5.0),
+        Segment(part="train", start_bytes=2000, end_bytes=10_000, code_bits=5.0),
+    ]
     table = load(write_sweep(tmp_path / "s", [cell("8x1", 10_000, 10.0, segments=gap)]))
     assert table.cells[["own_bits", "heldout_bits"]].isna().all(axis=None)
     assert shortest_codes(table).empty

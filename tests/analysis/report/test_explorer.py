@@ -239,7 +239,7 @@ def test_coded_weights_have_the_same_critical_sizes_in_the_browser(tmp_path: Pat
         N = MODEL_SIZES[size]
         for d in (300_000, 3_000_000):
             bits = power_law(N, d)
-            weights = (CodedWeights(6, "order0", round(N * (9 - i / 2)), 1.01 * bits),)
+            weights = (CodedWeights(bits=6, coder="order0", model_bits=round(N * (9 - i / 2)), data_bits=1.01 * bits),)
             plain = cell(size, d, bits)
             snapshots = tuple(dataclasses.replace(s, coded=weights) for s in plain.snapshots)
             records.append(dataclasses.replace(plain, snapshots=snapshots))

@@ -227,7 +227,10 @@ DEGENERATE: dict[str, tuple[Sequence[CellRecord | BaselineRecord], str]] = {
     "empty": ([], "No cell has been recorded"),
     "only failed": ([cell("8x1", 10_000, None)], "Every cell failed"),
     "only baselines": ([baseline("xz", 10_000, 0.3)], "No cell has been recorded"),
-    "not evaluated": ([cell("8x1", 1000, 1.0, segments=[Segment("train", 0, 500, 1.0)])], "in full"),
+    "not evaluated": (
+        [cell("8x1", 1000, 1.0, segments=[Segment(part="train", start_bytes=0, end_bytes=500, code_bits=1.0)])],
+        "in full",
+    ),
     "one cell": ([cell("8x1", 10_000, 4e4)], "at least 3 are needed"),
     "one size": (grid(["8x1"], [10_000, 100_000]), "cannot be said"),
     "one dataset size": (grid(SIZES, [1_000_000]), "parameters for 1 MB of data"),

@@ -38,7 +38,7 @@ from tests import synthetic
 from tests.command import leftovers, mdl
 from tests.conftest import markov_text
 
-SHAPE = Shape(8, 1, 1, 32)
+SHAPE = Shape(8, 1, 1, context_tokens=32)
 TEXT = markov_text(120_000)
 
 
@@ -80,11 +80,17 @@ def test_any_bytes_come_back(coder: LanguageModel, data: bytes) -> None:
 
 
 def test_golden_bytes_pin_the_format() -> None:
-    header = Header("ab" * 32, Shape(8, 1, 1, 4), 2, 3, "mdl 0")
+    header = Header(
+        model_sha256="ab" * 32,
+        shape=Shape(8, 1, 1, context_tokens=4),
+        windows_per_block=2,
+        embedded_bytes=3,
+        writer="mdl 0",
+    )
     target = io.BytesIO()
     writer = ArchiveWriter(target, header, b"WTS")
-    writer.add(Block(8, b"STRM", b"g", 0x01020304), b"8 bytes.")
-    writer.add(Block(2, b"MORE", b"", 0xFFFFFFFE), b"2.")
+    writer.add(Block(n_bytes=8, stream=b"STRM", guard=b"g", crc32=0x01020304), b"8 bytes.")
+    writer.add(Block(n_bytes=2, stream=b"MORE", guard=b"", crc32=0xFFFFFFFE), b"2.")
     writer.finish()
     raw = json.dumps(json.loads(header.to_json()), separators=(",", ":")).encode()
     assert raw == (
@@ -99,12 +105,15 @@ def test_golden_bytes_pin_the_format() -> None:
     assert writer.archive_bytes == len(expected)
     archive = Archive(io.BytesIO(expected))
     assert archive.header == header
-    assert list(archive.blocks()) == [Block(8, b"STRM", b"g", 0x01020304), Block(2, b"MORE", b"", 0xFFFFFFFE)]
+    assert list(archive.blocks()) == [
+        Block(n_bytes=8, stream=b"STRM", guard=b"g", crc32=0x01020304),
+        Block(n_bytes=2, stream=b"MORE", guard=b"", crc32=0xFFFFFFFE),
+    ]
 
 
 def test_a_golden_archive_is_decoded_for_ever() -> None:
     """A model made of plain numbers, an archive as bytes: what was written once must be read by every later version."""
-    shape = Shape(4, 1, 1, 8)
+    shape = Shape(4, 1, 1, context_tokens=8)
     model = stack(shape, [_arithmetic_weights(shape)]).double()
     data = b"abracadabra, abracadabra"
     block = encode_block(model, np.frombuffer(data, np.uint8))
@@ -154,7 +163,7 @@ def _trained_a_little(shape: Shape) -> StackedTransformer:
 
 def test_the_archive_costs_the_ideal_length_and_a_thousandth_and_a_kilobyte(tmp_path: Path) -> None:
     """Against −log2 p of the float32 model."""
-    shape = Shape(16, 1, 1, 128)
+    shape = Shape(16, 1, 1, context_tokens=128)
     model = _trained_a_little(shape)
     windows = torch.from_numpy(np.frombuffer(TEXT[:119_936], np.uint8).reshape(-1, 128).copy())
     path = tmp_path / "w.safetensors"
@@ -223,7 +232,7 @@ def test_stored_and_coded_blocks_in_one_archive_come_back(
 def test_a_stored_block_of_another_length_is_refused() -> None:
     for stream in (b"abc", b"abcdefgh", b"abcd\0\0\0\1"):
         with pytest.raises(MdlError, match="not as long as its content"):
-            Block(4 if len(stream) < 8 else 5, stream, b"\xff", 0).stored_content()
+            Block(n_bytes=4 if len(stream) < 8 else 5, stream=stream, guard=b"\xff", crc32=0).stored_content()
 
 
 def test_five_hundred_mutations_give_one_line_or_the_exact_bytes() -> None:
@@ -254,9 +263,21 @@ def test_a_forged_stream_is_caught_by_the_checksum_of_its_block(coder: LanguageM
 
 def test_a_context_no_one_can_decode_is_refused() -> None:
     with pytest.raises(MdlError, match="context of 65,536"):
-        Header("ab" * 32, Shape(4, 1, 1, 1 << 17), 1, 0, "mdl")
+        Header(
+            model_sha256="ab" * 32,
+            shape=Shape(4, 1, 1, context_tokens=1 << 17),
+            windows_per_block=1,
+            embedded_bytes=0,
+            writer="mdl",
+        )
     with pytest.raises(MdlError, match="GiB"):
-        Header("ab" * 32, Shape(4096, 32, 128, 1 << 16), 1, 0, "mdl")
+        Header(
+            model_sha256="ab" * 32,
+            shape=Shape(4096, 32, 128, context_tokens=1 << 16),
+            windows_per_block=1,
+            embedded_bytes=0,
+            writer="mdl",
+        )
 
 
 def test_a_device_that_is_not_there_is_named() -> None:
@@ -324,9 +345,12 @@ def test_the_model_is_found_by_its_hash_or_named_by_it(folder: Path) -> None:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_what_a_user_can_mend_is_one_line_and_exit_2(
-    folder: Path, arguments: tuple[str, ...], says: str, monkeypatch: pytest.MonkeyPatch,
+    folder: Path,
+    arguments: tuple[str, ...],
+    says: str,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "argv", ["mdl", *arguments])
     with pytest.raises(SystemExit) as stopped:
@@ -381,7 +405,7 @@ def test_a_file_that_is_written_to_while_it_is_compressed_gives_no_archive(
 
 @pytest.mark.parametrize("which", ["compress", "decompress"])
 def test_a_command_that_is_ended_leaves_no_temporaries_and_no_half_file(tmp_path: Path, which: str) -> None:
-    shape = Shape(16, 1, 1, 128)
+    shape = Shape(16, 1, 1, context_tokens=128)
     save_weights(tmp_path / "w.safetensors", shape, _trained_a_little(shape).member(0))
     (tmp_path / "text").write_bytes(TEXT * 5)
     words = ["compress", "text", "-o", "text.mdl", "--model", "w.safetensors"]

@@ -21,7 +21,7 @@ from mdl.cli.pack import pack as pack_run
 from mdl.compressors import compress_stream, self_contained
 from mdl.compressors.byte_model import decompress_stream, load_coded, load_embedded
 from mdl.config import Cell, Cohort, from_flat
-from mdl.config.schema import _LATER, _NOT_RESULT
+from mdl.config.run_config import _LATER, _NOT_RESULT
 from mdl.data import open_corpus
 from mdl.errors import MdlError
 from mdl.models import Shape
@@ -45,10 +45,17 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setenv("MDL_CACHE", str(folder / "cache"))
         for coded in (True, False):
             flat = {
-                "source": f"file:{folder / 'text.txt'}", "subset_bytes": D, "size": "8x1", "context_bytes": 64,
-                "steps": 60, "block_bytes": 512, "heldout_bytes": "10KB", "heldout_sample_bytes": 2048,
-                "reach_ratio": 1, "coded_weights": coded,
-            }  # fmt: skip
+                "source": f"file:{folder / 'text.txt'}",
+                "subset_bytes": D,
+                "size": "8x1",
+                "context_bytes": 64,
+                "steps": 60,
+                "block_bytes": 512,
+                "heldout_bytes": "10KB",
+                "heldout_sample_bytes": 2048,
+                "reach_ratio": 1,
+                "coded_weights": coded,
+            }
             config = from_flat(flat)
             run_cohort(Cohort((Cell(config.run_id, config),)), "s", RunPaths(folder / "runs" / "s"))
     return folder / "runs" / "s"
@@ -173,8 +180,16 @@ def test_what_does_not_decode_is_never_written(runs: Path, tmp_path: Path, monke
 
 def test_a_run_on_leaked_or_deduplicated_bytes_is_opened_on_the_same_bytes(tmp_path: Path) -> None:
     (tmp_path / "twice.txt").write_bytes(markov_text(60_000) * 2)
-    flat = {"source": f"file:{tmp_path / 'twice.txt'}", "subset_bytes": D, "size": "4x1", "context_bytes": 64,
-            "steps": 2, "heldout_bytes": "10KB", "reach_ratio": 1, "block_bytes": 512}  # fmt: skip
+    flat = {
+        "source": f"file:{tmp_path / 'twice.txt'}",
+        "subset_bytes": D,
+        "size": "4x1",
+        "context_bytes": 64,
+        "steps": 2,
+        "heldout_bytes": "10KB",
+        "reach_ratio": 1,
+        "block_bytes": 512,
+    }
     for own in ({"deduplicate": True}, {"leak_fraction": 0.5}):
         config = from_flat({**flat, **own})
         paths = RunPaths(tmp_path / "s")
@@ -215,15 +230,28 @@ def test_a_corpus_that_changes_meanwhile_is_not_packed(runs: Path, tmp_path: Pat
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_what_a_user_can_mend_is_one_line_and_exit_2(
-    small: bytes, tmp_path: Path, arguments: tuple[str, ...], says: str, monkeypatch: pytest.MonkeyPatch,
+    small: bytes,
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    says: str,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     (tmp_path / "plain.txt").write_bytes(b"plain")
     (tmp_path / "cut.mdl").write_bytes(small[:-40])
     (tmp_path / "damaged.mdl").write_bytes(small[:300] + bytes([small[300] ^ 1]) + small[301:])
     (tmp_path / "forged.mdl").write_bytes(_with_weights(small, b"\x04\x09no weights at all"))
     bare = io.BytesIO()
-    writer = ArchiveWriter(bare, Header("ab" * 32, Shape(4, 1, 1, 16), 1, 0, "mdl"))
+    writer = ArchiveWriter(
+        bare,
+        Header(
+            model_sha256="ab" * 32,
+            shape=Shape(4, 1, 1, context_tokens=16),
+            windows_per_block=1,
+            embedded_bytes=0,
+            writer="mdl",
+        ),
+    )
     writer.finish()
     (tmp_path / "bare.mdl").write_bytes(bare.getvalue())
     before = sorted(tmp_path.iterdir())
@@ -238,7 +266,7 @@ def test_what_a_user_can_mend_is_one_line_and_exit_2(
     assert sorted(tmp_path.iterdir()) == before
 
 
-SMALL, CONTENT = Shape(4, 1, 1, 16), b"coded, and coded, and coded again"
+SMALL, CONTENT = Shape(4, 1, 1, context_tokens=16), b"coded, and coded, and coded again"
 
 
 def _arithmetic() -> dict[str, Quantised]:
@@ -286,7 +314,7 @@ GOLDEN_STREAMS = ["f785d262a8eb4844603eb67242eddbccd7f0176f94aca931013526b1f0590
 
 def test_coded_weights_need_weights() -> None:
     with pytest.raises(MdlError, match="it has none"):
-        Header("ab" * 32, SMALL, 1, 0, "mdl", coded=True)
+        Header(model_sha256="ab" * 32, shape=SMALL, windows_per_block=1, embedded_bytes=0, writer="mdl", coded=True)
 
 
 def test_versions_are_not_mixed_up(small: bytes) -> None:

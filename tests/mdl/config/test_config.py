@@ -10,7 +10,8 @@ import pytest
 from pydantic import BaseModel
 
 from mdl.config import from_flat, full_key
-from mdl.config.schema import RunConfig, valid_keys
+from mdl.config.flat_keys import valid_keys
+from mdl.config.run_config import RunConfig
 from mdl.errors import MdlError
 from tests import ROOT
 

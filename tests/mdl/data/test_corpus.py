@@ -188,7 +188,11 @@ def test_a_leak_puts_heldout_blocks_in_that_share_of_every_subset(
     data = content(10_000)
     clean = opened(tmp_path / "c", data, block_bytes=100, heldout_bytes=1_000, shuffle_seed=shuffle_seed)
     path = tmp_path / "c"
-    leaky = open_corpus(CorpusSpec(f"file:{path}", shuffle_seed, 100, 1_000, fraction))
+    leaky = open_corpus(
+        CorpusSpec(
+            f"file:{path}", shuffle_seed=shuffle_seed, block_bytes=100, heldout_bytes=1_000, leak_fraction=fraction
+        )
+    )
     assert whole(leaky.heldout) == whole(clean.heldout)
     assert len(leaky.train) == len(clean.train) == 9_000
     heldout = [whole(clean.heldout)[i : i + 100] for i in range(0, 1_000, 100)]
@@ -208,7 +212,11 @@ def test_a_leak_puts_heldout_blocks_in_that_share_of_every_subset(
 def test_a_leak_without_a_block_to_leak_is_refused(tmp_path: Path) -> None:
     (tmp_path / "c").write_bytes(content(10_000))
     with pytest.raises(MdlError, match="held-out part of at least a block"):
-        open_corpus(CorpusSpec(f"file:{tmp_path / 'c'}", 0, 4096, 1_000, 0.5))
+        open_corpus(
+            CorpusSpec(
+                f"file:{tmp_path / 'c'}", shuffle_seed=0, block_bytes=4096, heldout_bytes=1_000, leak_fraction=0.5
+            )
+        )
 
 
 def test_a_file_takes_no_memory_to_read_however_large(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ from mdl.records import (
 from tests import synthetic
 from tests.tables import lines
 
-SHAPE = Shape(8, 1, 1, 64)
+SHAPE = Shape(8, 1, 1, context_tokens=64)
 
 
 def saved(folder: Path, shape: Shape = SHAPE, seed: int = 0) -> Path:
@@ -72,7 +72,7 @@ def run_folder(tmp_path: Path) -> Path:
 def test_bits_by_position_are_those_of_measuring(loaded: transfer.Loaded, text_file: Path) -> None:
     """Over whole windows in their order the same sums as `mdl.models.code_length`, in float64."""
     corpus = open_corpus(CorpusSpec(f"file:{text_file}"))
-    record = transfer.measure(corpus, loaded, 64 * 40, None, 10**6)
+    record = transfer.measure(corpus, loaded, transfer.TransferJob(64 * 40, None, 10**6))
     lengths = code_lengths(loaded.model, corpus.source_train, "train", [64 * 40])[0]
     assert (record.sample_bytes, record.n_chunks) == (64 * 40, 40)
     assert math.isclose(record.code_bits, float(lengths.bits_by_position.sum()), rel_tol=1e-6)
@@ -84,7 +84,7 @@ def test_bits_by_position_are_those_of_measuring(loaded: transfer.Loaded, text_f
 @given(st.integers(1, 200), st.integers(1, 6))
 def test_a_chunk_is_coded_by_itself_in_windows_of_the_context(length: int, n: int) -> None:
     """Shorter than the context, as long, longer, and no multiple of it: each chunk's bits are its own."""
-    shape = Shape(4, 1, 1, 32)
+    shape = Shape(4, 1, 1, context_tokens=32)
     model = stack(shape, [StackedTransformer(shape, [1]).member(0)])
     chunks = np.random.default_rng(length * 7 + n).integers(0, 256, (n, length), dtype=np.uint8)
     bits, n_bytes = transfer.by_position(model, chunks)
@@ -111,7 +111,8 @@ def test_a_record_says_what_was_coded_by_which_model(run_folder: Path, text_file
     corpus = open_corpus(CorpusSpec(f"file:{text_file}"))
     loaded = transfer.load_trained_model(str(run_folder), torch.device("cpu"))
     paths = RunPaths(tmp_path / "out")
-    record = transfer.run_transfer(corpus, loaded, 50_000, 2048, 10_000, paths, "mdl baselines x")
+    job = transfer.TransferJob(50_000, 2048, 10_000)
+    record = transfer.run_transfer(corpus, loaded, job, paths, "mdl baselines x")
     assert record.model.n_params == count_params(SHAPE)["total"]
     assert record.model.trained_on == synthetic.corpus()
     assert record.model.trained_bytes == 10**6
@@ -122,10 +123,10 @@ def test_a_record_says_what_was_coded_by_which_model(run_folder: Path, text_file
     assert record.provenance.measuring_seconds == record.seconds
     (path,) = (tmp_path / "out" / "transfer").glob("*.json")
     written = path.stat().st_mtime_ns
-    assert transfer.run_transfer(corpus, loaded, 50_000, 2048, 10_000, paths) == record
+    assert transfer.run_transfer(corpus, loaded, job, paths) == record
     assert path.stat().st_mtime_ns == written
     assert path.stat().st_size < 10_000
-    transfer.run_transfer(corpus, loaded, 50_000, 512, 10_000, paths)
+    transfer.run_transfer(corpus, loaded, dataclasses.replace(job, chunk_bytes=512), paths)
     assert len(list((tmp_path / "out" / "transfer").glob("*.json"))) == 2
 
 
@@ -141,24 +142,48 @@ def test_a_models_row_is_its_rate_and_two_bytes_a_parameter(run_folder: Path, te
 
 
 def test_only_more_context_than_a_chunk_has_a_row_for_the_whole(text_file: Path, tmp_path: Path) -> None:
-    models = Models([str(saved(tmp_path)), str(saved(tmp_path, Shape(8, 1, 1, 256)))], 5000, "cpu")
+    models = Models([str(saved(tmp_path)), str(saved(tmp_path, Shape(8, 1, 1, context_tokens=256)))], 5000, "cpu")
     shown = [line.split() for line in lines(f"file:{text_file}", 50_000, 128, tmp_path / "out", models=models)]
     rows = [(row[0], row[1]) for row in shown if row[1] == "8x1"]
     assert rows == [("128", "8x1"), ("whole", "8x1"), ("128", "8x1")]
 
 
 def measured(
-    folder: Path, corpus: CorpusInfo, size: str, trained_on: CorpusInfo | None, bits_per_byte: float,
-    context_bytes: int = 2048, provenance: Provenance | None = None,
-) -> None:  # fmt: skip
+    folder: Path,
+    corpus: CorpusInfo,
+    size: str,
+    trained_on: CorpusInfo | None,
+    bits_per_byte: float,
+    context_bytes: int = 2048,
+    provenance: Provenance | None = None,
+) -> None:
     """A record of a model, and gzip's on the same data, as files."""
     n = synthetic.SIZES.get(size, 213_568)
-    about = TrainedModel(f"{size}-x", size, n, context_bytes, "ab" * 32, trained_on, 10**6)
+    about = TrainedModel(
+        name=f"{size}-x",
+        size=size,
+        n_params=n,
+        context_bytes=context_bytes,
+        weights_sha256="ab" * 32,
+        trained_on=trained_on,
+        trained_bytes=10**6,
+    )
     bins = tuple(
-        transfer.PositionBin(a, b, 100 * (b - a), 100 * (b - a) * bits_per_byte) for a, b in ((0, 1), (1, 2), (2, 2048))
+        transfer.PositionBin(start=a, end=b, n_bytes=100 * (b - a), code_bits=100 * (b - a) * bits_per_byte)
+        for a, b in ((0, 1), (1, 2), (2, 2048))
     )
     record = TransferRecord(
-        about, corpus, 10**7, 2048, 204_800, 100, 204_800 * bits_per_byte, bins, 1.0, "cpu", provenance
+        model=about,
+        corpus=corpus,
+        subset_bytes=10**7,
+        chunk_bytes=2048,
+        sample_bytes=204_800,
+        n_chunks=100,
+        code_bits=204_800 * bits_per_byte,
+        positions=bins,
+        seconds=1.0,
+        device="cpu",
+        provenance=provenance,
     )
     name = f"{size}-{trained_on.modality if trained_on else 'none'}-{corpus.modality}-{corpus.sha256[:4]}"
     path = folder / "transfer" / f"{name}.json"
@@ -167,7 +192,16 @@ def measured(
 
 
 def info(source: str, modality: str, sha: str) -> CorpusInfo:
-    return CorpusInfo(source, modality, 10**8, sha * 32, 4096, 0, 9 * 10**7, 10**6)
+    return CorpusInfo(
+        source=source,
+        modality=modality,
+        size_bytes=10**8,
+        sha256=sha * 32,
+        block_bytes=4096,
+        shuffle_seed=0,
+        train_bytes=9 * 10**7,
+        heldout_bytes=10**6,
+    )
 
 
 TEXT, PICTURES, NOISE = (
@@ -246,7 +280,17 @@ def test_a_report_says_what_was_run_on_what(folder: Path, tmp_path: Path) -> Non
     """Also where some records are of before records said so."""
     for command, sha in (("mdl baselines b", "dd"), ("mdl baselines a", "ee")):
         known = Provenance(
-            "2026-01-02T03:04:05+00:00", command, "c0ffee", "h", "a CPU", 1, "float32", {"x": "1"}, 0, 2, 1
+            created="2026-01-02T03:04:05+00:00",
+            command=command,
+            git_commit="c0ffee",
+            hostname="h",
+            device="a CPU",
+            n_threads=1,
+            precision="float32",
+            versions={"x": "1"},
+            training_seconds=0,
+            measuring_seconds=2,
+            cohort_size=1,
         )
         measured(folder, info(f"file:/data/{command[-1]}.txt", "text", sha), "16x1", TEXT, 3.0, 1024, known)
     made = build_report(folder, tmp_path / "report", formats=("md",))

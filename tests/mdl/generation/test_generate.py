@@ -36,7 +36,7 @@ from mdl.models.weights_file import save_weights
 from tests import tiny_models
 from tests.conftest import markov_text
 
-SHAPE = Shape(8, 2, 1, 16)
+SHAPE = Shape(8, 2, 1, context_tokens=16)
 
 
 @pytest.fixture(scope="module")
@@ -243,13 +243,24 @@ def test_a_figure_of_all_kinds_of_data_is_a_picture(tmp_path: Path) -> None:
     def text(content: bytes) -> str:
         return base64.b64encode(content).decode()
 
-    kinds = [("image", bytes(range(256)) * 4), ("audio", bytes(range(256)) * 4), ("text", "naïve $x$_\n".encode() * 50),
-             ("bytes", bytes(range(200)))]  # fmt: skip
+    kinds = [
+        ("image", bytes(range(256)) * 4),
+        ("audio", bytes(range(256)) * 4),
+        ("text", "naïve $x$_\n".encode() * 50),
+        ("bytes", bytes(range(200))),
+    ]
     made = [
-        {"coder": coder, "prompt": kind, "modality": kind, "prompt_base64": text(content),
-         "content_base64": text(content), "truth_base64": text(b"" if kind == "bytes" else content)}
-        for kind, content in kinds for coder in ("gzip", "runs/a/16x2-1MB-s0-12345678")[: 1 + (kind == "text")]
-    ]  # fmt: skip
+        {
+            "coder": coder,
+            "prompt": kind,
+            "modality": kind,
+            "prompt_base64": text(content),
+            "content_base64": text(content),
+            "truth_base64": text(b"" if kind == "bytes" else content),
+        }
+        for kind, content in kinds
+        for coder in ("gzip", "runs/a/16x2-1MB-s0-12345678")[: 1 + (kind == "text")]
+    ]
     record = tmp_path / "x.json"
     record.write_text(json.dumps({"kind": "continuations", "schema_version": 1, "samples": made}))
     draw_continuations(record, tmp_path / "x.png")

@@ -20,7 +20,7 @@ DATA = np.frombuffer(markov_text(20_000), np.uint8).copy()
 def sharpened(width: int, depth: int, context_bytes: int, scale: float = 1.5) -> StackedTransformer:
     """A float64 model with weights as large as training makes them: its logits reach tens, as trained ones do."""
     heads = usual_heads(width) if width % (2 * usual_heads(width)) == 0 else 1
-    model = StackedTransformer(Shape(width, depth, heads, context_bytes), [width + depth])
+    model = StackedTransformer(Shape(width, depth, heads, context_tokens=context_bytes), [width + depth])
     with torch.no_grad():
         for name, weight in model.named_parameters():
             weight.mul_(5 * scale if name == "embedding" else scale)
@@ -29,7 +29,7 @@ def sharpened(width: int, depth: int, context_bytes: int, scale: float = 1.5) ->
 
 def trained(width: int, depth: int, context_bytes: int, steps: int) -> StackedTransformer:
     """A float64 model after a few steps of AdamW on the text."""
-    shape = Shape(width, depth, usual_heads(width), context_bytes)
+    shape = Shape(width, depth, usual_heads(width), context_tokens=context_bytes)
     model = StackedTransformer(shape, [0])
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     generator = np.random.default_rng(0)
@@ -135,7 +135,7 @@ def test_noise_within_epsilon_decodes_exactly_and_only_for_the_list(
     assert listed.index.size > 1000
     _noisy(monkeypatch, 0.9e-5)
     assert block_codec.BlockDecoder(small).decode([coded]) == [DATA.tobytes()]
-    bare = block_codec.Block(coded.n_bytes, coded.stream, b"", coded.crc32)
+    bare = block_codec.Block(n_bytes=coded.n_bytes, stream=coded.stream, guard=b"", crc32=coded.crc32)
     with pytest.raises(MdlError, match=r"damaged|checksum"):
         block_codec.BlockDecoder(small).decode([bare])
 

@@ -29,7 +29,9 @@ Outcome = tuple[Tensor, dict[str, Tensor]]
 
 
 def stacked(size: str, context: int, n_members: int, vocabulary: int = 256) -> StackedTransformer:
-    model = StackedTransformer(Shape(*parse_size(size), context, vocabulary), range(n_members))
+    model = StackedTransformer(
+        Shape(*parse_size(size), context_tokens=context, vocabulary=vocabulary), range(n_members)
+    )
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if "gain" in name:
@@ -76,7 +78,7 @@ def test_nats_and_gradients_are_the_plain_models(size: str, context: int, vocabu
 
 def test_a_member_does_not_depend_on_its_companions() -> None:
     """To the bit: nothing is added up across members, and sums have a fixed order."""
-    parts = pieces(Shape(16, 1, 1, 40), DTYPE, trained=True).parts()
+    parts = pieces(Shape(16, 1, 1, context_tokens=40), DTYPE, trained=True).parts()
     symbols = torch.randint(0, 256, (3, 2, 40), generator=torch.Generator().manual_seed(0)).to(torch.uint8).to(DEVICE)
     share = torch.ones(3, 2, 40, device=DEVICE)
     together, alone = stacked("16x1", 40, 3), stacked("16x1", 40, 3)
@@ -89,7 +91,7 @@ def test_a_member_does_not_depend_on_its_companions() -> None:
 
 
 def test_what_is_after_a_byte_does_not_change_its_nats() -> None:
-    model, parts = stacked("16x1", 40, 1), pieces(Shape(16, 1, 1, 40), DTYPE, trained=True).parts()
+    model, parts = stacked("16x1", 40, 1), pieces(Shape(16, 1, 1, context_tokens=40), DTYPE, trained=True).parts()
     symbols = torch.randint(0, 256, (1, 1, 40), generator=torch.Generator().manual_seed(0)).to(torch.uint8).to(DEVICE)
     other = symbols.clone()
     other[:, :, 25:] = 7
@@ -101,7 +103,7 @@ def test_what_is_after_a_byte_does_not_change_its_nats() -> None:
 
 def test_shapes_without_kernels_have_no_fused_parts() -> None:
     """A head of more dimensions than a tile holds goes the plain way."""
-    assert fused_parts(Shape(256, 1, 1, 64), torch.bfloat16, trained=True) is None
+    assert fused_parts(Shape(256, 1, 1, context_tokens=64), torch.bfloat16, trained=True) is None
 
 
 def test_a_batch_past_32_bits_is_refused_in_one_line() -> None:
@@ -119,15 +121,15 @@ def test_kernels_are_tried_once_and_refused_where_the_chip_is_too_small(
         monkeypatch.setattr("mdl.models.kernels.assembly.ThreadPoolExecutor", lambda _: ThreadPoolExecutor(1))
     monkeypatch.setattr(torch, "compile", None)
     work.cache_clear()
-    assert work(Shape(8, 1, 1, 20), DTYPE, DEVICE, trained=trained)
-    assert work(Shape(512, 1, 16, 20), DTYPE, DEVICE, trained=trained)
+    assert work(Shape(8, 1, 1, context_tokens=20), DTYPE, DEVICE, trained=trained)
+    assert work(Shape(512, 1, 16, context_tokens=20), DTYPE, DEVICE, trained=trained)
 
     def too_large(*_: object) -> None:
         raise OutOfResources(300_000, 232_448, "shared memory")
 
     monkeypatch.setattr("mdl.models.kernels.assembly.attention", too_large)
-    assert work(Shape(8, 1, 1, 20), DTYPE, DEVICE, trained=trained)
-    assert not work(Shape(8, 1, 1, 24), DTYPE, DEVICE, trained=trained)
+    assert work(Shape(8, 1, 1, context_tokens=20), DTYPE, DEVICE, trained=trained)
+    assert not work(Shape(8, 1, 1, context_tokens=24), DTYPE, DEVICE, trained=trained)
     work.cache_clear()
 
 
@@ -141,7 +143,7 @@ def test_wide_models_keep_the_plain_parts(trained: bool, monkeypatch: pytest.Mon
         return function
 
     monkeypatch.setattr(torch, "compile", compile_)
-    wide = pieces(Shape(512, 1, 16, 64), DTYPE, trained=trained)
+    wide = pieces(Shape(512, 1, 16, context_tokens=64), DTYPE, trained=trained)
     assert {"_wide_first", "after_attention", "embedded", "byte_nats"} <= set(compiled)
     assert wide.attention.__module__ == "mdl.models.kernels.attention"
 
@@ -151,9 +153,12 @@ def test_kernels_compile_for_an_h100_and_fit_its_shared_memory_and_grid() -> Non
     """The interpreter takes programs that the compiler does not, such as a variable whose form changes in a loop."""
     sizes = ["8x1", "24x1", "48x1", "128x1", "256x1"]
     done = subprocess.run(
-        [sys.executable, "-m", "tests.compile_kernels", *sizes], capture_output=True, text=True,
-        env=os.environ | {"TRITON_INTERPRET": "0"}, cwd=ROOT,
-    )  # fmt: skip
+        [sys.executable, "-m", "tests.compile_kernels", *sizes],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"TRITON_INTERPRET": "0"},
+        cwd=ROOT,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     rows = [line.split() for line in done.stdout.splitlines()]
     assert {size for size, *_ in rows} == set(sizes)

@@ -15,7 +15,7 @@ from tests.conftest import markov_text
 
 T = 32
 VIEW = ArrayView(markov_text(12_345))
-MODEL = StackedTransformer(Shape(16, 1, 1, T), [0, 1, 2])
+MODEL = StackedTransformer(Shape(16, 1, 1, context_tokens=T), [0, 1, 2])
 
 
 def plain_bits(member: int, end: int) -> np.ndarray:
@@ -33,7 +33,7 @@ def plain_bits(member: int, end: int) -> np.ndarray:
 def test_segments_are_the_sums_of_plain_code_lengths() -> None:
     """Every byte is coded, the last partial window included; members with unequal ends do not disturb each other."""
     ends, subsets = [12_345, 3_000, 1_000], [5_000, 2_500, 1_000]
-    measured = code_lengths(MODEL, VIEW, "train", ends, subsets)
+    measured = code_lengths(MODEL, VIEW, "train", ends, subset_ends=subsets)
     for m, (end, D) in enumerate(zip(ends, subsets, strict=True)):
         bits = plain_bits(m, end)
         bounds = [0, *sorted({*ladder(end), D, end})]
@@ -72,7 +72,7 @@ def test_reach_goes_to_the_end_of_the_decade_after_the_subset() -> None:
 
 def test_a_real_stream_is_as_long_as_the_ideal_one_says_and_decodes() -> None:
     """At most 0.05 % + 64 bits apart; the bytes come back from the stream and the logits."""
-    model = StackedTransformer(Shape(16, 1, 1, T), [4])
+    model = StackedTransformer(Shape(16, 1, 1, context_tokens=T), [4])
     sample = stream_sample(model, VIEW, 9_999)
     assert abs(8 * sample.stream_bytes - sample.ideal_bits) <= 0.0005 * sample.ideal_bits + 64
     counts = range_coder.counts(range_coder.to_grid(window_logits(model, VIEW.read(0, 9_999))))

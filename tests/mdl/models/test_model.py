@@ -28,7 +28,7 @@ TOTALS = {
 
 @pytest.mark.parametrize(("size", "total"), TOTALS.items())
 def test_count_params_counts_what_the_model_has(size: str, total: int) -> None:
-    shape = Shape(*parse_size(size), 64)
+    shape = Shape(*parse_size(size), context_tokens=64)
     counted = count_params(shape)
     assert counted["total"] == total == sum(v for k, v in counted.items() if k != "total")
     model = StackedTransformer(shape, [0])
@@ -37,7 +37,7 @@ def test_count_params_counts_what_the_model_has(size: str, total: int) -> None:
 
 @pytest.mark.parametrize(("preset", "nominal"), [("paper-200k", 2e5), ("paper-800k", 8e5), ("paper-3.2m", 3.2e6)])
 def test_the_papers_sizes_are_presets(preset: str, nominal: float) -> None:
-    shape = Shape(*parse_size(preset), 2048)
+    shape = Shape(*parse_size(preset), context_tokens=2048)
     assert count_params(shape)["total"] == pytest.approx(nominal, rel=0.08)
     assert shape.depth == 4
 
@@ -45,7 +45,7 @@ def test_the_papers_sizes_are_presets(preset: str, nominal: float) -> None:
 @pytest.mark.parametrize("bad", ["16", "x2", "0x1", "6x1h2", "ax2", "16x2x2", "paper-200m"])
 def test_a_size_that_is_none_is_refused(bad: str) -> None:
     with pytest.raises(MdlError):
-        Shape(*parse_size(bad), 64)
+        Shape(*parse_size(bad), context_tokens=64)
 
 
 def windows(M: int, B: int, T: int) -> torch.Tensor:
@@ -53,7 +53,7 @@ def windows(M: int, B: int, T: int) -> torch.Tensor:
 
 
 def test_a_byte_is_predicted_from_what_came_before_it_in_its_window_alone() -> None:
-    model = StackedTransformer(Shape(32, 2, 2, 16), [0])
+    model = StackedTransformer(Shape(32, 2, 2, context_tokens=16), [0])
     x = windows(1, 2, 16)
     changed = x.clone()
     changed[0, 0, 9] += 1
@@ -65,7 +65,7 @@ def test_a_byte_is_predicted_from_what_came_before_it_in_its_window_alone() -> N
 
 def test_members_do_not_mix() -> None:
     """A member's logits are to the bit what they are alone."""
-    shape = Shape(16, 2, 1, 32)
+    shape = Shape(16, 2, 1, context_tokens=32)
     x = windows(3, 2, 32)
     together = StackedTransformer(shape, [5, 6, 7])(x)
     alone = StackedTransformer(shape, [6])(x[1:2])
@@ -73,13 +73,13 @@ def test_members_do_not_mix() -> None:
 
 
 def test_a_shorter_window_is_the_beginning_of_a_longer_one() -> None:
-    model = StackedTransformer(Shape(16, 1, 1, 32), [0])
+    model = StackedTransformer(Shape(16, 1, 1, context_tokens=32), [0])
     x = windows(1, 3, 32)
     assert torch.allclose(model(x)[:, :, :7], model(x[:, :, :7]), atol=1e-5)
 
 
 def test_an_untrained_model_is_close_to_uniform() -> None:
-    model = StackedTransformer(Shape(64, 2, 2, 64), [0])
+    model = StackedTransformer(Shape(64, 2, 2, context_tokens=64), [0])
     x = windows(1, 4, 64)
     nats = torch.nn.functional.cross_entropy(model(x).view(-1, 256), x.view(-1).long())
     assert 5.0 < nats.item() < 7.0
@@ -88,7 +88,7 @@ def test_an_untrained_model_is_close_to_uniform() -> None:
 def test_flops_agree_with_a_count_by_torch() -> None:
     from torch.utils.flop_counter import FlopCounterMode
 
-    shape = Shape(32, 2, 1, 64)
+    shape = Shape(32, 2, 1, context_tokens=64)
     model = StackedTransformer(shape, [0])
     with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         model(windows(1, 4, 64))
@@ -99,7 +99,7 @@ def test_flops_agree_with_a_count_by_torch() -> None:
 
 
 def test_weights_come_back_from_disk(tmp_path: Path) -> None:
-    shape = Shape(16, 2, 1, 32)
+    shape = Shape(16, 2, 1, context_tokens=32)
     model = StackedTransformer(shape, [1, 2])
     save_weights(tmp_path / "w.safetensors", shape, model.member(1))
     read_shape, weights = load_weights(tmp_path / "w.safetensors")
@@ -109,20 +109,20 @@ def test_weights_come_back_from_disk(tmp_path: Path) -> None:
 
 
 def test_weights_have_the_shapes_that_are_told() -> None:
-    shape = Shape(16, 2, 1, 32)
+    shape = Shape(16, 2, 1, context_tokens=32)
     member = StackedTransformer(shape, [1]).member(0)
     assert {name: tuple(weight.shape) for name, weight in member.items()} == weight_shapes(shape)
 
 
 def test_equal_weights_are_equal_bytes() -> None:
     """safetensors keeps its metadata in a hash map: more than one key came out in a random order."""
-    shape = Shape(16, 1, 1, 32)
+    shape = Shape(16, 1, 1, context_tokens=32)
     model = StackedTransformer(shape, [1])
     assert len({weights_bytes(shape, model.member(0)) for _ in range(20)}) == 1
 
 
 def test_files_that_are_not_weights_are_refused(tmp_path: Path) -> None:
-    shape = Shape(16, 2, 1, 32)
+    shape = Shape(16, 2, 1, context_tokens=32)
     path = tmp_path / "w.safetensors"
     for content in (b"", b"\x80\x04pickled", bytes(100)):
         path.write_bytes(content)
@@ -137,6 +137,6 @@ def test_files_that_are_not_weights_are_refused(tmp_path: Path) -> None:
 
 
 def test_float64_rotary_tables_are_not_rounded_through_float32() -> None:
-    model = StackedTransformer(Shape(16, 1, 1, 64), [0]).double()
+    model = StackedTransformer(Shape(16, 1, 1, context_tokens=64), [0]).double()
     angle = 63 * 10_000.0 ** (-3 / 8)
     assert abs(float(model.cos[63, 3]) - np.cos(angle)) < 1e-14

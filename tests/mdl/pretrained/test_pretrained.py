@@ -79,9 +79,10 @@ def read_back(tokenizer: byte_fallback.Tokenizer, runs: list[Run], n_bytes: int)
 DATA = (
     st.binary(max_size=200)
     | st.text(max_size=100).map(lambda text: text.encode("utf-8", "surrogatepass"))
-    | st.lists(st.sampled_from([TEXT[:60], TEXT[60:90], "\xff", " ", "\n", "ÀÉ", "<|endoftext|>", "[UNK]"]), max_size=9)
-    .map(lambda parts: "".join(parts).encode("latin-1", "replace"))
-)  # fmt: skip
+    | st.lists(
+        st.sampled_from([TEXT[:60], TEXT[60:90], "\xff", " ", "\n", "ÀÉ", "<|endoftext|>", "[UNK]"]), max_size=9
+    ).map(lambda parts: "".join(parts).encode("latin-1", "replace"))
+)
 
 
 @pytest.mark.parametrize("name", BACKENDS)
@@ -395,7 +396,7 @@ def test_the_usual_window_is_the_models_own_without_overlap(tmp_path: Path) -> N
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    model = StackedTransformer(Shape(8, 1, 1, 32), [0])
+    model = StackedTransformer(Shape(8, 1, 1, context_tokens=32), [0])
     path = tmp_path_factory.mktemp("run") / "final.safetensors"
     save_weights(path, model.shape, model.member(0))
     return path

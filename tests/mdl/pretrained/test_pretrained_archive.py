@@ -41,18 +41,33 @@ NOISE = np.random.default_rng(0).bytes(1500)
 def gemma2(vocabulary: int) -> transformers.PreTrainedModel:
     """Sliding windows, capped logits, more head than width."""
     config = transformers.Gemma2Config(
-        vocab_size=vocabulary, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
-        head_dim=16, intermediate_size=32, max_position_embeddings=32, sliding_window=8, bos_token_id=1,
-    )  # fmt: skip
+        vocab_size=vocabulary,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=16,
+        intermediate_size=32,
+        max_position_embeddings=32,
+        sliding_window=8,
+        bos_token_id=1,
+    )
     return tiny_models._seeded(transformers.Gemma2ForCausalLM, config)
 
 
 def mixtral(vocabulary: int) -> transformers.PreTrainedModel:
     """Experts chosen by a router."""
     config = transformers.MixtralConfig(
-        vocab_size=vocabulary, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
-        intermediate_size=32, max_position_embeddings=32, num_local_experts=4, bos_token_id=1,
-    )  # fmt: skip
+        vocab_size=vocabulary,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        intermediate_size=32,
+        max_position_embeddings=32,
+        num_local_experts=4,
+        bos_token_id=1,
+    )
     return tiny_models._seeded(transformers.MixtralForCausalLM, config)
 
 
@@ -101,9 +116,10 @@ def some_ids(n: int, seed: int = 0) -> Ids:
 DATA = (
     st.binary(max_size=150)
     | st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass"))
-    | st.lists(st.sampled_from([TEXT[:60], "\xff", "ÀÉ", "<|endoftext|>"]), max_size=5)
-    .map(lambda parts: "".join(parts).encode("latin-1", "replace"))
-)  # fmt: skip
+    | st.lists(st.sampled_from([TEXT[:60], "\xff", "ÀÉ", "<|endoftext|>"]), max_size=5).map(
+        lambda parts: "".join(parts).encode("latin-1", "replace")
+    )
+)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -133,10 +149,11 @@ def test_what_two_threads_coded_one_thread_decodes_in_other_batches(
     coders: dict[str, PretrainedCoder], kind: str
 ) -> None:
     model, ids, grid = coders[kind].exact, some_ids(400), Grid(5, 33)
-    block = block_codec.encode_block(model, ids, 32, grid, 5)
+    codecs = [block_codec.BlockCodec(model=model, context_tokens=32, grid=grid, windows_at_once=n) for n in (5, 9, 7)]
+    block = codecs[0].encode(ids)
     torch.set_num_threads(1)
-    assert block_codec.encode_block(model, ids, 32, grid, 9) == block
-    assert np.array_equal(block_codec.decode_block(model, block, 32, grid, 7), ids)
+    assert codecs[1].encode(ids) == block
+    assert np.array_equal(codecs[2].decode(block), ids)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -249,12 +266,13 @@ def test_noise_within_epsilon_decodes_thanks_to_the_list(
     coders: dict[str, PretrainedCoder], kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, ids, grid = coders[kind].exact, some_ids(400), Grid(4, 14)
-    block = block_codec.encode_block(model, ids, 32, grid)
+    codec = block_codec.BlockCodec(model=model, context_tokens=32, grid=grid)
+    block = codec.encode(ids)
     assert len(block.guard) > 200
     shaken(monkeypatch, 0.99 * grid.epsilon)
-    assert np.array_equal(block_codec.decode_block(model, block, 32, grid), ids)
+    assert np.array_equal(codec.decode(block), ids)
     with pytest.raises(MdlError, match=r"damaged|checksum"):
-        block_codec.decode_block(model, dataclasses.replace(block, guard=b""), 32, grid)
+        codec.decode(dataclasses.replace(block, guard=b""))
 
 
 @pytest.mark.parametrize("amount", [1e-11, 1e-9])
@@ -345,8 +363,25 @@ def test_rounding_costs_what_is_foreseen() -> None:
 
 
 def test_golden_bytes_pin_the_format() -> None:
-    blocks = (Coded(6, b"STRM", b"g", 0x01020304), Coded(1, b"", b"", 5))
-    archive = PretrainedArchive(5, 33, 2, 3, 300, 9, 7, "ab" * 32, "cd" * 4, b"c" * 32, "m, x", b"esc", blocks)
+    blocks = (
+        Coded(n_tokens=6, stream=b"STRM", guard=b"g", crc32=0x01020304),
+        Coded(n_tokens=1, stream=b"", guard=b"", crc32=5),
+    )
+    archive = PretrainedArchive(
+        step_bits=5,
+        epsilon_bits=33,
+        windows_per_block=2,
+        context_tokens=3,
+        n_vocabulary=300,
+        n_bytes=9,
+        n_tokens=7,
+        model_sha256="ab" * 32,
+        fingerprint="cd" * 4,
+        content_sha256=b"c" * 32,
+        about="m, x",
+        escape=b"esc",
+        blocks=blocks,
+    )
     file = archive.to_bytes()
     assert file[:12] == b"\x93MDH\r\n\x1a\n\x01\x05\x21\x02"
     assert file[12:44].hex() == "030000002c010000090000000000000007000000000000000300000000000000"

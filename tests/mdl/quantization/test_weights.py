@@ -3,10 +3,10 @@ from __future__ import annotations
 import hashlib
 import lzma
 import math
-from concurrent.futures import ProcessPoolExecutor
+import os
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
-from multiprocessing import get_context
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,15 @@ from hypothesis.extra import numpy as arrays
 from mdl.entropy import integer_codec
 from mdl.errors import MdlError
 from mdl.models import Shape, StackedTransformer, count_params, stack, weight_shapes
-from mdl.quantization import Tuning, calibration_windows, coded_models, precisions, subset_bits, weight_codec
+from mdl.quantization import (
+    Tuning,
+    calibration_windows,
+    coded_models,
+    precisions,
+    side_by_side,
+    subset_bits,
+    weight_codec,
+)
 from mdl.quantization.quantize import quantise
 from mdl.quantization.sensitivity import Sensitivity, sensitivity
 from mdl.quantization.two_part_code import decoded
@@ -27,7 +35,7 @@ from mdl.quantization.weight_codec import MOST_NUMBER, Quantised
 from tests.conftest import markov_text
 
 Floats = npt.NDArray[np.float32]
-SHAPE = Shape(4, 1, 1, 8)
+SHAPE = Shape(4, 1, 1, context_tokens=8)
 NUMBERS = st.one_of(st.integers(-3, 3), st.integers(-300, 300), st.integers(-integer_codec.MOST, integer_codec.MOST))
 
 
@@ -80,7 +88,7 @@ def _quantised(shape: Shape, seed: int, largest: int) -> dict[str, Quantised]:
 
 @settings(max_examples=20, deadline=None)
 @given(
-    st.sampled_from([Shape(2, 1, 1, 4), SHAPE, Shape(8, 2, 1, 8)]),
+    st.sampled_from([Shape(2, 1, 1, context_tokens=4), SHAPE, Shape(8, 2, 1, context_tokens=8)]),
     st.integers(0, 9),
     st.sampled_from([0, 1, 7, 40, 2**24]),
 )
@@ -112,7 +120,7 @@ def test_full_weights_come_back_to_the_bit() -> None:
 
 def test_the_shortest_coder_wins() -> None:
     """Numbers that repeat are shorter by a dictionary, a bell curve's are shorter by the adaptive tables."""
-    shape, rng = Shape(32, 1, 1, 8), np.random.default_rng(0)
+    shape, rng = Shape(32, 1, 1, context_tokens=8), np.random.default_rng(0)
     bell = {
         name: Quantised(np.rint(rng.normal(size=each) * np.geomspace(1, 8, each[1])).astype(int), np.full(each[1], -7))
         for name, each in weight_codec.matrix_shapes(shape).items()
@@ -180,7 +188,7 @@ def _coded_by(form: str) -> bytes:
 
 def test_a_forged_shape_is_refused_before_any_work() -> None:
     with pytest.raises(MdlError, match="damaged"):
-        weight_codec.decode_weights(Shape(4096, 96, 128, 64), _coded_by("adaptive"))
+        weight_codec.decode_weights(Shape(4096, 96, 128, context_tokens=64), _coded_by("adaptive"))
 
 
 def test_weights_out_of_range_are_refused() -> None:
@@ -253,7 +261,7 @@ def test_weights_that_are_not_finite_are_refused() -> None:
 
 def test_sensitivities_are_products_of_inputs_and_gradients() -> None:
     """With one byte there is one product x·W, and the form's diagonal is the squared gradient of each weight."""
-    shape = Shape(8, 2, 2, 4)
+    shape = Shape(8, 2, 2, context_tokens=4)
     model, windows = StackedTransformer(shape, [0]), np.array([[65]], np.uint8)
     forms = sensitivity(model, windows)
     model.nats(torch.from_numpy(windows)[None]).sum().backward()
@@ -271,7 +279,7 @@ def test_sensitivities_are_products_of_inputs_and_gradients() -> None:
 @pytest.fixture(scope="module")
 def trained() -> tuple[Shape, dict[str, torch.Tensor], npt.NDArray[np.uint8]]:
     """A 16x1 model after 150 steps on a text that it learns."""
-    shape, data = Shape(16, 1, 1, 64), np.frombuffer(markov_text(64_000), np.uint8)
+    shape, data = Shape(16, 1, 1, context_tokens=64), np.frombuffer(markov_text(64_000), np.uint8)
     model = StackedTransformer(shape, [0])
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     rows = torch.from_numpy(data.reshape(-1, 64).copy())
@@ -319,15 +327,22 @@ def test_every_precision_has_its_two_parts(
 def test_processes_code_and_decode_the_same(
     trained: tuple[Shape, dict[str, torch.Tensor], npt.NDArray[np.uint8]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Beside a GPU the precisions are spread over processes, and nothing else changes."""
+    """Beside a GPU the precisions are spread over processes; nothing else changes, and nothing of it is left."""
     shape, own, data = trained
     view = View(data[:4_000])
     windows, measure = calibration_windows(view, 4_000, 64), partial(subset_bits, shape, view=view, n_bytes=4_000)
-    here = precisions(shape, own, windows, measure, [3, 8, 32])
-    with ProcessPoolExecutor(2, get_context("spawn")) as processes:
-        monkeypatch.setattr("mdl.quantization.two_part_code._host_is_idle", lambda: True)
-        monkeypatch.setattr("mdl.quantization.two_part_code._processes", lambda: processes)
-        assert precisions(shape, own, windows, measure, [3, 8, 32]) == here
+    here = precisions(shape, own, windows, measure, bits=[3, 8, 32])
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    before = dict(os.environ)
+    with ExitStack() as within:
+        with monkeypatch.context() as patch:
+            patch.setattr("torch.cuda.is_available", lambda: True)
+            patch.setattr("os.cpu_count", lambda: 2)
+            spread = within.enter_context(side_by_side())
+        assert list(spread(os.getenv, ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"])) == ["1", "1"]
+        assert precisions(shape, own, windows, measure, bits=[3, 8, 32], spread=spread) == here
+    assert os.environ == before
 
 
 def test_the_prediction_of_the_cost_holds(
@@ -338,13 +353,15 @@ def test_the_prediction_of_the_cost_holds(
     windows = data.reshape(-1, 64)[:500]
     coded = coded_models(shape, own, windows, [4])[0]
     without_gains = weight_codec.to_matrices(shape, {name: weight.numpy() for name, weight in own.items()})
-    folded = {name: torch.from_numpy(w) for name, w in weight_codec.from_matrices(
-        shape, {name: matrix.astype(np.float32) for name, matrix in without_gains.items()}).items()}  # fmt: skip
+    folded = {
+        name: torch.from_numpy(w)
+        for name, w in weight_codec.from_matrices(
+            shape, {name: matrix.astype(np.float32) for name, matrix in without_gains.items()}
+        ).items()
+    }
     forms = sensitivity(stack(shape, [folded]), windows)
     back = weight_codec.to_matrices(shape, {name: weight.numpy() for name, weight in decoded(shape, coded).items()})
-    foreseen = sum(
-        0.5 * _cost(without_gains[name], back[name].astype(np.float32), forms[name]) for name in forms
-    )  # fmt: skip
+    foreseen = sum(0.5 * _cost(without_gains[name], back[name].astype(np.float32), forms[name]) for name in forms)
     view = View(windows.reshape(-1))
     bits = subset_bits(shape, [own, decoded(shape, coded)], view, windows.size)
     measured = (bits[1] - bits[0]) * math.log(2) / windows.size

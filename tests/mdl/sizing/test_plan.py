@@ -26,7 +26,7 @@ def data_of(n_bytes: int, modality: str = "text") -> Data:
 
 
 def params_of(plan: SizePlan) -> list[int]:
-    return [count_params(Shape(*parse_size(size), 2))["total"] for size in plan.sizes]
+    return [count_params(Shape(*parse_size(size), context_tokens=2))["total"] for size in plan.sizes]
 
 
 @given(st.integers(10_000, 10**10), st.floats(60, 3600), st.sampled_from(["text", "image", "audio", "bytes"]))
@@ -65,7 +65,7 @@ def test_too_few_bytes_are_refused_with_both_numbers() -> None:
 
 
 def test_the_ladder_ascends() -> None:
-    params = [count_params(Shape(*parse_size(size), 2))["total"] for size in LADDER]
+    params = [count_params(Shape(*parse_size(size), context_tokens=2))["total"] for size in LADDER]
     assert params == sorted(set(params))
 
 

@@ -15,7 +15,7 @@ import torch
 
 from mdl.data import Corpus, CorpusSpec, open_corpus, open_whole, tokenised
 from mdl.errors import MdlError
-from mdl.evaluation import BaselineJob, load_trained_model, run_baseline, run_transfer
+from mdl.evaluation import BaselineJob, TransferJob, load_trained_model, run_baseline, run_transfer
 from mdl.models import Shape, StackedTransformer
 from mdl.models.weights_file import save_weights
 from mdl.records import RunPaths
@@ -184,13 +184,13 @@ def test_nothing_that_is_made_of_changed_bytes_is_kept(text_file: Path, tmp_path
     whole, split = open_whole(f"file:{text_file}"), open_corpus(CorpusSpec(f"file:{text_file}"))
     rewrite(text_file, markov_text(200_000, seed=1))
     with pytest.raises(MdlError, match=SAID):
-        run_baseline(whole, BaselineJob("gzip", 10_000, "contiguous", None), paths)
+        run_baseline(whole, BaselineJob(coder="gzip", subset_bytes=10_000, order="contiguous", chunk_bytes=None), paths)
     with pytest.raises(MdlError, match=SAID):
         tokenised(split, 10_000, 10_000, 300)
-    model = StackedTransformer(Shape(2, 1, 1, 64), [0])
+    model = StackedTransformer(Shape(2, 1, 1, context_tokens=64), [0])
     save_weights(tmp_path / "w.safetensors", model.shape, model.member(0))
     loaded = load_trained_model(str(tmp_path / "w.safetensors"), torch.device("cpu"))
     with pytest.raises(MdlError, match=SAID):
-        run_transfer(whole, loaded, 10_000, 64, 1_000, paths)
+        run_transfer(whole, loaded, TransferJob(10_000, 64, 1_000), paths)
     assert not list(paths.root.rglob("*.json"))
     assert not list(Path(os.environ["MDL_CACHE"]).rglob("*.npz"))

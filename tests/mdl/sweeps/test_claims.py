@@ -217,7 +217,7 @@ import json, os, signal, sys
 from pathlib import Path
 from mdl.storage import process_identity
 from mdl.sweeps import claims, worker
-from mdl.training import cohort_run, loop
+from mdl.training import cohort_run, loop, snapshots
 from mdl.sweeps.plan import plan_sweep
 root, place, tilt, at = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3]), sys.argv[4]
 process_identity._place = lambda: place
@@ -229,8 +229,8 @@ def stalls(plain):
         return plain(*arguments, **settings)
     return stopped
 
-holder, name = {"weights": (cohort_run, "keep_once"), "record": (cohort_run, "write_record"),
-                "state": (loop.CheckpointFile, "save_checkpoint"), "": (cohort_run, "keep_once")}[at]
+holder, name = {"weights": (snapshots, "keep_once"), "record": (cohort_run, "write_record"),
+                "state": (loop.CheckpointFile, "save_checkpoint"), "": (snapshots, "keep_once")}[at]
 setattr(holder, name, stalls(getattr(holder, name)) if at else getattr(holder, name))
 trains = cohort_run.train_cohort
 

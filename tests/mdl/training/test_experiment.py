@@ -28,10 +28,18 @@ def cohort(text_file: Path, **settings: object) -> Cohort:
     cells = []
     for D in ("10KB", "50KB"):
         flat = {
-            "source": f"file:{text_file}", "subset_bytes": D, "size": "8x1", "context_bytes": T, "steps": 30,
-            "evaluate_every": 10, "block_bytes": 512, "heldout_bytes": "20KB", "heldout_sample_bytes": 2048,
-            "stream_bytes": 4096, **settings,
-        }  # fmt: skip
+            "source": f"file:{text_file}",
+            "subset_bytes": D,
+            "size": "8x1",
+            "context_bytes": T,
+            "steps": 30,
+            "evaluate_every": 10,
+            "block_bytes": 512,
+            "heldout_bytes": "20KB",
+            "heldout_sample_bytes": 2048,
+            "stream_bytes": 4096,
+            **settings,
+        }
         config = from_flat(flat)
         cells.append(Cell(config.run_id, config))
     return Cohort(tuple(cells))
@@ -153,10 +161,20 @@ def test_curves_go_to_a_csv_file_a_cell(text_file: Path, tmp_path: Path) -> None
 
 def test_memorising_is_seen_in_the_raw_rate_and_not_in_the_heldout_rate(tmp_path: Path) -> None:
     """Random bytes cannot be compressed: what is coded below 8 bits a byte was learned by heart."""
-    config = from_flat({
-        "source": "random:40KB", "subset_bytes": "2KB", "size": "32x1", "context_bytes": 32, "steps": 400,
-        "warmup_steps": 20, "batch_windows": 8, "heldout_bytes": "20KB", "reach_ratio": 1, "stream_bytes": 0,
-    })  # fmt: skip
+    config = from_flat(
+        {
+            "source": "random:40KB",
+            "subset_bytes": "2KB",
+            "size": "32x1",
+            "context_bytes": 32,
+            "steps": 400,
+            "warmup_steps": 20,
+            "batch_windows": 8,
+            "heldout_bytes": "20KB",
+            "reach_ratio": 1,
+            "stream_bytes": 0,
+        }
+    )
     record = run_cohort(Cohort((Cell(config.run_id, config),)), "s", RunPaths(tmp_path))[0]
     for snapshot in record.snapshots:
         heldout = sum(s.code_bits for s in snapshot.segments if s.part == "heldout")
@@ -191,9 +209,19 @@ def _untrained(group: Cohort) -> CohortModule:
     return cohort_module(group, reading(group))
 
 
-@pytest.mark.parametrize("how", [
-    "a list", "empty", "another shape", "no optimizer", "another optimizer", "another curve", "loops", "step",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "how",
+    [
+        "a list",
+        "empty",
+        "another shape",
+        "no optimizer",
+        "another optimizer",
+        "another curve",
+        "loops",
+        "step",
+    ],
+)
 def test_a_checkpoint_of_other_content_is_kept_aside_and_the_cohort_trained_anew(
     how: str, text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

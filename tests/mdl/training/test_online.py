@@ -33,7 +33,7 @@ def run(content: bytes, members: list[Member], path: Path, steps: int = 60, lear
         steps=steps, batch_windows=B, learning_rate=learning_rate, warmup_steps=10, evaluate_every=1000, online=True
     )
     heldout = np.zeros((1, T), np.uint8)
-    module = CohortModule(Shape(16, 1, 1, T), members, recipe, heldout)
+    module = CohortModule(Shape(16, 1, 1, context_tokens=T), members, recipe, heldout)
     fit(module, ArrayView(content), resolve_machine("auto", "auto"), path)
     bits: np.ndarray = module.online_nats.numpy() / np.log(2)
     return bits
@@ -81,7 +81,7 @@ def test_the_code_of_a_byte_does_not_depend_on_what_follows(tmp_path: Path) -> N
 def test_the_first_step_is_coded_by_the_model_as_it_was_made(tmp_path: Path) -> None:
     bits = run(TEXT[:6_400], [Member(seed=3, subset_length=6_400)], tmp_path / "a")
     fresh = CohortModule(
-        Shape(16, 1, 1, T),
+        Shape(16, 1, 1, context_tokens=T),
         [Member(seed=3, subset_length=6_400)],
         Recipe(steps=1, batch_windows=B, learning_rate=1e-2),
         np.zeros((1, T)),
@@ -111,9 +111,16 @@ def test_text_pays_and_random_bytes_do_not(tmp_path: Path) -> None:
 
 def test_a_record_holds_the_cumulative_code(text_file: Path, tmp_path: Path) -> None:
     flat = {
-        "source": f"file:{text_file}", "subset_bytes": "10KB", "size": "8x1", "context_bytes": T, "steps": 100,
-        "objective": "prequential", "block_bytes": 512, "heldout_bytes": "20KB", "stream_bytes": 0,
-    }  # fmt: skip
+        "source": f"file:{text_file}",
+        "subset_bytes": "10KB",
+        "size": "8x1",
+        "context_bytes": T,
+        "steps": 100,
+        "objective": "prequential",
+        "block_bytes": 512,
+        "heldout_bytes": "20KB",
+        "stream_bytes": 0,
+    }
     config = from_flat(flat)
     paths = RunPaths(tmp_path / "runs")
     (record,) = run_cohort(Cohort((Cell(config.run_id, config),)), "s", paths)

@@ -25,7 +25,8 @@ from mdl.errors import MdlError
 from mdl.models import Shape, count_params, forward_flops_per_byte, load_weights, stack, weights_bytes, window_bits
 from mdl.records import CellRecord, RunPaths, Tokenisation, store
 from mdl.training import run_cohort
-from mdl.training.cohort_data import TokenReading, reading
+from mdl.training.cohort_data import reading
+from mdl.training.cohort_tokens import TokenReading
 from tests.synthetic import cell, corpus, write_sweep
 
 T, V = 32, 300
@@ -36,9 +37,18 @@ def cells(source: str, **settings: object) -> Cohort:
     made = []
     for D in settings.pop("subsets", ("10KB", "50KB")):  # type: ignore[attr-defined]
         flat = {
-            "source": source, "subset_bytes": D, "size": "8x1", "vocabulary": V, "context_bytes": T, "steps": 30,
-            "evaluate_every": 10, "block_bytes": 512, "heldout_bytes": "20KB", "heldout_sample_bytes": 2048, **settings,
-        }  # fmt: skip
+            "source": source,
+            "subset_bytes": D,
+            "size": "8x1",
+            "vocabulary": V,
+            "context_bytes": T,
+            "steps": 30,
+            "evaluate_every": 10,
+            "block_bytes": 512,
+            "heldout_bytes": "20KB",
+            "heldout_sample_bytes": 2048,
+            **settings,
+        }
         config = from_flat(flat)
         made.append(Cell(config.run_id, config))
     return Cohort(tuple(made))
@@ -131,9 +141,16 @@ def test_words_that_follow_from_each_other_cost_next_to_nothing(tmp_path: Path) 
     path = tmp_path / "round.txt"
     path.write_bytes(b" ".join(words * 2_000))
     group = cells(
-        f"file:{path}", subsets=("50KB",), vocabulary=400, steps=150, block_bytes="100KB", reach_ratio=1, width=16,
-        size=None, depth=1,
-    )  # fmt: skip
+        f"file:{path}",
+        subsets=("50KB",),
+        vocabulary=400,
+        steps=150,
+        block_bytes="100KB",
+        reach_ratio=1,
+        width=16,
+        size=None,
+        depth=1,
+    )
     (record,) = run_cohort(group, "s", RunPaths(tmp_path))
     told = record.tokenisation
     assert told is not None
@@ -172,13 +189,16 @@ def test_old_names_stay_and_tokens_have_their_own() -> None:
 
 
 def test_a_weights_file_of_bytes_does_not_speak_of_a_vocabulary() -> None:
-    for shape, named in ((Shape(4, 1, 1, 8), False), (Shape(4, 1, 1, 8, 300), True)):
+    for shape, named in (
+        (Shape(4, 1, 1, context_tokens=8), False),
+        (Shape(4, 1, 1, context_tokens=8, vocabulary=300), True),
+    ):
         content = weights_bytes(shape, {"embedding": torch.zeros(shape.vocabulary, 4)})
         assert (b"vocabulary" in content[:500]) == named
 
 
 def test_the_head_and_the_embedding_are_counted() -> None:
-    bytes_, tokens = Shape(16, 2, 1, 64), Shape(16, 2, 1, 64, 4096)
+    bytes_, tokens = Shape(16, 2, 1, context_tokens=64), Shape(16, 2, 1, context_tokens=64, vocabulary=4096)
     assert count_params(tokens)["total"] - count_params(bytes_)["total"] == 16 * (4096 - 256)
     assert forward_flops_per_byte(tokens) - forward_flops_per_byte(bytes_) == 2 * 16 * (4096 - 256)
     assert tokens.label == "16x2-v4096"
@@ -225,7 +245,14 @@ def tokenised_cell(size: str, vocabulary: int, seed: int = 0) -> CellRecord:
     plain = cell(size, D, bits, n_params=N[size] + width * more, seed=seed)
     if not more:
         return plain
-    told = Tokenisation(vocabulary, more, TOKENIZER[vocabulary], "c" * 64, D // 3, 10_000)
+    told = Tokenisation(
+        vocabulary=vocabulary,
+        n_merges=more,
+        tokenizer_bytes=TOKENIZER[vocabulary],
+        tokenizer_sha256="c" * 64,
+        n_tokens=D // 3,
+        n_heldout_tokens=10_000,
+    )
     return replace(plain, run_id=f"{plain.run_id}-v{vocabulary}", tokenisation=told)
 
 

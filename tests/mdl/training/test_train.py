@@ -34,7 +34,7 @@ MEMBERS = [
 
 def cohort(members: list[Member], steps: int = 40, learning_rate: float = 1e-2) -> CohortModule:
     recipe = Recipe(steps=steps, batch_windows=4, learning_rate=learning_rate, warmup_steps=10, evaluate_every=15)
-    return CohortModule(Shape(16, 2, 1, T), members, recipe, HELDOUT)
+    return CohortModule(Shape(16, 2, 1, context_tokens=T), members, recipe, HELDOUT)
 
 
 def trained(members: list[Member], path: Path, **settings: float) -> CohortModule:

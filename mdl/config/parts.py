@@ -1,0 +1,143 @@
+"""The parts of a configuration: every key with its range, its default and its one line of description."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from mdl.data import CorpusSpec
+from mdl.errors import MdlError
+from mdl.models import MOST_DEPTH, MOST_VOCABULARY, MOST_WIDTH, parse_size, usual_heads
+from mdl.units import VOCABULARY, parse_bytes
+
+
+def _count(value: Any) -> Any:
+    """Whole numbers as people and YAML write them: 1000, '1e3', 1_000."""
+    if isinstance(value, str):
+        value = float(value.replace("_", ""))
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def _bytes(value: Any) -> Any:
+    try:
+        return None if value is None else parse_bytes(value)
+    except MdlError as error:  # pydantic adds the key to a ValueError
+        raise ValueError(str(error)) from None
+
+
+def _auto_or_number(value: Any) -> Any:
+    return None if value == "auto" else value
+
+
+Bytes = Annotated[int, BeforeValidator(_bytes)]
+Count = Annotated[int, BeforeValidator(_count)]
+
+
+class Part(BaseModel):
+    """Keys that share the name before the dot."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @cached_property
+    def leaves(self) -> dict[str, Any]:
+        """Names and values; of a sweep's cells many share their parts."""
+        return dict(self)
+
+
+class CorpusConfig(Part):
+    """Which bytes."""
+
+    source: str = Field(
+        "stdlib",
+        description="a path | file:PATH | rows:PATH | bytes:PATH | image:PATH | audio:PATH | stdlib | random:BYTES | "
+        "enwik8 | enwik9 | hf:NAME",
+    )
+    shuffle_seed: Count = Field(0, ge=0, lt=2**63, description="seed of the block shuffle")
+    block_bytes: Bytes = Field(4096, ge=1, description="unit of the shuffle, bytes")
+    heldout_bytes: Bytes | None = Field(None, ge=1, description="bytes that no subset touches; null: chosen by size")
+    leak_fraction: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of every subset's blocks replaced by held-out ones, on purpose",
+    )
+    deduplicate: bool = Field(False, description="leave out documents and stretches that stood in the corpus before")
+
+    def spec(self) -> CorpusSpec:
+        """The same, for `open_corpus`."""
+        return CorpusSpec(**self.leaves)
+
+
+class ModelConfig(Part):
+    """Which model shape: a size name, or width and depth."""
+
+    size: str | None = Field(None, description="width x depth, such as 16x2, or a preset such as paper-200k")
+    width: Count | None = Field(None, ge=2, le=MOST_WIDTH, description="residual width, dimensions")
+    depth: Count | None = Field(None, ge=1, le=MOST_DEPTH, description="layers")
+    heads: Count | None = Field(None, ge=1, description="attention heads; null: width / 32, at least 1")
+    context_bytes: Bytes = Field(256, ge=2, le=2**20, description="window length, bytes; tokens where there are")
+    vocabulary: Count = Field(
+        VOCABULARY, ge=VOCABULARY, le=MOST_VOCABULARY, description="256: bytes; more: byte pairs learned on the subset"
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.size is None:
+            if self.width is None or self.depth is None:
+                raise ValueError("give model.size, or both model.width and model.depth")
+        elif any(value is not None for value in (self.width, self.depth, self.heads)):
+            raise ValueError("give model.size or model.width and model.depth, not both")
+        return self
+
+    def dimensions(self) -> tuple[int, int, int]:
+        """(width, depth, heads)."""
+        if self.size is not None:
+            return parse_size(self.size)
+        assert self.width is not None  # noqa: S101 - held by _one_way
+        assert self.depth is not None  # noqa: S101
+        return self.width, self.depth, self.heads or usual_heads(self.width)
+
+
+class TrainConfig(Part):
+    """How it is trained. AdamW (0.9, 0.95); linear warm-up, flat, then linear decay."""
+
+    seed: Count = Field(0, ge=0, lt=2**63, description="training seed: initial weights and data order")
+    objective: Literal["subset", "prequential"] = Field(
+        "subset", description="subset: passes over it; prequential: one, each window predicted before it is learned"
+    )
+    steps: Count = Field(1000, ge=1, description="optimiser steps")
+    batch_windows: Count = Field(4, ge=1, le=1 << 16, description="windows of the context a step and member")
+    learning_rate: Annotated[float | None, BeforeValidator(_auto_or_number)] = Field(
+        None, gt=0, description="peak learning rate; auto: by width (mdl.config.learning_rate)"
+    )
+    lr_scale: float = Field(1.0, gt=0, description="this member's factor on the learning rate")
+    weight_decay: float = Field(0.01, ge=0, description="decoupled, on matrices only")
+    clip_norm: float = Field(1.0, gt=0, description="each member's gradient norm is clipped to this")
+    warmup_steps: Count = Field(50, ge=0, description="linear warm-up, steps")
+    decay_start: float = Field(0.5, ge=0, le=1, description="fraction of the steps after which the rate falls")
+    final_lr_fraction: float = Field(0.05, ge=0, le=1, description="learning rate at the end, fraction of the peak")
+    evaluate_every: Count = Field(100, ge=1, description="steps between looks at the held-out sample")
+    heldout_sample_bytes: Bytes = Field(16384, ge=1, description="size of that sample, bytes")
+    precision: Literal["auto", "float32", "bf16"] = Field("auto", description="auto: bf16 autocast on a GPU")
+    compile: Literal["auto"] | bool = Field("auto", description="torch.compile: auto (on a GPU), true or false")
+    threads: Count = Field(1, ge=1, le=1024, description="CPU threads of one process; cohorts run side by side instead")
+    devices: Annotated[Count | None, BeforeValidator(_auto_or_number)] = Field(
+        None, ge=1, le=1024, description="GPUs of a host that share every batch; auto: 1, or what one member needs"
+    )
+    memory_bytes: Bytes = Field(8 * 10**9, ge=1, description="a cohort is split where its estimate exceeds this")
+    checkpoint_seconds: float = Field(60, gt=0, description="an unfinished cohort is saved this often")
+
+
+class MeasureConfig(Part):
+    """What is coded after training."""
+
+    reach_ratio: float = Field(10.0, ge=1, description="code up to the ladder boundary at or past ratio x D; 1: D only")
+    stream_bytes: Bytes = Field(8192, ge=0, description="held-out bytes really entropy-coded, 0: none")
+    coded_weights: bool = Field(
+        False, description="the two-part code at every precision of the weights: codes the subset ten times more"
+    )
+    tune_steps: Count = Field(0, ge=0, description="steps on the subset that make up for rounding, up to 6 bits")

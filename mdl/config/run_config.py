@@ -1,0 +1,149 @@
+"""One cell of a sweep as a frozen, checked configuration, and the name that it gives its run."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, Field, model_validator
+
+from mdl.config.learning_rate import usual_learning_rate
+from mdl.config.parts import Bytes, CorpusConfig, MeasureConfig, ModelConfig, Part, TrainConfig
+from mdl.config.resolved import Execution, Measuring, Recipe, ResolvedConfig
+from mdl.data import SOURCES
+from mdl.models import Shape, shape_label, training_bytes, vocabulary_label
+from mdl.storage import digest
+from mdl.units import VOCABULARY, short_bytes
+
+
+class RunConfig(Part):
+    """One cell."""
+
+    subset_bytes: Bytes = Field(100_000, ge=1, description="D: the first D bytes of the shuffled corpus, bytes")
+    corpus: CorpusConfig = CorpusConfig()
+    model: ModelConfig
+    train: TrainConfig = TrainConfig()
+    measure: MeasureConfig = MeasureConfig()
+    logger: Literal["none", "csv", "wandb"] = Field("none", description="curves of each member, beside the record")
+
+    @model_validator(mode="after")
+    def _what_tokens_can(self) -> Self:
+        if self.model.vocabulary != VOCABULARY:
+            if self.measure.coded_weights:
+                raise ValueError("measure.coded_weights codes models of bytes only; use model.vocabulary 256")
+            if self.train.objective == "prequential":
+                raise ValueError("a prequential run cannot know the subset's byte pairs; use model.vocabulary 256")
+        return self
+
+    def flat(self) -> dict[str, Any]:
+        """Dotted keys to values, every default and every automatic choice spelled out: what a record holds."""
+        return dict(self._flat)
+
+    def requested(self) -> dict[str, Any]:
+        """Dotted keys to values as they were asked for, `auto` where nothing was: `from_flat` gives the same again."""
+        asked = _flatten(self)
+        return asked | {key: "auto" for key in _AUTOMATIC if asked[key] is None}
+
+    @cached_property
+    def resolved(self) -> ResolvedConfig:
+        """Every choice made."""
+        train, shape = self.train, self._shape
+        return ResolvedConfig(
+            subset_bytes=self.subset_bytes,
+            corpus=self.corpus.spec(),
+            shape=shape,
+            recipe=Recipe(
+                steps=train.steps,
+                batch_windows=train.batch_windows,
+                learning_rate=train.learning_rate or usual_learning_rate(shape.width, shape.depth),
+                weight_decay=train.weight_decay,
+                clip_norm=train.clip_norm,
+                warmup_steps=train.warmup_steps,
+                decay_start=train.decay_start,
+                final_lr_fraction=train.final_lr_fraction,
+                evaluate_every=train.evaluate_every,
+                online=train.objective == "prequential",
+            ),
+            seed=train.seed,
+            lr_scale=train.lr_scale,
+            heldout_sample_bytes=train.heldout_sample_bytes,
+            measure=Measuring(**self.measure.leaves),
+            execution=Execution(
+                n_devices=train.devices or _devices_that_fit(shape, train),
+                devices_were_asked=train.devices is not None,
+                threads=train.threads,
+                memory_bytes=train.memory_bytes,
+                checkpoint_seconds=train.checkpoint_seconds,
+                logger=self.logger,
+            ),
+        )
+
+    @cached_property
+    def _shape(self) -> Shape:
+        width, depth, heads = self.model.dimensions()
+        return Shape(width, depth, heads, context_tokens=self.model.context_bytes, vocabulary=self.model.vocabulary)
+
+    @cached_property
+    def _flat(self) -> dict[str, Any]:
+        width, depth, heads = self.model.dimensions()
+        values = _flatten(self)
+        values |= {"model.size": None, "model.width": width, "model.depth": depth, "model.heads": heads}
+        if self.train.learning_rate is None:
+            values["train.learning_rate"] = usual_learning_rate(width, depth)
+        return values
+
+    @cached_property
+    def run_id(self) -> str:
+        """Name + 8 hex of what the result depends on."""
+        width, depth, heads = self.model.dimensions()
+        settings = {k: v for k, v in self._flat.items() if k not in _NOT_RESULT and (k not in _LATER or v != _LATER[k])}
+        settings |= {"plugins": self.plugins} if self.plugins else {}
+        content = digest(settings)
+        shape = shape_label(width, depth, heads) + vocabulary_label(self.model.vocabulary)
+        return f"{shape}-{short_bytes(self.subset_bytes)}-s{self.train.seed}-{content}"
+
+    @property
+    def plugins(self) -> dict[str, str]:
+        """What of a user's own code the result depends on: the key that names it, and the SHA-256 of its source."""
+        kind = self.corpus.source.partition(":")[0]
+        sha256 = SOURCES.plugin_of(kind) if kind in SOURCES else None
+        return {"corpus.source": sha256} if sha256 else {}
+
+    def cohort_key(self) -> tuple[Any, ...]:
+        """Equal for cells that train together: everything but the subset, its size, the seed and the rate's scale."""
+        per_member = _MEMBER | (_ORDER if self.model.vocabulary == VOCABULARY else set())
+        return tuple(v for k, v in self._flat.items() if k not in per_member)
+
+
+# How a run is executed or logged, not its result.
+_NOT_RESULT = {"logger", "train.devices", "train.threads", "train.memory_bytes", "train.checkpoint_seconds"}
+# Options added later: at their default they leave the names of older records as they are.
+_LATER = {
+    "measure.coded_weights": False,
+    "measure.tune_steps": 0,
+    "corpus.leak_fraction": 0.0,
+    "corpus.deduplicate": False,
+    "train.objective": "subset",
+    "model.vocabulary": 256,
+}
+_AUTOMATIC = {"train.learning_rate", "train.devices"}  # chosen where nothing is asked for
+_MEMBER = {"subset_bytes", "train.seed", "train.lr_scale"}
+_ORDER = {"corpus.shuffle_seed", "corpus.leak_fraction"}  # of one corpus; its held-out part is the same in all
+
+
+def _flatten(config: BaseModel) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key in type(config).model_fields:  # what is cached beside them is none
+        value = getattr(config, key)
+        if isinstance(value, Part):
+            flat |= {f"{key}.{name}": leaf for name, leaf in value.leaves.items()}
+        else:
+            flat[key] = value
+    return flat
+
+
+def _devices_that_fit(shape: Shape, train: TrainConfig) -> int:
+    """The fewest that one member's estimated memory needs, among those that batches divide by; else 1."""
+    divisors = (n for n in range(1, train.batch_windows + 1) if train.batch_windows % n == 0)
+    fitting = (n for n in divisors if training_bytes(shape, train.batch_windows // n) <= train.memory_bytes)
+    return next(fitting, 1)

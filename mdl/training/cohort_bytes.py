@@ -1,0 +1,113 @@
+"""What a cohort of byte models reads and is measured on: prefixes of its corpora."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mdl.config import Cohort
+from mdl.data import ByteView, Corpus, Gatherable
+from mdl.models import BytesProgress, PartLengths, StackedTransformer, code_lengths, stack, stream_sample
+from mdl.records import StreamSample, Tokenisation
+from mdl.training.measured_parts import end_bytes, sample_starts
+from mdl.training.members import Member
+
+
+class ByteReading:
+    """Every member reads a prefix of one of the corpora, which lie one after another as far as they are read."""
+
+    def __init__(self, cohort: Cohort, corpora: Sequence[Corpus]) -> None:
+        self.cohort, self.corpora = cohort, corpora
+        furthest: dict[Corpus, int] = {}
+        for cell, corpus in zip(cohort.cells, corpora, strict=True):
+            furthest[corpus] = max(furthest.get(corpus, 0), cell.resolved.subset_bytes)
+        self._first = dict(zip(furthest, np.cumsum([0, *furthest.values()]).tolist(), strict=False))
+        self._source = Joined([(corpus.train, n_bytes) for corpus, n_bytes in furthest.items()])
+
+    @property
+    def source(self) -> Gatherable:
+        """All subsets, as `Reading` says; so do the methods below."""
+        return self._source
+
+    def members(self) -> list[Member]:
+        """One per cell, with where its corpus begins in `source`."""
+        configs = [cell.resolved for cell in self.cohort.cells]
+        return [
+            Member(seed=c.seed, subset_length=c.subset_bytes, lr_scale=c.lr_scale, first=self._first[corpus])
+            for c, corpus in zip(configs, self.corpora, strict=True)
+        ]
+
+    def heldout_sample(self) -> tuple[npt.NDArray[Any], Sequence[int] | None]:
+        """Windows (n, T), the same for all members."""
+        heldout, T = self.corpora[0].heldout, self.cohort.shape.context_tokens
+        starts, length = sample_starts(len(heldout), T, self.cohort.cells[0].resolved.heldout_sample_bytes // T)
+        return heldout.gather(starts, length), None
+
+    def code(
+        self, model: StackedTransformer, rows: Sequence[int], progress: BytesProgress
+    ) -> tuple[list[PartLengths], list[PartLengths]]:
+        """The members of one corpus at once."""
+        train: dict[int, PartLengths] = {}
+        for corpus in self._first:
+            places = [i for i, m in enumerate(rows) if self.corpora[m] is corpus]
+            if not places:
+                continue
+            readers = model
+            if len(places) < len(rows):
+                members = [model.member(i) for i in places]
+                readers = stack(model.shape, members).to(model.weight("embedding").device)
+            train |= zip(places, self._code_train(readers, corpus, [rows[i] for i in places], progress), strict=True)
+        heldout, n = self.corpora[0].heldout, len(rows)
+        unseen = code_lengths(model, heldout, "heldout", [len(heldout)] * n, progress=progress)
+        return [train[i] for i in range(n)], unseen
+
+    def _code_train(
+        self, model: StackedTransformer, corpus: Corpus, rows: Sequence[int], progress: BytesProgress
+    ) -> list[PartLengths]:
+        ends = [end_bytes(self.cohort, corpus, m) for m in rows]
+        subset_ends = [self.cohort.cells[m].resolved.subset_bytes for m in rows]
+        return code_lengths(model, corpus.train, "train", ends, subset_ends=subset_ends, progress=progress)
+
+    def stream(self, model: StackedTransformer, m: int, unseen: PartLengths) -> StreamSample | None:
+        """Of as many bytes as `measure.stream_bytes` asks for, where the code is finite."""
+        heldout = self.corpora[m].heldout
+        n_bytes = min(self.cohort.cells[m].resolved.measure.stream_bytes, len(heldout))
+        finite = math.isfinite(float(unseen.bits_by_position.sum()))
+        return stream_sample(model, heldout, n_bytes) if n_bytes and finite else None
+
+    def bytes_seen(self, m: int) -> int:
+        """What the configuration comes to."""
+        return self.cohort.cells[m].resolved.bytes_seen
+
+    def tokenisation(self, m: int) -> tuple[Tokenisation, bytes] | None:
+        """None: it reads bytes."""
+        return None
+
+
+class Joined:
+    """The beginnings of some views, one after another: (view, bytes of it) each."""
+
+    def __init__(self, parts: Sequence[tuple[ByteView, int]]) -> None:
+        self._parts = parts
+        self._starts = np.cumsum([0, *(n_bytes for _, n_bytes in parts)])
+
+    def gather(self, starts: npt.NDArray[np.int64], length: int) -> npt.NDArray[np.uint8]:
+        """Rows (n, length); a row lies within one view."""
+        rows = np.empty((starts.size, length), np.uint8)
+        part = np.searchsorted(self._starts, starts, side="right") - 1
+        for i in np.unique(part):
+            rows[part == i] = self._parts[i][0].gather(starts[part == i] - self._starts[i], length)
+        return rows
+
+    def read(self, start: int, end: int) -> npt.NDArray[np.uint8]:
+        """Bytes [start, end)."""
+        pieces = [
+            view.read(max(0, start - first), min(n_bytes, end - first))
+            for (view, n_bytes), first in zip(self._parts, self._starts.tolist(), strict=False)
+            if start < first + n_bytes and end > first
+        ]
+        return np.concatenate([np.empty(0, np.uint8), *pieces])

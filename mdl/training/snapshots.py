@@ -1,0 +1,110 @@
+"""The weights that a cohort's training leaves, written beside the records, and what they code."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal
+
+import torch
+
+from mdl.config import Cohort
+from mdl.models import position_bins, stack, weights_bytes
+from mdl.quantization import (
+    PRECISIONS,
+    Spread,
+    Tuning,
+    Weights,
+    calibration_windows,
+    precisions,
+    side_by_side,
+    subset_bits,
+)
+from mdl.records import CodedWeights, RunPaths, Segment, Snapshot
+from mdl.storage import keep_once
+from mdl.training.cohort_data import Reading
+from mdl.training.cohort_module import CohortModule
+from mdl.training.progress import PhaseProgress, Watch
+
+
+def measure_snapshots(
+    cohort: Cohort, module: CohortModule, data: Reading, paths: RunPaths, watch: Watch
+) -> dict[int, tuple[Snapshot, ...]]:
+    """Final and best of every member whose training stayed finite; coded once where they are the same."""
+    sound = [m for m in range(len(cohort.cells)) if int(module.first_bad_step[m]) < 0]
+    final_step = cohort.recipe.steps
+    earlier = [m for m in sound if int(module.best_step[m]) != final_step]
+    meter = _Meter(cohort, data, [*sound, *earlier], watch.progress)
+    with side_by_side() as spread:
+        measuring = _Measuring(cohort=cohort, data=data, paths=paths, watch=watch, meter=meter, spread=spread)
+        final = measuring.code("final", {m: (module.model.member(m), final_step) for m in sound})
+        best = measuring.code("best", {m: (module.best_weights(m), int(module.best_step[m])) for m in earlier})
+    return {m: (final[m], best[m] if m in best else replace(final[m], name="best")) for m in sound}
+
+
+class _Meter:
+    """Adds up the bytes coded and tells how many are to come."""
+
+    def __init__(self, cohort: Cohort, data: Reading, rows: Sequence[int], progress: PhaseProgress) -> None:
+        self.progress, self.done, corpora = progress, 0, data.corpora
+        self.total = sum(
+            cohort.cells[m].resolved.coded_bytes(len(corpora[m].train), len(corpora[m].heldout), len(PRECISIONS))
+            for m in rows
+        )
+
+    def __call__(self, n_bytes: int) -> None:
+        self.done += n_bytes
+        self.progress("measuring", self.done, self.total)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Measuring:
+    """One cohort on its data."""
+
+    cohort: Cohort
+    data: Reading
+    paths: RunPaths
+    watch: Watch
+    meter: _Meter
+    spread: Spread
+
+    def code(self, name: Literal["final", "best"], snapshots: dict[int, tuple[Weights, int]]) -> dict[int, Snapshot]:
+        """Code the corpus with a snapshot, weights and step, of each of some members; write the weights beside."""
+        if not snapshots:
+            return {}
+        shape, rows = self.cohort.shape, list(snapshots)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        model = stack(shape, [weights for weights, _ in snapshots.values()]).to(device)
+        train, heldout = self.data.code(model, rows, self.meter)
+        coded = {}
+        for m, seen, unseen in zip(rows, train, heldout, strict=True):
+            self.watch.check()
+            weights, step = snapshots[m]
+            content = weights_bytes(shape, weights)
+            file = keep_once(self.paths.weights(self.cohort.cells[m].run_id, f"{name}.safetensors"), content)
+            segments = (*seen.segments, *unseen.segments)
+            coded[m] = Snapshot(
+                name=name,
+                step=step,
+                weights_file=file.name,
+                weights_sha256=hashlib.sha256(content).hexdigest(),
+                segments=segments,
+                positions=position_bins(unseen),
+                stream=self.data.stream(stack(shape, [weights]).to(device), m, unseen),
+                coded=self._two_part_codes(m, weights, segments),
+            )
+        return coded
+
+    def _two_part_codes(self, m: int, weights: Weights, segments: Sequence[Segment]) -> tuple[CodedWeights, ...]:
+        """Of the own subset, at every precision, where asked for and the weights code anything at all."""
+        config, shape, view = self.cohort.cells[m].resolved, self.cohort.shape, self.data.corpora[m].train
+        if not config.measure.coded_weights or not all(math.isfinite(s.code_bits) for s in segments):
+            return ()
+        n_bytes = config.subset_bytes
+        measure = partial(subset_bits, shape, view=view, n_bytes=n_bytes, progress=self.meter)
+        calibration = calibration_windows(view, n_bytes, shape.context_tokens)
+        tuning = Tuning(view, n_bytes, config.measure.tune_steps)
+        return tuple(precisions(shape, weights, calibration, measure, tuning=tuning, spread=self.spread))
