@@ -14,7 +14,7 @@ from mdl.sweeps import Download
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from mdl.sizing.plan import SizePlan
+    from mdl.sizing import SizePlan
 
 
 def question(

@@ -1,6 +1,7 @@
 from .answer import Answer as Answer
 from .answer import sentences as sentences
 from .api import size as size
+from .plan import SizePlan as SizePlan
 from .question import Question as Question
 from .question import find_size as find_size
 from .question import look_at as look_at

@@ -160,8 +160,8 @@ def _wishes(train_bytes: int) -> Iterator[tuple[int, int, int]]:
     """Largest subset, subsets, shapes: the best first."""
     for most in _subsets_of(train_bytes, 12):
         whole = most == train_bytes
-        for n_subsets, n_shapes in ((3, 9), (3, 7), (2, 7), (2, 6), (1, 6), (1, 5)):
-            carried_on = n_subsets == _MOST_SUBSETS == len(_subsets_of(most))  # by a law, to all of the data
+        for n_subsets, n_shapes in ((3, 9), (3, 7), (2, 7), (3, 5), (2, 5), (1, 6), (1, 5)):
+            carried_on = n_subsets >= len(_subsets_of(most)) > 1  # by a law, to all of the data
             if whole or carried_on:
                 yield most, n_subsets, n_shapes
 

@@ -48,10 +48,10 @@ def parse_seconds(text: str | float) -> float:
     """Seconds of 90, "90s", "10min", "1h" or "1h30min"; MdlError for anything else."""
     if isinstance(text, int | float):
         return float(text)
-    word = "".join(text.lower().split())
-    parts = re.findall(r"([0-9.]+)([a-z]*)", word)
+    parts = re.findall(r"([0-9.]+)\s*([a-z]*)", text.lower())
+    is_all = "".join(map("".join, parts)) == "".join(text.lower().split())
     with contextlib.suppress(KeyError, ValueError):
-        if parts and word == "".join(number + unit for number, unit in parts):
+        if parts and is_all and (len(parts) == 1 or all(unit for _, unit in parts)):
             return float(sum(float(number) * _SECONDS[unit or "s"] for number, unit in parts))
     raise MdlError(f"'{text}' is no time; write 90s, 10min or 1h")
 
@@ -63,7 +63,7 @@ def name_of(source: str) -> str:
     return f"size-{word[:80] or 'data'}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Looked:
     """What is known before anything is trained."""
 
@@ -99,7 +99,7 @@ def look_at(question: Question, progress: Progress | None = None) -> Looked:
         n_workers=question.workers or n_places(),
         coded=question.cost.startswith("coded"),
     )
-    return Looked(corpus, data, setting, device)
+    return Looked(corpus=corpus, data=data, setting=setting, device=device)
 
 
 def find_size(question: Question, console: Console, command: str, progress: Progress | None = None) -> Answer:

@@ -39,7 +39,7 @@ def test_the_first_round_keeps_to_its_share_of_the_budget(n_bytes: int, budget: 
     assert params_of(plan) == sorted(params_of(plan))
     assert plan.data.train_bytes >= plan.subsets[0]
     assert list(plan.subsets) == sorted(set(plan.subsets), reverse=True)
-    assert plan.subsets[0] == plan.data.train_bytes or len(plan.subsets) == 3  # a law carries a part on to the whole
+    assert plan.subsets[0] == plan.data.train_bytes or len(plan.subsets) > 1  # a law carries a part on to the whole
     assert (
         len({from_flat(cell).run_id for cell in plan.cells}) == len(plan.cells) == len(plan.sizes) * len(plan.subsets)
     )
