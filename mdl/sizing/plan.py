@@ -46,6 +46,7 @@ class Data:
     modality: str
     size_bytes: int
     train_bytes: int  # what a subset may have
+    heldout_bytes: int
     n_documents: int
 
 
@@ -109,6 +110,7 @@ def cell(data: Data, setting: Setting, *, size: str, subset_bytes: int, steps: i
     """Flat settings of a cell; what is left out has its default."""
     return {
         "corpus.source": data.source,
+        "corpus.heldout_bytes": data.heldout_bytes,
         "subset_bytes": subset_bytes,
         "model.size": size,
         "model.context_bytes": setting.context_bytes,
@@ -182,7 +184,7 @@ def round_seconds(plan: SizePlan, speed: Speed) -> float:
     for size in plan.sizes:
         shape = Shape(*parse_size(size), context_tokens=setting.context_bytes)
         training = plan.steps * speed.step_seconds(shape, n * setting.batch_windows)
-        coded = sum(plan.subsets) * (1 + 8 * setting.coded) + 2 * plan.data.train_bytes // 20
+        coded = sum(plan.subsets) * (1 + 8 * setting.coded) + 2 * plan.data.heldout_bytes
         times.append(training + speed.measuring_seconds(shape, coded) + _COHORT_SECONDS)
     lanes = [_START_SECONDS] * setting.n_workers
     for seconds in sorted(times, reverse=True):

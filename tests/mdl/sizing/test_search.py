@@ -21,7 +21,9 @@ from tests.command import assert_one_line, mdl, records
 from tests.conftest import markov_text
 
 SETTING = Setting(context_bytes=64, batch_windows=4, n_workers=2, coded=False)
-DATA = Data(source="file:x.txt", modality="text", size_bytes=20_000, train_bytes=19_000, n_documents=1)
+DATA = Data(
+    source="file:x.txt", modality="text", size_bytes=20_000, train_bytes=19_000, heldout_bytes=1000, n_documents=1
+)
 
 
 def test_the_cells_are_a_sweep_file_and_come_back_from_it(tmp_path: Path) -> None:
@@ -51,7 +53,7 @@ def test_a_dry_run_plans_and_makes_nothing(tmp_path: Path) -> None:
     assert told.returncode == 0, told.stderr
     assert len(told.stdout.splitlines()) == 5
     plan = json.loads(mdl("size", "my.txt", "--dry-run", "--json", cwd=tmp_path).stdout)
-    assert plan["subsets"][0] == 28_500 - 28_500 % 1 or plan["subsets"][0] > 20_000
+    assert plan["subsets"][0] == 25_904  # all but what is held out: a block
     assert list(tmp_path.iterdir()) == [tmp_path / "my.txt"]
 
 
