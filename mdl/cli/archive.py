@@ -10,10 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
-
 from mdl.archives import Archive
-from mdl.cli.options import console, note
+from mdl.cli.bars import byte_bar
+from mdl.cli.options import note
 from mdl.compressors import Choice, choose_model, find_by_hash
 from mdl.errors import MdlError
 from mdl.models import count_params
@@ -24,7 +23,7 @@ from mdl.units import format_bytes
 
 SUFFIX = ".mdl"
 AUTO = "auto"  # the model that suits best
-_COMPARED_BYTES = 1 << 24  # of a larger file classical coders would take longer than is worth a line
+_COMPARED_BYTES = 100_000_000  # of a larger file classical coders would take more memory and time than is worth a line
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ def compress(file: Path, out: Path | None, model: str, runs: Path, device: str, 
         started = time.monotonic()
         with _replacing(target, file) as stream, _progress("compress", size_bytes) as tell:
             written = compress_stream(source, stream, exact, embed=embed, progress=tell)
-    about = f"{choice.reason} ({exact.shape.label}, sha256 {exact.sha256[:12]}…)"
+    about = f"{choice.reason}; {exact.shape.label}, sha256 {exact.sha256[:12]}…"
     return _compressed(file, target, written.archive_bytes, about, exact.sha256, started)
 
 
@@ -63,7 +62,9 @@ def _compressed(file: Path, target: Path, archive_bytes: int, model: str, model_
     beside = _beside(file, n_bytes)
     shorter = {name: size for name, size in beside.items() if size < archive_bytes}
     for name, size in shorter.items():
-        note(f"{name} makes {size:,} bytes of {file}, fewer than this archive's {archive_bytes:,}, and needs no model")
+        note(f"{name} makes {size:,} bytes of it without a model; this archive has {archive_bytes:,}")
+    if not beside:
+        note(f"not compared with {' and '.join(_COMPARED)}: more than {format_bytes(_COMPARED_BYTES)}")
     lines = [
         f"model: {model}",
         f"{target}: {n_bytes:,} to {archive_bytes:,} bytes{_rate(archive_bytes, n_bytes)}{_speed(n_bytes, started)}",
@@ -144,8 +145,8 @@ def _best_of_newest_sweep(size_bytes: int, runs: Path) -> Choice:
     if best is None:
         raise MdlError(f"{paths.root} has no finished run yet; finish the sweep, or name a model with --model")
     reason = (
-        f"{best.run_id} of {paths.root.name}, for {format_bytes(size_bytes)}: expected "
-        f"{format_bytes(best.expected_bytes)} with its {best.n_params:,} parameters at 2 bytes"
+        f"{best.run_id} of {paths.root.name}, its best for {format_bytes(size_bytes)} "
+        f"({format_bytes(best.expected_bytes)} expected, with {best.n_params:,} parameters at 2 bytes)"
     )
     return replace(choose_model(str(paths.record(best.run_id).parent)), reason=reason)
 
@@ -283,9 +284,5 @@ def _replacing(path: Path, source: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _progress(what: str, size_bytes: int) -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal, nothing elsewhere."""
-    shown = console()
-    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=shown, transient=True, disable=not shown.is_terminal) as bar:
-        task = bar.add_task(what, total=size_bytes)
+    with byte_bar(what, size_bytes) as (bar, task):
         yield lambda n_bytes: bar.advance(task, n_bytes)

@@ -7,13 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
-
 from mdl.archives import Archive
 from mdl.cli import archive
 from mdl.cli.archive import Told
-from mdl.cli.options import console
+from mdl.cli.bars import byte_bar
 from mdl.errors import MdlError
 from mdl.storage import require_writable
 
@@ -81,9 +78,5 @@ def unpack(file: Path, out: Path | None, device: str) -> Told:
 
 @contextmanager
 def _progress() -> Iterator[Progress]:
-    """A bar on a terminal, nothing elsewhere."""
-    shown = console()
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Bar(*columns, console=shown, transient=True, disable=not shown.is_terminal) as bar:
-        task = bar.add_task("choosing the precision", total=None)
+    with byte_bar("choosing the precision", None) as (bar, task):
         yield lambda phase, done, total: bar.update(task, description=phase, completed=done, total=total)
