@@ -85,18 +85,30 @@ def fit(
         str, typer.Option("--cluster", help="Columns whose equal values mark rows with common noise.")
     ] = "",
     group: Annotated[str | None, typer.Option("--group", help="Which corpus of a sweep with several.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="A figure of it: a .pdf, .png or .svg that is made.")
+    ] = None,
     runs: Runs = RUNS,
     as_json: AsJson = False,
 ) -> None:
     """Fit L = E + A·N^-α + B·D^-β to a table, with intervals.
 
     It is tested on held-out rows. With --json: E, A, B, alpha, beta, se, ci95, interval, objective, delta, n_points,
-    success, message, dropped, notes, held_out.
+    success, message, dropped, notes, held_out, figure (its path, or null).
     """
-    from analysis.scaling import fit_report_of, fit_to_json, fit_to_text, parse_delta, read_measurements
+    from analysis.scaling import fit_content, fit_report_of, fit_to_text, parse_delta, read_measurements
+    from mdl.cli import fit as fit_cli
     from mdl.cli.places import run_folder
 
+    if out:
+        fit_cli.require_figure(out)
     columns = {"n": n, "d": d, "loss": loss, "c": c}
-    measured, usual = read_measurements(run_folder(path, runs), columns, cluster, group)
+    place = run_folder(path, runs)
+    measured, usual = read_measurements(place, columns, cluster, group)
     made = fit_report_of(measured, parse_delta(delta, usual), holdout or ())
-    typer.echo(fit_to_json(made) if as_json else fit_to_text(made))
+    if out:
+        fit_cli.draw(measured, made, out, of_records=place.is_dir())
+    if as_json:
+        print_json(fit_content(made) | {"figure": out})
+    else:
+        typer.echo(fit_to_text(made) + (f"\nfigure: {out}" if out else ""))
