@@ -11,6 +11,8 @@ from mdl.archives import Archive
 from mdl.cli import archive
 from mdl.cli.archive import Told
 from mdl.cli.bars import byte_bar
+from mdl.cli.options import RUNS, note
+from mdl.cli.places import find_model
 from mdl.errors import MdlError
 from mdl.storage import require_writable
 
@@ -18,11 +20,17 @@ if TYPE_CHECKING:
     from mdl.compressors import Packed, Progress
 
 
-def pack(folder: Path, out: Path | None, snapshot: str, device: str, tune_steps: int | None = None) -> Told:
-    """Write a run's subset and its coded weights as one archive; returns what to tell."""
+def pack(
+    folder: Path, out: Path | None, snapshot: str, device: str, tune_steps: int | None = None, runs: Path = RUNS
+) -> Told:
+    """Write a run's subset and its coded weights as one archive; returns what to tell. Of a sweep: its best run."""
     from mdl.compressors import choose_coded, open_run, write_pack
     from mdl.device import choose_device
 
+    chosen = find_model(str(folder), runs)
+    if chosen.reason:
+        note(f"packing {chosen.reason}")
+    folder = Path(chosen.word)
     target = out or Path(f"{folder.resolve().name}{archive.SUFFIX}")
     if target.exists() and (out is None or not target.is_file()):
         raise MdlError(f"{target} is there already; remove it, or name the output with -o")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mdl.cli.options import RUNS, AsJson, Cost, Runs, print_json
+from mdl.cli.options import RUNS, AsJson, Cost, Runs, print_json, renamed
 
 _KNOWN_IN_SUMMARY = ("name", "cost", "n_cells", "n_failed", "n_missing", "critical", "laws")
 
@@ -30,10 +30,11 @@ def report(
     code_bits: Annotated[
         str, typer.Option("--code-bits", help="A table's column of code lengths, bits.")
     ] = "code_bits",
-    seed: Annotated[str, typer.Option("--seed", help="A table's column of training seeds.")] = "seed",
+    seed_column: Annotated[str, typer.Option("--seed-column", help="A table's column of training seeds.")] = "seed",
     runs: Runs = RUNS,
     wandb: Annotated[bool, typer.Option("--wandb", help="Log tables, figures and files as a W&B run too.")] = False,
     as_json: AsJson = False,
+    seed: Annotated[str | None, typer.Option("--seed", hidden=True)] = None,
 ) -> None:
     """Find critical model sizes; write a PDF, figures and tables.
 
@@ -49,7 +50,8 @@ def report(
     place = run_folder(folder, runs)
     target = out or _beside(place)
     wanted = [name for given in formats or ("pdf",) for name in given.split(",") if name]
-    columns = {"n": n, "d": d, "code_bits": code_bits, "seed": seed}
+    seed_column = renamed(seed, seed_column, "--seed", "--seed-column")
+    columns = {"n": n, "d": d, "code_bits": code_bits, "seed": seed_column}
     made = build_report(place, target, cost=cost, formats=wanted, columns=columns)
     if as_json:
         known = {key: made.summary[key] for key in _KNOWN_IN_SUMMARY if key in made.summary}
