@@ -46,4 +46,15 @@ def short_bytes(n_bytes: int) -> str:
     return f"{n_bytes}B"
 
 
+def format_seconds(seconds: float) -> str:
+    """For people: 40 s, 12 min, 3 h 20 min, 2 days 4 h."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} days {hours % 24} h"
+
+
 VOCABULARY = 256  # bytes

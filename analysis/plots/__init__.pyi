@@ -1,11 +1,14 @@
 from .continuations import draw_continuations as draw_continuations
+from .figure_file import FIGURE_FORMATS as FIGURE_FORMATS
 from .figure_file import Plot as Plot
+from .figure_file import figure_bytes as figure_bytes
 from .figure_file import save_figure as save_figure
 from .rates import plot_adjusted_rate as plot_adjusted_rate
 from .rates import plot_critical_size as plot_critical_size
 from .rates import plot_heldout_rate as plot_heldout_rate
 from .rates import plot_in_context as plot_in_context
 from .rates import plot_raw_rate as plot_raw_rate
+from .scaling_fit import plot_scaling_fit as plot_scaling_fit
 from .style import OF_OURS as OF_OURS
 from .style import Curve as Curve
 from .style import draw as draw

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.errors import AnalysisError
-from analysis.plots.figure_file import theme
+from analysis.plots.figure_file import figure_bytes
 from analysis.records import read_object
 
 _COLUMNS = 64  # pixels a row of a patch
@@ -44,14 +44,8 @@ _BYTES = {"given": "prompt_base64", "truth": "truth_base64", "content": "content
 
 def draw_continuations(record: Path, figure: Path) -> None:
     """The figure of a record, PDF or PNG by its name."""
-    with theme():
-        from matplotlib import pyplot as plt
-
-        drawn = plot_continuations(read_continuations(record))
-        # No date and no program's name: the same record is the same bytes.
-        told = ("Software",) if figure.suffix == ".png" else ("CreationDate", "Creator", "Producer")
-        drawn.savefig(figure, metadata=dict.fromkeys(told), dpi=160)
-        plt.close(drawn)
+    samples = read_continuations(record)
+    figure.write_bytes(figure_bytes(lambda: plot_continuations(samples), figure.suffix.removeprefix(".")))
 
 
 def plot_continuations(samples: list[Sample]) -> Figure:

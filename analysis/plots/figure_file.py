@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_DOTS_AN_INCH = 160  # of a PNG
 Plot = Callable[[], Any]  # draws a figure and returns its Axes
 
 
@@ -20,6 +25,26 @@ def save_figure(plot: Plot, path: Path) -> None:
         axes.figure.savefig(path, metadata={"CreationDate": None, "Creator": None, "Producer": None})
         axes.figure.savefig(path.with_suffix(".svg"), metadata={"Date": None, "Creator": None})  # for web pages
         plt.close(axes.figure)
+
+
+_UNTOLD = {  # no date and no program's name: the same figure is the same bytes
+    "pdf": ("CreationDate", "Creator", "Producer"),
+    "svg": ("Date", "Creator"),
+    "png": ("Software",),
+}
+FIGURE_FORMATS = tuple(_UNTOLD)
+
+
+def figure_bytes(plot: Callable[[], Figure], file_format: str) -> bytes:
+    """The figure that `plot` draws, as a file of one of FIGURE_FORMATS, in the one look of all figures."""
+    with theme():
+        from matplotlib import pyplot as plt
+
+        figure, content = plot(), io.BytesIO()
+        told = dict.fromkeys(_UNTOLD[file_format])
+        figure.savefig(content, format=file_format, metadata=told, dpi=_DOTS_AN_INCH)
+        plt.close(figure)
+    return content.getvalue()
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.special import ndtr, stdtrit
@@ -37,6 +37,7 @@ class Uncertainty:
     varies: str
     message: str
     identified: bool = True
+    draws: Floats | None = field(default=None, repr=False, compare=False)  # (n, 5): E, A, B, α, β of each replicate
 
 
 def bootstrap(measured: Measurements, at: Located, n_replicates: int = N_REPLICATES, seed: int = 0) -> Uncertainty:
@@ -60,14 +61,15 @@ def bootstrap(measured: Measurements, at: Located, n_replicates: int = N_REPLICA
     if lost.mean() > _MOST_LOST:
         why = f"no interval: {lost.sum()} of {n_replicates} replicates do not identify the parameters"
         return replace(_none(measured, why), identified=False)
-    values = _all_seven(natural(draws[~lost], measured))
+    laws = natural(draws[~lost], measured)
+    values = _all_seven(laws)
     tail = _tail(n_clusters)
     low, high = np.quantile(values, [tail, 1 - tail], axis=0)
     unit = "rows" if n_clusters == cluster.size else "groups"
     message = f"{n_replicates} bootstrap replicates of {n_clusters} {unit}"
     if lost.any():
         message += f"; {lost.sum()} that did not identify the parameters are left out"
-    return _named(measured, values.std(axis=0, ddof=1), low, high, n_replicates, message)
+    return replace(_named(measured, values.std(axis=0, ddof=1), low, high, n_replicates, message), draws=laws)
 
 
 def _refit(at: Located, counts: Ints, cluster: Ints) -> Floats:
@@ -118,11 +120,12 @@ def _sandwich(measured: Measurements, at: Located, cluster: Ints) -> Uncertainty
     scores = np.stack([np.bincount(cluster, weights=slope * column) for column in jacobian.T], axis=1)
     inverse = np.linalg.pinv(hessian[0], hermitian=True)
     draws = np.random.default_rng(0).multivariate_normal(theta[0], inverse @ (scores.T @ scores) @ inverse, 4000)
-    values = _all_seven(natural(draws, measured))
+    laws = natural(draws, measured)
+    values = _all_seven(laws)
     tail = _tail(int(cluster.max()) + 1)
     low, high = np.quantile(values, [tail, 1 - tail], axis=0)
     message = f"sandwich covariance: with {rows.x.size} rows the bootstrap's limit serves"
-    return _named(measured, values.std(axis=0, ddof=1), low, high, 0, message)
+    return replace(_named(measured, values.std(axis=0, ddof=1), low, high, 0, message), draws=laws)
 
 
 def _named(measured: Measurements, se: Floats, low: Floats, high: Floats, n: int, message: str) -> Uncertainty:

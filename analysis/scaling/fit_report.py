@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -60,11 +59,6 @@ def fit_report_of(measured: Measurements, delta: float | None, holdouts: Sequenc
     """Fit, interval and held-out test of one table."""
     at = locate(measured, delta)
     return Report(at.fit, bootstrap(measured, at), held_out_tests(measured, delta, holdouts))
-
-
-def fit_to_json(made: Report) -> str:
-    """One object; what is not known is null, never NaN."""
-    return json.dumps(fit_content(made), indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def fit_content(made: Report) -> Json:

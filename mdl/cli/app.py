@@ -56,13 +56,13 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _main(
-    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which it is.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress, no notes; also after a command.")] = False,
     plugin: Annotated[
         list[Path] | None,
         typer.Option("--plugin", help="A Python file of yours that registers coders, sources …; also after a command."),
     ] = None,
-    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Say more of what is done; also after it.")] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="More of what is done; also after one.")] = False,
 ) -> None:
     level = logging.ERROR if quiet else logging.INFO if verbose else logging.WARNING
     logging.basicConfig(level=level, format="note: %(message)s")
@@ -73,6 +73,7 @@ def _main(
         load_plugins(plugin or ())
 
 
+_NAME = "mdl"  # also where it was started with python -m
 _PLUGIN = "--plugin"
 _ANYWHERE = ("-q", "--quiet", "-v", "--verbose")
 
@@ -98,7 +99,7 @@ def main() -> None:
     """Entry point: one line and status 2 for whatever a user can mend, 130 for a stop."""
     _prepare_process()
     try:
-        ended = app(_arranged(sys.argv[1:]), standalone_mode=False)
+        ended = app(_arranged(sys.argv[1:]), prog_name=_NAME, standalone_mode=False)
         sys.exit(ended if isinstance(ended, int) else 0)
     except _UsageError as error:
         _misused(error)
@@ -129,7 +130,7 @@ def _misused(error: Any) -> None:
     if type(error).__name__ == "NoArgsIsHelpError":
         error.show()
         sys.exit(error.exit_code)
-    _fail(f"{error.format_message().rstrip('.')}; see {error.ctx.command_path if error.ctx else 'mdl'} --help")
+    _fail(f"{error.format_message().rstrip('.')}; see {error.ctx.command_path if error.ctx else _NAME} --help")
 
 
 def _fail(message: str) -> None:

@@ -6,25 +6,24 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
-
 from mdl.archives import Archive
-from mdl.cli.options import console, note
-from mdl.compressors import Choice, choose_model, find_by_hash
+from mdl.cli.bars import byte_bar
+from mdl.cli.options import note
+from mdl.cli.places import AUTO, find_model, is_run_folder, is_sweep_file, run_folder
+from mdl.compressors import choose_model, find_by_hash
 from mdl.errors import MdlError
 from mdl.models import count_params
 from mdl.pretrained import PREFIX, is_pretrained, parse_archive
-from mdl.records import RunPaths
+from mdl.records import shown
 from mdl.storage import file_state, replacing
 from mdl.units import format_bytes
 
 SUFFIX = ".mdl"
-AUTO = "auto"  # the model that suits best
-_COMPARED_BYTES = 1 << 24  # of a larger file classical coders would take longer than is worth a line
+_COMPARED_BYTES = 100_000_000  # of a larger file classical coders would take more memory and time than is worth a line
 
 
 @dataclass(frozen=True)
@@ -44,19 +43,20 @@ def compress(file: Path, out: Path | None, model: str, runs: Path, device: str, 
         raise MdlError(f"{file} is a folder; name a file to compress")
     use_free_cores()
     target = out or _free(file.with_name(file.name + SUFFIX))
-    if model.startswith(PREFIX):
-        return _compress_pretrained(file, target, model, device, embed=embed)
     with file.open("rb") as source:
         before = file_state(source)
         size_bytes = before.size
-        choice = _best_of_newest_sweep(size_bytes, runs) if model == AUTO else choose_model(model)
+        found = find_model(model, runs, size_bytes)
+        if found.word.startswith(PREFIX):
+            return _compress_pretrained(file, target, found.word, device, embed=embed)
+        choice = choose_model(found.word)
         exact = load_model(choice.weights, choose_device(device))
         started = time.monotonic()
         with _replacing(target, file) as stream, _progress("compress", size_bytes) as tell:
             written = compress_stream(source, stream, exact, embed=embed, progress=tell)
             if file.is_file() and file_state(source) != before:
                 raise MdlError(f"{file} was written to while it was being compressed; nothing is written, try again")
-    about = f"{choice.reason} ({exact.shape.label}, sha256 {exact.sha256[:12]}…)"
+    about = f"{found.reason or choice.reason}; {exact.shape.label}, sha256 {exact.sha256[:12]}…"
     return _compressed(file, target, written.archive_bytes, about, exact.sha256, started)
 
 
@@ -66,7 +66,9 @@ def _compressed(file: Path, target: Path, archive_bytes: int, model: str, model_
     beside = _beside(file, n_bytes)
     shorter = {name: size for name, size in beside.items() if size < archive_bytes}
     for name, size in shorter.items():
-        note(f"{name} makes {size:,} bytes of {file}, fewer than this archive's {archive_bytes:,}, and needs no model")
+        note(f"{name} makes {size:,} bytes of it without a model; this archive has {archive_bytes:,}")
+    if not beside:
+        note(f"not compared with {' and '.join(_COMPARED)}: more than {format_bytes(_COMPARED_BYTES)}")
     lines = [
         f"model: {model}",
         f"{target}: {n_bytes:,} to {archive_bytes:,} bytes{_rate(archive_bytes, n_bytes)}{_speed(n_bytes, started)}",
@@ -103,6 +105,7 @@ def decompress(file: Path, out: Path | None, model: str | None, runs: Path, devi
     from mdl.device import choose_device
 
     use_free_cores()
+    model, runs = _decoding(model, runs)
     if out is None:
         if file.suffix != SUFFIX:
             raise MdlError(f"{file} does not end in {SUFFIX}; name the output with -o")
@@ -112,8 +115,8 @@ def decompress(file: Path, out: Path | None, model: str | None, runs: Path, devi
             return _decompress_pretrained(file, out, model, device)
         archive = _archive(source, file)
         where = choose_device(device)
-        if model not in (None, AUTO):
-            exact = load_model(choose_model(str(model)).weights, where)
+        if model is not None:
+            exact = load_model(choose_model(model).weights, where)
         elif archive.header.embedded_bytes:
             exact = load_embedded(archive, where)
         else:
@@ -122,6 +125,15 @@ def decompress(file: Path, out: Path | None, model: str | None, runs: Path, devi
         with _replacing(out, file) as stream, _progress("decompress", archive.n_bytes) as tell:
             decompress_stream(archive, stream, exact, progress=tell)
     return _decompressed(out, archive.n_bytes, started)
+
+
+def _decoding(model: str | None, runs: Path) -> tuple[str | None, Path]:
+    """The model that is named (None: the archive knows it), and the folder of all sweeps where it is looked for."""
+    if model is None or model == AUTO:
+        return None, runs
+    if is_sweep_file(Path(model)) or is_run_folder(Path(model)):
+        return None, run_folder(Path(model), runs).resolve().parent
+    return find_model(model, runs).word, runs
 
 
 def _archive(source: BinaryIO, file: Path) -> Archive:
@@ -135,22 +147,6 @@ def _archive(source: BinaryIO, file: Path) -> Archive:
 def _decompressed(out: Path, n_bytes: int, started: float) -> Told:
     content = {"file": str(out), "n_bytes": n_bytes, "seconds": round(time.monotonic() - started, 3)}
     return Told([f"{out}: {n_bytes:,} bytes, checksums right{_speed(n_bytes, started)}"], content)
-
-
-def _best_of_newest_sweep(size_bytes: int, runs: Path) -> Choice:
-    """The weights that `analysis` finds best for a file of this size."""
-    from analysis.codes import best_model
-    from analysis.records import load
-
-    paths = RunPaths(RunPaths.newest(runs))
-    best = best_model(load(paths.root), size_bytes)
-    if best is None:
-        raise MdlError(f"{paths.root} has no finished run yet; finish the sweep, or name a model with --model")
-    reason = (
-        f"{best.run_id} of {paths.root.name}, for {format_bytes(size_bytes)}: expected "
-        f"{format_bytes(best.expected_bytes)} with its {best.n_params:,} parameters at 2 bytes"
-    )
-    return replace(choose_model(str(paths.record(best.run_id).parent)), reason=reason)
 
 
 def inspect(file: Path, runs: Path = Path("runs")) -> Told:
@@ -180,11 +176,12 @@ def inspect(file: Path, runs: Path = Path("runs")) -> Told:
         ("model's run", _run_of(header.model_sha256, runs)),
         ("decoding takes", f"{format_bytes(header.cache_bytes)} for the keys and values of a block"),
     ]
-    return _rows(rows)
+    return rows_told(rows)
 
 
-def _rows(rows: list[tuple[str, str]]) -> Told:
-    return Told([f"{name:24}{value}" for name, value in rows], {name.strip(): value for name, value in rows})
+def rows_told(rows: list[tuple[str, str]]) -> Told:
+    """Names and values, a line each; for scripts by name."""
+    return Told([f"{name:24}{shown(value)}" for name, value in rows], {name.strip(): value for name, value in rows})
 
 
 def _run_of(sha256: str, runs: Path) -> str:
@@ -239,7 +236,7 @@ def _inspect_pretrained(file: Path) -> Told:
         ("model sha256", f"{archive.model_sha256}, with configuration and tokenizer {archive.fingerprint}"),
         ("exact decoding", f"logits in steps of 2^-{archive.step_bits}, listed within 2^-{archive.epsilon_bits}"),
     ]
-    return _rows(rows)
+    return rows_told(rows)
 
 
 def use_free_cores() -> None:
@@ -286,9 +283,5 @@ def _replacing(path: Path, source: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _progress(what: str, size_bytes: int) -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal, nothing elsewhere."""
-    shown = console()
-    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=shown, transient=True, disable=not shown.is_terminal) as bar:
-        task = bar.add_task(what, total=size_bytes)
+    with byte_bar(what, size_bytes) as (bar, task):
         yield lambda n_bytes: bar.advance(task, n_bytes)

@@ -8,19 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.paper import PAPER_CODERS, PAPER_DATA_SETS, TABLE_1, DataSet, PaperRow, paper_row
+from mdl.cli.evaluate import subset_sizes
 from mdl.compressors import coders_for
 from mdl.data import SOURCES, Corpus, open_whole
 from mdl.errors import MdlError, nearest
 from mdl.evaluation import (
     CHUNKED_SAMPLE_BYTES,
     BaselineJob,
+    EvaluationSettings,
     Loaded,
     TransferJob,
+    evaluate_pretrained,
     load_trained_model,
     run_baseline,
     run_transfer,
 )
-from mdl.records import BaselineRecord, RunPaths, TransferRecord
+from mdl.pretrained import PREFIX, Checkpoint, find_checkpoint
+from mdl.records import BaselineRecord, CellRecord, RunPaths, TransferRecord
 from mdl.storage import Progress
 
 _PREFIX = {"text": "file", "image": "image", "audio": "audio"}  # the kind of source that reads a path so
@@ -54,16 +58,17 @@ class Table:
     """What coders and models make of a corpus: printed line by line, each measurement's record under a run folder."""
 
     def __init__(
-        self, source: str, *, most_bytes: int | None, chunk_bytes: int, out: Path, models: Models, as_paper: bool
+        self, source: str, *, sizes: str | None, chunk_bytes: int, out: Path, models: Models, as_paper: bool
     ) -> None:
-        """`most_bytes` None: the whole. `as_paper`: the paper's four coders whatever the data, and its models."""
-        if min(most_bytes or 1, chunk_bytes, models.sample_bytes) < 1 or most_bytes == 0:
-            given = f"{most_bytes}, {chunk_bytes} and {models.sample_bytes}"
-            raise MdlError(f"--sizes, --chunk and --model-bytes must be at least 1, got {given}")
-        self.source, self.most_bytes, self.chunk_bytes = source, most_bytes, chunk_bytes
+        """`sizes` None: the whole. `as_paper`: the paper's four coders whatever the data, and its models."""
+        if min(chunk_bytes, models.sample_bytes) < 1:
+            given = f"{chunk_bytes} and {models.sample_bytes}"
+            raise MdlError(f"--chunk-bytes and --model-bytes must be at least 1, got {given}")
+        self.source, self.sizes, self.chunk_bytes = source, sizes, chunk_bytes
         self.paths, self.models, self.as_paper = RunPaths(out), models, as_paper
         self.coded: list[BaselineRecord] = []
         self.evaluated: list[TransferRecord] = []
+        self.pretrained: list[CellRecord] = []
 
     def lines(self, progress: Progress | None = None) -> Iterator[str]:
         """The table's lines as the coders and models finish.
@@ -71,9 +76,14 @@ class Table:
         A model codes windows of its context, each by itself; with more context than a chunk it has a row for the whole
         too.
         """
-        loaded = _load(self.models)  # before anything is measured: a name may be wrong
+        loaded, checkpoints = _load(self.models)  # before anything is measured: a name may be wrong
         corpus = open_whole(self.source, progress)
-        subset_bytes = min(self.most_bytes or len(corpus.source_train), len(corpus.source_train))
+        for subset_bytes in subset_sizes(corpus, self.sizes):
+            yield from self._table(corpus, subset_bytes, loaded, checkpoints)
+
+    def _table(
+        self, corpus: Corpus, subset_bytes: int, loaded: Sequence[Loaded], checkpoints: Sequence[Checkpoint]
+    ) -> Iterator[str]:
         yield from _head(corpus, subset_bytes, self.chunk_bytes)
         beside = _data_set(corpus)
         for chunk, coder in itertools.product((None, self.chunk_bytes), self._coders(corpus)):
@@ -84,7 +94,7 @@ class Table:
             )
             self.coded.append(record)
             yield _line(record, beside)
-        if loaded or (beside and self.as_paper):
+        if loaded or checkpoints or (beside and self.as_paper):
             yield _LINE.format("", "model", "", "raw", "adjusted", "paper raw", "paper adjusted")
         for model in loaded:
             whole = [None] if model.about.context_bytes > self.chunk_bytes else []
@@ -92,6 +102,12 @@ class Table:
                 job = TransferJob(subset_bytes, chunk, self.models.sample_bytes)
                 self.evaluated.append(run_transfer(corpus, model, job, self.paths, self.models.command))
                 yield _model_line(self.evaluated[-1])
+        for checkpoint in checkpoints:  # windows of its own context, of the first bytes
+            n_bytes = min(subset_bytes, self.models.sample_bytes)
+            how = EvaluationSettings(device=self.models.device)
+            own = evaluate_pretrained(checkpoint, corpus, [n_bytes], self.paths, how, command=self.models.command)
+            self.pretrained += own
+            yield from (_pretrained_line(record, subset_bytes) for record in own)
         if beside and self.as_paper:
             yield from (_paper_line(row, beside) for row in TABLE_1 if row.compressor not in PAPER_CODERS)
 
@@ -101,13 +117,16 @@ class Table:
         return [*PAPER_CODERS, *(name for name in suited if name not in PAPER_CODERS)] if self.as_paper else suited
 
 
-def _load(models: Models) -> list[Loaded]:
-    if not models.names:
-        return []
+def _load(models: Models) -> tuple[list[Loaded], list[Checkpoint]]:
+    """Models of our own, and pretrained ones."""
+    checkpoints = [find_checkpoint(name) for name in models.names if name.startswith(PREFIX)]
+    own = [name for name in models.names if not name.startswith(PREFIX)]
+    if not own:
+        return [], checkpoints
     from mdl.device import choose_device
 
     device = choose_device(models.device)
-    return [load_trained_model(name, device) for name in models.names]
+    return [load_trained_model(name, device) for name in own], checkpoints
 
 
 def _data_set(corpus: Corpus) -> DataSet | None:
@@ -149,6 +168,13 @@ def _model_line(record: TransferRecord) -> str:
     rates = (raw, raw + PARAMETER_BYTES * about.n_params / record.subset_bytes)
     trained = f"trained on {about.trained_on.modality}" if about.trained_on else "trained elsewhere"
     return _LINE.format(record.chunk_bytes or "whole", about.size, trained, *map(_percent, rates), "", "").rstrip()
+
+
+def _pretrained_line(record: CellRecord, subset_bytes: int) -> str:
+    """Its parameters are counted on the whole subset, as those of the other models."""
+    raw = sum(segment.code_bits for segment in record.snapshots[0].segments) / 8 / record.subset_bytes
+    rates = (raw, raw + PARAMETER_BYTES * record.model.n_params / subset_bytes)
+    return _LINE.format("whole", record.model.size, "pretrained", *map(_percent, rates), "", "").rstrip()
 
 
 def _paper_line(row: PaperRow, beside: DataSet) -> str:

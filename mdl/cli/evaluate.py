@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from mdl.cli.places import is_pretrained
 from mdl.compressors import coders_for
 from mdl.data import Corpus, open_whole
 from mdl.errors import MdlError
@@ -27,7 +28,7 @@ def lines(
     """The table's lines as models finish, each with its record; what `out` holds is not measured again."""
     checkpoints = [find_checkpoint(_spec(model)) for model in models]
     corpus = open_whole(source, progress)
-    subsets, paths = _subsets(corpus, sizes), RunPaths(out)
+    subsets, paths = subset_sizes(corpus, sizes), RunPaths(out)
     yield f"{source}: {corpus.info.modality}, {corpus.info.size_bytes:,} bytes, in their own order from the first", None
     yield _LINE.format("model", "parameters", "D", "bits/byte", "raw rate", "tokens/B", "escaped"), None
     for checkpoint in checkpoints:
@@ -50,12 +51,17 @@ def _escaped(checkpoint: Checkpoint, corpus: Corpus, records: Sequence[CellRecor
 
 
 def _spec(model: str) -> str:
-    if not model.startswith(PREFIX):
+    if model.startswith(PREFIX):
+        return model
+    if (Path(model) / "record.json").exists():
+        raise MdlError(f"{model} is a run of mdl's own; use mdl baselines CORPUS --model {model}")
+    if not is_pretrained(Path(model)):
         raise MdlError(f"'{model}' is no pretrained model; write {PREFIX}{model} (models first, the corpus last)")
-    return model
+    return f"{PREFIX}{model}"
 
 
-def _subsets(corpus: Corpus, sizes: str | None) -> list[int]:
+def subset_sizes(corpus: Corpus, sizes: str | None) -> list[int]:
+    """`--sizes`: the first so many bytes of the corpus, several by comma; None: all of it."""
     wanted = sorted({parse_bytes(s) for s in sizes.split(",")}) if sizes else [corpus.info.size_bytes]
     if wanted[0] < 1:
         raise MdlError("--sizes must be at least 1 byte each, such as 100KB,1MB")

@@ -74,8 +74,8 @@ def _one_each(given: list[Any], n: int, option: str) -> list[Any]:
     return given * n if len(given) == 1 else given
 
 
-def run(wanted: Wanted, how: Sampling, out: Path | None, figure: Path | None) -> list[Path]:
-    """Make what is asked for; returns the files written, for a figure the .json that it is drawn from."""
+def run(wanted: Wanted, how: Sampling, out: Path | None, figure: Path | None) -> tuple[list[Path], str | None]:
+    """Make what is asked for; the files written, for a figure the .json that it is drawn from; text if nothing was."""
     if figure is None and (several := len(wanted.coders) * len(wanted.prompts)) > 1:
         raise MdlError(f"{several} continuations go into one --figure FILE.pdf; for -o give one --coder and --prompt")
     if figure is not None and (out is not None or figure.suffix not in FIGURES):
@@ -98,11 +98,10 @@ def run(wanted: Wanted, how: Sampling, out: Path | None, figure: Path | None) ->
     if figure is not None:
         record = figure.with_suffix(".json")
         write_atomically(record, to_json(made, wanted, how))
-        return [record]
+        return [record], None
     if out is None:
-        print(made[0].content.decode("utf-8", "replace"))
-        return []
-    return write(made[0], out)
+        return [], made[0].content.decode("utf-8", "replace")
+    return write(made[0], out), None
 
 
 def _require_ours(record: Path) -> None:

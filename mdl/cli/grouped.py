@@ -6,6 +6,7 @@ from typing import Any
 
 from typer.core import TyperGroup
 
+_KINDS = {"path": "PATH", "int": "N", "float": "X"}
 _ENDING = {
     "Exit codes": [
         ("0", "done"),
@@ -22,8 +23,33 @@ _ENDING = {
 }
 
 
+def _name_values(command: Any) -> None:
+    for parameter in command.params:
+        if not parameter.metavar and not getattr(parameter, "is_flag", False):
+            parameter.metavar = _metavar(parameter)
+
+
+def _metavar(parameter: Any) -> str:
+    if parameter.param_type_name == "argument":
+        return str(parameter.name.upper())
+    kind = str(getattr(parameter, "type_descriptor", None) or getattr(parameter, "type", "")).lower()
+    return next((said for word, said in _KINDS.items() if word in kind), "TEXT")
+
+
 class GroupedCommands(TyperGroup):
     """A Typer group whose help lists its commands under what they are for (their `rich_help_panel`)."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """A command whose help says FILE and N, not the names that Python has for them."""
+        command = super().get_command(ctx, cmd_name)
+        if command is not None:
+            _name_values(command)
+        return command
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The same of what is said before a command."""
+        _name_values(self)
+        return super().get_params(ctx)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """The groups in the order of their first command, then what ends and surrounds every command."""

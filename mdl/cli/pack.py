@@ -7,13 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
-
 from mdl.archives import Archive
 from mdl.cli import archive
 from mdl.cli.archive import Told
-from mdl.cli.options import console
+from mdl.cli.bars import byte_bar
+from mdl.cli.options import RUNS, note
+from mdl.cli.places import find_model
 from mdl.errors import MdlError
 from mdl.storage import require_writable
 
@@ -21,11 +20,17 @@ if TYPE_CHECKING:
     from mdl.compressors import Packed, Progress
 
 
-def pack(folder: Path, out: Path | None, snapshot: str, device: str, tune_steps: int | None = None) -> Told:
-    """Write a run's subset and its coded weights as one archive; returns what to tell."""
+def pack(
+    folder: Path, out: Path | None, snapshot: str, device: str, tune_steps: int | None = None, runs: Path = RUNS
+) -> Told:
+    """Write a run's subset and its coded weights as one archive; returns what to tell. Of a sweep: its best run."""
     from mdl.compressors import choose_coded, open_run, write_pack
     from mdl.device import choose_device
 
+    chosen = find_model(str(folder), runs)
+    if chosen.reason:
+        note(f"packing {chosen.reason}")
+    folder = Path(chosen.word)
     target = out or Path(f"{folder.resolve().name}{archive.SUFFIX}")
     if target.exists() and (out is None or not target.is_file()):
         raise MdlError(f"{target} is there already; remove it, or name the output with -o")
@@ -81,9 +86,5 @@ def unpack(file: Path, out: Path | None, device: str) -> Told:
 
 @contextmanager
 def _progress() -> Iterator[Progress]:
-    """A bar on a terminal, nothing elsewhere."""
-    shown = console()
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Bar(*columns, console=shown, transient=True, disable=not shown.is_terminal) as bar:
-        task = bar.add_task("choosing the precision", total=None)
+    with byte_bar("choosing the precision", None) as (bar, task):
         yield lambda phase, done, total: bar.update(task, description=phase, completed=done, total=total)

@@ -61,8 +61,7 @@ def watch(look: Callable[[], progress.Status]) -> None:
         return
     with Live(console=console, auto_refresh=False) as live:
         for state in progress.watch(look):
-            text = Text("\n".join(progress.lines(state)), no_wrap=True, overflow="ellipsis")
-            live.update(text, refresh=True)
+            live.update(Text("\n".join(progress.lines(state)), overflow="fold"), refresh=True)
 
 
 def _log(look: Callable[[], progress.Status]) -> None:

@@ -35,7 +35,7 @@ CONTEXT_BYTES = 2048
 def open_coder(name: str, sampling: Sampling, context_bytes: int = CONTEXT_BYTES, device: str = "auto") -> Continue:
     """Of a coder's registry name, a run's folder, a .safetensors file or hf:MODEL; MdlError for anything else."""
     if context_bytes < 1:
-        raise MdlError(f"--context must be at least 1 byte, got {context_bytes}")
+        raise MdlError(f"--context-bytes must be at least 1 byte, got {context_bytes}")
     if name in REGISTRY:
         return sampler(by_length(name, context_bytes), sampling)
     if name.startswith(PREFIX):

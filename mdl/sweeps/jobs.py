@@ -15,6 +15,7 @@ from mdl.quantization import PRECISIONS
 from mdl.records import RunPaths, read_baseline, read_ending
 from mdl.sweeps.plan import GPU_FLOPS_A_BYTE_ANYWAY, Plan
 from mdl.sweeps.worker_pool import Job
+from mdl.units import format_bytes
 
 # What a byte costs a model on a core beside its products (softmax over 256 values, memory traffic), in their unit.
 _FLOPS_A_BYTE_ANYWAY = 30_000.0
@@ -82,7 +83,7 @@ def baseline_jobs(plan: Plan, corpora: dict[CorpusSpec, Corpus]) -> list[Job]:
                     read_baseline(path)
                     continue
                 request = {"kind": "baseline", "corpus": asdict(spec), "job": asdict(job), "root": str(plan.paths.root)}
-                name = f"{job.coder} {job.subset_bytes}"
+                name = f"{job.coder} {format_bytes(job.subset_bytes)}"
                 jobs[path] = Job(name, request, _baseline_cost(job), 0, {path.stem: path})
     return list(jobs.values())
 

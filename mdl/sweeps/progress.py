@@ -12,13 +12,14 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from mdl.sweeps.drivers import Telling
-from mdl.sweeps.time_left import TimeLeft, told
+from mdl.sweeps.time_left import TimeLeft
 from mdl.sweeps.worker_pool import Job, Lane, Outcome
-from mdl.units import format_bytes
+from mdl.units import format_bytes, format_seconds
 
 _LINE_EVERY_SECONDS = 10.0
 _BAR_EVERY_SECONDS = 0.5
 _BAR_COLUMNS = 24
+_UNKNOWN = "time left not known yet"
 
 
 class Display:
@@ -46,7 +47,9 @@ class Display:
             TextColumn("{task.description}"), BarColumn(_BAR_COLUMNS), TextColumn("{task.percentage:>3.0f} %"),
             TextColumn("{task.fields[left]}"), console=console, disable=not console.is_terminal, transient=True,
         )  # fmt: skip
-        self._all = self._bars.add_task(self._cells(), total=1.0, left="")
+        self._all = self._bars.add_task(self._cells(), total=1.0, left=_UNKNOWN)
+        n_coders = sum(job.request["kind"] != "cohort" for job in jobs)
+        self._coders = self._bars.add_task("coders", total=n_coders, left="", visible=n_coders > 0)
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -89,6 +92,8 @@ class Display:
             self.n_made += n_made
             self.n_done += n_made
             self._open.pop(id(job), None)
+            if job.request["kind"] != "cohort":
+                self._bars.advance(self._coders)
             self.failures += bool(outcome.error) + len(failed)
         for run_id, reason in failed.items():
             self.console.print(f"failed: {run_id}: {reason}", style="red", markup=False, soft_wrap=True)
@@ -111,7 +116,7 @@ class Display:
             spent, left = now - self._started, self._time_left.seconds(now)
             running, n_open = list(self._running.values()), sum(self._open.values())
             self._share = max(self._share, 0.0 if left is None else spent / (spent + left))  # it never goes back
-        said = "time left not known yet" if left is None else f"about {told(left)} left"
+        said = _UNKNOWN if left is None else f"about {format_seconds(left)} left"
         if self.console.is_terminal:
             self._bars.update(self._all, completed=self._share, description=self._cells(), left=said)
         else:
@@ -120,7 +125,7 @@ class Display:
             self._telling(running, left, n_open)
 
     def _line(self, text: str) -> None:
-        gone = told(time.monotonic() - self._started)
+        gone = format_seconds(time.monotonic() - self._started)
         self.console.print(f"after {gone}: {text}", markup=False, highlight=False, soft_wrap=True)
 
 

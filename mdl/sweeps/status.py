@@ -14,7 +14,7 @@ from mdl.records import RunPaths, read_ending, read_manifest
 from mdl.sweeps.claims import Claim, latest
 from mdl.sweeps.drivers import Driver, drivers
 from mdl.sweeps.plan import Plan
-from mdl.sweeps.time_left import told
+from mdl.units import format_seconds
 
 _EVERY_SECONDS = 5.0
 _SHOWN = 10  # failures told one by one
@@ -152,7 +152,7 @@ def lines(state: Status) -> list[str]:
 def _time(state: Status) -> str:
     """How long until all that drivers have before them is done, and how many cells none of them has."""
     seconds = state.seconds_left
-    text = "time left: not known yet" if seconds is None else f"time left: about {told(seconds)}"
+    text = "time left: not known yet" if seconds is None else f"time left: about {format_seconds(seconds)}"
     others = len(state.running) + len(state.left) - sum(driver.n_cells for driver in state.drivers)
     return f"{text}; no process has {others} of the cells before it yet" if others > 0 else text
 

@@ -176,14 +176,3 @@ def _measured(job: Job, running: _Running) -> dict[str, _Seen]:
         if fraction > before and at > began and job.parts.get(part):
             found[part] = _Seen(job.per_byte, at - began, (fraction - before) * job.parts[part])
     return found
-
-
-def told(seconds: float) -> str:
-    """For people: 40 s, 12 min, 3 h 20 min, 2 days 4 h."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    minutes = round(seconds / 60)
-    if minutes < 90:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} days {hours % 24} h"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mdl.errors import MdlError
-from mdl.units import format_bytes, parse_bytes, short_bytes
+from mdl.units import format_bytes, format_seconds, parse_bytes, short_bytes
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,9 @@ def test_printed_forms() -> None:
     shown = ["0 B", "1 B", "999 B", "1 KB", "262 KB", "999 KB", "1 MB", "1 MB", "1.05 MB", "3 GB"]
     assert [format_bytes(n) for n in numbers] == shown
     assert [short_bytes(n) for n in (10**6, 300_000, 65536, 0)] == ["1MB", "300KB", "65536B", "0B"]
+
+
+def test_a_time_is_told_as_people_say_it() -> None:
+    assert [format_seconds(s) for s in (0.2, 40, 100, 5000, 20_000, 200_000)] == [
+        "1 s", "40 s", "2 min", "83 min", "5 h 33 min", "2 days 7 h",
+    ]  # fmt: skip

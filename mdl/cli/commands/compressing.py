@@ -12,16 +12,17 @@ from mdl.cli.options import RUNS, AsJson, Device, Runs, print_json
 if TYPE_CHECKING:
     from mdl.cli.archive import Told
 
-Output = Annotated[Path | None, typer.Option("-o", "--out", help="Default: the name with .mdl added, or removed.")]
+Output = Annotated[Path | None, typer.Option("-o", "--out", help="Default: the name without .mdl.")]
 
 
 def compress(
     file: Annotated[Path, typer.Argument(help="Any file.")],
-    out: Output = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Default: the name with .mdl added.")] = None,
     model: Annotated[
         str,
         typer.Option(
-            help="A run's folder, a .safetensors file, hf:MODEL, or auto: the newest sweep's best for this size."
+            help="A run's folder, a .safetensors file, hf:MODEL or a model's folder; of a sweep file or a run folder "
+            "the best for this size; auto: of the newest."
         ),
     ] = "auto",
     embed_model: Annotated[bool, typer.Option("--embed-model", help="Put the weights into the archive.")] = False,
@@ -45,7 +46,8 @@ def decompress(
     model: Annotated[
         str | None,
         typer.Option(
-            help="A run's folder, a .safetensors file or hf:MODEL; default: in the archive, else by hash in runs."
+            help="A run's folder, a .safetensors file, hf:MODEL or a model's folder; default: in the archive, else by "
+            "hash in --runs."
         ),
     ] = None,
     runs: Runs = RUNS,
@@ -62,26 +64,33 @@ def decompress(
 
 
 def inspect(
-    file: Annotated[Path, typer.Argument(help="An archive made by mdl compress or mdl pack.")],
+    file: Annotated[
+        Path, typer.Argument(help="An archive of mdl compress or pack, a run's folder, a run folder or a sweep file.")
+    ],
     runs: Runs = RUNS,
     as_json: AsJson = False,
 ) -> None:
     """Tell what an archive holds, its parts and what decodes it.
 
-    With --json: the same rows by name.
+    And what a run, or all runs of a sweep, recorded. With --json: the same rows by name.
     """
-    from mdl.cli import archive
+    from mdl.cli import archive, recorded
+    from mdl.cli.places import run_folder
 
-    _print(archive.inspect(file, runs), as_json=as_json)
+    place = run_folder(file, runs)
+    _print(recorded.inspect(place) if place.is_dir() else archive.inspect(place, runs), as_json=as_json)
 
 
 def pack(
-    folder: Annotated[Path, typer.Argument(help="A run's folder: runs/<sweep>/<run id>.")],
+    folder: Annotated[
+        Path, typer.Argument(help="A run's folder, runs/<sweep>/<run id>; of a sweep file or a run folder the best.")
+    ],
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Default: <run id>.mdl.")] = None,
     snapshot: Annotated[str, typer.Option(help="Which weights: final, or best.")] = "final",
     tune_steps: Annotated[
         int | None, typer.Option(min=0, help="Steps that make up for rounding. Default: as recorded, else 0.")
     ] = None,
+    runs: Runs = RUNS,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
@@ -92,7 +101,7 @@ def pack(
     """
     from mdl.cli import pack as pack_cli
 
-    _print(pack_cli.pack(folder, out, snapshot, device, tune_steps), as_json=as_json)
+    _print(pack_cli.pack(folder, out, snapshot, device, tune_steps, runs), as_json=as_json)
 
 
 def unpack(

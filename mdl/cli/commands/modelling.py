@@ -8,50 +8,59 @@ from typing import Annotated
 
 import typer
 
-from mdl.cli.options import AsJson, Baselines, Device, console, print_json, renamed
+from mdl.cli.options import RUNS, AsJson, Baselines, Device, Runs, console, print_json, renamed
 from mdl.errors import MdlError
 
 Made = Annotated[Path, typer.Option("-o", "--out", help="Run folder that the records go to.")]
+Sizes = Annotated[str | None, typer.Option("--sizes", help="Such as 100KB,1MB: the first so many bytes; default: all.")]
 
 
 def baselines(
     path: Annotated[str, typer.Argument(help="A file, a folder or a corpus, such as image:samples.")],
     modality: Annotated[str | None, typer.Option(help="text, image or audio; default: text.")] = None,
     out: Made = Path("runs/baselines"),
-    size: Annotated[
-        str | None, typer.Option("--sizes", help="Such as 10MB: the first so many bytes; default: all.")
-    ] = None,
-    chunk: Annotated[str, typer.Option("--chunk", help="Chunk length; the paper's is 2048.")] = "2048",
+    sizes: Sizes = None,
+    chunk_bytes: Annotated[str, typer.Option("--chunk-bytes", help="Chunk length; the paper's is 2048.")] = "2048",
     paper: Annotated[
         bool, typer.Option("--paper", help="The paper's Table 1: its four coders whatever the data, its models below.")
     ] = False,
     model: Annotated[
-        list[str] | None, typer.Option("--model", help="A run's folder, trained on anything; several allowed.")
+        list[str] | None,
+        typer.Option(
+            "--model",
+            help="A run's folder, a .safetensors file, hf:MODEL or a model's folder; of a sweep file or a run folder "
+            "the best. Several allowed.",
+        ),
     ] = None,
     model_bytes: Annotated[
         str, typer.Option("--model-bytes", help="Models code this much of it at the most, evenly spread.")
     ] = "1MB",
+    runs: Runs = RUNS,
     device: Device = "auto",
     as_json: AsJson = False,
     n_bytes: Annotated[str | None, typer.Option("--bytes", hidden=True)] = None,
+    chunk: Annotated[str | None, typer.Option("--chunk", hidden=True)] = None,
 ) -> None:
     """Code any data with classical coders and trained models.
 
-    With --json: records (paths), and coders and models, a row a measurement.
+    With --json: records (their folder), and coders, models and pretrained, a row a measurement.
     """
     from mdl.cli.baselines import Models, Table, source_of
+    from mdl.cli.evaluate import content
+    from mdl.cli.places import find_model
     from mdl.cli.sweep import command_line
     from mdl.sweeps import Download
     from mdl.units import parse_bytes
 
-    size = renamed(n_bytes, size, "--bytes", "--sizes")
-    models = Models(model or (), parse_bytes(model_bytes), device, command_line())
+    sizes = renamed(n_bytes, sizes, "--bytes", "--sizes")
+    chunk_bytes = renamed(chunk, chunk_bytes, "--chunk", "--chunk-bytes")
+    names = [find_model(word, runs).word for word in model or ()]
     table = Table(
         source_of(path, modality),
-        most_bytes=None if size is None else parse_bytes(size),
-        chunk_bytes=parse_bytes(chunk),
+        sizes=sizes,
+        chunk_bytes=parse_bytes(chunk_bytes),
         out=out,
-        models=models,
+        models=Models(names, parse_bytes(model_bytes), device, command_line()),
         as_paper=paper,
     )
     for line in table.lines(Download(console())):
@@ -59,17 +68,17 @@ def baselines(
             typer.echo(line)
     if as_json:
         rows = {"coders": [asdict(r) for r in table.coded], "models": [asdict(r) for r in table.evaluated]}
-        print_json({"records": str(out), **rows})
+        print_json({"records": str(out), **rows, "pretrained": [content(r) for r in table.pretrained]})
     else:
         typer.echo(f"records: {out}; next: mdl report {out}")
 
 
 def evaluate(
     models_and_corpus: Annotated[
-        list[str], typer.Argument(metavar="hf:MODEL... CORPUS", help="Model folders or hub names; last, the data.")
+        list[str], typer.Argument(metavar="MODEL... CORPUS", help="Models' folders, or hf:OWNER/NAME; last, the data.")
     ],
     out: Made = Path("runs/evaluate"),
-    sizes: Annotated[str | None, typer.Option(help="Such as 100KB,1MB: the first so many bytes; default: all.")] = None,
+    sizes: Sizes = None,
     context: Annotated[int | None, typer.Option(help="Tokens a window; default: the model's, 2048 at most.")] = None,
     stride: Annotated[int | None, typer.Option(help="Tokens from window to window; default: the context.")] = None,
     dtype: Annotated[str, typer.Option(help="Of the arithmetic: float32, bfloat16, float16.")] = "float32",
@@ -107,7 +116,8 @@ def evaluate(
 
 def generate(
     coder: Annotated[
-        list[str], typer.Option("--coder", help="gzip, xz, …, runs/<sweep>/<run id> or hf:MODEL; several for a figure.")
+        list[str],
+        typer.Option("--coder", help="gzip, xz … or a model as --model takes it elsewhere; several for a figure."),
     ],
     prompt: Annotated[
         list[str], typer.Option("--prompt", help="A file, or image:PATH, audio:PATH, file:TEXT; several for a figure.")
@@ -122,24 +132,35 @@ def generate(
     temperature: Annotated[float, typer.Option(help="Below 1: likelier bytes yet likelier; 0: the likeliest.")] = 1,
     top_p: Annotated[float, typer.Option(help="Only the likeliest that have this much of the probability.")] = 1,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
-    context: Annotated[int, typer.Option(help="What a classical coder sees, bytes.")] = 2048,
+    context_bytes: Annotated[int, typer.Option("--context-bytes", help="What a classical coder sees.")] = 2048,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="The continuation; a .png or .wav beside it.")] = None,
     figure: Annotated[Path | None, typer.Option(help="A .pdf or .png of all continuations, and a .json.")] = None,
+    runs: Runs = RUNS,
     device: Device = "auto",
+    as_json: AsJson = False,
     former_bytes: Annotated[int | None, typer.Option("--bytes", hidden=True)] = None,
+    former_context: Annotated[int | None, typer.Option("--context", hidden=True)] = None,
 ) -> None:
-    """Go on from a prompt with any compressor or model."""
+    """Go on from a prompt with any compressor or model.
+
+    With --json: written (paths), and text where nothing was written.
+    """
     from mdl.cli import generate as generate_cli
+    from mdl.cli.places import find_model
     from mdl.generation import Sampling
 
     n_bytes = renamed(former_bytes, n_bytes, "--bytes", "--length")
+    context_bytes = renamed(former_context, context_bytes, "--context", "--context-bytes")
     how = Sampling(temperature, top_p, seed)
-    wanted = generate_cli.Wanted(coder, prompt, chunk or [0], n_bytes, prompt_bytes, context, device)
-    made = generate_cli.run(wanted, how, out, figure)
+    names = [",".join(find_model(word, runs).word for word in several.split(",")) for several in coder]
+    wanted = generate_cli.Wanted(names, prompt, chunk or [0], n_bytes, prompt_bytes, context_bytes, device)
+    made, text = generate_cli.run(wanted, how, out, figure)
     if figure:
         from analysis.plots import draw_continuations
 
         draw_continuations(made[-1], figure)
         made.append(figure)
-    for path in made:
-        typer.echo(f"written: {path}")
+    if as_json:
+        print_json({"written": made, "text": text})
+    else:
+        typer.echo("\n".join([f"written: {path}" for path in made] if text is None else [text]))

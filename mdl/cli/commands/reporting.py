@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mdl.cli.options import RUNS, AsJson, Cost, Runs, print_json
+from mdl.cli.options import RUNS, AsJson, Cost, Runs, print_json, renamed
 
 _KNOWN_IN_SUMMARY = ("name", "cost", "n_cells", "n_failed", "n_missing", "critical", "laws")
 
@@ -30,10 +30,11 @@ def report(
     code_bits: Annotated[
         str, typer.Option("--code-bits", help="A table's column of code lengths, bits.")
     ] = "code_bits",
-    seed: Annotated[str, typer.Option("--seed", help="A table's column of training seeds.")] = "seed",
+    seed_column: Annotated[str, typer.Option("--seed-column", help="A table's column of training seeds.")] = "seed",
     runs: Runs = RUNS,
     wandb: Annotated[bool, typer.Option("--wandb", help="Log tables, figures and files as a W&B run too.")] = False,
     as_json: AsJson = False,
+    seed: Annotated[str | None, typer.Option("--seed", hidden=True)] = None,
 ) -> None:
     """Find critical model sizes; write a PDF, figures and tables.
 
@@ -49,7 +50,8 @@ def report(
     place = run_folder(folder, runs)
     target = out or _beside(place)
     wanted = [name for given in formats or ("pdf",) for name in given.split(",") if name]
-    columns = {"n": n, "d": d, "code_bits": code_bits, "seed": seed}
+    seed_column = renamed(seed, seed_column, "--seed", "--seed-column")
+    columns = {"n": n, "d": d, "code_bits": code_bits, "seed": seed_column}
     made = build_report(place, target, cost=cost, formats=wanted, columns=columns)
     if as_json:
         known = {key: made.summary[key] for key in _KNOWN_IN_SUMMARY if key in made.summary}
@@ -85,18 +87,30 @@ def fit(
         str, typer.Option("--cluster", help="Columns whose equal values mark rows with common noise.")
     ] = "",
     group: Annotated[str | None, typer.Option("--group", help="Which corpus of a sweep with several.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="A figure of it: a .pdf, .png or .svg that is made.")
+    ] = None,
     runs: Runs = RUNS,
     as_json: AsJson = False,
 ) -> None:
     """Fit L = E + A·N^-α + B·D^-β to a table, with intervals.
 
     It is tested on held-out rows. With --json: E, A, B, alpha, beta, se, ci95, interval, objective, delta, n_points,
-    success, message, dropped, notes, held_out.
+    success, message, dropped, notes, held_out, figure (its path, or null).
     """
-    from analysis.scaling import fit_report_of, fit_to_json, fit_to_text, parse_delta, read_measurements
+    from analysis.scaling import fit_content, fit_report_of, fit_to_text, parse_delta, read_measurements
+    from mdl.cli import fit as fit_cli
     from mdl.cli.places import run_folder
 
+    if out:
+        fit_cli.require_figure(out)
     columns = {"n": n, "d": d, "loss": loss, "c": c}
-    measured, usual = read_measurements(run_folder(path, runs), columns, cluster, group)
+    place = run_folder(path, runs)
+    measured, usual = read_measurements(place, columns, cluster, group)
     made = fit_report_of(measured, parse_delta(delta, usual), holdout or ())
-    typer.echo(fit_to_json(made) if as_json else fit_to_text(made))
+    if out:
+        fit_cli.draw(measured, made, out, of_records=place.is_dir())
+    if as_json:
+        print_json(fit_content(made) | {"figure": out})
+    else:
+        typer.echo(fit_to_text(made) + (f"\nfigure: {out}" if out else ""))

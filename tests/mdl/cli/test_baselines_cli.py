@@ -45,7 +45,7 @@ def pictures(tmp_path: Path) -> Path:
 
 
 def test_a_row_is_the_size_in_percent_at_true_size_and_with_the_header_once(pictures: Path, tmp_path: Path) -> None:
-    table = table_of(list(lines(f"image:{pictures}", 10**6, 2048, tmp_path / "run")))
+    table = table_of(list(lines(f"image:{pictures}", None, 2048, tmp_path / "run")))
     corpus = open_whole(f"image:{pictures}")
     data = corpus.source_train.read(0, len(corpus.source_train)).tobytes()
     chunks = [data[i : i + 2048] for i in range(0, len(data), 2048)]
@@ -124,10 +124,23 @@ def test_the_command_prints_the_table(pictures: Path, tmp_path: Path) -> None:
     assert shown.output.splitlines()[-1] == f"records: {out}; next: mdl report {out}"
 
 
-@pytest.mark.parametrize(("size", "chunk"), [(0, 2048), (1000, 0)])
-def test_nothing_to_code_is_one_line(size: int, chunk: int, text_file: Path, tmp_path: Path) -> None:
-    with pytest.raises(MdlError, match="--sizes, --chunk and --model-bytes must be at least 1"):
+@pytest.mark.parametrize(
+    ("size", "chunk", "said"),
+    [
+        (0, 2048, "--sizes must be at least 1 byte each"),
+        (1000, 0, "--chunk-bytes and --model-bytes must be at least 1"),
+        (10**9, 2048, "--sizes asks for 1,000,000,000 bytes of corpus"),
+    ],
+)
+def test_nothing_to_code_is_one_line(size: int, chunk: int, said: str, text_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(MdlError, match=said):
         list(lines(f"file:{text_file}", size, chunk, tmp_path))
+
+
+def test_several_sizes_are_several_tables(text_file: Path, tmp_path: Path) -> None:
+    words = ["baselines", str(text_file), "--sizes", "2KB,4KB", "--out", str(tmp_path / "run"), "--json"]
+    told = json.loads(CliRunner().invoke(app, words).output)
+    assert {row["subset_bytes"] for row in told["coders"]} == {2000, 4000}
 
 
 def test_a_file_is_coded_whole_by_coders_that_suit_it(text_file: Path, tmp_path: Path) -> None:

@@ -81,6 +81,42 @@ def test_one_name_has_one_meaning() -> None:
     }
 
 
+def test_an_options_name_has_one_help_wherever_it_stands() -> None:
+    """But for what it is that is made, and a default: a reader of one command knows it in every other."""
+    helps: dict[str, set[str]] = {}
+    for command in commands().values():
+        for parameter in command.params:
+            if not getattr(parameter, "hidden", False) and parameter.param_type_name == "option":
+                helps.setdefault(parameter.opts[-1], set()).add(str(parameter.help))
+    several = {option for option, said in helps.items() if len(said) > 1}
+    assert several <= {"--out", "--wandb", "--model", "--n", "--d"}, several
+
+
+def test_a_sweep_file_a_run_folder_and_a_run_are_taken_wherever_they_make_sense(swept: Path) -> None:
+    """Each command gives the same answer by either."""
+    for command in ("status", "inspect", "suggest", "fit"):
+        by_file, by_folder = (mdl(*command.split(), place, cwd=swept) for place in ("tiny.yaml", "runs/tiny"))
+        assert by_file.returncode == by_folder.returncode == 0, by_file.stderr + by_folder.stderr
+        assert by_file.stdout == by_folder.stdout, command
+    (run, *_) = sorted((swept / "runs/tiny").glob("8x1-*"))
+    archives = []
+    for i, model in enumerate(("tiny.yaml", "runs/tiny")):
+        done = mdl("compress", "text.txt", "-o", f"by{i}.mdl", "--model", model, "--json", cwd=swept)
+        assert done.returncode == 0, done.stderr
+        archives.append((swept / f"by{i}.mdl").read_bytes())
+        assert "of tiny, its best for 60 KB" in json.loads(done.stdout)["model"]
+    assert len(set(archives)) == 1
+    assert mdl("decompress", "by0.mdl", "-o", "back", "--model", "runs/tiny", cwd=swept).returncode == 0
+    assert (swept / "back").read_bytes() == (swept / "text.txt").read_bytes()
+    told = json.loads(mdl("inspect", run, "--json", cwd=swept).stdout)
+    assert told["run"] == f"{run.name} of tiny"
+    words = ["--sizes", "2KB", "--chunk", "512", "--model", "tiny.yaml", "-o", "chunked"]
+    table = mdl("baselines", "text.txt", *words, cwd=swept)
+    assert "trained on text" in table.stdout, table.stderr
+    assert table.stderr == "note: --chunk is called --chunk-bytes now; the old name goes with the next release\n"
+    assert "  512  gzip" in table.stdout
+
+
 @pytest.mark.parametrize("words", [["--watch"], ["--json"], []])
 def test_a_former_name_works_with_a_line_that_says_the_new_one(words: list[str], swept: Path) -> None:
     done = mdl("status", "tiny.yaml", "--out", "runs", *words, cwd=swept)
@@ -95,10 +131,13 @@ RESULTS = {
     "status tiny.yaml": {"name", "n_cells", "done", "left", "failed", "running"},
     "report tiny.yaml --format md,html": {"folder", "documents", "name", "cost", "n_cells", "critical", "laws"},
     "compress text.txt -o text.mdl": {"archive", "n_bytes", "archive_bytes", "gzip_bytes", "xz_bytes", "model"},
+    "pack tiny.yaml -o packed.mdl": {"archive", "raw_bytes", "archive_bytes", "rate", "beside"},
     "inspect text.mdl": {"content", "archive", "model", "model's run"},
     "decompress text.mdl -o again.txt": {"file", "n_bytes", "seconds"},
     "baselines text.txt --sizes 4KB": {"records", "coders", "models"},
     "fit losses.csv": {"E", "A", "alpha", "success", "message"},
+    "unpack packed.mdl -o unpacked.txt": {"file", "n_bytes", "seconds"},
+    "generate --coder gzip --prompt text.txt --prompt-bytes 100 --length 3": {"written", "text"},
     "suggest tiny.yaml": {"name", "within", "n_cells", "cells", "file", "critical"},
 }
 

@@ -349,7 +349,7 @@ def test_images_are_coded_by_a_model_of_text_from_the_command_line(run_folder: P
     ("model", "message"),
     [
         ("runs/none/here", "no model at runs/none/here"),
-        ("hf:/models/x", "is a pretrained model; use mdl evaluate"),
+        ("hf:/models/x", "no model at /models/x"),
     ],
 )
 def test_a_wrong_model_is_one_line_before_anything_is_measured(

@@ -186,7 +186,18 @@ def test_an_image_prompt_is_half_a_held_out_patch_and_makes_a_picture(tmp_path: 
         pixels = (np.add.outer(np.arange(64) * 3, np.arange(128)) * (i + 1) % 256).astype(np.uint8)
         Image.fromarray(pixels).save(folder / f"{i}.png")
     out = tmp_path / "out.bin"
-    options = ["--coder", "gzip", "--prompt", f"image:{folder}", "--bytes", "70", "--context", "256", "-o", str(out)]
+    options = [
+        "--coder",
+        "gzip",
+        "--prompt",
+        f"image:{folder}",
+        "--length",
+        "70",
+        "--context-bytes",
+        "256",
+        "-o",
+        str(out),
+    ]
     shown = CliRunner().invoke(app, ["generate", *options])
     assert shown.exit_code == 0, shown.output
     prompt = open_prompt(f"image:{folder}")
@@ -208,7 +219,7 @@ def test_a_speech_prompt_makes_a_wav(tmp_path: Path) -> None:
         sound.writeframes(wave_u8.tobytes())
     spec = f"audio:{tmp_path / 'tone.wav'}"
     out = tmp_path / "more"
-    options = ["--coder", "gzip", "--prompt", spec, "--prompt-bytes", "50", "--bytes", "9", "-o", str(out)]
+    options = ["--coder", "gzip", "--prompt", spec, "--prompt-bytes", "50", "--length", "9", "-o", str(out)]
     assert CliRunner().invoke(app, ["generate", *options]).exit_code == 0
     with wave.open(str(tmp_path / "more.wav")) as sound:
         assert (sound.getframerate(), sound.getsampwidth(), sound.getnframes()) == (16_000, 1, 59)
@@ -218,7 +229,7 @@ def test_a_speech_prompt_makes_a_wav(tmp_path: Path) -> None:
 def test_one_command_makes_the_figure_and_what_it_shows(weights: Path, text_file: Path, tmp_path: Path) -> None:
     """The .json holds every byte that is drawn; drawing it again gives the same file."""
     figure = tmp_path / "figure.pdf"
-    prompts = ["--prompt", f"file:{text_file}", "--prompt", str(text_file), "--prompt-bytes", "100", "--bytes", "20"]
+    prompts = ["--prompt", f"file:{text_file}", "--prompt", str(text_file), "--prompt-bytes", "100", "--length", "20"]
     coders = ["--coder", "gzip", "--coder", f"{weights},gzip", "--device", "cpu"]
     shown = CliRunner().invoke(app, ["generate", *coders, *prompts, "--figure", str(figure)])
     assert shown.exit_code == 0, shown.output
@@ -272,7 +283,7 @@ def test_a_figure_of_all_kinds_of_data_is_a_picture(tmp_path: Path) -> None:
 
 
 def test_text_alone_is_printed(text_file: Path) -> None:
-    shown = CliRunner().invoke(app, ["generate", "--coder", "gzip", "--prompt", str(text_file), "--bytes", "3"])
+    shown = CliRunner().invoke(app, ["generate", "--coder", "gzip", "--prompt", str(text_file), "--length", "3"])
     assert shown.exit_code == 0, shown.output
     assert "3 bytes by gzip" in shown.output
 
@@ -284,8 +295,8 @@ def test_text_alone_is_printed(text_file: Path) -> None:
         (["--coder", "runs/none/here"], "unknown coder 'runs/none/here'"),
         (["--temperature", "-1"], "--temperature must be at least 0"),
         (["--top-p", "0"], "--top-p must be above 0"),
-        (["--bytes", "0"], "--length must be at least 1"),
-        (["--context", "0"], "--context must be at least 1"),
+        (["--length", "0"], "--length must be at least 1"),
+        (["--context-bytes", "0"], "--context-bytes must be at least 1"),
         (["--prompt", "no-file.txt"], "no prompt at no-file.txt"),
         (["--prompt", "file:{file}", "--chunk", "99"], "--chunk must be 0 to 3"),
         (["--prompt", "file:{file}", "--prompt-bytes", "2048"], "--prompt-bytes must be less than the chunk"),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mdl.sweeps.time_left import TimeLeft, told
+from mdl.sweeps.time_left import TimeLeft
 from mdl.sweeps.worker_pool import Job, Lane
 
 BOTH = Lane(frozenset({"cohort", "baseline"}))
@@ -90,9 +90,3 @@ def test_nothing_is_told_before_anything_is_known() -> None:
     assert clock.seconds(5.0) is None
     clock.progress(job, "training", 0.6, 7.0)
     assert clock.seconds(7.0) == pytest.approx(20 * (0.4 + 0.1))
-
-
-def test_a_time_is_told_as_people_say_it() -> None:
-    assert [told(s) for s in (0.2, 40, 100, 5000, 20_000, 200_000)] == [
-        "1 s", "40 s", "2 min", "83 min", "5 h 33 min", "2 days 7 h",
-    ]  # fmt: skip
