@@ -16,6 +16,9 @@ def size(
     budget: Annotated[str, typer.Option(help="How long it may take, such as 90s, 10min, 1h.")] = "5min",
     within: Annotated[float, typer.Option(help="Sure enough: an interval's upper end over its lower end.")] = 1.25,
     cost: Cost = "float16",
+    any_bytes: Annotated[
+        bool, typer.Option("--any", help="Of a folder take every file, text or not, packed or not.")
+    ] = False,
     column: Annotated[str | None, typer.Option(help="A table's column to code; default: the one of text.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one a GPU, or one a core.")] = None,
     name: Annotated[str | None, typer.Option(help="Of the run folder; default: after the file.")] = None,
@@ -32,7 +35,7 @@ def size(
     """
     from mdl.cli import size as size_cli
 
-    source = f"{data},column={column}" if column else data
+    source = f"{data},column={column}" if column else f"bytes:{data}" if any_bytes else data
     asked = size_cli.question(source, budget, within, cost, runs, name, workers)
     shown = console(stderr=as_json)
     if dry_run:

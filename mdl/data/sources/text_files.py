@@ -23,7 +23,7 @@ from mdl.data.sources.registry import register_source
 from mdl.data.sources.rows import column_of, row_documents
 from mdl.data.sources.table_formats import is_table
 from mdl.errors import MdlError
-from mdl.storage import digest
+from mdl.storage import CHUNK_BYTES, digest
 
 _NOT_LIBRARY = {"site-packages", "dist-packages", "test", "tests", "idle_test", "lib2to3", "__pycache__"}
 
@@ -60,14 +60,15 @@ def open_files(rest: str, cache: Path) -> Source:
     if member.is_packed:
         name = f"files-{digest(_stats([path]))}"
         return cached(cache, name, lambda: [chunks(member)], _modality(head(member)))
-    return open_bytes(rest)
+    return open_bytes(rest, cache)
 
 
-def open_bytes(rest: str) -> Source:
-    """One named file just as it lies, packed or not."""
+def open_bytes(rest: str, cache: Path) -> Source:
+    """One named file just as it lies, packed or not; of a folder or a glob every file, text or not."""
     path = Path(rest).expanduser()
     if not path.is_file():
-        raise MdlError(f"no file at {path}")
+        files = [file for file in files_at(path) if file.stat().st_size]
+        return cached(cache, f"bytes-{digest(_stats(files))}", lambda: map(_raw, files), "bytes")
     try:
         with path.open("rb") as stream:
             first = stream.read(HEAD_BYTES)
@@ -76,6 +77,12 @@ def open_bytes(rest: str) -> Source:
     if packed := packed_as(member_of(path), first):
         log.warning("%s is %s; it is coded as it lies, not what is in it", path, packed)
     return Source(path.resolve(), np.zeros(1, np.int64), _modality(first))
+
+
+def _raw(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as stream:
+        while chunk := stream.read(CHUNK_BYTES):
+            yield chunk
 
 
 def _modality(first: bytes) -> str:
@@ -132,4 +139,6 @@ register_source("stdlib", lambda _, cache, __: open_stdlib(cache), form="stdlib"
 register_source(
     "file", lambda rest, cache, _: open_files(rest, cache), form="file:PATH", modality="text", needs_network=False
 )
-register_source("bytes", lambda rest, _, __: open_bytes(rest), form="bytes:PATH", modality="bytes", needs_network=False)
+register_source(
+    "bytes", lambda rest, cache, _: open_bytes(rest, cache), form="bytes:PATH", modality="bytes", needs_network=False
+)

@@ -94,6 +94,15 @@ def zstd_of_two_frames(data: bytes) -> bytes:
     return zstandard.compress(data[:100]) + zstandard.compress(data[100:])
 
 
+def test_bytes_takes_every_file_of_a_folder_as_it_lies(tmp_path: Path) -> None:
+    """What is no text, packed files and all; empty ones and hidden ones are no documents."""
+    files = {"a.txt": b"one", "b.gz": gzip.compress(b"two"), "c.bin": b"\0\xff", "empty": b"", ".hidden": b"no"}
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    assert documents_of(f"bytes:{tmp_path}") == [files["a.txt"], files["b.gz"], files["c.bin"]]
+    assert documents_of(f"bytes:{tmp_path}/*.gz") == [files["b.gz"]]
+
+
 PACKERS: dict[str, Callable[[bytes], bytes]] = {
     ".gz": gzip.compress,
     ".xz": lzma.compress,
