@@ -19,7 +19,7 @@ from mdl.units import VOCABULARY, short_bytes
 class RunConfig(Part):
     """One cell."""
 
-    subset_bytes: Bytes = Field(100_000, ge=1, description="D: the first D bytes of the shuffled corpus, bytes")
+    subset_bytes: Bytes = Field(100_000, ge=1, description="D: the first D bytes of the shuffled corpus, or all")
     corpus: CorpusConfig = CorpusConfig()
     model: ModelConfig
     train: TrainConfig = TrainConfig()

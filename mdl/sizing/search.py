@@ -55,7 +55,8 @@ class Search:
         why = "the time is up"
         answer = self._round(wanted)
         while self._left() > _LEAST_SECONDS:
-            more = self._longer(answer) or self._surer(answer)
+            wider = [] if self._is_bracketed(answer) else self._surer(answer)
+            more = wider or self._longer(answer) or self._surer(answer)
             more = [one for one in more if from_flat(one).run_id not in self._known(wanted)]
             if not more:
                 why = self._why_nothing(answer)
@@ -93,6 +94,10 @@ class Search:
 
     def _left(self) -> float:
         return self.ends - time.monotonic()
+
+    @staticmethod
+    def _is_bracketed(answer: Answer) -> bool:
+        return answer.row is not None and answer.row["status"] == "bracketed"
 
     @staticmethod
     def _known(wanted: Sequence[dict[str, Any]]) -> set[str]:

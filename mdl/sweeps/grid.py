@@ -7,10 +7,13 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from mdl.config import Cell, Cohort, from_flat
+from mdl.config import Cell, Cohort, from_flat, full_key
+from mdl.data import CorpusSpec, open_corpus
 from mdl.errors import MdlError
 from mdl.models import training_bytes
 from mdl.sweeps.sweep_file import CELL, MOST_CELLS, SweepFile
+
+ALL = "all"  # of subset_bytes: every byte that is not held out
 
 
 def cells_of(sweep: SweepFile) -> list[Cell]:
@@ -50,8 +53,10 @@ def grid_cells(parameters: Mapping[str, Sequence[Any]], *, at_most: int | None =
 def _checked(keys: Iterable[str], combinations: Iterable[Sequence[Any]]) -> list[Cell]:
     keys = list(keys)
     cells: dict[str, Cell] = {}
+    train_bytes: dict[CorpusSpec, int] = {}
     for combination in combinations:
-        config = from_flat(_spread(dict(zip(keys, combination, strict=True))))
+        values = _spread(dict(zip(keys, combination, strict=True)))
+        config = from_flat(_all_in_bytes(values, train_bytes))
         _ = config.resolved  # an impossible shape is found before anything runs
         if config.subset_bytes < config.model.context_bytes:
             raise MdlError(
@@ -60,6 +65,20 @@ def _checked(keys: Iterable[str], combinations: Iterable[Sequence[Any]]) -> list
             )
         cells.setdefault(config.run_id, Cell(config.run_id, config))
     return list(cells.values())
+
+
+def _all_in_bytes(values: dict[str, Any], train_bytes: dict[CorpusSpec, int]) -> dict[str, Any]:
+    """`subset_bytes: all` as the number that it stands for, so that a cell is named by what it learns from.
+
+    `train_bytes` remembers those of the corpora that were opened for it.
+    """
+    asked = {full_key(key): value for key, value in values.items()}
+    if asked.get("subset_bytes") != ALL:
+        return values
+    spec = from_flat(asked | {"subset_bytes": 1}).corpus.spec()
+    if spec not in train_bytes:
+        train_bytes[spec] = len(open_corpus(spec).train)
+    return asked | {"subset_bytes": train_bytes[spec]}
 
 
 def _spread(values: dict[str, Any]) -> dict[str, Any]:

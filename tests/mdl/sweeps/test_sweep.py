@@ -337,3 +337,21 @@ def test_any_value_of_any_key_is_a_sweep_or_one_line(
         said = str(error)
     assert "\n" not in said
     assert len(said) < 700
+
+
+def test_all_of_the_data_is_a_size_and_names_its_cells_by_their_bytes(tmp_path: Path) -> None:
+    """Whatever a sweep varies of the corpus; in a file and in words, as if the number stood there."""
+    (tmp_path / "a.txt").write_bytes(bytes(range(256)) * 100)
+    text = f"""
+parameters:
+  corpus.source: {{value: "file:{tmp_path}/a.txt"}}
+  corpus.heldout_bytes: {{values: [600, 1KB]}}
+  subset_bytes: {{values: [5KB, all]}}
+  size: {{value: 8x1}}
+"""
+    cells = plan_sweep(write(tmp_path, text), tmp_path).cells
+    assert sorted(cell.config.subset_bytes for cell in cells) == [5000, 5000, 24_600, 25_000]
+    words = [f"source=file:{tmp_path}/a.txt", "size=8x1", "heldout_bytes=600"]
+    (whole,) = plan_cell([*words, "subset_bytes=all"], "s", tmp_path).cells
+    (same,) = plan_cell([*words, "subset_bytes=25000"], "s", tmp_path).cells
+    assert whole.run_id == same.run_id in {cell.run_id for cell in cells}
