@@ -38,6 +38,11 @@ def format_bytes(n_bytes: float) -> str:
     return f"{n_bytes:g} B"
 
 
+def counted(n: int, what: str) -> str:
+    """1 cell, 2 cells."""
+    return f"{n:,} {what}{'s' * (n != 1)}"
+
+
 def short_bytes(n_bytes: int) -> str:
     """Exact, for names: 1MB, 300KB, 65536B."""
     for unit, factor in (("GB", 10**9), ("MB", 10**6), ("KB", 10**3)):

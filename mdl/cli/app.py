@@ -130,7 +130,8 @@ def _misused(error: Any) -> None:
     if type(error).__name__ == "NoArgsIsHelpError":
         error.show()
         sys.exit(error.exit_code)
-    _fail(f"{error.format_message().rstrip('.')}; see {error.ctx.command_path if error.ctx else _NAME} --help")
+    said = error.format_message().rstrip(".")
+    _fail(f"{said}{' ' if said.endswith('?') else '; '}see {error.ctx.command_path if error.ctx else _NAME} --help")
 
 
 def _fail(message: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -39,8 +40,7 @@ def compress(file: Path, out: Path | None, model: str, runs: Path, device: str, 
     from mdl.compressors import compress_stream, load_model
     from mdl.device import choose_device
 
-    if file.is_dir():
-        raise MdlError(f"{file} is a folder; name a file to compress")
+    _require_file(file)
     use_free_cores()
     target = out or _free(file.with_name(file.name + SUFFIX))
     with file.open("rb") as source:
@@ -106,6 +106,7 @@ def decompress(file: Path, out: Path | None, model: str | None, runs: Path, devi
 
     use_free_cores()
     model, runs = _decoding(model, runs)
+    _require_file(file)
     if out is None:
         if file.suffix != SUFFIX:
             raise MdlError(f"{file} does not end in {SUFFIX}; name the output with -o")
@@ -113,7 +114,7 @@ def decompress(file: Path, out: Path | None, model: str | None, runs: Path, devi
     with file.open("rb") as source:
         if is_pretrained(seekable(source, file)):
             return _decompress_pretrained(file, out, model, device)
-        archive = _archive(source, file)
+        archive = open_archive(source, file)
         where = choose_device(device)
         if model is not None:
             exact = load_model(choose_model(model).weights, where)
@@ -136,7 +137,7 @@ def _decoding(model: str | None, runs: Path) -> tuple[str | None, Path]:
     return find_model(model, runs).word, runs
 
 
-def _archive(source: BinaryIO, file: Path) -> Archive:
+def open_archive(source: BinaryIO, file: Path) -> Archive:
     """The archive in a file; MdlError that names the file."""
     try:
         return Archive(source)
@@ -154,7 +155,7 @@ def inspect(file: Path, runs: Path = Path("runs")) -> Told:
     with file.open("rb") as source:
         if is_pretrained(seekable(source, file)):
             return _inspect_pretrained(file)
-        archive = _archive(source, file)
+        archive = open_archive(source, file)
     header, shape = archive.header, archive.header.shape
     rest = archive.size_bytes - archive.stream_bytes - archive.guard_bytes - header.embedded_bytes
     n_params = count_params(shape)["total"]
@@ -254,6 +255,14 @@ def _rate(archive_bytes: int, n_bytes: int) -> str:
 def _speed(n_bytes: int, started: float) -> str:
     seconds = time.monotonic() - started
     return f" ({seconds:.1f} s, {format_bytes(n_bytes / max(seconds, 1e-9))}/s)"
+
+
+def _require_file(file: Path) -> None:
+    """OSError, MdlError: before a name is made up of that of a file that is not there."""
+    if not file.exists():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(file))
+    if file.is_dir():
+        raise MdlError(f"{file} is a folder; name a file")
 
 
 def seekable(source: BinaryIO, file: Path) -> BinaryIO:

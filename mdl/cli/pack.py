@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mdl.archives import Archive
 from mdl.cli import archive
 from mdl.cli.archive import Told
 from mdl.cli.bars import byte_bar
@@ -78,7 +77,7 @@ def lines(packed: Packed, n_params: int, target: Path) -> list[str]:
 def unpack(file: Path, out: Path | None, device: str) -> Told:
     """Write a packed archive's content; returns what to tell. Nothing but the file is needed."""
     with file.open("rb") as source:
-        header = Archive(archive.seekable(source, file)).header
+        header = archive.open_archive(archive.seekable(source, file), file).header
     if not header.embedded_bytes:
         raise MdlError(f"{file} does not hold the model that decodes it; use mdl decompress with --model")
     return archive.decompress(file, out, None, Path("runs"), device)

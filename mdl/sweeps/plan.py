@@ -14,7 +14,7 @@ from mdl.records import RunPaths
 from mdl.sweeps.grid import cells_of, cohorts_of, grid_cells
 from mdl.sweeps.strict_yaml import parse_yaml
 from mdl.sweeps.sweep_file import CELL, check_name, check_out, check_runs_here, load_sweep
-from mdl.units import format_bytes
+from mdl.units import counted, format_bytes
 
 # An H100's, fitted to the speeds of ten shapes of 3 K to 25 M parameters (benchmarks/README.md; within a half of each),
 # with what a byte costs there beside its products; first steps and measuring took the reference study as long again.
@@ -85,7 +85,7 @@ def describe_plan(plan: Plan) -> Sequence[str]:
     for cohort in plan.cohorts:
         n = cohort.execution.n_devices
         lines.append(
-            f"cohort {cohort.cohort_id}: {_counted(len(cohort.cells), 'cell')}, "
+            f"cohort {cohort.cohort_id}: {counted(len(cohort.cells), 'cell')}, "
             f"{count_params(cohort.shape)['total']:,} parameters each, {cohort.training_flops:.3g} training FLOPs, "
             f"{format_bytes(cohort.bytes_seen)} seen" + (f", on {n} devices" if n > 1 else "")
         )
@@ -99,7 +99,7 @@ def describe_plan(plan: Plan) -> Sequence[str]:
     if plan.seed is not None:
         lines.append(f"cells are drawn at random with seed {plan.seed}; another 'seed:' in the file draws others")
     lines.append(
-        f"{plan.name}: {_counted(len(plan.cells), 'cell')} in {_counted(len(plan.cohorts), 'cohort')}, {flops:.3g} "
+        f"{plan.name}: {counted(len(plan.cells), 'cell')} in {counted(len(plan.cohorts), 'cohort')}, {flops:.3g} "
         f"training FLOPs, {format_bytes(seen)} seen; about {hours:.2g} GPU-hours at the speed of one H100 "
         "(benchmarks/README.md)"
     )
@@ -132,7 +132,3 @@ def plan_content(plan: Plan) -> dict[str, Any]:
             for cohort in plan.cohorts
         ],
     }
-
-
-def _counted(n: int, what: str) -> str:
-    return f"{n} {what}{'s' * (n != 1)}"

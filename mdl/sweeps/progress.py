@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from mdl.sweeps.drivers import Telling
 from mdl.sweeps.time_left import TimeLeft
 from mdl.sweeps.worker_pool import Job, Lane, Outcome
-from mdl.units import format_bytes, format_seconds
+from mdl.units import counted, format_bytes, format_seconds
 
 _LINE_EVERY_SECONDS = 10.0
 _BAR_EVERY_SECONDS = 0.5
@@ -105,7 +105,7 @@ class Display:
         self._tell_all()
 
     def _cells(self) -> str:
-        return f"{self.n_done} of {self.n_cells} cells"
+        return f"{self.n_done} of {counted(self.n_cells, 'cell')}"
 
     def _tell_all(self) -> None:
         now = time.monotonic()
@@ -120,7 +120,7 @@ class Display:
         if self.console.is_terminal:
             self._bars.update(self._all, completed=self._share, description=self._cells(), left=said)
         else:
-            self._line(f"{self._share:.0%}, {self._cells()}, {said}: {', '.join(running)}")
+            self._line(f"{100 * self._share:.0f} %, {self._cells()}, {said}: {', '.join(running)}")
         if self._telling:
             self._telling(running, left, n_open)
 

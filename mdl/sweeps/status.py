@@ -14,7 +14,7 @@ from mdl.records import RunPaths, read_ending, read_manifest
 from mdl.sweeps.claims import Claim, latest
 from mdl.sweeps.drivers import Driver, drivers
 from mdl.sweeps.plan import Plan
-from mdl.units import format_seconds
+from mdl.units import counted, format_seconds
 
 _EVERY_SECONDS = 5.0
 _SHOWN = 10  # failures told one by one
@@ -131,7 +131,7 @@ def _step_of(path: Path, written: int) -> int | None:  # noqa: ARG001 - of anoth
 def lines(state: Status) -> list[str]:
     """For people."""
     text = [
-        f"{state.name}: {state.n_cells} cells: {len(state.done)} done, {len(state.running)} running, "
+        f"{state.name}: {counted(state.n_cells, 'cell')}: {len(state.done)} done, {len(state.running)} running, "
         f"{len(state.failed)} failed, {len(state.left)} left"
     ]
     if state.drivers:
@@ -158,7 +158,7 @@ def _time(state: Status) -> str:
 
 
 def _half(one: HalfTrained) -> str:
-    count = f"{len(one.run_ids)} cell{'s' * (len(one.run_ids) != 1)}"
+    count = counted(len(one.run_ids), "cell")
     if one.step is None:
         return f"{count} of {one.cohort_id}, whose checkpoint does not read: they begin anew"
     of = f" of {one.n_steps:,}" if one.n_steps else ""
@@ -169,7 +169,7 @@ def _running(claims: Iterable[Claim]) -> list[str]:
     """A line a process: what it works on, where, since when."""
     by_process = Counter((claim.host, claim.pid, claim.what, claim.since) for claim in claims)
     return [
-        f"{what} ({count} cells) on {host}, process {pid}, since {since}"
+        f"{what} ({counted(count, 'cell')}) on {host}, process {pid}, since {since}"
         for (host, pid, what, since), count in sorted(by_process.items(), key=str)
     ]
 

@@ -46,6 +46,10 @@ def load_sweep(path: Path) -> SweepFile:
         _, content = read_yaml(path)
     except FileNotFoundError:
         raise MdlError(f"no sweep file at {path}{_shipped_hint(path)}") from None
+    except IsADirectoryError:
+        raise MdlError(
+            f"{path} is a folder; name the sweep's file (mdl status tells how far a run folder is)"
+        ) from None
     except OSError as error:
         raise MdlError(f"cannot read sweep file {path}: {error}") from None
     if not isinstance(content, dict):

@@ -26,6 +26,7 @@ from mdl.sweeps.manifest import open_corpora, write_manifest
 from mdl.sweeps.plan import Plan
 from mdl.sweeps.progress import Display
 from mdl.sweeps.worker_pool import Job, Lane, Pool
+from mdl.units import counted
 
 _WAIT_SECONDS = 2.0
 
@@ -82,7 +83,8 @@ def run_sweep(
         jobs += baseline_jobs(plan, corpora)
     write_manifest(plan, corpora.values(), command, whole=whole)
     n_cells, n_left = len(plan.cells), sum(len(cohort.cells) for cohort in left)
-    console.print(f"{plan.name}: {n_cells} cells, {n_cells - n_left} done, {n_left} to do in {len(left)} cohorts")
+    asked, to_do = counted(n_cells, "cell"), f"{n_left} to do in {counted(len(left), 'cohort')}"
+    console.print(f"{plan.name}: {asked}, {n_cells - n_left} done, {to_do}")
     if left and (why := _unused()):
         console.print(why, markup=False, soft_wrap=True)
     with _terminate_as_interrupt():

@@ -113,7 +113,7 @@ def test_the_display_tells_cells_share_time_left_and_what_runs(tmp_path: Path, m
         display.outcome(Outcome(second, "broken", {}))
     console.file.close()
     text = (tmp_path / "out").read_text()
-    assert "after 20 s: 27%, 2 of 10 cells, about 55 s left: 8x1 ×4 training 90 %" in text
+    assert "after 20 s: 27 %, 2 of 10 cells, about 55 s left: 8x1 ×4 training 90 %" in text
     assert "after 40 s: 6 of 10 cells, 8x1 ×4 done" in text
     assert "8x1 ×4: something" in text
     assert "failed: x: why" in text

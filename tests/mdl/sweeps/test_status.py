@@ -48,7 +48,7 @@ def test_status_tells_done_running_failed_and_left_with_the_reason(tmp_path: Pat
         now = status(plan)
         assert set(now.running) == {first}
         assert now.left == (second,)
-        assert "running: 4x1-cohort (1 cells) on " in "\n".join(lines(now))
+        assert "running: 4x1-cohort (1 cell) on " in "\n".join(lines(now))
         assert not now.is_over
     assert status(plan).left == (first, second)
 
