@@ -40,7 +40,7 @@ class WholeFile:
         return WholeFile(source=source, raw=raw, sha256=raw.sha256(cache), cache=cache)
 
     def all(self) -> Pieces:
-        """One piece."""
+        """All of the file, as one piece."""
         return np.array([0]), np.array([self.raw.size])
 
     def first_copies(self, progress: Progress | None) -> Pieces:
