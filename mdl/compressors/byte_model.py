@@ -40,7 +40,7 @@ class ExactModel:
 
     @property
     def shape(self) -> Shape:
-        """Its hyper-parameters."""
+        """The hyper-parameters of the model."""
         return self.model.shape
 
 
@@ -182,7 +182,7 @@ class LanguageModel:
 
     @property
     def version(self) -> str:
-        """Of this package."""
+        """The version of this package, which is the coder."""
         return f"mdl {__version__}"
 
     def compress(self, data: bytes) -> bytes:

@@ -36,7 +36,7 @@ class Cohort:
 
     @property
     def run_ids(self) -> list[str]:
-        """The members' names."""
+        """The run ids of its cells, in their order."""
         return [cell.run_id for cell in self.cells]
 
     @property

@@ -49,7 +49,7 @@ class Part(BaseModel):
 
 
 class CorpusConfig(Part):
-    """Which bytes."""
+    """Which bytes are coded, and in which order."""
 
     source: str = Field(
         "stdlib",
@@ -94,7 +94,7 @@ class ModelConfig(Part):
         return self
 
     def dimensions(self) -> tuple[int, int, int]:
-        """(width, depth, heads)."""
+        """Width, depth and number of heads, whichever way they were given."""
         if self.size is not None:
             return parse_size(self.size)
         assert self.width is not None  # noqa: S101 - held by _one_way

@@ -17,7 +17,7 @@ from mdl.units import VOCABULARY, short_bytes
 
 
 class RunConfig(Part):
-    """One cell."""
+    """One cell of a sweep, as it was asked for."""
 
     subset_bytes: Bytes = Field(100_000, ge=1, description="D: the first D bytes of the shuffled corpus, or all")
     corpus: CorpusConfig = CorpusConfig()
@@ -46,7 +46,7 @@ class RunConfig(Part):
 
     @cached_property
     def resolved(self) -> ResolvedConfig:
-        """Every choice made."""
+        """The same with every choice made."""
         train, shape = self.train, self._shape
         return ResolvedConfig(
             subset_bytes=self.subset_bytes,

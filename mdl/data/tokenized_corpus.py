@@ -42,7 +42,7 @@ class Tokens:
         return self.ids.size
 
     def read(self, start: int, end: int) -> npt.NDArray[np.int32]:
-        """Tokens [start, end)."""
+        """The tokens [start, end), which need not end at a cut."""
         return self.ids[start:end].astype(np.int32)
 
     def gather(self, starts: npt.NDArray[np.int64], length: int) -> npt.NDArray[np.int32]:

@@ -69,7 +69,7 @@ class _Model:
         self._common = _START
 
     def begin(self, n_units: int) -> None:
-        """A new matrix."""
+        """Begin a matrix: nothing is known of its units yet."""
         self._sums, self._n_lines = np.zeros(n_units, np.int64), 0
 
     def contexts(self) -> tuple[Ints, Ints]:

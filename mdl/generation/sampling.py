@@ -33,7 +33,7 @@ class Sampling:
             raise MdlError(f"--seed must be at least 0, got {self.seed}")
 
     def generator(self) -> np.random.Generator:
-        """Of its seed."""
+        """A new generator of random numbers, from the seed."""
         return np.random.Generator(np.random.Philox(self.seed))
 
     def draw(self, nats: Nats, generator: np.random.Generator) -> int:

@@ -43,9 +43,9 @@ class PartLengths:
 def window_bits(
     model: StackedTransformer, windows_BT: npt.NDArray[Any], parts: Parts | None = None, *, half: bool = True
 ) -> torch.Tensor:
-    """−log2 p (M, B, T) in float32 of every byte (or token) of the windows: (B, T), the same for every member, or
+    """−log2 p (M, B, T) in float32 of every byte, or token, of the windows.
 
-    (M, B, T), each member's own.
+    The windows are (B, T), the same for every member, or (M, B, T), each member's own.
 
     On CUDA the products of the layers are in float16 if `half`: within 2e-5 bits a byte of float32 as measured on
     trained models, at three times its speed. The head's are not: that costs nothing, and in float16 8.6e-5 was seen.

@@ -51,7 +51,7 @@ class StackedTransformer(nn.Module):
 
     @property
     def n_members(self) -> int:
-        """M."""
+        """How many models are stacked, M."""
         return self.weight("embedding").shape[0]
 
     def weight(self, name: str) -> Tensor:

@@ -85,7 +85,7 @@ class PretrainedArchive:
         return sum(len(block.stream) for block in self.blocks)
 
     def to_bytes(self) -> bytes:
-        """The file."""
+        """The archive as the bytes of a file."""
         about = self.about.encode("ascii", "replace")[:_MOST_TEXT_BYTES]
         start = [MAGIC, VERSION, self.step_bits, self.epsilon_bits, self.windows_per_block]
         start += [self.context_tokens, self.n_vocabulary, self.n_bytes, self.n_tokens, len(self.escape)]

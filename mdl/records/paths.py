@@ -37,7 +37,7 @@ class RunPaths:
         return manifests[-1].parent
 
     def record(self, run_id: str) -> Path:
-        """A cell's record."""
+        """Where a cell's record lies."""
         return self.root / run_id / "record.json"
 
     def baseline(self, name: str) -> Path:

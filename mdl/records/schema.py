@@ -112,7 +112,7 @@ class CodedWeights:
 
     @property
     def total_bits(self) -> float:
-        """Both parts."""
+        """The bits of both parts."""
         return self.model_bits + self.data_bits
 
 

@@ -24,11 +24,11 @@ class Reading(Protocol):
 
     @property
     def source(self) -> Gatherable:
-        """What training reads."""
+        """What training reads: the subsets of all members."""
         ...
 
     def members(self) -> list[Member]:
-        """The cohort's members."""
+        """One per cell, with where its subset begins in `source`."""
         ...
 
     def heldout_sample(self) -> tuple[npt.NDArray[Any], Sequence[int] | None]:

@@ -43,8 +43,9 @@ class CohortModule(pl.LightningModule):
         heldout_windows: npt.NDArray[Any],
         sample_bytes: Sequence[int] | None = None,
     ) -> None:
-        """`heldout_windows` (n, T), or (M, n, T) each member's own, is the sample that chooses best snapshots;
+        """The models before their first step.
 
+        `heldout_windows` (n, T), or (M, n, T) each member's own, is the sample that chooses best snapshots;
         `sample_bytes` (M,) is how many bytes that is, where it is of tokens.
         """
         super().__init__()

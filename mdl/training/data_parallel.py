@@ -88,7 +88,7 @@ class RankEnvironment(LightningEnvironment):
 
     @property
     def creates_processes_externally(self) -> bool:
-        """They are."""
+        """True: `companions` started them."""
         return True
 
     def local_rank(self) -> int:

@@ -37,7 +37,7 @@ def _send(pipe: int) -> None:
 
 
 def say(pipe: int, line: str) -> None:
-    """Last words."""
+    """Send one line, the last words of this process."""
     os.write(pipe, line.encode(errors="replace") + _BEAT)
 
 

@@ -21,7 +21,7 @@ def make_loggers(cohort: Cohort, paths: RunPaths) -> list[Logger]:
 
 
 def _csv(cohort: Cohort, m: int, paths: RunPaths) -> Logger:
-    """`<run id>/curves/metrics.csv`."""
+    """A logger that writes `<run id>/curves/metrics.csv`."""
     from pytorch_lightning.loggers import CSVLogger
 
     return CSVLogger(paths.root / cohort.cells[m].run_id, name="", version="curves", flush_logs_every_n_steps=10)

@@ -42,7 +42,7 @@ class Watcher(pl.Callback):
         self.stop.put_back()
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
-        """After every step."""
+        """Look, tell and save, after every step."""
         assert isinstance(pl_module, CohortModule)  # noqa: S101 - `fit` trains nothing else
         pl_module.after_step()
         now = time.monotonic()
