@@ -13,6 +13,7 @@ from mdl.errors import MdlError
 from mdl.storage import write_atomically
 from mdl.sweeps import CELL, load_sweep
 
+_A_LINE = ("model.size", "subset_bytes")  # of every cell, so that none is empty
 _OURS = "# The cells of mdl size"
 
 
@@ -20,10 +21,13 @@ def write_sweep_file(cells: Sequence[dict[str, Any]], name: str, file: Path) -> 
     """What all have in common, then a line each. MdlError where another's file would be lost."""
     if file.exists() and not file.read_bytes().startswith(_OURS.encode()):
         raise MdlError(f"{file} was not written by mdl size and is left as it is; give --name another word")
-    common = {key: value for key, value in cells[0].items() if all(cell.get(key) == value for cell in cells)}
+    common = {
+        key: value
+        for key, value in cells[0].items()
+        if key not in _A_LINE and all(cell.get(key) == value for cell in cells)
+    }
     usual = from_flat({"model.size": cells[0]["model.size"]}).requested()
-    named = {key for key, value in common.items() if value != usual.get(key) or key in ("model.size", "subset_bytes")}
-    fixed = {key: {"value": value} for key, value in common.items() if key in named}
+    fixed = {key: {"value": value} for key, value in common.items() if value != usual.get(key)}
     own = [{key: value for key, value in cell.items() if key not in common} for cell in cells]
     content = {
         "name": name,

@@ -126,17 +126,22 @@ def cell(data: Data, setting: Setting, *, size: str, subset_bytes: int, steps: i
     }
 
 
+def require_enough(data: Data) -> None:
+    """MdlError for so few bytes that models of all sizes learn nothing from them."""
+    if data.train_bytes < _LEAST_SUBSET:
+        raise MdlError(
+            f"corpus '{data.source}' leaves {data.train_bytes:,} of its {data.size_bytes:,} bytes to train on; fewer "
+            f"than {_LEAST_SUBSET:,} tell nothing of a model's size"
+        )
+
+
 def first_plan(data: Data, setting: Setting, speed: Speed, budget_seconds: float, *, off_by: float = 1.0) -> SizePlan:
     """All of the data where a share of the budget has time for some passes over it, else as much as it has time for.
 
     Of the rest of the time come smaller subsets, more shapes, and more steps, in this order. `off_by` multiplies the
     forecast: a test that the answer does not hang on it. MdlError for too little data.
     """
-    if data.train_bytes < _LEAST_SUBSET:
-        raise MdlError(
-            f"corpus '{data.source}' leaves {data.train_bytes:,} of its {data.size_bytes:,} bytes to train on; fewer "
-            f"than {_LEAST_SUBSET:,} tell nothing of a model's size"
-        )
+    require_enough(data)
     share = FIRST_SHARE * budget_seconds
     found = None
     for most, n_subsets, n_shapes in _wishes(data.train_bytes):

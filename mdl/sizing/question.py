@@ -9,16 +9,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from analysis.costs import parse_cost
 from mdl.data import Corpus, CorpusSpec, open_corpus
 from mdl.errors import MdlError
 from mdl.evaluation import BaselineJob, run_baseline
 from mdl.records import RunPaths
 from mdl.sizing.answer import Answer
-from mdl.sizing.plan import Data, Setting, SizePlan, first_plan
+from mdl.sizing.plan import Data, Setting, SizePlan, first_plan, require_enough
 from mdl.sizing.search import Search
 from mdl.sizing.speed import try_speed
 from mdl.storage import Progress
-from mdl.sweeps import n_places
+from mdl.sweeps import check_name, n_places
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -80,12 +81,10 @@ class Looked:
 
 
 def look_at(question: Question, progress: Progress | None = None) -> Looked:
-    """Open the data and look at the machine. MdlError for what cannot be answered."""
+    """Open the data and look at the machine. MdlError or AnalysisError for what cannot be answered."""
     from mdl.device import choose_device
 
-    if question.budget_seconds < _LEAST_BUDGET_SECONDS:
-        least = f"{_LEAST_BUDGET_SECONDS:g} s"
-        raise MdlError(f"a budget of {question.budget_seconds:g} s is too short; give at least {least}")
+    _check(question)
     device, spec = choose_device().type, CorpusSpec(source=question.source)
     corpus = open_corpus(spec, progress=progress)
     if corpus.info.heldout_bytes > _MOST_HELDOUT_BYTES:  # it is measured with every model, and does not say what pays
@@ -98,6 +97,7 @@ def look_at(question: Question, progress: Progress | None = None) -> Looked:
         heldout_bytes=len(corpus.heldout),
         n_documents=corpus.n_documents,
     )
+    require_enough(data)
     setting = Setting(
         context_bytes=1024 if device == "cuda" else 256,
         batch_windows=32 if device == "cuda" else 8,
@@ -105,6 +105,17 @@ def look_at(question: Question, progress: Progress | None = None) -> Looked:
         coded=question.cost.startswith("coded"),
     )
     return Looked(corpus=corpus, data=data, setting=setting, device=device)
+
+
+def _check(question: Question) -> None:
+    """Before anything is made; AnalysisError for an unknown cost."""
+    check_name(question.name)
+    parse_cost(question.cost)
+    if question.budget_seconds < _LEAST_BUDGET_SECONDS:
+        least = f"{_LEAST_BUDGET_SECONDS:g} s"
+        raise MdlError(f"a budget of {question.budget_seconds:g} s is too short; give at least {least}")
+    if not question.within > 1:
+        raise MdlError(f"--within is an interval's upper end over its lower end, above 1, got {question.within:g}")
 
 
 def find_size(question: Question, console: Console, command: str, progress: Progress | None = None) -> Answer:

@@ -21,4 +21,5 @@ from .progress import Download as Download
 from .python_api import Sweep as Sweep
 from .python_api import run as run
 from .sweep_file import CELL as CELL
+from .sweep_file import check_name as check_name
 from .sweep_file import load_sweep as load_sweep

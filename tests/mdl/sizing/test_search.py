@@ -49,9 +49,6 @@ def text(tmp_path: Path) -> Path:
 
 @pytest.mark.usefixtures("text")
 def test_a_dry_run_plans_and_makes_nothing(tmp_path: Path) -> None:
-    told = mdl("size", "my.txt", "--dry-run", "--budget", "10min", cwd=tmp_path)
-    assert told.returncode == 0, told.stderr
-    assert len(told.stdout.splitlines()) == 5
     plan = json.loads(mdl("size", "my.txt", "--dry-run", "--json", cwd=tmp_path).stdout)
     assert plan["subsets"][0] == 25_904  # all but what is held out: a block
     assert list(tmp_path.iterdir()) == [tmp_path / "my.txt"]
