@@ -203,7 +203,7 @@ def _require_file(file: Path) -> None:
     if not file.exists():
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(file))
     if file.is_dir():
-        raise MdlError(f"{file} is a folder; name a file")
+        raise MdlError(f"{file} is a folder; name one file")
 
 
 def seekable(source: BinaryIO, file: Path) -> BinaryIO:

@@ -305,7 +305,7 @@ def test_the_model_is_found_by_its_hash_or_named_by_it(folder: Path) -> None:
         (("compress", "book.txt", "-o", "book.txt", "--model", "w.safetensors"), "is the input"),
         (("compress", "book.txt", "--model", "book.txt"), "does not hold weights"),
         (("compress", "missing.txt", "--model", "w.safetensors"), "No such file"),
-        (("compress", ".", "--model", "w.safetensors"), ". is a folder; name a file to compress"),
+        (("compress", ".", "--model", "w.safetensors"), ". is a folder; name one file"),
         (("decompress", "book.txt", "-o", "out"), "not an mdl archive"),
         (("decompress", "book.txt"), "does not end in .mdl"),
         (("inspect", "w.safetensors"), "not an mdl archive"),
