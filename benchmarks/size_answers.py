@@ -17,7 +17,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-import mdl
 from benchmarks import machine
 from mdl.sizing import Answer, Question, find_size, name_of, parse_seconds
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from analysis.report.contents import write
 from analysis.report.sections.answer import answer_table
+from analysis.report.text_table import plain_table
 
 
 def terminal_table(summary: dict[str, Any]) -> str:
@@ -13,14 +14,8 @@ def terminal_table(summary: dict[str, Any]) -> str:
     if not summary["critical"]:
         return write(summary, []).lead
     grid = answer_table(summary)
-    rows = [grid.header, *grid.rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(c.rjust(w) if side == "r" else c.ljust(w) for c, w, side in zip(row, widths, grid.align, strict=True))
-        for row in rows
-    ]
-    lines.insert(1, "  ".join("─" * width for width in widths))
+    lines = plain_table(grid.header, grid.rows, grid.align)
     counts = (("n_failed", "failed"), ("n_missing", "not recorded yet"))
     asked = summary["n_cells"] + summary["n_missing"]
     lines += [f"{summary[key]} of {asked} cells {word}" for key, word in counts if summary[key]]
-    return "\n".join(line.rstrip() for line in lines)
+    return "\n".join(lines)

@@ -17,7 +17,6 @@ from mdl.cli.options import note
 from mdl.cli.places import AUTO, find_model, is_run_folder, is_sweep_file, run_folder
 from mdl.compressors import choose_model, find_by_hash
 from mdl.errors import MdlError
-from mdl.models import count_params
 from mdl.pretrained import PREFIX, is_pretrained, parse_archive
 from mdl.records import shown
 from mdl.storage import file_state, replacing
@@ -71,7 +70,7 @@ def _compressed(file: Path, target: Path, archive_bytes: int, model: str, model_
         note(f"not compared with {' and '.join(_COMPARED)}: more than {format_bytes(_COMPARED_BYTES)}")
     lines = [
         f"model: {model}",
-        f"{target}: {n_bytes:,} to {archive_bytes:,} bytes{_rate(archive_bytes, n_bytes)}{_speed(n_bytes, started)}",
+        f"{target}: {n_bytes:,} to {archive_bytes:,} bytes{rate(archive_bytes, n_bytes)}{_speed(n_bytes, started)}",
     ]
     content = {
         "archive": str(target),
@@ -150,47 +149,9 @@ def _decompressed(out: Path, n_bytes: int, started: float) -> Told:
     return Told([f"{out}: {n_bytes:,} bytes, checksums right{_speed(n_bytes, started)}"], content)
 
 
-def inspect(file: Path, runs: Path = Path("runs")) -> Told:
-    """What an archive holds, what its parts take, what decodes it."""
-    with file.open("rb") as source:
-        if is_pretrained(seekable(source, file)):
-            return _inspect_pretrained(file)
-        archive = open_archive(source, file)
-    header, shape = archive.header, archive.header.shape
-    rest = archive.size_bytes - archive.stream_bytes - archive.guard_bytes - header.embedded_bytes
-    n_params = count_params(shape)["total"]
-    found = (
-        "in the archive" if header.embedded_bytes else "not in the archive: decompress looks in runs/ or takes --model"
-    )
-    rows = [
-        ("content", f"{archive.n_bytes:,} bytes, sha256 {archive.content_sha256.hex()}"),
-        (
-            "archive",
-            f"{archive.size_bytes:,} bytes{_rate(archive.size_bytes, archive.n_bytes)}, written by {header.writer}",
-        ),
-        ("  coded streams", f"{archive.stream_bytes:,} bytes in {archive.n_blocks:,} blocks"),
-        ("  guard lists", f"{archive.guard_bytes:,} bytes"),
-        ("  weights", f"{header.embedded_bytes:,} bytes"),
-        ("  header, table, hashes", f"{rest:,} bytes"),
-        ("model", f"{shape.label}, context {shape.context_tokens:,} bytes, {n_params:,} parameters, {found}"),
-        ("model sha256", header.model_sha256),
-        ("model's run", _run_of(header.model_sha256, runs)),
-        ("decoding takes", f"{format_bytes(header.cache_bytes)} for the keys and values of a block"),
-    ]
-    return rows_told(rows)
-
-
-def rows_told(rows: list[tuple[str, str]]) -> Told:
-    """Names and values, a line each; for scripts by name."""
-    return Told([f"{name:24}{shown(value)}" for name, value in rows], {name.strip(): value for name, value in rows})
-
-
-def _run_of(sha256: str, runs: Path) -> str:
-    """The run under `runs` whose weights these are."""
-    try:
-        return str(find_by_hash(sha256, runs).parent)
-    except MdlError:
-        return f"not in {runs}/"
+def told(rows: list[tuple[str, str]], content: dict[str, Any]) -> Told:
+    """Names and values, a line each, and the same for scripts."""
+    return Told([f"{name:24}{shown(value)}" for name, value in rows], content)
 
 
 def _compress_pretrained(file: Path, target: Path, model: str, device: str, *, embed: bool) -> Told:
@@ -222,24 +183,6 @@ def _decompress_pretrained(file: Path, out: Path, model: str | None, device: str
     return _decompressed(out, archive.n_bytes, started)
 
 
-def _inspect_pretrained(file: Path) -> Told:
-    archive = parse_archive(file.read_bytes())
-    size_bytes = file.stat().st_size
-    parts = (archive.stream_bytes, archive.guard_bytes, len(archive.escape))
-    rows = [
-        ("content", f"{archive.n_bytes:,} bytes, sha256 {archive.content_sha256.hex()}"),
-        ("archive", f"{size_bytes:,} bytes{_rate(size_bytes, archive.n_bytes)}"),
-        ("  coded streams", f"{parts[0]:,} bytes in {len(archive.blocks):,} blocks, {archive.n_tokens:,} tokens"),
-        ("  guard lists", f"{parts[1]:,} bytes"),
-        ("  escape", f"{parts[2]:,} bytes"),
-        ("  header, table, hashes", f"{size_bytes - sum(parts):,} bytes"),
-        ("model", f"{archive.about}, float64, context {archive.context_tokens:,} tokens of {archive.n_vocabulary:,}"),
-        ("model sha256", f"{archive.model_sha256}, with configuration and tokenizer {archive.fingerprint}"),
-        ("exact decoding", f"logits in steps of 2^-{archive.step_bits}, listed within 2^-{archive.epsilon_bits}"),
-    ]
-    return rows_told(rows)
-
-
 def use_free_cores() -> None:
     """A thread that waits for a busy core holds up all others: two threads on one free core take ten times as long."""
     import torch
@@ -248,7 +191,8 @@ def use_free_cores() -> None:
         torch.set_num_threads(max(1, torch.get_num_threads() - round(os.getloadavg()[0])))
 
 
-def _rate(archive_bytes: int, n_bytes: int) -> str:
+def rate(archive_bytes: int, n_bytes: int) -> str:
+    """For people; nothing of an empty file."""
     return f", {8 * archive_bytes / n_bytes:.4f} bits per byte" if n_bytes else ""
 
 
@@ -262,7 +206,7 @@ def _require_file(file: Path) -> None:
     if not file.exists():
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(file))
     if file.is_dir():
-        raise MdlError(f"{file} is a folder; name a file")
+        raise MdlError(f"{file} is a folder; name one file")
 
 
 def seekable(source: BinaryIO, file: Path) -> BinaryIO:

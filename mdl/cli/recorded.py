@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from mdl.cli.archive import Told, rows_told
+from mdl.cli.archive import Told, told
 from mdl.cli.places import is_pretrained, is_run_folder
 from mdl.errors import MdlError
 from mdl.records import CellRecord, RunPaths, Snapshot, read_cell
 from mdl.sweeps import status as progress
-from mdl.units import format_bytes
+from mdl.units import counted, format_bytes
 
 
 def inspect(place: Path) -> Told:
     """Of one run its model and what it codes, of a run folder its cells; MdlError for another folder."""
     if (place / "record.json").exists():
-        return rows_told(_run(read_cell(place / "record.json"), place))
+        record = read_cell(place / "record.json")
+        return told(_run(record, place), _run_content(record, place))
     if is_run_folder(place):
-        return rows_told(_sweep(RunPaths(place)))
+        state = progress.folder_status(RunPaths(place))
+        return _sweep(state, [read_cell(RunPaths(place).record(run_id)) for run_id in state.done])
     way = f"; it holds a model of transformers: mdl evaluate hf:{place} CORPUS" if is_pretrained(place) else ""
     raise MdlError(f"{place} is neither a run's folder nor a run folder (it has no record.json below it){way}")
 
@@ -46,27 +49,58 @@ def _run(record: CellRecord, place: Path) -> list[tuple[str, str]]:
     return rows
 
 
-def _rates(snapshot: Snapshot) -> str:
-    """Bits a byte of each part that was coded."""
-    parts: dict[str, tuple[float, int]] = {}
+def _run_content(record: CellRecord, place: Path) -> dict[str, Any]:
+    return {
+        "kind": "run",
+        "run_id": record.run_id,
+        "sweep": record.sweep,
+        "status": record.status,
+        "reason": record.reason,
+        "model": record.model.size,
+        "n_params": record.model.n_params,
+        "source": record.corpus.source,
+        "corpus_sha256": record.corpus.sha256,
+        "subset_bytes": record.subset_bytes,
+        "seed": record.training.seed,
+        "snapshots": [
+            {
+                "name": snapshot.name,
+                "step": snapshot.step,
+                **{f"{part}_bits": bits for part, (bits, _) in _coded(snapshot).items()},
+                "weights": place / snapshot.weights_file,
+                "weights_sha256": snapshot.weights_sha256,
+            }
+            for snapshot in record.snapshots
+        ],
+    }
+
+
+def _coded(snapshot: Snapshot) -> dict[str, tuple[float, int]]:
+    """Bits and bytes of each part: train (from its beginning) and heldout."""
+    parts = {"train": (0.0, 0), "heldout": (0.0, 0)}
     for segment in snapshot.segments:
-        bits, n_bytes = parts.get(segment.part, (0.0, 0))
+        bits, n_bytes = parts[segment.part]
         parts[segment.part] = (bits + segment.code_bits, n_bytes + segment.end_bytes - segment.start_bytes)
-    return "; ".join(f"{part}: {bits / n:.4f} bits a byte of {n:,}" for part, (bits, n) in parts.items() if n)
+    return parts
 
 
-def _sweep(paths: RunPaths) -> list[tuple[str, str]]:
-    state = progress.folder_status(paths)
-    records = [read_cell(paths.record(run_id)) for run_id in state.done]
-    return [
-        ("sweep", f"{state.name}, {state.n_cells} cells"),
+def _rates(snapshot: Snapshot) -> str:
+    coded = _coded(snapshot).items()
+    return "; ".join(f"{part}: {bits / n:.4f} bits a byte of {n:,}" for part, (bits, n) in coded if n)
+
+
+def _sweep(state: progress.Status, records: Sequence[CellRecord]) -> Told:
+    sources = list(dict.fromkeys(record.corpus.source for record in records))
+    sizes = sorted({record.subset_bytes for record in records})
+    by_size = sorted(records, key=lambda record: record.model.n_params)
+    models = list(dict.fromkeys(record.model.size for record in by_size))
+    rows = [
+        ("sweep", f"{state.name}, {counted(state.n_cells, 'cell')}"),
         ("recorded", f"{len(state.done)}, and {len(state.failed)} that failed; {len(state.left)} left"),
-        ("corpora", _joined(record.corpus.source for record in records)),
-        ("dataset sizes", ", ".join(format_bytes(size) for size in sorted({r.subset_bytes for r in records}))),
-        ("models", _joined(r.model.size for r in sorted(records, key=lambda record: record.model.n_params))),
-        ("classical coders", f"{len(list(paths.baselines.glob('*.json')))} records"),
+        ("corpora", ", ".join(sources)),
+        ("dataset sizes", ", ".join(map(format_bytes, sizes))),
+        ("models", ", ".join(models)),
     ]
-
-
-def _joined(words: Iterable[str]) -> str:
-    return ", ".join(dict.fromkeys(words))
+    content = {"kind": "sweep", "name": state.name, "n_cells": state.n_cells}
+    content |= {f"n_{name}": len(getattr(state, name)) for name in ("done", "failed", "left")}
+    return told(rows, content | {"sources": sources, "subset_bytes": sizes, "models": models})

@@ -11,6 +11,7 @@ import yaml
 
 from analysis.formatting import format_seconds
 from analysis.next_cells import Rung, Suggestion, describe, n_cells
+from analysis.report import plain_table
 from mdl.config import from_flat, usual_learning_rate
 from mdl.errors import MdlError
 from mdl.models import Shape, count_params, forward_flops_per_byte, parse_size
@@ -85,10 +86,7 @@ def lines(suggestions: Sequence[Suggestion], within: float) -> list[str]:
     if not suggestions:
         return [f"nothing to do: every critical size is bracketed, its interval within a factor of {within:g}"]
     header = ("dataset", "size", "parameters", "seeds", "FLOPs", "seconds", "why")
-    rows = [header, *describe(suggestions)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    printed = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    printed.insert(1, "  ".join("─" * width for width in widths))
+    printed = plain_table(header, describe(suggestions))
     n = sum(n_cells(one) for one in suggestions)
     flops, seconds = (sum(getattr(one, name) * n_cells(one) for one in suggestions) for name in ("flops", "seconds"))
     time = f", about {format_seconds(seconds)} at the records' speed" if seconds == seconds else ""

@@ -15,9 +15,10 @@ from statistics import median
 from mdl.sweeps.worker_pool import Job, Lane
 
 _PARTS = ("training", "measuring")
-# Operations and seconds of two coders on a common core, to begin with: what is measured soon outweighs them. Of
-# training nothing is said before it is seen, for devices differ a thousandfold.
-_USUAL_CODERS = ((0.0, 0.25), (1e11, 0.85))
+# Operations and seconds of two coders on a core that trains at so many seconds an operation, to begin with: what is
+# measured soon outweighs them. Of training nothing is said before it is seen, for devices differ a thousandfold.
+_USUAL_CODERS, _USUAL_TRAINING = ((0.0, 0.15), (1e11, 0.7)), 6.5e-11
+_MOST_SLOW = 8.0  # a core shared by others
 _BEGIN = 0.1  # of a part: what is seen of it outweighs what is seen of the other one from there on
 
 
@@ -87,10 +88,19 @@ class TimeLeft:
             return None
         n_lanes = len(self._lanes)
         wait = median(self._waits[n_lanes:] or [0.0])  # the first of each lane start their process too
-        coders = _line([*_USUAL_CODERS, *self._coders])
+        slow = self._slowness(seen["training"])
+        coders = _line([*((n, slow * seconds) for n, seconds in _USUAL_CODERS), *self._coders])
         left = {key: self._job_seconds(job, seen, wait, coders, now) for key, job in self._open.items()}
         ends = [self._schedule(kind, left) for kind in {lane.kinds for lane in self._lanes}]
         return max(ends, default=0.0)
+
+    def _slowness(self, seen: Sequence[_Seen]) -> float:
+        """Of this machine's cores beside a usual one, as far as they train too."""
+        operations = sum(some.operations for some in seen)
+        if not operations or not all(len(lane.kinds) > 1 for lane in self._lanes):
+            return 1.0
+        slow = sum(some.seconds for some in seen) / operations / _USUAL_TRAINING
+        return min(max(slow, 1 / _MOST_SLOW), _MOST_SLOW)
 
     def _seen(self) -> dict[str, list[_Seen]]:
         """Of each part what has ended, and what runs as far as it is."""

@@ -72,13 +72,18 @@ def inspect(
 ) -> None:
     """Tell what an archive holds, its parts and what decodes it.
 
-    And what a run, or all runs of a sweep, recorded. With --json: the same rows by name.
+    And what a run, or all runs of a sweep, recorded. With --json: kind, and of an archive n_bytes, content_sha256,
+    archive_bytes, stream_bytes, guard_bytes, weights_bytes, model, n_params, model_sha256, run (null: not here); of a
+    run run_id, sweep, status, reason, model, n_params, source, corpus_sha256, subset_bytes, seed, snapshots (name,
+    step, train_bits, heldout_bits, weights, weights_sha256); of a sweep name, n_cells, n_done, n_failed, n_left,
+    sources, subset_bytes, models.
     """
-    from mdl.cli import archive, recorded
+    from mdl.cli import inspect as inspect_cli
+    from mdl.cli import recorded
     from mdl.cli.places import run_folder
 
     place = run_folder(file, runs)
-    _print(recorded.inspect(place) if place.is_dir() else archive.inspect(place, runs), as_json=as_json)
+    _print(recorded.inspect(place) if place.is_dir() else inspect_cli.inspect(place, runs), as_json=as_json)
 
 
 def pack(

@@ -25,8 +25,8 @@ from mdl.archives import Archive, ArchiveWriter, Block, Header
 from mdl.archives import format as fmt
 from mdl.archives.block_codec import BlockDecoder, encode_block
 from mdl.cli import app
-from mdl.cli.archive import _best_of_newest_sweep as best_of_newest_sweep
 from mdl.cli.archive import compress, decompress
+from mdl.cli.places import find_model
 from mdl.compressors import compress_stream, load_model
 from mdl.compressors.byte_model import LanguageModel
 from mdl.device import choose_device
@@ -337,7 +337,7 @@ def test_the_model_is_found_by_its_hash_or_named_by_it(folder: Path) -> None:
         (("compress", "book.txt", "-o", "book.txt", "--model", "w.safetensors"), "is the input"),
         (("compress", "book.txt", "--model", "book.txt"), "does not hold weights"),
         (("compress", "missing.txt", "--model", "w.safetensors"), "No such file"),
-        (("compress", ".", "--model", "w.safetensors"), ". is a folder; name a file to compress"),
+        (("compress", ".", "--model", "w.safetensors"), ". is a folder; name one file"),
         (("decompress", "book.txt", "-o", "out"), "not an mdl archive"),
         (("decompress", "book.txt"), "does not end in .mdl"),
         (("inspect", "w.safetensors"), "not an mdl archive"),
@@ -379,9 +379,10 @@ def test_auto_takes_the_best_adjusted_model_of_the_subsets_nearest_in_size(tmp_p
         (1_100_000, ("8x1", 1_000_000)),
         (10**9, ("64x2", 1_000_000)),
     ):
-        choice = best_of_newest_sweep(size_bytes, tmp_path)
-        assert choice.weights.parent == paths.record(names[expected]).parent
-        assert names[expected] in choice.reason
+        for word in ("auto", str(paths.root)):
+            choice = find_model(word, tmp_path, size_bytes)
+            assert Path(choice.word) == paths.record(names[expected]).parent
+            assert names[expected] in choice.reason
 
 
 def test_a_file_that_is_written_to_while_it_is_compressed_gives_no_archive(

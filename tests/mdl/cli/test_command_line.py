@@ -109,7 +109,8 @@ def test_a_sweep_file_a_run_folder_and_a_run_are_taken_wherever_they_make_sense(
     assert mdl("decompress", "by0.mdl", "-o", "back", "--model", "runs/tiny", cwd=swept).returncode == 0
     assert (swept / "back").read_bytes() == (swept / "text.txt").read_bytes()
     told = json.loads(mdl("inspect", run, "--json", cwd=swept).stdout)
-    assert told["run"] == f"{run.name} of tiny"
+    assert (told["run_id"], told["sweep"], told["n_params"]) == (run.name, "tiny", 2840)
+    assert all(snapshot["train_bits"] > 0 for snapshot in told["snapshots"])
     words = ["--sizes", "2KB", "--chunk", "512", "--model", "tiny.yaml", "-o", "chunked"]
     table = mdl("baselines", "text.txt", *words, cwd=swept)
     assert "trained on text" in table.stdout, table.stderr
@@ -132,7 +133,8 @@ RESULTS = {
     "report tiny.yaml --format md,html": {"folder", "documents", "name", "cost", "n_cells", "critical", "laws"},
     "compress text.txt -o text.mdl": {"archive", "n_bytes", "archive_bytes", "gzip_bytes", "xz_bytes", "model"},
     "pack tiny.yaml -o packed.mdl": {"archive", "raw_bytes", "archive_bytes", "rate", "beside"},
-    "inspect text.mdl": {"content", "archive", "model", "model's run"},
+    "inspect text.mdl": {"kind", "n_bytes", "archive_bytes", "stream_bytes", "model_sha256", "run"},
+    "inspect tiny.yaml": {"kind", "name", "n_cells", "n_done", "subset_bytes", "models"},
     "decompress text.mdl -o again.txt": {"file", "n_bytes", "seconds"},
     "baselines text.txt --sizes 4KB": {"records", "coders", "models"},
     "fit losses.csv": {"E", "A", "alpha", "success", "message"},

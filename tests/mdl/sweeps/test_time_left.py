@@ -30,7 +30,7 @@ def simulate(jobs: list[Job], n_lanes: int, rates: dict[str, float], overhead: f
         at = now + start + overhead
         for part, operations in job.parts.items():
             for step in range(21):
-                heapq.heappush(events, (at + operations * rates[part] * step / 20, next(order), part, job, step / 20))
+                heapq.heappush(events, (at + operations * rates[part] * (step / 20), next(order), part, job, step / 20))
             at += operations * rates[part]
         heapq.heappush(events, (at, next(order), "end", job, 1.0))
 
@@ -54,30 +54,32 @@ def cohort(cost: float, measuring: float) -> Job:
     return Job("c", {"kind": "cohort"}, cost + measuring, measuring_cost=measuring)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None, derandomize=True)
 @given(
     costs=st.lists(st.floats(1e11, 3e12), min_size=4, max_size=12),
     measuring=st.floats(0.05, 0.6),
     coders=st.integers(0, 40),
     slow=st.floats(0.5, 2),
+    core=st.floats(0.25, 5),
     n_lanes=st.integers(1, 4),
 )
 def test_after_a_tenth_the_time_left_is_right_within_a_factor_of_two(
-    costs: list[float], measuring: float, coders: int, slow: float, n_lanes: int
+    costs: list[float], measuring: float, coders: int, slow: float, core: float, n_lanes: int
 ) -> None:
-    """Three times in four, and never off by more than 2.5, where measuring is the smaller part of the work, as it is as
+    """Nine times in ten, and never off by more than 2.5, where measuring is the smaller part of the work, as it is as
     a rule: until a first cohort has been measured its operations count as training's do, at half to twice the speed.
+    The core is a quarter to five times as slow as a usual one.
     """
     jobs = [cohort(cost, measuring * cost) for cost in costs]
     jobs += [Job("x", {"kind": "baseline"}, 1e10 * (1 + i % 3)) for i in range(coders)]
-    rates = {"training": 3e-11, "measuring": 3e-11 * slow, "coder": 5e-12}
-    heard = simulate(jobs, n_lanes, rates, overhead=0.5)
+    rates = {"training": core * 6e-11, "measuring": core * 6e-11 * slow, "coder": core * 6e-12}
+    heard = simulate(jobs, n_lanes, rates, overhead=0.2 * core)
     end = heard[-1][0]
     told_after = [(now, left) for now, left in heard if 0.1 * end < now < 0.9 * end]
     for now, left in told_after:
         assert (end - now) / 2.5 <= left <= 2.5 * (end - now)
     good = [now for now, left in told_after if (end - now) / 2 <= left <= 2 * (end - now)]
-    assert len(good) >= 0.75 * len(told_after)
+    assert len(good) >= 0.9 * len(told_after)
 
 
 def test_nothing_is_told_before_anything_is_known() -> None:
