@@ -1,35 +1,17 @@
-"""Pretrained models measured on a corpus: the records that a report reads.
-
-What is coded is the data in its own order from its first byte, nothing shuffled and nothing held out: these models were
-not trained on a subset of it, so none has to be set apart. D bytes are the first D. No token crosses the ladder of
-segments or the end of D, so every prefix that a record knows has a code of its own. A record depends on model, data, D,
-window and dtype alone; one pass gives all D that lie on the ladder.
-"""
+"""Pretrained models measured on a corpus: the records that a report reads (see `recording`)."""
 
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mdl.data import Corpus
+from mdl.evaluation.recording import Place, Subject, recorded
 from mdl.pretrained import Checkpoint, Stretch, code_in_stretches
-from mdl.records import (
-    CellRecord,
-    ModelInfo,
-    Provenance,
-    RunPaths,
-    Segment,
-    Snapshot,
-    TokenInfo,
-    TrainingInfo,
-    read_cell,
-    write_record,
-)
-from mdl.storage import Progress, digest
-from mdl.units import short_bytes
+from mdl.records import CellRecord, ModelInfo, Provenance, RunPaths, TokenInfo
+from mdl.storage import Progress
 
 if TYPE_CHECKING:
     from mdl.pretrained import Pretrained, Windows
@@ -55,22 +37,10 @@ def evaluate_pretrained(
 
     windows = windows_of(checkpoint, settings.context, settings.stride, settings.batch)
     config = _config(checkpoint, corpus, windows, settings.dtype)
-    run_ids = {D: f"{checkpoint.name}-{short_bytes(D)}-{digest(config | {'subset_bytes': D})}" for D in subsets}
-    missing = sorted((D for D in subsets if not paths.record(run_ids[D]).exists()), reverse=True)
-    if missing:
-        started = time.monotonic()
-        model = _load(checkpoint, settings)
-        coded: dict[int, list[Stretch]] = {}
-        for D in missing:
-            if D not in coded:
-                stretches = code_in_stretches(model, corpus.source_train, D, windows, progress)
-                coded |= {own.end: stretches[: i + 1] for i, own in enumerate(stretches)}
-        corpus.check_unchanged()
-        provenance = _provenance(model, settings, command, time.monotonic() - started, len(missing))
-        for D in missing:
-            record = _record(model, run_ids[D], paths, coded[D], corpus, config, windows, provenance)
-            write_record(record, paths.record(run_ids[D]))
-    return [read_cell(paths.record(run_ids[D])) for D in subsets]
+    place = Place(name=checkpoint.name, config=config, paths=paths)
+    return recorded(
+        place, corpus, subsets, lambda: _subject(_load(checkpoint, settings), windows, settings, command), progress
+    )
 
 
 def _config(checkpoint: Checkpoint, corpus: Corpus, windows: Windows, dtype: str) -> dict[str, Any]:
@@ -93,34 +63,38 @@ def _load(checkpoint: Checkpoint, settings: EvaluationSettings) -> Pretrained:
     return load_pretrained(checkpoint, settings.dtype, choose_device(settings.device))
 
 
-def _record(
-    model: Pretrained, run_id: str, paths: RunPaths, stretches: Sequence[Stretch], corpus: Corpus,
-    config: dict[str, Any], windows: Windows, provenance: Provenance,
-) -> CellRecord:  # fmt: skip
-    checkpoint, n_heads = model.checkpoint, model.setting("num_attention_heads")
-    segments = tuple(Segment("train", s.start, s.end, s.token_bits + s.escape_bits) for s in stretches)
-    return CellRecord(
-        run_id=run_id,
-        sweep=paths.root.name,
-        status="ok",
-        reason=None,
-        subset_bytes=stretches[-1].end,
-        config=config | {"subset_bytes": stretches[-1].end},
-        cohort_id=f"{checkpoint.name}-{digest([config, provenance.created])}",
-        corpus=corpus.info,
+def _subject(model: Pretrained, windows: Windows, settings: EvaluationSettings, command: str) -> Subject:
+    checkpoint = model.checkpoint
+
+    def tokens(stretches: Sequence[Stretch]) -> TokenInfo:
+        return TokenInfo(
+            n_tokens=sum(s.n_tokens for s in stretches),
+            n_vocabulary=model.n_vocabulary,
+            context_tokens=windows.context_tokens,
+            stride_tokens=windows.stride_tokens,
+            starts_with_bos=model.start is not None,
+            escaped_bytes=sum(s.escaped_bytes for s in stretches),
+            escape_bits=sum(s.escape_bits for s in stretches),
+            weights_dtype=checkpoint.weights_dtype,
+        )
+
+    return Subject(
+        code=lambda view, n_bytes, progress: code_in_stretches(model, view, n_bytes, windows, progress),
         model=ModelInfo(
-            checkpoint.name, model.setting("hidden_size"), model.setting("num_hidden_layers"), n_heads, 0,
-            model.n_params, model.n_params_by_group,
+            size=checkpoint.name,
+            width=model.setting("hidden_size"),
+            depth=model.setting("num_hidden_layers"),
+            n_heads=model.setting("num_attention_heads"),
+            context_bytes=0,
+            n_params=model.n_params,
+            n_params_by_group=model.n_params_by_group,
+            file_bytes=checkpoint.file_bytes,
         ),
-        training=TrainingInfo(0, 0, 0, 0.0, 0.0, None, ()),
-        snapshots=(Snapshot("final", 0, checkpoint.spec, checkpoint.sha256, segments, (), None),),
-        provenance=provenance,
-        tokens=TokenInfo(
-            sum(s.n_tokens for s in stretches), model.n_vocabulary, windows.context_tokens, windows.stride_tokens,
-            model.start is not None, sum(s.escaped_bytes for s in stretches), sum(s.escape_bits for s in stretches),
-            checkpoint.weights_dtype,
-        ),
-    )  # fmt: skip
+        weights_file=checkpoint.spec,
+        weights_sha256=checkpoint.sha256,
+        tokens=tokens,
+        provenance=lambda seconds, n_records: _provenance(model, settings, command, seconds, n_records),
+    )
 
 
 def _provenance(

@@ -24,7 +24,7 @@ from mdl.compressors import REGISTRY
 from mdl.compressors import get as get_compressor
 from mdl.errors import MdlError, nearest
 from mdl.generation.sampling import Continue, Nats, Predict, Sampling, sampler
-from mdl.pretrained import PREFIX
+from mdl.pretrained import OWN_PREFIX, PREFIX
 
 if TYPE_CHECKING:
     from mdl.compressors import ExactModel
@@ -42,9 +42,13 @@ def open_coder(name: str, how: Sampling, context_bytes: int = CONTEXT_BYTES, dev
         from mdl.generation.pretrained import open_pretrained
 
         return open_pretrained(name, how, device)
+    if name.startswith(OWN_PREFIX):
+        from mdl.generation.own_models import open_own
+
+        return open_own(name, how, device)
     path = name.removeprefix("model:")
     if not Path(path).exists():
-        known = ", ".join([*REGISTRY, "runs/<sweep>/<run id>", "hf:MODEL"])
+        known = ", ".join([*REGISTRY, "runs/<sweep>/<run id>", "hf:MODEL", "py:NAME"])
         raise MdlError(f"unknown coder '{name}'{nearest(name, REGISTRY)} (there are {known})")
     from mdl.compressors import choose_model, load_model
     from mdl.device import choose_device

@@ -26,7 +26,8 @@ def baselines(
         bool, typer.Option("--paper", help="The paper's Table 1: its four coders whatever the data, its models below.")
     ] = False,
     model: Annotated[
-        list[str] | None, typer.Option("--model", help="A run's folder, trained on anything; several allowed.")
+        list[str] | None,
+        typer.Option("--model", help="A run's folder, trained on anything, or py:NAME; several allowed."),
     ] = None,
     model_bytes: Annotated[
         str, typer.Option("--model-bytes", help="Models code this much of it at the most, evenly spread.")
@@ -66,7 +67,10 @@ def baselines(
 
 def evaluate(
     models_and_corpus: Annotated[
-        list[str], typer.Argument(metavar="hf:MODEL... CORPUS", help="Model folders or hub names; last, the data.")
+        list[str],
+        typer.Argument(
+            metavar="hf:MODEL|py:NAME... CORPUS", help="Folders, hub names, a plugin's models; then the data."
+        ),
     ],
     out: Made = Path("runs/evaluate"),
     sizes: Annotated[str | None, typer.Option(help="Such as 100KB,1MB: the first so many bytes; default: all.")] = None,
@@ -107,7 +111,8 @@ def evaluate(
 
 def generate(
     coder: Annotated[
-        list[str], typer.Option("--coder", help="gzip, xz, …, runs/<sweep>/<run id> or hf:MODEL; several for a figure.")
+        list[str],
+        typer.Option("--coder", help="gzip …, runs/<sweep>/<run id>, hf:MODEL or py:NAME; several for a figure."),
     ],
     prompt: Annotated[
         list[str], typer.Option("--prompt", help="A file, or image:PATH, audio:PATH, file:TEXT; several for a figure.")
