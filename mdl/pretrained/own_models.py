@@ -9,6 +9,8 @@ To add one, register it in a file of its own and name that file with --plugin (o
 
     mdl.register_model("lstm", load, files=["lstm.pt"])
 
+A function of a plugin that is not registered, py:load, is taken as one that names no files.
+
 What such a model is, is told by its plugin and by the files that it names. Where it names none, nobody can tell whether
 it has changed: then it is measured whenever that is asked for, and its result is part of its record's name.
 """
@@ -23,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mdl.errors import MdlError, one_line
+from mdl.plugins import function_of_plugin
 from mdl.pretrained.modules import is_module, module_params, module_predict
 from mdl.pretrained.predictor import Predictor
 from mdl.records import Registry
@@ -110,10 +113,7 @@ class OwnModel:
 
 def open_own_model(spec: str, device: torch.device | None = None, dtype: str | None = None) -> OwnModel:
     """The model of py:NAME, a module on `device` in `dtype` where given; MdlError where it cannot be loaded."""
-    name = spec.removeprefix(OWN_PREFIX)
-    if name not in MODELS and not len(MODELS):
-        raise MdlError(f"{spec}: no model is registered; name the file that does it, such as --plugin my_models.py")
-    registered = MODELS[name]
+    registered, plugin = _registered(spec)
     sha256, n_bytes = hash_files(spec, registered.files)
     try:
         made = registered.load()
@@ -126,9 +126,19 @@ def open_own_model(spec: str, device: torch.device | None = None, dtype: str | N
         made = made.to(device=device, dtype=_torch_dtype(dtype)).eval()
     elif dtype is not None:
         raise MdlError(f"{spec} is a function and computes in a type of its own; leave --dtype out")
-    plugin = MODELS.plugin_of(name)
     return OwnModel(spec=spec, predictor=as_predictor(made, f"what load of {spec} returns"), plugin_sha256=plugin,
                     files_sha256=sha256, file_bytes=n_bytes)  # fmt: skip
+
+
+def _registered(spec: str) -> tuple[Registration, str | None]:
+    """What was registered under a name, else a plugin's function of that name; and the plugin's SHA-256."""
+    name = spec.removeprefix(OWN_PREFIX)
+    found = None if name in MODELS else function_of_plugin(name)
+    if found:
+        return Registration(found[0], ()), found[1]
+    if not len(MODELS):
+        raise MdlError(f"{spec}: no model is registered; name the file that does it, such as --plugin my_models.py")
+    return MODELS[name], MODELS.plugin_of(name)
 
 
 def as_predictor(made: Any, what: str) -> Predictor:
