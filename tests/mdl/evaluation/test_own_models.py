@@ -109,6 +109,23 @@ def test_the_same_result_is_one_record_and_another_model_of_the_name_is_another(
     assert len(list(Path("runs/measure").glob("ssm-*"))) == 2
 
 
+def test_sizes_in_one_text_are_told_apart_by_comma(corpus: str) -> None:
+    found = mdl.measure(uniform, corpus, n_params=1, sizes="3KB,1KB", context=64, baselines=False)
+    assert found.code_bits == {1000: 8000.0, 3000: 24000.0}
+    with pytest.raises(MdlError, match="sizes must be at least 1 byte"):
+        mdl.measure(uniform, corpus, n_params=1, sizes=0, context=64)
+
+
+def test_a_corpus_that_changes_meanwhile_leaves_no_record(corpus: str) -> None:
+    def rewrites(windows: Array) -> Array:
+        Path("my.txt").write_bytes(TEXT[::-1])
+        return uniform(windows)
+
+    with pytest.raises(MdlError, match="is not what it was when it was opened"):
+        mdl.measure(rewrites, corpus, n_params=1, context=64)
+    assert not list(Path().glob("runs/**/record.json"))
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.binary(min_size=1, max_size=300), st.integers(2, 40), st.data())
 def test_any_bytes_in_any_windows_are_each_coded_once(data: bytes, T: int, draw: st.DataObject) -> None:
