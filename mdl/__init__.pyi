@@ -1,6 +1,10 @@
 from .compressors import compressor as compressor
 from .errors import MdlError as MdlError
+from .evaluation import Measurement as Measurement
+from .evaluation import measure as measure
 from .plugins import load_plugin as load_plugin
+from .pretrained import Predictor as Predictor
+from .pretrained import register_model as register_model
 from .sizing import Answer as Answer
 from .sizing import size as size
 from .sweeps import Sweep as Sweep

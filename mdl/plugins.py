@@ -12,12 +12,14 @@ import importlib.util
 import os
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from mdl.errors import MdlError
 from mdl.records import from_plugin
 
+_LOADED: dict[str, str] = {}  # modules made here, each with the SHA-256 of its source
 _FILES = "MDL_PLUGIN"  # paths, as PATH has them
 _HASHES = "MDL_PLUGIN_SHA256"  # one a path, set by us
 
@@ -66,6 +68,15 @@ def load_plugins(paths: Iterable[str | Path] = ()) -> None:
         load_plugin(path)
 
 
+def function_of_plugin(name: str) -> tuple[Callable[..., Any], str] | None:
+    """The function or class of that name which a loaded plugin defines, the last one's, and the plugin's SHA-256."""
+    for module, sha256 in reversed(_LOADED.items()):
+        thing = vars(sys.modules[module]).get(name) if module in sys.modules else None
+        if callable(thing) and getattr(thing, "__module__", None) == module:
+            return thing, sha256
+    return None
+
+
 def environment() -> dict[str, str]:
     """What a process that is not started from here has to find in its environment, a queued task's say."""
     return {name: value for name in (_FILES, _HASHES) if (value := os.environ.get(name))}
@@ -100,6 +111,7 @@ def _load(file: Path) -> str:
     except Exception as error:
         sys.modules.pop(name)
         raise MdlError(f"plugin {file}, line {_line_of(error, file)}: {type(error).__name__}: {error}") from None
+    _LOADED[name] = sha256
     return sha256
 
 

@@ -41,6 +41,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
         "LOSSES": "losses.csv",
         "SWEEPS": ROOT / "sweeps",
         "Path": Path,
+        "np": np,
     }
 
 

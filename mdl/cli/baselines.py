@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.paper import PAPER_CODERS, PAPER_DATA_SETS, TABLE_1, DataSet, PaperRow, paper_row
-from mdl.cli.evaluate import subset_sizes
 from mdl.compressors import coders_for
 from mdl.data import SOURCES, Corpus, open_whole
 from mdl.errors import MdlError, nearest
@@ -22,6 +21,7 @@ from mdl.evaluation import (
     load_trained_model,
     run_baseline,
     run_transfer,
+    subset_sizes,
 )
 from mdl.pretrained import PREFIX, Checkpoint, find_checkpoint
 from mdl.records import BaselineRecord, CellRecord, RunPaths, TransferRecord
@@ -78,7 +78,7 @@ class Table:
         """
         loaded, checkpoints = _load(self.models)  # before anything is measured: a name may be wrong
         corpus = open_whole(self.source, progress)
-        for subset_bytes in subset_sizes(corpus, self.sizes):
+        for subset_bytes in subset_sizes(corpus, self.sizes, "--sizes"):
             yield from self._table(corpus, subset_bytes, loaded, checkpoints)
 
     def _table(

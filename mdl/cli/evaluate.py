@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from mdl.cli.places import is_pretrained
-from mdl.compressors import coders_for
 from mdl.data import Corpus, open_whole
 from mdl.errors import MdlError
-from mdl.evaluation import BaselineJob, EvaluationSettings, evaluate_pretrained, run_baseline
-from mdl.pretrained import PREFIX, Checkpoint, find_checkpoint, open_tokenizer, pieces
+from mdl.evaluation import EvaluationSettings, beside, evaluate_own, evaluate_pretrained, subset_sizes
+from mdl.pretrained import (
+    OWN_PREFIX,
+    PREFIX,
+    Checkpoint,
+    OwnModel,
+    find_checkpoint,
+    open_own_model,
+    open_tokenizer,
+    pieces,
+)
 from mdl.records import CellRecord, RunPaths
 from mdl.storage import Progress
-from mdl.units import format_bytes, parse_bytes
+from mdl.units import format_bytes
 
 _MUCH_ESCAPED = 0.01  # of the bytes
 _LINE = "{:<24} {:>14} {:>9} {:>9} {:>9} {:>9} {:>9}"
@@ -26,17 +33,38 @@ def lines(
     *, with_baselines: bool = True, progress: Progress | None = None,
 ) -> Iterator[tuple[str, CellRecord | None]]:  # fmt: skip
     """The table's lines as models finish, each with its record; what `out` holds is not measured again."""
-    checkpoints = [find_checkpoint(_spec(model)) for model in models]
+    found = [_found(model, settings) for model in models]
     corpus = open_whole(source, progress)
-    subsets, paths = subset_sizes(corpus, sizes), RunPaths(out)
+    subsets, paths = subset_sizes(corpus, sizes, "--sizes"), RunPaths(out)
     yield f"{source}: {corpus.info.modality}, {corpus.info.size_bytes:,} bytes, in their own order from the first", None
     yield _LINE.format("model", "parameters", "D", "bits/byte", "raw rate", "tokens/B", "escaped"), None
-    for checkpoint in checkpoints:
-        records = evaluate_pretrained(checkpoint, corpus, subsets, paths, settings, command=command, progress=progress)
+    for model in found:
+        if isinstance(model, OwnModel):
+            records = evaluate_own(model, corpus, subsets, paths, settings, command=command, progress=progress)
+        else:
+            records = evaluate_pretrained(model, corpus, subsets, paths, settings, command=command, progress=progress)
         yield from ((_line(record), record) for record in records)
-        yield from ((line, None) for line in _escaped(checkpoint, corpus, records))
-    for size, coder in itertools.product(subsets if with_baselines else (), coders_for(corpus.info.modality)):
-        run_baseline(corpus, BaselineJob(coder=coder, subset_bytes=size, order="contiguous", chunk_bytes=None), paths)
+        yield from ((line, None) for line in _remarks(model, corpus, records))
+    if with_baselines:
+        beside(corpus, subsets, paths)
+
+
+def _found(model: str, settings: EvaluationSettings) -> Checkpoint | OwnModel:
+    if model.startswith(OWN_PREFIX):
+        from mdl.device import choose_device
+
+        asked = settings.dtype != EvaluationSettings.dtype
+        return open_own_model(model, choose_device(settings.device), settings.dtype if asked else None)
+    return find_checkpoint(_spec(model))
+
+
+def _remarks(model: Checkpoint | OwnModel, corpus: Corpus, records: Sequence[CellRecord]) -> Iterator[str]:
+    """What has to be known beside the numbers."""
+    if isinstance(model, Checkpoint):
+        yield from _escaped(model, corpus, records)
+    elif model.predictor.predicts == "next":
+        by = "uniformly, 8 bits" if model.predictor.first is None else "by the distribution that it declares"
+        yield f"  it predicts the next byte: its rows are shifted by one, the first byte of each window is coded {by}"
 
 
 def _escaped(checkpoint: Checkpoint, corpus: Corpus, records: Sequence[CellRecord]) -> Iterator[str]:
@@ -56,21 +84,11 @@ def _spec(model: str) -> str:
     if (Path(model) / "record.json").exists():
         raise MdlError(f"{model} is a run of mdl's own; use mdl baselines CORPUS --model {model}")
     if not is_pretrained(Path(model)):
-        raise MdlError(f"'{model}' is no pretrained model; write {PREFIX}{model} (models first, the corpus last)")
-    return f"{PREFIX}{model}"
-
-
-def subset_sizes(corpus: Corpus, sizes: str | None) -> list[int]:
-    """`--sizes`: the first so many bytes of the corpus, several by comma; None: all of it."""
-    wanted = sorted({parse_bytes(s) for s in sizes.split(",")}) if sizes else [corpus.info.size_bytes]
-    if wanted[0] < 1:
-        raise MdlError("--sizes must be at least 1 byte each, such as 100KB,1MB")
-    if wanted[-1] > corpus.info.size_bytes:
         raise MdlError(
-            f"--sizes asks for {wanted[-1]:,} bytes of corpus '{corpus.info.source}', which has "
-            f"{corpus.info.size_bytes:,}; ask for less"
+            f"'{model}' is no pretrained model; write {PREFIX}{model} (models first, the corpus last), or "
+            f"{OWN_PREFIX}NAME for one that a --plugin registers"
         )
-    return wanted
+    return f"{PREFIX}{model}"
 
 
 def content(record: CellRecord) -> dict[str, Any]:

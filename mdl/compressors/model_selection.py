@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mdl.errors import MdlError
+from mdl.pretrained import OWN_PREFIX
 from mdl.records import CellRecord, Snapshot, read_cell
 from mdl.storage import cache_folder, sha256_of
 
@@ -24,6 +25,8 @@ class Choice:
 
 def choose_model(model: str) -> Choice:
     """For `--model`: a .safetensors file, or a run's folder (its final snapshot); MdlError otherwise."""
+    if model.startswith(OWN_PREFIX):
+        raise MdlError(f"{model} can be measured only (mdl evaluate): mdl has no archives of models of another's code")
     path = Path(model)
     if path.is_dir():
         return Choice(_snapshot_weights(path / "record.json"), f"the {_SNAPSHOT} snapshot of {path.name}")

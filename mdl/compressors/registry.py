@@ -128,4 +128,10 @@ def _pretrained(name: str) -> Compressor:
     return open_pretrained(name)
 
 
-_LANGUAGE_MODELS: dict[str, Callable[[str], Compressor]] = {"model": _trained, "hf": _pretrained}
+def _own(name: str) -> Compressor:
+    from mdl.compressors.model_selection import choose_model
+
+    return _trained(str(choose_model(name).weights))  # which says why there is none
+
+
+_LANGUAGE_MODELS: dict[str, Callable[[str], Compressor]] = {"model": _trained, "hf": _pretrained, "py": _own}

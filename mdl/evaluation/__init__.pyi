@@ -3,8 +3,13 @@ from .classical import BaselineJob as BaselineJob
 from .classical import baseline_path as baseline_path
 from .classical import baseline_plan as baseline_plan
 from .classical import run_baseline as run_baseline
+from .measurement import Measurement as Measurement
+from .measurement import beside as beside
+from .measurement import measure as measure
+from .own_models import evaluate_own as evaluate_own
 from .pretrained import EvaluationSettings as EvaluationSettings
 from .pretrained import evaluate_pretrained as evaluate_pretrained
+from .recording import subset_sizes as subset_sizes
 from .transfer import Loaded as Loaded
 from .transfer import TransferJob as TransferJob
 from .transfer import load_trained_model as load_trained_model

@@ -1,35 +1,17 @@
-"""Pretrained models measured on a corpus: the records that a report reads.
-
-What is coded is the data in its own order from its first byte, nothing shuffled and nothing held out: these models were
-not trained on a subset of it, so none has to be set apart. D bytes are the first D. No token crosses the ladder of
-segments or the end of D, so every prefix that a record knows has a code of its own. A record depends on model, data, D,
-window and dtype alone; one pass gives all D that lie on the ladder.
-"""
+"""Pretrained models measured on a corpus: the records that a report reads (see `recording`)."""
 
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mdl.data import Corpus
+from mdl.evaluation.recording import Place, Subject, recorded
 from mdl.pretrained import Checkpoint, Stretch, code_in_stretches
-from mdl.records import (
-    CellRecord,
-    ModelInfo,
-    Provenance,
-    RunPaths,
-    Segment,
-    Snapshot,
-    TokenInfo,
-    TrainingInfo,
-    read_cell,
-    write_record,
-)
-from mdl.storage import Progress, digest
-from mdl.units import short_bytes
+from mdl.records import CellRecord, ModelInfo, Provenance, RunPaths, TokenInfo
+from mdl.storage import Progress
 
 if TYPE_CHECKING:
     from mdl.pretrained import Pretrained, Windows
@@ -61,28 +43,10 @@ def evaluate_pretrained(
 
     windows = windows_of(checkpoint, settings.context, settings.stride, settings.batch)
     config = _config(checkpoint, corpus, windows, settings.dtype)
-    run_ids = {D: f"{checkpoint.name}-{short_bytes(D)}-{digest(config | {'subset_bytes': D})}" for D in subsets}
-    missing = sorted((D for D in subsets if not paths.record(run_ids[D]).exists()), reverse=True)
-    if missing:
-        started = time.monotonic()
-        model = _load(checkpoint, settings)
-        coded: dict[int, list[Stretch]] = {}
-        for D in missing:
-            if D not in coded:
-                stretches = code_in_stretches(model, corpus.source_train, D, windows, progress)
-                coded |= {stretch.end: stretches[: i + 1] for i, stretch in enumerate(stretches)}
-        corpus.check_unchanged()
-        evaluation = _Evaluation(
-            model=model,
-            corpus=corpus,
-            windows=windows,
-            sweep=paths.root.name,
-            config=config,
-            provenance=_provenance(model, settings, command, time.monotonic() - started, len(missing)),
-        )
-        for D in missing:
-            write_record(evaluation.record(run_ids[D], coded[D]), paths.record(run_ids[D]))
-    return [read_cell(paths.record(run_ids[D])) for D in subsets]
+    place = Place(name=checkpoint.name, config=config, paths=paths)
+    return recorded(
+        place, corpus, subsets, lambda: _subject(_load(checkpoint, settings), windows, settings, command), progress
+    )
 
 
 def _config(checkpoint: Checkpoint, corpus: Corpus, windows: Windows, dtype: str) -> dict[str, Any]:
@@ -105,78 +69,37 @@ def _load(checkpoint: Checkpoint, settings: EvaluationSettings) -> Pretrained:
     return load_pretrained(checkpoint, settings.dtype, choose_device(settings.device))
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Evaluation:
-    """What the records of one pass over the data have in common."""
+def _subject(model: Pretrained, windows: Windows, settings: EvaluationSettings, command: str) -> Subject:
+    checkpoint = model.checkpoint
 
-    model: Pretrained
-    corpus: Corpus
-    windows: Windows
-    sweep: str
-    config: dict[str, Any]  # but D
-    provenance: Provenance
-
-    def record(self, run_id: str, stretches: Sequence[Stretch]) -> CellRecord:
-        """Of the bytes of these stretches, from the first on."""
-        checkpoint, D = self.model.checkpoint, stretches[-1].end
-        return CellRecord(
-            run_id=run_id,
-            sweep=self.sweep,
-            status="ok",
-            reason=None,
-            subset_bytes=D,
-            config=self.config | {"subset_bytes": D},
-            cohort_id=f"{checkpoint.name}-{digest([self.config, self.provenance.created])}",
-            corpus=self.corpus.info,
-            model=_model_info(self.model),
-            training=_UNTRAINED,
-            snapshots=(_snapshot(checkpoint, stretches),),
-            provenance=self.provenance,
-            tokens=self._token_info(stretches),
-        )
-
-    def _token_info(self, stretches: Sequence[Stretch]) -> TokenInfo:
+    def tokens(stretches: Sequence[Stretch]) -> TokenInfo:
         return TokenInfo(
             n_tokens=sum(s.n_tokens for s in stretches),
-            n_vocabulary=self.model.n_vocabulary,
-            context_tokens=self.windows.context_tokens,
-            stride_tokens=self.windows.stride_tokens,
-            starts_with_bos=self.model.start is not None,
+            n_vocabulary=model.n_vocabulary,
+            context_tokens=windows.context_tokens,
+            stride_tokens=windows.stride_tokens,
+            starts_with_bos=model.start is not None,
             escaped_bytes=sum(s.escaped_bytes for s in stretches),
             escape_bits=sum(s.escape_bits for s in stretches),
-            weights_dtype=self.model.checkpoint.weights_dtype,
+            weights_dtype=checkpoint.weights_dtype,
         )
 
-
-_UNTRAINED = TrainingInfo(
-    seed=0, n_steps=0, bytes_seen=0, flops=0.0, peak_learning_rate=0.0, first_bad_step=None, curve=()
-)
-
-
-def _model_info(model: Pretrained) -> ModelInfo:
-    return ModelInfo(
-        size=model.checkpoint.name,
-        width=model.setting("hidden_size"),
-        depth=model.setting("num_hidden_layers"),
-        n_heads=model.setting("num_attention_heads"),
-        context_bytes=0,
-        n_params=model.n_params,
-        n_params_by_group=model.n_params_by_group,
-    )
-
-
-def _snapshot(checkpoint: Checkpoint, stretches: Sequence[Stretch]) -> Snapshot:
-    return Snapshot(
-        name="final",
-        step=0,
+    return Subject(
+        code=lambda view, n_bytes, progress: code_in_stretches(model, view, n_bytes, windows, progress),
+        model=ModelInfo(
+            size=checkpoint.name,
+            width=model.setting("hidden_size"),
+            depth=model.setting("num_hidden_layers"),
+            n_heads=model.setting("num_attention_heads"),
+            context_bytes=0,
+            n_params=model.n_params,
+            n_params_by_group=model.n_params_by_group,
+            file_bytes=checkpoint.file_bytes,
+        ),
         weights_file=checkpoint.spec,
         weights_sha256=checkpoint.sha256,
-        segments=tuple(
-            Segment(part="train", start_bytes=s.start, end_bytes=s.end, code_bits=s.token_bits + s.escape_bits)
-            for s in stretches
-        ),
-        positions=(),
-        stream=None,
+        tokens=tokens,
+        provenance=lambda seconds, n_records: _provenance(model, settings, command, seconds, n_records),
     )
 
 

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from mdl.compressors import choose_model
 from mdl.data import Corpus
 from mdl.errors import MdlError
+from mdl.pretrained import OWN_PREFIX, OwnModel, byte_windows, check_model, open_own_model, own_window_sums
 from mdl.records import (
     PositionBin,
     Provenance,
@@ -48,7 +49,7 @@ class Loaded:
     """A model ready to code, and what the record says of it."""
 
     about: TrainedModel
-    model: StackedTransformer
+    model: StackedTransformer | OwnModel
 
 
 @dataclass(frozen=True)
@@ -61,11 +62,13 @@ class TransferJob:
 
 
 def load_trained_model(spec: str, device: torch.device | None = None) -> Loaded:
-    """Of a run's folder or a .safetensors file, in float32; MdlError for anything else."""
+    """Of a run's folder or a .safetensors file, in float32, or of py:NAME; MdlError for anything else."""
     from mdl.compressors import load_model
     from mdl.device import choose_device
     from mdl.models import count_params
 
+    if spec.startswith(OWN_PREFIX):
+        return _load_own(spec, device or choose_device())
     if spec.startswith("hf:"):
         raise MdlError(f"{spec} is a pretrained model; use mdl evaluate {spec} CORPUS")
     exact = load_model(choose_model(spec).weights, device or choose_device())
@@ -84,13 +87,33 @@ def load_trained_model(spec: str, device: torch.device | None = None) -> Loaded:
     return Loaded(about, exact.model.float())
 
 
+def _load_own(spec: str, device: torch.device) -> Loaded:
+    """A model of a user's own, once it was tried; its context at most 2,048 bytes."""
+    model = open_own_model(spec, device)
+    windows = byte_windows(model, None, None)
+    check_model(model, np.empty(0, np.uint8), windows)
+    about = TrainedModel(
+        name=model.name,
+        size=model.name,
+        n_params=int(model.predictor.n_params),
+        context_bytes=windows.context_tokens,
+        weights_sha256=model.files_sha256 or "",
+        trained_on=None,
+        trained_bytes=None,
+    )
+    return Loaded(about, model)
+
+
 def run_transfer(
     corpus: Corpus, loaded: Loaded, job: TransferJob, paths: RunPaths, command: str = ""
 ) -> TransferRecord:
     """The record of a model on the first bytes of the source's training part: the one on disk, else a new one."""
-    path = _path(corpus, loaded.about, job, paths)
-    if not path.exists():
+    own = loaded.model if isinstance(loaded.model, OwnModel) else None
+    path = _path(corpus, loaded.about, job, paths, own.fingerprint if own else None)
+    if not path.exists() or (own and not own.is_known):
         measured = measure(corpus, loaded, job)
+        if own and not own.is_known:  # then its result tells the model
+            path = _path(corpus, loaded.about, job, paths, f"{own.fingerprint} {measured.code_bits:.6g}")
         record = dataclasses.replace(measured, provenance=_provenance(measured, command))
         corpus.check_unchanged()
         write_record(record, path)
@@ -107,10 +130,11 @@ def _provenance(record: TransferRecord, command: str) -> Provenance:
     )
 
 
-def _path(corpus: Corpus, about: TrainedModel, job: TransferJob, paths: RunPaths) -> Path:
+def _path(corpus: Corpus, about: TrainedModel, job: TransferJob, paths: RunPaths, own: str | None) -> Path:
+    """By all that the record depends on; `own`: what is known of a model of the user's own."""
     info = corpus.info
     depends_on = [info.sha256, info.heldout_bytes, about.weights_sha256]
-    depends_on += [job.subset_bytes, job.chunk_bytes, job.sample_bytes]
+    depends_on += [job.subset_bytes, job.chunk_bytes, job.sample_bytes, *([own] if own else [])]
     chunk = "whole" if job.chunk_bytes is None else f"chunk{job.chunk_bytes}"
     return paths.root / "transfer" / f"{about.name}-on-{info.modality}-{chunk}-{digest(depends_on)}.json"
 
@@ -124,6 +148,8 @@ def measure(corpus: Corpus, loaded: Loaded, job: TransferJob) -> TransferRecord:
     bits, n_bytes = by_position(loaded.model, chunks)
     if not np.isfinite(bits).all():
         raise MdlError(f"{loaded.about.name} gives {corpus.info.source} no finite code length; use another model")
+    own = loaded.model if isinstance(loaded.model, OwnModel) else None
+    device = "cpu" if isinstance(loaded.model, OwnModel) else loaded.model.cos.device.type
     return TransferRecord(
         model=loaded.about,
         corpus=corpus.info,
@@ -134,7 +160,8 @@ def measure(corpus: Corpus, loaded: Loaded, job: TransferJob) -> TransferRecord:
         code_bits=float(bits.sum()),
         positions=position_bins(bits, n_bytes),
         seconds=round(time.perf_counter() - started, 3),
-        device=loaded.model.cos.device.type,
+        device=device,
+        plugin_sha256=own.plugin_sha256 if own else None,
     )
 
 
@@ -146,13 +173,16 @@ def _chunks(corpus: Corpus, subset_bytes: int, length: int, sample_bytes: int) -
     return corpus.source_train.gather(starts, length)
 
 
-def by_position(model: StackedTransformer, chunks: npt.NDArray[np.uint8]) -> tuple[Floats, npt.NDArray[np.int64]]:
+def by_position(
+    model: StackedTransformer | OwnModel, chunks: npt.NDArray[np.uint8]
+) -> tuple[Floats, npt.NDArray[np.int64]]:
     """Bits and bytes (T,) by position in the window, of chunks (n, length) coded each by itself."""
-    T = model.shape.context_tokens
+    T = byte_windows(model, None, None).context_tokens if isinstance(model, OwnModel) else model.shape.context_tokens
     bits, n_bytes = np.zeros(T), np.zeros(T, np.int64)
     for start in range(0, chunks.shape[1], T):
         windows = chunks[:, start : start + T]
-        bits[: windows.shape[1]] += sum(_window_sums(model, windows))
+        sums = own_window_sums(model, windows) if isinstance(model, OwnModel) else _window_sums(model, windows)
+        bits[: windows.shape[1]] += sum(sums)
         n_bytes[: windows.shape[1]] += len(windows)
     return bits, n_bytes
 

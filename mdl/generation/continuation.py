@@ -24,7 +24,7 @@ from mdl.compressors import REGISTRY
 from mdl.compressors import get as get_compressor
 from mdl.errors import MdlError, nearest
 from mdl.generation.sampling import Continue, Nats, Predict, Sampling, sampler
-from mdl.pretrained import PREFIX
+from mdl.pretrained import OWN_PREFIX, PREFIX
 
 if TYPE_CHECKING:
     from mdl.compressors import ExactModel
@@ -33,7 +33,7 @@ CONTEXT_BYTES = 2048
 
 
 def open_coder(name: str, sampling: Sampling, context_bytes: int = CONTEXT_BYTES, device: str = "auto") -> Continue:
-    """Of a coder's registry name, a run's folder, a .safetensors file or hf:MODEL; MdlError for anything else."""
+    """Of a coder's registry name, a run's folder, a .safetensors file, hf:MODEL or py:NAME; MdlError for others."""
     if context_bytes < 1:
         raise MdlError(f"--context-bytes must be at least 1 byte, got {context_bytes}")
     if name in REGISTRY:
@@ -42,9 +42,13 @@ def open_coder(name: str, sampling: Sampling, context_bytes: int = CONTEXT_BYTES
         from mdl.generation.pretrained import open_pretrained
 
         return open_pretrained(name, sampling, device)
+    if name.startswith(OWN_PREFIX):
+        from mdl.generation.own_models import open_own
+
+        return open_own(name, sampling, device)
     path = name.removeprefix("model:")
     if not Path(path).exists():
-        names = ", ".join([*REGISTRY, "runs/<sweep>/<run id>", "hf:MODEL"])
+        names = ", ".join([*REGISTRY, "runs/<sweep>/<run id>", "hf:MODEL", "py:NAME"])
         raise MdlError(f"unknown coder '{name}'{nearest(name, REGISTRY)} (there are {names})")
     from mdl.compressors import choose_model, load_model
     from mdl.device import choose_device

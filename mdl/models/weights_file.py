@@ -76,7 +76,10 @@ def _what_it_is(path: Path, error: Exception) -> str:
         return f"a folder; a model of transformers in it is hf:{path}"
     begin = _begin_of(path)
     kind = next((what for magic, what in _BEGIN.items() if begin.startswith(magic)), None)
-    door = "mdl reads its own runs, and models of transformers as hf:FOLDER (config.json, tokenizer, model.safetensors)"
+    door = (
+        "mdl reads its own runs, models of transformers as hf:FOLDER (config.json, tokenizer, model.safetensors), and "
+        "any other as py:NAME with --plugin FILE.py (mdl.register_model)"
+    )
     if kind:
         return kind if "mdl decompress" in kind else f"{kind}; {door}"
     try:

@@ -51,6 +51,11 @@ class Checkpoint:
         return digest([self.sha256, *((path.name, sha256_of(path, cache_folder())) for path in read)])
 
     @property
+    def file_bytes(self) -> int:
+        """Of the weights as they lie on disk, quantized ones too."""
+        return sum(path.stat().st_size for path in self.weights)
+
+    @property
     def weights_dtype(self) -> str:
         """How the numbers are stored, the commonest first, such as "float16" or "bfloat16 + float32"."""
         from safetensors import SafetensorError, safe_open

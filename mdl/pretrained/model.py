@@ -186,7 +186,7 @@ def _check_causal(checkpoint: Checkpoint, model: Any) -> int:
 def token_bits(model: Pretrained, ids: Ids, windows: Windows, progress: Progress | None = None) -> Bits:
     """−log2 p (n,) of every token (n,); MdlError where one is not finite."""
     bits = np.empty(ids.size)
-    for spans in _batches(ids.size, windows, _batch(model, windows)):
+    for spans in window_batches(ids.size, windows, _batch(model, windows)):
         rows = np.stack([ids[start:end] for start, _, end in spans]).astype(np.int64)
         for (start, new, end), window in zip(spans, _window_bits(model, rows), strict=True):
             bits[new:end] = window[new - start :]
@@ -203,7 +203,7 @@ def _batch(model: Pretrained, windows: Windows) -> int:
     return windows.batch or max(1, kept // (windows.context_tokens * model.n_vocabulary * 4))
 
 
-def _batches(n: int, windows: Windows, batch: int) -> Iterator[Sequence[tuple[int, int, int]]]:
+def window_batches(n: int, windows: Windows, batch: int) -> Iterator[Sequence[tuple[int, int, int]]]:
     """Windows (start, first new token, end) of equal length, `batch` at a time; the last, shorter one alone."""
     T, S = windows.context_tokens, windows.stride_tokens
     n_full = (n - T) // S + 1 if n >= T else 0

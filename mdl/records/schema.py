@@ -44,6 +44,7 @@ class ModelInfo:
     context_bytes: int  # tokens where there is a tokenisation; 0: see TokenInfo
     n_params: Positive
     n_params_by_group: dict[str, int]
+    file_bytes: int | None = None  # of the weights as they lie on disk; None: not known
 
 
 @dataclass(frozen=True)
@@ -140,16 +141,19 @@ class PrequentialPoint:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenInfo:
-    """How a pretrained model's tokens stand for bytes. What they do not give back is escaped (`byte_fallback`)."""
+    """How a pretrained model's tokens stand for bytes. What they do not give back is escaped (`byte_fallback`).
+
+    Of a model of a user's own every byte is a token.
+    """
 
     n_tokens: int  # of the whole subset
     n_vocabulary: int  # logits
     context_tokens: int
     stride_tokens: int
-    starts_with_bos: bool  # else each window's first token is coded uniformly
+    starts_with_bos: bool  # or the model says itself what comes first; else that is coded uniformly (or `first_byte`)
     escaped_bytes: int  # coded raw
     escape_bits: int  # all that is not tokens: run lengths and raw bytes; within the segments
-    weights_dtype: str  # as stored
+    weights_dtype: str  # as stored; of a model of a user's own that of its rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -266,6 +270,7 @@ class TransferRecord:
     provenance: Provenance | None = None  # None: a record of before there was one
     kind: Literal["transfer"] = "transfer"
     schema_version: int = SCHEMA_VERSION
+    plugin_sha256: str | None = None  # of a model of a user's own
 
 
 def ladder(limit_bytes: int) -> list[int]:

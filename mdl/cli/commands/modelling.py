@@ -28,8 +28,8 @@ def baselines(
         list[str] | None,
         typer.Option(
             "--model",
-            help="A run's folder, a .safetensors file, hf:MODEL or a model's folder; of a sweep file or a run folder "
-            "the best. Several allowed.",
+            help="A run's folder, a .safetensors file, hf:MODEL or a model's folder, or py:NAME; of a sweep file or a "
+            "run folder the best. Several allowed.",
         ),
     ] = None,
     model_bytes: Annotated[
@@ -75,7 +75,10 @@ def baselines(
 
 def evaluate(
     models_and_corpus: Annotated[
-        list[str], typer.Argument(metavar="MODEL... CORPUS", help="Models' folders, or hf:OWNER/NAME; last, the data.")
+        list[str],
+        typer.Argument(
+            metavar="MODEL... CORPUS", help="Models' folders, hf:OWNER/NAME, or py:NAME of a plugin; last, the data."
+        ),
     ],
     out: Made = Path("runs/evaluate"),
     sizes: Sizes = None,

@@ -1,0 +1,49 @@
+"""An ordinary torch module as a function of windows, left as it was found."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mdl.errors import MdlError
+from mdl.pretrained.predictor import Bytes, Predict
+
+if TYPE_CHECKING:
+    import torch
+
+
+def is_module(thing: object) -> bool:
+    """Is it a torch.nn.Module? Without importing torch where nobody has."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(thing, torch.nn.Module)
+
+
+def module_params(module: torch.nn.Module) -> int:
+    """N: the numbers of parameters and persistent buffers, each storage once however many names it has."""
+    kept = {**module.state_dict(keep_vars=True)}
+    if any(tensor.is_meta for tensor in kept.values()):
+        raise MdlError(f"{type(module).__name__} has weights on the meta device, without values; load them first")
+    storages = {t.untyped_storage().data_ptr(): (t.untyped_storage().nbytes(), t) for t in kept.values() if t.numel()}
+    return sum(n_bytes // tensor.element_size() for n_bytes, tensor in storages.values())
+
+
+def module_predict(module: torch.nn.Module) -> Predict:
+    """In eval mode, without gradients, from windows (B, T) as int64 on the module's device; modes are put back."""
+    import torch
+
+    weight = next(iter([*module.parameters(), *module.buffers()]), None)
+    device = torch.device("cpu") if weight is None else weight.device
+
+    def predict(windows: Bytes) -> Any:
+        modes = [(part, part.training) for part in module.modules()]
+        module.eval()
+        try:
+            with torch.inference_mode():
+                return module(torch.from_numpy(np.ascontiguousarray(windows)).to(device))
+        finally:
+            for part, was_training in modes:
+                part.training = was_training
+
+    return predict
