@@ -183,27 +183,42 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def sentences(answer: Answer, cost: str) -> list[str]:
-    """The answer in words, its conditions first."""
+    """The answer in words, and its conditions."""
     what = f"{answer.source}, {format_bytes(answer.size_bytes)},"
-    if answer.row is None or answer.study is None:
-        return [f"{what} cannot be told yet: {answer.stopped or 'too few models have been trained'}."]
     row = answer.row
+    if row is None or answer.study is None:
+        return [f"{what} cannot be told yet: {answer.stopped or 'too few models have been trained'}."]
+    ended = [f"The search ended because {answer.stopped}."] if answer.stopped else []
     if row["adjusted_rate"] >= 1:
         rate = format_percent(row["adjusted_rate"])
-        return [f"{what} pays for no model: with the best one found it takes {rate} of its own bytes."]
-    if answer.n_params is None:
-        return [f"{what} is not bracketed by the models tried: {row['message']}.", *_conditions(answer)]
+        return [f"{what} pays for no model: with the best one found it takes {rate} of its own bytes.", *ended]
+    return [
+        f"{what} {_pays_for(answer, row, cost)}.",
+        *_flatness(row),
+        *_beside_coders(row),
+        *_conditions(answer),
+        *ended,
+    ]
+
+
+def _pays_for(answer: Answer, row: dict[str, Any], cost: str) -> str:
+    if row["status"] == "below":
+        return f"pays for at most {format_count(row['least_size'])} parameters: the smallest model tried was the best"
+    if row["status"] == "above":
+        return f"pays for at least {format_count(row['most_size'])} parameters: the largest model tried was the best"
+    if answer.study is None or answer.n_params is None:
+        return f"cannot be told yet: {row['message']}"
     price = answer.study.cost.bytes_per_param
     noun = answer.study.cost.noun if price is None else f"{price:g} bytes each"
     between = f" ({format_count(answer.interval[0])} to {format_count(answer.interval[1])})" if answer.interval else ""
-    lines = [f"{what} pays for {format_count(answer.n_params)} parameters{between} at {noun}{_coded(answer, cost)}."]
-    if row["near_low"] == row["near_low"]:
-        lines.append(
-            f"Any size from {format_count(row['near_low'])} to {format_count(row['near_high'])} is within 1 % of the "
-            "shortest code."
-        )
-    ended = [f"The search ended because {answer.stopped}."] if answer.stopped else []
-    return [*lines, *_beside_coders(row), *_conditions(answer), *ended]
+    return f"pays for {format_count(answer.n_params)} parameters{between} at {noun}{_coded(answer, cost)}"
+
+
+def _flatness(row: dict[str, Any]) -> list[str]:
+    if row["near_low"] != row["near_low"]:
+        return []
+    low, high = format_count(row["near_low"]), format_count(row["near_high"])
+    return [f"Any size from {low} to {high} is within 1 % of the shortest code."]
 
 
 def _coded(answer: Answer, cost: str) -> str:

@@ -78,7 +78,7 @@ def test_what_cannot_be_answered_is_one_line_and_leaves_nothing(tmp_path: Path, 
 @pytest.mark.usefixtures("text")
 def test_an_answer_comes_and_the_same_command_goes_on(tmp_path: Path) -> None:
     """And `mdl sweep` takes the file that it leaves."""
-    done = mdl("size", "my.txt", "--budget", "60s", "--json", cwd=tmp_path)
+    done = mdl("size", "my.txt", "--budget", "90s", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert answer["folder"] == "runs/size-my.txt"
@@ -112,6 +112,6 @@ def test_ctrl_c_ends_with_the_best_answer_so_far(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_noise_pays_for_no_model(tmp_path: Path) -> None:
     (tmp_path / "noise").write_bytes(np.random.default_rng(0).bytes(30_000))
-    done = mdl("size", "noise", "--budget", "45s", cwd=tmp_path)
+    done = mdl("size", "noise", "--budget", "90s", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "pays for no model: with the best one found it takes 1" in done.stdout
