@@ -97,7 +97,10 @@ BROKEN = {
     "typo.py": ("def f(:\n", r"plugin .*typo\.py, line 1: SyntaxError"),
     "fails.py": ("\n\nraise ValueError('bad day')\n", r"plugin .*fails\.py, line 3: ValueError: bad day"),
     "taken.py": (CODER.replace('"zlib-1"', '"gzip"'), r"plugin .*taken\.py: there is a coder 'gzip' already"),
-    "silent.py": (CODER.replace(", cost_per_byte=1e4", ""), r"plugin .*silent\.py, line 8: TypeError: .*cost_per_byte"),
+    "silent.py": (
+        CODER.replace(", cost_per_byte=1e4", ""),
+        rf"plugin .*silent\.py, line {len(CODER.splitlines())}: TypeError: .*cost_per_byte",
+    ),
     "other.py": (
         SOURCE.replace('form="coin:SEED"', 'form="dice:N"'),
         r"plugin .*other\.py: .*its form begins with its name",
