@@ -162,7 +162,7 @@ def _half(one: HalfTrained) -> str:
     if one.step is None:
         return f"{count} of {one.cohort_id}, whose checkpoint does not read: they begin anew"
     of = f" of {one.n_steps:,}" if one.n_steps else ""
-    return f"{count}, step {one.step:,}{of} ({one.cohort_id}.ckpt); goes on from there"
+    return f"{count}, step {one.step:,}{of} ({one.cohort_id}.ckpt); goes on there"
 
 
 def _running(claims: Iterable[Claim]) -> list[str]:
