@@ -22,7 +22,6 @@ from mdl.storage import write_atomically
 LADDER = ("2x1", "4x1", "8x1", "16x1", "16x2", "24x2", "32x2", "48x2", "64x2", "64x4", "96x4", "128x4", "192x4",
           "256x4", "256x8", "512x8", "512x16", "1024x16", "1024x32")  # fmt: skip
 _OURS = "# Suggested by mdl suggest"
-_SPARE = 1.5  # a file may ask for so many times the FLOPs of the cells suggested
 _SHAPE_KEYS = ("model.size", "model.width", "model.depth", "model.heads")
 _VARIED = ("subset_bytes", "train.seed", "corpus.shuffle_seed", "train.learning_rate", *_SHAPE_KEYS)
 
@@ -57,19 +56,14 @@ class Grid:
 
 
 def grids(suggestions: Sequence[Suggestion]) -> list[Grid]:
-    """Few grids that hold the suggestions without asking for half as much again; the cheapest joins are made first."""
-    flops = {one.size: one.flops for one in suggestions}
-
-    def excess(grid: Grid) -> float:
-        return sum(flops[cell[1]] for cell in grid.cells()) / sum(flops[cell[1]] for cell in grid.asked)
-
+    """Few grids that hold exactly the cells that were suggested: two are joined where that adds no other cell."""
     found = [_grid(one) for one in suggestions]
     while True:
-        joins = [(a, b, a.joined(b)) for a, b in itertools.combinations(found, 2) if a.recipe == b.recipe]
-        best = min(joins, key=lambda join: excess(join[2]), default=None)
-        if best is None or excess(best[2]) > _SPARE:
+        joins = ((a, b, a.joined(b)) for a, b in itertools.combinations(found, 2) if a.recipe == b.recipe)
+        exact = next((join for join in joins if join[2].cells() == join[2].asked), None)
+        if exact is None:
             return sorted(found, key=lambda grid: -len(grid.asked))
-        found = [grid for grid in found if grid not in best[:2]] + [best[2]]
+        found = [grid for grid in found if grid not in exact[:2]] + [exact[2]]
 
 
 def _grid(one: Suggestion) -> Grid:
