@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -16,9 +17,17 @@ def format_count(n: float) -> str:
     return _scaled(n, (("T", 1e12), ("G", 1e9), ("M", 1e6), ("K", 1e3), ("", 1)))
 
 
-def format_size(n: float, known_to: float | None = None) -> str:
-    """A number of parameters in full: 15,710; three digits of it where an interval says that no more are known."""
-    return f"{n if known_to is None else float(f'{n:.3g}'):,.0f}"
+def format_size(n: float, low: float | None = None, high: float | None = None) -> str:
+    """A number of parameters in full: 15,710; of it as many digits as an interval says are known: 16,000."""
+    return f"{known_digits(n, low, high):,.0f}"
+
+
+def known_digits(n: float, low: float | None, high: float | None) -> float:
+    """A number rounded to the digits that its interval supports, two at the least; itself where there is none."""
+    if low is None or high is None or not 0 < low < high < math.inf:
+        return n
+    error = (high - low) / (2 * n)
+    return float(f"{n:.{min(max(2, 1 - math.floor(math.log10(error))), 6)}g}")
 
 
 def format_flops(flops: float) -> str:

@@ -1,4 +1,8 @@
-"""Which cells to train next: beyond the grid's edge where a size is not bracketed, more seeds where it is not sure."""
+"""Which cells to train next: shapes beyond the grid's edge where the minimum may lie there, then what narrows most.
+
+An interval is of the shapes as much as of replicates: more seeds do not narrow what shapes are off, but another shape
+about the minimum narrows both. Where the ladder has no other, more replicates are asked for.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +15,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from analysis.critical import Column, PowerLaw, columns, minima
+from analysis.critical import Estimate, PowerLaw, columns, estimate_all
 from analysis.errors import AnalysisError
 from analysis.formatting import format_bytes, format_count
 from analysis.study import Study, shortest_codes
 
-_FIRST_SEEDS = 2  # more, where there is one: three give a spread
 _MOST_SEEDS = 4  # more at once; ask again when they are recorded
 _MOST_RUNGS = 3
+_MOST_BETWEEN = 2  # shapes about a minimum at once
+_ABOUT = math.log(6.0)  # how far from N* a shape still tells of it
+_ALIKE = math.log(1.1)  # nearer to one that was run, a shape tells little more
 
 
 class Rung(NamedTuple):
@@ -49,7 +55,7 @@ class Suggestion:
 
 
 def suggest(study: Study, ladder: Ladder, within: float = 1.25) -> list[Suggestion]:
-    """What would bracket every critical size and bring its interval's ends, and its estimators, within a factor.
+    """What would bracket every critical size and bring the ends of its interval, as it is printed, within a factor.
 
     The widest interval comes first. AnalysisError without records to go by, for free parameters, or for a factor not
     above 1.
@@ -65,34 +71,28 @@ def suggest(study: Study, ladder: Ladder, within: float = 1.25) -> list[Suggesti
         raise AnalysisError(
             f"{study.table.name} has no cell whose settings are recorded, or none of bytes; name a run folder"
         )
-    drawn = {(column.group, column.subset_bytes): column for column in columns(chosen)}
     found: list[tuple[float, list[Suggestion]]] = []
-    for row in study.critical.itertuples():
-        own = chosen[(chosen["group"] == row.group) & (chosen["subset_bytes"] == row.subset_bytes)]
-        if own.empty:
-            continue
+    for estimate in estimate_all(columns(chosen)):
+        row = estimate.row
+        own = chosen[(chosen["group"] == row["group"]) & (chosen["subset_bytes"] == row["subset_bytes"])]
         place = _Place(own, _speeds(study.table.runs), ladder(int(own["context_bytes"].iloc[0])))
-        if row.status == "bracketed":
-            width = float(str(row.high)) / float(str(row.low))
-            at = _telling(drawn[str(row.group), int(str(row.subset_bytes))], row.n_params)
-            found.append((width if width == width else math.inf, list(place.surer(row, at, width, within))))
+        law = study.laws.get(str(row["group"]))
+        if row["status"] != "bracketed":
+            found.append((math.inf, list(place.wider(str(row["status"]), law))))
         else:
-            found.append((math.inf, list(place.wider(str(row.status), study.laws[str(row.group)]))))
+            width = float(str(row["high"])) / float(str(row["low"]))
+            found.append((width, list(place.surer(estimate, width, within, law))))
     return [one for _, several in sorted(found, key=lambda pair: -pair[0]) for one in several]
 
 
-def _telling(column: Column, located: Any) -> npt.NDArray[np.float64]:
-    """The two sizes whose noise moves N* most, by least squares of log N* on log code lengths over the draws.
-
-    Without draws the sizes either side of N*.
-    """
-    right = int(np.clip(np.searchsorted(column.sizes, located), 1, column.sizes.size - 1))
-    if column.draws is None:
-        return column.sizes[[right - 1, right]]
-    x, y = np.log(column.draws), np.log(minima(column.sizes, column.draws, column.n_seeds, column.price).n_params)
-    x, y = x - x.mean(axis=0), y - y.mean()
-    moved = np.abs(np.linalg.lstsq(x, y, rcond=None)[0]) * x.std(axis=0)
-    return column.sizes[np.sort(np.argsort(-moved, kind="stable")[:2])]
+def _telling(estimate: Estimate) -> npt.NDArray[np.float64]:
+    """The two sizes whose noise of replicates moves N* most; without a law the outermost."""
+    if estimate.minimum is None:
+        return estimate.column.sizes[[0, -1]]
+    error = estimate.minimum.error
+    moved = np.abs(error.by_shape) * np.sqrt(error.noise)
+    sizes = np.exp(error.log_n[: moved.size])
+    return np.sort(sizes[np.argsort(-moved, kind="stable")[:2]])
 
 
 def _speeds(runs: pd.DataFrame) -> pd.DataFrame:
@@ -112,53 +112,68 @@ class _Place:
         self.own, self.speeds, self.ladder = own, speeds, ladder
         self.sizes = np.unique(own["n_params"].to_numpy())
 
-    def wider(self, status: str, law: PowerLaw) -> Iterator[Suggestion]:
+    def wider(self, status: str, law: PowerLaw | None) -> Iterator[Suggestion]:
         """The next shapes beyond the edge, as far as one past the law's critical size; both ways with too few sizes."""
-        expected = float(law.predict(float(self.own["subset_bytes"].iloc[0]))) if law.gamma is not None else None
+        for sign in {"below": (-1,), "above": (1,)}.get(status, (-1, 1)):
+            edge = self.sizes[0 if sign < 0 else -1]
+            why = f"to bracket: the best size is {'at most' if sign < 0 else 'at least'} {format_count(edge)}"
+            if status not in ("below", "above"):
+                why = f"too few sizes: {self.sizes.size}"
+            yield from self.beyond(sign, law, why)
+
+    def beyond(self, sign: int, law: PowerLaw | None, why: str) -> Iterator[Suggestion]:
+        """Shapes of the ladder past an end of the sizes, as far as one past the law's critical size."""
+        fits = law is not None and law.gamma is not None
+        expected = float(law.predict(float(self.own["subset_bytes"].iloc[0]))) if law is not None and fits else None
         smaller = [rung for rung in reversed(self.ladder) if rung.n_params < 0.9 * self.sizes[0]]
         larger = [rung for rung in self.ladder if rung.n_params > 1.1 * self.sizes[-1]]
-        sides = {"below": [(smaller, -1)], "above": [(larger, 1)]}.get(status, [(smaller, -1), (larger, 1)])
-        for rungs, sign in sides:
-            for i, rung in enumerate(rungs[:_MOST_RUNGS]):
-                if i and (expected is None or sign * (rungs[i - 1].n_params - expected) > 0):
-                    break
-                edge = self.sizes[0 if sign < 0 else -1]
-                why = f"to bracket: the best size is {'at most' if sign < 0 else 'at least'} {format_count(edge)}"
-                if status not in ("below", "above"):
-                    why = f"too few sizes: {self.sizes.size}"
-                yield self._new(rung.label, rung.n_params, rung.flops_per_byte, why)
+        rungs = smaller if sign < 0 else larger
+        for i, rung in enumerate(rungs[:_MOST_RUNGS]):
+            if i and (expected is None or sign * (rungs[i - 1].n_params - expected) > 0):
+                break
+            yield self._new(rung.label, rung.n_params, rung.flops_per_byte, why)
 
-    def surer(
-        self, row: Any, telling: npt.NDArray[np.float64], width: float, within: float
-    ) -> Iterator[Suggestion]:  # fmt: skip
-        """More seeds: at the sizes that tell most, or another draw of the corpus for the whole column."""
-        if width <= within:
-            yield from self.between(float(row.n_params), float(row.n_closed_form), within)
+    def surer(self, estimate: Estimate, width: float, within: float, law: PowerLaw | None) -> Iterator[Suggestion]:
+        """Beyond an edge that the interval reaches; then, unless it is narrow, shapes about N*, or more replicates."""
+        row = {name: float(str(estimate.row[name])) for name in ("n_params", "low", "high")}
+        outer = self.sizes[min(1, self.sizes.size - 1)], self.sizes[-min(2, self.sizes.size)]
+        reached = []
+        if row["low"] < self.sizes[0] or row["n_params"] < outer[0]:
+            reached += list(self.beyond(-1, law, f"the interval reaches down to {format_count(row['low'])}"))
+        if row["high"] > self.sizes[-1] or row["n_params"] > outer[1]:
+            reached += list(self.beyond(1, law, f"the interval reaches up to {format_count(row['high'])}"))
+        if reached or width <= within:
+            yield from reached
             return
-        why = "no interval yet" if math.isnan(width) else f"interval a factor of {width:.3g}"
-        if row.interval in ("corpus seeds", "both"):
+        why = f"interval a factor of {width:.3g}"
+        yield from list(self.between(row["n_params"], why)) or self.replicates(estimate, width, within, why)
+
+    def replicates(self, estimate: Estimate, width: float, within: float, why: str) -> Iterator[Suggestion]:
+        """More seeds at the sizes that tell most, or another draw of the corpus for the whole column."""
+        if estimate.row["interval"] in ("corpus seeds", "both"):
             fresh = _fresh(self.own["shuffle_seed"], 1)
             for n in self.sizes:
-                cells = self._of(n)
-                yield self._known(n, tuple(sorted(set(cells["seed"]))), fresh, why + ", another draw of the corpus")
+                seeds = tuple(sorted(set(self._of(n)["seed"])))
+                yield self._known(n, seeds, fresh, why + ", another draw of the corpus")
             return
-        for n in telling.astype(np.int64):
+        for n in _telling(estimate).round().astype(np.int64):
             cells = self._of(n)
-            more = _FIRST_SEEDS
-            if not math.isnan(width):
-                wanted = cells["seed"].nunique() * ((math.log(width) / math.log(within)) ** 2 - 1)
-                more = min(max(1, math.ceil(wanted)), _MOST_SEEDS)
+            wanted = cells["seed"].nunique() * ((math.log(width) / math.log(within)) ** 2 - 1)
+            more = min(max(1, math.ceil(wanted)), _MOST_SEEDS)
             yield self._known(n, _fresh(cells["seed"], more), tuple(sorted(set(cells["shuffle_seed"]))), why)
 
-    def between(self, located: float, closed: float, within: float) -> Iterator[Suggestion]:
-        """A shape between the two sizes about N*, where its estimators differ by more than the wish."""
-        apart = math.exp(abs(math.log(closed / located)))
-        right = int(np.clip(np.searchsorted(self.sizes, located), 1, self.sizes.size - 1))
-        low, high = 1.15 * self.sizes[right - 1], self.sizes[right] / 1.15
-        rungs = [rung for rung in self.ladder if low < rung.n_params < high]
-        if apart > within and rungs:
-            rung = min(rungs, key=lambda r: abs(math.log(r.n_params / located)))
-            yield self._new(rung.label, rung.n_params, rung.flops_per_byte, f"estimators a factor of {apart:.3g} apart")
+    def between(self, located: float, why: str) -> Iterator[Suggestion]:
+        """Shapes about N* that are not like one that was run, the nearest first."""
+
+        def apart(n: float) -> float:
+            return float(np.abs(np.log(self.sizes / n)).min())
+
+        def away(rung: Rung) -> float:
+            return abs(math.log(rung.n_params / located))
+
+        near = [rung for rung in self.ladder if away(rung) < _ABOUT and apart(rung.n_params) > _ALIKE]
+        for rung in sorted(near, key=away)[:_MOST_BETWEEN]:
+            yield self._new(rung.label, rung.n_params, rung.flops_per_byte, f"{why}, a shape about the minimum")
 
     def _of(self, n_params: int) -> pd.DataFrame:
         return self.own[self.own["n_params"] == n_params].sort_values(["seed", "shuffle_seed", "run_id"])

@@ -22,7 +22,7 @@ from analysis.critical import (
     critical_table,
     crossings,
     describe,
-    estimate,
+    estimate_all,
     law,
     prediction_table,
     predictions,
@@ -45,8 +45,9 @@ class Study:
     between    rows group, subset_bytes, n_params, adjusted_rate: the curve whose least is the critical size
     critical   one row per (group, subset_bytes): n_params (NaN unless bracketed), adjusted_rate and raw_rate there (or
                at the best measured size), status, message, grid_best, n_sizes, n_pooled, coder, classical_rate
-               and low, high (95 % interval; NaN: none), interval (what varies: seeds, corpus seeds, both, pooled or
-               none), p_bracketed (share of replicates); second estimator n_closed_form, closed_low, closed_high
+               and low, high (95 % interval; NaN: none), interval (what varies beside the shapes: seeds, corpus seeds,
+               both, pooled; shapes alone, or none), p_bracketed (the chance that it lies in the grid), doubt (why the
+               law of the code length may not hold); second estimator n_local, local_low, local_high (of replicates)
     laws       per group, N* = k · D^gamma through the bracketed sizes
     classical  Table.baselines with rate and rate_header_once
     intervals  what the intervals are about: kind, n_replicates, note
@@ -100,7 +101,7 @@ def study(
     if cost.is_coded and chosen.empty and table.cells["own_bits"].notna().any():
         raise AnalysisError(_not_coded(table, cost))
     found = columns(chosen, n_replicates, seed)
-    estimates = [estimate(column) for column in found]
+    estimates = estimate_all(found, n_replicates)
     critical = _with_classical(critical_table(estimates), chosen, table.baselines)
     laws, theories, predicted = {}, {}, []
     for group, own in itertools.groupby(estimates, key=lambda e: str(e.row["group"])):
@@ -111,8 +112,9 @@ def study(
         predicted += predictions(group, laws[group], draws, data, predict_bytes or [10 * max(data)])
     fit = own_fit(table)
     return Study(
-        table, cost, _rates(chosen), between(found), critical, laws, classical_rates(table.baselines),
-        describe(found, n_replicates), crossings(found), theories, prediction_table(predicted),
+        table, cost, _rates(chosen), between(found, [e.minimum for e in estimates]), critical, laws,
+        classical_rates(table.baselines), describe(estimates, n_replicates), crossings(found), theories,
+        prediction_table(predicted),
         fit, compute_view(table, critical, fit), not_asked(table, fit), relative_spread(chosen),
         convergence_table(
             all_budgets, lambda some: shortest_codes(replace(table, cells=some), cost), n_replicates, seed

@@ -35,7 +35,7 @@ class SizeLaw:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """The 95 % interval of γ; None without replicates of every size."""
+        """The 95 % interval of γ; None with fewer than three dataset sizes."""
         low, high = self.law.gamma_low, self.law.gamma_high
         return None if low is None or high is None else (low, high)
 

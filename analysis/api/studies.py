@@ -83,7 +83,7 @@ class Records:
         Examples
         --------
         >>> analysis.load(RECORDS).study(cost=1).critical["n_params"].round().astype(int).to_list()
-        [9044, 13583, 36393]
+        [6099, 13510, 34822]
         """
         return Study(explain(self.table, parse_cost(cost)), self.path)
 
@@ -106,9 +106,9 @@ class Study:
     --------
     >>> study = analysis.load(RECORDS).study(cost="float16")
     >>> study
-    Study('quick' at float16: N* 2.9 K at 100 KB, 7.87 K at 300 KB, 20.5 K at 1 MB)
+    Study('quick' at float16: N* 3.16 K at 100 KB, 7.35 K at 300 KB, 19.2 K at 1 MB)
     >>> study.critical[["subset_bytes", "n_params"]].round().astype(int).to_numpy().tolist()
-    [[100000, 2903], [300000, 7869], [1000000, 20533]]
+    [[100000, 3160], [300000, 7348], [1000000, 19170]]
     """
 
     def __init__(self, explained: Explained, path: Path) -> None:
@@ -126,7 +126,7 @@ class Study:
         """The critical model size N* of each dataset size, a row each.
 
         Columns: subset_bytes (D), n_params (N*, parameters; NaN where the grid does not bracket it), low and high (its
-        95 % interval; NaN without replicates), near_low and near_high (the sizes within 1 % of the least adjusted
+        95 % interval), near_low and near_high (the sizes within 1 % of the least adjusted
         rate), adjusted_rate and raw_rate there (fractions), status, message, coder and classical_rate (the best
         classical coder on the same bytes), group (what is comparable) and the second estimator's columns.
         """
@@ -155,8 +155,8 @@ class Study:
         Examples
         --------
         >>> law = analysis.load(RECORDS).study().size_law
-        >>> round(law.gamma, 2), law.interval, round(float(law.predict(3e6)), -3)
-        (0.85, None, 53000.0)
+        >>> round(law.gamma, 2), [round(end, 1) for end in law.interval], round(float(law.predict(3e6)), -3)
+        (0.78, [0.7, 0.9], 45000.0)
         """
         return self.size_laws[self._only_group()]
 
@@ -172,7 +172,7 @@ class Study:
         --------
         >>> study = analysis.load(RECORDS).study()
         >>> study.compare_costs(["float16", 1])["n_params"].round().astype(int).to_list()
-        [2903, 7869, 20533, 9044, 13583, 36393]
+        [3160, 7348, 19170, 6099, 13510, 34822]
         """
         frames = []
         for cost in costs:

@@ -2,97 +2,127 @@
 
 from __future__ import annotations
 
+import itertools
+import zlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from analysis.critical.closed_form import CapacityFit, Curve, closed_form, fit_capacity, is_determined, near_best
 from analysis.critical.flatness import near_least
-from analysis.critical.interpolation import marginal_price, minima
-from analysis.critical.resampling import Column, interval
-from analysis.critical.size import critical_size
+from analysis.critical.group_fit import GroupFit, fit_group
+from analysis.critical.interpolation import minima
+from analysis.critical.minimum import Minimum
+from analysis.critical.resampling import N_REPLICATES, Column, interval
+from analysis.critical.size import LEAST_SIZES, critical_size
+from analysis.critical.smooth_law import prices_at
+from analysis.formatting import format_count
 from analysis.types import Floats
 
 COLUMNS = ["group", "subset_bytes", "n_params", "low", "high", "interval", "p_bracketed", "adjusted_rate", "raw_rate",
-           "status", "message", "grid_best", "n_sizes", "n_pooled", "n_closed_form", "closed_low", "closed_high",
-           "span_low", "span_high", "least_size", "most_size", "near_low", "near_high", "alpha", "alpha_low",
-           "alpha_high"]  # fmt: skip
+           "status", "message", "doubt", "grid_best", "n_sizes", "n_pooled", "n_local", "local_low", "local_high",
+           "least_size", "most_size", "near_low", "near_high", "shape_sd", "bend_sd",
+           "shapes_are_usual"]  # fmt: skip
+_NO_NUMBERS = ("group", "interval", "status", "message", "doubt", "shapes_are_usual")
+_BENT = 0.03  # bends as great as this leave little of a power law
+_OUTER = 1  # shapes at either end between which a minimum is hardly bracketed
+
+
+class Exponent(NamedTuple):
+    """α of E + A·N^−α over all shapes at the largest dataset size, where fewest models know their subset by heart."""
+
+    alpha: float
+    draws: Floats  # (R,) together with those of N*
 
 
 class Estimate(NamedTuple):
-    """One dataset size. Draws are (R,), at an edge of the sizes the edge's size; None: nothing was replicated."""
+    """One dataset size. Draws are (R,), together with those of the other dataset sizes of the group."""
 
     row: dict[str, object]  # COLUMNS
-    draws: Floats | None  # for this dataset alone
-    joint: Floats | None  # for laws through all of the group
-    curve: Curve | None  # measured, one draw; None unless bracketed, or where a code has no length
-    joint_curve: Curve | None
+    column: Column
+    minimum: Minimum | None  # None with too few sizes
+    draws: Floats | None  # of N*
+    exponent: Exponent | None  # of the law of all shapes, the group's
 
 
-def estimate(column: Column) -> Estimate:
-    """Both estimators of the critical size at one dataset size."""
-    d = column.subset_bytes
-    found = critical_size(column.sizes, column.mean, column.price, column.n_seeds)
-    row: dict[str, object] = {
-        "group": column.group, "subset_bytes": d, "interval": column.kind, "status": found.status,
-        "n_params": np.nan if found.n_params is None else found.n_params, "message": found.message,
-        "adjusted_rate": found.total_bits / (8 * d), "raw_rate": found.code_bits / (8 * d),
-        "grid_best": found.grid_best, "n_sizes": found.n_sizes, "n_pooled": found.n_pooled,
-        "least_size": float(column.sizes[0]), "most_size": float(column.sizes[-1]),
-    }  # fmt: skip
-    if found.status == "too few sizes":
-        return Estimate(row | {"interval": "none"}, None, None, None, None)
-    draws = joint = None
-    if column.draws is not None and column.joint is not None:
-        at = minima(column.sizes, column.draws, column.n_seeds, column.price)
-        draws, joint = at.n_params, minima(column.sizes, column.joint, column.n_seeds, column.price).n_params
-        inside = (at.best > 0) & (at.best < column.sizes.size - 1)
-        row["low"], row["high"] = interval(draws)
-        row["p_bracketed"] = float(inside.mean())
-    if found.status != "bracketed":
-        return Estimate(row, draws, joint, None, None)
-    row["near_low"], row["near_high"] = near_least(column)
-    best = int(np.searchsorted(column.sizes, found.grid_best))
-    curve = near_best(d, column.sizes, column.mean[None], best)
-    if (curve.bits <= 0).any():
-        return Estimate(row, draws, joint, None, None)  # a code of no bits has no relative error
-    drawn, together = (
-        None if bits is None else near_best(d, column.sizes, bits, best) for bits in (column.draws, column.joint)
-    )
-    c = marginal_price(column.sizes, column.price, float(found.n_params or found.grid_best))
-    return Estimate(row | _second(curve, drawn, column.sizes, c), draws, joint, curve, together)
+def estimate_all(columns: Sequence[Column], n_draws: int = N_REPLICATES) -> list[Estimate]:
+    """Both estimators of the critical size at every dataset size, those of a group together; in the order of columns.
 
-
-def _second(curve: Curve, drawn: Curve | None, sizes: Floats, bits_per_param: float) -> dict[str, object]:
-    """The closed form's estimate and its α; not given outside the sizes, nor where these do not determine α.
-
-    A draw outside counts as at the edge.
+    The first is the least of a smooth law of the code length over the shapes about the minimum, `group_fit`, with what
+    shapes leave over as noise of the shapes; the second, local, interpolates the measured code lengths.
     """
+    found: dict[int, Estimate] = {}
+    order = sorted(range(len(columns)), key=lambda i: columns[i].group)
+    for group, same in itertools.groupby(order, key=lambda i: columns[i].group):
+        at = list(same)
+        enough = [i for i in at if columns[i].sizes.size >= LEAST_SIZES]
+        found |= {i: Estimate(_local(columns[i]), columns[i], None, None, None) for i in at}
+        if enough:
+            fit = fit_group([columns[i] for i in enough])
+            draws, alphas = fit.draws(n_draws, [zlib.crc32(group.encode())])
+            for k, i in enumerate(enough):
+                row = found[i].row | _smooth(columns[i], fit.minima[k], fit, found[i].row)
+                found[i] = Estimate(row, columns[i], fit.minima[k], draws[k], Exponent(fit.alpha, alphas))
+    return [found[i] for i in range(len(columns))]
 
-    def located(of: Curve, fit: CapacityFit) -> Floats:
-        return closed_form(fit.alpha, fit.A, of.subset_bytes, bits_per_param)
 
-    fit = fit_capacity(curve)
-    n = float(located(curve, fit)[0])
-    if not (sizes[0] <= n <= sizes[-1] and is_determined(fit.alpha)[0]):
-        return {}
-    found: dict[str, object] = {"n_closed_form": n, "alpha": float(fit.alpha[0])}
-    if drawn is None:
-        return found
-    fits = fit_capacity(drawn)
-    low, high = interval(np.clip(located(drawn, fits), sizes[0], sizes[-1]))
-    alpha_low, alpha_high = interval(fits.alpha)
-    return found | {"closed_low": low, "closed_high": high, "alpha_low": alpha_low, "alpha_high": alpha_high}
+def _local(column: Column) -> dict[str, object]:
+    """Where the grid stands, and the local estimator: the interpolated code length's, with its replicates' interval."""
+    found = critical_size(column.sizes, column.mean, column.price, column.n_seeds)
+    d, local = column.subset_bytes, found.n_params
+    row: dict[str, object] = {
+        "group": column.group, "subset_bytes": d, "interval": "none", "status": found.status, "n_params": np.nan,
+        "message": found.message, "doubt": "", "adjusted_rate": found.total_bits / (8 * d),
+        "raw_rate": found.code_bits / (8 * d), "grid_best": found.grid_best, "n_sizes": found.n_sizes,
+        "n_pooled": found.n_pooled, "least_size": float(column.sizes[0]), "most_size": float(column.sizes[-1]),
+        "n_local": np.nan if local is None else local,
+    }  # fmt: skip
+    if local is not None and column.draws is not None:
+        drawn = minima(column.sizes, column.draws, column.n_seeds, column.price).n_params
+        row["local_low"], row["local_high"] = interval(drawn)
+    return row
+
+
+def _smooth(column: Column, minimum: Minimum, fit: GroupFit, local: dict[str, object]) -> dict[str, object]:
+    """What the smooth law adds."""
+    low, high = minimum.interval
+    least, most = float(column.sizes[0]), float(column.sizes[-1])
+    row: dict[str, object] = {
+        "low": low, "high": high, "interval": "shapes" if column.kind == "none" else column.kind,
+        "p_bracketed": minimum.share_below(most) - minimum.share_below(least),
+        "shape_sd": fit.effects.typical_shape, "bend_sd": fit.effects.typical_bend,
+        "shapes_are_usual": fit.effects.is_usual,
+    }  # fmt: skip
+    if local["status"] != "bracketed":
+        return row | {"doubt": f"the minimum is at the edge of the sizes that were run, {_between(column.sizes)}"}
+    n = float(np.clip(np.exp(minimum.quantile(0.5)), least, most))
+    code, d = minimum.code_bits(n), 8 * column.subset_bytes
+    price = float(prices_at(column.sizes, column.price, np.log([n]))[0])
+    row |= {"n_params": n, "raw_rate": code / d, "adjusted_rate": (code + price) / d}
+    row["near_low"], row["near_high"] = near_least(column, minimum)
+    return row | {"doubt": _doubt(column, n, (low, high), fit)}
+
+
+def _doubt(column: Column, n: float, ends: tuple[float, float], fit: GroupFit) -> str:
+    """Why the law of this dataset size is to be taken with care; empty: nothing is known against it."""
+    sizes = column.sizes
+    if not sizes[_OUTER] <= n <= sizes[-1 - _OUTER]:
+        return f"the minimum is at the edge of the sizes that were run, {_between(sizes)}"
+    if ends[0] < sizes[0] or ends[1] > sizes[-1]:
+        return f"the interval reaches beyond the sizes that were run, {_between(sizes)}"
+    if fit.effects.typical_bend > _BENT:
+        return "the code lengths bend otherwise than a power law with a floor does"
+    return ""
+
+
+def _between(sizes: Floats) -> str:
+    return f"{format_count(sizes[0])} to {format_count(sizes[-1])}"
 
 
 def critical_table(estimates: Sequence[Estimate]) -> pd.DataFrame:
-    """A row an estimate: COLUMNS, NaN where there is nothing; of bracketed ones the span of both intervals."""
+    """A row an estimate: COLUMNS, NaN where there is nothing."""
     frame = pd.DataFrame([estimate.row for estimate in estimates], columns=COLUMNS)
-    numbers = ["low", "high", "p_bracketed", *COLUMNS[COLUMNS.index("n_closed_form") :]]
-    frame, inside = frame.astype(dict.fromkeys(numbers, float)), frame["status"] == "bracketed"
-    return frame.assign(
-        span_low=frame[["low", "closed_low"]].min(axis=1).where(inside),
-        span_high=frame[["high", "closed_high"]].max(axis=1).where(inside),
-    )
+    whole = ("subset_bytes", "grid_best", "n_sizes", "n_pooled")
+    frame = frame.assign(shapes_are_usual=frame["shapes_are_usual"].eq(True))
+    return frame.astype({name: float for name in COLUMNS if name not in (*_NO_NUMBERS, *whole)})

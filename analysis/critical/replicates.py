@@ -16,6 +16,7 @@ from analysis.types import Floats
 
 Kind = Literal["seeds", "corpus seeds", "both", "pooled", "none"]
 _NEAR = 2  # noise of a size: its own and that of so many sizes on either side
+_USUAL_FREEDOM = 4.0  # so many degrees of freedom has the noise of the other sizes beside that
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,18 @@ class Cells:
         if not self.shared:
             return "seeds"
         return "both" if self.n_training_seeds > 1 else "corpus seeds"
+
+    def variance(self, elsewhere: float) -> Floats:
+        """Relative variance of the averages, (n,), without what all sizes of a corpus have in common.
+
+        Near each size, but not by its few replicates alone. `elsewhere` as for `noise`.
+        """
+        squares, freedom = self.spread.pooled()
+        usual = squares / freedom if freedom else elsewhere
+        at = np.arange(self.sizes.size)
+        window = np.abs(np.subtract.outer(at, at)) <= _NEAR
+        near, known = window @ self.spread.squares, window @ self.spread.freedom
+        return np.asarray((near + _USUAL_FREEDOM * usual) / (known + _USUAL_FREEDOM) / np.maximum(self.n_units, 1))
 
     def noise(
         self, rng: np.random.Generator, n: int, elsewhere: float, elsewhere_freedom: float

@@ -38,6 +38,7 @@ class Column:
     kind: Kind
     draws: Floats | None  # (R, n) bits, for intervals of this column alone; None: nothing was replicated
     joint: Floats | None  # (R, n) bits, for those of laws through all columns of the group
+    noise: Floats | None = None  # (n,) relative variance of the averages, but for what is common to all sizes
 
 
 def columns(chosen: pd.DataFrame, n_replicates: int = N_REPLICATES, seed: int = 0) -> list[Column]:
@@ -71,8 +72,19 @@ def _of_group(group: str, own: pd.DataFrame, n_replicates: int, stream: list[int
     for d, of in cells.items():
         parts = noise[d], levels[d]
         alone = [_student(rngs[d], n_replicates, degrees) for _, degrees in parts]
-        draws = (_drawn(of.mean, [normal for normal, _ in parts], factors) for factors in (alone, joint))
-        yield Column(group, d, of.sizes, of.mean, of.n_seeds, of.price, of.kind(), *draws)
+        alone_draws, joint_draws = (_drawn(of.mean, [normal for normal, _ in parts], by) for by in (alone, joint))
+        yield Column(
+            group,
+            d,
+            of.sizes,
+            of.mean,
+            of.n_seeds,
+            of.price,
+            of.kind(),
+            alone_draws,
+            joint_draws,
+            of.variance(squares / freedom),
+        )
 
 
 def _drawn(mean: Floats, normal: list[Floats], factors: list[Floats]) -> Floats:
@@ -138,26 +150,3 @@ def _pooled(sd: pd.Series[float], freedom: pd.Series[float], group: pd.Series[st
     """Root mean square by group, weighted by the degrees of freedom."""
     squares, degrees = (freedom * sd**2).groupby(group).sum(), freedom.groupby(group).sum()
     return (squares / degrees.where(degrees > 0)) ** 0.5
-
-
-def describe(found: list[Column], n_replicates: int) -> dict[str, object]:
-    """kind, n_replicates and a sentence: what the intervals of these columns are about."""
-    kinds = {column.kind for column in found} - {"none"}
-    if not kinds:
-        note = "No cell was trained with two seeds, so there is no interval; mdl suggest names the cells to repeat."
-        return {"kind": "none", "n_replicates": n_replicates, "note": note}
-    kind = "pooled" if "pooled" in kinds else kinds.pop() if len(kinds) == 1 else "both"
-    return {"kind": kind, "n_replicates": n_replicates, "note": f"{_NOTES[kind]} {_BESIDE}"}
-
-
-_BESIDE = "Not covered is the error of interpolating between sizes, which the two estimators side by side show."
-_NOTES = {
-    "seeds": "What varies is the training seed; all models of a dataset size saw the same bytes, so the intervals do "
-    "not cover another draw of the corpus.",
-    "corpus seeds": "What varies is the draw of the corpus: models of one corpus seed and dataset size share their "
-    "bytes, so what they have in common is drawn together.",
-    "both": "What varies is the draw of the corpus and the training seed: models of one corpus seed and dataset size "
-    "share their bytes, so what they have in common is drawn together; each corpus counts once in an average.",
-    "pooled": "What varies is the seed; where a size was trained once its noise is pooled from the sizes that were "
-    "repeated, relative to the code length.",
-}

@@ -110,8 +110,8 @@ class PowerLaw:
     left_out_ratio: float | None = None
     gamma_least: float | None = None  # of the laws without one of the dataset sizes each, from four sizes on
     gamma_most: float | None = None
-    gamma_closed: float | None = None  # through the closed form's sizes instead, and their scatter
-    scatter_closed: float | None = None
+    gamma_local: float | None = None  # through the local estimator's sizes instead, and their scatter
+    scatter_local: float | None = None
 
     def predict(self, dataset_bytes: npt.ArrayLike) -> Floats:
         """N* at dataset sizes in bytes; AnalysisError where nothing was fitted."""
@@ -132,7 +132,7 @@ def fit_power_law(dataset_bytes: npt.ArrayLike, n_params: npt.ArrayLike) -> Powe
         )
     if x.size == 2:
         gamma, intercept = np.polyfit(x, y, 1)
-        message = "through two points: no standard error"
+        message = "through two dataset sizes any law passes, so that its exponent has no interval"
         return PowerLaw(float(np.exp(intercept)), float(gamma), None, 2, message)
     (gamma, intercept), covariance = np.polyfit(x, y, 1, cov=True)
     se = float(np.sqrt(covariance[0, 0]))

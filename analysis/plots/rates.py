@@ -93,7 +93,7 @@ def plot_critical_size(
     for line, look in ((theory, _THEORY), (law, _LAW)):
         if line is not None and len(line):
             _line(axes, line, look)
-    _bars(axes, critical, "0.25", "span_low", "span_high")
+    _bars(axes, critical, "0.25")
     _stars(axes, critical, "subset_bytes", "n_params", markersize=9)
     _size_labels(axes, critical, law)
     ticks = set(critical["subset_bytes"])
@@ -138,6 +138,7 @@ def _size_labels(axes: Axes, critical: pd.DataFrame, law: pd.DataFrame | None) -
         if not inside:
             axes.plot(d, n, marker="v" if row["status"] == "below" else "^", **_EDGE)
         over = inside and law is not None and n > np.interp(d, law["subset_bytes"], law["n_params"])
+        over = over and d > critical["subset_bytes"].min()  # left of the first there is no room
         beside: dict[str, Any] = {"offset": (-9, 5), "ha": "right"} if over else {"offset": (9, -10), "ha": "left"}
         label(axes, names[row["status"]].format(format_count(n)), (d, n), **beside)
 

@@ -5,5 +5,6 @@ from .elements import Text as Text
 from .section import SECTIONS as SECTIONS
 from .section import Section as Section
 from .section import register_section as register_section
+from .summary import summarise as summarise
 from .terminal import terminal_table as terminal_table
 from .text_table import plain_table as plain_table

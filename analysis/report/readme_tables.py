@@ -30,9 +30,9 @@ _TABLE = re.compile(
 
 
 def results_table(summary: Json, of: str) -> str:
-    """A row a dataset size as Markdown, `of` the first column's head; the interval of both estimators beside its
+    """A row a dataset size as Markdown, `of` the first column's head; the interval beside its critical size, and then
 
-    critical size, and then the sizes whose rate is within a hundredth of the least.
+    the sizes whose rate is within a hundredth of the least.
     """
     near = ["" if row.get("near_low") is None else near_least(row) for row in summary["critical"]]
     rows = [(of, *_HEADER), *map(_row, summary["critical"])]
@@ -44,8 +44,8 @@ def results_table(summary: Json, of: str) -> str:
 
 def _row(row: Json) -> tuple[str, ...]:
     data, size, *rates = answer_row(row)
-    if row["status"] == "bracketed" and row.get("span_low") is not None:
-        size += f" ({span(row, lambda n: format_size(n, n))})"
+    if row["status"] == "bracketed" and span(row, str) != "–":
+        size += f" ({span(row, lambda n: format_size(n, 0.95 * n, 1.05 * n))})"
     return data, size, *rates
 
 

@@ -11,7 +11,7 @@ from analysis.formatting import format_count, format_place, format_range
 from analysis.next_cells import Suggestion
 from analysis.next_cells import suggest as suggestions
 from analysis.records import load, rows_of
-from analysis.report import terminal_table
+from analysis.report import summarise, terminal_table
 from analysis.study import Study, study
 from mdl.cli import suggest, sweep
 from mdl.cli.options import console
@@ -48,9 +48,7 @@ class Looked:
     @property
     def answer(self) -> str:
         """The critical sizes as `mdl report` prints them."""
-        table = self.explained.table
-        counts = {"n_cells": len(table.runs), "n_failed": len(table.failed), "n_missing": table.n_missing}
-        return terminal_table({"critical": self.critical, **counts}) if self.critical else "no critical size yet"
+        return terminal_table(summarise(self.explained)) if self.critical else "no critical size yet"
 
 
 def look(place: Path, cost: str, within: float) -> Looked:

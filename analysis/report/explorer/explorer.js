@@ -13,6 +13,11 @@ const scaled = (value) => {
   return [Number((value / factor).toPrecision(3)), unit];
 };
 const formatCount = (n) => scaled(n).join(" ").trim();
+// As many digits as the interval supports, two at the least.
+const knownCount = ({ n, low, high }) => {
+  const digits = Math.min(Math.max(2, 1 - Math.floor(Math.log10((high - low) / (2 * n)))), 6);
+  return formatCount(Number(n.toPrecision(digits)));
+};
 const formatBytes = (n) => `${scaled(n).join(" ")}B`;
 const formatPercent = (rate) => `${(100 * rate).toLocaleString("en", rate < 10
   ? { minimumFractionDigits: 1, maximumFractionDigits: 1 } : { maximumSignificantDigits: 3 })} %`;
@@ -26,7 +31,11 @@ const rateOf = (curve, i) => (curve.bits[i] + pricesOf(curve)[i] * curve.n[i]) /
 const twoPart = () => code().priced || code().own_price; // own_price: that of the records, whatever the slider says
 
 function criticalOf(curve) {
-  if (twoPart()) return criticalSize(curve.n, curve.bits, curve.n_seeds, pricesOf(curve));
+  if (twoPart()) {
+    const local = criticalSize(curve.n, curve.bits, curve.n_seeds, pricesOf(curve));
+    if (local.status !== "bracketed") return local;
+    return { ...local, ...(curve.found || (curve.law && lawSize(curve.law, price())) || {}) };
+  }
   const best = curve.bits.indexOf(Math.min(...curve.bits)); // free parameters: of the sizes that were run
   const total = curve.bits[best];
   return { n: null, total, code: total, best: curve.n[best], nPooled: 0, status: "of the sizes run" };
@@ -70,6 +79,7 @@ function answerText(found, points, law) {
 }
 
 function sizeText(f) {
+  if (f.n !== null && f.low) return `${knownCount(f)} (${formatCount(f.low)} to ${formatCount(f.high)})`;
   if (f.n !== null) return Math.round(f.n).toLocaleString("en") + (f.nPooled ? " *" : "");
   const signs = { below: "≤ ", above: "≥ " };
   return `${signs[f.status] || ""}${formatCount(f.best)}, ${signs[f.status] ? "not bracketed" : f.status}`;
@@ -79,8 +89,8 @@ function showTable(found) {
   const head = ["dataset", "critical size N*", twoPart() ? "adjusted rate" : "rate", "raw rate"];
   const table = el("table");
   table.replaceChildren();
-  const pooled = found.some((f) => f.nPooled);
-  table.createCaption().textContent = "The least of each curve." +
+  const pooled = found.some((f) => f.nPooled && !f.low);
+  table.createCaption().textContent = "The least of a smooth law through each curve, with its 95 % interval." +
     (pooled ? " * The code length rose with N somewhere; there neighbours were averaged." : "");
   const row = table.createTHead().insertRow();
   head.forEach((text) => row.append(Object.assign(document.createElement("th"), { textContent: text, scope: "col" })));

@@ -1,4 +1,5 @@
-// Critical sizes in the browser: the same interpolation as analysis/critical/size.py, which a test holds this file to.
+// Critical sizes in the browser: by the smooth law as analysis/critical/minimum.py has it, at any price of a parameter;
+// where that was not fitted, the local interpolation of analysis/critical/size.py. Tests hold this file to both.
 "use strict";
 
 const LEAST_SIZES = 3; // a minimum between two neighbours needs both
@@ -19,6 +20,25 @@ function criticalSize(n, bits, weights, prices) {
   const nPooled = smooth.filter((b, i) => Math.abs(b - bits[i]) > 1e-9 * bits[i]).length;
   const size = Math.exp(x);
   return { n: size, total: code(x) + paid(x), code: code(x), best: n[best], nPooled, status: "bracketed" };
+}
+
+// N* and the ends of its interval by the smooth law at a price; null where the law does not reach.
+function lawSize(law, price) {
+  const [n, low, high] = [law.prices.n, law.prices.low, law.prices.high].map((prices) => atPrice(law.at, prices, price));
+  if (n === null) return null;
+  const i = Math.min(law.at.findIndex((at) => at >= n) || 1, law.at.length - 1);
+  const t = Math.log(n / law.at[i - 1]) / Math.log(law.at[i] / law.at[i - 1]);
+  const code = law.code[i - 1] + t * (law.code[i] - law.code[i - 1]);
+  return { n, low: low ?? law.at[0], high: high ?? law.at[law.at.length - 1], code, total: code + price * n };
+}
+
+// Where prices, which do not rise with n, pass a price; null beyond.
+function atPrice(n, prices, price) {
+  const i = prices.findIndex((p) => p <= price);
+  if (i <= 0) return null;
+  const [above, below] = [Math.log(prices[i - 1]), Math.log(prices[i])];
+  const t = above > below ? (above - Math.log(price)) / (above - below) : 0;
+  return Math.exp(Math.log(n[i - 1]) + t * Math.log(n[i] / n[i - 1]));
 }
 
 // Bits of all parameters as a function of log N: between sizes a power law of N.

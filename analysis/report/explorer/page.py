@@ -8,11 +8,12 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from analysis.codes import fixed_sizes
 from analysis.costs import PAPER, ParameterCost, known_costs
-from analysis.critical import averages
+from analysis.critical import ENDS, Estimate, averages, columns, estimate_all
 from analysis.study import Study, shortest_codes
 from analysis.types import Json
 
@@ -70,10 +71,14 @@ def explorer_data(study: Study) -> Json:
         "held-out": _held_out(study),
         "prequential": _prequential(study),
     }
+    laws = {"two-part": _estimates(study, PAPER if study.cost.bytes_per_param is None else study.cost)}
+    laws |= {key: _estimates(study, cost) for key, cost in own.items()}
     groups = []
     for group in dict.fromkeys(study.rates["group"]):
         codes = [
-            _code(key, frame, group, own.get(key)) for key, frame in frames.items() if (frame["group"] == group).any()
+            _code(key, frame, group, own.get(key), laws.get(key, {}))
+            for key, frame in frames.items()
+            if (frame["group"] == group).any()
         ]
         groups.append({"name": group, "codes": codes})
     start = study.cost.bits_per_param if study.cost.bytes_per_param is not None else PAPER.bits_per_param
@@ -124,7 +129,36 @@ def _averaged(frame: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _code(key: str, frame: pd.DataFrame, group: str, cost: ParameterCost | None) -> Json:
+_Estimates = dict[tuple[str, int], Estimate]
+
+
+def _estimates(study: Study, cost: ParameterCost) -> _Estimates:
+    """By group and dataset size."""
+    found = estimate_all(columns(shortest_codes(study.table, cost)))
+    return {(one.column.group, one.column.subset_bytes): one for one in found}
+
+
+def _at_any_price(estimate: Estimate) -> Json | None:
+    """Places in N, the code there, and the prices at which these are the ends and the middle of N*'s interval."""
+    minimum = estimate.minimum
+    if minimum is None:
+        return None
+    ends = {name: minimum.prices(share).tolist() for name, share in zip(("low", "n", "high"), ENDS, strict=True)}
+    at = np.exp(minimum.log_n)
+    return {"at": at.tolist(), "code": [minimum.code_bits(n) for n in at.tolist()], "prices": ends}
+
+
+def _at_own_prices(estimate: Estimate) -> Json | None:
+    """N* and its interval, where it lies in the grid."""
+    row = estimate.row
+    if row["status"] != "bracketed":
+        return None
+    n, rate, raw = (float(str(row[name])) for name in ("n_params", "adjusted_rate", "raw_rate"))
+    bits = 8 * estimate.column.subset_bytes
+    return {"n": n, "low": row["low"], "high": row["high"], "total": rate * bits, "code": raw * bits}
+
+
+def _code(key: str, frame: pd.DataFrame, group: str, cost: ParameterCost | None, laws: _Estimates) -> Json:
     """`cost`: that of a code with a price of its own."""
     if cost is None:
         name, priced, note = _CODES[key]
@@ -137,7 +171,12 @@ def _code(key: str, frame: pd.DataFrame, group: str, cost: ParameterCost | None)
     columns |= {"prices": "prices"} if cost else {}
     curves = []
     for subset_bytes, rows in own.groupby("subset_bytes", sort=True):
-        values = {short: _nulls(rows[column]) for column, short in columns.items()}
+        values: Json = {short: _nulls(rows[column]) for column, short in columns.items()}
+        estimate = laws.get((group, int(str(subset_bytes))))
+        if estimate and cost:
+            values["found"] = _at_own_prices(estimate)
+        elif estimate:
+            values["law"] = _at_any_price(estimate)
         curves.append({"d": int(str(subset_bytes)), **values})
     own_price = cost.noun if cost else None
     return {"key": key, "name": name, "priced": priced, "own_price": own_price, "note": note, "curves": curves}

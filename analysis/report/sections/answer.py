@@ -8,24 +8,28 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.critical import FOLLOWED
 from analysis.formatting import (
     format_bytes,
     format_count,
     format_end,
     format_percent,
-    format_place,
     format_range,
     format_size,
     join,
+    known_digits,
 )
 from analysis.records import rows_of
 from analysis.report.elements import Block, Grid, Text, named_grid
 from analysis.report.section import WideSection, register_section
 from analysis.report.sections import paper_table_page
+from analysis.report.sections.convergence import budget_sentence
+from analysis.report.sections.warnings import place, warnings
 from analysis.study import Study
 from analysis.types import Json
 
 _MOST_TOLD = 3  # groups that have a paragraph each
+_MOST_PHRASES = 3  # dataset sizes that are told in the paragraph; of more the largest, for the table has each
 _SAME_BYTES = 0.5  # share of the blocks that two subsets of one size have in common
 _SURE = 0.975  # of the replicates; with fewer inside, an end of the interval may be the grid's edge
 
@@ -36,13 +40,15 @@ def answer(summary: Json) -> list[Block]:
         return [Text(_nothing(summary), "lead")]
     blocks: list[Block] = []
     if len(summary["laws"]) > _MOST_TOLD:
-        return [Text(_counted(summary), "lead"), answer_table(summary), Text(_caveat(summary), "small")]
+        lead, table = Text(_counted(summary), "lead"), answer_table(summary)
+        return [lead, table, *(Text(text, "note") for text in warnings(summary)), Text(_caveat(summary), "small")]
     for law in summary["laws"]:
         own = [row for row in summary["critical"] if row["group"] == law["group"]]
         begin = f"{law['group']}: " if len(summary["laws"]) > 1 else ""
-        sentences = [_located(own), *_open(own), _law(law, own)]
+        sentences = [_law(law, own), _located(own), *_open(own), budget_sentence(summary, law["group"])]
         blocks.append(Text(begin + " ".join(s for s in sentences if s), "lead"))
-    return [*blocks, answer_table(summary), Text(_caveat(summary), "small")]
+    warned = [Text(text, "note") for text in warnings(summary)]
+    return [*blocks, answer_table(summary), *warned, Text(_caveat(summary), "small")]
 
 
 def _counted(summary: Json) -> str:
@@ -74,15 +80,31 @@ def _located(rows: list[Json]) -> str:
     found = [row for row in rows if row["status"] == "bracketed"]
     if not found:
         return "No critical model size can be given within this grid."
-    phrases = [_phrase(row, *(("", "") if i else (" parameters", " of data"))) for i, row in enumerate(found)]
-    return f"The adjusted rate is least at {join(phrases)}."
+    told = found if len(found) <= _MOST_PHRASES else [found[-1]]
+    phrases = [_phrase(row, *(("", "") if i else (" parameters", " of data"))) for i, row in enumerate(told)]
+    return f"The adjusted rate is least at {join(phrases)}. {_flat(told[-1])}".strip()
 
 
 def _phrase(row: Json, parameters: str, of_data: str) -> str:
-    """11.2 K parameters for 300 KB of data (95 %: 9.8 K to 13 K)."""
+    """11 K parameters for 300 KB of data (95 %: 9.8 K to 13 K)."""
     interval = span(row, format_count)
     known = f" (95 %: {interval})" if interval != "–" else ""
-    return f"{format_count(row['n_params'])}{parameters} for {format_bytes(row['subset_bytes'])}{of_data}{known}"
+    n = format_count(known_digits(row["n_params"], *span_ends(row)))
+    return f"{n}{parameters} for {format_bytes(row['subset_bytes'])}{of_data}{known}"
+
+
+def _flat(row: Json) -> str:
+    """How much the choice matters, at one dataset size."""
+    if row.get("near_low") is None:
+        return ""
+    sizes = _ends(row, row["near_low"], row["near_high"], format_count).replace(" to ", " and ")
+    return f"At {format_bytes(row['subset_bytes'])} any size between {sizes} is within 1 % of the minimum."
+
+
+def span_ends(row: Json) -> tuple[float | None, float | None]:
+    """Those of `span`."""
+    low, high = ("span_low", "span_high") if "span_low" in row else ("low", "high")
+    return row.get(low), row.get(high)
 
 
 def _open(rows: list[Json]) -> list[str]:
@@ -92,7 +114,7 @@ def _open(rows: list[Json]) -> list[str]:
 def _law(law: Json, rows: list[Json]) -> str:
     if law["gamma"] is None:
         return f"How the critical size grows with the data cannot be said: {law['message']}." if len(rows) > 1 else ""
-    error = "through two points, so no error can be given"
+    error = "through two dataset sizes, which any such law passes: no interval"
     if law["gamma_se"] is not None:
         error = f"standard error {law['gamma_se']:.2g}, {law['n_points']} dataset sizes"
     if law.get("gamma_low") is not None and law.get("gamma_high") is not None:
@@ -125,13 +147,16 @@ def near_least(row: Json) -> str:
 
 
 def span(row: Json, name: Callable[[float], str]) -> str:
-    """Both estimators' 95 % interval."""
-    return _ends(row, row.get("span_low"), row.get("span_high"), name)
+    """The 95 % interval; of a summary from before there was one interval, what those of two estimators spanned."""
+    low, high = ("span_low", "span_high") if "span_low" in row else ("low", "high")
+    return _ends(row, row.get(low), row.get(high), name)
 
 
 def _ends(row: Json, low: float | None, high: float | None, name: Callable[[float], str]) -> str:
-    """9.8 K to 13 K; with ≤ or ≥ where the sizes that were run end there."""
+    """9.8 K to 13 K; with ≤ or ≥ where what was looked at ends there."""
     least, most = row.get("least_size") or 0, row.get("most_size") or math.inf
+    if low is not None and high is not None and (low < 0.99 * least or high > 1.01 * most):
+        least, most = 1.01 * least / FOLLOWED, most * FOLLOWED / 1.01  # so far beyond the sizes the law was followed
     return format_range(low, high, lambda n: format_end(n, least, most, name))
 
 
@@ -140,7 +165,7 @@ def answer_row(row: Json, interval: tuple[str, ...] = ()) -> tuple[str, ...]:
     best = format_count(row["grid_best"])
     size, at = "too few sizes", f" at {best}"
     if row["status"] == "bracketed":
-        size, at = format_size(row["n_params"], row.get("low")), ""
+        size, at = format_size(row["n_params"], *span_ends(row)), ""
     elif row["status"] in ("below", "above"):
         size = f"{'≤' if row['status'] == 'below' else '≥'} {best}, not bracketed"
     coder = f"{row['coder']} {format_percent(row['classical_rate'])}" if row["coder"] else "not run"
@@ -153,28 +178,18 @@ def _caveat(summary: Json) -> str:
     number = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
     text = (
         f"Adjusted rate: (code of the subset + parameters) / subset. Cells (seeds) a point: {number}. "
-        f"{summary['intervals']['note'] or ''}{_shared(summary)}{_spans(summary)} Within 1 %: the model sizes "
-        "whose adjusted rate is at most a hundredth above the least. A critical size, and the rates there, are found "
-        "by interpolating the measured code length between the sizes that were run, and belong to this training "
-        "recipe: longer training moves them. Models: ideal code length. Classical coders: true file size of the same "
+        f"{summary['intervals']['note'] or ''}{_shared(summary)} Within 1 %: the model sizes "
+        "whose adjusted rate is at most a hundredth above the least. A critical size, and the rates there, are those "
+        "of a smooth law of the code length through the shapes about the minimum, and belong to this training recipe. "
+        "Models: ideal code length. Classical coders: true file size of the same "
         "bytes, whole."
     )
     inside = [row for row in summary["critical"] if row["status"] == "bracketed" and row["p_bracketed"] is not None]
     at_edge = [row for row in inside if row["p_bracketed"] < _SURE]
     if at_edge:
-        rows = [f"{format_percent(1 - row['p_bracketed'])} at {_place(row, summary)}" for row in at_edge]
-        text += f" In {join(rows)} of the draws the least is at the grid's edge, which ends the interval there."
-    pooled = sum(bool(row["n_pooled"]) for row in summary["critical"])
-    if pooled:
-        text += (
-            f" At {pooled} of the dataset sizes the code length rose with N somewhere; there neighbours were averaged."
-        )
+        rows = [f"{format_percent(1 - row['p_bracketed'])} at {place(row, summary)}" for row in at_edge]
+        text += f" With a chance of {join(rows)} the minimum lies beyond the sizes that were run."
     return text
-
-
-def _spans(summary: Json) -> str:
-    told = any(row["span_low"] is not None for row in summary["critical"])
-    return " 95 %: what the intervals of both estimators of the critical size span." if told else ""
 
 
 def _shared(summary: Json) -> str:
@@ -200,21 +215,8 @@ def _shared(summary: Json) -> str:
 
 def notes(summary: Json) -> list[Block]:
     """What a reader might otherwise take wrongly."""
-    said = [_unconverged(summary), _memorising(summary), _unpaid(summary), _against_classical(summary)]
+    said = [_memorising(summary), _unpaid(summary), _against_classical(summary)]
     return [Text(note, "note") for note in said if note]
-
-
-def _unconverged(summary: Json) -> str:
-    rows = [row for row in summary["convergence"] if row["verdict"] == "unconverged"]
-    if not rows:
-        return ""
-    sizes = join(f"{_place(row, summary)} ({format_count(row['n_params_half'])})" for row in rows)
-    return f"Unconverged: with half the training the critical size lies outside its interval at {sizes}."
-
-
-def _place(row: Json, summary: Json) -> str:
-    """1 MB, or 1 MB of a corpus where there are several."""
-    return format_place(row, several=len(summary["laws"]) > 1)
 
 
 def _memorising(summary: Json) -> str:
@@ -226,7 +228,7 @@ def _memorising(summary: Json) -> str:
     text = (
         f"Memorising: {found['n_memorising']} of {found['n_models']} cells code their own subset better than unseen "
         f"bytes, by over a tenth more than a model too small to memorise does, most of all {gap['size']} on "
-        f"{_place(gap, summary)} ({own} on the subset, {unseen} held out). What they know by heart is in their "
+        f"{place(gap, summary)} ({own} on the subset, {unseen} held out). What they know by heart is in their "
         f"parameters; the adjusted rate, {adjusted} there, counts them."
     )
     if found["n_by_heart"]:
@@ -238,7 +240,7 @@ def _memorising(summary: Json) -> str:
 
 
 def _unpaid(summary: Json) -> str:
-    sizes = [_place(row, summary) for row in summary["critical"] if row["adjusted_rate"] >= 1]
+    sizes = [place(row, summary) for row in summary["critical"] if row["adjusted_rate"] >= 1]
     if not sizes:
         return ""
     return f"Not paid for: at {join(sizes)} even the least adjusted rate is 100 % or more; plain bytes cost less."
@@ -246,7 +248,7 @@ def _unpaid(summary: Json) -> str:
 
 def _against_classical(summary: Json) -> str:
     rows = [row for row in summary["critical"] if row["classical_rate"] is not None]
-    won = [_place(row, summary) for row in rows if row["adjusted_rate"] < row["classical_rate"]]
+    won = [place(row, summary) for row in rows if row["adjusted_rate"] < row["classical_rate"]]
     if not rows:
         return ""
     if not won:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from analysis.critical import MARGIN
 from analysis.formatting import format_bytes, format_count, format_place, format_range, join
 from analysis.report.elements import Block, Heading, Text, named_grid
 from analysis.report.section import WideSection, register_section
@@ -14,14 +15,14 @@ def write(summary: Json) -> list[Block]:
     if not rows:
         return []
     cells = [
-        (format_bytes(row["subset_bytes"]), _size(row["n_params"]),
-         "–" if row["n_params"] is None else format_range(row["low"], row["high"], format_count), _half(row),
-         "–" if row["ratio"] is None else f"× {row['ratio']:.2f}", _judged(row))
+        (format_bytes(row["subset_bytes"]), _size(row["n_params"]), _half(row),
+         "–" if row["ratio"] is None else f"× {row['ratio']:.2f}",
+         format_range(row["ratio_low"], row["ratio_high"], lambda ratio: f"{ratio:.2f}"), _points(row), _judged(row))
         for row in rows
     ]  # fmt: skip
-    header = ("dataset", "N* of them", "95 % interval", "N* at half", "whole / half", "N* at half is")
+    header = ("dataset", "N*", "N* at half", "whole / half", "95 % interval", "rate, points", "N* is")
     return [Heading("Half the training"), Text(_told(rows)),
-            named_grid(header, cells, "lrrrrl", [row["group"] for row in rows])]  # fmt: skip
+            named_grid(header, cells, "lrrrrrl", [row["group"] for row in rows])]  # fmt: skip
 
 
 def _size(n: float | None) -> str:
@@ -32,27 +33,48 @@ def _half(row: Json) -> str:
     return _size(row["n_params_half"]) if row["n_params_half"] is not None else f"{row['status_half']} its grid"
 
 
+def _points(row: Json) -> str:
+    return "–" if row["points"] is None else f"{-100 * row['points']:+.1f}"
+
+
+_JUDGED = {"converged": "the same", "unconverged": "another: unconverged", "undecided": "not decided"}
+
+
 def _judged(row: Json) -> str:
     if row["verdict"] == "unknown":
         return "not judged: not bracketed" if row["ratio"] is None else "not judged: no interval"
-    return "within the interval" if row["verdict"] == "converged" else "outside: unconverged"
+    return _JUDGED[row["verdict"]]
 
 
 def _told(rows: list[Json]) -> str:
     seen = {(row["half_bytes_seen"], row["bytes_seen"]) for row in rows}
     budgets = join(f"{format_bytes(half)} instead of {format_bytes(whole)}" for half, whole in sorted(seen))
-    text = f"A critical size is of a recipe. The shapes trained on {budgets} a model too (repeats counted): "
+    text = (
+        f"A critical size is of a recipe. The shapes trained on {budgets} a model too (repeats counted), and the ratio "
+        "of the two critical sizes, in which what shapes and replicates are off is common to both. The same: its 95 % "
+        f"interval lies within a factor of {MARGIN:g}; another: it leaves out 1. "
+    )
     several = len({row["group"] for row in rows}) > 1
     unconverged = [format_place(row, several=several) for row in rows if row["verdict"] == "unconverged"]
     if unconverged:
-        text += (
-            f"at {join(unconverged)} N* lies outside the interval of the whole: unconverged, more may move it again."
-        )
-    elif any(row["verdict"] == "converged" for row in rows):
-        text += "no N* leaves its interval, which is not to say that more training would not move it."
-    else:
-        text += "without intervals there is only the factor by which N* moved."
-    return text
+        text += f"At {join(unconverged)} N* moved: unconverged, more may move it again."
+    elif any(row["verdict"] in ("converged", "undecided") for row in rows):
+        n = sum(row["verdict"] == "converged" for row in rows)
+        text += f"At {n} of {len(rows)} dataset sizes N* is the same, at none it is another."
+    return text.strip()
+
+
+def budget_sentence(summary: Json, group: str) -> str:
+    """Page one: what twice the training does, at the largest dataset size that has both budgets."""
+    rows = [row for row in summary["convergence"] if row["group"] == group and row["ratio_low"] is not None]
+    if not rows:
+        return ""
+    row = max(rows, key=lambda row: row["subset_bytes"])
+    times = row["bytes_seen"] / row["half_bytes_seen"]
+    return (
+        f"At {times:.2g} times the training N* of {format_bytes(row['subset_bytes'])} is × {row['ratio']:.2f} "
+        f"({row['ratio_low']:.2f} to {row['ratio_high']:.2f}), the rate {100 * row['points']:.1f} points lower."
+    )
 
 
 register_section(

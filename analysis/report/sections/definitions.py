@@ -20,24 +20,27 @@ _DEFINITIONS = {
     "two-part code": "first the model, then the data given the model: T(N) = c·N + D·L(N, D), with L in bits a byte "
     "(Rissanen 1978; Grünwald 2007). The adjusted rate is T / (8·D).",
     "critical model size N*": "the N at which the adjusted rate is least for a dataset size; beyond it parameters cost "
-    "more than they save (Delétang et al. 2024, section 3). Found between the sizes that were run: the measured code "
-    "length is interpolated, never rising with N, and the parameters' bits are added exactly.",
+    "more than they save (Delétang et al. 2024, section 3). Found as the least of a smooth law of the code length, "
+    "E + A·N^−a, through the seven or more shapes about it, with the parameters' bits added exactly.",
+    "local estimator": "a second one: the measured code length is interpolated, never rising with N, between the best "
+    "size and its neighbours.",
     "not bracketed": "the least adjusted rate is at the smallest or the largest size that was run; the critical size "
     "may lie beyond it.",
-    "closed form": "N* = (α·A·D/c)^(1/(1+α)), what L = E + A·N^−α makes of dT/dN = 0; fitted to the own subset's code "
-    "at the five sizes nearest the best. A second estimator, which rests on that form; E drops out.",
+    "closed form": "N* = (α·A·D/c)^(1/(1+α)), what L = E + A·N^−α makes of dT/dN = 0; E drops out.",
+    "shape effect": "what the code length of a shape is off the smooth law, for its depth, its learning rate or by "
+    "chance; much the same at every dataset size, so that more seeds do not average it away.",
     "crossing": "the D at which the next larger model begins to pay: D·(l₁(D) − l₂(D)) = c·(N₂ − N₁), with l the bits "
     "a byte of the two sizes.",
     "law of the critical size": "N* = k·D^γ, least squares in logarithms through the bracketed sizes. By the closed "
-    "form γ = 1/(1+α): a test of the theory. Its interval is of the replicates and of what the sizes scatter about the "
-    "line beyond their noise.",
+    "form γ = 1/(1+α), with α of all shapes at the largest dataset size: a test of the theory. Its interval is of the "
+    "shapes, the replicates and what the sizes scatter about the line beyond their noise.",
     "least of all": "the dataset sizes at which a model size has the least adjusted rate of all sizes that were run; "
     "between dataset sizes the bits a byte are linear in log D and the parameters' bits exact.",
-    "unconverged": "the critical size after half of the training lies outside the interval of the whole.",
-    "interval": "95 % of the N* found in draws of the code lengths: normal deviations with the variance between cells "
-    "of one size and its neighbours, and of what all sizes of a corpus seed have in common, each divided by a χ for "
-    "their degrees of freedom (a bootstrap; Hesterberg 2015). It is about what was varied, training seeds or corpus "
-    "seeds, and about nothing else.",
+    "unconverged": "the 95 % interval of the critical size over that after half of the training leaves out 1.",
+    "interval": "from where the total falls to where it rises with 95 % certainty. Noise: of a shape, common to all "
+    "dataset sizes; of replicates, by dataset size; and smooth bends of the law. How great they are is weighed by "
+    "restricted maximum likelihood over all dataset sizes of a corpus, and averaged over. Its coverage is simulated in "
+    "benchmarks/coverage_of_critical.py. It is about these, one corpus and one recipe, and about nothing else.",
     "pooled": "a size that was run once has no spread of its own; that of the sizes run several times is used for it.",
     "held-out rate": "rate on bytes of the corpus that no subset contains, by the snapshot that did best on a sample "
     "of them: selected there, so slightly favourable.",

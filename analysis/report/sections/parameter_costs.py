@@ -8,16 +8,12 @@ import numpy as np
 
 from analysis.costs import PAPER, ParameterCost, known_costs
 from analysis.critical import (
-    Column,
-    Curve,
+    Estimate,
     columns,
-    common_exponent,
-    critical_size,
-    estimate,
+    estimate_all,
     fit_power_law,
     interval,
     marginal_price,
-    minima,
 )
 from analysis.formatting import format_bytes, format_count
 from analysis.report.elements import Block, Heading, Text, named_grid
@@ -44,10 +40,12 @@ def side_by_side(study: Study, costs: Sequence[ParameterCost]) -> list[Json]:
     label, is_coded and precision_bits are the cost's. A cost that the records do not have gives no rows.
     """
     paper = _under(study, PAPER)
-    alpha, rows = _exponents([found.column for found in paper.values()]), []
+    alpha, rows = _exponents([found.estimate for found in paper.values()]), []
     for cost in costs:
         for place, found in (paper if cost == PAPER else _under(study, cost)).items():
-            rows.append(found.row(cost) | _by_the_law(found, paper.get(place), alpha.get(found.column.group)))
+            rows.append(
+                found.row(cost) | _by_the_law(found, paper.get(place), alpha.get(str(found.estimate.row["group"])))
+            )
     return rows
 
 
@@ -67,43 +65,40 @@ def cost_laws(rows: Sequence[Json]) -> list[Json]:
 class _Found:
     """The critical size of a column, with its draws."""
 
-    def __init__(self, column: Column) -> None:
-        self.column = column
-        self.size = critical_size(column.sizes, column.mean, column.price, column.n_seeds)
-        self.c = self.draws = None
-        if self.size.n_params is not None:
-            self.c = marginal_price(column.sizes, column.price, self.size.n_params)
-        if column.draws is not None:
-            self.draws = minima(column.sizes, column.draws, column.n_seeds, column.price).n_params
+    def __init__(self, estimate: Estimate) -> None:
+        self.estimate, column = estimate, estimate.column
+        n = float(str(estimate.row["n_params"]))
+        self.n_params = None if np.isnan(n) else n
+        self.c = None if self.n_params is None else marginal_price(column.sizes, column.price, self.n_params)
 
     def row(self, cost: ParameterCost) -> Json:
         """What is measured of a row of `side_by_side`."""
-        column, size = self.column, self.size
-        low, high = (None, None) if self.draws is None else interval(self.draws)
+        row = self.estimate.row
         return {
-            "group": column.group, "subset_bytes": column.subset_bytes, "cost": cost.name,
-            "bytes_per_param": cost.bytes_per_param, "status": size.status, "n_params": size.n_params, "low": low,
-            "high": high, "grid_best": size.grid_best, "adjusted_rate": size.total_bits / (8 * column.subset_bytes),
-            "is_code": cost.is_code, "bits_per_param": self.c, "label": cost.label, "is_coded": cost.is_coded,
-            "precision_bits": cost.precision_bits,
+            "group": row["group"], "subset_bytes": row["subset_bytes"], "cost": cost.name,
+            "bytes_per_param": cost.bytes_per_param, "status": row["status"], "n_params": self.n_params,
+            "low": row.get("low"), "high": row.get("high"), "grid_best": row["grid_best"],
+            "adjusted_rate": row["adjusted_rate"], "is_code": cost.is_code, "bits_per_param": self.c,
+            "label": cost.label, "is_coded": cost.is_coded, "precision_bits": cost.precision_bits,
         }  # fmt: skip
 
 
 def _under(study: Study, cost: ParameterCost) -> dict[tuple[str, int], _Found]:
     """By group and dataset size."""
-    found = columns(shortest_codes(study.table, cost))
-    return {(column.group, column.subset_bytes): _Found(column) for column in found}
+    found = estimate_all(columns(shortest_codes(study.table, cost)))
+    return {(one.column.group, one.column.subset_bytes): _Found(one) for one in found}
 
 
 def _by_the_law(found: _Found, paper: _Found | None, alpha: float | None) -> Json:
     """n_predicted, ratio_low and ratio_high; draws of both costs are of the same noise, cell by cell."""
     rows: Json = {"n_predicted": None, "ratio_low": None, "ratio_high": None}
-    if paper is None or paper.size.n_params is None or alpha is None or not found.c:
+    if paper is None or paper.n_params is None or alpha is None or not found.c:
         return rows
-    rows["n_predicted"] = shifted(paper.size.n_params, alpha, found.c)
-    if found.draws is not None and paper.draws is not None:
+    rows["n_predicted"] = shifted(paper.n_params, alpha, found.c)
+    drawn, under_paper = found.estimate.draws, paper.estimate.draws
+    if drawn is not None and under_paper is not None:
         shift = shifted(1.0, alpha, found.c)
-        rows["ratio_low"], rows["ratio_high"] = interval(found.draws / (paper.draws * shift))
+        rows["ratio_low"], rows["ratio_high"] = interval(drawn / (under_paper * shift))
     return rows
 
 
@@ -112,14 +107,9 @@ def shifted(n_params: float, alpha: float, bits_per_param: float) -> float:
     return float(n_params * (bits_per_param / float(PAPER.bits_per_param or 0)) ** (-1 / (1 + alpha)))
 
 
-def _exponents(paper: Sequence[Column]) -> dict[str, float]:
-    """α of the own subset's code by group, of columns under the paper's price."""
-    curves: dict[str, list[Curve]] = {}
-    for column in paper:
-        curve = estimate(column).curve
-        curves.setdefault(column.group, []).extend([curve] if curve else [])
-    found = {group: float(common_exponent(own)[0]) for group, own in curves.items() if own}
-    return {group: alpha for group, alpha in found.items() if np.isfinite(alpha)}
+def _exponents(paper: Sequence[Estimate]) -> dict[str, float]:
+    """α of the own subset's code by group, of estimates under the paper's price."""
+    return {one.column.group: one.exponent.alpha for one in paper if one.exponent and one.exponent.alpha > 0}
 
 
 def write(summary: Json) -> list[Block]:

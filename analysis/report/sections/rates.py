@@ -12,9 +12,9 @@ from analysis.report.sections.shown import Shown, groups_shown
 from analysis.study import Study, in_context
 
 _CAPTIONS = {
-    "adjusted_rate": "Adjusted rate against model size, a curve a dataset size: marks were measured, lines are "
-    "interpolated. Stars mark critical sizes, arrowheads a least rate at the grid's edge. Curves leave through the top "
-    "where the parameters dwarf the data.",
+    "adjusted_rate": "Adjusted rate against model size, a curve a dataset size: marks were measured, lines are the "
+    "smooth law about the minimum, and interpolated beyond it. Stars mark critical sizes, arrowheads a least rate at "
+    "the grid's edge. Curves leave through the top where the parameters dwarf the data.",
     "raw_rate": "Raw rate on the subset itself, parameters not counted: it falls as models grow, and below the rate of "
     "unseen bytes of the same kind where they memorise.",
     "heldout_rate": "Rate on bytes that no subset contains, a curve a size of the subset trained on.",

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.critical import EXPONENTS
-from analysis.formatting import format_bytes, format_count, format_end, format_place, format_range, join, sentence
+from analysis.formatting import format_bytes, format_count, format_place, format_range, join, known_digits, sentence
 from analysis.plots import plot_critical_size
 from analysis.report.elements import Block, Text, named_grid
 from analysis.report.section import Figure, Measured, WideSection, register_section
@@ -26,13 +25,13 @@ def law(summary: Json) -> list[Block]:
 def estimates(summary: Json) -> list[Block]:
     """The two estimators of the critical size, and what the law predicts beyond the grid."""
     blocks: list[Block] = []
-    both = [row for row in summary["critical"] if row.get("n_closed_form") is not None]
+    both = [row for row in summary["critical"] if row.get("n_local") is not None and row["n_params"] is not None]
     if both:
-        header = ("dataset", "interpolated", "95 % interval", "closed form", "95 % interval", "its α", "95 % interval")
+        header = ("dataset", "smooth law", "95 % interval", "local", "95 %, of replicates")
         rows = [_estimates(row) for row in both]
         blocks += [
             Text(f"Two estimators of the critical size, from the same code lengths. {_apart(both)}".strip()),
-            named_grid(header, rows, "lrrrrrr", [row["group"] for row in both]),
+            named_grid(header, rows, "lrrrr", [row["group"] for row in both]),
         ]
     return blocks + _predicted(summary)
 
@@ -45,19 +44,21 @@ def _apart(rows: list[Json]) -> str:
     several = len({row["group"] for row in rows}) > 1
     most = max(known, key=_factor)
     text = f"They lie apart by a factor of {_factor(most):.2f} at most, at {format_place(most, several=several)}."
-    sure = [row for row in known if None not in (row["low"], row["closed_low"])]
-    outside = [row for row in sure if row["high"] < row["closed_low"] or row["closed_high"] < row["low"]]
+    outside = [row for row in known if row["low"] is not None and not row["low"] <= row["n_local"] <= row["high"]]
     if outside:
         sizes = join(format_place(row, several=several) for row in outside)
-        text += (
-            f" At {sizes} their intervals exclude each other: the code lengths of the shapes that were run do not lie "
-            "on one smooth curve, and the intervals, of replicates alone, do not hold that error."
-        )
-    return text
+        text += f" At {sizes} the local one lies outside the interval of the other."
+    return f"{text} {_LOCAL}"
+
+
+_LOCAL = (
+    "The local one interpolates the code length between the best size and its neighbours: what these shapes are off a "
+    "smooth curve moves it, and its interval, of replicates alone, does not hold that."
+)
 
 
 def _factor(row: Json) -> float:
-    ratio: float = row["n_closed_form"] / row["n_params"]
+    ratio: float = row["n_local"] / row["n_params"]
     return max(ratio, 1 / ratio)
 
 
@@ -72,12 +73,14 @@ def _holds(found: Json, summary: Json) -> list[str]:
         text += f"; the law through the others gives × {ratio:.2f} of what was found at {at}"
     if found.get("gamma_least") is not None:
         text += f"; without one of them γ is {found['gamma_least']:.2f} to {found['gamma_most']:.2f}"
-    if found.get("gamma_closed") is not None:
+    if found.get("gamma_local") is not None:
         text += (
-            f"; through the closed form's sizes it is {found['gamma_closed']:.2f}, and they scatter by "
-            f"{100 * found['scatter_closed']:.2g} %"
+            f"; through the local estimator's sizes it is {found['gamma_local']:.2f}, and they scatter by "
+            f"{100 * found['scatter_local']:.2g} %"
         )
-    known = " Its interval is of the replicates and of that scatter." if found.get("gamma_low") is not None else ""
+    known = (
+        " Its interval is of the shapes, the replicates and that scatter." if found.get("gamma_low") is not None else ""
+    )
     return [f"{text}.{known}"]
 
 
@@ -99,18 +102,10 @@ def _interval(row: Json, low: str, high: str) -> str:
 
 
 def _estimates(row: Json) -> tuple[str, ...]:
-    found = "not bracketed" if row["n_params"] is None else format_count(row["n_params"])
-    first = format_range(row.get("low"), row.get("high"), format_count)
-    second = format_range(row["closed_low"], row["closed_high"], format_count)
-    alpha = "–" if row.get("alpha") is None else f"{row['alpha']:.2f}"
-    third = format_range(row.get("alpha_low"), row.get("alpha_high"), _exponent)
-    closed = format_count(row["n_closed_form"])
-    return format_bytes(row["subset_bytes"]), found, first, closed, second, alpha, third
-
-
-def _exponent(value: float) -> str:
-    """An end of its interval that is where its search ends says so."""
-    return format_end(value, 1.01 * EXPONENTS[0], EXPONENTS[1] / 1.01, lambda alpha: f"{alpha:.2f}")
+    found = format_count(known_digits(row["n_params"], row["low"], row["high"]))
+    first = format_range(row["low"], row["high"], format_count)
+    local = format_range(row["local_low"], row["local_high"], format_count)
+    return format_bytes(row["subset_bytes"]), found, first, format_count(row["n_local"]), local
 
 
 def _predicted(summary: Json) -> list[Block]:
@@ -173,7 +168,7 @@ def _figure(study: Study, shown: Shown, critical: pd.DataFrame) -> Figure:
     law = _labelled(study, shown.group, law_line(study.laws[shown.group], critical))
     theory = theory_line(study.theory.get(shown.group), critical)
     said = [
-        (critical["span_low"].notna().any(), " Bars: 95 % intervals of both estimators."),
+        (critical["low"].notna().any(), " Bars: 95 % intervals."),
         (predictions["low"].notna().any(), " Band: 95 % interval of the law."),
         (theory is not None, " Dashed: the slope that theory asks for, through the middle of the stars."),
         (predictions["extrapolated"].any(), " Circles: predicted, extrapolated beyond the grid."),

@@ -105,9 +105,26 @@ def test_critical_sizes_in_the_browser_are_those_of_critical_size(
         bits = own["own_bits"] if code == "two-part" else own["heldout_bits"] / own["heldout_bytes"] * d
         expected = critical_size(own["n_params"], bits, price)
         assert status == expected.status
-        if expected.n_params is not None:
+        if expected.n_params is not None and code == "held-out":  # the own subset's is by the smooth law, below
             assert float(n) == pytest.approx(expected.n_params, rel=1e-4)
     assert sum(status == "bracketed" for status, _ in found.values()) >= 2
+
+
+@needs_browser
+def test_the_interval_in_the_browser_is_the_reports(sweep: Study, browse: Browse) -> None:
+    """By the smooth law: its size and, in print, both ends."""
+    dom = browse("price=16")
+    for row in sweep.critical[sweep.critical["status"] == "bracketed"].to_dict("records"):
+        assert float(shown(dom)[row["subset_bytes"]][1]) == pytest.approx(row["n_params"], rel=0.01)
+        found = re.findall(r"\(([\d.]+ ?[KM]?) to ([\d.]+ ?[KM]?)\)", dom.replace("&nbsp;", " "))
+        assert any(
+            [_number(end) for end in ends] == pytest.approx([row["low"], row["high"]], rel=0.03) for ends in found
+        )
+
+
+def _number(text: str) -> float:
+    value, _, unit = text.partition(" ")
+    return float(value) * {"": 1, "K": 1e3, "M": 1e6}[unit]
 
 
 @needs_browser

@@ -191,19 +191,17 @@ def test_a_section_with_nothing_to_show_is_left_out(made: ReportPaths) -> None:
     assert headings(bare) == ["All cells", "Failed cells", "Provenance", "Definitions"]
 
 
-_ESTIMATED = ("low", "high", "p_bracketed", "n_closed_form", "closed_low", "closed_high")
+_ESTIMATED = ("low", "high", "p_bracketed", "n_local", "local_low", "local_high")
 
 
 def test_the_intervals_are_printed_in_sentence_and_table(made: ReportPaths) -> None:
     document = write(made.summary, [])
     lead = next(block.text for block in document.blocks if isinstance(block, Text))
     for row in made.summary["critical"][1:]:
-        interval = f"{format_count(row['span_low'])} to {format_count(row['span_high'])}"
-        assert row["span_low"] == min(row["low"], row["closed_low"])
-        assert row["span_high"] == max(row["high"], row["closed_high"])
-        assert f"{format_bytes(row['subset_bytes'])}" in lead
-        assert f"(95 %: {interval})" in lead
+        interval = f"{format_count(row['low'])} to {format_count(row['high'])}"
         assert interval in terminal_table(made.summary)
+    assert f"(95 %: {interval})" in lead, "of the largest dataset size; the table has each"
+    assert "is within 1 % of the minimum" in lead
     (law,) = made.summary["laws"]
     assert f"(95 %: {law['gamma_low']:.2f} to {law['gamma_high']:.2f}, 4 dataset sizes)" in lead
 
@@ -379,7 +377,7 @@ def test_stars_lie_on_the_curves_whose_least_they_are(tmp_path: Path) -> None:
         least = own.loc[own["adjusted_rate"].idxmin()]
         assert least["n_params"] == pytest.approx(row["n_params"], rel=0.1)
         assert least["adjusted_rate"] == pytest.approx(row["adjusted_rate"], rel=1e-3)
-        assert row["adjusted_rate"] <= least["adjusted_rate"]
+        assert row["adjusted_rate"] <= least["adjusted_rate"] * (1 + 1e-4)
         assert len(own) in lines
     plt.close("all")
 

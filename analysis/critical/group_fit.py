@@ -1,0 +1,91 @@
+"""All dataset sizes of a group together: their smooth laws, the shapes' effects, and where the totals are least."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from analysis.critical.linear_errors import LinearError, correlation, covariance
+from analysis.critical.minimum import Minimum, exponent_of, locate, normal_share
+from analysis.critical.resampling import Column
+from analysis.critical.shape_effects import Effects, weigh_effects
+from analysis.critical.smooth_law import LEAST_SHAPES, SmoothLaw, smooth_law
+from analysis.types import Floats, Ints
+
+_STREAM = 2014
+_MORE_SHAPES = 2  # at a time, where the interval runs out of the window
+_MOST_ROUNDS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupFit:
+    """An entry for each of the columns, in order."""
+
+    laws: list[SmoothLaw]
+    minima: list[Minimum]
+    effects: Effects
+    alpha: float  # exponent of the law of all shapes at the largest dataset size, where fewest know it by heart
+    alpha_error: LinearError
+
+    def draws(self, n_draws: int, stream: Sequence[int] = ()) -> tuple[Floats, Floats]:
+        """Together: N* (n, R), each with its own distribution, and α (R,)."""
+        together = covariance([*(one.error for one in self.minima), self.alpha_error], self.effects)
+        rng = np.random.default_rng([_STREAM, *stream])
+        z = np.linalg.cholesky(correlation(together)) @ rng.standard_normal((len(together), n_draws))
+        log_n = [
+            np.clip(one.quantile(normal_share(row)), one.places[0], one.places[-1])
+            for one, row in zip(self.minima, z[:-1], strict=True)
+        ]
+        return np.exp(np.stack(log_n)), self.alpha + z[-1] * np.sqrt(together[-1, -1])
+
+
+def fit_group(columns: Sequence[Column]) -> GroupFit:
+    """Columns of one group with three sizes at least. What is equal in size is the same shape."""
+    names = np.unique(np.concatenate([column.sizes for column in columns]))
+    wanted = [LEAST_SHAPES] * len(columns)
+    for _ in range(_MOST_ROUNDS):
+        fit = _fit(columns, names, wanted)
+        short = [
+            _runs_out(minimum, law, column.sizes)
+            for column, law, minimum in zip(columns, fit.laws, fit.minima, strict=True)
+        ]
+        if not any(short):
+            break
+        wanted = [law.log_n.size + _MORE_SHAPES * more for law, more in zip(fit.laws, short, strict=True)]
+    return fit
+
+
+def _fit(columns: Sequence[Column], names: Floats, wanted: Sequence[int]) -> GroupFit:
+    laws, noise = [], []
+    for column, n in zip(columns, wanted, strict=True):
+        law = smooth_law(column.sizes, column.mean, column.price, n)
+        noise.append(None if column.noise is None else column.noise[law.chosen])
+        laws.append(replace(law, chosen=_named(names, column.sizes[law.chosen])))
+    effects = weigh_effects(laws, noise, names.size)
+    minima = [
+        locate(law, own, effects, column.subset_bytes)
+        for column, law, own in zip(columns, laws, effects.noise, strict=True)
+    ]
+    alpha, error = _alpha(columns, names, effects)
+    return GroupFit(laws=laws, minima=minima, effects=effects, alpha=alpha, alpha_error=error)
+
+
+def _alpha(columns: Sequence[Column], names: Floats, effects: Effects) -> tuple[float, LinearError]:
+    largest = max(range(len(columns)), key=lambda i: columns[i].subset_bytes)
+    column = columns[largest]
+    law = smooth_law(column.sizes, column.mean, column.price, column.sizes.size)
+    usual = np.full(column.sizes.size, float(effects.noise[largest].mean()))
+    whole = replace(law, chosen=_named(names, column.sizes))
+    return exponent_of(whole, usual if column.noise is None else column.noise, effects, column.subset_bytes)
+
+
+def _named(names: Floats, sizes: Floats) -> Ints:
+    return np.searchsorted(names, sizes)
+
+
+def _runs_out(minimum: Minimum, law: SmoothLaw, sizes: Floats) -> bool:
+    """Of the window, where more shapes were run on that side."""
+    (low, high), (first, last) = minimum.interval, np.exp(law.log_n[[0, -1]]).tolist()
+    return bool((low <= first and first > 1.001 * sizes[0]) or (high >= last and 1.001 * last < sizes[-1]))

@@ -1,0 +1,49 @@
+"""Errors that are linear in what shapes, bends of the law and replicates are off, and how they go together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.critical.shape_effects import Effects, kernel
+from analysis.types import Floats, Ints
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearError:
+    """Of one number found at one dataset size, in units that cancel in a correlation."""
+
+    subset_bytes: int  # replicates count for errors of the same dataset size together
+    shapes: Ints  # (m,) which of the group's shapes
+    by_shape: Floats  # (m,) weight of what each is off
+    noise: Floats  # (m,) relative variance of what was measured, by replicates
+    log_n: Floats  # (q,) where bends count, log N
+    by_bend: Floats  # (q,) and with what weight
+    alone: float  # variance by what no other error has in it
+
+
+def covariance(errors: Sequence[LinearError], effects: Effects) -> Floats:
+    """(n, n)."""
+    n_shapes = 1 + max(int(error.shapes.max()) for error in errors)
+    by_shape, noise = np.zeros((len(errors), n_shapes)), np.zeros((len(errors), n_shapes))
+    for row, own, error in zip(by_shape, noise, errors, strict=True):
+        row[error.shapes], own[error.shapes] = error.by_shape, error.by_shape * np.sqrt(error.noise)
+    log_n = np.concatenate([error.log_n for error in errors])
+    by_bend = np.zeros((len(errors), log_n.size))
+    start = 0
+    for row, error in zip(by_bend, errors, strict=True):
+        row[start : start + error.log_n.size] = error.by_bend
+        start += error.log_n.size
+    data = np.array([error.subset_bytes for error in errors])
+    replicates = noise @ noise.T * (data[:, None] == data) + np.diag([error.alone for error in errors])
+    shapes = effects.typical_shape**2 * by_shape @ by_shape.T
+    bends = effects.typical_bend**2 * by_bend @ kernel(log_n, log_n) @ by_bend.T
+    return np.asarray(shapes + bends + replicates)
+
+
+def correlation(covariances: Floats) -> Floats:
+    """Of covariances (n, n), a little short of ±1, so that it has a root."""
+    sd = np.sqrt(np.maximum(np.diag(covariances), 1e-300))
+    return np.asarray(covariances / np.outer(sd, sd) * (1 - 1e-6) + 1e-6 * np.eye(len(sd)))

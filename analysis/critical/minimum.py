@@ -1,0 +1,162 @@
+"""Where code + parameters is least by a smooth law, and how sure that is.
+
+The total rises from one place to the next by an amount that is linear in what was measured; with normal noise the
+chance that it rises is the chance that the minimum lies below. Averaged over the effects' grid that is the distribution
+of log N*, from which intervals and draws are taken.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from analysis.critical.linear_errors import LinearError
+from analysis.critical.shape_effects import BEND_LENGTH, Effects, inverse_covariance, kernel
+from analysis.critical.smooth_law import EXPONENT_SD, SmoothLaw
+from analysis.types import Floats
+
+ENDS = 0.025, 0.5, 0.975  # of the 95 % interval, and the middle
+
+
+class Steps(NamedTuple):
+    """By how much the code changes from one place to the next, for each of the effects' (g,) weights."""
+
+    weight: Floats
+    code: Floats  # (g, p − 1) bits
+    sd: Floats  # (g, p − 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Minimum:
+    """Of one dataset size: log N* with its distribution, and the curve whose least it is."""
+
+    log_n: Floats  # (p − 1,) between the law's places
+    below: Floats  # (p − 1,) the chance that log N* lies below, not falling
+    bits: Floats  # (p,) code length expected at the law's places
+    places: Floats  # (p,) log N
+    window: tuple[float, float]  # log N of the outermost shapes that the law goes by
+    error: LinearError  # of the slope at the median, which moves log N*
+    steps: Steps  # what the distribution is of
+
+    def quantile(self, share: float | Floats) -> Floats:
+        """log N* below which a share of the distribution lies; ±inf beyond where the law was followed."""
+        asked = np.asarray(share, np.float64)
+        k = np.searchsorted(self.below, asked)
+        right = np.clip(k, 1, self.below.size - 1)
+        z0, z1, z = _deviate(self.below[right - 1]), _deviate(self.below[right]), _deviate(asked)
+        x0, x1 = self.log_n[right - 1], self.log_n[right]
+        at = x0 + np.clip((z - z0) / np.maximum(z1 - z0, 1e-300), 0.0, 1.0) * (x1 - x0)
+        return np.where(k == 0, -np.inf, np.where(k == self.below.size, np.inf, at))
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % of N*; where it is open, how far the law was followed."""
+        low, high = np.exp(np.clip(self.quantile(np.array([ENDS[0], ENDS[2]])), self.places[0], self.places[-1]))
+        return float(low), float(high)
+
+    def prices(self, share: float) -> Floats:
+        """Bits a parameter at which a share of the distribution lies below each of `log_n`, not rising with N (p − 1,).
+
+        At a price c of every parameter that share's N* is where this is c.
+        """
+        more = np.diff(np.exp(self.places))  # parameters from place to place
+        low, high = np.full(more.size, -20.0), np.full(more.size, 20.0)
+        for _ in range(40):
+            middle = (low + high) / 2
+            rises = _chance_of_rising(self.steps.code, self.steps.sd, np.exp(middle) * more)
+            less = self.steps.weight @ rises < share
+            low, high = np.where(less, middle, low), np.where(less, high, middle)
+        return np.minimum.accumulate(np.exp((low + high) / 2))
+
+    def share_below(self, n_params: float) -> float:
+        """The chance that N* is less."""
+        return float(np.interp(np.log(n_params), self.log_n, self.below))
+
+    def code_bits(self, n_params: float) -> float:
+        """Code length expected at a size."""
+        return float(np.interp(np.log(n_params), self.places, self.bits))
+
+
+def locate(law: SmoothLaw, noise: Floats, effects: Effects, subset_bytes: int = 0) -> Minimum:
+    """`noise` (m,): relative variance of what was measured."""
+    m, p = law.log_n.size, law.places.size
+    inverse, gain = _gain(law, noise, effects)
+    bends = np.zeros((p, m + 1))
+    bends[:, :m] = law.bits[:, None] * kernel(law.places, law.log_n)
+    bent = (effects.bend**2)[:, None, None] * (bends @ (inverse - inverse @ law.tangent @ gain))
+    weights = law.tangent_bits @ gain + bent  # (g, p, m + 1): the curve from residuals
+    steps = np.diff(weights, axis=1)
+    sd = np.sqrt(_step_variance(law, steps, noise, effects))
+    code = np.diff(law.bits) + steps @ law.residual
+    rises = _chance_of_rising(code, sd, np.diff(law.price_bits))
+    below = np.maximum.accumulate(effects.weight @ rises)
+    k = int(np.clip(np.searchsorted(below, 0.5), 0, p - 2))
+    slope = -effects.weight @ steps[:, k]
+    error = LinearError(
+        subset_bytes=subset_bytes, shapes=law.chosen, by_shape=slope[:m], noise=noise,
+        log_n=np.append(law.log_n, law.places[k : k + 2]),
+        by_bend=np.append(slope[:m], [-law.bits[k], law.bits[k + 1]]), alone=float((slope[m] * EXPONENT_SD) ** 2),
+    )  # fmt: skip
+    return Minimum(
+        log_n=(law.places[1:] + law.places[:-1]) / 2, below=below, places=law.places,
+        bits=law.bits + effects.weight @ (weights @ law.residual),
+        window=(float(law.log_n[0]), float(law.log_n[-1])), error=error,
+        steps=Steps(effects.weight, code, sd),
+    )  # fmt: skip
+
+
+def exponent_of(law: SmoothLaw, noise: Floats, effects: Effects, subset_bytes: int = 0) -> tuple[float, LinearError]:
+    """a of a law, and its error."""
+    m = law.log_n.size
+    row = effects.weight @ _gain(law, noise, effects)[1][:, 2]
+    error = LinearError(
+        subset_bytes=subset_bytes, shapes=law.chosen, by_shape=row[:m], noise=noise, log_n=law.log_n, by_bend=row[:m],
+        alone=float((row[m] * EXPONENT_SD) ** 2),
+    )  # fmt: skip
+    return law.exponent + float(row @ law.residual), error
+
+
+def _gain(law: SmoothLaw, noise: Floats, effects: Effects) -> tuple[Floats, Floats]:
+    """The inverse covariance (g, m + 1, m + 1), and the law's parameters from residuals (g, 3, m + 1)."""
+    inverse = inverse_covariance([law], [noise], effects.shape, effects.bend)
+    weighed = law.tangent.T @ inverse
+    return inverse, np.asarray(np.linalg.solve(weighed @ law.tangent, weighed), np.float64)
+
+
+def _chance_of_rising(code: Floats, sd: Floats, price: Floats) -> Floats:
+    """Of the total, where the code changes by `code`, known to `sd` and never upwards, and the price by `price`."""
+    falls = np.maximum(normal_share(-code / np.maximum(sd, 1e-300)), 1e-12)
+    more = normal_share(-(code + price) / np.maximum(sd, 1e-300))  # falls by more than the price rises
+    return np.asarray(np.clip(1 - more / falls, 0.0, 1.0))
+
+
+def _step_variance(law: SmoothLaw, steps: Floats, noise: Floats, effects: Effects) -> Floats:
+    """(g, p − 1): variance of what the curve is wrong by from one place to the next."""
+    m = law.log_n.size
+    squares = steps**2
+    shapes = squares @ np.append(noise, EXPONENT_SD**2) + effects.shape[:, None] ** 2 * squares[:, :, :m].sum(axis=2)
+    here, there = law.bits[:-1], law.bits[1:]
+    close = float(np.exp(-(((law.places[1] - law.places[0]) / BEND_LENGTH) ** 2) / 2))
+    at = kernel(law.places, law.log_n)
+    across = there[:, None] * at[1:] - here[:, None] * at[:-1]
+    own = here**2 + there**2 - 2 * here * there * close
+    from_shapes = steps[:, :, :m]
+    among = (from_shapes @ kernel(law.log_n, law.log_n) * from_shapes).sum(axis=2)
+    bends = among - 2 * (from_shapes * across).sum(axis=2) + own
+    return np.asarray(shapes + effects.bend[:, None] ** 2 * np.maximum(bends, 0.0))
+
+
+def normal_share(z: Floats) -> Floats:
+    """Of a normal distribution below z."""
+    from scipy.special import ndtr
+
+    return np.asarray(ndtr(z))
+
+
+def _deviate(share: Floats) -> Floats:
+    """The normal deviate below which a share lies: between two places it is nearly linear in log N."""
+    from scipy.special import ndtri
+
+    return np.asarray(ndtri(np.clip(share, 1e-15, 1 - 1e-15)))
