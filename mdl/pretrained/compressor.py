@@ -74,10 +74,10 @@ class PretrainedCoder:
             raise MdlError(f"files are coded in windows without overlap, got a stride of {self.windows.stride_tokens}")
         ids, digits = _tokens(model, data)
         w = _windows_per_block(model, T)
-        grid = block_codec.probe(model, ids, T) if ids.size else Grid(0, 0)
+        grid, by_steps = block_codec.probe(model, ids, T) if ids.size else (Grid(0, 0), False)
         tell = _in_bytes(progress, len(data), ids.size)
         blocks = [
-            block_codec.encode_block(model, ids[i : i + w * T], T, grid, self.windows.batch, tell)
+            block_codec.encode_block(model, ids[i : i + w * T], T, grid, self.windows.batch, tell, by_steps=by_steps)
             for i in range(0, ids.size, w * T)
         ]
         return PretrainedArchive(
