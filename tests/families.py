@@ -54,7 +54,16 @@ FAMILIES = {
     "opt": Family("OPT", {"ffn_dim": 32, "word_embed_proj_dim": _WIDTH, "pad_token_id": 1}),
     "bloom": Family("Bloom", {"n_layer": _DEPTH, "n_head": _HEADS}),
     "falcon": Family("Falcon", {"alibi": False, "new_decoder_architecture": False}),
-    "mpt": Family("Mpt", {"d_model": _WIDTH, "n_heads": _HEADS, "n_layers": _DEPTH, "max_seq_len": "context"}),
+    "mpt": Family(
+        "Mpt",
+        {
+            "d_model": _WIDTH,
+            "n_heads": _HEADS,
+            "n_layers": _DEPTH,
+            "max_seq_len": "context",
+            "max_position_embeddings": ...,
+        },
+    ),
     "llama": Family("Llama", _GROUPED),
     "mistral": Family("Mistral", _GROUPED | {"sliding_window": 6}),
     "mixtral": Family("Mixtral", _EXPERTS),

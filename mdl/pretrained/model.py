@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 USUAL_CONTEXT_TOKENS = 2048  # the most that is taken unasked: a window's logits are T × V numbers
+_LIMITS = ("max_position_embeddings", "max_seq_len")  # of the context, as configurations call it (MPT the other)
 _LOGITS_BYTES = {"cpu": 2**28, "cuda": 2**32}
 _CAUSAL_TOLERANCE = 1e-4  # of the largest logit, or four roundings of a coarser dtype; looking ahead moves far more
 
@@ -65,8 +66,9 @@ class Pretrained:
 
 def windows_of(checkpoint: Checkpoint, context: int | None, stride: int | None, batch: int | None = None) -> Windows:
     """What was asked for, or the model's own context (at most 2,048 tokens) without overlap; MdlError if it cannot."""
-    limit = getattr(_config(checkpoint).get_text_config(), "max_position_embeddings", None)
-    limit = limit if isinstance(limit, int) and limit > 1 else None
+    config = _config(checkpoint).get_text_config()
+    limits = (getattr(config, name, None) for name in _LIMITS)
+    limit = next((own for own in limits if isinstance(own, int) and own > 1), None)
     context = min(limit or USUAL_CONTEXT_TOKENS, USUAL_CONTEXT_TOKENS) if context is None else context
     stride = context if stride is None else stride
     if context < 2 or (limit and context > limit):

@@ -18,7 +18,7 @@ from tests import ROOT
 from tests.families import FAMILIES, MEASURED_ONLY
 
 SOURCE = inspect.getsource(textwrap).encode()
-FAST = ("mistral", "bloom", "mamba", "rwkv")
+FAST = ("mistral", "mpt", "mamba", "rwkv")
 LONG = ("gpt2", "mistral", "bloom", "opt", "mamba", "qwen3")
 slow = pytest.mark.slow
 
