@@ -98,8 +98,9 @@ def study(
             raise AnalysisError(f"a dataset of {asked:g} bytes has no critical size; give a number above 0")
     all_budgets, table = table.cells, replace(table, cells=longest(table.cells))
     chosen = shortest_codes(table, cost)
-    if cost.is_coded and chosen.empty and table.cells["own_bits"].notna().any():
-        raise AnalysisError(_not_coded(table, cost))
+    if chosen.empty and table.cells["own_bits"].notna().any():
+        absent = _not_coded(table, cost) if cost.is_coded else f"{table.name} has {cost.absence}"
+        raise AnalysisError(absent)
     found = columns(chosen, n_replicates, seed)
     estimates = estimate_all(found, n_replicates)
     critical = _with_classical(critical_table(estimates), chosen, table.baselines)

@@ -73,7 +73,7 @@ class Records:
         Parameters
         ----------
         cost
-            A price by name (float16, float32, coded, coded4, logn, capacity, none), a number of bytes, or an object.
+            A price by name (float16, float32, coded, coded4, logn, file, capacity, none), bytes, or an object.
 
         Raises
         ------

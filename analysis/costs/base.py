@@ -23,7 +23,10 @@ class ParameterCost(ABC):
 
     @abstractmethod
     def price(self, cells: pd.DataFrame) -> Floats:
-        """Bits per parameter, (n,), of cells with columns subset_bytes and n_params; at least 0."""
+        """Bits per parameter, (n,), of cells with columns subset_bytes and n_params; at least 0.
+
+        A column file_bytes holds what a model's file takes on disk, NaN where that is not known.
+        """
 
     @property
     @abstractmethod
@@ -64,6 +67,11 @@ class ParameterCost(ABC):
     def precision_bits(self) -> int | None:
         """At which all weights are coded; None: at that of the shortest code, or not coded."""
         return None
+
+    @property
+    def absence(self) -> str:
+        """What records lack under which nothing has this price."""
+        return "no cell that has this price"
 
     @property
     @abstractmethod

@@ -12,6 +12,7 @@ COSTS: Registry[ParameterCost] = Registry(
         "float16": "analysis.costs.fixed",
         "logn": "analysis.costs.logn",
         "coded": "analysis.costs.coded",
+        "file": "analysis.costs.file",
         "capacity": "analysis.costs.fixed",
         "none": "analysis.costs.fixed",
     },

@@ -164,6 +164,7 @@ SECTIONS: Registry[Page] = Registry(
             "convergence": "convergence",
             "estimates": "size_law",
             "crossovers": "crossovers",
+            "pays_from": "pays_from",
             "costs": "parameter_costs",
             "precisions": "precision",
             "who_wins": "code_comparison",

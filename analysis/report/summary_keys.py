@@ -31,6 +31,7 @@ class Summary(TypedDict, total=False):
     intervals: Json  # what varies in the intervals (kind), n_replicates, and a note in words
     laws: list[Json]  # a group each: N* = k·D^gamma, its interval and scatter, and what theory asks for
     crossings: list[Json]  # neighbours n_small, n_large, and the subset_bytes from which the larger codes shorter
+    pays_from: list[Json]  # of models not trained here: from which dataset size on each beats the best classical coder
     least: list[Json]  # where a size has the least adjusted rate of all, by group and form (own subset or prefix)
     predictions: list[Json]  # critical sizes by the law at dataset sizes asked for
     fit: Json | None  # the scaling law of the held-out loss, its intervals, residuals and held-out tests

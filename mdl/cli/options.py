@@ -23,7 +23,7 @@ Cost = Annotated[
     typer.Option(
         "--cost",
         help="What a parameter costs: float16 (the paper), float32, coded (as measured), coded4 (at 4 bits), logn, "
-        "capacity, none, or a number of bytes.",
+        "file (on disk), capacity, none, or a number of bytes.",
     ),
 ]
 Device = Annotated[str, typer.Option(help="auto (a CUDA device where there is one), cpu or cuda.")]

@@ -12,7 +12,7 @@ import numpy as np
 
 from mdl.errors import MdlError
 from mdl.generation.sampling import Continue, Nats, Sampling
-from mdl.pretrained import Pretrained
+from mdl.pretrained import Pretrained, cache_name
 
 _IDLE_TOKENS = 64  # that add no text, one after another, at the most
 
@@ -61,6 +61,7 @@ class _Steps:
     def __init__(self, model: Pretrained, context_tokens: int) -> None:
         self._model, self._context_tokens = model, context_tokens
         self._cache: Any = None
+        self._cache_name = cache_name(model.model)
         self._first = 0  # of the tokens that the cache holds
 
     def nats(self, ids: list[int]) -> Nats:
@@ -71,11 +72,12 @@ class _Steps:
         if len(start) + len(ids) - self._first > self._context_tokens:
             self._first, self._cache = len(ids) - self._context_tokens // 2, None
         new = start + ids[self._first :] if self._cache is None else ids[-1:]
+        kept = {self._cache_name: self._cache} if self._cache_name else {}
         with torch.inference_mode():
             output = self._model.model(
-                torch.tensor([new], device=self._model.model.device), past_key_values=self._cache, use_cache=True
+                torch.tensor([new], device=self._model.model.device), use_cache=self._cache_name is not None, **kept
             )
-        self._cache = output.past_key_values
+        self._cache = getattr(output, self._cache_name or "", None)
         logits: Nats = output.logits[0, -1].double().cpu().numpy()
         if not np.isfinite(logits).all():
             raise MdlError(f"{self._model.checkpoint.spec} gives no finite logits after {len(ids):,} tokens")

@@ -9,6 +9,7 @@ from .code_length import pieces as pieces
 from .compressor import open_pretrained as open_pretrained
 from .model import Pretrained as Pretrained
 from .model import Windows as Windows
+from .model import cache_name as cache_name
 from .model import load_pretrained as load_pretrained
 from .model import open_tokenizer as open_tokenizer
 from .model import windows_of as windows_of

@@ -20,12 +20,13 @@ from mdl.archives import Lane, time_major
 from mdl.entropy import Grid, Guard, StreamEncoder, guard_list, guided_grid, large_vocabulary
 from mdl.errors import MdlError
 from mdl.pretrained.archive_format import Coded
-from mdl.pretrained.float64 import Reader, read_through
+from mdl.pretrained.float64 import Reader, read_through, read_whole
 from mdl.pretrained.model import Ids, Pretrained, Progress
 
 _MARGIN = 1000.0  # of the guard band over the difference measured
 _LEAST_EPSILON = 2.0**-33  # for differences of up to 1e-13: a probe is short
 _PROBE_WINDOWS, _PROBE_TOKENS = 2, 64  # a step of a large model takes as long as many tokens at once
+_PART_TOKENS = 5  # a call: does the model go on from what it kept?
 _MOST_OVERHEAD = 0.05  # of the code: what the guard list and the rounding may take
 _LOGITS_BYTES = 2**26  # of one call, on a CPU; the tables take some times as much
 
@@ -38,16 +39,23 @@ def windows_of(ids: Ids, context_tokens: int) -> npt.NDArray[np.int64]:
     return padded.reshape(-1, length)
 
 
-def probe(model: Pretrained, ids: Ids, context_tokens: int) -> Grid:
-    """The grid for this model, from its first tokens; MdlError where none allows exact decoding at a fair price."""
+def probe(model: Pretrained, ids: Ids, context_tokens: int) -> tuple[Grid, bool]:
+    """The grid for this model, from its first tokens, and whether it goes on from what it kept only a token a call.
+
+    MdlError where no grid allows exact decoding at a fair price. State-space models begin anew in a call of several
+    tokens: what they made of those would not be what the decoder's steps make.
+    """
     V, spec = model.n_vocabulary, model.checkpoint.spec
     if not 2 <= V <= large_vocabulary.MOST_SYMBOLS:
         raise MdlError(f"{spec} has {V:,} logits; files are coded with 2 to {large_vocabulary.MOST_SYMBOLS:,}")
     rows = windows_of(ids, context_tokens)[: max(1, min(_PROBE_WINDOWS, ids.size // context_tokens)), :_PROBE_TOKENS]
-    at_once, by_steps = (
-        torch.cat([logits for _, logits in read_through(model, rows, n)], 1).reshape(-1, V) for n in (rows.shape[1], 1)
+    at_once = read_whole(model, rows).reshape(-1, V)
+    in_parts, by_steps = (
+        torch.cat([logits for _, logits in read_through(model, rows, n)], 1).reshape(-1, V) for n in (_PART_TOKENS, 1)
     )
-    difference = float((at_once - by_steps).abs().max())
+    difference, of_parts = (float((own - by_steps).abs().max()) for own in (at_once, in_parts))
+    goes_on = of_parts <= large_vocabulary.WIDEST / _MARGIN
+    difference = max(difference, of_parts) if goes_on else difference
     if difference <= large_vocabulary.WIDEST / _MARGIN:  # which a NaN is not
         n_relevant = large_vocabulary.n_relevant(at_once)
         grid = large_vocabulary.choose_grid(max(_LEAST_EPSILON, _MARGIN * difference), n_relevant, V)
@@ -55,7 +63,7 @@ def probe(model: Pretrained, ids: Ids, context_tokens: int) -> Grid:
         width = large_vocabulary.intervals(large_vocabulary.place(at_once, grid)[0], symbols, grid)[1]
         code_bits = float((24 - width.double().log2()).mean())
         if sum(grid.overhead_bits(n_relevant, V)) <= _MOST_OVERHEAD * max(1.0, code_bits):
-            return grid
+            return grid, not goes_on
     raise MdlError(
         f"{spec} is not stable enough to be decoded elsewhere: two ways of computing its logits differ by "
         f"{difference:.1g}, and a list of what that leaves open would take over {_MOST_OVERHEAD:.0%} of the file; "
@@ -71,6 +79,7 @@ class BlockCodec:
     context_tokens: int  # T
     grid: Grid
     windows_at_once: int | None = None  # that a call takes; None: encoding by memory, decoding all
+    by_steps: bool = False  # encoding too, a call takes one token of a window, as `probe` may ask for
 
     def encode(self, ids: Ids, progress: Progress | None = None) -> Coded:
         """Code `ids` (n,) > 0 tokens."""
@@ -95,7 +104,7 @@ class BlockCodec:
     ) -> Guard:
         """Fill in the intervals of the windows `rows`; their guard list as position · V + token."""
         tokens, V = windows[rows], self.model.n_vocabulary
-        a_call = max(1, _LOGITS_BYTES // (len(tokens) * V * 8))
+        a_call = 1 if self.by_steps else max(1, _LOGITS_BYTES // (len(tokens) * V * 8))
         listed = []
         for span, logits in read_through(self.model, tokens, a_call):
             s = logits.shape[1]

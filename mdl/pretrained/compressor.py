@@ -74,9 +74,9 @@ class PretrainedCoder:
             raise MdlError(f"files are coded in windows without overlap, got a stride of {self.windows.stride_tokens}")
         ids, digits = _tokens(model, data)
         w = _windows_per_block(model, T)
-        grid = block_codec.probe(model, ids, T) if ids.size else Grid(0, 0)
+        grid, by_steps = block_codec.probe(model, ids, T) if ids.size else (Grid(0, 0), False)
         tell = _in_bytes(progress, len(data), ids.size)
-        codec = self._codec(grid, T)
+        codec = self._codec(grid, T, by_steps=by_steps)
         blocks = [codec.encode(ids[i : i + w * T], tell) for i in range(0, ids.size, w * T)]
         return PretrainedArchive(
             step_bits=grid.step_bits,
@@ -94,9 +94,13 @@ class PretrainedCoder:
             blocks=tuple(blocks),
         ).to_bytes()
 
-    def _codec(self, grid: Grid, context_tokens: int) -> block_codec.BlockCodec:
+    def _codec(self, grid: Grid, context_tokens: int, *, by_steps: bool = False) -> block_codec.BlockCodec:
         return block_codec.BlockCodec(
-            model=self.exact, context_tokens=context_tokens, grid=grid, windows_at_once=self.windows.batch
+            model=self.exact,
+            context_tokens=context_tokens,
+            grid=grid,
+            windows_at_once=self.windows.batch,
+            by_steps=by_steps,
         )
 
     def decompress(self, data: bytes) -> bytes:

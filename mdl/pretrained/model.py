@@ -9,8 +9,10 @@ shorter code for T / S times the work. Log-probabilities are a log-softmax in fl
 from __future__ import annotations
 
 import importlib
+import inspect
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 USUAL_CONTEXT_TOKENS = 2048  # the most that is taken unasked: a window's logits are T × V numbers
+_LIMITS = ("max_position_embeddings", "max_seq_len")  # of the context, as configurations call it (MPT the other)
 _LOGITS_BYTES = {"cpu": 2**28, "cuda": 2**32}
 _CAUSAL_TOLERANCE = 1e-4  # of the largest logit, or four roundings of a coarser dtype; looking ahead moves far more
 
@@ -63,8 +66,9 @@ class Pretrained:
 
 def windows_of(checkpoint: Checkpoint, context: int | None, stride: int | None, batch: int | None = None) -> Windows:
     """What was asked for, or the model's own context (at most 2,048 tokens) without overlap; MdlError if it cannot."""
-    limit = getattr(_config(checkpoint).get_text_config(), "max_position_embeddings", None)
-    limit = limit if isinstance(limit, int) and limit > 1 else None
+    config = _config(checkpoint).get_text_config()
+    limits = (getattr(config, name, None) for name in _LIMITS)
+    limit = next((own for own in limits if isinstance(own, int) and own > 1), None)
     context = min(limit or USUAL_CONTEXT_TOKENS, USUAL_CONTEXT_TOKENS) if context is None else context
     stride = context if stride is None else stride
     if context < 2 or (limit and context > limit):
@@ -175,12 +179,30 @@ def _check_causal(checkpoint: Checkpoint, model: Any) -> int:
     import torch
 
     ids = torch.tensor([[1, 2, 3, 4, 5, 6], [1, 2, 3, 0, 0, 0]]) % max(1, model.config.get_text_config().vocab_size)
-    with torch.inference_mode():
+    with running(checkpoint), torch.inference_mode():
         logits = model(ids.to(model.device), use_cache=False).logits[:, :3].float()
     tolerance = max(_CAUSAL_TOLERANCE, 4 * torch.finfo(model.dtype).eps)
     if float((logits[0] - logits[1]).abs().max()) > tolerance * float(logits.abs().max()):
         raise MdlError(f"{checkpoint.spec} is no causal model: its prediction depends on what comes after")
     return int(logits.shape[-1])
+
+
+def cache_name(model: Any) -> str | None:
+    """Under which name a model takes and gives what it keeps between tokens: keys and values, or a state."""
+    taken = inspect.signature(model.forward).parameters
+    return next((name for name in ("past_key_values", "cache_params", "state") if name in taken), None)
+
+
+@contextmanager
+def running(checkpoint: Checkpoint, how: str = "cannot be run {reason}") -> Iterator[None]:
+    """Whatever goes wrong within a model is one line."""
+    try:
+        yield
+    except MdlError:
+        raise
+    except Exception as error:  # transformers raises dozens of kinds; the user needs the first line
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
+        raise MdlError(f"{checkpoint.spec} {how.format(reason=f'({reason})')}") from None
 
 
 def token_bits(model: Pretrained, ids: Ids, windows: Windows, progress: Progress | None = None) -> Bits:
@@ -227,7 +249,7 @@ def _window_bits(model: Pretrained, rows: npt.NDArray[np.int64]) -> Bits:
     bits = np.full(rows.shape, math.log2(model.n_vocabulary))
     if before.shape[1]:
         first = rows.shape[1] - before.shape[1]
-        with torch.inference_mode():
+        with running(model.checkpoint), torch.inference_mode():
             logits = model.model(before, use_cache=False).logits
             nats = [
                 F.cross_entropy(row.float(), targets_of_row, reduction="none")

@@ -50,10 +50,14 @@ def prefix_points(study: Study, group: str) -> pd.DataFrame:
     own = own[own["subset_bytes"] == own["subset_bytes"].max()]
     key = ["run_id", "snapshot"]
     segments = study.table.segments[study.table.segments["run_id"].isin(own["run_id"])]
-    curves = one_model_many_sizes(segments).merge(own[[*key, "n_params", "size", "tokenizer_bits"]], on=key)
+    of_model = own[[*key, "n_params", "size", "tokenizer_bits", "file_bytes"]]
+    curves = one_model_many_sizes(segments).merge(of_model, on=key)
     curves["code_bits"] += curves["tokenizer_bits"]
     mean = curves.groupby(["n_params", "raw_bytes"], as_index=False).agg(
-        size=("size", "first"), code_bits=("code_bits", "mean"), n=("code_bits", "size")
+        size=("size", "first"),
+        code_bits=("code_bits", "mean"),
+        n=("code_bits", "size"),
+        file_bytes=("file_bytes", "first"),
     )
     mean = mean[mean["n"] == mean.groupby("n_params")["n"].transform("max")]  # prefixes that all seeds coded
     mean = mean[mean["raw_bytes"] <= own["subset_bytes"].max()]  # beyond it the bytes are unseen ones

@@ -55,7 +55,8 @@ _DEFINITIONS = {
     "scales and shapes included, at the precision that is shortest for the dataset size; the data are coded by the "
     "weights as they decode. coded4: the same with every weight at 4 bits, at a price b + k/√N fitted to that "
     "of the sizes. capacity: 3.6 bits, about what a GPT-like model can store (Morris et al. 2025): a bound, "
-    "not a code. All leave out the decoder's program and the hyper-parameters.",
+    "not a code. file: the bytes of the weights as they lie on disk, where a record knows them. "
+    "All leave out the decoder's program and the hyper-parameters.",
     "law of the price": "N* ∝ c^(−1/(1+α)), by the closed form. Where c is measured it is what one more parameter "
     "costs at N*: between sizes that were run the bits of all parameters are a power law of N.",
     "prequential code": "each block coded by a model trained on the blocks before it (Dawid 1984; Blier & Ollivier "

@@ -105,6 +105,7 @@ def test_the_record_says_what_was_coded_and_how(folder: Path, tmp_path: Path) ->
     assert record.tokens is not None
     assert (record.tokens.context_tokens, record.tokens.stride_tokens) == (16, 8)
     assert record.tokens.weights_dtype == "float32"
+    assert record.model.file_bytes == (folder / "small-8/model.safetensors").stat().st_size
     assert record.tokens.starts_with_bos
     assert record.tokens.escaped_bytes == 0
     assert record.tokens.n_vocabulary == 258

@@ -1,0 +1,146 @@
+"""Tiny random models of the families of causal language models that are used most, as transformers builds them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import transformers
+
+from tests import tiny_models
+
+_WIDTH, _DEPTH, _HEADS = 16, 2, 2
+
+
+@dataclass(frozen=True)
+class Family:
+    """Classes of transformers by the stem of their names; what `settings` says beyond the usual names of sizes."""
+
+    stem: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    kind: str = "ForCausalLM"
+    config: str = ""
+
+    def model(self, vocabulary: int, context: int) -> transformers.PreTrainedModel:
+        usual = {
+            "vocab_size": vocabulary, "hidden_size": _WIDTH, "num_hidden_layers": _DEPTH,
+            "num_attention_heads": _HEADS, "intermediate_size": 2 * _WIDTH, "max_position_embeddings": context,
+            "bos_token_id": None, "eos_token_id": None, "pad_token_id": None,
+        }  # fmt: skip
+        told = {name: value for name, value in (usual | self.settings).items() if value is not ...}
+        told = {name: context if value == "context" else value for name, value in told.items()}
+        config = getattr(transformers, self.config or f"{self.stem}Config")(**told)
+        return tiny_models._seeded(getattr(transformers, f"{self.stem}{self.kind}"), config)
+
+    def save(self, folder: Path, context: int) -> Path:
+        """A token a byte."""
+        return tiny_models.save(folder, self.model(256, context), tiny_models.single_bytes())
+
+
+_GROUPED = {"num_key_value_heads": 1}
+_HEAD = _GROUPED | {"head_dim": 8}
+_GPT2 = {"n_embd": _WIDTH, "n_layer": _DEPTH, "n_head": _HEADS, "n_positions": "context"}
+_EXPERTS = _GROUPED | {"num_local_experts": 4, "num_experts_per_tok": 2}
+FAMILIES = {
+    "gpt2": Family("GPT2", _GPT2, "LMHeadModel"),
+    "gpt_neo": Family(
+        "GPTNeo", {"num_layers": 2, "num_heads": 2, "attention_types": [[["global", "local"], 1]], "window_size": 6}
+    ),
+    "gptj": Family("GPTJ", _GPT2 | {"rotary_dim": 4}),
+    "gpt_neox": Family("GPTNeoX"),
+    "gpt_bigcode": Family("GPTBigCode", _GPT2),
+    "codegen": Family("CodeGen", _GPT2 | {"rotary_dim": 4, "num_attention_heads": 4, "n_head": ...}),
+    "opt": Family("OPT", {"ffn_dim": 32, "word_embed_proj_dim": _WIDTH, "pad_token_id": 1}),
+    "bloom": Family("Bloom", {"n_layer": _DEPTH, "n_head": _HEADS}),
+    "falcon": Family("Falcon", {"alibi": False, "new_decoder_architecture": False}),
+    "mpt": Family(
+        "Mpt",
+        {
+            "d_model": _WIDTH,
+            "n_heads": _HEADS,
+            "n_layers": _DEPTH,
+            "max_seq_len": "context",
+            "max_position_embeddings": ...,
+        },
+    ),
+    "llama": Family("Llama", _GROUPED),
+    "mistral": Family("Mistral", _GROUPED | {"sliding_window": 6}),
+    "mixtral": Family("Mixtral", _EXPERTS),
+    "qwen2": Family("Qwen2", _GROUPED),
+    "qwen3": Family("Qwen3", _HEAD),
+    "qwen2_moe": Family(
+        "Qwen2Moe",
+        _GROUPED
+        | {
+            "num_experts": 4,
+            "num_experts_per_tok": 2,
+            "moe_intermediate_size": 16,
+            "shared_expert_intermediate_size": 16,
+        },
+    ),
+    "gemma": Family("Gemma", _HEAD),
+    "gemma2": Family("Gemma2", _HEAD | {"sliding_window": 6}),
+    "gemma3": Family("Gemma3", _HEAD | {"sliding_window": 6}, config="Gemma3TextConfig"),
+    "phi": Family("Phi", {"partial_rotary_factor": 0.5}),
+    "phi3": Family("Phi3", _GROUPED | {"sliding_window": 6}),
+    "stablelm": Family("StableLm", _GROUPED),
+    "olmo": Family("Olmo"),
+    "olmo2": Family("Olmo2"),
+    "starcoder2": Family("Starcoder2", _GROUPED | {"sliding_window": 6}),
+    "cohere": Family("Cohere", _GROUPED),
+    "granite": Family("Granite", _GROUPED),
+    "smollm3": Family("SmolLM3", _GROUPED),
+    "deepseek_v3": Family(
+        "DeepseekV3",
+        {
+            "n_routed_experts": 4,
+            "num_experts_per_tok": 2,
+            "n_group": 1,
+            "topk_group": 1,
+            "moe_intermediate_size": 16,
+            "first_k_dense_replace": 1,
+            "q_lora_rank": 8,
+            "kv_lora_rank": 8,
+            "qk_rope_head_dim": 4,
+            "qk_nope_head_dim": 4,
+            "v_head_dim": 8,
+            "num_key_value_heads": 2,
+        },
+    ),
+    "mamba": Family("Mamba", {"state_size": 4, "intermediate_size": ...}),
+    "mamba2": Family(
+        "Mamba2",
+        {
+            "state_size": 4,
+            "num_heads": 4,
+            "head_dim": 8,
+            "expand": 2,
+            "n_groups": 1,
+            "chunk_size": 8,
+            "intermediate_size": ...,
+        },
+    ),
+    "rwkv": Family("Rwkv", {"context_length": "context", "attention_hidden_size": _WIDTH}),
+    "recurrent_gemma": Family(
+        "RecurrentGemma", {"lru_width": _WIDTH, "attention_window_size": 6, "num_hidden_layers": 3}
+    ),
+    "jamba": Family(
+        "Jamba",
+        _GROUPED
+        | {
+            "num_experts": 2,
+            "attn_layer_period": 2,
+            "attn_layer_offset": 1,
+            "use_mamba_kernels": False,
+            "mamba_d_state": 4,
+        },
+    ),
+    "xglm": Family(
+        "XGLM", {"d_model": _WIDTH, "num_layers": _DEPTH, "attention_heads": _HEADS, "ffn_dim": 32, "pad_token_id": 1}
+    ),
+    "gpt_oss": Family("GptOss", _HEAD | {"num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": 6}),
+    "falcon_mamba": Family("FalconMamba", {"state_size": 4, "intermediate_size": ...}),
+    "biogpt": Family("BioGpt", {"pad_token_id": 1}),
+}
+MEASURED_ONLY = ("recurrent_gemma",)  # its layers hold the state and hand nothing over
