@@ -27,6 +27,7 @@ Returns = Literal["auto", "probabilities", "log_probabilities", "logits"]
 Floats = npt.NDArray[np.float64]
 
 _FINE_TOLERANCE = 1e-4  # of a row's sum, where rows come in float32 or finer
+_EXACT = 1e-5  # as near as this to 1, rows are taken as they are; others are divided by their sums
 _COARSE_TOLERANCE = 5e-2  # in 16 bits a logarithm of 5 is known to some 2 %
 _MOSTLY = 0.9  # of the numbers are at least 0: then probabilities are meant; of logarithms next to none are
 _SHORT = ("float16", "bfloat16")
@@ -92,7 +93,7 @@ class Predictor:
             first_nats(self.first)
 
     def nats(self, windows: npt.ArrayLike) -> Nats:
-        """Natural log-probabilities (B, T, 256), normalized in float64, of byte t of windows (B, T) in row t.
+        """Natural log-probabilities (B, T, 256) in float64 of byte t of windows (B, T), in row t; of sum 1 to 1e-5.
 
         MdlError where what comes is none, naming window and row.
         """
@@ -192,7 +193,8 @@ def _log_probabilities(rows: Floats, returns: Returns, tolerance: float) -> Nats
         bad = np.logical_not(within & (rows >= 0).all(-1) if is_p else within)
         if bad.any():
             raise MdlError(_no_distribution(rows, sums, bad, is_p=is_p))
-        return np.asarray((np.log(rows) if is_p else rows) - np.log(sums)[..., None], np.float64)
+        off = np.where(np.abs(sums - 1) > _EXACT, np.log(sums), 0.0)
+        return np.asarray((np.log(rows) if is_p else rows) - off[..., None], np.float64)
 
 
 def _normalized(rows: Floats) -> Nats:
