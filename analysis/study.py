@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.codes import adjusted_compression_rate, best_classical, classical_rates, raw_rate
+from analysis.codes import adjusted_compression_rate, best_classical, classical_rates, raw_rate, recipe_envelope
 from analysis.costs import PAPER, ParameterCost
 from analysis.critical import (
     N_REPLICATES,
@@ -58,7 +58,7 @@ class Study:
     fit        the scaling law of the held-out loss, as JSON (`scaling.fit_report`), with group, residuals; None: no fit
     compute    rows group, subset_bytes, flops, n_params, low, high, kind (compute-optimal or MDL-optimal)
     compute_not_asked  why there are none; None: they are asked for, or there is no fit
-    convergence  critical sizes at the whole and at half the training budget (`convergence`); no rows: one budget
+    convergence  critical sizes at the whole and at half the training budget, and their ratio; no rows: one budget
     seeds      one row per (group, subset_bytes, n_params): size, n_seeds, rate_sd, relative_sd, pooled_relative_sd and
                pooled_training_sd (`uncertainty.relative_spread`)
     """
@@ -144,15 +144,18 @@ def _with_classical(critical: pd.DataFrame, chosen: pd.DataFrame, baselines: pd.
 def shortest_codes(table: Table, cost: ParameterCost = PAPER) -> pd.DataFrame:
     """One row per (group, subset_bytes, n_params, seed, shuffle_seed): the cell with the least code and parameters,
 
-    with own_bits and bits_per_param as of `priced`. A two-part code may choose among snapshots, recipes and
-    precisions, for its decoder is given the weights. `heldout_bits` is the chosen run's `best` snapshot's, which was
-    selected on a held-out sample. Cells without own_bits are left out.
+    with own_bits and bits_per_param as of `priced`. A two-part code may choose among snapshots, recipes and precisions,
+    for its decoder is given the weights; among learning rates as `codes.recipe_envelope` does. `heldout_bits` is the
+    chosen run's `best` snapshot's, which was selected on a held-out sample. Cells without own_bits are left out.
     """
     key = ["group", "subset_bytes", "n_params", "seed", "shuffle_seed"]
     coded = cost.priced(table.cells, table.coded)
     coded["total_bits"] = coded["own_bits"] + coded["bits_per_param"] * coded["n_params"]
+    coded["learning_rate"] = coded["learning_rate"].astype(float).fillna(1.0)
+    coded["optimizer"] = [dict(config or {}).get("train.optimizer", "adamw") for config in coded["config"]]
     ordered = coded.sort_values([*key, "total_bits", "own_bits", "run_id", "snapshot"])
-    chosen = ordered.drop_duplicates(key).drop(columns=["heldout_bits", "total_bits"])
+    of_recipe = ordered.drop_duplicates([*key, "optimizer", "learning_rate"]).drop(columns=["heldout_bits"])
+    chosen = recipe_envelope(of_recipe).drop(columns=["total_bits", "optimizer"])
     best = table.cells.sort_values("snapshot").drop_duplicates("run_id")  # "best" < "final": best where there is one
     return chosen.merge(best[["run_id", "heldout_bits"]], on="run_id", validate="one_to_one")
 

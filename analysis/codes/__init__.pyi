@@ -1,3 +1,4 @@
+from .best_recipe import recipe_envelope as recipe_envelope
 from .block_prequential import block_codes as block_codes
 from .model_choice import BestModel as BestModel
 from .model_choice import best_model as best_model
