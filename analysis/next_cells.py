@@ -149,10 +149,11 @@ class _Place:
         yield from list(self.between(row["n_params"], why)) or self.replicates(estimate, width, within, why)
 
     def replicates(self, estimate: Estimate, width: float, within: float, why: str) -> Iterator[Suggestion]:
-        """More seeds at the sizes that tell most, or another draw of the corpus for the whole column."""
+        """More seeds at the sizes that tell most, or another draw of the corpus for all that the law goes by."""
         if estimate.row["interval"] in ("corpus seeds", "both"):
             fresh = _fresh(self.own["shuffle_seed"], 1)
-            for n in self.sizes:
+            low, high = np.exp(estimate.minimum.window) if estimate.minimum else (0.0, math.inf)
+            for n in self.sizes[(self.sizes >= 0.99 * low) & (self.sizes <= 1.01 * high)]:
                 seeds = tuple(sorted(set(self._of(n)["seed"])))
                 yield self._known(n, seeds, fresh, why + ", another draw of the corpus")
             return
