@@ -21,7 +21,7 @@ from tests.families import FAMILIES, MEASURED_ONLY
 
 SOURCE = inspect.getsource(textwrap).encode()
 FAST = ("mistral", "mpt", "mamba", "rwkv")
-LONG = ("gpt2", "mistral", "bloom", "opt", "mamba", "qwen3")
+LONG = ("gpt2", "mistral", "bloom", "opt", "qwen3")
 slow = pytest.mark.slow
 
 
