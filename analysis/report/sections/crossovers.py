@@ -249,8 +249,8 @@ _CAPTIONS = {
     "size by models trained on it (compare Delétang et al., Figure 2). Grey: the least of all sizes. Circles: from "
     "there on the size named below has the least adjusted rate of those that were run.",
     "by_prefix": "The same in the form of Delétang et al.: one model a size, trained on the largest subset, codes "
-    "growing prefixes of it and is paid for in full at each. It has seen all of the largest subset, not only the "
-    "prefix.",
+    "growing prefixes of it and is paid for in full at each. Its training drew on all of the largest subset, not the "
+    "prefix alone.",
 }
 
 

@@ -1,0 +1,71 @@
+"""What stands against an answer is told on page one and in the terminal; what is known no better is not printed so."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis.costs import PAPER
+from analysis.formatting import format_size, known_digits
+from analysis.records import load
+from analysis.report import terminal_table
+from analysis.report.contents import write
+from analysis.report.sections.warnings import warnings
+from analysis.report.summary import summarise
+from analysis.study import study
+from mdl.records import CellRecord
+from tests.synthetic import SIZES, grid, write_sweep
+
+ALL = [size for size in SIZES if size != "256x4"]
+DATA = [300_000, 1_000_000, 3_000_000]
+
+
+def summary(folder: Path, records: list[CellRecord]) -> dict[str, Any]:
+    return summarise(study(load(write_sweep(folder / "s", records)), PAPER))
+
+
+def with_recipe(records: list[CellRecord], bytes_seen: int) -> list[CellRecord]:
+    """Records that say what was trained: heads, the embedding and how many bytes were seen."""
+    return [
+        dataclasses.replace(
+            r, training=dataclasses.replace(r.training, bytes_seen=bytes_seen, peak_learning_rate=0.01),
+            model=dataclasses.replace(r.model, n_heads=1, n_params_by_group={"embedding": 1024}),
+        )
+        for r in records
+    ]  # fmt: skip
+
+
+def test_one_seed_few_shapes_an_edge_and_less_than_a_pass_are_told_where_the_answer_stands(tmp_path: Path) -> None:
+    records = with_recipe(grid(["8x1", "16x1", "16x2", "32x2", "64x2"], DATA), 600_000)
+    found = summary(tmp_path, records)
+    said = " ".join(warnings(found))
+    assert "Few shapes: 5" in said
+    assert "One seed:" in said
+    assert "Less than one pass: models saw 0.2 of the 3 MB" in said
+    assert "Doubtful at 3 MB: the minimum is at the edge" in said or "Doubtful at 3 MB: the interval reaches" in said
+    page = str(write(found, []).blocks)
+    for text in warnings(found):
+        assert f"note: {text}" in terminal_table(found)
+        assert text in page
+
+
+def test_nothing_is_said_against_a_grid_that_has_all(tmp_path: Path) -> None:
+    assert warnings(summary(tmp_path, with_recipe(grid(ALL, DATA, seeds=(0, 1)), 10**8))) == []
+
+
+@pytest.mark.parametrize(
+    ("n", "low", "high", "printed"),
+    [
+        (139_394, 124_427, 163_256, "140,000"), (139_394, 137_000, 142_000, "139,000"),
+        (21_720, 21_700, 21_740, "21,720"), (15_712.3, None, None, "15,712"), (5_000, 100, 80_000, "5,000"),
+        (589_620, 478_859, 705_017, "590,000"),
+    ],
+)  # fmt: skip
+def test_a_size_has_as_many_digits_as_its_interval_supports(
+    n: float, low: float | None, high: float | None, printed: str
+) -> None:
+    assert format_size(n, low, high) == printed
+    assert known_digits(n, low, high) == pytest.approx(n, rel=0.05)
