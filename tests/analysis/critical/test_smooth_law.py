@@ -49,9 +49,9 @@ def test_a_floored_power_law_has_its_own_minimum(alpha: float, floor: float, at:
     bits = d * (floor + A * SHAPES**-alpha)
     law = smooth_law(SHAPES, bits, np.full(SHAPES.size, PRICE))
     total = law.bits + law.price_bits
-    assert law.exponent == pytest.approx(alpha, abs=0.02)
-    assert np.exp(law.places[total.argmin()]) == pytest.approx(truth, rel=0.06), "to the nearest place"
-    assert law.residual[:-1] == pytest.approx(0, abs=1e-3)
+    assert law.exponent == pytest.approx(alpha, abs=0.06), "drawn a little to what is usual"
+    assert np.exp(law.places[total.argmin()]) == pytest.approx(truth, rel=0.07), "to the nearest place"
+    assert law.residual[:-1] == pytest.approx(0, abs=2e-3)
 
 
 def test_a_price_that_was_measured_goes_on_as_a_power_of_the_size() -> None:
