@@ -50,9 +50,10 @@ def cells(suggestions: Sequence[Suggestion]) -> list[dict[str, Any]]:
 
 def _learning_rate(one: Suggestion) -> float | str:
     """`auto` where the record nearest to it has the recipe's rate, else that record's."""
-    recorded = one.recipe["train.learning_rate"]
-    usual = usual_learning_rate(one.recipe["model.width"], one.recipe["model.depth"])
-    return "auto" if recorded == usual else float(recorded)
+    recorded = one.recipe.get("train.learning_rate")
+    if recorded is None or recorded == usual_learning_rate(one.recipe["model.width"], one.recipe["model.depth"]):
+        return "auto"
+    return float(recorded)
 
 
 def sweep_text(wanted: Sequence[dict[str, Any]], name: str) -> str:

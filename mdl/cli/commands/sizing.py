@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mdl.cli.options import RUNS, AsJson, Cost, Runs, console, print_json
+from mdl.cli.options import RUNS, AsJson, Cost, DryRun, Runs, Within, console, print_json
 
 
 def size(
@@ -14,7 +14,7 @@ def size(
         str, typer.Argument(help="A file of any bytes, a folder, a table (.jsonl, .parquet), image:…, audio:…, hf:….")
     ],
     budget: Annotated[str, typer.Option(help="How long it may take, such as 90s, 10min, 1h.")] = "5min",
-    within: Annotated[float, typer.Option(help="Sure enough: an interval's upper end over its lower end.")] = 1.25,
+    within: Within = 1.25,
     cost: Cost = "float16",
     any_bytes: Annotated[
         bool, typer.Option("--any", help="Of a folder take every file, text or not, packed or not.")
@@ -23,9 +23,7 @@ def size(
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one a GPU, or one a core.")] = None,
     name: Annotated[str | None, typer.Option(help="Of the run folder; default: after the file.")] = None,
     runs: Runs = RUNS,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Look at the data and the machine; print the plan.")
-    ] = False,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Find how big a model your own data pay for, in a given time.

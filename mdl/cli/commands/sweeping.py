@@ -12,9 +12,11 @@ from mdl.cli.options import (
     AsJson,
     Baselines,
     Cost,
+    DryRun,
     FormerOut,
     RetryFailed,
     Runs,
+    Within,
     console,
     print_json,
     renamed,
@@ -27,9 +29,7 @@ SweepFile = Annotated[Path, typer.Argument(help="A sweep file (YAML), such as sw
 def sweep(
     file: SweepFile,
     runs: Runs = RUNS,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print cells, cohorts, FLOPs and bytes; run none.")
-    ] = False,
+    dry_run: DryRun = False,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one a GPU, or one a core.")] = None,
     baselines: Baselines = True,
     retry_failed: RetryFailed = False,
@@ -86,8 +86,9 @@ def sweep(
         print_json(plan_content(request.plan))
     else:
         typer.echo("\n".join(describe_plan(request.plan)))
-        typer.echo(BACKENDS[backend].preview(request, options), nl=False)
     open_corpora(request.plan, console(stderr=as_json), fetch=False)  # refuses what the run would refuse
+    if not as_json:
+        typer.echo(BACKENDS[backend].preview(request, options), nl=False)
 
 
 def run(
@@ -122,9 +123,7 @@ def suggest(
     ] = None,
     train: Annotated[bool, typer.Option("--run", help="Train them here and now, and tell the new answer.")] = False,
     cost: Cost = "float16",
-    within: Annotated[float, typer.Option(help="Wanted: an interval's upper end over its lower end, at the most.")] = (
-        1.25
-    ),
+    within: Within = 1.25,
     runs: Runs = RUNS,
     as_json: AsJson = False,
 ) -> None:

@@ -100,7 +100,7 @@ class _Places:
     n_workers: int | None
     per_gpu: int
     wait: bool
-    until: float
+    until: float = math.inf
 
 
 def _run_jobs(plan: Plan, jobs: list[Job], console: Console, places: _Places) -> Ended:

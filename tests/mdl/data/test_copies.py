@@ -223,5 +223,5 @@ def test_pictures_and_sound_are_compared_by_whole_documents() -> None:
 def test_what_is_too_small_to_cut_is_one_line_with_and_without(tmp_path: Path, size: int) -> None:
     (tmp_path / "a").write_bytes(bytes(size))
     for deduplicate in (False, True):
-        with pytest.raises(MdlError, match=f"has {size} bytes"):
+        with pytest.raises(MdlError, match=f"has {size} byte"):
             opened(tmp_path / "a", deduplicate=deduplicate)
