@@ -1,4 +1,4 @@
-"""What coders and trained models make of any data, as records."""
+"""How big a model one's own data pay for, in a given time: plan, search, answer."""
 
 import lazy_loader
 
