@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis.errors import AnalysisError
+from analysis.records import rows_of
 from mdl.cli.options import console
 from mdl.cli.sweep import command_line
 from mdl.sizing import Answer, Question, find_size, look_at, name_of, parse_seconds, sentences
@@ -76,5 +77,10 @@ def content(found: Answer) -> dict[str, Any]:
         "is_converged": found.is_converged,
         "stopped": found.stopped,
         "folder": str(found.folder),
-        "critical": [] if found.study is None else found.study.critical.to_dict("records"),
+        "critical": [] if found.study is None else [_plain(row) for row in rows_of(found.study.critical)],
     }
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    """What is not known is null."""
+    return {key: None if value != value else value for key, value in row.items()}
