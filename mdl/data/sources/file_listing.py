@@ -31,16 +31,25 @@ def files_at(path: Path) -> list[Path]:
         return [path]
     if path.is_dir():
         return files_under(path)
-    if "**" in path.parts:
-        first = path.parts.index("**")
-        bases = [base for base in _glob(Path(*path.parts[:first])) if base.is_dir()]
-        under = [(base, file) for base in bases for file in files_under(base)]
-        files = once(file for base, file in under if _fits(file.relative_to(base).parts, path.parts[first:]))
-    else:
-        files = once(_glob(path))
-    if not files:
+    if not (files := _matching(path)):
         raise MdlError(f"no file at {path}; give a file, a folder or a glob")
     return files
+
+
+def is_here(place: str) -> bool:
+    """Is there such a file, such a folder, or any file that fits the glob?"""
+    path = Path(place).expanduser()
+    return path.exists() or bool(_matching(path))
+
+
+def _matching(pattern: Path) -> list[Path]:
+    """The library's own `**` would follow two links to a folder above for ever."""
+    if "**" not in pattern.parts:
+        return once(_glob(pattern))
+    first = pattern.parts.index("**")
+    bases = [base for base in _glob(Path(*pattern.parts[:first])) if base.is_dir()]
+    under = [(base, file) for base in bases for file in files_under(base)]
+    return once(file for base, file in under if _fits(file.relative_to(base).parts, pattern.parts[first:]))
 
 
 def _glob(pattern: Path) -> list[Path]:
@@ -53,6 +62,11 @@ def _fits(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
     if pattern[0] == "**":
         return len(pattern) == 1 or any(_fits(parts[i:], pattern[1:]) for i in range(len(parts) + 1))
     return bool(parts) and fnmatchcase(parts[0], pattern[0]) and _fits(parts[1:], pattern[1:])
+
+
+def states_of(files: Iterable[Path]) -> list[tuple[str, int, int]]:
+    """Where each lies, its bytes, and when it was written: what a cache of them hangs on."""
+    return [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
 
 
 def files_under(folder: Path) -> list[Path]:

@@ -5,13 +5,13 @@ Tables by path are read by `rows`; the library reads what it saved itself, folde
 
 from __future__ import annotations
 
-import glob
 import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from mdl.data.sources.base import Source, cached
+from mdl.data.sources.file_listing import is_here
 from mdl.data.sources.registry import register_source
 from mdl.data.sources.rows import open_tables
 from mdl.errors import MdlError, nearest
@@ -34,7 +34,7 @@ def open_hugging_face(rest: str, cache: Path, progress: Progress | None = None) 
         if key not in _SETTINGS:
             raise MdlError(f"hf:{rest}: unknown setting '{key}'{nearest(key, _SETTINGS)}")
     place = Path(name).expanduser()
-    if not place.is_dir() and (place.exists() or any(glob.iglob(name, recursive=True))):  # noqa: PTH207
+    if is_here(name) and not place.is_dir():
         return open_tables(name, options.get("column"), cache, progress, first_of_several=True)
     rows = _load(name, options.get("split", "train"), options.get("config"), cache)
     column = _column(name, rows, options.get("column"))

@@ -12,12 +12,12 @@ To add a kind, register it in a file of its own and name that file with --plugin
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from mdl.data.sources.base import Source
+from mdl.data.sources.file_listing import is_here
 from mdl.data.sources.packed_files import member_of
 from mdl.data.sources.table_formats import is_table
 from mdl.errors import MdlError, nearest
@@ -104,17 +104,12 @@ def _kind_and_rest(source: str) -> tuple[str, str]:
     if name in SOURCES and bool(rest) == (":" in SOURCES[name].form) and bool(colon) == bool(rest):
         return name, rest
     if source and name not in SOURCES:
-        path = source if _is_here(source) else source.partition(",column=")[0]
-        if _is_here(path) and is_table(member_of(Path(path))):
+        path = source if is_here(source) else source.partition(",column=")[0]
+        if is_here(path) and is_table(member_of(Path(path))):
             return "rows", source  # its keys and escapes are not meant; file: takes them
-        if _is_here(source):
+        if is_here(source):
             return "file", source
     raise MdlError(_unknown(source, name))
-
-
-def _is_here(path: str) -> bool:
-    """Is there such a file, such a folder, or anything that fits the pattern?"""
-    return Path(path).expanduser().exists() or any(glob.iglob(path))  # noqa: PTH207 - may be absolute
 
 
 def _unknown(source: str, name: str) -> str:

@@ -127,6 +127,24 @@ def test_a_file_under_two_names_counts_once(tmp_path: Path) -> None:
         assert bytes_of(f"file:{tmp_path}/{source}") == b"one", source
 
 
+@pytest.mark.parametrize("kind", ["file:", "bytes:", "rows:", "hf:", ""])
+def test_a_glob_that_fits_nothing_ends_though_links_lead_round_and_round(tmp_path: Path, kind: str) -> None:
+    """The library's own walk through two links to their own folder has 2^40 steps."""
+    for name in ("one", "two"):
+        (tmp_path / name).symlink_to(".")
+    program = (
+        "import sys; from mdl.data.sources.registry import open_source; from mdl.storage import cache_folder\n"
+        "from mdl.errors import MdlError\n"
+        "try: open_source(sys.argv[1], cache_folder())\n"
+        "except MdlError as error: print(error)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, f"{kind}{tmp_path}/**/*.none"],
+        capture_output=True, text=True, timeout=60, env=os.environ | {"HF_HUB_OFFLINE": "1"},
+    )  # fmt: skip
+    assert done.stdout.count("\n") == 1, done.stderr
+
+
 @pytest.mark.parametrize("kind", ["file:", "bytes:", "rows:", "image:", "audio:", ""])
 def test_a_pipe_a_device_and_standard_input_are_one_true_line(tmp_path: Path, kind: str) -> None:
     os.mkfifo(tmp_path / "pipe")
