@@ -18,7 +18,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks import machine
-from mdl.sizing import Answer, Question, find_size, name_of, parse_seconds
+from mdl.sizing import Answer, ask, find_size, parse_seconds
 
 
 class Watched(io.StringIO):
@@ -38,14 +38,7 @@ class Watched(io.StringIO):
 
 def asked(file: Path, budget: str, runs: Path) -> tuple[Answer, float | None, float]:
     """The answer, the seconds until the first one, and those in all, the report included."""
-    question = Question(
-        source=str(file),
-        budget_seconds=parse_seconds(budget),
-        within=1.25,
-        cost="float16",
-        runs=runs,
-        name=name_of(str(file)),
-    )
+    question = ask(str(file), budget=budget, within=1.25, cost="float16", runs=runs)
     stream = Watched()
     answer = find_size(question, Console(file=stream, width=200, highlight=False), f"benchmark of {file.name}")
     if answer.study is not None:

@@ -6,9 +6,13 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from mdl.cli import app
 from mdl.records import read_cell
 
 SWEEP = """
@@ -22,6 +26,19 @@ parameters:
   checkpoint_seconds: {{value: 0.2}}
   reach_ratio: {{value: 1}}
 {more}"""
+
+
+# Six cells of seconds, for {steps} steps, of a text.txt beside.
+TINY = """
+name: tiny
+parameters:
+  source: {{value: "file:text.txt"}}
+  size: {{values: [2x1, 4x1, 8x1]}}
+  subset_bytes: {{values: [10KB, 20KB]}}
+  steps: {{value: {steps}}}
+  context_bytes: {{value: 64}}
+  heldout_sample_bytes: {{value: 512}}
+"""
 
 
 def mdl(
@@ -60,3 +77,16 @@ def assert_one_line(done: subprocess.CompletedProcess[str], words: str) -> None:
     assert done.stderr.startswith("error: ")
     assert words in done.stderr
     assert "Traceback" not in done.stderr + done.stdout
+
+
+def assert_refused_here(
+    arguments: Sequence[str], says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command, in this process, ends with 2 and one line that says so."""
+    monkeypatch.setattr(sys, "argv", ["mdl", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        app.main()
+    told = capsys.readouterr()
+    assert stopped.value.code == 2
+    assert says in told.err
+    assert len((told.out + told.err).splitlines()) == 1

@@ -11,6 +11,7 @@ from .segments import span_bits as span_bits
 from .table_file import read_table as read_table
 from .tables import Table as Table
 from .tables import halved as halved
+from .tables import known_rows as known_rows
 from .tables import load as load
 from .tables import longest as longest
 from .tables import name_of as name_of

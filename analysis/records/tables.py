@@ -147,6 +147,11 @@ def rows_of(frame: pd.DataFrame) -> list[Row]:
     return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
 
 
+def known_rows(frame: pd.DataFrame) -> list[Row]:
+    """The same; what is not known is None, not NaN."""
+    return [{name: None if value != value else value for name, value in row.items()} for row in rows_of(frame)]
+
+
 def name_of(path: Path) -> str:
     """What a run folder or a CSV is called; records kept beside their report have its name."""
     whole = path.resolve()

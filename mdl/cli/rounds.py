@@ -10,7 +10,7 @@ from analysis.costs import parse_cost
 from analysis.formatting import format_count, format_place, format_range
 from analysis.next_cells import Suggestion
 from analysis.next_cells import suggest as suggestions
-from analysis.records import load, rows_of
+from analysis.records import known_rows, load
 from analysis.report import summarise, terminal_table
 from analysis.study import Study, study
 from mdl.cli import suggest, sweep
@@ -40,10 +40,7 @@ class Looked:
     @property
     def critical(self) -> list[dict[str, Any]]:
         """A row a dataset size; what is not known is None."""
-        return [
-            {key: None if value != value else value for key, value in row.items()}
-            for row in rows_of(self.explained.critical)
-        ]
+        return known_rows(self.explained.critical)
 
     @property
     def answer(self) -> str:

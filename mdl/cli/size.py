@@ -2,35 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis.errors import AnalysisError
-from analysis.records import rows_of
+from analysis.records import known_rows
 from mdl.cli.options import console
 from mdl.cli.sweep import command_line
-from mdl.sizing import Answer, Question, find_size, look_at, name_of, parse_seconds, sentences
+from mdl.sizing import Answer, Question, find_size, look_at, sentences
 from mdl.sweeps import Download
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from mdl.sizing import SizePlan
-
-
-def question(
-    source: str, budget: str, within: float, cost: str, runs: Path, name: str | None, workers: int | None
-) -> Question:
-    """MdlError for a time that is none."""
-    return Question(
-        source=source,
-        budget_seconds=parse_seconds(budget),
-        within=within,
-        cost=cost,
-        runs=runs,
-        name=name or name_of(source),
-        workers=workers,
-    )
 
 
 def plan(asked: Question) -> SizePlan:
@@ -77,10 +61,5 @@ def content(found: Answer) -> dict[str, Any]:
         "is_converged": found.is_converged,
         "stopped": found.stopped,
         "folder": str(found.folder),
-        "critical": [] if found.study is None else [_plain(row) for row in rows_of(found.study.critical)],
+        "critical": [] if found.study is None else known_rows(found.study.critical),
     }
-
-
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    """What is not known is null."""
-    return {key: None if value != value else value for key, value in row.items()}

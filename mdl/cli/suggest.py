@@ -7,16 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from analysis.formatting import format_seconds
 from analysis.next_cells import Rung, Suggestion, describe, n_cells
 from analysis.report import plain_table
-from mdl.config import from_flat, usual_learning_rate
+from mdl.config import usual_learning_rate
 from mdl.errors import MdlError
-from mdl.models import Shape, count_params, forward_flops_per_byte, parse_size
-from mdl.storage import write_atomically
-from mdl.sweeps import CELL
+from mdl.sizing import rungs
+from mdl.sweeps import cells_text, write_cells
 
 # The shipped sweeps' shapes, some between, and as many beyond as anyone might need; ascending in parameters.
 LADDER = ("2x1", "4x1", "8x1", "16x1", "16x2", "24x2", "32x2", "48x2", "64x2", "64x4", "96x4", "128x4", "192x4",
@@ -28,8 +25,7 @@ _VARIED = ("subset_bytes", "train.seed", "corpus.shuffle_seed", "train.learning_
 
 def ladder(context_bytes: int) -> list[Rung]:
     """The shapes that may be suggested, ascending in parameters."""
-    shapes = [Shape(*parse_size(name), context_tokens=context_bytes) for name in LADDER]
-    return [Rung(s.label, count_params(s)["total"], 3.0 * forward_flops_per_byte(s)) for s in shapes]
+    return rungs(LADDER, context_bytes)
 
 
 def cells(suggestions: Sequence[Suggestion]) -> list[dict[str, Any]]:
@@ -57,29 +53,15 @@ def _learning_rate(one: Suggestion) -> float | str:
 
 
 def sweep_text(wanted: Sequence[dict[str, Any]], name: str) -> str:
-    """The `cells` as a sweep file: what all have in common, then a line each; what has its default is left out."""
-    common = {key: value for key, value in wanted[0].items() if all(cell.get(key) == value for cell in wanted)}
-    usual = from_flat({"model.size": wanted[0]["model.size"]}).flat() | {"train.learning_rate": "auto"}
-    fixed = {key: {"value": value} for key, value in common.items() if key == "model.size" or value != usual.get(key)}
-    own = [{key: value for key, value in cell.items() if key not in common} for cell in wanted]
-    content = {
-        "name": name,
-        "method": "grid",
-        "command": ["${env}", "mdl", "run", "--sweep", name, "${args_no_hyphens}"],
-        "parameters": fixed | ({CELL: {"values": own}} if own[0] else {}),
-    }
-    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
-    return f"{_OURS} from the records of {name}.\n{text}"
+    """The `cells` as a sweep file."""
+    return f"{_OURS} from the records of {name}.\n{cells_text(wanted, name)}"
 
 
 def write(wanted: Sequence[dict[str, Any]], name: str, out: Path) -> None:
     """One sweep file; MdlError where another's would be lost."""
     if out.is_dir():
         raise MdlError(f"{out} is a folder; give -o a file such as next.yaml")
-    if out.exists() and not out.read_bytes().startswith(_OURS.encode()):
-        raise MdlError(f"{out} was not written by mdl suggest and is left as it is; give -o another name")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(out, sweep_text(wanted, name).encode())
+    write_cells(sweep_text(wanted, name), _OURS, out, "mdl suggest and is left as it is; give -o another name")
 
 
 def lines(suggestions: Sequence[Suggestion], within: float) -> list[str]:

@@ -69,13 +69,26 @@ def windows_of(checkpoint: Checkpoint, context: int | None, stride: int | None, 
     config = _config(checkpoint).get_text_config()
     limits = (getattr(config, name, None) for name in _LIMITS)
     limit = next((own for own in limits if isinstance(own, int) and own > 1), None)
+    context, stride = cut_of(
+        context, stride, limit, said=("--context", "--stride"), unit="tokens", spec=checkpoint.spec
+    )
+    return Windows(context, stride, batch)
+
+
+def cut_of(
+    context: int | None, stride: int | None, limit: int | None, *, said: tuple[str, str], unit: str, spec: str
+) -> tuple[int, int]:
+    """Context and stride as asked for, by default the model's own `limit`, at most 2,048, without overlap.
+
+    MdlError for what cannot be, in the words `said` of context and stride.
+    """
     context = min(limit or USUAL_CONTEXT_TOKENS, USUAL_CONTEXT_TOKENS) if context is None else context
     stride = context if stride is None else stride
     if context < 2 or (limit and context > limit):
-        raise MdlError(f"--context must be 2 to {limit or 'any number of'} tokens for {checkpoint.spec}, got {context}")
+        raise MdlError(f"{said[0]} must be 2 to {limit or 'any number of'} {unit} for {spec}, got {context}")
     if not 1 <= stride <= context:
-        raise MdlError(f"--stride must be 1 to the context, {context} tokens, got {stride}")
-    return Windows(context, stride, batch)
+        raise MdlError(f"{said[1]} must be 1 to the context, {context} {unit}, got {stride}")
+    return context, stride
 
 
 def load_pretrained(

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from mdl.errors import MdlError
 from mdl.pretrained.code_length import Stretch
-from mdl.pretrained.model import USUAL_CONTEXT_TOKENS, Windows, window_batches
+from mdl.pretrained.model import Windows, cut_of, window_batches
 from mdl.pretrained.no_peeking import require_no_peeking
 from mdl.pretrained.predictor import Floats, Predictor
 from mdl.records import ladder
@@ -28,12 +28,8 @@ _ROWS_A_CALL = 1 << 15  # of 256 numbers each
 def byte_windows(model: OwnModel, context: int | None, stride: int | None, batch: int | None = None) -> Windows:
     """What was asked for, or the model's own context (at most 2,048 bytes) without overlap; MdlError if it cannot."""
     limit = model.predictor.context_bytes
-    context = min(limit or USUAL_CONTEXT_TOKENS, USUAL_CONTEXT_TOKENS) if context is None else context
-    stride = context if stride is None else stride
-    if context < 2 or (limit and context > limit):
-        raise MdlError(f"a context must be 2 to {limit or 'any number of'} bytes for {model.spec}, got {context}")
-    if not 1 <= stride <= context:
-        raise MdlError(f"a stride must be 1 to the context, {context} bytes, got {stride}")
+    said = ("a context", "a stride")
+    context, stride = cut_of(context, stride, limit, said=said, unit="bytes", spec=model.spec)
     return Windows(context, stride, batch or max(1, _ROWS_A_CALL // context))
 
 

@@ -1,8 +1,10 @@
 from .answer import Answer as Answer
 from .answer import sentences as sentences
 from .api import size as size
+from .ladder import rungs as rungs
 from .plan import SizePlan as SizePlan
 from .question import Question as Question
+from .question import ask as ask
 from .question import find_size as find_size
 from .question import look_at as look_at
 from .question import name_of as name_of

@@ -14,7 +14,8 @@ from analysis.api import Study
 from analysis.costs import ParameterCost, parse_cost
 from analysis.errors import AnalysisError
 from analysis.formatting import format_bytes, format_count, format_percent
-from analysis.records import Table, load, rows_of
+from analysis.records import Table, known_rows, load
+from analysis.report import plain_table
 from analysis.study import study as explain
 
 _FEWEST_SHAPES = 5  # of one training budget, for a critical size
@@ -162,15 +163,13 @@ def table_lines(answer: Answer) -> list[str]:
     if answer.study is None:
         return ["nothing is known yet"]
     head = ("dataset", "N*", "95 %", "within 1 %", "rate", "best coder")
-    rows = [head, *(_cells(row) for row in rows_of(answer.study.critical))]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return plain_table(head, [_cells(row) for row in known_rows(answer.study.critical)])
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     def told(name: str, how: Any) -> str:
         value = row.get(name)
-        return "–" if value is None or value != value else how(value)
+        return "–" if value is None else how(value)
 
     return (
         format_bytes(row["subset_bytes"]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mdl.sizing.answer import Answer
-from mdl.sizing.question import Question, find_size, name_of, parse_seconds
+from mdl.sizing.question import ask, find_size
 
 
 def size(
@@ -55,13 +55,5 @@ def size(
     """
     from rich.console import Console
 
-    asked = Question(
-        source=str(source),
-        budget_seconds=parse_seconds(budget),
-        within=within,
-        cost=str(cost),
-        runs=Path(runs),
-        name=name or name_of(str(source)),
-        workers=workers,
-    )
+    asked = ask(str(source), budget=budget, within=within, cost=str(cost), runs=Path(runs), name=name, workers=workers)
     return find_size(asked, Console(highlight=False), f"mdl.size({str(source)!r}, budget={budget!r})")

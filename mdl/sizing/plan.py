@@ -191,9 +191,14 @@ def round_seconds(plan: SizePlan, speed: Speed) -> float:
         training = plan.steps * speed.step_seconds(shape, n * setting.batch_windows)
         coded = sum(plan.subsets) * (1 + 8 * setting.coded) + 2 * plan.data.heldout_bytes
         times.append(training + speed.measuring_seconds(shape, coded) + _COHORT_SECONDS)
-    lanes = [_START_SECONDS] * setting.n_workers
-    for seconds in sorted(times, reverse=True):
-        heapq.heapreplace(lanes, lanes[0] + seconds)
+    return _START_SECONDS + makespan(times, setting.n_workers)
+
+
+def makespan(seconds: Sequence[float], n_workers: int) -> float:
+    """How long jobs take on so many workers, the longest first."""
+    lanes = [0.0] * n_workers
+    for one in sorted(seconds, reverse=True):
+        heapq.heapreplace(lanes, lanes[0] + one)
     return max(lanes)
 
 

@@ -46,6 +46,28 @@ class Question:
     """Multiplies the forecast: a test that the answer does not hang on it."""
 
 
+def ask(
+    source: str,
+    *,
+    budget: str | float,
+    within: float,
+    cost: str,
+    runs: Path,
+    name: str | None = None,
+    workers: int | None = None,
+) -> Question:
+    """In a user's words; the run folder is named after the file where no name is given. MdlError for no time."""
+    return Question(
+        source=source,
+        budget_seconds=parse_seconds(budget),
+        within=within,
+        cost=cost,
+        runs=runs,
+        name=name or name_of(source),
+        workers=workers,
+    )
+
+
 def parse_seconds(text: str | float) -> float:
     """Seconds of 90, "90s", "10min", "1h" or "1h30min"; MdlError for anything else."""
     if isinstance(text, int | float):

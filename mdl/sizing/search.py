@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import heapq
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analysis.next_cells import Rung
 from analysis.next_cells import suggest as suggestions
-from analysis.records import load
 from mdl.config import from_flat
-from mdl.models import Shape, count_params, forward_flops_per_byte, parse_size
 from mdl.records import RunPaths
-from mdl.sizing.answer import Answer, look, of_one_budget, table_lines
-from mdl.sizing.cells import read_sweep_file, write_sweep_file
-from mdl.sizing.plan import LADDER, Data, Setting, cell
-from mdl.sweeps import plan_sweep, run_sweep
+from mdl.sizing.answer import Answer, look, table_lines
+from mdl.sizing.ladder import rungs
+from mdl.sizing.plan import LADDER, Data, Setting, cell, makespan
+from mdl.sweeps import cells_text, plan_sweep, read_cells, run_sweep, write_cells
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+_OURS = "# The cells of mdl size"
 _LEAST_SECONDS = 12.0  # a round: its processes begin anew
 _LONGER_AT_LEAST = 1.6  # times the training, or it would tell nothing
 _LONGER_AT_MOST = 8.0
@@ -51,19 +49,20 @@ class Search:
 
     def run(self) -> Answer:
         """Until the interval is narrow enough, the time is up, or nothing would help."""
-        wanted = read_sweep_file(self.file) or self.first()
+        wanted = read_cells(self.file) or self.first()
         why = "the time is up"
         answer = self._round(wanted)
         while self._left() > _LEAST_SECONDS:
             wider = [] if self._is_bracketed(answer) else self._surer(answer)
             more = wider or self._longer(answer) or self._surer(answer)
-            more = [one for one in more if from_flat(one).run_id not in self._known(wanted)]
+            known = {from_flat(one).run_id for one in wanted}
+            more = [one for one in more if from_flat(one).run_id not in known]
             if not more:
                 why = self._why_nothing(answer)
                 break
             wanted = [*wanted, *more]
             answer = self._round(wanted)
-        return self.look(why)
+        return replace(answer, stopped=why)
 
     def look(self, stopped: str = "") -> Answer:
         """The answer as far as it goes."""
@@ -77,7 +76,8 @@ class Search:
         )
 
     def _round(self, wanted: Sequence[dict[str, Any]]) -> Answer:
-        write_sweep_file(wanted, self.paths.root.name, self.file)
+        text = f"{_OURS}; mdl sweep goes on with them.\n{cells_text(wanted, self.paths.root.name)}"
+        write_cells(text, _OURS, self.file, "mdl size and is left as it is; give --name another word")
         plan = plan_sweep(self.file, self.paths.root.parent)
         run_sweep(
             plan,
@@ -99,10 +99,6 @@ class Search:
     def _is_bracketed(answer: Answer) -> bool:
         return answer.row is not None and answer.row["status"] == "bracketed"
 
-    @staticmethod
-    def _known(wanted: Sequence[dict[str, Any]]) -> set[str]:
-        return {from_flat(one).run_id for one in wanted}
-
     def _why_nothing(self, answer: Answer) -> str:
         if answer.width() <= self.within:
             return f"the interval is within a factor of {self.within:g}"
@@ -112,7 +108,8 @@ class Search:
         """The shapes about the size found, trained as much longer as most of the time left is enough for."""
         if answer.study is None or answer.is_converged:
             return []
-        runs = self._runs()
+        cells = answer.study.explained.table.cells
+        runs = cells[cells["bytes_seen"] == cells["bytes_seen"].max()].drop_duplicates("run_id")
         found = answer.row["n_params"] if answer.row else None
         rungs = sorted(set(zip(runs["n_params"], runs["size"], strict=True)))
         if found is not None and found == found:
@@ -120,8 +117,8 @@ class Search:
         subsets = sorted(set(runs["subset_bytes"]), reverse=True)
         for some in (subsets, subsets[:1]):
             seconds = [self._seconds(runs, int(n), some) for n, _ in rungs]
-            training = _makespan([train for train, _ in seconds], self.setting.n_workers)
-            around = _makespan([other for _, other in seconds], self.setting.n_workers) + _LEAST_SECONDS / 2
+            training = makespan([train for train, _ in seconds], self.setting.n_workers)
+            around = makespan([other for _, other in seconds], self.setting.n_workers) + _LEAST_SECONDS / 2
             times = min((_LONGER_SHARE * self._left() - around) / max(training, 1e-9), _LONGER_AT_MOST)
             if times >= _LONGER_AT_LEAST:
                 steps = int(times * max(int(config["train.steps"]) for config in runs["config"]))
@@ -131,12 +128,6 @@ class Search:
                     for d in some
                 ]
         return []
-
-    def _runs(self) -> Any:
-        """The cells of the longest training."""
-        cells = of_one_budget(load(self.paths.root))[0].cells
-        longest = cells[cells["bytes_seen"] == cells["bytes_seen"].max()]
-        return longest.drop_duplicates("run_id")
 
     @staticmethod
     def _seconds(runs: Any, n_params: int, subsets: Sequence[int]) -> tuple[float, float]:
@@ -151,7 +142,7 @@ class Search:
         """What `mdl suggest` would take, the question's own data first, as far as the time goes."""
         if answer.study is None or answer.width() <= self.within:
             return []
-        offered = suggestions(answer.study.explained, _ladder, self.within)
+        offered = suggestions(answer.study.explained, partial(rungs, LADDER), self.within)
         offered.sort(key=lambda one: -one.subset_bytes)
         left = (self._left() - _LEAST_SECONDS / 2) * self.setting.n_workers * 0.8
         taken: list[dict[str, Any]] = []
@@ -165,15 +156,3 @@ class Search:
                     for seed in one.seeds
                 ]
         return taken
-
-
-def _ladder(context_bytes: int) -> list[Rung]:
-    shapes = [Shape(*parse_size(name), context_tokens=context_bytes) for name in LADDER]
-    return [Rung(s.label, count_params(s)["total"], 3.0 * forward_flops_per_byte(s)) for s in shapes]
-
-
-def _makespan(seconds: Sequence[float], n_workers: int) -> float:
-    lanes = [0.0] * n_workers
-    for one in sorted(seconds, reverse=True):
-        heapq.heapreplace(lanes, lanes[0] + one)
-    return max(lanes)

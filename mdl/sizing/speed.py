@@ -6,11 +6,11 @@ import time
 from dataclasses import dataclass
 
 from mdl.models import Shape, forward_flops_per_byte, parse_size
+from mdl.sweeps import CORE_FLOPS_A_BYTE_ANYWAY
 
 _TRIAL_SHAPES = ("8x1", "32x2")
 _TRIAL_SECONDS = 2.0  # a shape
 _WARM_UP_STEPS = 3
-_OPERATIONS_ANYWAY = 30_000.0  # per byte, beside the products: as `mdl.sweeps.jobs` counts them
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,11 @@ class Speed:
 
     def measuring_seconds(self, shape: Shape, n_bytes: float) -> float:
         """Of coding so many bytes: a forward pass, of which a training step has three."""
-        return self.per_operation * n_bytes * (forward_flops_per_byte(shape) + _OPERATIONS_ANYWAY)
+        return self.per_operation * n_bytes * (forward_flops_per_byte(shape) + CORE_FLOPS_A_BYTE_ANYWAY)
 
 
 def _operations(shape: Shape, windows: int) -> float:
-    return 3.0 * windows * shape.context_tokens * (forward_flops_per_byte(shape) + _OPERATIONS_ANYWAY)
+    return 3.0 * windows * shape.context_tokens * (forward_flops_per_byte(shape) + CORE_FLOPS_A_BYTE_ANYWAY)
 
 
 def try_speed(context_bytes: int, windows: int, device: str = "cpu") -> Speed:

@@ -11,6 +11,10 @@ from .backends.slurm import Preempted as Preempted
 from .backends.slurm import read_task as read_task
 from .backends.slurm import requeued_on_warning as requeued_on_warning
 from .backends.wandb import under_agent as under_agent
+from .cell_file import cells_text as cells_text
+from .cell_file import read_cells as read_cells
+from .cell_file import write_cells as write_cells
+from .jobs import CORE_FLOPS_A_BYTE_ANYWAY as CORE_FLOPS_A_BYTE_ANYWAY
 from .manifest import open_corpora as open_corpora
 from .plan import Plan as Plan
 from .plan import describe_plan as describe_plan

@@ -18,7 +18,7 @@ from mdl.sweeps.worker_pool import Job
 from mdl.units import format_bytes
 
 # What a byte costs a model on a core beside its products (softmax over 256 values, memory traffic), in their unit.
-_FLOPS_A_BYTE_ANYWAY = 30_000.0
+CORE_FLOPS_A_BYTE_ANYWAY = 30_000.0
 
 
 def missing(cohort: Cohort, paths: RunPaths, *, retry_failed: bool = False) -> Cohort | None:
@@ -43,7 +43,7 @@ def cohort_job(
 ) -> Job:  # fmt: skip
     """The job of a cohort. A failed record that it may replace is named by when it was written."""
     records = {run_id: plan.paths.record(run_id) for run_id in cohort.run_ids}
-    anyway = GPU_FLOPS_A_BYTE_ANYWAY if on_gpu else _FLOPS_A_BYTE_ANYWAY
+    anyway = GPU_FLOPS_A_BYTE_ANYWAY if on_gpu else CORE_FLOPS_A_BYTE_ANYWAY
     per_byte = forward_flops_per_byte(cohort.shape) + anyway
     coded = sum(_coded_bytes(cell, corpora) for cell in cohort.cells)
     request = {

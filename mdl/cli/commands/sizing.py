@@ -32,9 +32,10 @@ def size(
     --dry-run: subsets, sizes, steps, seconds, n_params (expected).
     """
     from mdl.cli import size as size_cli
+    from mdl.sizing import ask
 
     source = f"{data},column={column}" if column else f"bytes:{data}" if any_bytes else data
-    asked = size_cli.question(source, budget, within, cost, runs, name, workers)
+    asked = ask(source, budget=budget, within=within, cost=cost, runs=runs, name=name, workers=workers)
     shown = console(stderr=as_json)
     if dry_run:
         plan = size_cli.plan(asked)

@@ -17,7 +17,7 @@ from textwrap import shorten
 import numpy as np
 
 from mdl.data.sources.base import Source, cached
-from mdl.data.sources.file_listing import files_at
+from mdl.data.sources.file_listing import files_at, states_of
 from mdl.errors import MdlError, Stopped, nearest
 from mdl.storage import Progress, digest
 
@@ -95,7 +95,7 @@ def cached_units(
     One warning tells how many files were left out and why: also those that give no chunk, smaller than a `unit`.
     MdlError where not even one file gives a chunk.
     """
-    stats = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files.paths]
+    stats = states_of(files.paths)
     n_bytes = [size for _, size, _ in stats]
 
     def documents() -> Iterator[Iterable[bytes]]:

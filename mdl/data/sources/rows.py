@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mdl.data.sources.base import Source, cached
-from mdl.data.sources.file_listing import files_at
+from mdl.data.sources.file_listing import files_at, states_of
 from mdl.data.sources.media_files import split_settings
 from mdl.data.sources.packed_files import Member, member_of, unpacked
 from mdl.data.sources.registry import register_source
@@ -46,7 +46,7 @@ def open_tables(
     columns = [column_of(table, wanted, first_of_several=first_of_several) for table in tables]
     if not wanted:
         log.warning("%s: what is coded is column '%s', a row a document", place, "', '".join(dict.fromkeys(columns)))
-    stats = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in _paths(tables)]
+    stats = states_of(Path(table.name) for table in tables)
     n_bytes = [size for _, size, _ in stats]
 
     def documents() -> Iterator[list[bytes]]:
@@ -60,10 +60,6 @@ def open_tables(
     if coded < _NEXT_TO_NOTHING * sum(n_bytes):
         log.warning("%s: column '%s' holds %s of its %s bytes", place, columns[0], f"{coded:,}", f"{sum(n_bytes):,}")
     return source
-
-
-def _paths(members: list[Member]) -> list[Path]:
-    return [Path(member.name) for member in members]
 
 
 def column_of(member: Member, wanted: str | None = None, *, first_of_several: bool = False) -> str:

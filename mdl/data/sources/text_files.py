@@ -10,14 +10,14 @@ import logging
 import os
 import sysconfig
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from mdl.data.sources.archives import archive_members, is_archive, packed_as
 from mdl.data.sources.base import Source, cached
-from mdl.data.sources.file_listing import files_at
+from mdl.data.sources.file_listing import files_at, states_of
 from mdl.data.sources.packed_files import HEAD_BYTES, Member, chunks, head, member_of
 from mdl.data.sources.registry import register_source
 from mdl.data.sources.rows import column_of, row_documents
@@ -37,7 +37,7 @@ def open_stdlib(cache: Path) -> Source:
     files = [path for path in found if path.stat().st_size]
     if not files:
         raise MdlError(f"this interpreter has no library sources in {root}; give a corpus as file:PATH")
-    return _joined([member_of(path) for path in files], _stats(files), cache)
+    return _joined([member_of(path) for path in files], states_of(files), cache)
 
 
 def _library(root: Path) -> Iterator[Path]:
@@ -52,13 +52,13 @@ def open_files(rest: str, cache: Path) -> Source:
     path = Path(rest).expanduser()
     if not path.is_file():
         texts = _texts(rest, [member_of(file) for file in files_at(path)])
-        return _joined(texts, _stats(Path(text.name) for text in texts), cache)
+        return _joined(texts, states_of(Path(text.name) for text in texts), cache)
     member = member_of(path)
     if is_archive(member):
         with archive_members(member, cache) as members:
-            return _joined(_texts(rest, members), ["archive", *_stats([path])], cache)
+            return _joined(_texts(rest, members), ["archive", *states_of([path])], cache)
     if member.is_packed:
-        name = f"files-{digest(_stats([path]))}"
+        name = f"files-{digest(states_of([path]))}"
         return cached(cache, name, lambda: [chunks(member)], _modality(head(member)))
     return open_bytes(rest, cache)
 
@@ -68,7 +68,7 @@ def open_bytes(rest: str, cache: Path) -> Source:
     path = Path(rest).expanduser()
     if not path.is_file():
         files = [file for file in files_at(path) if file.stat().st_size]
-        return cached(cache, f"bytes-{digest(_stats(files))}", lambda: map(_raw, files), "bytes")
+        return cached(cache, f"bytes-{digest(states_of(files))}", lambda: map(_raw, files), "bytes")
     try:
         with path.open("rb") as stream:
             first = stream.read(HEAD_BYTES)
@@ -117,11 +117,7 @@ def _kind(member: Member) -> str:
     return "no text" if b"\0" in first else "text"
 
 
-def _stats(files: Iterable[Path]) -> list[object]:
-    return [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-
-
-def _joined(members: list[Member], inputs: list[object], cache: Path) -> Source:
+def _joined(members: list[Member], inputs: Sequence[object], cache: Path) -> Source:
     """The files one after another, unpacked, in the cache; made anew when any of them changes. A row is a document."""
     columns = {member: column_of(member) for member in members if is_table(member)}
 

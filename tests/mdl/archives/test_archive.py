@@ -24,7 +24,6 @@ from mdl import compressors
 from mdl.archives import Archive, ArchiveWriter, Block, Header
 from mdl.archives import format as fmt
 from mdl.archives.block_codec import BlockDecoder, encode_block
-from mdl.cli import app
 from mdl.cli.archive import compress, decompress
 from mdl.cli.places import find_model
 from mdl.compressors import compress_stream, load_model
@@ -35,7 +34,7 @@ from mdl.models import Shape, StackedTransformer, Stepper, stack, window_bits
 from mdl.models.weights_file import save_weights
 from mdl.records import RunPaths, write_record
 from tests import synthetic
-from tests.command import leftovers, mdl
+from tests.command import assert_refused_here, leftovers, mdl
 from tests.conftest import markov_text
 
 SHAPE = Shape(8, 1, 1, context_tokens=32)
@@ -352,13 +351,7 @@ def test_what_a_user_can_mend_is_one_line_and_exit_2(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(sys, "argv", ["mdl", *arguments])
-    with pytest.raises(SystemExit) as stopped:
-        app.main()
-    told = capsys.readouterr()
-    assert stopped.value.code == 2
-    assert says in told.err
-    assert len((told.out + told.err).splitlines()) == 1
+    assert_refused_here(arguments, says, monkeypatch, capsys)
     assert (folder / "book.txt").read_bytes() == TEXT[:3000]
     assert not leftovers(folder)
 

@@ -12,19 +12,10 @@ from typing import Any
 import pytest
 
 from mdl.cli.app import app
-from tests.command import mdl
+from tests.command import TINY, mdl
 from tests.conftest import markov_text
 
-GRID = """
-name: tiny
-parameters:
-  source: {value: "file:text.txt"}
-  size: {values: [2x1, 4x1, 8x1]}
-  subset_bytes: {values: [10KB, 20KB]}
-  steps: {value: 10}
-  context_bytes: {value: 64}
-  heldout_sample_bytes: {value: 512}
-"""
+GRID = TINY.format(steps=10)
 
 
 def commands() -> dict[str, Any]:

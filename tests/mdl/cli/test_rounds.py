@@ -10,19 +10,10 @@ import pytest
 
 from mdl.records import RunPaths, read_manifest
 from mdl.sweeps import plan_sweep
-from tests.command import assert_one_line, mdl, records
+from tests.command import TINY, assert_one_line, mdl, records
 from tests.conftest import markov_text
 
-GRID = """
-name: tiny
-parameters:
-  source: {value: "file:text.txt"}
-  size: {values: [2x1, 4x1, 8x1]}
-  subset_bytes: {values: [10KB, 20KB]}
-  steps: {value: 30}
-  context_bytes: {value: 64}
-  heldout_sample_bytes: {value: 512}
-"""
+GRID = TINY.format(steps=30)
 
 
 @pytest.fixture(scope="module")

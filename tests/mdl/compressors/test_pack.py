@@ -5,7 +5,6 @@ import io
 import json
 import shutil
 import struct
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +15,6 @@ import torch
 from analysis.records import tables as analysed
 from benchmarks.fuzz_archive import rehashed
 from mdl.archives import Archive, ArchiveWriter, Block, Header
-from mdl.cli import app
 from mdl.cli.pack import pack as pack_run
 from mdl.compressors import compress_stream, self_contained
 from mdl.compressors.byte_model import decompress_stream, load_coded, load_embedded
@@ -30,7 +28,7 @@ from mdl.quantization.weight_codec import Quantised, encode_quantised, matrix_sh
 from mdl.records import RunPaths, store
 from mdl.storage import hashing
 from mdl.training import run_cohort
-from tests.command import leftovers, mdl
+from tests.command import assert_refused_here, leftovers, mdl
 from tests.conftest import markov_text
 
 D = 40_000
@@ -256,13 +254,7 @@ def test_what_a_user_can_mend_is_one_line_and_exit_2(
     (tmp_path / "bare.mdl").write_bytes(bare.getvalue())
     before = sorted(tmp_path.iterdir())
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["mdl", *arguments])
-    with pytest.raises(SystemExit) as stopped:
-        app.main()
-    told = capsys.readouterr()
-    assert stopped.value.code == 2
-    assert says in told.err
-    assert len((told.out + told.err).splitlines()) == 1
+    assert_refused_here(arguments, says, monkeypatch, capsys)
     assert sorted(tmp_path.iterdir()) == before
 
 

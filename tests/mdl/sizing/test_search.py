@@ -14,9 +14,8 @@ import pytest
 
 from mdl.config import from_flat
 from mdl.errors import MdlError
-from mdl.sizing.cells import read_sweep_file, write_sweep_file
 from mdl.sizing.plan import Data, Setting, cell
-from mdl.sweeps import plan_sweep
+from mdl.sweeps import cells_text, plan_sweep, read_cells, write_cells
 from tests.command import assert_one_line, mdl, records
 from tests.conftest import markov_text
 
@@ -32,12 +31,12 @@ def test_the_cells_are_a_sweep_file_and_come_back_from_it(tmp_path: Path) -> Non
     cells = [cell(DATA, SETTING, size=size, subset_bytes=d, steps=steps) for size, d, steps in sizes]
     for some in (cells, cells[:1]):
         file = tmp_path / f"{len(some)}.yaml"
-        write_sweep_file(some, "mine", file)
-        assert [from_flat(one).run_id for one in read_sweep_file(file)] == [from_flat(one).run_id for one in some]
+        write_cells(cells_text(some, "mine"), "name: mine", file, "mdl size")
+        assert [from_flat(one).run_id for one in read_cells(file)] == [from_flat(one).run_id for one in some]
         assert {c.run_id for c in plan_sweep(file, tmp_path).cells} == {from_flat(one).run_id for one in some}
     (tmp_path / "other.yaml").write_text("name: other\n")
     with pytest.raises(MdlError, match="was not written by mdl size and is left as it is"):
-        write_sweep_file(cells, "mine", tmp_path / "other.yaml")
+        write_cells("", "name: mine", tmp_path / "other.yaml", "mdl size and is left as it is")
 
 
 @pytest.fixture
