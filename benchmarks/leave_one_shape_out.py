@@ -29,7 +29,7 @@ def without(column: Column, n_params: float) -> Column:
     noise = None if column.noise is None else column.noise[kept]
     return replace(
         column, sizes=column.sizes[kept], mean=column.mean[kept], n_seeds=column.n_seeds[kept],
-        price=column.price[kept], draws=None, joint=None, noise=noise,
+        price=column.price[kept], draws=None, noise=noise,
     )  # fmt: skip
 
 

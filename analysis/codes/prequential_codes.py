@@ -21,8 +21,6 @@ from analysis.errors import AnalysisError
 from analysis.records import Table, segments_by, span_bits
 from analysis.types import Floats
 
-_COLUMN = ["group", "shuffle_seed", "seed"]
-
 
 @dataclass(frozen=True)
 class Chain:

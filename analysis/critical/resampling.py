@@ -36,8 +36,7 @@ class Column:
     n_seeds: Floats  # (n,) cells averaged
     price: Floats  # (n,) bits a parameter, an average too; of a price for all that price
     kind: Kind
-    draws: Floats | None  # (R, n) bits, for intervals of this column alone; None: nothing was replicated
-    joint: Floats | None  # (R, n) bits, for those of laws through all columns of the group
+    draws: Floats | None  # (R, n) bits; None: nothing was replicated
     noise: Floats | None = None  # (n,) relative variance of the averages, but for what is common to all sizes
 
 
@@ -58,21 +57,14 @@ def _of_group(group: str, own: pd.DataFrame, n_replicates: int, stream: list[int
     squares, freedom = np.sum([of.spread.pooled() for of in cells.values()], axis=0)
     if not freedom or not n_replicates:
         for d, of in cells.items():
-            yield Column(group, d, of.sizes, of.mean, of.n_seeds, of.price, "none", None, None)
+            yield Column(group, d, of.sizes, of.mean, of.n_seeds, of.price, "none", None)
         return
     rngs = {d: np.random.default_rng([*stream, d]) for d in cells}
     levels = {d: of.level(rngs[d], n_replicates) for d, of in cells.items()}
     noise = {d: of.noise(rngs[d], n_replicates, squares / freedom, freedom) for d, of in cells.items()}
-    replicated = [
-        {d: noise[d][1] for d, of in cells.items() if of.spread.freedom.any()},
-        {d: degrees for d, (_, degrees) in levels.items()},
-    ]
-    together = np.random.default_rng(stream)
-    joint = [_student(together, n_replicates, _slope_freedom(of)) for of in replicated]
     for d, of in cells.items():
         parts = noise[d], levels[d]
         alone = [_student(rngs[d], n_replicates, degrees) for _, degrees in parts]
-        alone_draws, joint_draws = (_drawn(of.mean, [normal for normal, _ in parts], by) for by in (alone, joint))
         yield Column(
             group,
             d,
@@ -81,8 +73,7 @@ def _of_group(group: str, own: pd.DataFrame, n_replicates: int, stream: list[int
             of.n_seeds,
             of.price,
             of.kind(),
-            alone_draws,
-            joint_draws,
+            _drawn(of.mean, [normal for normal, _ in parts], alone),
             of.variance(squares / freedom),
         )
 
