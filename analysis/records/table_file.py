@@ -143,6 +143,7 @@ def _separated(path: Path, text: str) -> TableFile:
     rows, numbers = [], []
     start = first if _fields(lines[first], between) != header else first + 1
     reader = csv.reader(_uncommented(lines[start:], between), delimiter=between or " ", skipinitialspace=True)
+    n_before, last = 0, (start, start)
     for fields in reader:
         if not any(field.strip() for field in fields):
             continue
@@ -150,6 +151,10 @@ def _separated(path: Path, text: str) -> TableFile:
             raise AnalysisError(_too_long(path, start + reader.line_num, len(fields), len(header), between))
         rows.append(fields + [""] * (len(header) - len(fields)))
         numbers.append(start + reader.line_num)
+        last = start + n_before, start + reader.line_num
+        n_before = reader.line_num
+    if rows and last[1] - last[0] > 1 and "".join(lines[last[0] : last[1]]).count('"') % 2:
+        raise AnalysisError(f"{path}: line {last[0] + 1} opens a quotation mark that is never closed")
     return TableFile(pd.DataFrame(rows, columns=header, dtype=object), numbers)
 
 

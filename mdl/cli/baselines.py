@@ -9,7 +9,7 @@ from pathlib import Path
 
 from analysis.paper import PAPER_CODERS, PAPER_DATA_SETS, TABLE_1, DataSet, PaperRow, paper_row
 from mdl.compressors import coders_for
-from mdl.data import SOURCES, Corpus, open_whole
+from mdl.data import SOURCES, Corpus, kind_of, open_whole
 from mdl.errors import MdlError, nearest
 from mdl.evaluation import (
     CHUNKED_SAMPLE_BYTES,
@@ -38,7 +38,8 @@ def source_of(path: str, modality: str | None) -> str:
         raise MdlError(f"unknown modality '{modality}'{nearest(modality, _PREFIX)} (there are {list(_PREFIX)})")
     kind, colon, _ = path.partition(":")
     if kind not in SOURCES or (not colon and Path(path).exists()):
-        return f"{_PREFIX[modality or 'text']}:{path}"
+        table = modality is None and Path(path).exists() and kind_of(path) == "rows"
+        return f"{'rows' if table else _PREFIX[modality or 'text']}:{path}"
     if modality is not None and SOURCES[kind].modality not in (modality, "text"):
         raise MdlError(f"'{path}' is not {modality}; leave --modality out")
     return path

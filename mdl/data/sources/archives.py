@@ -76,11 +76,27 @@ def _tar_members(archive: Member, content: BinaryIO) -> Iterator[list[Member]]:
         files = {entry.name: partial(tar.extractfile, entry) for entry in tar if entry.isfile()}
     except tarfile.TarError as error:
         raise MdlError(f"cannot unpack {archive.name}: {error}") from None
+    _check_end(archive, content, tar.offset)
     yield _in_order(archive, files)
+
+
+def _check_end(archive: Member, content: BinaryIO, at: int) -> None:
+    """The library stops at the first header that it cannot read, and takes what stood before for the whole."""
+    content.seek(at)
+    following = content.read(tarfile.BLOCKSIZE)
+    if not following:
+        raise MdlError(f"cannot unpack {archive.name}: it has no end, so it may be cut off; pack it again")
+    if any(following):
+        raise MdlError(f"cannot unpack {archive.name}: it is damaged at byte {at:,}; what follows cannot be read")
 
 
 def _in_order(archive: Member, found: Mapping[str, Callable[[], Any]]) -> list[Member]:
     """Of two members with one name the later counts, as it does where an archive is unpacked."""
     paths = {PurePosixPath(name): opened for name, opened in found.items()}
-    shown = [path for path in paths if not any(part.startswith(".") or part == "__MACOSX" for part in path.parts)]
+    shown = [path for path in paths if not any(map(_is_hidden, path.parts))]
     return [Member(f"{archive.name}/{path}", paths[path]) for path in sorted(shown, key=lambda path: path.parts)]
+
+
+def _is_hidden(part: str) -> bool:
+    """Of a path; a folder above is not, for nothing is written there."""
+    return part == "__MACOSX" or (part.startswith(".") and part not in (".", ".."))

@@ -70,9 +70,14 @@ def unpacked(member: Member) -> Iterator[BinaryIO]:
         with member.open() as stream, _UNPACK.get(_suffixes(member.name)[1], _as_it_is)(stream) as content:
             yield content
     except _DAMAGED as error:
-        raise MdlError(f"cannot unpack {member.name}: {error}") from None
+        raise MdlError(f"cannot unpack {member.name}: {_reason(error)}") from None
     except OSError as error:
         raise MdlError(f"cannot read {member.name}: {error.strerror or error}") from None
+
+
+def _reason(error: Exception) -> str:
+    """zipfile puts an object into its words."""
+    return "it is encrypted; unpack it with its password first" if "is encrypted" in str(error) else str(error)
 
 
 def chunks(member: Member, chunk_bytes: int = CHUNK_BYTES) -> Iterator[bytes]:

@@ -88,6 +88,11 @@ def _refuse_pipes(source: str, path: Path) -> None:
         )
 
 
+def kind_of(source: str) -> str:
+    """The kind's name of a corpus as written: a bare path is a table where its name says so, else a file."""
+    return _kind_and_rest(source)[0]
+
+
 def is_fetched(source: str) -> bool:
     """Would opening it ask the network? MdlError for a corpus of no known kind."""
     name, rest = _kind_and_rest(source)

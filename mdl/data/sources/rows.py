@@ -16,7 +16,7 @@ from mdl.data.sources.file_listing import files_at, states_of
 from mdl.data.sources.media_files import split_settings
 from mdl.data.sources.packed_files import Member, member_of, unpacked
 from mdl.data.sources.registry import register_source
-from mdl.data.sources.table_formats import FORMATS, TableFormat
+from mdl.data.sources.table_formats import FORMATS, TEXT, TableFormat
 from mdl.errors import MdlError, nearest
 from mdl.storage import Progress, digest
 
@@ -65,12 +65,14 @@ def open_tables(
 def column_of(member: Member, wanted: str | None = None, *, first_of_several: bool = False) -> str:
     """The one to code: what is asked for, else "text", "content" or "bytes", else the only one that holds text."""
     with unpacked(member) as stream:
-        columns = _format_of(member).text_columns(stream, member.name)
+        kinds = _format_of(member).columns(stream, member.name)
+    columns = [column for column, kind in kinds.items() if kind == TEXT]
     there = ", ".join(columns) or "none"
     if wanted and wanted not in columns:
         raise MdlError(f"{member.name} has no column '{wanted}' of text{nearest(wanted, columns)} (it has {there})")
     if not columns:
-        raise MdlError(f"{member.name} has no column of text or binary values")
+        has = ", ".join(f"{column}: {kind}" for column, kind in list(kinds.items())[:20])
+        raise MdlError(f"{member.name} has no column of text or binary values" + f" (it has {has})" * bool(has))
     usual = next((column for column in _USUAL_COLUMNS if column in columns), None)
     if not (wanted or usual) and len(columns) > 1:
         if not first_of_several:
@@ -85,11 +87,16 @@ def column_of(member: Member, wanted: str | None = None, *, first_of_several: bo
 def row_documents(member: Member, column: str) -> Iterator[list[bytes]]:
     """A row's value a document; MdlError naming the file, the line and the cause where it cannot be read."""
     kind = _format_of(member)
+    n_rows = n_without = 0
     with unpacked(member) as stream:
         for number, value in kind.values(stream, column, member.name):
+            n_rows += 1
+            n_without += value is None
             if value is not None:
                 # The place is put into words only where it is needed: there are millions of rows.
                 yield [value if isinstance(value, bytes) else _encoded(value, column, (member.name, kind.unit, number))]
+    if n_without:
+        log.warning("%s: %d of %d rows have no '%s' and are no documents", member.name, n_without, n_rows, column)
 
 
 def _format_of(member: Member) -> TableFormat:

@@ -5,9 +5,11 @@ JSON lines are read here, line by line, so that a bad one can be named: the libr
 
 from __future__ import annotations
 
+import csv
 import io
 import itertools
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ from mdl.errors import MdlError
 _LOOK_AT_ROWS = 1000  # to tell which columns hold text where no schema says so
 _BATCH_ROWS = 1000
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+TEXT = "text"
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -27,7 +30,8 @@ _BOM = b"\xef\xbb\xbf"
 class TableFormat:
     """How a kind of table is read from a stream; the file's name is for messages."""
 
-    text_columns: Callable[[BinaryIO, str], list[str]]
+    columns: Callable[[BinaryIO, str], dict[str, str]]
+    """Each with what it holds: TEXT, or the name of another kind."""
     values: Callable[[BinaryIO, str, str], Iterator[tuple[int, Any]]]
     """Of the named column: the number of the line or row, from 1, and its value, None where it has none."""
     unit: str = "row"
@@ -65,7 +69,7 @@ def _json_list(stream: BinaryIO, name: str) -> Iterator[tuple[int, dict[str, Any
 
 def _parsed(text: bytes, where: str) -> Any:
     try:
-        return json.loads(text.decode())
+        return json.loads(text.decode(), parse_int=len)  # a number is no text, of whatever length
     except UnicodeDecodeError as error:
         told = f"byte 0x{text[error.start]:02x} at place {error.start + 1:,} is not UTF-8; convert the file to UTF-8"
     except json.JSONDecodeError as error:
@@ -89,17 +93,18 @@ def _refuse_utf_16(first: bytes, name: str) -> None:
 
 
 def _json(rows: Rows, unit: str) -> TableFormat:
-    def text_columns(stream: BinaryIO, name: str) -> list[str]:
-        seen: dict[str, bool] = {}
+    def columns(stream: BinaryIO, name: str) -> dict[str, str]:
+        seen: dict[str, str] = {}
         for _, row in itertools.islice(rows(stream, name), _LOOK_AT_ROWS):
             for column, value in row.items():
-                seen[column] = seen.get(column, False) or isinstance(value, str)
-        return [column for column, holds_text in seen.items() if holds_text]
+                if seen.get(column) != TEXT:
+                    seen[column] = TEXT if isinstance(value, str) else type(value).__name__
+        return seen
 
     def values(stream: BinaryIO, column: str, name: str) -> Iterator[tuple[int, Any]]:
         return ((number, row.get(column)) for number, row in rows(stream, name))
 
-    return TableFormat(text_columns, values, unit)
+    return TableFormat(columns, values, unit)
 
 
 def _separated(separators: str) -> TableFormat:
@@ -107,12 +112,11 @@ def _separated(separators: str) -> TableFormat:
     import pandas as pd
 
     def batches(stream: BinaryIO, name: str, **options: Any) -> Iterator[pd.DataFrame]:
-        header = stream.peek(1 << 16).partition(b"\n")[0]  # type: ignore[attr-defined]  # `unpacked` gives such streams
-        _refuse_utf_16(header, name)
+        _refuse_utf_16(_header(stream), name)
         with _told(name, pd.errors.ParserError, pd.errors.EmptyDataError, ValueError):
             yield from pd.read_csv(
                 stream,
-                sep=max(separators, key=lambda separator: header.count(separator.encode())),
+                sep=_separator(stream),
                 dtype=object,  # text as it is; the library's own strings refuse bytes that are no UTF-8
                 keep_default_na=False,
                 index_col=False,
@@ -121,16 +125,36 @@ def _separated(separators: str) -> TableFormat:
                 **options,
             )
 
-    def text_columns(stream: BinaryIO, name: str) -> list[str]:
-        batch = next(batches(stream, name), pd.DataFrame())
-        return [str(column) for column in batch.columns if not _numbers(batch[column])]
+    def columns(stream: BinaryIO, name: str) -> dict[str, str]:
+        names = next(csv.reader([_header(stream).decode("utf-8-sig", "replace")], delimiter=_separator(stream)), [])
+        _refuse_twice(names, name)
+        batch = next(batches(stream, name), None)
+        if batch is None or batch.empty:
+            raise MdlError(f"{name} has no rows: it has only a header")
+        return {str(column): "numbers" if _numbers(batch[column]) else TEXT for column in batch.columns}
 
     def values(stream: BinaryIO, column: str, name: str) -> Iterator[tuple[int, Any]]:
+        between = _separator(stream)
         cells = (cell for batch in batches(stream, name, usecols=[column]) for cell in batch[column])
         for number, cell in enumerate(cells, 1):
+            if isinstance(cell, str) and between == "\t" and "\t" in cell and "\n" in cell:
+                raise MdlError(f"{name}, row {number} runs over lines: a quotation mark is not closed")
             yield number, cell.encode("utf-8", "surrogateescape") if isinstance(cell, str) else None
 
-    return TableFormat(text_columns, values)
+    def _separator(stream: BinaryIO) -> str:
+        return max(separators, key=lambda separator: _header(stream).count(separator.encode()))
+
+    return TableFormat(columns, values)
+
+
+def _header(stream: BinaryIO) -> bytes:
+    """The first line, which stays to be read; every stream of `unpacked` can do that."""
+    return re.split(rb"[\r\n]", stream.peek(1 << 16), maxsplit=1)[0]  # type: ignore[attr-defined]
+
+
+def _refuse_twice(names: list[str], name: str) -> None:
+    if repeated := next((column for column in names if column and names.count(column) > 1), None):
+        raise MdlError(f"{name} names the column '{repeated:.60}' twice; rename one of them")
 
 
 def _numbers(cells: Any) -> bool:
@@ -163,9 +187,11 @@ def _arrow(stream: BinaryIO) -> Columnar:
 def _columnar(opened: Callable[[BinaryIO], Columnar]) -> TableFormat:
     """A file that has its schema in it."""
 
-    def text_columns(stream: BinaryIO, name: str) -> list[str]:
+    def columns(stream: BinaryIO, name: str) -> dict[str, str]:
         with _arrow_errors(name):
-            return [field.name for field in opened(stream)[0] if _holds_text(field.type)]
+            schema = opened(stream)[0]
+            _refuse_twice(schema.names, name)
+            return {field.name: TEXT if _holds_text(field.type) else str(field.type) for field in schema}
 
     def values(stream: BinaryIO, column: str, name: str) -> Iterator[tuple[int, Any]]:
         with _arrow_errors(name):
@@ -173,7 +199,7 @@ def _columnar(opened: Callable[[BinaryIO], Columnar]) -> TableFormat:
             cells = (cell for batch in batches for cell in batch.column(0).to_pylist())
             yield from enumerate(cells, 1)
 
-    return TableFormat(text_columns, values)
+    return TableFormat(columns, values)
 
 
 def _holds_text(kind: Any) -> bool:

@@ -272,3 +272,12 @@ def test_a_parquet_of_text_is_read_as_a_csv_is(tmp_path: Path) -> None:
     measured = read_csv(written("parquet of text", tmp_path / "t.parquet"))
     assert (measured.n_params.tolist(), measured.data.tolist()) == ([70e6], [1.4e9])
     assert [(d.reason, d.lines) for d in measured.dropped] == [("loss is missing or NaN", (2,))]
+
+
+def test_a_quotation_mark_that_is_never_closed_is_named_with_its_line(tmp_path: Path) -> None:
+    """It would take all rows after it for one field."""
+    rows = [f"{n},{d},{3 + 1 / n + 1 / d}" for n in (1, 2, 3) for d in (4, 5, 6)]
+    rows[4] = rows[4].replace(",", ',"', 2).replace(',"', ",", 1)
+    (tmp_path / "a.csv").write_text("\n".join(["N,D,loss", *rows]))
+    with pytest.raises(AnalysisError, match="line 6 opens a quotation mark that is never closed"):
+        read_table(tmp_path / "a.csv")

@@ -114,6 +114,13 @@ def test_a_path_is_what_the_modality_says() -> None:
         source_of("image:samples", "audio")
 
 
+def test_a_table_is_its_rows_as_for_a_sweep(tmp_path: Path) -> None:
+    table = tmp_path / "talks.jsonl"
+    table.write_text('{"text": "one"}\n')
+    assert source_of(str(table), None) == f"rows:{table}"
+    assert source_of(str(table), "text") == f"file:{table}"
+
+
 def test_the_command_prints_the_table(pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     shown = CliRunner().invoke(

@@ -84,6 +84,26 @@ def test_a_damaged_archive_is_one_line(tmp_path: Path, suffix: str) -> None:
         assert refusal(f"file:{path}").startswith((f"cannot unpack {path}", f"cannot read {path}", "no text found in"))
 
 
+def test_a_tar_that_is_damaged_or_cut_between_members_is_one_line(tmp_path: Path) -> None:
+    """The library takes what stands before for the whole."""
+    whole = tarred({f"{i}.txt": b"text" for i in range(9)})
+    damaged = bytearray(whole)
+    damaged[1024 * 5 + 3] ^= 5
+    for data, said in ((bytes(damaged), "damaged at byte 5,120"), (whole[: 1024 * 5], "it has no end")):
+        for name, content in (("a.tar", data), ("a.tar.gz", gzip.compress(data))):
+            (tmp_path / name).write_bytes(content)
+            assert said in refusal(f"file:{tmp_path}/{name}")
+
+
+def test_members_above_the_folder_are_read_as_any_other(tmp_path: Path) -> None:
+    """Nothing is written where their names say."""
+    files = {"/etc/x.txt": b"one", "../../y.txt": b"two"}
+    (tmp_path / "a.zip").write_bytes(zipped(files))
+    (tmp_path / "a.tar").write_bytes(tarred({"../y.txt": b"two", "x.txt": b"one"}))
+    assert sorted(documents_of(f"file:{tmp_path}/a.zip")) == [b"one", b"two"]
+    assert sorted(documents_of(f"file:{tmp_path}/a.tar")) == [b"one", b"two"]
+
+
 def test_a_damaged_member_is_one_line_and_a_locked_one_too(tmp_path: Path) -> None:
     whole = bytearray(zipped({"a.txt": b"word " * 1000}))
     middle = whole.index(b"a.txt") + 12
@@ -96,6 +116,7 @@ def test_a_damaged_member_is_one_line_and_a_locked_one_too(tmp_path: Path) -> No
     (tmp_path / "locked.zip").write_bytes(locked)
     assert "locked.zip/a.txt" in refusal(f"file:{tmp_path}/locked.zip")
     assert "encrypted" in refusal(f"file:{tmp_path}/locked.zip")
+    assert "<ZipInfo" not in refusal(f"file:{tmp_path}/locked.zip")
 
 
 @pytest.mark.parametrize(

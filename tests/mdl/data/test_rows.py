@@ -201,3 +201,50 @@ def test_what_a_data_set_raises_while_it_is_read_is_one_line(tmp_path: Path) -> 
     (tmp_path / "data/train.jsonl").write_bytes(b'{"text": "a"}\n' * 50_000 + b'{"text": "\xe9"}\n')
     with pytest.raises(MdlError, match=r"^cannot (load|read).*data set hf:"):
         bytes_of(f"hf:{tmp_path}/data")
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.arrow", "a.csv"])
+def test_two_columns_of_one_name_are_refused(tmp_path: Path, name: str) -> None:
+    table = pa.Table.from_arrays([pa.array(["one"]), pa.array(["two"])], names=["text", "text"])
+    if name == "a.parquet":
+        pq.write_table(table, tmp_path / name)
+    elif name == "a.arrow":
+        with pa.ipc.new_stream(tmp_path / name, table.schema) as stream:
+            stream.write_table(table)
+    else:
+        (tmp_path / name).write_text("text,text\none,two\n")
+    assert "names the column 'text' twice" in refusal(f"rows:{tmp_path}/{name}")
+
+
+def test_rows_without_a_value_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "one"}\n{"other": "two"}\n' * 30)
+    pq.write_table(pa.table({"text": ["one", None, None]}), tmp_path / "a.parquet")
+    (tmp_path / "a.csv").write_text("text,n\none,1\n")
+    with caplog.at_level(logging.WARNING):
+        for name, n in (("a.jsonl", 30), ("a.parquet", 1), ("a.csv", 1)):
+            assert len(documents_of(f"rows:{tmp_path}/{name},column=text")) == n
+    assert "a.jsonl: 30 of 60 rows have no 'text' and are no documents" in caplog.text
+    assert "a.parquet: 2 of 3 rows have no 'text'" in caplog.text
+    assert "a.csv: " not in caplog.text
+
+
+def test_quotation_marks_that_join_rows_of_tabs_are_refused(tmp_path: Path) -> None:
+    """In most tables of tabs they are part of the text, and pairs of rows would become one."""
+    (tmp_path / "a.tsv").write_text("id\ttext\n" + "".join(f'{i}\t"word {i}\n' for i in range(6)))
+    assert "row 1 runs over lines: a quotation mark is not closed" in refusal(f"rows:{tmp_path}/a.tsv")
+    (tmp_path / "b.tsv").write_text('id\ttext\n1\t"two\nlines"\n')
+    assert documents_of(f"rows:{tmp_path}/b.tsv") == [b"two\nlines"]
+
+
+def test_numbers_of_any_length_beside_the_text_do_not_matter(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"n": ' + "1" * 5001 + ', "text": "one"}\n')
+    assert documents_of(f"{tmp_path}/a.jsonl") == [b"one"]
+
+
+def test_a_table_without_text_says_what_it_has(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"n": 1, "meta": {"text": "one"}}\n')
+    pq.write_table(pa.table({"when": pa.array([1], pa.timestamp("ms"))}), tmp_path / "a.parquet")
+    (tmp_path / "a.csv").write_text("text,n\n")
+    assert "(it has n: int, meta: dict)" in refusal(f"{tmp_path}/a.jsonl")
+    assert "(it has when: timestamp[ms])" in refusal(f"{tmp_path}/a.parquet")
+    assert "it has only a header" in refusal(f"rows:{tmp_path}/a.csv")
