@@ -105,6 +105,7 @@ class ModelConfig(Part):
 class TrainConfig(Part):
     """How it is trained. AdamW (0.9, 0.95); linear warm-up, flat, then linear decay."""
 
+    recipe: Literal[1, 2] = Field(1, description="version of the block, the optimizer and the rates; 1 where not said")
     seed: Count = Field(0, ge=0, lt=2**63, description="training seed: initial weights and data order")
     objective: Literal["subset", "prequential"] = Field(
         "subset", description="subset: passes over it; prequential: one, each window predicted before it is learned"

@@ -81,7 +81,14 @@ class RunConfig(Part):
     @cached_property
     def _shape(self) -> Shape:
         width, depth, heads = self.model.dimensions()
-        return Shape(width, depth, heads, context_tokens=self.model.context_bytes, vocabulary=self.model.vocabulary)
+        return Shape(
+            width,
+            depth,
+            heads,
+            context_tokens=self.model.context_bytes,
+            vocabulary=self.model.vocabulary,
+            block=self.train.recipe,
+        )
 
     @cached_property
     def _flat(self) -> dict[str, Any]:
@@ -125,6 +132,7 @@ _LATER = {
     "corpus.deduplicate": False,
     "train.objective": "subset",
     "model.vocabulary": 256,
+    "train.recipe": 1,
 }
 _AUTOMATIC = {"train.learning_rate", "train.devices"}  # chosen where nothing is asked for
 _MEMBER = {"subset_bytes", "train.seed", "train.lr_scale"}
