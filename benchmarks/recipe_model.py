@@ -2,7 +2,7 @@
 
 A change is a parameter that starts at what leaves the block as it was, and stays there for members without the change
 (`live`), or a number a member that chooses between two forms. So a stack holds all changes at once, beside the plain
-block, and one compilation serves them all. Shape letters as in `mdl.model`; D = C/H.
+block, and one compilation serves them all. Shape letters as in `mdl.models.transformer`; D = C/H.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ class SwitchedModel:
     def compile(self) -> None:
         """Each piece by itself; on CUDA."""
         if self.shape.width <= MOST_NARROW and not self.used & {"mlp_shift", "relu2", "input_residual"}:
-            from mdl.fused.second_half import second_half
+            from mdl.models.kernels.attention_output_mlp import second_half
 
             self.second_half = second_half
         make = lambda piece: torch.compile(piece, dynamic=False)  # noqa: E731

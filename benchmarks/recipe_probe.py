@@ -225,7 +225,7 @@ class Run:
         self.attention: Callable[..., Tensor] = sdpa
         self.parts = None
         if device == "cuda":
-            from mdl.fused.attention import attention
+            from mdl.models.kernels.attention import attention
 
             self.attention = attention
             self.parts = fused_parts(self.shape, self.low, trained=True) if job.fused else None
