@@ -15,18 +15,12 @@ from torch import Tensor
 
 from mdl.models import Shape
 from mdl.models.kernels.limits import MOST_NARROW
-from mdl.models.transformer import (
-    LAYER_WEIGHTS,
-    Parts,
-    StackedTransformer,
-    byte_nats,
-    embedded,
-    rms_normalised,
-    rotated,
-)
+from mdl.models.layer import rms_normalised, rotated
+from mdl.models.transformer import Parts, StackedTransformer, byte_nats, embedded
 
 Switches = Mapping[str, float]
 
+LAYER_WEIGHTS = ("attention_gain", "qkv", "out", "mlp_gain", "up", "down")
 MATRICES = ("qkv", "out", "up", "down")
 # Parameters that a switch adds: their shape a layer (or a model), from the width C, and where "off" is.
 _OF_LAYERS: dict[str, tuple[Callable[[int], tuple[int, ...]], float]] = {

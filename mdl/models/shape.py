@@ -125,7 +125,14 @@ def count_params(shape: Shape) -> dict[str, int]:
         "mlp": L * 8 * C * C,
         "norm": L * 2 * C,
     }
+    if shape.block == 2:
+        groups |= {"norm": L * 3 * C, "mixing": C + L - 1}
     return {**groups, "total": sum(groups.values())}
+
+
+def count_weights(shape: Shape) -> int:
+    """How many tensors they are, told without listing them."""
+    return 2 + 6 * shape.depth if shape.block == 1 else 2 + 8 * shape.depth
 
 
 def forward_flops_per_byte(shape: Shape) -> float:

@@ -6,7 +6,7 @@ take, at which a library's kernels are better.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -17,17 +17,19 @@ from torch import Tensor
 from triton.compiler.errors import CompilationError
 from triton.runtime.errors import OutOfResources
 
+from mdl.models.block_2 import before_attention_2, smeared
 from mdl.models.kernels.attention import attention
 from mdl.models.kernels.attention_input import first_half
 from mdl.models.kernels.attention_output_mlp import second_half
 from mdl.models.kernels.embedding import embedded
 from mdl.models.kernels.limits import MOST_NARROW, MOST_VOCABULARY, MOST_WIDTH
 from mdl.models.kernels.output_head import nats
+from mdl.models.layer import after_attention, before_attention
 from mdl.models.shape import Shape
-from mdl.models.transformer import Parts, after_attention, before_attention, compiled
+from mdl.models.transformer import Parts, compiled
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Pieces:
     """What the kernels do, one function each."""
 
@@ -36,10 +38,14 @@ class Pieces:
     attention: Callable[..., Tensor]
     second: Callable[..., Tensor]
     byte_nats: Callable[..., Tensor]
+    smear: Callable[..., Tensor]
+    first_2: Callable[..., tuple[Tensor, ...]]
 
     def parts(self) -> Parts:
         """Joined to the parts of a model."""
-        return Parts(self.embed, self._layer, self.byte_nats)
+        return Parts(
+            embed=self.embed, layer=self._layer, byte_nats=self.byte_nats, smear=self.smear, layer_2=self._layer_2
+        )
 
     def _layer(
         self, x: Tensor, attention_gain: Tensor, qkv: Tensor, out: Tensor, mlp_gain: Tensor, up: Tensor, down: Tensor,
@@ -48,16 +54,43 @@ class Pieces:
         x, q, k, v = self.first(x, attention_gain, qkv, cos, sin, n_heads)
         return self.second(x, self.attention(q, k, v, n_heads), out, mlp_gain, up, down)
 
+    def _layer_2(
+        self,
+        x: Tensor,
+        first_value: Tensor | None,
+        own: Mapping[str, Tensor],
+        *,
+        cos: Tensor,
+        sin: Tensor,
+        n_heads: int,
+    ) -> tuple[Tensor, Tensor]:
+        q, k, v = self.first_2(x, first_value, own, cos=cos, sin=sin, n_heads=n_heads)
+        mixed = self.attention(q, k, v, n_heads)
+        return self.second(x, mixed, own["out"], own["mlp_gain"], own["up"], own["down"]), v
+
 
 def pieces(shape: Shape, dtype: torch.dtype, *, trained: bool) -> Pieces:
-    """Of a shape, products in `dtype`; with gradients or without."""
+    """Of a shape, products in `dtype`; with gradients or without.
+
+    The block of version 2 has its first half compiled in training, which calls it with one size for ever; measuring,
+    which calls it with many, takes it as it is: a compilation lasts longer than what it would save.
+    """
     own = _kernels(shape, dtype, trained=trained)
-    first = own.get("first") or compiled(_wide_first)
-    second = own.get("second") or compiled(after_attention)
-    if "embed" in own:
-        return Pieces(own["embed"], first, attention, second, own["byte_nats"])
-    plain = Parts().compiled()
-    return Pieces(plain.embed, first, attention, second, plain.byte_nats)
+    plain = Parts(embed=own["embed"], byte_nats=own["byte_nats"]) if "embed" in own else Parts().compiled()
+
+    def first_2(x: Tensor, first_value: Tensor | None, own: Mapping[str, Tensor], **given: Any) -> tuple[Tensor, ...]:
+        return _first_2(x, first_value, {**own, "qkv": own["qkv"].to(dtype)}, **given)
+
+    compiles = trained and shape.block == 2
+    return Pieces(
+        embed=plain.embed,
+        first=own.get("first") or compiled(_wide_first),
+        attention=attention,
+        second=own.get("second") or compiled(after_attention),
+        byte_nats=plain.byte_nats,
+        smear=compiled(smeared) if compiles else smeared,
+        first_2=compiled(first_2) if compiles else first_2,
+    )
 
 
 def _kernels(shape: Shape, dtype: torch.dtype, *, trained: bool) -> dict[str, Callable[..., Any]]:
@@ -84,6 +117,16 @@ def _wide_first(x: Tensor, gain: Tensor, qkv: Tensor, cos: Tensor, sin: Tensor, 
     M, B, T, C = x.shape
     parts = before_attention(x, gain, qkv, cos, sin, n_heads)
     return x, *(part.transpose(1, 2).reshape(M, B, T, C).contiguous() for part in parts)
+
+
+def _first_2(
+    x: Tensor, first_value: Tensor | None, own: Mapping[str, Tensor], *, cos: Tensor, sin: Tensor, n_heads: int
+) -> tuple[Tensor, ...]:
+    """Queries, keys and values (M, B, T, C) of the block of version 2, as attention's kernel takes them."""
+    (M, B, T, C), D = x.shape, x.shape[-1] // n_heads
+    heads = first_value if first_value is None else first_value.view(M * B, T, n_heads, D).transpose(1, 2)
+    parts = before_attention_2(x, heads, own, cos=cos, sin=sin, n_heads=n_heads)
+    return tuple(part.transpose(1, 2).reshape(M, B, T, C).contiguous() for part in parts)
 
 
 def _threads(n: int) -> ThreadPoolExecutor:
