@@ -175,7 +175,7 @@ def test_wide_models_keep_the_plain_parts(trained: bool, monkeypatch: pytest.Mon
 @pytest.mark.slow
 def test_kernels_compile_for_an_h100_and_fit_its_shared_memory_and_grid() -> None:
     """The interpreter takes programs that the compiler does not, such as a variable whose form changes in a loop."""
-    sizes = ["8x1", "24x1", "48x1", "128x1", "256x1"]
+    sizes = ["8x1", "24x1", "48x1", "128x1", "256x1", "4x2b2", "24x2b2", "128x2b2", "256x2b2"]
     done = subprocess.run(
         [sys.executable, "-m", "tests.compile_kernels", *sizes],
         capture_output=True,
@@ -188,5 +188,6 @@ def test_kernels_compile_for_an_h100_and_fit_its_shared_memory_and_grid() -> Non
     assert {size for size, *_ in rows} == set(sizes)
     kernels = {name for _, when, name, *_ in rows if when == "trained"}
     assert {"_attention_backward", "_second_half_backward", "_head_backward", "_embedding_backward"} < kernels
+    assert {"_smear_backward", "_heads_backward", "_heads_forward"} < kernels
     assert max(int(shared) for *_, shared, _ in rows) <= 227 * 1024
     assert max(int(programs) for *_, programs in rows) <= 65_535, "many short windows are more programs than CUDA takes"
