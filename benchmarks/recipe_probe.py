@@ -33,9 +33,9 @@ import torch
 from torch import Tensor
 
 from benchmarks.recipe_model import MATRICES, SwitchedModel, sdpa
-from mdl.config import usual_learning_rate as learning_rate
 from mdl.data import CorpusSpec, WindowOrder, open_corpus
 from mdl.models import Shape, fused_parts, parse_size
+from mdl.optimizers import usual_learning_rate as learning_rate
 from mdl.training.cuda_graph import RecordedStep
 
 N_WINDOWS = 1024  # measured of a part, at the most
