@@ -22,7 +22,13 @@ from mdl.models import Shape, StackedTransformer, parse_size
 from mdl.models.kernels.assembly import pieces
 
 H100 = GPUTarget("cuda", 90, 32)
-_TYPES = {torch.float32: "*fp32", torch.bfloat16: "*bf16", torch.float16: "*fp16", torch.uint8: "*u8", torch.int32: "*i32"}
+_TYPES = {
+    torch.float32: "*fp32",
+    torch.bfloat16: "*bf16",
+    torch.float16: "*fp16",
+    torch.uint8: "*u8",
+    torch.int32: "*i32",
+}
 _WINDOWS = 8000  # of 256 bytes, of three members
 Launch = tuple[JITFunction, tuple[Any, ...], dict[str, Any], tuple[int, ...]]
 
