@@ -3,7 +3,7 @@
     python -m benchmarks.recipe_times [--shapes 16x2,64x4] [--members 7] [--ways "AdamW;Muon"] [--out times.json]
 
 Every figure is the median of steps of `CohortModule`, clip and schedule-free, recorded on a GPU that nothing else uses;
-without one they are plain steps of a processor. "Factors" are members of unlike rates. The last three are what was
+without one they are plain steps in processor time. "Factors" are members of unlike rates. The last three are what was
 tried for Muon (log: recipe_log.md, section 7).
 """
 
@@ -116,9 +116,9 @@ def _once(step: Callable[[Tensor], Any], batch: Tensor) -> float:
         end.record()
         machine.wait()
         return begin.elapsed_time(end)
-    started = time.perf_counter()
+    started = time.process_time()
     step(batch)
-    return 1000 * (time.perf_counter() - started)
+    return 1000 * (time.process_time() - started)
 
 
 def _each_alone(self: Any, matrices: list[Any], momentum: float) -> None:

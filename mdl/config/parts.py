@@ -157,7 +157,10 @@ class TrainConfig(Part):
     )
     lr_scale: float = Field(1.0, gt=0, description="this member's factor on the learning rate")
     weight_decay: Annotated[float, _of_recipe(_weight_decay)] = Field(
-        "auto", validate_default=True, ge=0, description="decoupled, on matrices; auto: .01 with recipe 1, .1 with 2"
+        "auto",
+        validate_default=True,
+        ge=0,
+        description="decoupled, on matrices (of muon not the embedding); auto: .01 with recipe 1 and AdamW, else .1",
     )
     clip_norm: float = Field(1.0, gt=0, description="each member's gradient norm is clipped to this")
     warmup_steps: Count = Field(50, ge=0, description="linear warm-up, steps")

@@ -145,6 +145,8 @@ class CohortModule(pl.LightningModule):
         for group in self._optimizer().param_groups:
             rate = float(group["lr"])
             group["lr"] = torch.tensor(rate).to(self.device) if recorded else rate
+            if "capturable" in group:  # a checkpoint may come from another kind of machine
+                group["capturable"] = self.on_cuda
         if recorded:
             self._recorded = RecordedStep(self._whole_step)
 

@@ -31,11 +31,11 @@ def small(folder: Path, text: Path, more: str = "", steps: int = 60) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("objective", ["subset", "prequential"])
-def test_two_processes_train_a_cohort_as_one_does(objective: str, tmp_path: Path, text_file: Path) -> None:
+@pytest.mark.parametrize(("objective", "recipe"), [("subset", 1), ("subset", 2), ("prequential", 1)])
+def test_two_processes_train_a_cohort_as_one_does(objective: str, recipe: int, tmp_path: Path, text_file: Path) -> None:
     """The same curve and code lengths within 1e-3 bits a byte, records once, under the same names."""
     more, steps = (
-        f"  objective: {{value: {objective}}}\n  logger: {{value: csv}}\n",
+        f"  objective: {{value: {objective}}}\n  recipe: {{value: {recipe}}}\n  logger: {{value: csv}}\n",
         60 if objective == "subset" else 400,
     )
     small(tmp_path, text_file, more, steps)

@@ -131,10 +131,13 @@ def test_a_learning_rate_scale_is_a_learning_rate(recipe: dict[str, Any], tmp_pa
         assert torch.allclose(weight, plain.model.member(0)[name], atol=2e-4), name
 
 
-def test_a_member_that_diverges_is_noticed_and_leaves_its_companions_alone(tmp_path: Path) -> None:
+@each_recipe
+def test_a_member_that_diverges_is_noticed_and_leaves_its_companions_alone(
+    recipe: dict[str, Any], tmp_path: Path
+) -> None:
     wild = [MEMBERS[0], Member(seed=5, subset_length=20_000, lr_scale=1e30), MEMBERS[2]]
-    module = trained(wild, tmp_path / "wild")
-    alone = trained([MEMBERS[0]], tmp_path / "alone")
+    module = trained(wild, tmp_path / "wild", **recipe)
+    alone = trained([MEMBERS[0]], tmp_path / "alone", **recipe)
     assert module.first_bad_step.tolist()[1] >= 0
     assert module.first_bad_step.tolist()[::2] == [-1, -1]
     assert same_weights(module.model.member(0), alone.model.member(0))
