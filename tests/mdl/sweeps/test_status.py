@@ -169,9 +169,9 @@ def test_budgets_that_share_a_training_are_recorded_one_by_one_and_half_trained_
     tmp_path: Path, text_file: Path
 ) -> None:
     """Stopped once the first is recorded; steps are told of all of them, and the same command goes on to the end."""
-    write_sweep(tmp_path, text_file, steps=0)
+    write_sweep(tmp_path, text_file, steps=(100, 600, 4000))
     yaml = (tmp_path / "small.yaml").read_text().replace("[4x1, 8x1, 16x1]", "[4x1]")
-    (tmp_path / "small.yaml").write_text(yaml.replace("steps: {value: 0}", "steps: {values: [100, 600, 4000]}"))
+    (tmp_path / "small.yaml").write_text(yaml)
     plan = plan_sweep(tmp_path / "small.yaml", tmp_path / "runs")
     (cohort,) = plan.cohorts
     command = [sys.executable, "-m", "mdl.cli", "sweep", "small.yaml", "--no-baselines"]
