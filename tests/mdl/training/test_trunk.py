@@ -18,6 +18,7 @@ from mdl.sweeps.claims import tidy
 from mdl.sweeps.grid import cohorts_of, grid_cells
 from mdl.training import cohort_run, fit_cohort, run_cohort
 from mdl.training.checkpoint import checkpoint_step
+from mdl.training.cohort_module import CohortModule
 from tests.command import leftovers
 
 BUDGETS = (9, 20, 43)
@@ -101,6 +102,31 @@ def test_a_step_of_the_trunk_is_taken_once(text_file: Path, tmp_path: Path, monk
         shares = [done / total for name, done, total in told if name == phase]
         assert shares == sorted(shares)
         assert shares[-1] == 1, "of the whole cohort"
+
+
+def test_a_branchs_curve_begins_with_the_trunks_and_a_resumed_runs_with_what_was_before(
+    text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As loggers are told them: the same file of a separate run that was never stopped."""
+    cohort, paths = grid(text_file, logger="csv", evaluate_every=2, checkpoint_seconds=1e-9), RunPaths(tmp_path / "a")
+    separately(cohort, RunPaths(tmp_path / "b"))
+    look, n_looks = CohortModule.after_step, iter(range(1000))
+
+    def interrupted(self: CohortModule) -> None:
+        if self.recipe.steps == BUDGETS[1] and self.global_step == 16 and not next(n_looks):
+            raise SystemExit
+        look(self)
+
+    monkeypatch.setattr(CohortModule, "after_step", interrupted)
+    with pytest.raises(SystemExit):
+        run_cohort(cohort, "s", paths)
+    assert checkpoint_step(paths.checkpoint(cohort.branches[1].cohort_id)) == 15
+    (first, *_) = run_cohort(cohort, "s", paths)
+    assert first.run_id in cohort.branches[1].run_ids
+    for run_id in cohort.run_ids:
+        mine, theirs = ((tmp_path / name / run_id / "curves/metrics.csv").read_text() for name in "ab")
+        assert mine == theirs
+        assert mine.count("\n") >= 1 + 9 // 2
 
 
 @pytest.mark.parametrize("steps", [1, 2, 10, 99, 1500])
