@@ -22,7 +22,7 @@ parameters:
   subset_bytes: {{values: [10KB, 40KB]}}
   size: {{values: [4x1, 8x1, 16x1]}}
   context_bytes: {{value: 64}}
-  steps: {{value: {steps}}}
+  steps: {{values: {steps}}}
   checkpoint_seconds: {{value: 0.2}}
   reach_ratio: {{value: 1}}
 {more}"""
@@ -50,8 +50,9 @@ def mdl(
     )  # fmt: skip
 
 
-def write_sweep(folder: Path, text: Path, steps: int = 60, more: str = "") -> None:
-    (folder / "small.yaml").write_text(SWEEP.format(text=text, steps=steps, more=more))
+def write_sweep(folder: Path, text: Path, steps: int | Sequence[int] = 60, more: str = "") -> None:
+    budgets = [steps] if isinstance(steps, int) else list(steps)
+    (folder / "small.yaml").write_text(SWEEP.format(text=text, steps=budgets, more=more))
 
 
 def records(folder: Path) -> dict[str, dict[str, Any]]:

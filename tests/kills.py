@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.command import leftovers, mdl, records, write_sweep
@@ -15,7 +16,7 @@ from tests.command import leftovers, mdl, records, write_sweep
 COMMAND = [sys.executable, "-m", "mdl.cli", "sweep", "small.yaml", "--no-baselines", "--runs"]
 
 
-def whole(folder: Path, text: Path, steps: int) -> float:
+def whole(folder: Path, text: Path, steps: int | Sequence[int]) -> float:
     """An unbroken run into `whole`; its seconds."""
     write_sweep(folder, text, steps=steps)
     started = time.monotonic()

@@ -39,9 +39,12 @@ def started(folder: Path, *more: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.slow
-def test_twenty_kills_at_random_moments_change_no_record_and_leave_nothing(tmp_path: Path, text_file: Path) -> None:
+@pytest.mark.parametrize("steps", [250, (70, 140, 280)], ids=["one budget", "a trunk"])
+def test_twenty_kills_at_random_moments_change_no_record_and_leave_nothing(
+    steps: int | tuple[int, ...], tmp_path: Path, text_file: Path
+) -> None:
     """Of the driver or of a worker; benchmarks/kills.py does a hundred."""
-    seconds = whole(tmp_path, text_file, steps=250)
+    seconds = whole(tmp_path, text_file, steps=steps)
     kill_at_random(tmp_path, n_kills=20, within_seconds=seconds, seed=7)
 
 

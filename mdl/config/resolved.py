@@ -6,6 +6,7 @@ is used. A record holds both.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from mdl.data import CorpusSpec
@@ -41,6 +42,11 @@ class Recipe:
     """Steps between looks at the held-out sample."""
     online: bool = False
     """One pass, each window predicted before it is learned from (`mdl.data.online_order`)."""
+
+    @property
+    def branch_step(self) -> int:
+        """So many first steps are those of a longer run too: the rate has not begun to fall. One at least is left."""
+        return min(math.ceil(self.steps * self.decay_start), self.steps - 1)
 
     def lr_factor(self, step: int) -> float:
         """Learning rate at a step over its peak: linear warm-up, flat, linear decay."""

@@ -128,9 +128,18 @@ class RunConfig(Part):
         return {key: sha256 for key, sha256 in found.items() if sha256}
 
     def cohort_key(self) -> tuple[Any, ...]:
-        """Equal for cells that train together: everything but the subset, its size, the seed and the rate's scale."""
+        """Equal for cells that train together: everything but the subset, its size, the seed and the rate's scale.
+
+        And but the number of steps, where runs of several have a flat phase in common.
+        """
         per_member = _MEMBER | (_ORDER if self.model.vocabulary == VOCABULARY else set())
+        if self.train.objective == "subset" and self.train.decay_start > 0:
+            per_member = per_member | _BUDGET
         return tuple(v for k, v in self._flat.items() if k not in per_member)
+
+    def member_key(self) -> tuple[Any, ...]:
+        """Equal for cells that differ only in their number of steps."""
+        return tuple(v for k, v in self._flat.items() if k not in _BUDGET)
 
 
 # How a run is executed or logged, not its result.
@@ -148,6 +157,7 @@ _LATER = {
 }
 _AUTOMATIC = {"train.learning_rate", "train.devices"}  # chosen where nothing is asked for
 _MEMBER = {"subset_bytes", "train.seed", "train.lr_scale"}
+_BUDGET = {"train.steps"}
 _ORDER = {"corpus.shuffle_seed", "corpus.leak_fraction"}  # of one corpus; its held-out part is the same in all
 
 

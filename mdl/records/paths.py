@@ -56,8 +56,9 @@ class RunPaths:
         """The state of an unfinished cohort."""
         return self.cohorts / f"{cohort_id}.ckpt"
 
-    def forget_checkpoint(self, cohort_id: str) -> None:
-        """Remove it, and the folder with the last one."""
-        remove_own(self.checkpoint(cohort_id))
+    def forget_checkpoints(self, *cohort_ids: str) -> None:
+        """Remove them, and the folder with the last one."""
+        for cohort_id in cohort_ids:
+            remove_own(self.checkpoint(cohort_id))
         with contextlib.suppress(OSError):  # not empty, or already gone
             self.cohorts.rmdir()

@@ -180,7 +180,7 @@ class Provenance:
     n_threads: int
     precision: str
     versions: dict[str, str]
-    training_seconds: float  # of the whole cohort
+    training_seconds: float  # of the whole cohort, as if its budget had been trained alone: a trunk's, too
     measuring_seconds: float  # of the whole cohort
     cohort_size: int
 

@@ -64,7 +64,19 @@ def _checked(keys: Iterable[str], combinations: Iterable[Sequence[Any]]) -> list
                 f"{config.model.context_bytes}; use a larger subset or a shorter context"
             )
         cells.setdefault(config.run_id, Cell(config.run_id, config))
+    _check_budgets(list(cells.values()))
     return list(cells.values())
+
+
+def _check_budgets(cells: Sequence[Cell]) -> None:
+    """MdlError where online cells are to be trained for several numbers of steps."""
+    online = Cohort(tuple(cell for cell in cells if cell.resolved.recipe.online))
+    for member in online.members:
+        if len(member) > 1:
+            raise MdlError(
+                f"train.steps: a prequential run takes one value, for the order of its data goes by its length, got "
+                f"{' and '.join(str(cell.resolved.recipe.steps) for cell in member[:2])}; give each a sweep of its own"
+            )
 
 
 def _all_in_bytes(values: dict[str, Any], train_bytes: dict[CorpusSpec, int]) -> dict[str, Any]:
@@ -92,15 +104,18 @@ def cohorts_of(cells: Sequence[Cell]) -> list[Cohort]:
     groups: dict[tuple[Any, ...], list[Cell]] = {}
     for cell in cells:
         groups.setdefault(cell.config.cohort_key(), []).append(cell)
-    return [cohort for group in groups.values() for cohort in _split(group)]
+    parts = [part for group in groups.values() for part in Cohort(tuple(group)).parts]
+    return [cohort for part in parts for cohort in _split(part)]
 
 
-def _split(group: list[Cell]) -> list[Cohort]:
+def _split(whole: Cohort) -> list[Cohort]:
     """Parts as equal as can be, in the order of subset size and seed."""
-    config = group[0].config
+    config, members = whole.cells[0].config, whole.members
     each = training_bytes(config.resolved.shape, -(-config.train.batch_windows // config.resolved.execution.n_devices))
     at_most = max(1, int(config.train.memory_bytes // each))
-    n_parts = -(-len(group) // at_most)
-    ordered = sorted(group, key=lambda cell: (cell.config.subset_bytes, cell.config.train.seed, cell.run_id))
-    bounds = [len(group) * i // n_parts for i in range(n_parts + 1)]
-    return [Cohort(tuple(ordered[a:b])) for a, b in itertools.pairwise(bounds)]
+    n_parts = -(-len(members) // at_most)
+    ordered = sorted(
+        members, key=lambda cells: (cells[0].config.subset_bytes, cells[0].config.train.seed, cells[0].run_id)
+    )
+    bounds = [len(members) * i // n_parts for i in range(n_parts + 1)]
+    return [Cohort(tuple(itertools.chain.from_iterable(ordered[a:b]))) for a, b in itertools.pairwise(bounds)]

@@ -87,7 +87,7 @@ def describe_plan(plan: Plan) -> Sequence[str]:
         lines.append(
             f"cohort {cohort.cohort_id}: {counted(len(cohort.cells), 'cell')}, "
             f"{count_params(cohort.shape)['total']:,} parameters each, {cohort.training_flops:.3g} training FLOPs, "
-            f"{format_bytes(cohort.bytes_seen)} seen" + (f", on {n} devices" if n > 1 else "")
+            f"{format_bytes(cohort.bytes_seen)} seen{_budgets(cohort)}" + (f", on {n} devices" if n > 1 else "")
         )
         lines += [
             f"  {cell.run_id}: D = {format_bytes(cell.config.subset_bytes)}, "
@@ -104,6 +104,16 @@ def describe_plan(plan: Plan) -> Sequence[str]:
         "(benchmarks/README.md)"
     )
     return lines
+
+
+def _budgets(cohort: Cohort) -> str:
+    """What the cells of several numbers of steps have in common."""
+    recipes = [branch.recipe for branch in cohort.branches]
+    if len(recipes) == 1:
+        return ""
+    steps = [f"{recipe.steps:,}" for recipe in recipes]
+    share = cohort.trained_steps / sum(recipe.steps for recipe in recipes)
+    return f", one trunk for {', '.join(steps[:-1])} and {steps[-1]} steps ({share:.0%} of separate runs)"
 
 
 def plan_content(plan: Plan) -> dict[str, Any]:

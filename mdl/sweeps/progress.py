@@ -37,6 +37,7 @@ class Display:
         self.given_up: list[Job] = []  # ended in an error
         self._telling = telling
         self._open = {id(job): len(job.open) for job in jobs if job.request["kind"] == "cohort"}  # cells to be made
+        self._counted: dict[int, int] = {}  # of these, what is counted as recorded
         self._time_left = TimeLeft(jobs, lanes)
         self._lock = threading.Lock()
         self._running: dict[int, str] = {}  # what runs, by id(job), as below: two cohorts may have one name
@@ -69,6 +70,8 @@ class Display:
         """A job has come so far in a phase."""
         with self._lock:
             self._time_left.progress(job, phase, fraction, time.monotonic())
+            if phase == "training" and "measuring" in self._running.get(id(job), ""):  # a budget has been recorded
+                self._count(job, self._open.get(id(job), 0) - len(job.open))
             self._running[id(job)] = f"{job.name} {phase} {100 * fraction:.0f} %"
             if id(job) not in self._tasks:
                 self._tasks[id(job)] = self._bars.add_task(job.name, total=1.0, left="")
@@ -89,10 +92,10 @@ class Display:
             if id(job) in self._tasks:
                 self._bars.remove_task(self._tasks.pop(id(job)))
             n_made = outcome.result.get("n_cells", 0)
-            self.n_made += n_made
-            self.n_done += n_made
-            self._open.pop(id(job), None)
-            if job.request["kind"] != "cohort":
+            if job.request["kind"] == "cohort":
+                self._count(job, max(0, n_made - self._counted.get(id(job), 0)))
+                del self._open[id(job)]
+            else:
                 self._bars.advance(self._coders)
             self.failures += bool(outcome.error) + len(failed)
         for run_id, reason in failed.items():
@@ -103,6 +106,13 @@ class Display:
         elif n_made and not self.console.is_terminal:
             self._line(f"{self._cells()}, {job.name} done")
         self._tell_all()
+
+    def _count(self, job: Job, n_cells: int) -> None:
+        """So many more cells of a cohort have a record."""
+        self.n_made += n_cells
+        self.n_done += n_cells
+        self._open[id(job)] -= n_cells
+        self._counted[id(job)] = self._counted.get(id(job), 0) + n_cells
 
     def _cells(self) -> str:
         return f"{self.n_done} of {counted(self.n_cells, 'cell')}"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
+from mdl.config import Cohort
 from mdl.errors import MdlError
 from mdl.records import RunPaths, read_ending, read_manifest
 from mdl.sweeps.claims import Claim, latest
@@ -26,8 +27,8 @@ class HalfTrained:
 
     cohort_id: str
     run_ids: tuple[str, ...]  # those of it that nobody works on
-    step: int | None  # None: the checkpoint does not read, and training begins anew
-    n_steps: int | None  # None: the run folder alone does not tell
+    step: int | None  # of all budgets, a trunk's once; None: the checkpoint does not read, and training begins anew
+    n_steps: int | None  # None: the run folder alone does not tell, nor what was trained beside the trunk
 
 
 @dataclass(frozen=True)
@@ -111,13 +112,27 @@ def _half_trained(plan: Plan, left: set[str]) -> tuple[HalfTrained, ...]:
     found = []
     for cohort in plan.cohorts if there else ():
         mine = left & set(cohort.run_ids)
-        for part in (cohort, cohort.only(mine)) if mine else ():
+        for part in (cohort, cohort.only(mine), *cohort.only(mine).parts) if mine else ():
             if part.cohort_id in there:
-                path = plan.paths.checkpoint(part.cohort_id)
-                step = _step_of(path, path.stat().st_mtime_ns)
-                found.append(HalfTrained(part.cohort_id, tuple(sorted(mine)), step, cohort.recipe.steps))
+                step = _trained_steps(part, plan.paths, left)
+                found.append(HalfTrained(part.cohort_id, tuple(sorted(mine)), step, part.trained_steps))
                 break
     return tuple(found)
+
+
+def _trained_steps(cohort: Cohort, paths: RunPaths, left: set[str]) -> int | None:
+    """Steps of the trunk, and of the branches that are recorded or under way; None where the state does not read."""
+    state = paths.checkpoint(cohort.cohort_id)
+    steps = _step_of(state, state.stat().st_mtime_ns)
+    if steps is None or len(cohort.branches) == 1:
+        return steps
+    for branch in cohort.branches:
+        own, recipe = paths.checkpoint(branch.cohort_id), branch.recipe
+        if not left & set(branch.run_ids):
+            steps += recipe.steps - recipe.branch_step
+        elif own.exists():
+            steps += max(0, (_step_of(own, own.stat().st_mtime_ns) or 0) - recipe.branch_step)
+    return steps
 
 
 @cache

@@ -24,12 +24,16 @@ _BEGIN = 0.1  # of a part: what is seen of it outweighs what is seen of the othe
 
 @dataclass
 class _Running:
-    """One job under way: when it began, and of each part when it was first and last heard of, and how far it was."""
+    """One job under way: when it began and was last heard of, how far each part is, and what was seen of it here.
+
+    Parts take turns: a cohort of several budgets is measured after each.
+    """
 
     began: float
     starts_a_process: bool = False
-    first: dict[str, tuple[float, float]] = field(default_factory=dict)  # seconds, fraction
-    last: dict[str, tuple[float, float]] = field(default_factory=dict)
+    heard: float = 0.0
+    fraction: dict[str, float] = field(default_factory=dict)  # of all of a part
+    seen: dict[str, tuple[float, float]] = field(default_factory=dict)  # seconds, and the fraction they took it on
 
 
 @dataclass(frozen=True)
@@ -61,12 +65,12 @@ class TimeLeft:
     def progress(self, job: Job, part: str, fraction: float, now: float) -> None:
         """It has come so far in a part."""
         running = self._running.setdefault(id(job), _Running(now))
-        if part not in running.first:
-            if not running.first:
-                self._waits.append(now - running.began)
-            # Measuring begins where training ended; training that goes on from a checkpoint, where it was.
-            running.first[part] = (running.last["training"][0], 0.0) if "training" in running.last else (now, fraction)
-        running.last[part] = (now, fraction)
+        if not running.fraction:
+            self._waits.append(now - running.began)
+        if part in running.fraction:  # else it goes on from a checkpoint, or begins
+            seconds, came = running.seen.get(part, (0.0, 0.0))
+            running.seen[part] = seconds + now - running.heard, came + fraction - running.fraction[part]
+        running.fraction[part], running.heard = fraction, now
 
     def ended(self, job: Job, now: float) -> None:
         """It needs no more time."""
@@ -74,10 +78,8 @@ class TimeLeft:
         running = self._running.pop(id(job), None)
         if running is None:
             return
-        if not running.first and not running.starts_a_process and "coder" in job.parts:
+        if not running.fraction and not running.starts_a_process and "coder" in job.parts:
             self._coders.append((job.parts["coder"], now - running.began))
-        elif "measuring" in running.first:
-            running.last["measuring"] = (now, 1.0)
         for part, seen in _measured(job, running).items():
             self._ended[part].append(seen)
 
@@ -123,12 +125,9 @@ class TimeLeft:
         whole = sum(parts.values()) + wait
         if running is None:
             return whole
-        if not running.last:
+        if not running.fraction:
             return max(0.1 * whole, whole - (now - running.began))
-        done = {part: fraction for part, (_, fraction) in running.last.items()}
-        if "measuring" in done:
-            done["training"] = 1.0
-        return sum(seconds * (1 - min(1.0, done.get(part, 0.0))) for part, seconds in parts.items())
+        return sum(seconds * (1 - min(1.0, running.fraction.get(part, 0.0))) for part, seconds in parts.items())
 
     def _parts(self, job: Job, seen: dict[str, list[_Seen]]) -> dict[str, float]:
         """Seconds of each part of a cohort, as was seen of this part, and of either while that is little."""
@@ -180,9 +179,8 @@ def _rate(per_byte: float, seen: Sequence[_Seen]) -> float:
 
 def _measured(job: Job, running: _Running) -> dict[str, _Seen]:
     """Of a cohort, every part that was heard of twice."""
-    found = {}
-    for part, (at, fraction) in running.last.items():
-        began, before = running.first[part]
-        if fraction > before and at > began and job.parts.get(part):
-            found[part] = _Seen(job.per_byte, at - began, (fraction - before) * job.parts[part])
-    return found
+    return {
+        part: _Seen(job.per_byte, seconds, came * job.parts[part])
+        for part, (seconds, came) in running.seen.items()
+        if came > 0 and seconds > 0 and job.parts.get(part)
+    }

@@ -116,7 +116,7 @@ def _cohort(job: dict[str, Any], emit: Emit) -> dict[str, Any]:
             failed = _run(ours, job, paths, _watched(emit, claims), emit, claims.check) if won else {}
         finally:  # also where a successor has finished them
             if all(paths.record(i).exists() for i in cohort.run_ids):
-                paths.forget_checkpoint(cohort.cohort_id)
+                paths.forget_checkpoints(*cohort.state_ids)
     return {"n_cells": len(won), "failed": failed}
 
 
@@ -144,15 +144,14 @@ def _run(
     else:
         return {record.run_id: record.reason for record in records if record.status == "failed"}
     torch.cuda.empty_cache()
-    n = len(cohort.cells)
+    n = len(cohort.members)
     if n == 1:
         raise MdlError(
             f"{cohort.run_ids[0]} does not fit into the GPU's memory; lower train.batch_windows, or raise train.devices"
         )
     emit("note", message=f"{cohort.cohort_id}: out of GPU memory with {n} members; training them in two halves")
-    paths.forget_checkpoint(cohort.cohort_id)
-    halves = cohort.run_ids[: n // 2], cohort.run_ids[n // 2 :]
-    parts = [_run(cohort.only(set(half)), job, paths, progress, emit, check) for half in halves]
+    paths.forget_checkpoints(*cohort.state_ids)
+    parts = [_run(half, job, paths, progress, emit, check) for half in cohort.halves]
     return parts[0] | parts[1]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,9 @@ def _require_fit(checkpoint: dict[str, Any], module: CohortModule) -> None:
         raise ValueError("other weights")
     if not 0 <= int(checkpoint["global_step"]) <= module.recipe.steps:
         raise ValueError("another step")
+    own, other = module.recipe, replace(module.recipe, steps=int(checkpoint.get("steps", module.recipe.steps)))
+    if own.steps != other.steps and int(checkpoint["global_step"]) > min(own.branch_step, other.branch_step):
+        raise ValueError("another run's decay")
     if any(len(bits) != len(module.members) or int(step) != step for step, bits in checkpoint["curve"]):
         raise ValueError("another curve")
     optimizer = module.configure_optimizers()["optimizer"]

@@ -5,6 +5,7 @@ Shape letters as in `mdl.models.transformer`: M members, B windows, T bytes, V =
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -71,6 +72,10 @@ class CohortModule(pl.LightningModule):
         self._resident: Tensor | None = None  # the corpus on the device, as far as any member reads
         self._recorded: RecordedStep | None = None
         self.curve: list[tuple[int, list[float]]] = []  # (step, held-out sample's bits a member)
+        self._trained_bits: dict[
+            int, list[float]
+        ] = {}  # of looks: bits a byte a member in training since the one before
+        self._began, self._seconds_before = time.monotonic(), 0.0
 
     def prepare(self, machine: Machine, source: Gatherable) -> None:
         """Compile and, on CUDA, put the corpus beside the model where a quarter of the free memory holds it."""
@@ -84,6 +89,11 @@ class CohortModule(pl.LightningModule):
             device = "cuda" if self.on_cuda else "cpu"
             self._resident = torch.from_numpy(np.array(source.read(0, n_bytes))).to(device)
             self._in_window = torch.arange(self.model.shape.context_tokens, device=device)
+
+    @property
+    def seconds(self) -> float:
+        """Since the first step, of all processes that trained it."""
+        return self._seconds_before + time.monotonic() - self._began
 
     @property
     def resident(self) -> bool:
@@ -139,11 +149,13 @@ class CohortModule(pl.LightningModule):
         return optimizers[0]
 
     def on_train_start(self) -> None:
-        """A resumed run counts on; a recorded step reads its learning rate from the device, others have a number."""
+        """A resumed run counts on, and a branch by its own schedule; a recorded step reads its rate from the device."""
         self._steps_done.fill_(self.global_step)
+        for step, bits in self.curve:
+            self._log_members(step, bits)
         recorded = self.on_cuda and self.ranks.n == 1
         for group in self._optimizer().param_groups:
-            rate = float(group["lr"])
+            rate = float(group["initial_lr"]) * self.recipe.lr_factor(self.global_step)
             group["lr"] = torch.tensor(rate).to(self.device) if recorded else rate
             if "capturable" in group:  # a checkpoint may come from another kind of machine
                 group["capturable"] = self.on_cuda
@@ -215,15 +227,16 @@ class CohortModule(pl.LightningModule):
         self.best_step[better] = step
         for name, weight in self.model.named_parameters():
             getattr(self, f"best_{name}")[better] = weight.detach()[better]
-        self.curve.append((step, bits.tolist()))
-        self._log_members(step, bits)
-
-    def _log_members(self, step: int, bits: Tensor) -> None:
-        """Each member's curve goes to its own logger."""
-        steps_since = step - (self.curve[-2][0] if len(self.curve) > 1 else 0)
-        train = (self._nats_since_look / max(1, steps_since) / np.log(2)).tolist()
+        steps_since = step - (self.curve[-1][0] if self.curve else 0)
+        self._trained_bits[step] = (self._nats_since_look / max(1, steps_since) / np.log(2)).tolist()
         self._nats_since_look.zero_()
-        held = [amount / n_bytes for amount, n_bytes in zip(bits.tolist(), self.sample_bytes, strict=True)]
+        self.curve.append((step, bits.tolist()))
+        self._log_members(*self.curve[-1])
+
+    def _log_members(self, step: int, bits: Sequence[float]) -> None:
+        """Each member's curve goes to its own logger; one that starts now is told what a checkpoint brought, too."""
+        held = [amount / n_bytes for amount, n_bytes in zip(bits, self.sample_bytes, strict=True)]
+        train = self._trained_bits.get(step, [float("nan")] * len(held))  # of an older checkpoint
         for logger, train_bits, heldout_bits in zip(self.loggers, train, held, strict=False):
             logger.log_metrics(
                 {
@@ -235,12 +248,17 @@ class CohortModule(pl.LightningModule):
             )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """The curve goes with the weights."""
+        """The curve goes with the weights, and so does what they took, and how many steps they were to take."""
         checkpoint["curve"] = self.curve
+        checkpoint["trained_bits"] = self._trained_bits
+        checkpoint["seconds"] = self.seconds
+        checkpoint["steps"] = self.recipe.steps
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """The curve comes back with the weights."""
+        """The curve comes back with the weights; an older checkpoint has nothing else."""
         self.curve = [(int(step), list(bits)) for step, bits in checkpoint["curve"]]
+        self._trained_bits = dict(checkpoint.get("trained_bits", {}))
+        self._seconds_before = float(checkpoint.get("seconds", 0.0))
 
     def best_weights(self, index: int) -> dict[str, Tensor]:
         """The weights of the look with the least held-out bits."""

@@ -15,10 +15,11 @@ from mdl.records import CellRecord, RunPaths, provenance_now, read_cell, write_r
 from mdl.storage import remove_own, write_atomically
 from mdl.training.cohort_data import reading
 from mdl.training.cohort_records import cohort_records
-from mdl.training.fit_cohort import train_cohort
+from mdl.training.fit_cohort import Stretch, train_cohort
 from mdl.training.loggers import finish_loggers, make_loggers
-from mdl.training.progress import Check, OnLoss, PhaseProgress, Watch, tell_loss
+from mdl.training.progress import Check, OnLoss, PhaseProgress, Watch, tell_loss, tell_nobody
 from mdl.training.snapshots import measure_snapshots
+from mdl.training.trunk import Trunk
 
 _LOOK_SECONDS = 1.0
 
@@ -29,23 +30,41 @@ def run_cohort(
     paths: RunPaths,
     *,
     command: str = "",
-    progress: PhaseProgress | None = None,
+    progress: PhaseProgress = tell_nobody,
     check: Check = lambda: None,
     on_loss: OnLoss = tell_loss,
 ) -> list[CellRecord]:
-    """Train, measure and record every cell of a cohort that has no record yet; the cohort's checkpoint goes last.
+    """Train, measure and record every cell of a cohort that has no record yet, budget by budget; the records made.
 
+    A cohort's checkpoint goes last.
     `check` is called before anything is written, and raises where another process has taken the cohort over; so is
     `Corpus.check_unchanged` of what the cohort reads.
     `on_loss` is told why this process ends, where it does because another that trained along was lost.
     """
     torch.set_num_threads(cohort.execution.threads)
-    data = reading(cohort)
+    records: list[CellRecord] = []
+    for part in cohort.parts:
+        trunk = Trunk(part, paths)
+        for branch in part.branches:
+            if not all(paths.record(run_id).exists() for run_id in branch.run_ids):
+                watch = Watch(_of_the_whole(progress, cohort, branch), check, on_loss)
+                records += _run_budget(branch, trunk, sweep=sweep, command=command, watch=watch)
+            paths.forget_checkpoints(branch.cohort_id)
+    paths.forget_checkpoints(*cohort.state_ids)
+    return records
+
+
+def _run_budget(cohort: Cohort, trunk: Trunk, *, sweep: str, command: str, watch: Watch) -> list[CellRecord]:
+    """Train, measure and record the cells of one budget."""
+    paths, data = trunk.paths, reading(cohort)
     for corpus in set(data.corpora):
         corpus.require_as_in(paths)
-    watch = _minding(data.corpora, progress, check, on_loss)
+    watch = _minding(data.corpora, watch)
+    trunk.begin(cohort, watch)
     loggers = make_loggers(cohort, paths)
-    trained = train_cohort(cohort, data, paths, loggers, watch)
+    trained = train_cohort(cohort, data, Stretch.whole(cohort, paths), loggers, watch)
+    watch.progress("training", cohort.recipe.steps, cohort.recipe.steps)
+    watch.progress("measuring", 0, 1)
     started = time.monotonic()
     snapshots = measure_snapshots(cohort, trained.module, data, paths, watch)
     provenance = provenance_now(
@@ -63,11 +82,33 @@ def run_cohort(
         write_record(record, paths.record(record.run_id))
         _remove_other_weights(paths.record(record.run_id))
     finish_loggers(loggers, records)
-    paths.forget_checkpoint(cohort.cohort_id)
+    watch.progress("measuring", 1, 1)
     return records
 
 
-def _minding(corpora: Sequence[Corpus], progress: PhaseProgress | None, check: Check, on_loss: OnLoss) -> Watch:
+def _of_the_whole(progress: PhaseProgress, cohort: Cohort, branch: Cohort) -> PhaseProgress:
+    """What is told of one budget, as progress of all that its cohort trains, steps of members, and measures, cells."""
+    n_members, steps_before, cells_before = len(branch.cells), 0, 0
+    for part in cohort.parts:
+        if branch in part.branches:
+            break
+        steps_before += len(part.members) * part.trained_steps
+        cells_before += len(part.cells)
+    for other in part.branches[: part.branches.index(branch)]:
+        steps_before += n_members * (other.recipe.steps - other.recipe.branch_step)
+        cells_before += n_members
+    n_steps = sum(len(part.members) * part.trained_steps for part in cohort.parts)
+
+    def told(phase: str, done: float, total: float) -> None:
+        if phase == "training":
+            progress(phase, steps_before + n_members * done, n_steps)
+        else:
+            progress(phase, cells_before + n_members * done / max(1, total), len(cohort.cells))
+
+    return told
+
+
+def _minding(corpora: Sequence[Corpus], watch: Watch) -> Watch:
     """The same, and both look whether the corpora are what they were: the first now and then, to spare a long loss."""
     looked = time.monotonic()
 
@@ -78,16 +119,15 @@ def _minding(corpora: Sequence[Corpus], progress: PhaseProgress | None, check: C
         looked = time.monotonic()
 
     def checked() -> None:
-        check()
+        watch.check()
         look()
 
     def told(phase: str, done: float, total: float) -> None:
-        if progress:
-            progress(phase, done, total)
+        watch.progress(phase, done, total)
         if time.monotonic() - looked > _LOOK_SECONDS:
             look()
 
-    return Watch(told, checked, on_loss)
+    return Watch(told, checked, watch.on_loss)
 
 
 _OUR_WEIGHTS = re.compile(r"(final|best)(-[0-9a-f]{8})?\.safetensors")  # as `keep_once` names them

@@ -18,7 +18,6 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined] # public, b
 
 from mdl.config import Cell, Cohort, from_flat
 from mdl.plugins import load_plugins
-from mdl.records import RunPaths
 from mdl.training.cohort_data import reading
 from mdl.training.data_parallel import Ranks, join
 from mdl.training.fit_cohort import cohort_module, machine_of
@@ -28,12 +27,12 @@ from mdl.training.loop import fit
 _LAST_WORDS_SECONDS = 5.0
 
 
-def train_along(configs: Sequence[Mapping[str, Any]], root: Path, ranks: Ranks) -> None:
+def train_along(configs: Sequence[Mapping[str, Any]], checkpoint: Path, until: int, ranks: Ranks) -> None:
     """Train as one of the companions of the process that `train_cohort` runs in."""
     cohort = Cohort(tuple(Cell(config.run_id, config) for config in map(from_flat, configs)))
     torch.set_num_threads(cohort.execution.threads)
-    data, checkpoint = reading(cohort), RunPaths(root).checkpoint(cohort.cohort_id)
-    fit(cohort_module(cohort, data), data.source, machine_of(cohort), checkpoint, ranks=ranks)
+    data = reading(cohort)
+    fit(cohort_module(cohort, data), data.source, machine_of(cohort), checkpoint, until=until, ranks=ranks)
 
 
 def main() -> None:
@@ -48,7 +47,7 @@ def main() -> None:
         store = TCPStore("127.0.0.1", request["port"], request["n"], is_master=False)
         ranks = Ranks(request["rank"], request["n"])
         join(ranks, store)
-        train_along(request["configs"], Path(request["root"]), ranks)
+        train_along(request["configs"], Path(request["checkpoint"]), request["until"], ranks)
     except Exception as error:
         traceback.print_exc()
         say(beats, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")

@@ -15,7 +15,6 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -31,15 +30,15 @@ _STALL_SECONDS = 540.0  # under the 600 of NCCL, which ends a process without a 
 
 
 @contextmanager
-def companions(n: int, configs: Sequence[dict[str, Any]], root: Path, on_loss: OnLoss) -> Iterator[Ranks]:
-    """Within, n − 1 more processes train the cohort of these configurations along with this one, rank 0."""
+def companions(n: int, training: dict[str, Any], on_loss: OnLoss) -> Iterator[Ranks]:
+    """Within, n − 1 more processes train along with this one, rank 0: `training` is what `train_along` is told."""
     if n == 1:
         yield ALONE
         return
     # The store finds a free port itself, and keeps it: no other process can take it in between.
     store = TCPStore("127.0.0.1", 0, n, is_master=True, wait_for_workers=False)
     ranks = Ranks(0, n)
-    request = {"configs": configs, "root": str(root), "n": n, "port": store.port}
+    request = training | {"n": n, "port": store.port}
     others = _Others([_start(request | {"rank": rank}) for rank in range(1, n)], ranks, on_loss)
     try:
         join(ranks, store)

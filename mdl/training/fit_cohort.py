@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from pytorch_lightning.loggers import Logger
 
@@ -22,39 +22,56 @@ from mdl.training.progress import Watch
 
 @dataclass(frozen=True)
 class Trained:
-    """A cohort after training, and where and how long it ran."""
+    """A cohort after training, and where and how long it ran: since its first step, in whatever process."""
 
     module: CohortModule
     machine: Machine
     seconds: float
 
 
-def train_cohort(cohort: Cohort, data: Reading, paths: RunPaths, loggers: Sequence[Logger], watch: Watch) -> Trained:
-    """Train from the cohort's checkpoint where there is a sound one, on as many devices as it is to have.
+@dataclass(frozen=True)
+class Stretch:
+    """Of a training: from what lies in its checkpoint, or from the start, to a step whose state is left there."""
+
+    checkpoint: Path
+    until: int
+
+    @staticmethod
+    def whole(cohort: Cohort, paths: RunPaths) -> Stretch:
+        """All that a cohort of one budget takes."""
+        return Stretch(paths.checkpoint(cohort.cohort_id), cohort.recipe.steps)
+
+
+def train_cohort(cohort: Cohort, data: Reading, stretch: Stretch, loggers: Sequence[Logger], watch: Watch) -> Trained:
+    """Train a stretch on as many devices as the cohort is to have; from the start where its checkpoint is not sound.
 
     Where a process on another device is lost, `watch.on_loss` is told why, and this process ends.
     """
     execution, recipe = cohort.execution, cohort.recipe
     machine = machine_of(cohort)
-    checkpoint = paths.checkpoint(cohort.cohort_id)
     module = cohort_module(cohort, data)
-    if why := set_damaged_aside(checkpoint, module):
+    if why := set_damaged_aside(stretch.checkpoint, module):
         print(why, flush=True)
     n = usable(execution, recipe.batch_windows, machine.accelerator)
-    started = time.monotonic()
-    with companions(n, [cell.config.requested() for cell in cohort.cells], paths.root, watch.on_loss) as ranks:
+    request = {
+        "configs": [cell.config.requested() for cell in cohort.cells],
+        "checkpoint": str(stretch.checkpoint),
+        "until": stretch.until,
+    }
+    with companions(n, request, watch.on_loss) as ranks:
         fit(
             module,
             data.source,
             machine,
-            checkpoint,
+            stretch.checkpoint,
+            until=stretch.until,
             checkpoint_seconds=execution.checkpoint_seconds,
             loggers=loggers,
             progress=lambda step: watch.progress("training", step, recipe.steps),
             check=watch.check,
             ranks=ranks,
         )
-    return Trained(module, machine, time.monotonic() - started)
+    return Trained(module, machine, module.seconds)
 
 
 def machine_of(cohort: Cohort) -> Machine:

@@ -52,7 +52,7 @@ class Watcher(pl.Callback):
         save, stop = pl_module.ranks.as_first(
             now - self._saved > self.every_seconds, self.stop.requested, device=pl_module.device
         )
-        if stop or trainer.should_stop or trainer.global_step >= pl_module.recipe.steps:
+        if stop or trainer.should_stop or trainer.global_step >= trainer.max_steps:
             pl_module.ranks.part()
         if (save or stop) and pl_module.ranks.rank == 0:
             self.check()
@@ -68,20 +68,22 @@ def fit(
     machine: Machine,
     checkpoint: Path,
     *,
+    until: int | None = None,
     checkpoint_seconds: float = 60,
     loggers: Sequence[Logger] = (),
     progress: Progress | None = None,
     check: Check = lambda: None,
     ranks: Ranks = ALONE,
 ) -> None:
-    """Train to the end, from `checkpoint` where there is a sound one, and leave the end state there, as rank 0.
+    """Train to the end, or to step `until`, from `checkpoint` where there is a sound one, and leave the state there.
 
-    `check` is called before every saving, and raises where another process has taken the cohort over.
+    Rank 0 leaves it. `check` is called before every saving, and raises where another process has taken the cohort over.
     """
-    module.ranks = ranks
+    module.ranks, until = ranks, module.recipe.steps if until is None else until
     module.prepare(machine, source)
     with StopSignal() as stop, quiet_lightning():
-        trainer = _trainer(module, machine, Watcher(checkpoint, checkpoint_seconds, progress, check, stop), loggers)
+        watcher = Watcher(checkpoint, checkpoint_seconds, progress, check, stop)
+        trainer = _trainer(module, machine, watcher, loggers, until)
         trainer.fit(
             module,
             train_dataloaders=CohortBatches(module, source),
@@ -89,8 +91,8 @@ def fit(
             weights_only=True,
         )
         ranks.part()  # also where nothing was left to train
-        if trainer.global_step < module.recipe.steps and not bool((module.first_bad_step >= 0).all()):
-            raise MdlError(f"training stopped at step {trainer.global_step} of {module.recipe.steps}")
+        if trainer.global_step < until and not bool((module.first_bad_step >= 0).all()):
+            raise MdlError(f"training stopped at step {trainer.global_step} of {until}")
         if ranks.rank == 0:
             check()
             trainer.save_checkpoint(checkpoint)
@@ -98,7 +100,9 @@ def fit(
         raise SystemExit(143)
 
 
-def _trainer(module: CohortModule, machine: Machine, watcher: Watcher, loggers: Sequence[Logger]) -> pl.Trainer:
+def _trainer(
+    module: CohortModule, machine: Machine, watcher: Watcher, loggers: Sequence[Logger], until: int
+) -> pl.Trainer:
     ranks = module.ranks
     return pl.Trainer(
         accelerator="gpu" if machine.accelerator == "cuda" else "cpu",
@@ -106,7 +110,7 @@ def _trainer(module: CohortModule, machine: Machine, watcher: Watcher, loggers: 
         strategy=DataParallel(ranks) if ranks.n > 1 else "auto",
         use_distributed_sampler=False,
         precision="bf16-mixed" if machine.precision == "bf16" else "32-true",
-        max_steps=module.recipe.steps,
+        max_steps=until,
         max_epochs=-1,
         callbacks=[watcher],
         logger=list(loggers) or False,

@@ -79,10 +79,11 @@ def run_sweep(
     left = [c for cohort in cohorts if (c := missing(cohort, plan.paths, retry_failed=retry_failed))]
     on_gpu = _n_gpus() > 0
     jobs = [cohort_job(plan, c, command, corpora, retry_failed=retry_failed, on_gpu=on_gpu) for c in left]
+    n_left = sum(len(job.open) for job in jobs)
     if with_baselines:
         jobs += baseline_jobs(plan, corpora)
     write_manifest(plan, corpora.values(), command, whole=whole)
-    n_cells, n_left = len(plan.cells), sum(len(cohort.cells) for cohort in left)
+    n_cells = len(plan.cells)
     asked, to_do = counted(n_cells, "cell"), f"{n_left} to do in {counted(len(left), 'cohort')}"
     console.print(f"{plan.name}: {asked}, {n_cells - n_left} done, {to_do}")
     if left and (why := _unused()):

@@ -58,7 +58,9 @@ def test_what_does_not_touch_the_result_is_not_in_the_id() -> None:
 def test_cells_of_one_shape_and_recipe_train_together() -> None:
     key = from_flat(BASE).cohort_key()
     assert from_flat({**BASE, "subset_bytes": "1MB", "train.seed": 9, "lr_scale": 0.5}).cohort_key() == key
-    assert from_flat({**BASE, "steps": 5}).cohort_key() != key
+    assert from_flat({**BASE, "steps": 5}).cohort_key() == key, "what both do before the rate falls"
+    for alone in ({"decay_start": 0}, {"objective": "prequential"}):
+        assert from_flat({**BASE, **alone}).cohort_key() != from_flat({**BASE, **alone, "steps": 5}).cohort_key()
     assert from_flat({**BASE, "shuffle_seed": 5, "leak_fraction": 0.5}).cohort_key() == key, "one source, any order"
     assert from_flat({**BASE, "source": "random:1MB"}).cohort_key() != key
     assert from_flat({**BASE, "deduplicate": True}).cohort_key() != key, "another held-out part"

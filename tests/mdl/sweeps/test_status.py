@@ -19,7 +19,7 @@ from mdl.sweeps.claims import Claims, tidy
 from mdl.sweeps.drivers import Telling, drivers
 from mdl.sweeps.manifest import write_manifest
 from mdl.sweeps.status import folder_status, lines, status
-from tests.command import assert_one_line, mdl, write_sweep
+from tests.command import assert_one_line, leftovers, mdl, records, write_sweep
 
 
 def small(folder: Path, text: Path) -> Plan:
@@ -163,3 +163,36 @@ def test_after_a_stop_the_half_trained_cells_and_their_step_are_told(tmp_path: P
     assert f"half trained: 2 cells, step {half.step:,} of 4,000 ({checkpoint.name})" in told
     checkpoint.write_bytes(b"x" * 100)
     assert "whose checkpoint does not read" in "\n".join(lines(status(plan)))
+
+
+def test_budgets_that_share_a_training_are_recorded_one_by_one_and_half_trained_together(
+    tmp_path: Path, text_file: Path
+) -> None:
+    """Stopped once the first is recorded; steps are told of all of them, and the same command goes on to the end."""
+    write_sweep(tmp_path, text_file, steps=(100, 600, 4000))
+    yaml = (tmp_path / "small.yaml").read_text().replace("[4x1, 8x1, 16x1]", "[4x1]")
+    (tmp_path / "small.yaml").write_text(yaml)
+    plan = plan_sweep(tmp_path / "small.yaml", tmp_path / "runs")
+    (cohort,) = plan.cohorts
+    command = [sys.executable, "-m", "mdl.cli", "sweep", "small.yaml", "--no-baselines"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as sweeping:
+        deadline = time.monotonic() + 120
+        while len(status(plan).done) < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        sweeping.terminate()
+        assert sweeping.wait(timeout=60) == 130
+    state = status(plan)
+    assert set(state.done) >= set(cohort.branches[0].run_ids)
+    assert not state.running
+    (half,) = state.half_trained
+    assert set(half.run_ids) == set(state.left)
+    assert half.step is not None
+    assert half.n_steps == cohort.trained_steps == 2000 + 50 + 300 + 2000
+    assert 100 <= half.step < half.n_steps
+    again = mdl("sweep", "small.yaml", "--no-baselines", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert f"6 cells, {len(state.done)} done" in again.stdout
+    straight = mdl("sweep", "small.yaml", "--no-baselines", "--runs", "straight", cwd=tmp_path)
+    assert straight.returncode == 0, straight.stderr
+    assert records(tmp_path / "runs/small") == records(tmp_path / "straight/small")
+    assert leftovers(tmp_path) == []

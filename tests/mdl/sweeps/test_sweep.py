@@ -355,3 +355,67 @@ parameters:
     (whole,) = plan_cell([*words, "subset_bytes=all"], "s", tmp_path).cells
     (same,) = plan_cell([*words, "subset_bytes=25000"], "s", tmp_path).cells
     assert whole.run_id == same.run_id in {cell.run_id for cell in cells}
+
+
+BUDGETS = """
+parameters:
+  subset_bytes: {values: [10KB, 100KB]}
+  size: {value: 8x1}
+  train.seed: {values: [0, 1]}
+  train.steps: {values: [1500, 3000, 6000, 12000, 24000]}
+  train.decay_start: {value: 0.7}
+"""
+
+
+def test_budgets_of_a_cell_share_one_training_and_its_cost_is_counted_once(tmp_path: Path) -> None:
+    """Five doublings cost two thirds of separate runs; the run ids are theirs."""
+    plan = plan_sweep(write(tmp_path, BUDGETS), tmp_path)
+    (cohort,) = plan.cohorts
+    assert [branch.recipe.steps for branch in cohort.branches] == [1500, 3000, 6000, 12000, 24000]
+    assert [len(member) for member in cohort.members] == [5] * 4
+    assert cohort.trained_steps == 16_800 + 450 + 900 + 1800 + 3600 + 7200
+    assert plan.bytes_seen == 4 * cohort.trained_steps * 4 * 256
+    alone = [plan_sweep(write(tmp_path, one), tmp_path) for one in map(one_budget, (1500, 3000, 6000, 12000, 24000))]
+    assert sorted(cell.run_id for one in alone for cell in one.cells) == sorted(cohort.run_ids)
+    assert [one.cohorts[0].cohort_id for one in alone] == [branch.cohort_id for branch in cohort.branches]
+    assert 0.66 < plan.training_flops / sum(one.training_flops for one in alone) < 0.67
+    assert "one trunk for 1,500, 3,000, 6,000, 12,000 and 24,000 steps (66% of separate runs)" in describe_plan(plan)[0]
+
+
+def one_budget(steps: int) -> str:
+    return BUDGETS.replace("{values: [1500, 3000, 6000, 12000, 24000]}", f"{{value: {steps}}}")
+
+
+def test_only_members_of_the_same_budgets_share_a_trunk(tmp_path: Path) -> None:
+    """What each is trained for is all that it costs, whatever the others are; rates that fall at once share nothing."""
+    cells = "cell: {values: [{seed: 0, steps: 10}, {seed: 0, steps: 20}, {seed: 1, steps: 20}, {seed: 2, steps: 20}]}"
+    text = f"parameters:\n  size: {{value: 8x1}}\n  {cells}\n"
+    cohorts = cohorts_of(cells_of(load_sweep(write(tmp_path, text))))
+    assert [[cell.resolved.seed for cell in cohort.cells] for cohort in cohorts] == [[0, 0], [1, 2]]
+    assert sum(cohort.bytes_seen for cohort in cohorts) == (10 + 5 + 10 + 2 * 20) * 4 * 256
+    at_once = cohorts_of(cells_of(load_sweep(write(tmp_path, text + "  decay_start: {value: 0}\n"))))
+    assert [len(cohort.cells) for cohort in at_once] == [1, 3]
+
+
+def test_memory_counts_members_and_never_parts_the_budgets_of_one(tmp_path: Path) -> None:
+    (cohort,) = plan_sweep(write(tmp_path, BUDGETS), tmp_path).cohorts
+    each = training_bytes(cohort.shape, 4)
+    split = plan_sweep(write(tmp_path, BUDGETS + f"  memory_bytes: {{value: {int(2.5 * each)}}}\n"), tmp_path)
+    assert [(len(one.members), len(one.branches)) for one in split.cohorts] == [(2, 5), (2, 5)]
+    assert [len(half.members) for half in cohort.halves] == [2, 2]
+    assert [branch.recipe.steps for branch in cohort.halves[0].branches] == [1500, 3000, 6000, 12000, 24000]
+
+
+def test_cohorts_of_one_budget_keep_their_names(tmp_path: Path) -> None:
+    """Running claims, checkpoints and queued tasks of older sweeps go by them."""
+    found = cohorts_of(cells_of(load_sweep(write(tmp_path, GRID))))
+    assert [cohort.cohort_id for cohort in found] == ["8x1-4d922feb", "16x1-887e80de", "16x2-9c049c90"]
+
+
+def test_a_prequential_cell_takes_one_number_of_steps(tmp_path: Path) -> None:
+    text = f"parameters: {{{ONE}, objective: {{value: prequential}}, steps: {{values: [100, 200]}}}}"
+    assert "train.steps: a prequential run takes one value" in refusal(text, tmp_path)
+    assert "got 100 and 200" in refusal(text, tmp_path)
+    by_size = "{values: [{subset_bytes: 10KB, steps: 100}, {subset_bytes: 20KB, steps: 200}]}"
+    text = f"parameters: {{size: {{value: 8x1}}, objective: {{value: prequential}}, cell: {by_size}}}"
+    assert len(cells_of(load_sweep(write(tmp_path, text)))) == 2

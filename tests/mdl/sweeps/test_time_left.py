@@ -92,3 +92,22 @@ def test_nothing_is_told_before_anything_is_known() -> None:
     assert clock.seconds(5.0) is None
     clock.progress(job, "training", 0.6, 7.0)
     assert clock.seconds(7.0) == pytest.approx(20 * (0.4 + 0.1))
+
+
+def test_parts_that_take_turns_are_each_told_by_their_own_time() -> None:
+    """A cohort of two budgets: trained for 30 s and measured for 10, twice; it goes on from a checkpoint at a fifth."""
+    job = cohort(1e12, 1e11)
+    clock = TimeLeft([job], [BOTH])
+    clock.started(job, 0.0)
+    clock.progress(job, "training", 0.2, 5.0)
+    clock.progress(job, "training", 0.5, 35.0)
+    clock.progress(job, "measuring", 0.0, 35.0)
+    clock.progress(job, "measuring", 0.5, 45.0)
+    assert clock.seconds(45.0) == pytest.approx(50 + 10, rel=0.2)
+    clock.progress(job, "training", 0.5, 45.0)
+    clock.progress(job, "training", 0.75, 70.0)
+    assert clock.seconds(70.0) == pytest.approx(25 + 10, rel=0.2)
+    clock.progress(job, "training", 1.0, 95.0)
+    clock.progress(job, "measuring", 0.5, 95.0)
+    clock.progress(job, "measuring", 1.0, 105.0)
+    assert clock.seconds(105.0) == pytest.approx(0.0)

@@ -227,7 +227,7 @@ def test_a_checkpoint_of_other_content_is_kept_aside_and_the_cohort_trained_anew
 ) -> None:
     """Its hash is right: it failed the cohort on every run until someone deleted it."""
     group, paths = cohort(text_file), RunPaths(tmp_path / "runs")
-    monkeypatch.setattr(RunPaths, "forget_checkpoint", lambda *_: None)
+    monkeypatch.setattr(RunPaths, "forget_checkpoints", lambda *_: None)
     whole = run_cohort(group, "s", RunPaths(tmp_path / "whole"))
     kept = RunPaths(tmp_path / "whole").checkpoint(group.cohort_id).read_bytes()
     buffer = io.BytesIO()
