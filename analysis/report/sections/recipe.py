@@ -51,7 +51,8 @@ def write(summary: Json) -> list[Block]:
          str(row["n_heads"]), f"{row['learning_rate']:.3g}")
         for row in found["shapes"]
     )  # fmt: skip
-    shapes = "Shapes are width × depth; their learning rates are a table's or the sweep's, not tuned on this data."
+    of = " (of Muon, for matrices)" * any(row["optimizer"] == "muon" for row in found["recipes"])
+    shapes = f"Shapes are width × depth; their learning rates{of} are a table's or the sweep's, not tuned on this data."
     return [Heading("Recipe"), Text(f"{_training(found)} {_passes(found)} {shapes}"), Grid(header, rows, "lrrrr")]
 
 

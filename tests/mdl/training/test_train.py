@@ -70,7 +70,7 @@ def test_a_member_trained_with_companions_is_to_the_bit_what_it_is_alone(
 
 
 @pytest.mark.parametrize("name", ["recipe 2", "recipe 2 with AdamW"])
-@pytest.mark.parametrize("width", [4, 6, 8, 10, 12, 20, 24, 32, 48, 64])
+@pytest.mark.parametrize("width", [4, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64])
 def test_under_recipe_2_so_it_is_at_every_width(width: int, name: str, tmp_path: Path) -> None:
     """At any place of one to seven members, all of one rate or not; clipped as a rule."""
     one, other, scaled, third = (
@@ -95,31 +95,53 @@ def test_training_learns(tmp_path: Path) -> None:
     assert bits_per_byte[-1] < 4.5
 
 
-@each_recipe
-@pytest.mark.parametrize("stop_at", [7, 15, 33])
-def test_a_run_that_is_stopped_and_resumed_is_the_run_that_was_not(
-    stop_at: int, recipe: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = trained(MEMBERS, tmp_path / "whole", **recipe)
+def stopped_at(step: int, recipe: dict[str, Any], path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the state after a step."""
     stopped = cohort(MEMBERS, **recipe)
 
     class StopsThere(loop.Watcher):
         def on_train_batch_end(self, *arguments: object) -> None:
             super().on_train_batch_end(*arguments)
-            if stopped.global_step == stop_at:
+            if stopped.global_step == step:
                 stopped.trainer.save_checkpoint(self.path)
                 raise SystemExit
 
     with monkeypatch.context() as patch:
         patch.setattr(loop, "Watcher", StopsThere)
         with pytest.raises(SystemExit):
-            fit(stopped, SOURCE, resolve_machine("auto", "auto"), tmp_path / "part")
+            fit(stopped, SOURCE, resolve_machine("auto", "auto"), path)
+
+
+@each_recipe
+@pytest.mark.parametrize("stop_at", [7, 15, 33])
+def test_a_run_that_is_stopped_and_resumed_is_the_run_that_was_not(
+    stop_at: int, recipe: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = trained(MEMBERS, tmp_path / "whole", **recipe)
+    stopped_at(stop_at, recipe, tmp_path / "part", monkeypatch)
     assert set_damaged_aside(tmp_path / "part", cohort(MEMBERS, **recipe)) is None
     resumed = trained(MEMBERS, tmp_path / "part", **recipe)
     assert resumed.curve == whole.curve
     for m in range(len(MEMBERS)):
         assert same_weights(resumed.model.member(m), whole.model.member(m))
         assert same_weights(resumed.best_weights(m), whole.best_weights(m))
+
+
+@each_recipe
+def test_a_state_that_a_gpu_left_is_gone_on_from_without_one(
+    recipe: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There rates are tensors and steps can be recorded; the end is that of the run that was not stopped."""
+    whole, path = trained(MEMBERS, tmp_path / "whole", **recipe), tmp_path / "part"
+    stopped_at(12, recipe, path, monkeypatch)
+    content = CheckpointFile().load_checkpoint(path)
+    for group in content["optimizer_states"][0]["param_groups"]:
+        group |= {"capturable": True, "lr": torch.tensor(group["lr"])}
+    CheckpointFile().save_checkpoint(content, path)
+    resumed = trained(MEMBERS, path, **recipe)
+    assert resumed.curve == whole.curve
+    for m in range(len(MEMBERS)):
+        assert same_weights(resumed.model.member(m), whole.model.member(m))
 
 
 @each_recipe
