@@ -13,10 +13,18 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-# Of every shape: benchmarks/recipe_log.md, section 5. The rest has its own, three times the first recipe's table.
-_USUAL_RATE = 0.03
+_NARROW_RATE = 0.03
+_NARROW = 64  # width times depth up to which it is the best
 _WEIGHT_DECAY = 0.1
 MOMENTUM = 0.95
+
+
+def usual_muon_rate(width: int, depth: int, _recipe: int = 2) -> float:
+    """Muon's peak rate for a shape: .03, and by the cube root of width × depth lower from 64 on (32x2).
+
+    Found by trial: benchmarks/recipe_log.md, sections 5 and 10. AdamW's rate on the rest falls in proportion.
+    """
+    return float(f"{_NARROW_RATE * min(1.0, (_NARROW / (width * depth)) ** (1 / 3)):.3g}")
 
 
 def _make(weights: Mapping[str, Tensor], settings: OptimizerSettings) -> torch.optim.Optimizer:
@@ -32,7 +40,7 @@ def _make(weights: Mapping[str, Tensor], settings: OptimizerSettings) -> torch.o
     of_matrices = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
     groups = [{"params": matrices, "parts": n, **of_matrices} for n, matrices in by_parts.items()]
     rest = [weight for name, weight in weights.items() if name not in parts]
-    rest_rate = settings.learning_rate / _USUAL_RATE * usual_learning_rate(settings.width, settings.depth, 2)
+    rest_rate = settings.learning_rate / _NARROW_RATE * usual_learning_rate(settings.width, settings.depth, 2)
     return StackedMuon(
         [*groups, {"params": rest}],
         lr=rest_rate,
@@ -43,4 +51,4 @@ def _make(weights: Mapping[str, Tensor], settings: OptimizerSettings) -> torch.o
     )
 
 
-register_optimizer("muon", _make, learning_rate=lambda *_: _USUAL_RATE, weight_decay=_WEIGHT_DECAY)
+register_optimizer("muon", _make, learning_rate=usual_muon_rate, weight_decay=_WEIGHT_DECAY)

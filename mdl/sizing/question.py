@@ -19,7 +19,7 @@ from mdl.sizing.plan import RECIPE, Data, Setting, SizePlan, first_plan, require
 from mdl.sizing.search import Search
 from mdl.sizing.speed import try_speed
 from mdl.storage import Progress
-from mdl.sweeps import check_name, n_places
+from mdl.sweeps import check_name, n_places, read_cells
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -98,7 +98,8 @@ class Looked:
 
     def plan(self, question: Question) -> SizePlan:
         """What to train first, after a trial of this machine's speed. MdlError for too little data."""
-        speed = try_speed(self.setting.context_bytes, self.setting.batch_windows, self.device, recipe=RECIPE)
+        setting = self.setting
+        speed = try_speed(setting.context_bytes, setting.batch_windows, self.device, recipe=setting.recipe)
         return first_plan(self.data, self.setting, speed, question.budget_seconds, off_by=question.off_by)
 
 
@@ -125,8 +126,15 @@ def look_at(question: Question, progress: Progress | None = None) -> Looked:
         batch_windows=32 if device == "cuda" else 8,
         n_workers=question.workers or n_places(),
         coded=question.cost.startswith("coded"),
+        recipe=_recipe_before(question),
     )
     return Looked(corpus=corpus, data=data, setting=setting, device=device)
+
+
+def _recipe_before(question: Question) -> int:
+    """A folder that was begun goes on with its own recipe: cells of two would be two questions."""
+    begun = read_cells(RunPaths(question.runs / question.name).root / "sweep.yaml")
+    return int(begun[0].get("train.recipe", 1)) if begun else RECIPE
 
 
 def _check(question: Question) -> None:

@@ -195,8 +195,8 @@ def test_where_no_recipe_is_said_all_is_named_and_recorded_as_before_there_were_
     ("asked", "optimizer", "learning_rate", "weight_decay", "decay_start"),
     [
         ({}, "adamw", 0.00425, 0.01, 0.5),
-        ({"optimizer": "muon"}, "muon", 0.03, 0.1, 0.5),
-        ({"recipe": 2}, "muon", 0.03, 0.1, 0.7),
+        ({"optimizer": "muon"}, "muon", 0.0189, 0.1, 0.5),
+        ({"recipe": 2}, "muon", 0.0189, 0.1, 0.7),
         ({"recipe": 2, "optimizer": "adamw"}, "adamw", 0.01275, 0.1, 0.7),
         ({"recipe": 2, "learning_rate": 0.01, "weight_decay": 0, "decay_start": 0.5}, "muon", 0.01, 0, 0.5),
         (

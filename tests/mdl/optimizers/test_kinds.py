@@ -24,11 +24,19 @@ TABLE = {"2x1": 0.02, "4x1": 0.02, "8x1": 0.015, "16x2": 0.012, "24x2": 0.00947,
 
 
 @pytest.mark.parametrize(("size", "rate"), TABLE.items())
-def test_the_usual_rates_are_the_table_three_times_it_and_muons_one(size: str, rate: float) -> None:
+def test_the_usual_rates_are_the_table_and_three_times_it(size: str, rate: float) -> None:
     width, depth = map(int, size.split("x"))
     assert usual_learning_rate(width, depth) == OPTIMIZERS["adamw"].learning_rate(width, depth, 1) == rate
     assert OPTIMIZERS["adamw"].learning_rate(width, depth, 2) == pytest.approx(3 * rate, rel=1e-3)
-    assert OPTIMIZERS["muon"].learning_rate(width, depth, 2) == 0.03
+
+
+@pytest.mark.parametrize(
+    ("size", "rate"),
+    {"4x1": 0.03, "16x4": 0.03, "32x2": 0.03, "64x2": 0.0238, "64x4": 0.0189, "128x4": 0.015, "256x4": 0.0119}.items(),
+)
+def test_muons_rate_falls_with_the_cube_root_of_width_times_depth(size: str, rate: float) -> None:
+    width, depth = map(int, size.split("x"))
+    assert OPTIMIZERS["muon"].learning_rate(width, depth, 2) == rate
 
 
 def _weights() -> dict[str, torch.Tensor]:

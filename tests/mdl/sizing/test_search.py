@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 
 from mdl.config import from_flat
 from mdl.errors import MdlError
+from mdl.sizing import ask, look_at
 from mdl.sizing.plan import Data, Setting, cell
 from mdl.sweeps import cells_text, plan_sweep, read_cells, write_cells
 from tests.command import assert_one_line, mdl, records
@@ -37,6 +39,19 @@ def test_the_cells_are_a_sweep_file_and_come_back_from_it(tmp_path: Path) -> Non
     (tmp_path / "other.yaml").write_text("name: other\n")
     with pytest.raises(MdlError, match="was not written by mdl size and is left as it is"):
         write_cells("", "name: mine", tmp_path / "other.yaml", "mdl size and is left as it is")
+
+
+@pytest.mark.parametrize("recipe", [1, 2])
+def test_a_folder_goes_on_with_the_recipe_that_it_was_begun_with(recipe: int, tmp_path: Path, text: Path) -> None:
+    """Where a cell says none it is the first one; a new folder has the second."""
+    own = cell(DATA, replace(SETTING, recipe=recipe), size="4x1", subset_bytes=1000, steps=10)
+    if recipe == 1:
+        del own["train.recipe"]
+    (tmp_path / "runs/begun").mkdir(parents=True)
+    write_cells(cells_text([own], "begun"), "name: begun", tmp_path / "runs/begun/sweep.yaml", "mdl size")
+    asked = ask(str(text), budget="60s", within=1.25, cost="2", runs=tmp_path / "runs", name="begun")
+    assert look_at(asked).setting.recipe == recipe
+    assert look_at(replace(asked, name="new")).setting.recipe == 2
 
 
 @pytest.fixture
