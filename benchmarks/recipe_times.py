@@ -59,7 +59,7 @@ class _Still(torch.optim.Optimizer):
     """Moves nothing."""
 
     def __init__(self, weights: Any) -> None:
-        super().__init__(weights, {"lr": 1.0})
+        super().__init__(weights, {"lr": 1.0, "initial_lr": 1.0})
 
     def step(self, closure: Any = None) -> None:
         pass

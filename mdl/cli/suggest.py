@@ -11,13 +11,13 @@ from analysis.formatting import format_seconds
 from analysis.next_cells import Rung, Suggestion, describe, n_cells
 from analysis.report import plain_table
 from mdl.errors import MdlError
+from mdl.models import ladder_of
 from mdl.optimizers import OPTIMIZERS
 from mdl.sizing import rungs
 from mdl.sweeps import cells_text, write_cells
 
-# The shipped sweeps' shapes, some between, and as many beyond as anyone might need; ascending in parameters.
-LADDER = ("2x1", "4x1", "8x1", "16x1", "16x2", "24x2", "32x2", "48x2", "64x2", "64x4", "96x4", "128x4", "192x4",
-          "256x4", "256x8", "512x8", "512x16", "1024x16", "1024x32")  # fmt: skip
+# As far as anyone might need, each some twice the one before; ascending in parameters.
+LADDER = ladder_of("ladder(500, 500M, 20)") or ()
 _OURS = "# Suggested by mdl suggest"
 _SHAPE_KEYS = ("model.size", "model.width", "model.depth", "model.heads")
 _VARIED = ("subset_bytes", "train.seed", "corpus.shuffle_seed", "train.learning_rate", *_SHAPE_KEYS)

@@ -8,6 +8,8 @@ from .code_length import stream_sample as stream_sample
 from .code_length import sum_bits as sum_bits
 from .code_length import window_bits as window_bits
 from .code_length import windows_a_call as windows_a_call
+from .envelope import ENVELOPE as ENVELOPE
+from .envelope import ladder_of as ladder_of
 from .float64_parallel import check_agreement as check_agreement
 from .float64_parallel import parallel_logits as parallel_logits
 from .float64_stepwise import Stepper as Stepper

@@ -10,20 +10,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mdl.errors import MdlError
-from mdl.models import Shape, count_params, parse_size
+from mdl.models import ENVELOPE, Shape, count_params, parse_size
 from mdl.sizing.forecast import forecast_of
 from mdl.sizing.speed import Speed
 from mdl.units import format_bytes
 
-# Near the envelope of the reference study: one layer below 3 K parameters, two up to some 150 K, four above.
-_WIDTHS_BY_DEPTH = {
-    1: (2, 4, 6, 8),
-    2: (8, 12, 16, 20, 24, 32, 40, 48, 56, 64),
-    4: (64, 80, 96, 128, 160, 192, 256),
-    8: (256, 384, 512),
-    16: (512, 1024),
-}
-LADDER = tuple(f"{width}x{depth}" for depth, widths in _WIDTHS_BY_DEPTH.items() for width in widths)
 _SMALLER, _LARGER = 1 / 9, 6  # how far about the forecast the first shapes go, as factors of it
 _APART = 1.25  # at least, from one shape to the next
 _FEWEST_SHAPES = 5
@@ -211,7 +202,7 @@ def _n_params(size: str) -> int:
 
 def _shapes_about(expected: float, most: int) -> tuple[str, ...]:
     """About the forecast, no two too near each other; at a ladder's end those that there are."""
-    sizes = [(_n_params(size), size) for size in LADDER]
+    sizes = [(_n_params(size), size) for size in ENVELOPE]
     inside = [pair for pair in sizes if _SMALLER * expected <= pair[0] <= _LARGER * expected]
     if len(inside) < _FEWEST_SHAPES:
         inside = sorted(sorted(sizes, key=lambda pair: abs(math.log(pair[0] / expected)))[:_FEWEST_SHAPES])

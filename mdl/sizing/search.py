@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from analysis.next_cells import suggest as suggestions
 from mdl.config import from_flat
+from mdl.models import ENVELOPE
 from mdl.records import RunPaths
 from mdl.sizing.answer import Answer, look, table_lines
 from mdl.sizing.ladder import rungs
-from mdl.sizing.plan import LADDER, Data, Setting, cell, makespan
+from mdl.sizing.plan import Data, Setting, cell, makespan
 from mdl.sweeps import cells_text, plan_sweep, read_cells, run_sweep, write_cells
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ class Search:
         """What `mdl suggest` would take, the question's own data first, as far as the time goes."""
         if answer.study is None or answer.width() <= self.within:
             return []
-        offered = suggestions(answer.study.explained, partial(rungs, LADDER), self.within)
+        offered = suggestions(answer.study.explained, partial(rungs, ENVELOPE), self.within)
         offered.sort(key=lambda one: -one.subset_bytes)
         left = (self._left() - _LEAST_SECONDS / 2) * self.setting.n_workers * 0.8
         taken: list[dict[str, Any]] = []

@@ -11,6 +11,7 @@ from typing import Any
 
 from mdl.config import full_key
 from mdl.errors import MdlError, nearest, quoted
+from mdl.models import ladder_of
 from mdl.sweeps.distributions import Domain, domain
 from mdl.sweeps.strict_yaml import read_yaml
 
@@ -59,6 +60,7 @@ def load_sweep(path: Path) -> SweepFile:
             raise MdlError(f"{path}: unknown key '{key}'{nearest(str(key), _KEYS)}")
         if wrong := _KEYS[key](value):
             raise MdlError(f"{path}: {key}: {wrong}, got {quoted(value)}")
+    content = _with_ladders(content, path)
     _check_program(content, path)
     name = _name(content, path)
     check_name(name)
@@ -105,6 +107,21 @@ def check_out(sweep: SweepFile, out: Path) -> None:
     theirs = option_of(sweep.command, "--runs") or option_of(sweep.command, "--out")
     if theirs is not None and Path(theirs) != out:
         raise MdlError(f"the file's command says --runs {theirs}, this one {out}: say --runs {theirs} here too")
+
+
+def _with_ladders(content: Any, path: Path) -> Any:
+    """The same with `ladder(2K, 1M, 8)`, alone or as a value, written as the sizes that it names, as W&B wants them."""
+    if not isinstance(content, dict):
+        return content
+    found = {}
+    for key, spec in content.items():
+        value = spec.get("value", spec.get("values")) if isinstance(spec, dict) and len(spec) == 1 else spec
+        try:
+            sizes = ladder_of(value) if isinstance(value, str) and str(key).endswith("size") else None
+        except MdlError as error:
+            raise MdlError(f"{path}: parameter '{key}': {error}") from None
+        found[key] = {"values": list(sizes)} if sizes else _with_ladders(spec, path)
+    return found
 
 
 def _shipped_hint(path: Path) -> str:

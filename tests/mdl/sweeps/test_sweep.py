@@ -419,3 +419,17 @@ def test_a_prequential_cell_takes_one_number_of_steps(tmp_path: Path) -> None:
     by_size = "{values: [{subset_bytes: 10KB, steps: 100}, {subset_bytes: 20KB, steps: 200}]}"
     text = f"parameters: {{size: {{value: 8x1}}, objective: {{value: prequential}}, cell: {by_size}}}"
     assert len(cells_of(load_sweep(write(tmp_path, text)))) == 2
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["size: ladder(2K, 20K, 3)", "size: {value: 'ladder(2K, 20K, 3)'}", "model.size: {values: 'ladder(2K, 20K, 3)'}",
+     "model: {parameters: {size: 'ladder(2K, 20K, 3)'}}"],
+)  # fmt: skip
+def test_a_ladder_stands_for_its_sizes(written: str, tmp_path: Path) -> None:
+    """However it is written; what W&B is given has the sizes themselves."""
+    sweep = load_sweep(write(tmp_path, f"parameters:\n  subset_bytes: {{value: 10KB}}\n  {written}\n"))
+    assert list(sweep.parameters["model.size"].values or ()) == ["8x1", "14x1", "20x2"]
+    assert "ladder" not in str(sweep.content)
+    with pytest.raises(MdlError, match=r"parameter 'size': 'ladder.2K, 20K, 99.': .* there are 7 shapes"):
+        load_sweep(write(tmp_path, "parameters:\n  size: ladder(2K, 20K, 99)\n"))
