@@ -39,6 +39,8 @@ class Display:
         self._open = {id(job): len(job.open) for job in jobs if job.request["kind"] == "cohort"}  # cells to be made
         self._time_left = TimeLeft(jobs, lanes)
         self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._clock = threading.Thread(target=self._tick, daemon=True)
         self._running: dict[int, str] = {}  # what runs, by id(job), as below: two cohorts may have one name
         self._tasks: dict[int, TaskID] = {}
         self._started = self._told = time.monotonic()
@@ -53,10 +55,18 @@ class Display:
 
     def __enter__(self) -> Self:
         self._bars.start()
+        self._clock.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._over.set()
+        self._clock.join()
         self._bars.stop()
+
+    def _tick(self) -> None:
+        """Some jobs say nothing for long, and time goes on."""
+        while not self._over.wait(_BAR_EVERY_SECONDS):
+            self._tell_all()
 
     def started(self, job: Job) -> None:
         """A worker has it."""
@@ -84,7 +94,7 @@ class Display:
         job = outcome.job
         failed = outcome.result.get("failed", {})
         with self._lock:
-            self._time_left.ended(job, time.monotonic())
+            self._time_left.ended(job, time.monotonic(), outcome.result.get("seconds"))
             self._running.pop(id(job), None)
             if id(job) in self._tasks:
                 self._bars.remove_task(self._tasks.pop(id(job)))
@@ -108,10 +118,11 @@ class Display:
         return f"{self.n_done} of {counted(self.n_cells, 'cell')}"
 
     def _tell_all(self) -> None:
-        now = time.monotonic()
-        if now - self._told < (_BAR_EVERY_SECONDS if self.console.is_terminal else _LINE_EVERY_SECONDS):
-            return
+        every = _BAR_EVERY_SECONDS if self.console.is_terminal else _LINE_EVERY_SECONDS
         with self._lock:
+            now = time.monotonic()
+            if now - self._told < every:
+                return
             self._told = now
             spent, left = now - self._started, self._time_left.seconds(now)
             running, n_open = list(self._running.values()), sum(self._open.values())

@@ -12,13 +12,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
+import numpy as np
+
 from mdl.sweeps.worker_pool import Job, Lane
 
 _PARTS = ("training", "measuring")
-# Operations and seconds of two coders on a core that trains at so many seconds an operation, to begin with: what is
-# measured soon outweighs them. Of training nothing is said before it is seen, for devices differ a thousandfold.
-_USUAL_CODERS, _USUAL_TRAINING = ((0.0, 0.15), (1e11, 0.7)), 6.5e-11
-_MOST_SLOW = 8.0  # a core shared by others
+# Operations and seconds of two classical coders on a usual core: until two have ended, which are the first jobs of all.
+# Of training nothing is said before it is seen, for devices differ a thousandfold.
+_USUAL_CODERS = ((0.0, 0.04), (1e11, 0.55))
+_USUAL_WEIGHT = 0.01
 _BEGIN = 0.1  # of a part: what is seen of it outweighs what is seen of the other one from there on
 
 
@@ -27,7 +29,6 @@ class _Running:
     """One job under way: when it began, and of each part when it was first and last heard of, and how far it was."""
 
     began: float
-    starts_a_process: bool = False
     first: dict[str, tuple[float, float]] = field(default_factory=dict)  # seconds, fraction
     last: dict[str, tuple[float, float]] = field(default_factory=dict)
 
@@ -50,13 +51,11 @@ class TimeLeft:
         self._running: dict[int, _Running] = {}
         self._ended: dict[str, list[_Seen]] = {part: [] for part in _PARTS}  # cohorts that have
         self._waits: list[float] = []  # from a cohort's beginning to its first step
-        self._n_started = 0
-        self._coders: list[tuple[float, float]] = []  # operations and seconds of those that have ended
+        self._coders: list[tuple[float, float]] = []  # operations and seconds of the classical ones that have ended
 
     def started(self, job: Job, now: float) -> None:
         """A worker has it."""
-        self._running[id(job)] = _Running(now, starts_a_process=self._n_started < len(self._lanes))
-        self._n_started += 1
+        self._running[id(job)] = _Running(now)
 
     def progress(self, job: Job, part: str, fraction: float, now: float) -> None:
         """It has come so far in a part."""
@@ -68,14 +67,14 @@ class TimeLeft:
             running.first[part] = (running.last["training"][0], 0.0) if "training" in running.last else (now, fraction)
         running.last[part] = (now, fraction)
 
-    def ended(self, job: Job, now: float) -> None:
-        """It needs no more time."""
+    def ended(self, job: Job, now: float, seconds: float | None = None) -> None:
+        """It needs no more time; it took `seconds`, where its worker tells, which may have had to start before."""
         self._open.pop(id(job), None)
         running = self._running.pop(id(job), None)
         if running is None:
             return
-        if not running.first and not running.starts_a_process and "coder" in job.parts:
-            self._coders.append((job.parts["coder"], now - running.began))
+        if seconds is not None and "coder" in job.parts:
+            self._coders.append((job.parts["coder"], seconds))
         elif "measuring" in running.first:
             running.last["measuring"] = (now, 1.0)
         for part, seen in _measured(job, running).items():
@@ -84,23 +83,15 @@ class TimeLeft:
     def seconds(self, now: float) -> float | None:
         """That are left; None as long as nothing is known of how fast it goes."""
         seen = self._seen()
-        if not seen["training"] and not seen["measuring"] and not self._coders:
+        trains = any("training" in job.parts for job in self._open.values())
+        if trains and not seen["training"] and not seen["measuring"]:
             return None
         n_lanes = len(self._lanes)
         wait = median(self._waits[n_lanes:] or [0.0])  # the first of each lane start their process too
-        slow = self._slowness(seen["training"])
-        coders = _line([*((n, slow * seconds) for n, seconds in _USUAL_CODERS), *self._coders])
+        coders = _line(self._coders)
         left = {key: self._job_seconds(job, seen, wait, coders, now) for key, job in self._open.items()}
         ends = [self._schedule(kind, left) for kind in {lane.kinds for lane in self._lanes}]
         return max(ends, default=0.0)
-
-    def _slowness(self, seen: Sequence[_Seen]) -> float:
-        """Of this machine's cores beside a usual one, as far as they train too."""
-        operations = sum(some.operations for some in seen)
-        if not operations or not all(len(lane.kinds) > 1 for lane in self._lanes):
-            return 1.0
-        slow = sum(some.seconds for some in seen) / operations / _USUAL_TRAINING
-        return min(max(slow, 1 / _MOST_SLOW), _MOST_SLOW)
 
     def _seen(self) -> dict[str, list[_Seen]]:
         """Of each part what has ended, and what runs as far as it is."""
@@ -158,14 +149,21 @@ def _leaves(lane: Lane) -> list[Lane]:
     return [leaf for part in lane.parts for leaf in _leaves(part)] or [lane]
 
 
-def _line(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """Seconds a job and seconds an operation, neither below 0, that fit the points by least squares."""
-    n = len(points)
-    mean_x, mean_y = sum(x for x, _ in points) / n, sum(y for _, y in points) / n
-    spread = sum((x - mean_x) ** 2 for x, _ in points)
-    slope = sum((x - mean_x) * (y - mean_y) for x, y in points) / spread if spread else 0.0
-    slope = min(max(slope, 0.0), mean_y / mean_x if mean_x else 0.0)
-    return mean_y - slope * mean_x, slope
+def _line(seen: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Seconds a job and seconds an operation, neither below 0, whose relative error is least of what was `seen`.
+
+    So the many small jobs, which come last, count as much as the few large ones.
+    """
+    x, y = np.array([*_USUAL_CODERS, *seen]).T
+    (_, usual_0), (x_1, usual_1) = _USUAL_CODERS
+    weight = 1 / (usual_0 + (usual_1 - usual_0) / x_1 * x)
+    weight[: len(_USUAL_CODERS)] *= _USUAL_WEIGHT
+    parts = np.stack([weight, weight * x], axis=1)
+    line = np.linalg.lstsq(parts, weight * y)[0]
+    if line.min() < 0:
+        part = parts * (line > 0)
+        line = part.T @ (weight * y) / np.maximum((part**2).sum(0), np.finfo(float).tiny)
+    return float(line[0]), float(line[1])
 
 
 def _rate(per_byte: float, seen: Sequence[_Seen]) -> float:

@@ -19,7 +19,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -31,6 +31,7 @@ from mdl.training import stop_signal
 
 if TYPE_CHECKING:
     from mdl.config import Cohort
+    from mdl.data import Corpus, CorpusSpec
     from mdl.records import RunPaths
     from mdl.sweeps.claims import Claims
     from mdl.training import Check, PhaseProgress
@@ -189,19 +190,29 @@ def _watched(emit: Emit, claims: Claims) -> PhaseProgress:
 
 
 def _baseline(job: dict[str, Any], _: Emit) -> dict[str, Any]:
-    from mdl.data import CorpusSpec, open_corpus
+    """Code and record. Answers the seconds of it, without those that this process took to start."""
+    from mdl.data import CorpusSpec
     from mdl.evaluation import BaselineJob, baseline_path, run_baseline
     from mdl.records import RunPaths
     from mdl.sweeps.claims import Claims
 
-    corpus, paths = open_corpus(CorpusSpec(**job["corpus"])), RunPaths(Path(job["root"]))
+    corpus, paths = _opened(CorpusSpec(**job["corpus"])), RunPaths(Path(job["root"]))
+    started = time.monotonic()
     corpus.require_as_in(paths)
     wanted = BaselineJob(**job["job"])
     path = baseline_path(corpus, wanted, paths)
     with Claims(paths, path.stem) as claims:
         if claims.take({path.stem: path}):
             run_baseline(corpus, wanted, paths)
-    return {}
+    return {"seconds": time.monotonic() - started}
+
+
+@lru_cache(maxsize=4)
+def _opened(spec: CorpusSpec) -> Corpus:
+    """Once for the many small jobs of a corpus: where it is a folder, listing its files takes longer than coding."""
+    from mdl.data import open_corpus
+
+    return open_corpus(spec)
 
 
 if __name__ == "__main__":
