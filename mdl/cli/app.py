@@ -18,7 +18,7 @@ from mdl import __version__
 from mdl.cli.commands import compressing, modelling, reporting, sizing, sweeping
 from mdl.cli.grouped import GroupedCommands
 from mdl.cli.options import QUIET
-from mdl.errors import MdlError, Stopped, one_line
+from mdl.errors import MdlError, Stopped, Terminated, one_line
 
 app = typer.Typer(
     cls=GroupedCommands,
@@ -96,7 +96,7 @@ _UsageError: Any = typer.BadParameter.__base__  # click's, or that of the copy w
 
 
 def main() -> None:
-    """Entry point: one line and status 2 for whatever a user can mend, 130 for a stop."""
+    """Entry point: one line and status 2 for whatever a user can mend, 128 + n for a stop by signal n."""
     _prepare_process()
     try:
         ended = app(_arranged(sys.argv[1:]), prog_name=_NAME, standalone_mode=False)
@@ -107,9 +107,9 @@ def main() -> None:
         _fail(str(error))
     except OSError as error:
         _fail(one_line(error))
-    except Stopped:
-        typer.echo("stopped; what is finished is recorded, run the same command to go on", err=True)
-        sys.exit(130)
+    except Stopped as stop:
+        typer.echo(str(stop), err=True)
+        sys.exit(128 + stop.signal_number)
 
 
 def _prepare_process() -> None:
@@ -121,8 +121,8 @@ def _prepare_process() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _unwind(signal_number: int, _: object) -> None:
-    sys.exit(128 + signal_number)
+def _unwind(*_: object) -> None:
+    raise Terminated
 
 
 def _misused(error: Any) -> None:

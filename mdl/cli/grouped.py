@@ -6,12 +6,14 @@ from typing import Any
 
 from typer.core import TyperGroup
 
+from mdl.errors import Stopped
+
 _KINDS = {"path": "PATH", "int": "N", "float": "X"}
 _ENDING = {
     "Exit codes": [
         ("0", "done"),
         ("2", "something to mend, told in one line; what is done stays"),
-        ("130", "stopped by Ctrl-C or SIGTERM; the same command goes on"),
+        ("130, 143", "stopped by Ctrl-C, by SIGTERM; a sweep keeps what is done, and the same command goes on"),
     ],
     "Environment": [
         ("MDL_CACHE", "where corpora and hashes are kept; default ~/.cache/mdl"),
@@ -45,6 +47,13 @@ class GroupedCommands(TyperGroup):
         if command is not None:
             _name_values(command)
         return command
+
+    def invoke(self, ctx: Any) -> Any:
+        """Stopped, where a signal ended the command."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
+            raise Stopped("stopped", stop) from None
 
     def get_params(self, ctx: Any) -> list[Any]:
         """The same of what is said before a command."""

@@ -7,6 +7,7 @@ import re
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from signal import SIGINT
 from typing import TYPE_CHECKING, Any
 
 from analysis.costs import parse_cost
@@ -169,8 +170,9 @@ def find_size(question: Question, console: Console, command: str, progress: Prog
         console.print(f"going on with the cells of {search.file}", soft_wrap=True, markup=False)
     try:
         return search.run()
-    except KeyboardInterrupt:
-        return search.look("it was stopped; the same command goes on")
+    except KeyboardInterrupt as stop:
+        answer = search.look("it was stopped; the same command goes on")
+        return replace(answer, signal_number=int(getattr(stop, "signal_number", SIGINT)))
 
 
 def _classical(plan: SizePlan, corpus: Corpus, paths: RunPaths) -> None:

@@ -21,7 +21,7 @@ from mdl.cli.options import (
     print_json,
     renamed,
 )
-from mdl.errors import MdlError, Stopped
+from mdl.errors import MdlError
 
 SweepFile = Annotated[Path, typer.Argument(help="A sweep file (YAML), such as sweeps/quick.yaml.")]
 
@@ -176,15 +176,12 @@ def status(
     if as_json and watch:
         raise MdlError("--json tells the state once; leave out --watch, or ask again every so often")
     look = status_cli.looking_at(file, renamed(out, runs, "--out", "--runs"))
-    try:
-        if as_json:
-            print_json(status_cli.content(look()))
-        elif watch:
-            status_cli.watch(look)
-        else:
-            status_cli.tell(look)
-    except KeyboardInterrupt:
-        raise Stopped from None
+    if as_json:
+        print_json(status_cli.content(look()))
+    elif watch:
+        status_cli.watch(look)
+    else:
+        status_cli.tell(look)
 
 
 def slurm_task(file: Path, index: int) -> None:

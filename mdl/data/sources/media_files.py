@@ -18,7 +18,7 @@ import numpy as np
 
 from mdl.data.sources.base import Source, cached
 from mdl.data.sources.file_listing import files_at, states_of
-from mdl.errors import MdlError, Stopped, nearest
+from mdl.errors import MdlError, nearest
 from mdl.storage import Progress, digest
 
 UNIT_BYTES = 2048  # a patch of 32 × 64 pixels; 0.128 s of sound
@@ -70,8 +70,6 @@ def reading(modality: str, path: Path) -> Iterator[None]:
     """Whatever a decoder raises for a damaged file becomes one line that names the file."""
     try:
         yield
-    except Stopped:
-        raise
     except Exception as error:
         raise MdlError(f"cannot read {modality} {path}: {_reason(error)}") from None
 

@@ -17,6 +17,7 @@ from typing import Annotated
 from pydantic import Field
 from rich.console import Console
 
+from mdl.errors import Terminated
 from mdl.sweeps import claims
 from mdl.sweeps.backends.registry import Ended, Request, register_backend
 from mdl.sweeps.claims import Claim
@@ -221,7 +222,7 @@ def _terminate_as_interrupt() -> Iterator[None]:
     """SIGTERM stops a sweep as Ctrl-C does: workers save, and the same command goes on later."""
 
     def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
+        raise Terminated
 
     before = signal.signal(signal.SIGTERM, interrupt)
     try:

@@ -223,6 +223,8 @@ def read_task(file: Path, index: int) -> Task:
 class Preempted(KeyboardInterrupt):
     """Slurm's time is nearly up: stop as Ctrl-C does, and queue again."""
 
+    signal_number = SIGUSR1
+
 
 @contextmanager
 def requeued_on_warning() -> Iterator[None]:

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from mdl.errors import MdlError
+from mdl.errors import MdlError, Terminated
 from mdl.sweeps.backends.local import gpu_places
 from mdl.sweeps.backends.registry import Request, register_backend
 from mdl.sweeps.distributions import NUMBERS, as_number
@@ -77,7 +77,10 @@ def run_agents(sweep: str, places: Sequence[dict[str, str]]) -> int:
     ]
     try:
         return max(agent.wait() for agent in agents)
-    except KeyboardInterrupt:  # they had it too, and wait for their cells
+    except KeyboardInterrupt as stop:
+        for agent in agents:
+            if isinstance(stop, Terminated):  # a Ctrl-C they had too, and wait for their cells
+                agent.terminate()
         for agent in agents:
             agent.wait()
         raise
