@@ -62,7 +62,9 @@ def _main(
         list[Path] | None,
         typer.Option("--plugin", help="A Python file of yours that registers coders, sources …; also after a command."),
     ] = None,
-    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="More of what is done; also after one.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="More of what is done; also after a command.")
+    ] = False,
 ) -> None:
     level = logging.ERROR if quiet else logging.INFO if verbose else logging.WARNING
     logging.basicConfig(level=level, format="note: %(message)s")
@@ -108,8 +110,9 @@ def main() -> None:
     except OSError as error:
         _fail(one_line(error))
     except Stopped as stop:
-        typer.echo(str(stop), err=True)
-        sys.exit(128 + stop.signal_number)
+        _stop(stop)
+    except KeyboardInterrupt as stop:  # before the command began, or after it
+        _stop(Stopped("stopped", stop))
 
 
 def _prepare_process() -> None:
@@ -123,6 +126,11 @@ def _prepare_process() -> None:
 
 def _unwind(*_: object) -> None:
     raise Terminated
+
+
+def _stop(stop: Stopped) -> None:
+    typer.echo(str(stop), err=True)
+    sys.exit(128 + stop.signal_number)
 
 
 def _misused(error: Any) -> None:

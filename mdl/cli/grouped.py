@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from typer.core import TyperGroup
@@ -29,6 +31,14 @@ def _name_values(command: Any) -> None:
     for parameter in command.params:
         if not parameter.metavar and not getattr(parameter, "is_flag", False):
             parameter.metavar = _metavar(parameter)
+        if parameter.param_type_name == "argument":
+            parameter.get_help_record = partial(_name_and_help, parameter, parameter.get_help_record)
+
+
+def _name_and_help(parameter: Any, record: Callable[[Any], tuple[str, str] | None], ctx: Any) -> tuple[str, str] | None:
+    """Without the type that Python has for it."""
+    told = record(ctx)
+    return told and (parameter.metavar, told[1])
 
 
 def _metavar(parameter: Any) -> str:

@@ -16,8 +16,27 @@ from mdl.sizing import rungs
 from mdl.sweeps import cells_text, write_cells
 
 # The shipped sweeps' shapes, some between, and as many beyond as anyone might need; ascending in parameters.
-LADDER = ("2x1", "4x1", "8x1", "16x1", "16x2", "24x2", "32x2", "48x2", "64x2", "64x4", "96x4", "128x4", "192x4",
-          "256x4", "256x8", "512x8", "512x16", "1024x16", "1024x32")  # fmt: skip
+LADDER = (
+    "2x1",
+    "4x1",
+    "8x1",
+    "16x1",
+    "16x2",
+    "24x2",
+    "32x2",
+    "48x2",
+    "64x2",
+    "64x4",
+    "96x4",
+    "128x4",
+    "192x4",
+    "256x4",
+    "256x8",
+    "512x8",
+    "512x16",
+    "1024x16",
+    "1024x32",
+)
 _OURS = "# Suggested by mdl suggest"
 _SHAPE_KEYS = ("model.size", "model.width", "model.depth", "model.heads")
 _VARIED = ("subset_bytes", "train.seed", "corpus.shuffle_seed", "train.learning_rate", *_SHAPE_KEYS)

@@ -20,7 +20,7 @@ from mdl.sizing.plan import Data, Setting, SizePlan, first_plan, require_enough
 from mdl.sizing.search import Search
 from mdl.sizing.speed import try_speed
 from mdl.storage import Progress
-from mdl.sweeps import check_name, n_places
+from mdl.sweeps import check_name, n_places, say
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -151,7 +151,7 @@ def find_size(question: Question, console: Console, command: str, progress: Prog
     def first() -> list[dict[str, Any]]:
         plan = found.plan(question)
         for line in plan.lines:
-            console.print(line, soft_wrap=True, markup=False)
+            say(console, line)
         _classical(plan, found.corpus, paths)
         return plan.cells
 
@@ -167,7 +167,7 @@ def find_size(question: Question, console: Console, command: str, progress: Prog
         ends=ends,
     )
     if search.file.exists():
-        console.print(f"going on with the cells of {search.file}", soft_wrap=True, markup=False)
+        say(console, f"going on with the cells of {search.file}")
     try:
         return search.run()
     except KeyboardInterrupt as stop:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from mdl.sweeps.drivers import Telling
+from mdl.sweeps.messages import say
 from mdl.sweeps.time_left import TimeLeft
 from mdl.sweeps.worker_pool import Job, Lane, Outcome
 from mdl.units import counted, format_bytes, format_seconds
@@ -26,9 +27,13 @@ class Display:
     """Called by the pool from its threads; one lock keeps what it adds up whole, rich's own the bars."""
 
     def __init__(
-        self, jobs: Sequence[Job], lanes: Sequence[Lane], console: Console, cells: tuple[int, int],
+        self,
+        jobs: Sequence[Job],
+        lanes: Sequence[Lane],
+        console: Console,
+        cells: tuple[int, int],
         telling: Telling | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """`cells`: of the whole sweep, how many have a record, and how many there are. `telling`: others hear too."""
         self.console = console
         self.n_done, self.n_cells = cells
@@ -46,9 +51,14 @@ class Display:
         self._started = self._told = time.monotonic()
         self._share = 0.0
         self._bars = Progress(
-            TextColumn("{task.description}"), BarColumn(_BAR_COLUMNS), TextColumn("{task.percentage:>3.0f} %"),
-            TextColumn("{task.fields[left]}"), console=console, disable=not console.is_terminal, transient=True,
-        )  # fmt: skip
+            TextColumn("{task.description}"),
+            BarColumn(_BAR_COLUMNS),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TextColumn("{task.fields[left]}"),
+            console=console,
+            disable=not console.is_terminal,
+            transient=True,
+        )
         self._all = self._bars.add_task(self._cells(), total=1.0, left=_UNKNOWN)
         n_coders = sum(job.request["kind"] != "cohort" for job in jobs)
         self._coders = self._bars.add_task("coders", total=n_coders, left="", visible=n_coders > 0)
@@ -87,7 +97,7 @@ class Display:
 
     def note(self, job: Job, message: str) -> None:
         """A job has something to say."""
-        self.console.print(f"{job.name}: {message}", style="yellow", markup=False, soft_wrap=True)
+        say(self.console, f"{job.name}: {message}", "yellow")
 
     def outcome(self, outcome: Outcome) -> None:
         """A job has ended."""
@@ -106,10 +116,10 @@ class Display:
                 self._bars.advance(self._coders)
             self.failures += bool(outcome.error) + len(failed)
         for run_id, reason in failed.items():
-            self.console.print(f"failed: {run_id}: {reason}", style="red", markup=False, soft_wrap=True)
+            say(self.console, f"failed: {run_id}: {reason}", "red")
         if outcome.error:
             self.given_up.append(job)
-            self.console.print(f"failed: {job.name}: {outcome.error}", style="red", markup=False, soft_wrap=True)
+            say(self.console, f"failed: {job.name}: {outcome.error}", "red")
         elif n_made and not self.console.is_terminal:
             self._line(f"{self._cells()}, {job.name} done")
         self._tell_all()
@@ -137,7 +147,7 @@ class Display:
 
     def _line(self, text: str) -> None:
         gone = format_seconds(time.monotonic() - self._started)
-        self.console.print(f"after {gone}: {text}", markup=False, highlight=False, soft_wrap=True)
+        say(self.console, f"after {gone}: {text}")
 
 
 _TELL_DOWNLOAD_SECONDS = 2.0
@@ -155,4 +165,4 @@ class Download:
         if now - self.told > _TELL_DOWNLOAD_SECONDS or done == total:
             self.told = now
             of = f" of {format_bytes(total)}" if total else ""
-            self.console.print(f"{what}: {format_bytes(done)}{of}", soft_wrap=True)
+            say(self.console, f"{what}: {format_bytes(done)}{of}")

@@ -86,7 +86,7 @@ class Sweep:
 
     def plan(self, out: str | Path = "runs") -> Plan:
         """Its cells in cohorts, under the folder `out`/<name>."""
-        return Plan(self.name, RunPaths(Path(out) / self.name), tuple(cohorts_of(self.cells)), self._wandb)
+        return Plan(self.name, RunPaths(Path(out) / self.name), tuple(cohorts_of(self.cells)), wandb=self._wandb)
 
     def describe(self) -> str:
         """What `mdl sweep --dry-run` prints: cohorts with their cells, parameters, FLOPs and bytes.

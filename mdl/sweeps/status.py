@@ -20,7 +20,7 @@ _EVERY_SECONDS = 5.0
 _SHOWN = 10  # failures told one by one
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class HalfTrained:
     """A cohort that was stopped: the same command goes on from its checkpoint."""
 
@@ -30,7 +30,7 @@ class HalfTrained:
     n_steps: int | None  # None: the run folder alone does not tell
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Status:
     """Every cell of a plan is in one of four states."""
 
@@ -77,7 +77,7 @@ def folder_status(paths: RunPaths) -> Status:
     for claim in latest(paths).values():
         claimed.setdefault(claim.what, []).append(claim.key)
     half = [
-        HalfTrained(path.stem, mine, _step_of(path, path.stat().st_mtime_ns), None)
+        HalfTrained(cohort_id=path.stem, run_ids=mine, step=_step_of(path, path.stat().st_mtime_ns), n_steps=None)
         for path in sorted(paths.cohorts.glob("*.ckpt"))
         if (mine := tuple(sorted(set(claimed.get(path.stem, ())) & set(found.left))))
     ]
@@ -102,7 +102,14 @@ def _ended(name: str, paths: RunPaths, run_ids: Iterable[str]) -> Status:
             failed[run_id] = reason or "?"
         else:
             left.append(run_id)
-    return Status(name, tuple(done), running, failed, tuple(left), drivers=tuple(drivers(paths)))
+    return Status(
+        name=name,
+        done=tuple(done),
+        running=running,
+        failed=failed,
+        left=tuple(left),
+        drivers=tuple(drivers(paths)),
+    )
 
 
 def _half_trained(plan: Plan, left: set[str]) -> tuple[HalfTrained, ...]:
@@ -115,7 +122,8 @@ def _half_trained(plan: Plan, left: set[str]) -> tuple[HalfTrained, ...]:
             if part.cohort_id in there:
                 path = plan.paths.checkpoint(part.cohort_id)
                 step = _step_of(path, path.stat().st_mtime_ns)
-                found.append(HalfTrained(part.cohort_id, tuple(sorted(mine)), step, cohort.recipe.steps))
+                mine_in_order, n_steps = tuple(sorted(mine)), cohort.recipe.steps
+                found.append(HalfTrained(cohort_id=part.cohort_id, run_ids=mine_in_order, step=step, n_steps=n_steps))
                 break
     return tuple(found)
 

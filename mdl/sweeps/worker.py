@@ -19,6 +19,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from mdl.data import Corpus, CorpusSpec
     from mdl.records import RunPaths
     from mdl.sweeps.claims import Claims
-    from mdl.training import Check, PhaseProgress
+    from mdl.training import PhaseProgress
 
 Emit = Callable[..., None]
 _LOOK_SECONDS = 5.0
@@ -114,31 +115,39 @@ def _cohort(job: dict[str, Any], emit: Emit) -> dict[str, Any]:
         whole = left == set(won) and paths.checkpoint(cohort.cohort_id).exists()
         ours = cohort if whole else cohort.only(set(won))
         try:
-            failed = _run(ours, job, paths, _watched(emit, claims), emit, claims.check) if won else {}
+            failed = _run(_Asked(job=job, paths=paths, emit=emit, claims=claims), ours) if won else {}
         finally:  # also where a successor has finished them
             if all(paths.record(i).exists() for i in cohort.run_ids):
                 paths.forget_checkpoint(cohort.cohort_id)
     return {"n_cells": len(won), "failed": failed}
 
 
-def _run(
-    cohort: Cohort, job: dict[str, Any], paths: RunPaths, progress: PhaseProgress, emit: Emit, check: Check
-) -> dict[str, str | None]:
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """What a cohort and its halves have in common."""
+
+    job: dict[str, Any]
+    paths: RunPaths
+    emit: Emit
+    claims: Claims
+
+
+def _run(asked: _Asked, cohort: Cohort) -> dict[str, str | None]:
     """Run a cohort; in two halves, and so on, where it does not fit on the GPU. Run ids and reasons of what failed."""
     import torch
 
     from mdl.training import run_cohort
 
     try:
-        with contextlib.redirect_stdout(_Notes(emit)):
+        with contextlib.redirect_stdout(_Notes(asked.emit)):
             records = run_cohort(
                 cohort,
-                job["sweep"],
-                paths,
-                command=job["command"],
-                progress=progress,
-                check=check,
-                on_loss=partial(_lost, emit),
+                asked.job["sweep"],
+                asked.paths,
+                command=asked.job["command"],
+                progress=_watched(asked.emit, asked.claims),
+                check=asked.claims.check,
+                on_loss=partial(_lost, asked.emit),
             )
     except torch.OutOfMemoryError:
         pass  # not handled in here: the exception would hold the memory
@@ -150,10 +159,10 @@ def _run(
         raise MdlError(
             f"{cohort.run_ids[0]} does not fit into the GPU's memory; lower train.batch_windows, or raise train.devices"
         )
-    emit("note", message=f"{cohort.cohort_id}: out of GPU memory with {n} members; training them in two halves")
-    paths.forget_checkpoint(cohort.cohort_id)
+    asked.emit("note", message=f"{cohort.cohort_id}: out of GPU memory with {n} members; training them in two halves")
+    asked.paths.forget_checkpoint(cohort.cohort_id)
     halves = cohort.run_ids[: n // 2], cohort.run_ids[n // 2 :]
-    parts = [_run(cohort.only(set(half)), job, paths, progress, emit, check) for half in halves]
+    parts = [_run(asked, cohort.only(set(half))) for half in halves]
     return parts[0] | parts[1]
 
 

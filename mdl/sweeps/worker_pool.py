@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
@@ -32,6 +32,7 @@ class Job:
     name: str
     request: dict[str, Any]
     cost: float
+    _: KW_ONLY
     n_bytes: int = 0  # to be trained on, repeats and all members counted
     records: dict[str, Path] = field(default_factory=dict)  # what it makes: key of the claim → file
     n_devices: int = 1  # a lane of so many takes it
@@ -65,6 +66,7 @@ class Lane:
 
     kinds: frozenset[str]
     environment: dict[str, str] = field(default_factory=dict)
+    _: KW_ONLY
     n_devices: int = 1
     parts: tuple[Lane, ...] = ()
 

@@ -33,7 +33,9 @@ def register_sweep(file: Path, out: Path) -> str:
     sweep = load_sweep(file)
     check_out(sweep, out)
     if os.environ.get("WANDB_MODE") in ("offline", "disabled", "dryrun"):
-        raise MdlError("a W&B sweep needs W&B's server: unset WANDB_MODE and run 'wandb login', or leave out --wandb")
+        raise MdlError(
+            "a W&B sweep needs W&B's server: unset WANDB_MODE and run 'wandb login', or leave out --backend wandb"
+        )
     import wandb
     from wandb.errors import Error
 
