@@ -102,6 +102,8 @@ class WandbBackend:
 
     def run(self, request: Request, options: WandbOptions) -> None:
         """Register the sweep and run agents here until W&B has no more to do; MdlError where one fails."""
+        if request.file is None:
+            raise MdlError("W&B hands out the cells of a sweep file: run 'mdl sweep FILE --backend wandb'")
         sweep_file = load_sweep(request.file)
         if sweep_file.method == "grid" and not sweep_file.run_cap:  # else W&B alone knows what will be run
             plan = request.plan
