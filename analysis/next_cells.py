@@ -38,7 +38,7 @@ class Rung(NamedTuple):
 Ladder = Callable[[int], Sequence[Rung]]  # by window length, bytes; ascending in n_params
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Suggestion:
     """Cells of one dataset and size: one for each training seed and corpus seed."""
 
@@ -97,10 +97,17 @@ def _telling(estimate: Estimate) -> npt.NDArray[np.float64]:
 
 def _speeds(runs: pd.DataFrame) -> pd.DataFrame:
     """FLOPs a second of every cohort, measuring included, by n_params."""
-    cohorts = runs[runs["status"] == "ok"].groupby("cohort_id").agg(
-        n_params=("n_params", "first"), flops=("flops", "mean"), n_cells=("cohort_size", "first"),
-        training=("training_seconds", "first"), measuring=("measuring_seconds", "first"),
-    )  # fmt: skip
+    cohorts = (
+        runs[runs["status"] == "ok"]
+        .groupby("cohort_id")
+        .agg(
+            n_params=("n_params", "first"),
+            flops=("flops", "mean"),
+            n_cells=("cohort_size", "first"),
+            training=("training_seconds", "first"),
+            measuring=("measuring_seconds", "first"),
+        )
+    )
     seconds = cohorts["training"] + cohorts["measuring"]
     return cohorts.assign(speed=cohorts["flops"] * cohorts["n_cells"] / seconds.where(seconds > 0))
 
@@ -180,26 +187,59 @@ class _Place:
         return self.own[self.own["n_params"] == n_params].sort_values(["seed", "shuffle_seed", "run_id"])
 
     def _known(self, n: int, seeds: tuple[int, ...], shuffles: tuple[int, ...], why: str) -> Suggestion:
-        return self._suggestion(self._of(n), str(self._of(n)["size"].iloc[0]), n, seeds, shuffles, why, None)
+        cells = self._of(n)
+        first = cells.iloc[0]
+        return self._suggestion(
+            first,
+            label=str(first["size"]),
+            n_params=n,
+            seeds=seeds,
+            shuffle_seeds=shuffles,
+            reason=why,
+            flops=float(first["flops"]),
+        )
 
     def _new(self, label: str, n_params: int, flops_per_byte: float, why: str) -> Suggestion:
         nearest = self.sizes[np.abs(np.log(self.sizes / n_params)).argmin()]
         cells = self._of(nearest)
         seeds, shuffles = (tuple(sorted(set(cells[name]))) for name in ("seed", "shuffle_seed"))
-        return self._suggestion(cells, label, n_params, seeds, shuffles, why, flops_per_byte)
+        first = cells.iloc[0]
+        return self._suggestion(
+            first,
+            label=label,
+            n_params=n_params,
+            seeds=seeds,
+            shuffle_seeds=shuffles,
+            reason=why,
+            flops=float(flops_per_byte * first["bytes_seen"]),
+        )
 
     def _suggestion(
-        self, like: pd.DataFrame, label: str, n: int, seeds: tuple[int, ...], shuffles: tuple[int, ...], why: str,
-        flops_per_byte: float | None,
-    ) -> Suggestion:  # fmt: skip
-        first = like.iloc[0]
-        flops = float(first["flops"] if flops_per_byte is None else flops_per_byte * first["bytes_seen"])
-        far = np.abs(np.log(self.speeds["n_params"] / n))
+        self,
+        like: pd.Series[Any],
+        *,
+        label: str,
+        n_params: int,
+        seeds: tuple[int, ...],
+        shuffle_seeds: tuple[int, ...],
+        reason: str,
+        flops: float,
+    ) -> Suggestion:
+        """With the settings of the recorded cell `like`, at the speed of the shapes nearest in size."""
+        far = np.abs(np.log(self.speeds["n_params"] / n_params))
         speed = float(self.speeds.loc[far == far.min(), "speed"].median())
         return Suggestion(
-            str(first["group"]), int(first["subset_bytes"]), label, int(n), tuple(map(int, seeds)),
-            tuple(map(int, shuffles)), why, flops, flops / speed, dict(first["config"]),
-        )  # fmt: skip
+            group=str(like["group"]),
+            subset_bytes=int(like["subset_bytes"]),
+            size=label,
+            n_params=int(n_params),
+            seeds=tuple(map(int, seeds)),
+            shuffle_seeds=tuple(map(int, shuffle_seeds)),
+            reason=reason,
+            flops=flops,
+            seconds=flops / speed,
+            recipe=dict(like["config"]),
+        )
 
 
 def _fresh(used: pd.Series[int], n: int) -> tuple[int, ...]:
@@ -213,12 +253,16 @@ def describe(suggestions: Sequence[Suggestion]) -> list[tuple[str, ...]]:
     several = len({one.group for one in suggestions}) > 1
     return [
         (
-            f"{one.group} " * several + format_bytes(one.subset_bytes), one.size, f"{one.n_params:,}",
-            ", ".join(map(str, one.seeds)), f"{one.flops * n_cells(one):.3g}", f"{one.seconds * n_cells(one):.3g}",
+            f"{one.group} " * several + format_bytes(one.subset_bytes),
+            one.size,
+            f"{one.n_params:,}",
+            ", ".join(map(str, one.seeds)),
+            f"{one.flops * n_cells(one):.3g}",
+            f"{one.seconds * n_cells(one):.3g}",
             one.reason,
         )
         for one in suggestions
-    ]  # fmt: skip
+    ]
 
 
 def n_cells(one: Suggestion) -> int:

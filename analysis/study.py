@@ -35,7 +35,7 @@ from analysis.records import Table, longest
 from analysis.scaling import compute_view, not_asked, own_fit
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Study:
     """All that figures and reports show. Rates are fractions; `group` as in `table.Table`; NaN: not known.
 
@@ -113,14 +113,25 @@ def study(
         predicted += predictions(group, laws[group], draws, data, predict_bytes or [10 * max(data)])
     fit = own_fit(table)
     return Study(
-        table, cost, _rates(chosen), between(found, [e.minimum for e in estimates]), critical, laws,
-        classical_rates(table.baselines), describe(estimates, n_replicates), crossings(found), theories,
-        prediction_table(predicted),
-        fit, compute_view(table, critical, fit), not_asked(table, fit), relative_spread(chosen),
-        convergence_table(
+        table=table,
+        cost=cost,
+        rates=_rates(chosen),
+        between=between(found, [e.minimum for e in estimates]),
+        critical=critical,
+        laws=laws,
+        classical=classical_rates(table.baselines),
+        intervals=describe(estimates, n_replicates),
+        crossings=crossings(found),
+        theory=theories,
+        predictions=prediction_table(predicted),
+        fit=fit,
+        compute=compute_view(table, critical, fit),
+        compute_not_asked=not_asked(table, fit),
+        seeds=relative_spread(chosen),
+        convergence=convergence_table(
             all_budgets, lambda some: shortest_codes(replace(table, cells=some), cost), n_replicates, seed
         ),
-    )  # fmt: skip
+    )
 
 
 def _not_coded(table: Table, cost: ParameterCost) -> str:

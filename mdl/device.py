@@ -50,6 +50,7 @@ def choose_device(name: str = "auto") -> torch.device:
         torch.ones(1, dtype=torch.float64, device=device)
     except (RuntimeError, TypeError, AssertionError, NotImplementedError) as error:
         reason = str(error).split("\n")[0]
+        reason = "there is none of this name" if reason.startswith("Expected one of") else reason
         raise MdlError(f"device '{name}' cannot be used ({reason}); --device cpu always can") from None
     if device.type == "cuda" and device.index is not None:
         torch.cuda.set_device(device)  # kernels of our own are launched on the current one

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import reprlib
+import signal
 from collections.abc import Iterable
 
 
@@ -11,8 +12,18 @@ class MdlError(Exception):
     """Bad input or a missing resource. The command line prints the message alone and exits with 2."""
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM asks this process to stop, as Ctrl-C does by SIGINT."""
+
+    signal_number = signal.SIGTERM
+
+
 class Stopped(Exception):  # noqa: N818 - a wish, not an error
-    """The user stopped a sweep. (A KeyboardInterrupt would be swallowed by the command-line library.)"""
+    """A signal stopped a command. (A KeyboardInterrupt would be swallowed by the command-line library.)"""
+
+    def __init__(self, message: str, stop: KeyboardInterrupt) -> None:
+        super().__init__(message)
+        self.signal_number = int(getattr(stop, "signal_number", signal.SIGINT))
 
 
 _SHORT = reprlib.Repr()

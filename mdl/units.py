@@ -52,9 +52,12 @@ def short_bytes(n_bytes: int) -> str:
 
 
 def format_seconds(seconds: float) -> str:
-    """For people: 40 s, 12 min, 3 h 20 min, 2 days 4 h."""
+    """For people: 40 s, 2 min 10 s, 12 min, 3 h 20 min, 2 days 4 h."""
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
+    if seconds < 595:
+        minutes, tens = divmod(round(seconds / 10), 6)
+        return f"{minutes} min {10 * tens} s" if tens else f"{minutes} min"
     minutes = round(seconds / 60)
     if minutes < 90:
         return f"{minutes} min"

@@ -72,7 +72,8 @@ def test_from_ones_own_file_to_a_report(tmp_path: Path, monkeypatch: pytest.Monk
     grid = {"size": ["2x1", "4x1", "8x1"], "subset_bytes": ["10KB", "30KB"], "steps": 20, "context_bytes": 64}
     sweep = mdl.Sweep(name="mine", source="file:my.txt", heldout_sample_bytes=1024, **grid)
     folder = mdl.run(sweep, out="runs", workers=2, baselines=False)
-    assert mdl.run(sweep, out="runs", baselines=False) == folder == Path("runs/mine")  # nothing is left to do
+    again = mdl.run(sweep, out="runs", baselines=False, options={"per_gpu": 2})  # nothing is left to do
+    assert again == folder == Path("runs/mine")
     study = analysis.load(folder).study(cost="float16")
     assert study.critical["subset_bytes"].tolist() == [10_000, 30_000]
     assert set(study.rates["size"]) == {"2x1", "4x1", "8x1"}
@@ -89,6 +90,13 @@ def test_what_a_user_can_mend_is_an_error_and_never_an_exit(tmp_path: Path, monk
         mdl.Sweep(size="4x1", steps=1, **{"train.steps": 2})
     with pytest.raises(mdl.MdlError, match=r"nowhere\.txt"):
         mdl.run(mdl.Sweep(size="2x1", source="file:nowhere.txt", subset_bytes="1KB"), baselines=False)
+    tiny = mdl.Sweep(size="2x1", source="stdlib", subset_bytes="1KB")
+    with pytest.raises(mdl.MdlError, match="unknown back end 'slrum'; did you mean 'slurm'"):
+        mdl.run(tiny, backend="slrum")
+    with pytest.raises(mdl.MdlError, match="back end 'local' has no option 'partition'"):
+        mdl.run(tiny, options={"partition": "gpu"})
+    with pytest.raises(mdl.MdlError, match="mdl sweep FILE --backend wandb"):
+        mdl.run(tiny, backend="wandb")
     with pytest.raises(analysis.AnalysisError, match="no sweep at nowhere"):
         analysis.load("nowhere")
     with pytest.raises(analysis.AnalysisError, match="flaot16"):

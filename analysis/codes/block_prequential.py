@@ -23,8 +23,21 @@ from analysis.records import Table
 from analysis.types import Floats
 
 CODES = ("fixed", "leader", "switching")
-COLUMNS = ["group", "subset_bytes", "code", "snapshot", "n_params", "code_bits", "choice_bits", "validation_bits",
-           "first_bytes", "first_bits", "first_coder", "excess_bits", "n_chains"]  # fmt: skip
+COLUMNS = [
+    "group",
+    "subset_bytes",
+    "code",
+    "snapshot",
+    "n_params",
+    "code_bits",
+    "choice_bits",
+    "validation_bits",
+    "first_bytes",
+    "first_bits",
+    "first_coder",
+    "excess_bits",
+    "n_chains",
+]
 
 
 class Coded(NamedTuple):
@@ -68,13 +81,20 @@ def _averaged(own: list[Chain], code: str, announced: float) -> Iterator[dict[st
     for subset_bytes, at in frame.groupby("subset_bytes", sort=True):
         first = own[0]
         yield {
-            "group": first.group, "subset_bytes": int(str(subset_bytes)), "code": code, "snapshot": first.snapshot,
+            "group": first.group,
+            "subset_bytes": int(str(subset_bytes)),
+            "code": code,
+            "snapshot": first.snapshot,
             "n_params": int(at["n_params"].iloc[0]) if code == "fixed" else None,
-            "code_bits": at["code_bits"].mean() + announced, "choice_bits": at["choice_bits"].mean() + announced,
+            "code_bits": at["code_bits"].mean() + announced,
+            "choice_bits": at["choice_bits"].mean() + announced,
             "validation_bits": float(np.mean([chain.validation_bits for chain in own])),
-            "first_bytes": first.edges[0], "first_bits": float(np.mean([chain.first_bits for chain in own])),
-            "first_coder": first.first_coder, "excess_bits": at["excess_bits"].mean(skipna=False), "n_chains": len(at),
-        }  # fmt: skip
+            "first_bytes": first.edges[0],
+            "first_bits": float(np.mean([chain.first_bits for chain in own])),
+            "first_coder": first.first_coder,
+            "excess_bits": at["excess_bits"].mean(skipna=False),
+            "n_chains": len(at),
+        }
 
 
 def _coded(chain: Chain, code: str) -> Iterator[Coded]:

@@ -22,7 +22,7 @@ from analysis.records import Table, segments_by, span_bits
 from analysis.types import Floats
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Chain:
     """What one seed's models make of the blocks [D₀, D₁), [D₁, D₂), … of a group; C candidates, m blocks."""
 
@@ -82,9 +82,16 @@ def chains(table: Table, snapshot: str = "final") -> Iterator[Chain]:
             validation = 0.0 if snapshot == "final" else 8 * float(samples.reindex(own["run_id"]).max())
             if np.isfinite(validation):
                 yield Chain(
-                    str(group), snapshot, edges, sizes, _blocks(own, by_run, sizes, edges), _unseen(own, sizes, edges),
-                    first_bits, coder, validation,
-                )  # fmt: skip
+                    group=str(group),
+                    snapshot=snapshot,
+                    edges=edges,
+                    n_params=sizes,
+                    bits=_blocks(own, by_run, sizes, edges),
+                    heldout=_unseen(own, sizes, edges),
+                    first_bits=first_bits,
+                    first_coder=coder,
+                    validation_bits=validation,
+                )
 
 
 def _blocks(
@@ -114,9 +121,13 @@ def _first(table: Table, corpus: str, shuffle_seed: int, n_bytes: int) -> tuple[
     """
     coded = classical_rates(table.baselines)
     own = coded[
-        (coded["corpus"] == corpus) & (coded["shuffle_seed"] == shuffle_seed) & (coded["order"] == "shuffled")
-        & (coded["subset_bytes"] == n_bytes) & coded["chunk_bytes"].isna() & (coded["sample_bytes"] == n_bytes)
-    ].sort_values(["compressed_bytes", "coder"])  # fmt: skip
+        (coded["corpus"] == corpus)
+        & (coded["shuffle_seed"] == shuffle_seed)
+        & (coded["order"] == "shuffled")
+        & (coded["subset_bytes"] == n_bytes)
+        & coded["chunk_bytes"].isna()
+        & (coded["sample_bytes"] == n_bytes)
+    ].sort_values(["compressed_bytes", "coder"])
     if own.empty:
         return 8.0 * n_bytes, "uniform"
     announced = float(np.log2(len(own) + 1))

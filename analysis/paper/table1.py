@@ -18,7 +18,7 @@ PAPER_DATA_SETS: dict[str, DataSet] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PaperRow:
     """Rates of 1 GB of each data set, fractions; a chunked classical coder's header counts once.
 
@@ -36,7 +36,12 @@ def _read() -> tuple[PaperRow, ...]:
     text = resources.files("analysis.paper").joinpath("table1.csv").read_text(encoding="utf-8")
     rows = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
     return tuple(
-        PaperRow(row["compressor"], int(row["chunk_bytes"] or 0) or None, _rates(row, "raw"), _rates(row, "adjusted"))
+        PaperRow(
+            compressor=row["compressor"],
+            chunk_bytes=int(row["chunk_bytes"] or 0) or None,
+            raw=_rates(row, "raw"),
+            adjusted=_rates(row, "adjusted"),
+        )
         for row in rows
     )
 

@@ -1,6 +1,8 @@
 from .columns import PROVENANCE as PROVENANCE
 from .columns import Row as Row
 from .columns import read_object as read_object
+from .groups import Group as Group
+from .groups import short_source as short_source
 from .named_columns import column_numbers as column_numbers
 from .named_columns import find_column as find_column
 from .named_columns import given as given
@@ -16,4 +18,3 @@ from .tables import load as load
 from .tables import longest as longest
 from .tables import name_of as name_of
 from .tables import rows_of as rows_of
-from .tables import short_source as short_source

@@ -9,10 +9,10 @@ import types
 import typing
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from analysis.errors import AnalysisError
 from mdl.records import (
@@ -80,16 +80,17 @@ BASELINE_COLUMNS = [*columns_of(BaselineRecord)]
 TRANSFER_COLUMNS = [*columns_of(TransferRecord), "positions"]
 
 
-class CellRows(NamedTuple):
+@dataclass(frozen=True, kw_only=True)
+class CellRows:
     """A cell's record as rows of the tables; all but the run's are empty for a failed cell."""
 
     run: Row
-    snapshots: list[Row]
-    segments: list[Row]
-    positions: list[Row]
-    curves: list[Row]
-    coded: list[Row]
-    online: list[Row]
+    snapshots: list[Row] = field(default_factory=list)
+    segments: list[Row] = field(default_factory=list)
+    positions: list[Row] = field(default_factory=list)
+    curves: list[Row] = field(default_factory=list)
+    coded: list[Row] = field(default_factory=list)
+    online: list[Row] = field(default_factory=list)
 
 
 def read_cell(path: Path) -> CellRows:
@@ -98,7 +99,7 @@ def read_cell(path: Path) -> CellRows:
         record = cell_record(path)
     run = _row(record) | {"embedding_params": record.model.n_params_by_group.get("embedding")}
     run |= {column: record.config.get(key, unsaid) for column, (key, unsaid) in _OF_CONFIG.items()}
-    rows = CellRows(run, [], [], [], [], [], [])
+    rows = CellRows(run=run)
     key = {"run_id": record.run_id}
     rows.curves.extend(key | vars(point) for point in record.training.curve)
     rows.online.extend(key | vars(point) for point in record.prequential)

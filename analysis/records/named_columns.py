@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +15,38 @@ from analysis.records.numbers import Numbers, read_numbers
 
 # Usual names by what we call the column, in lower case and without blanks and underscores.
 _USUAL = {
-    "N": ("n", "params", "parameters", "nparams", "nparameters", "numparams", "numparameters", "modelsize",
-          "modelparams"),
-    "D": ("d", "tokens", "ntokens", "numtokens", "trainingtokens", "traintokens", "datasetsize", "data", "nbytes",
-          "bytes", "databytes", "subsetbytes", "datasetbytes", "trainingbytes"),
+    "N": (
+        "n",
+        "params",
+        "parameters",
+        "nparams",
+        "nparameters",
+        "numparams",
+        "numparameters",
+        "modelsize",
+        "modelparams",
+    ),
+    "D": (
+        "d",
+        "tokens",
+        "ntokens",
+        "numtokens",
+        "trainingtokens",
+        "traintokens",
+        "datasetsize",
+        "data",
+        "nbytes",
+        "bytes",
+        "databytes",
+        "subsetbytes",
+        "datasetbytes",
+        "trainingbytes",
+    ),
     "C": ("c", "flops", "flop", "compute", "trainingflops", "trainflops", "totalflops", "ncompute"),
     "loss": ("loss", "valloss", "validationloss", "testloss", "evalloss", "finalloss", "heldoutloss"),
     "code_bits": ("codebits", "bits", "codelength", "codelengthbits"),
     "seed": ("seed",),
-}  # fmt: skip
+}
 _TOKENS = {"tokens", "ntokens", "numtokens", "trainingtokens", "traintokens"}
 # A scale in the name, as in "params (M)".
 _SCALE = re.compile(
@@ -59,8 +83,7 @@ def column_numbers(frame: pd.DataFrame, name: str) -> Numbers:
     """A column's numbers, multiplied by what its name says, as in "params (M)"."""
     found, factor = read_numbers(frame[name]), factor_of(name)
     with np.errstate(all="ignore"):
-        found.values = found.values * factor
-    return found
+        return replace(found, values=found.values * factor)
 
 
 def factor_of(name: str) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,10 +17,30 @@ import pandas as pd
 from analysis.types import Floats
 
 _SCALES = {
-    "": 1.0, "k": 1e3, "thousand": 1e3, "m": 1e6, "mn": 1e6, "million": 1e6, "millions": 1e6,
-    "b": 1e9, "bn": 1e9, "g": 1e9, "billion": 1e9, "billions": 1e9, "t": 1e12, "tn": 1e12, "trillion": 1e12,
-    "kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12, "kib": 2.0**10, "mib": 2.0**20, "gib": 2.0**30, "tib": 2.0**40,
-}  # fmt: skip
+    "": 1.0,
+    "k": 1e3,
+    "thousand": 1e3,
+    "m": 1e6,
+    "mn": 1e6,
+    "million": 1e6,
+    "millions": 1e6,
+    "b": 1e9,
+    "bn": 1e9,
+    "g": 1e9,
+    "billion": 1e9,
+    "billions": 1e9,
+    "t": 1e12,
+    "tn": 1e12,
+    "trillion": 1e12,
+    "kb": 1e3,
+    "mb": 1e6,
+    "gb": 1e9,
+    "tb": 1e12,
+    "kib": 2.0**10,
+    "mib": 2.0**20,
+    "gib": 2.0**30,
+    "tib": 2.0**40,
+}
 _MISSING = {"", "nan", "na", "n/a", "null", "none", "-", "–", "?"}
 _INFINITE = {"inf": math.inf, "+inf": math.inf, "infinity": math.inf, "-inf": -math.inf, "-infinity": -math.inf}
 _UNIT = r"(?:params?|parameters?|tokens?|flops?|bytes?|bits?)"
@@ -32,11 +52,12 @@ _GROUPED = re.compile(r"\d{1,3}(?:[_'’ ]\d{3})+(?![\d_'’ ])|\d+(?:_\d+)+")
 _BLANKS = dict.fromkeys(map(ord, "\u00a0\u2009\u202f\u2007\t"), " ") | {ord("−"): "-"}
 
 
-@dataclass
+@dataclass(frozen=True)
 class Numbers:
     """`values` is NaN where `refused` says, by row, what was tried, and where nothing stands."""
 
     values: Floats
+    _: KW_ONLY
     refused: dict[int, str] = field(default_factory=dict)
     doubtful: set[int] = field(default_factory=set)  # rows of `refused` that may be one number or another
     missing: set[int] = field(default_factory=set)
@@ -45,7 +66,10 @@ class Numbers:
 def read_numbers(column: pd.Series[Any]) -> Numbers:
     """A column's numbers; what is none is NaN, with a reason."""
     if pd.api.types.is_bool_dtype(column):
-        return Numbers(np.full(len(column), np.nan), dict.fromkeys(range(len(column)), "true and false are no numbers"))
+        return Numbers(
+            np.full(len(column), np.nan),
+            refused=dict.fromkeys(range(len(column)), "true and false are no numbers"),
+        )
     if pd.api.types.is_numeric_dtype(column):
         values: Floats = column.to_numpy(np.float64, na_value=np.nan)
         return Numbers(values, missing=set(np.flatnonzero(np.isnan(values)).tolist()))

@@ -14,16 +14,14 @@ import pandas as pd
 from analysis.errors import AnalysisError
 from analysis.records import columns as records
 from analysis.records.columns import Row
+from analysis.records.groups import Group, corpus_names, groups_of, leak_texts, named
 from analysis.records.named_columns import column_numbers, find_column, given, refusals
 from analysis.records.segments import segments_by, span_bits
 from analysis.records.table_file import TableFile, read_table
 from mdl.records import RunPaths, read_manifest
 
-# With these and the leak equal, and copies left out in both or neither, D bytes are the same D bytes.
-_KEY = ["source", "sha256", "block_bytes", "heldout_bytes"]
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Table:
     """A sweep. The columns read from records are described, with units, in `analysis.records.columns`; added ones here.
 
@@ -100,18 +98,19 @@ def _table(name: str, read: list[records.CellRows], baselines: list[Row], manife
     repeated = runs.loc[runs["run_id"].duplicated(), "run_id"]
     if len(repeated):
         raise AnalysisError(f"{name} has two records of {repeated.iloc[0]}; delete one of them")
-    corpora = _corpus_labels(pd.concat([frame[_KEY] for frame in (runs, coded) if len(frame)] or [runs[_KEY]]))
-    context = _contexts(runs)
+    names = corpus_names([frame for frame in (runs, coded) if len(frame)] or [runs])
     reads_bytes = runs["vocabulary"].isna()
     for column, known in (("vocabulary", 256), ("tokenizer_bytes", 0), ("n_tokens", runs["subset_bytes"])):
         runs[column] = runs[column].astype(float).mask(reads_bytes, known).astype("int64")
-    vocabulary = _vocabularies(runs)
-    runs["clean_group"] = _labels_of(runs, corpora) + context + vocabulary
     for frame in (runs, coded):
         frame["leak_fraction"] = frame["leak_fraction"].astype(float).fillna(0.0)
-        frame["corpus"] = _labels_of(frame, corpora) + _leaks(frame["leak_fraction"])
-    runs["byte_group"] = runs["corpus"] + context
-    runs["group"] = runs["byte_group"] + vocabulary
+        frame["corpus"] = [
+            Group(corpus=corpus, leak=leak).label
+            for corpus, leak in zip(named(frame, names), leak_texts(frame["leak_fraction"]), strict=True)
+        ]
+    groups = groups_of(runs, named(runs, names))
+    for column, found in vars(groups).items():
+        runs[column] = pd.Series([group.label for group in found], index=runs.index, dtype=object)
     online = _frame((p for c in read for p in c.online), [*key, *records.ONLINE_COLUMNS])
     runs["is_online"] = runs["run_id"].isin(online["run_id"])
     snapshots = _frame((s for c in read for s in c.snapshots), [*key, *records.SNAPSHOT_COLUMNS])
@@ -121,25 +120,22 @@ def _table(name: str, read: list[records.CellRows], baselines: list[Row], manife
     weights = _frame((c for read_one in read for c in read_one.coded), [*own, *records.CODED_COLUMNS])
     cells = snapshots.merge(runs[~runs["is_online"]], on="run_id", validate="many_to_one")
     measured = _with_code_lengths(cells, segments)
-    return Table(name, runs, measured, segments, positions, curves, weights, online, coded, manifest)
+    return Table(
+        name=name,
+        runs=runs,
+        cells=measured,
+        segments=segments,
+        positions=positions,
+        curves=curves,
+        coded=weights,
+        online=online,
+        baselines=coded,
+        manifest=manifest,
+    )
 
 
 def _frame(rows: Iterable[Row], columns: list[str]) -> pd.DataFrame:
     return pd.DataFrame(list(rows), columns=columns)
-
-
-def _corpus_labels(keys: pd.DataFrame) -> dict[tuple[Any, ...], str]:
-    """Short, distinct names: the source, and what tells apart two corpora of one source."""
-    distinct = keys.drop_duplicates()
-    short = distinct["source"].map(short_source)
-    labels = {}
-    keys_of = [tuple(row) for row in distinct.itertuples(index=False)]
-    for (source, sha256, block, heldout), name, crowded in zip(
-        keys_of, short, short.duplicated(keep=False), strict=True
-    ):
-        full = f"{source} ({sha256[:8]}, blocks of {block}, held out {heldout})"
-        labels[source, sha256, block, heldout] = full if crowded else str(name)
-    return labels
 
 
 def rows_of(frame: pd.DataFrame) -> list[Row]:
@@ -158,43 +154,6 @@ def name_of(path: Path) -> str:
     if whole.is_file():
         return whole.stem
     return whole.parent.name if whole.name == "records" else whole.name
-
-
-def short_source(source: str) -> str:
-    """A path by its last name."""
-    kind, _, path = source.partition(":")
-    return f"{kind}:{Path(path).name}" if kind in ("file", "image", "audio") else source
-
-
-def _labels_of(frame: pd.DataFrame, corpora: dict[tuple[Any, ...], str]) -> pd.Series[str]:
-    labels = [corpora[tuple(row)] for row in frame[_KEY].itertuples(index=False)]
-    without_copies = np.where(frame["deduplicated_bytes"].notna(), ", without copies", "")
-    return pd.Series(labels, index=frame.index, dtype=object) + without_copies
-
-
-def _leaks(fractions: pd.Series[float]) -> pd.Series[str]:
-    percent = [f"{100 * fraction:.3g}" for fraction in fractions]
-    width = max((len(text.partition(".")[0]) for text in percent), default=0)  # blanks in front, as below
-    padded = [" " * (width - len(text.partition(".")[0])) + text for text in percent]
-    names = [f", {text} % leaked" if fraction else "" for text, fraction in zip(padded, fractions, strict=True)]
-    return pd.Series(names, index=fractions.index, dtype=object)
-
-
-def _contexts(runs: pd.DataFrame) -> pd.Series[str]:
-    """What tells groups of several context lengths apart."""
-    return _told_apart(runs["context_bytes"], "context")
-
-
-def _vocabularies(runs: pd.DataFrame) -> pd.Series[str]:
-    """The same of several vocabularies."""
-    return _told_apart(runs["vocabulary"], "vocabulary")
-
-
-def _told_apart(numbers: pd.Series[int], name: str) -> pd.Series[str]:
-    if numbers.nunique() < 2:
-        return pd.Series("", index=numbers.index, dtype=object)
-    width = len(f"{numbers.max():,}")  # blanks in front: then names sort as their numbers do
-    return pd.Series([f", {name} {n:>{width},}" for n in numbers], index=numbers.index, dtype=object)
 
 
 def _with_code_lengths(cells: pd.DataFrame, segments: pd.DataFrame) -> pd.DataFrame:
@@ -275,7 +234,7 @@ def _csv_cell(name: str, i: int, row: dict[Any, Any]) -> records.CellRows:
     run |= {"size": str(n), "n_params": n, "subset_bytes": d, "train_bytes": d, "seed": int(row["seed"])}
     own = {"run_id": run["run_id"], "snapshot": "final"}
     segment = own | {"part": "train", "start_bytes": 0, "end_bytes": d, "code_bits": float(row["code_bits"])}
-    return records.CellRows(run, [own | {"step": 0}], [segment], [], [], [], [])
+    return records.CellRows(run=run, snapshots=[own | {"step": 0}], segments=[segment])
 
 
 _HALF = 0.6  # a budget up to this share of the longest counts as half of it

@@ -24,15 +24,29 @@ from analysis.report.summary import measure, summarise
 from analysis.report.web import article
 from analysis.study import Study, study
 
-_RATES = ["group", "context_bytes", "subset_bytes", "size", "n_params", "n_seeds", "code_bits", "code_bits_sd",
-          "raw_rate", "adjusted_rate", "rate_sd", "heldout_rate", "vocabulary", "tokenizer_bytes"]  # fmt: skip
+_RATES = [
+    "group",
+    "context_bytes",
+    "subset_bytes",
+    "size",
+    "n_params",
+    "n_seeds",
+    "code_bits",
+    "code_bits_sd",
+    "raw_rate",
+    "adjusted_rate",
+    "rate_sd",
+    "heldout_rate",
+    "vocabulary",
+    "tokenizer_bytes",
+]
 
 
 _OF_COSTS = ["label", "is_coded", "precision_bits"]  # what the cost's name in a table says already
 FORMATS = {"pdf": "report.pdf", "md": "report.md", "html": "explorer.html"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ReportPaths:
     """What was made, and the summary that the text was written from."""
 
@@ -83,7 +97,7 @@ def build_report(
         tables = [path.name for path in made.glob("*.csv")]
         names = sorted([*figures, *tables, "summary.json", *(FORMATS[name] for name in wanted)])
         move_in(made, out, names)
-    return ReportPaths(out, wanted, summary, tuple(names))
+    return ReportPaths(folder=out, formats=wanted, summary=summary, names=tuple(names))
 
 
 def _asked(table: Table) -> list[float]:

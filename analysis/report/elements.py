@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Grid:
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     align: str
+    _: KW_ONLY
     grey: tuple[int, ...] = ()
     kind: str = "grid"
 
@@ -45,6 +46,7 @@ class Picture:
     file: str
     caption: str
     name: str = ""
+    _: KW_ONLY
     kind: str = "picture"
 
 

@@ -18,7 +18,7 @@ from mdl import __version__
 from mdl.cli.commands import compressing, modelling, reporting, sizing, sweeping
 from mdl.cli.grouped import GroupedCommands
 from mdl.cli.options import QUIET
-from mdl.errors import MdlError, Stopped, one_line
+from mdl.errors import MdlError, Stopped, Terminated, one_line
 
 app = typer.Typer(
     cls=GroupedCommands,
@@ -62,7 +62,9 @@ def _main(
         list[Path] | None,
         typer.Option("--plugin", help="A Python file of yours that registers coders, sources …; also after a command."),
     ] = None,
-    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="More of what is done; also after one.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="More of what is done; also after a command.")
+    ] = False,
 ) -> None:
     level = logging.ERROR if quiet else logging.INFO if verbose else logging.WARNING
     logging.basicConfig(level=level, format="note: %(message)s")
@@ -96,7 +98,7 @@ _UsageError: Any = typer.BadParameter.__base__  # click's, or that of the copy w
 
 
 def main() -> None:
-    """Entry point: one line and status 2 for whatever a user can mend, 130 for a stop."""
+    """Entry point: one line and status 2 for whatever a user can mend, 128 + n for a stop by signal n."""
     _prepare_process()
     try:
         ended = app(_arranged(sys.argv[1:]), prog_name=_NAME, standalone_mode=False)
@@ -107,9 +109,10 @@ def main() -> None:
         _fail(str(error))
     except OSError as error:
         _fail(one_line(error))
-    except Stopped:
-        typer.echo("stopped; what is finished is recorded, run the same command to go on", err=True)
-        sys.exit(130)
+    except Stopped as stop:
+        _stop(stop)
+    except KeyboardInterrupt as stop:  # before the command began, or after it
+        _stop(Stopped("stopped", stop))
 
 
 def _prepare_process() -> None:
@@ -121,8 +124,13 @@ def _prepare_process() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _unwind(signal_number: int, _: object) -> None:
-    sys.exit(128 + signal_number)
+def _unwind(*_: object) -> None:
+    raise Terminated
+
+
+def _stop(stop: Stopped) -> None:
+    typer.echo(str(stop), err=True)
+    sys.exit(128 + stop.signal_number)
 
 
 def _misused(error: Any) -> None:

@@ -56,10 +56,17 @@ def compress(file: Path, out: Path | None, model: str, runs: Path, device: str, 
             if file.is_file() and file_state(source) != before:
                 raise MdlError(f"{file} was written to while it was being compressed; nothing is written, try again")
     about = f"{found.reason or choice.reason}; {exact.shape.label}, sha256 {exact.sha256[:12]}…"
-    return _compressed(file, target, written.archive_bytes, about, exact.sha256, started)
+    return _compressed(
+        file,
+        target,
+        archive_bytes=written.archive_bytes,
+        model=about,
+        model_sha256=exact.sha256,
+        started=started,
+    )
 
 
-def _compressed(file: Path, target: Path, archive_bytes: int, model: str, model_sha256: str, started: float) -> Told:
+def _compressed(file: Path, target: Path, *, archive_bytes: int, model: str, model_sha256: str, started: float) -> Told:
     """What came of it, beside what needs no model."""
     n_bytes, seconds = file.stat().st_size, time.monotonic() - started
     beside = _beside(file, n_bytes)
@@ -165,7 +172,14 @@ def _compress_pretrained(file: Path, target: Path, model: str, device: str, *, e
     with _replacing(target, file) as stream:
         stream.write(archive)
     about = f"{coder.name} in float64 ({coder.settings}, {coder.version})"
-    return _compressed(file, target, len(archive), about, parse_archive(archive).model_sha256, started)
+    return _compressed(
+        file,
+        target,
+        archive_bytes=len(archive),
+        model=about,
+        model_sha256=parse_archive(archive).model_sha256,
+        started=started,
+    )
 
 
 def _decompress_pretrained(file: Path, out: Path, model: str | None, device: str) -> Told:

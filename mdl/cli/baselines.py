@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
 from analysis.paper import PAPER_CODERS, PAPER_DATA_SETS, TABLE_1, DataSet, PaperRow, paper_row
@@ -35,7 +35,7 @@ _LINE = "{:>5}  {:<16} {:<20} {:>10} {:>11} {:>10} {:>14}"
 def source_of(path: str, modality: str | None) -> str:
     """The corpus of a path: itself where it names its kind, else as the modality (default text) says."""
     if modality is not None and modality not in _PREFIX:
-        raise MdlError(f"unknown modality '{modality}'{nearest(modality, _PREFIX)} (there are {list(_PREFIX)})")
+        raise MdlError(f"unknown modality '{modality}'{nearest(modality, _PREFIX)} (there are {', '.join(_PREFIX)})")
     kind, colon, _ = path.partition(":")
     if kind not in SOURCES or (not colon and Path(path).exists()):
         table = modality is None and Path(path).exists() and kind_of(path) == "rows"
@@ -52,6 +52,7 @@ class Models:
     names: Sequence[str] = ()
     sample_bytes: int = 10**6
     device: str = "auto"
+    _: KW_ONLY
     command: str = ""  # that is recorded
 
 

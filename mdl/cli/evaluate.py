@@ -29,9 +29,16 @@ _LINE = "{:<24} {:>14} {:>9} {:>9} {:>9} {:>9} {:>9}"
 
 
 def lines(
-    models: Sequence[str], source: str, sizes: str | None, out: Path, settings: EvaluationSettings, command: str = "",
-    *, with_baselines: bool = True, progress: Progress | None = None,
-) -> Iterator[tuple[str, CellRecord | None]]:  # fmt: skip
+    models: Sequence[str],
+    source: str,
+    *,
+    sizes: str | None,
+    out: Path,
+    settings: EvaluationSettings,
+    command: str = "",
+    with_baselines: bool = True,
+    progress: Progress | None = None,
+) -> Iterator[tuple[str, CellRecord | None]]:
     """The table's lines as models finish, each with its record; what `out` holds is not measured again."""
     found = [_found(model, settings) for model in models]
     corpus = open_whole(source, progress)
@@ -109,6 +116,11 @@ def _line(record: CellRecord) -> str:
     bits = sum(segment.code_bits for segment in record.snapshots[0].segments)
     D = record.subset_bytes
     return _LINE.format(
-        record.model.size, f"{record.model.n_params:,}", format_bytes(D), f"{bits / D:.4f}", f"{bits / 8 / D:.2%}",
-        f"{tokens.n_tokens / D:.3f}" if tokens else "", f"{tokens.escaped_bytes / D:.2%}" if tokens else "",
-    )  # fmt: skip
+        record.model.size,
+        f"{record.model.n_params:,}",
+        format_bytes(D),
+        f"{bits / D:.4f}",
+        f"{bits / 8 / D:.2%}",
+        f"{tokens.n_tokens / D:.3f}" if tokens else "",
+        f"{tokens.escaped_bytes / D:.2%}" if tokens else "",
+    )

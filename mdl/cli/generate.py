@@ -8,7 +8,7 @@ import json
 import time
 import wave
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from mdl.errors import MdlError
 from mdl.generation import USUAL_BYTES, Prompt, Sampling, open_coder, open_prompt
 from mdl.records import RecordError, read_json, require_kind
 from mdl.storage import Progress, require_writable, write_atomically
-from mdl.sweeps import Download
+from mdl.sweeps import Download, say
 
 SCHEMA_VERSION = 1
 FIGURES = (".pdf", ".png")
@@ -32,6 +32,7 @@ class Wanted:
 
     coders: Sequence[str]
     prompts: Sequence[str]
+    _: KW_ONLY
     chunks: Sequence[int] = (0,)
     n_bytes: int | None = None  # None: the rest of the chunk, or 512
     prompt_bytes: int | None = None
@@ -39,7 +40,7 @@ class Wanted:
     device: str = "auto"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Sample:
     """What one coder made of one prompt."""
 
@@ -61,7 +62,8 @@ def samples(wanted: Wanted, how: Sampling, progress: Progress | None = None) -> 
     for name, prompt in jobs:
         n_bytes = wanted.n_bytes or (len(prompt.truth) if _is_media(prompt) else 0) or USUAL_BYTES
         started = time.monotonic()
-        yield Sample(name, prompt, coders[name](prompt.content, n_bytes), time.monotonic() - started)
+        content = coders[name](prompt.content, n_bytes)
+        yield Sample(coder=name, prompt=prompt, content=content, seconds=time.monotonic() - started)
 
 
 def _is_media(prompt: Prompt) -> bool:
@@ -89,12 +91,8 @@ def run(wanted: Wanted, how: Sampling, out: Path | None, figure: Path | None) ->
     shown, made = console(), []
     for sample in samples(wanted, how, Download(shown)):
         made.append(sample)
-        speed = f"{1000 * sample.seconds / len(sample.content):.0f} ms a byte"
-        shown.print(
-            f"{sample.prompt.name}: {len(sample.content):,} bytes by {sample.coder}, {speed}",
-            markup=False,
-            soft_wrap=True,
-        )
+        speed = f"{1000 * sample.seconds / len(sample.content):.0f} ms per byte"
+        say(shown, f"{sample.prompt.name}: {len(sample.content):,} bytes by {sample.coder}, {speed}")
     if figure is not None:
         record = figure.with_suffix(".json")
         write_atomically(record, to_json(made, wanted, how))

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from typer.core import TyperGroup
+
+from mdl.errors import Stopped
 
 _KINDS = {"path": "PATH", "int": "N", "float": "X"}
 _ENDING = {
     "Exit codes": [
         ("0", "done"),
         ("2", "something to mend, told in one line; what is done stays"),
-        ("130", "stopped by Ctrl-C or SIGTERM; the same command goes on"),
+        ("130, 143", "stopped by Ctrl-C, by SIGTERM; a sweep keeps what is done, and the same command goes on"),
     ],
     "Environment": [
         ("MDL_CACHE", "where corpora and hashes are kept; default ~/.cache/mdl"),
@@ -27,6 +31,14 @@ def _name_values(command: Any) -> None:
     for parameter in command.params:
         if not parameter.metavar and not getattr(parameter, "is_flag", False):
             parameter.metavar = _metavar(parameter)
+        if parameter.param_type_name == "argument":
+            parameter.get_help_record = partial(_name_and_help, parameter, parameter.get_help_record)
+
+
+def _name_and_help(parameter: Any, record: Callable[[Any], tuple[str, str] | None], ctx: Any) -> tuple[str, str] | None:
+    """Without the type that Python has for it."""
+    told = record(ctx)
+    return told and (parameter.metavar, told[1])
 
 
 def _metavar(parameter: Any) -> str:
@@ -45,6 +57,13 @@ class GroupedCommands(TyperGroup):
         if command is not None:
             _name_values(command)
         return command
+
+    def invoke(self, ctx: Any) -> Any:
+        """Stopped, where a signal ended the command."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
+            raise Stopped("stopped", stop) from None
 
     def get_params(self, ctx: Any) -> list[Any]:
         """The same of what is said before a command."""

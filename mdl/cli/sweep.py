@@ -26,6 +26,8 @@ from mdl.sweeps import (
 if TYPE_CHECKING:
     from rich.console import Console
 
+_GOES_ON = "stopped; what is finished is recorded, run the same command to go on"
+
 
 def command_line() -> str:
     """As the user gave it, for the records."""
@@ -38,8 +40,8 @@ def run(plan: Plan, *, command: str | None = None, shown: Console | None = None,
         ended = run_sweep(plan, command or command_line(), shown or console(stderr=False), **how)
     except Preempted:
         raise
-    except KeyboardInterrupt:
-        raise Stopped from None
+    except KeyboardInterrupt as stop:
+        raise Stopped(_GOES_ON, stop) from None
     _heard(ended, plan)
     return ended
 
@@ -74,8 +76,8 @@ def start(backend: str, request: Request, options: Any) -> None:
     """Hand a sweep to a back end; where it made the records itself, say where they lie."""
     try:
         ended = BACKENDS[backend].run(request, options)
-    except KeyboardInterrupt:
-        raise Stopped from None
+    except KeyboardInterrupt as stop:
+        raise Stopped(_GOES_ON, stop) from None
     if ended is not None:
         _heard(ended, request.plan)
         print(f"records: {request.plan.paths.root}; next: mdl report {shlex.quote(str(request.plan.paths.root))}")
@@ -84,11 +86,14 @@ def start(backend: str, request: Request, options: Any) -> None:
 def slurm_task(file: Path, index: int) -> None:
     """One task of an array: an ordinary driver for its cohorts, which leaves to others what they work on."""
     task = read_task(file, index)
-    try:
-        with requeued_on_warning():
-            run(
-                task.plan, command=task.command, retry_failed=task.retry_failed, per_gpu=task.per_gpu, whole=False,
-                with_baselines=task.only_baselines, with_cohorts=not task.only_baselines, wait=False,
-            )  # fmt: skip
-    except Preempted:
-        raise Stopped from None
+    with requeued_on_warning():
+        run(
+            task.plan,
+            command=task.command,
+            retry_failed=task.retry_failed,
+            per_gpu=task.per_gpu,
+            whole=False,
+            with_baselines=task.only_baselines,
+            with_cohorts=not task.only_baselines,
+            wait=False,
+        )

@@ -38,9 +38,14 @@ def log_report(summary: dict[str, Any], folder: Path, sweep: Path, names: Sequen
 
     try:
         run = wandb.init(
-            **wandb_place(RunPaths(sweep)), name=f"{summary['name']} report", group=summary["name"], job_type="report",
-            dir=str(sweep if sweep.is_dir() else folder), config={"cost": summary["cost"]}, reinit="create_new",
-        )  # fmt: skip
+            **wandb_place(RunPaths(sweep)),
+            name=f"{summary['name']} report",
+            group=summary["name"],
+            job_type="report",
+            dir=str(sweep if sweep.is_dir() else folder),
+            config={"cost": summary["cost"]},
+            reinit="create_new",
+        )
     except (Error, OSError) as error:
         why = " ".join(str(error).split())[:300]
         raise MdlError(f"W&B took nothing of the report: {why}; try 'wandb login', or WANDB_MODE=offline") from None

@@ -21,7 +21,7 @@ from mdl.records import CorpusInfo, RunPaths, read_manifest
 from mdl.storage import ChangedError, FileBytes, Progress, cache_folder
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Corpus:
     """What is trained on and coded, and the record of which bytes it is."""
 
@@ -122,4 +122,4 @@ def open_whole(source: str, progress: Progress | None = None) -> Corpus:
         heldout_bytes=0,
     )
     none, whole = np.empty(0, np.int64), ByteView(raw, *file.pieces)
-    return Corpus(info, whole, ByteView(raw, none, none), whole, raw)
+    return Corpus(info=info, train=whole, heldout=ByteView(raw, none, none), source_train=whole, file=raw)

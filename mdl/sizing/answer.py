@@ -49,6 +49,8 @@ class Answer:
     """How many times as long as that one it was."""
     stopped: str = ""
     """Why the search ended."""
+    signal_number: int | None = None
+    """Of the signal that ended it before its time."""
     coded: Study | None = field(default=None, repr=False)
     """The same at the size of coded weights, where these were measured."""
 

@@ -7,6 +7,7 @@ import re
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from signal import SIGINT
 from typing import TYPE_CHECKING, Any
 
 from analysis.costs import parse_cost
@@ -19,7 +20,7 @@ from mdl.sizing.plan import RECIPE, Data, Setting, SizePlan, first_plan, require
 from mdl.sizing.search import Search
 from mdl.sizing.speed import try_speed
 from mdl.storage import Progress
-from mdl.sweeps import check_name, n_places, read_cells
+from mdl.sweeps import check_name, n_places, read_cells, say
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -158,7 +159,7 @@ def find_size(question: Question, console: Console, command: str, progress: Prog
     def first() -> list[dict[str, Any]]:
         plan = found.plan(question)
         for line in plan.lines:
-            console.print(line, soft_wrap=True, markup=False)
+            say(console, line)
         _classical(plan, found.corpus, paths)
         return plan.cells
 
@@ -174,11 +175,12 @@ def find_size(question: Question, console: Console, command: str, progress: Prog
         ends=ends,
     )
     if search.file.exists():
-        console.print(f"going on with the cells of {search.file}", soft_wrap=True, markup=False)
+        say(console, f"going on with the cells of {search.file}")
     try:
         return search.run()
-    except KeyboardInterrupt:
-        return search.look("it was stopped; the same command goes on")
+    except KeyboardInterrupt as stop:
+        answer = search.look("it was stopped; the same command goes on")
+        return replace(answer, signal_number=int(getattr(stop, "signal_number", SIGINT)))
 
 
 def _classical(plan: SizePlan, corpus: Corpus, paths: RunPaths) -> None:

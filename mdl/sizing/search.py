@@ -16,7 +16,7 @@ from mdl.records import RunPaths
 from mdl.sizing.answer import Answer, look, table_lines
 from mdl.sizing.ladder import rungs
 from mdl.sizing.plan import Data, Setting, cell, makespan
-from mdl.sweeps import cells_text, plan_sweep, read_cells, run_sweep, write_cells
+from mdl.sweeps import cells_text, plan_sweep, read_cells, run_sweep, say, write_cells
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -90,7 +90,7 @@ class Search:
         )
         answer = self.look()
         for line in table_lines(answer):
-            self.console.print(line, highlight=False, soft_wrap=True)
+            say(self.console, line)
         return answer
 
     def _left(self) -> float:

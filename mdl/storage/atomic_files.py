@@ -25,6 +25,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
     Every file of this package is written through here. OSError (no space, read-only) leaves nothing behind.
     """
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "no such folder", str(path.parent))
     temporary = temporary_beside(path)
     try:
         with temporary.open("wb") as stream:

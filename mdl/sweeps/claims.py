@@ -38,7 +38,7 @@ class SupersededError(MdlError):
     """Another process took over a claim of this one, which was silent for too long."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Claim:
     """The newest claim on a key, as anyone reads it."""
 
@@ -94,9 +94,17 @@ def _read(path: Path, key: str, generation: int, now: float) -> Claim | None:
         with contextlib.suppress(OSError):
             os.utime(path)
     dead = (holder is not None and holder.is_dead) or _was_requeued(content)
-    pid = holder.pid if holder else 0
     host, since, what = (shown(str(content.get(name, "?"))[:_MOST_SHOWN]) for name in ("host", "since", "what"))
-    return Claim(path, key, generation, dead or age > STALE_SECONDS, host, pid, since, what)
+    return Claim(
+        path=path,
+        key=key,
+        generation=generation,
+        is_stale=dead or age > STALE_SECONDS,
+        host=host,
+        pid=holder.pid if holder else 0,
+        since=since,
+        what=what,
+    )
 
 
 def _was_requeued(content: Mapping[str, Any]) -> bool:
@@ -118,9 +126,9 @@ class Claims:
     paths: RunPaths
     what: str  # for people: the cohort, the baseline
     heartbeat_seconds: float = HEARTBEAT_SECONDS
-    _held: dict[str, tuple[int, Path]] = field(default_factory=dict)  # key → generation, record
-    _ended: threading.Event = field(default_factory=threading.Event)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _held: dict[str, tuple[int, Path]] = field(default_factory=dict, init=False)  # key → generation, record
+    _ended: threading.Event = field(default_factory=threading.Event, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def __enter__(self) -> Self:
         self._thread = threading.Thread(target=self._beat, daemon=True)

@@ -46,8 +46,11 @@ class Telling:
             return
         self._told = time.monotonic()
         content = {
-            "host": socket.gethostname(), "running": list(running), "seconds_left": seconds_left, "n_cells": n_cells,
-        }  # fmt: skip
+            "host": socket.gethostname(),
+            "running": list(running),
+            "seconds_left": seconds_left,
+            "n_cells": n_cells,
+        }
         with contextlib.suppress(OSError):
             write_atomically(self._path, json.dumps(content).encode())
 

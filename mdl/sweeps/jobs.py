@@ -38,9 +38,14 @@ def _done(path: Path, retry_failed: bool) -> bool:
 
 
 def cohort_job(
-    plan: Plan, cohort: Cohort, command: str, corpora: Mapping[CorpusSpec, Corpus], *, retry_failed: bool = False,
+    plan: Plan,
+    cohort: Cohort,
+    command: str,
+    corpora: Mapping[CorpusSpec, Corpus],
+    *,
+    retry_failed: bool = False,
     on_gpu: bool = False,
-) -> Job:  # fmt: skip
+) -> Job:
     """The job of a cohort. A failed record that it may replace is named by when it was written."""
     records = {run_id: plan.paths.record(run_id) for run_id in cohort.run_ids}
     anyway = GPU_FLOPS_A_BYTE_ANYWAY if on_gpu else CORE_FLOPS_A_BYTE_ANYWAY
@@ -56,9 +61,16 @@ def cohort_job(
     }
     n_bytes = cohort.bytes_seen
     measuring = per_byte * coded
-    wide = cohort.execution.n_devices
     name = f"{cohort.shape.label} ×{len(cohort.cells)}"
-    return Job(name, request, 3 * per_byte * n_bytes + measuring, n_bytes, records, wide, measuring)
+    return Job(
+        name,
+        request,
+        3 * per_byte * n_bytes + measuring,
+        n_bytes=n_bytes,
+        records=records,
+        n_devices=cohort.execution.n_devices,
+        measuring_cost=measuring,
+    )
 
 
 def _coded_bytes(cell: Cell, corpora: Mapping[CorpusSpec, Corpus]) -> int:
@@ -84,7 +96,7 @@ def baseline_jobs(plan: Plan, corpora: dict[CorpusSpec, Corpus]) -> list[Job]:
                     continue
                 request = {"kind": "baseline", "corpus": asdict(spec), "job": asdict(job), "root": str(plan.paths.root)}
                 name = f"{job.coder} {format_bytes(job.subset_bytes)}"
-                jobs[path] = Job(name, request, _baseline_cost(job), 0, {path.stem: path})
+                jobs[path] = Job(name, request, _baseline_cost(job), records={path.stem: path})
     return list(jobs.values())
 
 

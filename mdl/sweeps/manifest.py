@@ -12,6 +12,7 @@ from rich.console import Console
 from mdl.data import Corpus, CorpusSpec, is_fetched, open_corpus
 from mdl.records import read_manifest, wandb_environment
 from mdl.storage import write_atomically
+from mdl.sweeps.messages import say
 from mdl.sweeps.plan import Plan
 from mdl.sweeps.progress import Download
 
@@ -60,9 +61,9 @@ def open_corpora(plan: Plan, console: Console, *, fetch: bool = True) -> dict[Co
         corpora[spec].require(cell.config.subset_bytes)
     lines = [_told(corpus) for corpus in corpora.values()] + [f"corpus {name}: fetched by the run" for name in left]
     for line in dict.fromkeys(lines):  # its orders are one corpus
-        console.print(line, soft_wrap=True)
+        say(console, line)
     for line in dict.fromkeys(filter(None, map(_copies_told, corpora.values()))):
-        console.print(line, style="yellow", markup=False, soft_wrap=True)
+        say(console, line, "yellow")
     return corpora
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ class Plan:
     name: str
     paths: RunPaths
     cohorts: tuple[Cohort, ...]
+    _: KW_ONLY
     wandb: dict[str, str] = field(default_factory=dict)  # project and entity, where the file names them
     seed: int | None = None  # that a random sweep's cells were drawn with
 
@@ -53,7 +54,9 @@ def plan_sweep(file: Path, out: Path) -> Plan:
     check_runs_here(sweep)
     check_out(sweep, out)
     seed = sweep.seed if sweep.method == "random" else None
-    return Plan(sweep.name, RunPaths(out / sweep.name), tuple(cohorts_of(cells_of(sweep))), sweep.wandb, seed)
+    return Plan(
+        sweep.name, RunPaths(out / sweep.name), tuple(cohorts_of(cells_of(sweep))), wandb=sweep.wandb, seed=seed
+    )
 
 
 def plan_cell(settings: Sequence[str], sweep: str, out: Path) -> Plan:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from mdl.sweeps.drivers import Telling
+from mdl.sweeps.messages import say
 from mdl.sweeps.time_left import TimeLeft
 from mdl.sweeps.worker_pool import Job, Lane, Outcome
 from mdl.units import counted, format_bytes, format_seconds
@@ -26,9 +27,13 @@ class Display:
     """Called by the pool from its threads; one lock keeps what it adds up whole, rich's own the bars."""
 
     def __init__(
-        self, jobs: Sequence[Job], lanes: Sequence[Lane], console: Console, cells: tuple[int, int],
+        self,
+        jobs: Sequence[Job],
+        lanes: Sequence[Lane],
+        console: Console,
+        cells: tuple[int, int],
         telling: Telling | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """`cells`: of the whole sweep, how many have a record, and how many there are. `telling`: others hear too."""
         self.console = console
         self.n_done, self.n_cells = cells
@@ -40,24 +45,39 @@ class Display:
         self._counted: dict[int, int] = {}  # of these, what is counted as recorded
         self._time_left = TimeLeft(jobs, lanes)
         self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._clock = threading.Thread(target=self._tick, daemon=True)
         self._running: dict[int, str] = {}  # what runs, by id(job), as below: two cohorts may have one name
         self._tasks: dict[int, TaskID] = {}
         self._started = self._told = time.monotonic()
         self._share = 0.0
         self._bars = Progress(
-            TextColumn("{task.description}"), BarColumn(_BAR_COLUMNS), TextColumn("{task.percentage:>3.0f} %"),
-            TextColumn("{task.fields[left]}"), console=console, disable=not console.is_terminal, transient=True,
-        )  # fmt: skip
+            TextColumn("{task.description}"),
+            BarColumn(_BAR_COLUMNS),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TextColumn("{task.fields[left]}"),
+            console=console,
+            disable=not console.is_terminal,
+            transient=True,
+        )
         self._all = self._bars.add_task(self._cells(), total=1.0, left=_UNKNOWN)
         n_coders = sum(job.request["kind"] != "cohort" for job in jobs)
         self._coders = self._bars.add_task("coders", total=n_coders, left="", visible=n_coders > 0)
 
     def __enter__(self) -> Self:
         self._bars.start()
+        self._clock.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._over.set()
+        self._clock.join()
         self._bars.stop()
+
+    def _tick(self) -> None:
+        """Some jobs say nothing for long, and time goes on."""
+        while not self._over.wait(_BAR_EVERY_SECONDS):
+            self._tell_all()
 
     def started(self, job: Job) -> None:
         """A worker has it."""
@@ -80,14 +100,14 @@ class Display:
 
     def note(self, job: Job, message: str) -> None:
         """A job has something to say."""
-        self.console.print(f"{job.name}: {message}", style="yellow", markup=False, soft_wrap=True)
+        say(self.console, f"{job.name}: {message}", "yellow")
 
     def outcome(self, outcome: Outcome) -> None:
         """A job has ended."""
         job = outcome.job
         failed = outcome.result.get("failed", {})
         with self._lock:
-            self._time_left.ended(job, time.monotonic())
+            self._time_left.ended(job, time.monotonic(), outcome.result.get("seconds"))
             self._running.pop(id(job), None)
             if id(job) in self._tasks:
                 self._bars.remove_task(self._tasks.pop(id(job)))
@@ -99,10 +119,10 @@ class Display:
                 self._bars.advance(self._coders)
             self.failures += bool(outcome.error) + len(failed)
         for run_id, reason in failed.items():
-            self.console.print(f"failed: {run_id}: {reason}", style="red", markup=False, soft_wrap=True)
+            say(self.console, f"failed: {run_id}: {reason}", "red")
         if outcome.error:
             self.given_up.append(job)
-            self.console.print(f"failed: {job.name}: {outcome.error}", style="red", markup=False, soft_wrap=True)
+            say(self.console, f"failed: {job.name}: {outcome.error}", "red")
         elif n_made and not self.console.is_terminal:
             self._line(f"{self._cells()}, {job.name} done")
         self._tell_all()
@@ -118,10 +138,11 @@ class Display:
         return f"{self.n_done} of {counted(self.n_cells, 'cell')}"
 
     def _tell_all(self) -> None:
-        now = time.monotonic()
-        if now - self._told < (_BAR_EVERY_SECONDS if self.console.is_terminal else _LINE_EVERY_SECONDS):
-            return
+        every = _BAR_EVERY_SECONDS if self.console.is_terminal else _LINE_EVERY_SECONDS
         with self._lock:
+            now = time.monotonic()
+            if now - self._told < every:
+                return
             self._told = now
             spent, left = now - self._started, self._time_left.seconds(now)
             running, n_open = list(self._running.values()), sum(self._open.values())
@@ -136,7 +157,7 @@ class Display:
 
     def _line(self, text: str) -> None:
         gone = format_seconds(time.monotonic() - self._started)
-        self.console.print(f"after {gone}: {text}", markup=False, highlight=False, soft_wrap=True)
+        say(self.console, f"after {gone}: {text}")
 
 
 _TELL_DOWNLOAD_SECONDS = 2.0
@@ -154,4 +175,4 @@ class Download:
         if now - self.told > _TELL_DOWNLOAD_SECONDS or done == total:
             self.told = now
             of = f" of {format_bytes(total)}" if total else ""
-            self.console.print(f"{what}: {format_bytes(done)}{of}", soft_wrap=True)
+            say(self.console, f"{what}: {format_bytes(done)}{of}")

@@ -86,7 +86,7 @@ class Sweep:
 
     def plan(self, out: str | Path = "runs") -> Plan:
         """Its cells in cohorts, under the folder `out`/<name>."""
-        return Plan(self.name, RunPaths(Path(out) / self.name), tuple(cohorts_of(self.cells)), self._wandb)
+        return Plan(self.name, RunPaths(Path(out) / self.name), tuple(cohorts_of(self.cells)), wandb=self._wandb)
 
     def describe(self) -> str:
         """What `mdl sweep --dry-run` prints: cohorts with their cells, parameters, FLOPs and bytes.
@@ -143,6 +143,8 @@ def run(
     workers: int | None = None,
     baselines: bool = True,
     retry_failed: bool = False,
+    backend: str = "local",
+    options: Mapping[str, Any] | None = None,
 ) -> Path:
     """Make every record of a sweep that is missing, showing the progress; call it again to go on after a stop.
 
@@ -158,6 +160,10 @@ def run(
         Run the classical coders on the same subsets too?
     retry_failed
         Run cells again that are recorded as failed?
+    backend
+        Where its jobs run: "local", "slurm" (they are submitted, and this returns at once), or one of your own.
+    options
+        The back end's options by name, such as ``{"partition": "gpu", "gpus": 1}``.
 
     Returns
     -------
@@ -167,7 +173,8 @@ def run(
     Raises
     ------
     MdlError
-        In one line, where a corpus is missing or too small, or cells failed; what is finished stays recorded.
+        In one line, where a corpus is missing or too small, cells failed, or the back end or one of its options is
+        not known; what is finished stays recorded.
     KeyboardInterrupt
         Where it was stopped; what is finished stays recorded.
 
@@ -181,17 +188,19 @@ def run(
     """
     from rich.console import Console
 
-    from mdl.sweeps.backends.local import run_sweep
+    from mdl.sweeps.backends.registry import BACKENDS, Request, parse_options
 
     plan = sweep.plan(out)
-    ended = run_sweep(
-        plan,
-        f"mdl.run({sweep!r})",
-        Console(highlight=False),
-        n_workers=workers,
+    given = {**(options or {}), **({} if workers is None else {"workers": workers})}
+    request = Request(
+        cells=plan,
+        runs=Path(out),
+        command=f"mdl.run({sweep!r})",
         with_baselines=baselines,
         retry_failed=retry_failed,
+        console=Console(highlight=False),
     )
-    if n_failed := ended.n_errors + ended.n_failed:
+    ended = BACKENDS[backend].run(request, parse_options(backend, given))
+    if ended and (n_failed := ended.n_errors + ended.n_failed):
         raise MdlError(f"{n_failed} failed, the rest is recorded; see {plan.paths.root / 'log.txt'}")
     return plan.paths.root

@@ -21,7 +21,7 @@ _EVERY_SECONDS = 5.0
 _SHOWN = 10  # failures told one by one
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class HalfTrained:
     """A cohort that was stopped: the same command goes on from its checkpoint."""
 
@@ -31,7 +31,7 @@ class HalfTrained:
     n_steps: int | None  # None: the run folder alone does not tell, nor what was trained beside the trunk
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Status:
     """Every cell of a plan is in one of four states."""
 
@@ -78,7 +78,7 @@ def folder_status(paths: RunPaths) -> Status:
     for claim in latest(paths).values():
         claimed.setdefault(claim.what, []).append(claim.key)
     half = [
-        HalfTrained(path.stem, mine, _step_of(path, path.stat().st_mtime_ns), None)
+        HalfTrained(cohort_id=path.stem, run_ids=mine, step=_step_of(path, path.stat().st_mtime_ns), n_steps=None)
         for path in sorted(paths.cohorts.glob("*.ckpt"))
         if (mine := tuple(sorted(set(claimed.get(path.stem, ())) & set(found.left))))
     ]
@@ -103,7 +103,14 @@ def _ended(name: str, paths: RunPaths, run_ids: Iterable[str]) -> Status:
             failed[run_id] = reason or "?"
         else:
             left.append(run_id)
-    return Status(name, tuple(done), running, failed, tuple(left), drivers=tuple(drivers(paths)))
+    return Status(
+        name=name,
+        done=tuple(done),
+        running=running,
+        failed=failed,
+        left=tuple(left),
+        drivers=tuple(drivers(paths)),
+    )
 
 
 def _half_trained(plan: Plan, left: set[str]) -> tuple[HalfTrained, ...]:
@@ -114,8 +121,10 @@ def _half_trained(plan: Plan, left: set[str]) -> tuple[HalfTrained, ...]:
         mine = left & set(cohort.run_ids)
         for part in (cohort, cohort.only(mine), *cohort.only(mine).parts) if mine else ():
             if part.cohort_id in there:
-                step = _trained_steps(part, plan.paths, left)
-                found.append(HalfTrained(part.cohort_id, tuple(sorted(mine)), step, part.trained_steps))
+                step, mine_in_order = _trained_steps(part, plan.paths, left), tuple(sorted(mine))
+                found.append(
+                    HalfTrained(cohort_id=part.cohort_id, run_ids=mine_in_order, step=step, n_steps=part.trained_steps)
+                )
                 break
     return tuple(found)
 

@@ -94,12 +94,12 @@ def check_runs_here(sweep: SweepFile) -> None:
     """MdlError naming what only W&B can do."""
     if sweep.method == "bayes":
         raise MdlError(
-            "method 'bayes' chooses each cell by the results so far, which W&B does: run 'mdl sweep FILE --wandb'; "
-            "without W&B use method: grid or random"
+            "method 'bayes' chooses each cell by the results so far, which W&B does: "
+            "run 'mdl sweep FILE --backend wandb'; without W&B use method: grid or random"
         )
     for key, why in _ONLY_WANDB.items():
         if sweep.content.get(key) is not None:
-            raise MdlError(f"{key} {why}: run 'mdl sweep FILE --wandb', or take it out")
+            raise MdlError(f"{key} {why}: run 'mdl sweep FILE --backend wandb', or take it out")
 
 
 def check_out(sweep: SweepFile, out: Path) -> None:
@@ -227,7 +227,7 @@ def _command(value: Any) -> str | None:
 
 
 def _controller(value: Any) -> str | None:
-    """W&B's own scheduler is what `--wandb` uses; a local one would be a process that nobody has started."""
+    """W&B's own scheduler is what `--backend wandb` uses; a local one would be a process that nobody has started."""
     good = isinstance(value, dict) and value.get("type", "cloud") == "cloud"
     return None if good else "want {type: cloud}; a local controller is for wandb's own programs"
 
@@ -235,11 +235,23 @@ def _controller(value: Any) -> str | None:
 # https://docs.wandb.ai, "Sweep configuration options": the keys W&B itself knows, and `seed`, which is ours. Each with
 # what is wrong about a value of it.
 _KEYS: dict[str, Callable[[Any], str | None]] = {
-    "name": _text, "method": _method, "parameters": lambda _: None, "command": _command, "program": _text,
-    "description": _text, "project": _text, "entity": _text, "metric": _mapping, "early_terminate": _mapping,
-    "controller": _controller, "run_cap": _count(1, MOST_CELLS), "imageuri": _text, "image_uri": _text, "job": _text,
+    "name": _text,
+    "method": _method,
+    "parameters": lambda _: None,
+    "command": _command,
+    "program": _text,
+    "description": _text,
+    "project": _text,
+    "entity": _text,
+    "metric": _mapping,
+    "early_terminate": _mapping,
+    "controller": _controller,
+    "run_cap": _count(1, MOST_CELLS),
+    "imageuri": _text,
+    "image_uri": _text,
+    "job": _text,
     "seed": _count(0, 2**63 - 1),
-}  # fmt: skip
+}
 OURS = ("seed",)  # W&B does not know them
 _ONLY_WANDB = {
     "early_terminate": "stops cells before their last step, which W&B's agents do",

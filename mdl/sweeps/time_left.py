@@ -11,15 +11,26 @@ import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
+from typing import NamedTuple
+
+import numpy as np
 
 from mdl.sweeps.worker_pool import Job, Lane
 
 _PARTS = ("training", "measuring")
-# Operations and seconds of two coders on a core that trains at so many seconds an operation, to begin with: what is
-# measured soon outweighs them. Of training nothing is said before it is seen, for devices differ a thousandfold.
-_USUAL_CODERS, _USUAL_TRAINING = ((0.0, 0.15), (1e11, 0.7)), 6.5e-11
-_MOST_SLOW = 8.0  # a core shared by others
+# Operations and seconds of two classical coders on a usual core: until two have ended, which are the first jobs of all.
+# Of training nothing is said before it is seen, for devices differ a thousandfold.
+_USUAL_CODERS = ((0.0, 0.04), (1e11, 0.55))
+_USUAL_WEIGHT = 0.01
 _BEGIN = 0.1  # of a part: what is seen of it outweighs what is seen of the other one from there on
+
+
+class _Part(NamedTuple):
+    """How far a part of a job is, as a fraction of all of it, and what was seen of it here."""
+
+    fraction: float
+    seconds: float = 0.0
+    came: float = 0.0  # the fraction that those seconds took it on
 
 
 @dataclass
@@ -30,10 +41,8 @@ class _Running:
     """
 
     began: float
-    starts_a_process: bool = False
     heard: float = 0.0
-    fraction: dict[str, float] = field(default_factory=dict)  # of all of a part
-    seen: dict[str, tuple[float, float]] = field(default_factory=dict)  # seconds, and the fraction they took it on
+    parts: dict[str, _Part] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -54,55 +63,47 @@ class TimeLeft:
         self._running: dict[int, _Running] = {}
         self._ended: dict[str, list[_Seen]] = {part: [] for part in _PARTS}  # cohorts that have
         self._waits: list[float] = []  # from a cohort's beginning to its first step
-        self._n_started = 0
-        self._coders: list[tuple[float, float]] = []  # operations and seconds of those that have ended
+        self._coders: list[tuple[float, float]] = []  # operations and seconds of the classical ones that have ended
 
     def started(self, job: Job, now: float) -> None:
         """A worker has it."""
-        self._running[id(job)] = _Running(now, starts_a_process=self._n_started < len(self._lanes))
-        self._n_started += 1
+        self._running[id(job)] = _Running(now)
 
     def progress(self, job: Job, part: str, fraction: float, now: float) -> None:
         """It has come so far in a part."""
         running = self._running.setdefault(id(job), _Running(now))
-        if not running.fraction:
+        if not running.parts:
             self._waits.append(now - running.began)
-        if part in running.fraction:  # else it goes on from a checkpoint, or begins
-            seconds, came = running.seen.get(part, (0.0, 0.0))
-            running.seen[part] = seconds + now - running.heard, came + fraction - running.fraction[part]
-        running.fraction[part], running.heard = fraction, now
+        if before := running.parts.get(part):
+            seconds, came = before.seconds + now - running.heard, before.came + fraction - before.fraction
+            running.parts[part] = _Part(fraction, seconds, came)
+        else:  # it goes on from a checkpoint, or begins
+            running.parts[part] = _Part(fraction)
+        running.heard = now
 
-    def ended(self, job: Job, now: float) -> None:
-        """It needs no more time."""
+    def ended(self, job: Job, now: float, seconds: float | None = None) -> None:
+        """It needs no more time; it took `seconds`, where its worker tells, which may have had to start before."""
         self._open.pop(id(job), None)
         running = self._running.pop(id(job), None)
         if running is None:
             return
-        if not running.fraction and not running.starts_a_process and "coder" in job.parts:
-            self._coders.append((job.parts["coder"], now - running.began))
+        if seconds is not None and "coder" in job.parts:
+            self._coders.append((job.parts["coder"], seconds))
         for part, seen in _measured(job, running).items():
             self._ended[part].append(seen)
 
     def seconds(self, now: float) -> float | None:
         """That are left; None as long as nothing is known of how fast it goes."""
         seen = self._seen()
-        if not seen["training"] and not seen["measuring"] and not self._coders:
+        trains = any("training" in job.parts for job in self._open.values())
+        if trains and not seen["training"] and not seen["measuring"]:
             return None
         n_lanes = len(self._lanes)
         wait = median(self._waits[n_lanes:] or [0.0])  # the first of each lane start their process too
-        slow = self._slowness(seen["training"])
-        coders = _line([*((n, slow * seconds) for n, seconds in _USUAL_CODERS), *self._coders])
+        coders = _line(self._coders)
         left = {key: self._job_seconds(job, seen, wait, coders, now) for key, job in self._open.items()}
         ends = [self._schedule(kind, left) for kind in {lane.kinds for lane in self._lanes}]
         return max(ends, default=0.0)
-
-    def _slowness(self, seen: Sequence[_Seen]) -> float:
-        """Of this machine's cores beside a usual one, as far as they train too."""
-        operations = sum(some.operations for some in seen)
-        if not operations or not all(len(lane.kinds) > 1 for lane in self._lanes):
-            return 1.0
-        slow = sum(some.seconds for some in seen) / operations / _USUAL_TRAINING
-        return min(max(slow, 1 / _MOST_SLOW), _MOST_SLOW)
 
     def _seen(self) -> dict[str, list[_Seen]]:
         """Of each part what has ended, and what runs as far as it is."""
@@ -125,9 +126,10 @@ class TimeLeft:
         whole = sum(parts.values()) + wait
         if running is None:
             return whole
-        if not running.fraction:
+        if not running.parts:
             return max(0.1 * whole, whole - (now - running.began))
-        return sum(seconds * (1 - min(1.0, running.fraction.get(part, 0.0))) for part, seconds in parts.items())
+        done = {part: min(1.0, heard.fraction) for part, heard in running.parts.items()}
+        return sum(seconds * (1 - done.get(part, 0.0)) for part, seconds in parts.items())
 
     def _parts(self, job: Job, seen: dict[str, list[_Seen]]) -> dict[str, float]:
         """Seconds of each part of a cohort, as was seen of this part, and of either while that is little."""
@@ -157,14 +159,21 @@ def _leaves(lane: Lane) -> list[Lane]:
     return [leaf for part in lane.parts for leaf in _leaves(part)] or [lane]
 
 
-def _line(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """Seconds a job and seconds an operation, neither below 0, that fit the points by least squares."""
-    n = len(points)
-    mean_x, mean_y = sum(x for x, _ in points) / n, sum(y for _, y in points) / n
-    spread = sum((x - mean_x) ** 2 for x, _ in points)
-    slope = sum((x - mean_x) * (y - mean_y) for x, y in points) / spread if spread else 0.0
-    slope = min(max(slope, 0.0), mean_y / mean_x if mean_x else 0.0)
-    return mean_y - slope * mean_x, slope
+def _line(seen: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Seconds a job and seconds an operation, neither below 0, whose relative error is least of what was `seen`.
+
+    So the many small jobs, which come last, count as much as the few large ones.
+    """
+    x, y = np.array([*_USUAL_CODERS, *seen]).T
+    (_, usual_0), (x_1, usual_1) = _USUAL_CODERS
+    weight = 1 / (usual_0 + (usual_1 - usual_0) / x_1 * x)
+    weight[: len(_USUAL_CODERS)] *= _USUAL_WEIGHT
+    parts = np.stack([weight, weight * x], axis=1)
+    line = np.linalg.lstsq(parts, weight * y)[0]
+    if line.min() < 0:
+        part = parts * (line > 0)
+        line = part.T @ (weight * y) / np.maximum((part**2).sum(0), np.finfo(float).tiny)
+    return float(line[0]), float(line[1])
 
 
 def _rate(per_byte: float, seen: Sequence[_Seen]) -> float:
@@ -180,7 +189,7 @@ def _rate(per_byte: float, seen: Sequence[_Seen]) -> float:
 def _measured(job: Job, running: _Running) -> dict[str, _Seen]:
     """Of a cohort, every part that was heard of twice."""
     return {
-        part: _Seen(job.per_byte, seconds, came * job.parts[part])
-        for part, (seconds, came) in running.seen.items()
-        if came > 0 and seconds > 0 and job.parts.get(part)
+        part: _Seen(job.per_byte, heard.seconds, heard.came * job.parts[part])
+        for part, heard in running.parts.items()
+        if heard.came > 0 and heard.seconds > 0 and job.parts.get(part)
     }

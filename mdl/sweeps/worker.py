@@ -19,7 +19,8 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -31,9 +32,10 @@ from mdl.training import stop_signal
 
 if TYPE_CHECKING:
     from mdl.config import Cohort
+    from mdl.data import Corpus, CorpusSpec
     from mdl.records import RunPaths
     from mdl.sweeps.claims import Claims
-    from mdl.training import Check, PhaseProgress
+    from mdl.training import PhaseProgress
 
 Emit = Callable[..., None]
 _LOOK_SECONDS = 5.0
@@ -113,31 +115,39 @@ def _cohort(job: dict[str, Any], emit: Emit) -> dict[str, Any]:
         whole = left == set(won) and paths.checkpoint(cohort.cohort_id).exists()
         ours = cohort if whole else cohort.only(set(won))
         try:
-            failed = _run(ours, job, paths, _watched(emit, claims), emit, claims.check) if won else {}
+            failed = _run(_Asked(job=job, paths=paths, emit=emit, claims=claims), ours) if won else {}
         finally:  # also where a successor has finished them
             if all(paths.record(i).exists() for i in cohort.run_ids):
                 paths.forget_checkpoints(*cohort.state_ids)
     return {"n_cells": len(won), "failed": failed}
 
 
-def _run(
-    cohort: Cohort, job: dict[str, Any], paths: RunPaths, progress: PhaseProgress, emit: Emit, check: Check
-) -> dict[str, str | None]:
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """What a cohort and its halves have in common."""
+
+    job: dict[str, Any]
+    paths: RunPaths
+    emit: Emit
+    claims: Claims
+
+
+def _run(asked: _Asked, cohort: Cohort) -> dict[str, str | None]:
     """Run a cohort; in two halves, and so on, where it does not fit on the GPU. Run ids and reasons of what failed."""
     import torch
 
     from mdl.training import run_cohort
 
     try:
-        with contextlib.redirect_stdout(_Notes(emit)):
+        with contextlib.redirect_stdout(_Notes(asked.emit)):
             records = run_cohort(
                 cohort,
-                job["sweep"],
-                paths,
-                command=job["command"],
-                progress=progress,
-                check=check,
-                on_loss=partial(_lost, emit),
+                asked.job["sweep"],
+                asked.paths,
+                command=asked.job["command"],
+                progress=_watched(asked.emit, asked.claims),
+                check=asked.claims.check,
+                on_loss=partial(_lost, asked.emit),
             )
     except torch.OutOfMemoryError:
         pass  # not handled in here: the exception would hold the memory
@@ -149,9 +159,9 @@ def _run(
         raise MdlError(
             f"{cohort.run_ids[0]} does not fit into the GPU's memory; lower train.batch_windows, or raise train.devices"
         )
-    emit("note", message=f"{cohort.cohort_id}: out of GPU memory with {n} members; training them in two halves")
-    paths.forget_checkpoints(*cohort.state_ids)
-    parts = [_run(half, job, paths, progress, emit, check) for half in cohort.halves]
+    asked.emit("note", message=f"{cohort.cohort_id}: out of GPU memory with {n} members; training them in two halves")
+    asked.paths.forget_checkpoints(*cohort.state_ids)
+    parts = [_run(asked, half) for half in cohort.halves]
     return parts[0] | parts[1]
 
 
@@ -188,19 +198,29 @@ def _watched(emit: Emit, claims: Claims) -> PhaseProgress:
 
 
 def _baseline(job: dict[str, Any], _: Emit) -> dict[str, Any]:
-    from mdl.data import CorpusSpec, open_corpus
+    """Code and record. Answers the seconds of it, without those that this process took to start."""
+    from mdl.data import CorpusSpec
     from mdl.evaluation import BaselineJob, baseline_path, run_baseline
     from mdl.records import RunPaths
     from mdl.sweeps.claims import Claims
 
-    corpus, paths = open_corpus(CorpusSpec(**job["corpus"])), RunPaths(Path(job["root"]))
+    corpus, paths = _opened(CorpusSpec(**job["corpus"])), RunPaths(Path(job["root"]))
+    started = time.monotonic()
     corpus.require_as_in(paths)
     wanted = BaselineJob(**job["job"])
     path = baseline_path(corpus, wanted, paths)
     with Claims(paths, path.stem) as claims:
         if claims.take({path.stem: path}):
             run_baseline(corpus, wanted, paths)
-    return {}
+    return {"seconds": time.monotonic() - started}
+
+
+@lru_cache(maxsize=4)
+def _opened(spec: CorpusSpec) -> Corpus:
+    """Once for the many small jobs of a corpus: where it is a folder, listing its files takes longer than coding."""
+    from mdl.data import open_corpus
+
+    return open_corpus(spec)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
@@ -19,6 +19,7 @@ from mdl.errors import MdlError
 from mdl.sweeps.claims import stands
 
 _STOP_SECONDS = 30.0  # a stopped worker has this long to save its checkpoint
+_FIRST_SHARE = 0.02  # at most, of what all classical coders cost: the larger one of the two that come first
 _SLURM_TASKS = {"SLURM_NTASKS", "SLURM_NPROCS", "SLURM_NTASKS_PER_NODE"}
 # glibc keeps a step's memory for the next one, instead of handing it back and having every page cleared again.
 _KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**28), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
@@ -31,6 +32,7 @@ class Job:
     name: str
     request: dict[str, Any]
     cost: float
+    _: KW_ONLY
     n_bytes: int = 0  # to be trained on, repeats and all members counted
     records: dict[str, Path] = field(default_factory=dict)  # what it makes: key of the claim → file
     n_devices: int = 1  # a lane of so many takes it
@@ -64,6 +66,7 @@ class Lane:
 
     kinds: frozenset[str]
     environment: dict[str, str] = field(default_factory=dict)
+    _: KW_ONLY
     n_devices: int = 1
     parts: tuple[Lane, ...] = ()
 
@@ -93,8 +96,20 @@ class Listener(Protocol):
         """A job has ended."""
 
 
+def in_order(jobs: Sequence[Job]) -> list[Job]:
+    """Costliest first, so that lanes end together; but before them two classical coders, a small and a larger one.
+
+    Those two tell how long the others will take, which are many, tell nothing while they run, and come last.
+    """
+    order = sorted(jobs, key=lambda job: -job.cost)
+    coders = [job for job in order if job.request["kind"] == "baseline"]
+    small = _FIRST_SHARE * sum(job.cost for job in coders)
+    first = coders[-1:] + [job for job in coders[:-1] if job.cost <= small][:1]
+    return first + [job for job in order if not any(job is one for one in first)]
+
+
 class Pool:
-    """Runs jobs to their end, costliest first, on as many processes as there are lanes."""
+    """Runs jobs to their end on as many processes as there are lanes, in the order of `in_order`."""
 
     def __init__(self, lanes: Sequence[Lane], log: Path) -> None:
         """Everything that workers print goes to the file `log`."""
@@ -110,7 +125,7 @@ class Pool:
 
         So it does at a KeyboardInterrupt, which goes on up. MdlError where the disk takes no more.
         """
-        self._waiting = sorted(jobs, key=lambda job: -job.cost)
+        self._waiting = in_order(jobs)
         self._log.parent.mkdir(parents=True, exist_ok=True)
         with self._log.open("a") as log:
             threads = self._threads(self._lanes, log, listener)

@@ -49,6 +49,6 @@ def test_printed_forms() -> None:
 
 
 def test_a_time_is_told_as_people_say_it() -> None:
-    assert [format_seconds(s) for s in (0.2, 40, 100, 5000, 20_000, 200_000)] == [
-        "1 s", "40 s", "2 min", "83 min", "5 h 33 min", "2 days 7 h",
+    assert [format_seconds(s) for s in (0.2, 40, 92, 117, 594, 596, 5000, 20_000, 200_000)] == [
+        "1 s", "40 s", "1 min 30 s", "2 min", "9 min 50 s", "10 min", "83 min", "5 h 33 min", "2 days 7 h",
     ]  # fmt: skip

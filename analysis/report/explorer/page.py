@@ -23,15 +23,17 @@ _KEY = ["group", "subset_bytes", "n_params"]
 _CODES = {
     "two-part": ("own subset, two-part", True, "The code of the model's own training subset, and its parameters."),
     "held-out": (
-        "held-out rate × D", True,
+        "held-out rate × D",
+        True,
         "What D unseen bytes would cost, and the parameters: what is known by heart earns nothing. Seeds are averaged.",
     ),
     "prequential": (
-        "block-prequential", False,
+        "block-prequential",
+        False,
         "Each block is coded by the model trained on the blocks before it, the first at 8 bits a byte or by a "
         "classical coder: parameters are learned by the decoder too and cost nothing (Blier & Ollivier 2018).",
     ),
-}  # fmt: skip
+}
 
 
 def _own_prices(study: Study) -> dict[str, ParameterCost]:

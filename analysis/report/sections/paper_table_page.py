@@ -91,7 +91,7 @@ def _grid(header: list[str], lines: list[list[str]], n_data: int, n_before: int,
     """The last of each data set's columns is the paper's."""
     grey = tuple(n_before + n_each * (k + 1) - 1 for k in range(n_data))
     align = "l" * n_before + "r" * (n_each * n_data)
-    return Grid(tuple(header), tuple(tuple(line) for line in lines), align, grey)
+    return Grid(tuple(header), tuple(tuple(line) for line in lines), align, grey=grey)
 
 
 def _together(rows: list[Json]) -> list[dict[str, Json]]:

@@ -65,7 +65,10 @@ def decompress(
 
 def inspect(
     file: Annotated[
-        Path, typer.Argument(help="An archive of mdl compress or pack, a run's folder, a run folder or a sweep file.")
+        Path,
+        typer.Argument(
+            metavar="PLACE", help="An archive of mdl compress or pack, a run's folder, a run folder or a sweep file."
+        ),
     ],
     runs: Runs = RUNS,
     as_json: AsJson = False,
@@ -88,7 +91,10 @@ def inspect(
 
 def pack(
     folder: Annotated[
-        Path, typer.Argument(help="A run's folder, runs/<sweep>/<run id>; of a sweep file or a run folder the best.")
+        Path,
+        typer.Argument(
+            metavar="PLACE", help="A run's folder, runs/<sweep>/<run id>; of a sweep file or a run folder the best."
+        ),
     ],
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Default: <run id>.mdl.")] = None,
     snapshot: Annotated[str, typer.Option(help="Which weights: final, or best.")] = "final",

@@ -16,7 +16,7 @@ Sizes = Annotated[str | None, typer.Option("--sizes", help="Such as 100KB,1MB: t
 
 
 def baselines(
-    path: Annotated[str, typer.Argument(help="A file, a folder or a corpus, such as image:samples.")],
+    path: Annotated[str, typer.Argument(metavar="DATA", help="A file, a folder or a corpus, such as image:samples.")],
     modality: Annotated[str | None, typer.Option(help="text, image or audio; default: text.")] = None,
     out: Made = Path("runs/baselines"),
     sizes: Sizes = None,
@@ -60,7 +60,7 @@ def baselines(
         sizes=sizes,
         chunk_bytes=parse_bytes(chunk_bytes),
         out=out,
-        models=Models(names, parse_bytes(model_bytes), device, command_line()),
+        models=Models(names, parse_bytes(model_bytes), device, command=command_line()),
         as_paper=paper,
     )
     for line in table.lines(Download(console())):
@@ -77,7 +77,7 @@ def evaluate(
     models_and_corpus: Annotated[
         list[str],
         typer.Argument(
-            metavar="MODEL... CORPUS", help="Models' folders, hf:OWNER/NAME, or py:NAME of a plugin; last, the data."
+            metavar="MODEL... DATA", help="Models' folders, hf:OWNER/NAME, or py:NAME of a plugin; last, the data."
         ),
     ],
     out: Made = Path("runs/evaluate"),
@@ -105,9 +105,17 @@ def evaluate(
     settings = EvaluationSettings(context=context, stride=stride, dtype=dtype, batch=batch, device=device)
     progress = Download(console())
     found = []
-    for line, record in lines(
-        models, corpus, sizes, out, settings, command_line(), with_baselines=baselines, progress=progress
-    ):
+    table = lines(
+        models,
+        corpus,
+        sizes=sizes,
+        out=out,
+        settings=settings,
+        command=command_line(),
+        with_baselines=baselines,
+        progress=progress,
+    )
+    for line, record in table:
         found += [content(record)] if record else []
         if not as_json:
             typer.echo(line)
@@ -156,7 +164,15 @@ def generate(
     context_bytes = renamed(former_context, context_bytes, "--context", "--context-bytes")
     how = Sampling(temperature, top_p, seed)
     names = [",".join(find_model(word, runs).word for word in several.split(",")) for several in coder]
-    wanted = generate_cli.Wanted(names, prompt, chunk or [0], n_bytes, prompt_bytes, context_bytes, device)
+    wanted = generate_cli.Wanted(
+        names,
+        prompt,
+        chunks=chunk or [0],
+        n_bytes=n_bytes,
+        prompt_bytes=prompt_bytes,
+        context_bytes=context_bytes,
+        device=device,
+    )
     made, text = generate_cli.run(wanted, how, out, figure)
     if figure:
         from analysis.plots import draw_continuations

@@ -15,7 +15,9 @@ _KNOWN_IN_SUMMARY = ("name", "cost", "n_cells", "n_failed", "n_missing", "critic
 def report(
     folder: Annotated[
         Path | None,
-        typer.Argument(help="A run folder, a sweep file or a table (CSV …); default: the newest in runs/."),
+        typer.Argument(
+            metavar="PLACE", help="A run folder, a sweep file or a table (CSV …); default: the newest in runs/."
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Folder of the report; default: report/ in the run folder.")
@@ -71,7 +73,10 @@ def _beside(place: Path) -> Path:
 
 def fit(
     path: Annotated[
-        Path, typer.Argument(help="A table of losses, or a run folder or sweep file (held-out bits a byte).")
+        Path,
+        typer.Argument(
+            metavar="PLACE", help="A table of losses, or a run folder or sweep file (held-out bits per byte)."
+        ),
     ],
     n: Annotated[str, typer.Option("--n", help="Column of model sizes N, parameters.")] = "N",
     d: Annotated[str, typer.Option("--d", help="Column of data D; where it is missing, D = C / (6·N).")] = "D",

@@ -43,3 +43,5 @@ def size(
         return
     found = size_cli.search(asked, shown)
     print_json(size_cli.content(found)) if as_json else typer.echo("\n".join(size_cli.told(found, asked)))
+    if found.signal_number:
+        raise typer.Exit(128 + found.signal_number)

@@ -21,7 +21,7 @@ from mdl.cli.options import (
     print_json,
     renamed,
 )
-from mdl.errors import MdlError, Stopped
+from mdl.errors import MdlError
 
 SweepFile = Annotated[Path, typer.Argument(help="A sweep file (YAML), such as sweeps/quick.yaml.")]
 
@@ -34,7 +34,7 @@ def sweep(
     baselines: Baselines = True,
     retry_failed: RetryFailed = False,
     per_gpu: Annotated[int, typer.Option(min=1, help="Cohorts that share a GPU; small ones may leave it idle.")] = 1,
-    wandb: Annotated[bool, typer.Option("--wandb", help="The same as --backend wandb: W&B's agents.")] = False,
+    wandb: Annotated[bool, typer.Option("--wandb", hidden=True)] = False,
     backend: Annotated[
         str, typer.Option(help="local, slurm (an array, a task a cohort), wandb, or your own.")
     ] = "local",
@@ -60,7 +60,7 @@ def sweep(
     runs = renamed(out, runs, "--out", "--runs")
     if as_json and not dry_run:
         raise MdlError("--json of mdl sweep goes with --dry-run; mdl status --json tells how far a sweep is")
-    backend = "wandb" if wandb else backend
+    backend = renamed("wandb" if wandb else None, backend, "--wandb", "--backend wandb")
     asked = {
         "workers": workers,
         "per_gpu": None if per_gpu == 1 else per_gpu,
@@ -83,11 +83,11 @@ def sweep(
         sweep_cli.start(backend, request, options)
         return
     if as_json:
+        open_corpora(request.plan, console(), fetch=False)  # refuses what the run would refuse
         print_json(plan_content(request.plan))
     else:
         typer.echo("\n".join(describe_plan(request.plan)))
-    open_corpora(request.plan, console(stderr=as_json), fetch=False)  # refuses what the run would refuse
-    if not as_json:
+        open_corpora(request.plan, console(stderr=False), fetch=False)
         typer.echo(BACKENDS[backend].preview(request, options), nl=False)
 
 
@@ -116,7 +116,7 @@ def run(
 
 def suggest(
     folder: Annotated[
-        Path | None, typer.Argument(help="A run folder or a sweep file; default: the newest in runs/.")
+        Path | None, typer.Argument(metavar="PLACE", help="A run folder or a sweep file; default: the newest in runs/.")
     ] = None,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Sweep file that is written; with --run: in the run folder.")
@@ -159,7 +159,7 @@ def suggest(
 
 def status(
     file: Annotated[
-        Path | None, typer.Argument(help="A sweep file or a run folder; default: the newest in runs/.")
+        Path | None, typer.Argument(metavar="PLACE", help="A run folder or a sweep file; default: the newest in runs/.")
     ] = None,
     runs: Runs = RUNS,
     watch: Annotated[bool, typer.Option("--watch", help="Go on telling until nothing is left.")] = False,
@@ -176,15 +176,12 @@ def status(
     if as_json and watch:
         raise MdlError("--json tells the state once; leave out --watch, or ask again every so often")
     look = status_cli.looking_at(file, renamed(out, runs, "--out", "--runs"))
-    try:
-        if as_json:
-            print_json(status_cli.content(look()))
-        elif watch:
-            status_cli.watch(look)
-        else:
-            status_cli.tell(look)
-    except KeyboardInterrupt:
-        raise Stopped from None
+    if as_json:
+        print_json(status_cli.content(look()))
+    elif watch:
+        status_cli.watch(look)
+    else:
+        status_cli.tell(look)
 
 
 def slurm_task(file: Path, index: int) -> None:

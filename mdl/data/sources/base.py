@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ class Source:
     path: Path
     starts: npt.NDArray[np.int64]
     modality: str
+    _: KW_ONLY
     unit_bytes: int = 1
 
 
@@ -45,4 +46,4 @@ def cached(
                 content = io.BytesIO()
                 np.save(content, np.array(starts, np.int64))
                 index_stream.write(content.getvalue())
-    return Source(path, np.load(index, allow_pickle=False), modality, unit_bytes)
+    return Source(path, np.load(index, allow_pickle=False), modality, unit_bytes=unit_bytes)

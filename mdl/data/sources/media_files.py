@@ -18,7 +18,7 @@ import numpy as np
 
 from mdl.data.sources.base import Source, cached
 from mdl.data.sources.file_listing import files_at, states_of
-from mdl.errors import MdlError, Stopped, nearest
+from mdl.errors import MdlError, nearest
 from mdl.storage import Progress, digest
 
 UNIT_BYTES = 2048  # a patch of 32 × 64 pixels; 0.128 s of sound
@@ -44,7 +44,7 @@ def split_settings(rest: str, known: Collection[str]) -> tuple[str, dict[str, st
     settings = dict(word.partition("=")[::2] for word in words)
     for key in settings:
         if key not in known:
-            raise MdlError(f"{rest}: unknown setting '{key}'{nearest(key, known)} (there are {list(known)})")
+            raise MdlError(f"{rest}: unknown setting '{key}'{nearest(key, known)} (there are {', '.join(known)})")
     return path, settings
 
 
@@ -70,8 +70,6 @@ def reading(modality: str, path: Path) -> Iterator[None]:
     """Whatever a decoder raises for a damaged file becomes one line that names the file."""
     try:
         yield
-    except Stopped:
-        raise
     except Exception as error:
         raise MdlError(f"cannot read {modality} {path}: {_reason(error)}") from None
 
@@ -87,9 +85,14 @@ def _reason(error: Exception) -> str:
 
 
 def cached_units(
-    files: MediaFiles, read: Callable[[Path], Iterable[bytes]], cache: Path, *, depends_on: list[object], unit: str,
+    files: MediaFiles,
+    read: Callable[[Path], Iterable[bytes]],
+    cache: Path,
+    *,
+    depends_on: list[object],
+    unit: str,
     progress: Progress | None,
-) -> Source:  # fmt: skip
+) -> Source:
     """Every file's bytes as `read` gives them, a document each, made anew when a file or `depends_on` changes.
 
     One warning tells how many files were left out and why: also those that give no chunk, smaller than a `unit`.

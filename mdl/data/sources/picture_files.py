@@ -28,9 +28,14 @@ _BAND_ROWS = 256
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _PLANAR, _SAMPLE_FORMAT = 258, 262, 284, 339  # tags of a TIFF
 _ORIENTATION = 0x0112  # a note of EXIF: how to turn a picture to see it upright
 _UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
-    2: np.fliplr, 3: lambda grey: np.rot90(grey, 2), 4: np.flipud, 5: np.transpose, 6: lambda grey: np.rot90(grey, -1),
-    7: lambda grey: np.rot90(grey, 2).T, 8: np.rot90,
-}  # fmt: skip
+    2: np.fliplr,
+    3: lambda grey: np.rot90(grey, 2),
+    4: np.flipud,
+    5: np.transpose,
+    6: lambda grey: np.rot90(grey, -1),
+    7: lambda grey: np.rot90(grey, 2).T,
+    8: np.rot90,
+}
 _MEND = "convert it to 8 or 16 bits without a sign"
 
 

@@ -208,9 +208,16 @@ def _holds_text(kind: Any) -> bool:
     value = kind.value_type if types.is_dictionary(kind) else kind
     return any(
         is_one(value)
-        for is_one in (types.is_string, types.is_large_string, types.is_string_view, types.is_binary,
-                       types.is_large_binary, types.is_binary_view, types.is_fixed_size_binary)
-    )  # fmt: skip
+        for is_one in (
+            types.is_string,
+            types.is_large_string,
+            types.is_string_view,
+            types.is_binary,
+            types.is_large_binary,
+            types.is_binary_view,
+            types.is_fixed_size_binary,
+        )
+    )
 
 
 def _arrow_errors(name: str) -> Any:

@@ -17,12 +17,14 @@ from typing import Annotated
 from pydantic import Field
 from rich.console import Console
 
+from mdl.errors import Terminated
 from mdl.sweeps import claims
 from mdl.sweeps.backends.registry import Ended, Request, register_backend
 from mdl.sweeps.claims import Claim
 from mdl.sweeps.drivers import Telling
 from mdl.sweeps.jobs import baseline_jobs, cohort_job, missing
 from mdl.sweeps.manifest import open_corpora, write_manifest
+from mdl.sweeps.messages import say
 from mdl.sweeps.plan import Plan
 from mdl.sweeps.progress import Display
 from mdl.sweeps.worker_pool import Job, Lane, Pool
@@ -65,10 +67,19 @@ class LocalBackend:
 
 
 def run_sweep(
-    plan: Plan, command: str, console: Console, *, n_workers: int | None = None, with_baselines: bool = True,
-    retry_failed: bool = False, whole: bool = True, with_cohorts: bool = True, per_gpu: int = 1, wait: bool = True,
+    plan: Plan,
+    command: str,
+    console: Console,
+    *,
+    n_workers: int | None = None,
+    with_baselines: bool = True,
+    retry_failed: bool = False,
+    whole: bool = True,
+    with_cohorts: bool = True,
+    per_gpu: int = 1,
+    wait: bool = True,
     until: float = math.inf,
-) -> Ended:  # fmt: skip
+) -> Ended:
     """Make every missing record of the plan.
 
     What another process works on is left to it, and waited for (it may die) with `wait`. `whole`: the plan is all of
@@ -87,14 +98,15 @@ def run_sweep(
     asked, to_do = counted(n_cells, "cell"), f"{n_left} to do in {counted(len(left), 'cohort')}"
     console.print(f"{plan.name}: {asked}, {n_cells - n_left} done, {to_do}")
     if left and (why := _unused()):
-        console.print(why, markup=False, soft_wrap=True)
+        say(console, why)
     with _terminate_as_interrupt():
-        ended = _run_jobs(plan, jobs, console, _Places(n_workers, per_gpu, wait, until))
+        places = _Places(n_workers=n_workers, per_gpu=per_gpu, wait=wait, until=until)
+        ended = _run_jobs(plan, jobs, console, places)
     claims.tidy(plan.paths)
     return ended
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Places:
     """How jobs are run: processes (None: what the machine has), cohorts a GPU, whether to wait for others."""
 
@@ -143,7 +155,7 @@ class Waiting:
         who = ", ".join(sorted({f"{claim.host} (process {claim.pid})" for claim in held}))
         text = f"waiting for {len(held)} that {who} works on; Ctrl-C leaves them there"
         if text != self.told:
-            self.console.print(text, markup=False, soft_wrap=True)
+            say(self.console, text)
             self.told = text
         time.sleep(_WAIT_SECONDS)
 
@@ -181,7 +193,8 @@ def _split(devices: Sequence[str], widths: Sequence[int]) -> list[Lane]:
     wide, *others = widths
     groups = [devices[i : i + wide] for i in range(0, len(devices) - wide + 1, wide)]
     lanes = [
-        Lane(kinds, {"CUDA_VISIBLE_DEVICES": ",".join(group)}, wide, tuple(_split(group, others))) for group in groups
+        Lane(kinds, {"CUDA_VISIBLE_DEVICES": ",".join(group)}, n_devices=wide, parts=tuple(_split(group, others)))
+        for group in groups
     ]
     return lanes + _split(devices[len(groups) * wide :], others)
 
@@ -222,7 +235,7 @@ def _terminate_as_interrupt() -> Iterator[None]:
     """SIGTERM stops a sweep as Ctrl-C does: workers save, and the same command goes on later."""
 
     def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
+        raise Terminated
 
     before = signal.signal(signal.SIGTERM, interrupt)
     try:

@@ -40,8 +40,10 @@ Incarnation = tuple[str, int]  # a job's name in its queue, and how often it was
 class Request:
     """A sweep that is to be made, whatever the back end."""
 
-    file: Path
-    """The sweep file."""
+    file: Path | None = None
+    """The sweep file; None: the cells were named in Python."""
+    cells: Plan | None = None
+    """These cells, where there is no file."""
     runs: Path
     """Folder of all sweeps' records."""
     command: str
@@ -52,7 +54,11 @@ class Request:
 
     @cached_property
     def plan(self) -> Plan:
-        """The file's cells in cohorts; MdlError where this machine cannot tell them (W&B draws some sweeps)."""
+        """The cells in cohorts; MdlError where this machine cannot tell them (W&B draws some sweeps)."""
+        if self.cells is not None:
+            return self.cells
+        if self.file is None:
+            raise MdlError("a request names a sweep file or its cells")
         return plan_sweep(self.file, self.runs)
 
 

@@ -39,7 +39,7 @@ _MAX_TASKS = 1000
 _WARN_SECONDS = 120  # from USR1 to the end: a step, a checkpoint
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SlurmOptions:
     """What is asked of the cluster; None: its own default."""
 
@@ -51,7 +51,7 @@ class SlurmOptions:
     sbatch: str = ""  # further options of that program
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Submission:
     """An array to be submitted: the file that names each task's cells, its content, and the script."""
 
@@ -94,7 +94,8 @@ def prepare(
         "tasks": tasks,
     }
     file = plan.paths.root.resolve() / "slurm" / f"{digest(body)}.json"
-    return Submission(file, json.dumps(body).encode(), _script(plan, file, len(tasks), options), len(tasks))
+    script = _script(plan, file, len(tasks), options)
+    return Submission(file=file, content=json.dumps(body).encode(), script=script, n_tasks=len(tasks))
 
 
 def _without(cohort: Cohort, busy: set[str]) -> Cohort:
@@ -196,7 +197,7 @@ def _queued(plan: Plan) -> set[str]:
     return found
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Task:
     """What one task of an array does."""
 
@@ -217,11 +218,19 @@ def read_task(file: Path, index: int) -> Task:
     configs = [[from_flat(flat) for flat in cohort] for cohort in task["cohorts"]]
     cohorts = tuple(Cohort(tuple(Cell(config.run_id, config) for config in part)) for part in configs)
     plan = Plan(content["name"], RunPaths(Path(content["root"])), cohorts)
-    return Task(plan, content["command"], content["retry_failed"], content["per_gpu"], task["baselines"])
+    return Task(
+        plan=plan,
+        command=content["command"],
+        retry_failed=content["retry_failed"],
+        per_gpu=content["per_gpu"],
+        only_baselines=task["baselines"],
+    )
 
 
 class Preempted(KeyboardInterrupt):
     """Slurm's time is nearly up: stop as Ctrl-C does, and queue again."""
+
+    signal_number = SIGUSR1
 
 
 @contextmanager

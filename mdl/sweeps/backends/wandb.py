@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from mdl.errors import MdlError
+from mdl.errors import MdlError, Terminated
 from mdl.sweeps.backends.local import gpu_places
 from mdl.sweeps.backends.registry import Request, register_backend
 from mdl.sweeps.distributions import NUMBERS, as_number
@@ -33,7 +33,9 @@ def register_sweep(file: Path, out: Path) -> str:
     sweep = load_sweep(file)
     check_out(sweep, out)
     if os.environ.get("WANDB_MODE") in ("offline", "disabled", "dryrun"):
-        raise MdlError("a W&B sweep needs W&B's server: unset WANDB_MODE and run 'wandb login', or leave out --wandb")
+        raise MdlError(
+            "a W&B sweep needs W&B's server: unset WANDB_MODE and run 'wandb login', or leave out --backend wandb"
+        )
     import wandb
     from wandb.errors import Error
 
@@ -77,7 +79,10 @@ def run_agents(sweep: str, places: Sequence[dict[str, str]]) -> int:
     ]
     try:
         return max(agent.wait() for agent in agents)
-    except KeyboardInterrupt:  # they had it too, and wait for their cells
+    except KeyboardInterrupt as stop:
+        for agent in agents:
+            if isinstance(stop, Terminated):  # a Ctrl-C they had too, and wait for their cells
+                agent.terminate()
         for agent in agents:
             agent.wait()
         raise
@@ -97,6 +102,8 @@ class WandbBackend:
 
     def run(self, request: Request, options: WandbOptions) -> None:
         """Register the sweep and run agents here until W&B has no more to do; MdlError where one fails."""
+        if request.file is None:
+            raise MdlError("W&B hands out the cells of a sweep file: run 'mdl sweep FILE --backend wandb'")
         sweep_file = load_sweep(request.file)
         if sweep_file.method == "grid" and not sweep_file.run_cap:  # else W&B alone knows what will be run
             plan = request.plan

@@ -215,9 +215,16 @@ def test_the_sums_are_those_of_the_segments(tmp_path: Path) -> None:
 
 
 CHAIN = Chain(
-    "g", "final", (10, 20, 30, 40), (100, 200), np.array([[5.0, 9.0, 1.0], [6.0, 3.0, 8.0]]), np.ones((2, 4)), 80.0,
-    "uniform", 0.0,
-)  # fmt: skip
+    group="g",
+    snapshot="final",
+    edges=(10, 20, 30, 40),
+    n_params=(100, 200),
+    bits=np.array([[5.0, 9.0, 1.0], [6.0, 3.0, 8.0]]),
+    heldout=np.ones((2, 4)),
+    first_bits=80.0,
+    first_coder="uniform",
+    validation_bits=0.0,
+)
 
 
 def test_a_selection_by_bytes_not_yet_coded_fails() -> None:

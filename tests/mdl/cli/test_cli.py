@@ -74,7 +74,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(folder: Path, text_file: Path) -> No
         time.sleep(0.1)
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 143
     assert "run the same command to go on" in errors
     assert list(folder.glob("runs/small/cohorts/*.ckpt"))
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +82,7 @@ def test_an_options_name_has_one_help_wherever_it_stands() -> None:
             if not getattr(parameter, "hidden", False) and parameter.param_type_name == "option":
                 helps.setdefault(parameter.opts[-1], set()).add(str(parameter.help))
     several = {option for option, said in helps.items() if len(said) > 1}
-    assert several <= {"--out", "--wandb", "--model", "--n", "--d"}, several
+    assert several <= {"--out", "--model", "--n", "--d"}, several
 
 
 def test_a_sweep_file_a_run_folder_and_a_run_are_taken_wherever_they_make_sense(swept: Path) -> None:
@@ -174,3 +176,19 @@ def len_of(name: str, data: bytes) -> int:
     import mdl as toolkit
 
     return len(toolkit.compressor(name).compress(data))
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("words", ["compress big.txt -o big.mdl", "baselines big.txt", "size big.txt --budget 10min"])
+def test_a_command_that_a_signal_stops_ends_with_the_code_that_help_tells(
+    words: str, sent: signal.Signals, swept: Path
+) -> None:
+    (swept / "big.txt").write_bytes(markov_text(100_000) * 30)
+    command = [sys.executable, "-m", "mdl.cli", *words.split()]
+    with subprocess.Popen(command, cwd=swept, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
+        time.sleep(3)
+        started.send_signal(sent)
+        _, said = started.communicate(timeout=60)
+    assert started.returncode == 128 + sent, said
+    assert "Traceback" not in said
+    assert str(128 + sent) in mdl("--help", cwd=swept).stdout

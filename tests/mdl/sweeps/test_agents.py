@@ -109,7 +109,7 @@ def test_mdl_sweep_wandb_registers_runs_and_logs_what_is_on_disk_and_what_fails(
     before = made.stat().st_mtime_ns
     with serve() as server:
         done = subprocess.run(
-            [sys.executable, "-m", "mdl.cli", "sweep", "agents.yaml", "--wandb", "--workers", "2"],
+            [sys.executable, "-m", "mdl.cli", "sweep", "agents.yaml", "--backend", "wandb", "--workers", "2"],
             cwd=tmp_path, env=environment(server.url, "online"), capture_output=True, text=True, timeout=240,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
@@ -154,7 +154,8 @@ def test_an_agent_that_is_killed_and_started_again_leaves_no_cell_undone(tmp_pat
 
 def test_a_sweep_on_wandb_without_its_server_is_one_line(tmp_path: Path, text_file: Path) -> None:
     write(tmp_path, text_file, logger="none")
-    assert_one_line(mdl("sweep", "agents.yaml", "--wandb", cwd=tmp_path, WANDB_MODE="offline"), "needs W&B's server")
+    done = mdl("sweep", "agents.yaml", "--backend", "wandb", cwd=tmp_path, WANDB_MODE="offline")
+    assert_one_line(done, "needs W&B's server")
 
 
 def test_agents_run_the_files_command_in_the_run_folder_that_was_asked_for() -> None:

@@ -62,7 +62,7 @@ def test_a_driver_tells_its_time_left_and_a_dead_one_nothing(tmp_path: Path, tex
         telling(["4x1 ×2 training 41 %"], 99.0, 3)  # at once: a disk is not written that often
         state = status(plan)
         assert state.seconds_left == pytest.approx(100, abs=3)
-        assert lines(state)[1] == "time left: about 2 min; no process has 1 of the cells before it yet"
+        assert lines(state)[1] == "time left: about 1 min 40 s; no process has 1 of the cells before it yet"
         assert lines(state)[2].startswith("now: 4x1 ×2 training 40 % (")
         told = json.loads(mdl("status", "small.yaml", "--json", cwd=tmp_path).stdout)
         assert told["seconds_left"] == pytest.approx(100, abs=20)
@@ -180,7 +180,7 @@ def test_budgets_that_share_a_training_are_recorded_one_by_one_and_half_trained_
         while len(status(plan).done) < 2 and time.monotonic() < deadline:
             time.sleep(0.05)
         sweeping.terminate()
-        assert sweeping.wait(timeout=60) == 130
+        assert sweeping.wait(timeout=60) == 143
     state = status(plan)
     assert set(state.done) >= set(cohort.branches[0].run_ids)
     assert not state.running

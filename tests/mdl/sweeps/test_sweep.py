@@ -283,7 +283,7 @@ def test_a_grid_may_name_whole_numbers_and_steps_by_their_ends(tmp_path: Path) -
 )
 def test_what_only_w_and_b_can_do_is_refused_by_name_here_and_passed_on_to_it(key: str, tmp_path: Path) -> None:
     path = write(tmp_path, f"{key}\nmetric: {{name: heldout, goal: minimize}}\nparameters: {{{ONE}}}")
-    with pytest.raises(MdlError, match=rf"{key.partition(':')[0]}.*run 'mdl sweep FILE --wandb'"):
+    with pytest.raises(MdlError, match=rf"{key.partition(':')[0]}.*run 'mdl sweep FILE --backend wandb'"):
         plan_sweep(path, tmp_path)
     assert load_sweep(path).content["metric"] == {"name": "heldout", "goal": "minimize"}
 

@@ -114,7 +114,7 @@ def stop(folder: Path, victim: str, sent: int) -> str:
     began = time.monotonic()
     said = process.communicate(timeout=120)[0]
     assert time.monotonic() - began < 30, said
-    assert process.returncode == (130 if victim == "driver" else 2), said
+    assert process.returncode == (128 + sent if victim == "driver" else 2), said
     for pid in (other, worker):
         until(lambda pid=pid: not Path(f"/proc/{pid}").exists(), f"end of {pid}")  # type: ignore[misc]
     assert newest_state(folder), "a checkpoint to go on from"

@@ -1,4 +1,4 @@
-"""Recipe 2 from a sweep file to every file that is made of its models: records, archives, packed files, generated text."""
+"""Recipe 2 from a sweep file to all that is made of its models: records, archives, packed files, generated text."""
 
 from __future__ import annotations
 

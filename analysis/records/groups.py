@@ -1,0 +1,93 @@
+"""What makes cells comparable, and what such a group is called in a table, a figure and a report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+# With these and the leak equal, and copies left out in both or neither, D bytes are the same D bytes.
+_KEY = ["source", "sha256", "block_bytes", "heldout_bytes"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Cells of one corpus, whose sizes can be compared; None: the same in the whole table, and not part of its name."""
+
+    corpus: str  # short, and distinct in its table
+    leak: str = ""  # percent of the held-out part that was trained on
+    context: str | None = None  # tokens
+    vocabulary: str | None = None
+
+    @property
+    def label(self) -> str:
+        """The parts that tell it apart, numbers with blanks in front: then names sort as their numbers do."""
+        parts = [f"{self.leak} % leaked"] if self.leak else []
+        parts += [f"{name} {n}" for name in ("context", "vocabulary") if (n := getattr(self, name)) is not None]
+        return ", ".join([self.corpus, *parts])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Groups:
+    """Of every run: its group, the same without the vocabulary, and without the leak."""
+
+    group: list[Group]
+    byte_group: list[Group]
+    clean_group: list[Group]
+
+
+def groups_of(runs: pd.DataFrame, corpora: list[str]) -> Groups:
+    """`runs` with leak_fraction, context_bytes and vocabulary; `corpora`: what each is called without a leak."""
+    leaks = leak_texts(runs["leak_fraction"])
+    contexts, vocabularies = _told_apart(runs["context_bytes"]), _told_apart(runs["vocabulary"])
+    rows = list(zip(corpora, leaks, contexts, vocabularies, strict=True))
+    return Groups(
+        group=[Group(corpus=c, leak=leak, context=length, vocabulary=v) for c, leak, length, v in rows],
+        byte_group=[Group(corpus=c, leak=leak, context=length) for c, leak, length, _ in rows],
+        clean_group=[Group(corpus=c, context=length, vocabulary=v) for c, _, length, v in rows],
+    )
+
+
+def corpus_names(frames: Iterable[pd.DataFrame]) -> dict[tuple[object, ...], str]:
+    """Short, distinct names by `_KEY`: the source, and what tells apart two corpora of one source."""
+    distinct = pd.concat([frame[_KEY] for frame in frames]).drop_duplicates()
+    short = distinct["source"].map(short_source)
+    names: dict[tuple[object, ...], str] = {}
+    keys = [tuple(row) for row in distinct.itertuples(index=False)]
+    for key, name, crowded in zip(keys, short, short.duplicated(keep=False), strict=True):
+        source, sha256, block_bytes, heldout_bytes = key
+        full = f"{source} ({sha256[:8]}, blocks of {block_bytes}, held out {heldout_bytes})"
+        names[key] = full if crowded else str(name)
+    return names
+
+
+def named(frame: pd.DataFrame, names: dict[tuple[object, ...], str]) -> list[str]:
+    """What the corpus of each row is called, without its leak."""
+    copies = [", without copies" if known else "" for known in frame["deduplicated_bytes"].notna()]
+    keys = [tuple(row) for row in frame[_KEY].itertuples(index=False)]
+    return [names[key] + text for key, text in zip(keys, copies, strict=True)]
+
+
+def leak_texts(fractions: Iterable[float]) -> list[str]:
+    """Percent, as long as one another before the point; nothing where nothing leaks."""
+    known = list(fractions)
+    percent = [f"{100 * fraction:.3g}" for fraction in known]
+    width = max((len(text.partition(".")[0]) for text in percent), default=0)
+    padded = [" " * (width - len(text.partition(".")[0])) + text for text in percent]
+    return [text if fraction else "" for text, fraction in zip(padded, known, strict=True)]
+
+
+def _told_apart(numbers: pd.Series[int]) -> list[str | None]:
+    """Numbers as long as one another; None where all are the same."""
+    if numbers.nunique() < 2:
+        return [None] * len(numbers)
+    width = len(f"{numbers.max():,}")
+    return [f"{n:>{width},}" for n in numbers]
+
+
+def short_source(source: str) -> str:
+    """A path by its last name."""
+    kind, _, path = source.partition(":")
+    return f"{kind}:{Path(path).name}" if kind in ("file", "image", "audio") else source
