@@ -14,7 +14,7 @@ from mdl.sweeps.worker_pool import Job, Lane, Outcome, Pool
 
 
 def places(n_workers: int | None = None, per_gpu: int = 1) -> _Places:
-    return _Places(n_workers, per_gpu, wait=True)
+    return _Places(n_workers=n_workers, per_gpu=per_gpu, wait=True)
 
 
 def gpus_of(lanes: list[Lane]) -> list[str]:
@@ -60,7 +60,7 @@ def test_a_wide_lane_does_its_own_jobs_and_then_falls_into_single_ones(tmp_path:
     jobs = [Job(f"{n}-{i}", {"kind": "cohort", "configs": [{}]}, 1.0, n_devices=n) for n in (1, 2) for i in range(2)]
     cohort = frozenset({"cohort"})
     console = Console(width=200, file=(tmp_path / "out").open("w"))
-    lanes = [Lane(cohort, {}, 2, (Lane(cohort), Lane(cohort)))]
+    lanes = [Lane(cohort, n_devices=2, parts=(Lane(cohort), Lane(cohort)))]
     with Display(jobs, lanes, console, (0, 4)) as display:
         Pool(lanes, tmp_path / "log.txt").run(jobs, display)
     console.file.close()
