@@ -152,7 +152,7 @@ def shortest_codes(table: Table, cost: ParameterCost = PAPER) -> pd.DataFrame:
     coded = cost.priced(table.cells, table.coded)
     coded["total_bits"] = coded["own_bits"] + coded["bits_per_param"] * coded["n_params"]
     coded["learning_rate"] = coded["learning_rate"].astype(float).fillna(1.0)
-    coded["optimizer"] = [dict(config or {}).get("train.optimizer", "adamw") for config in coded["config"]]
+    coded["optimizer"] = coded["optimizer"].fillna("adamw")
     ordered = coded.sort_values([*key, "total_bits", "own_bits", "run_id", "snapshot"])
     of_recipe = ordered.drop_duplicates([*key, "optimizer", "learning_rate"]).drop(columns=["heldout_bits"])
     chosen = recipe_envelope(of_recipe).drop(columns=["total_bits", "optimizer"])

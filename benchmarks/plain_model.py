@@ -11,7 +11,8 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor, nn
 
 from mdl.models import Shape
-from mdl.models.transformer import RMS_EPS, rotary_tables, rotated
+from mdl.models.layer import RMS_EPS, rotated
+from mdl.models.transformer import rotary_tables
 from mdl.units import VOCABULARY
 
 

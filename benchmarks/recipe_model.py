@@ -2,7 +2,7 @@
 
 A change is a parameter that starts at what leaves the block as it was, and stays there for members without the change
 (`live`), or a number a member that chooses between two forms. So a stack holds all changes at once, beside the plain
-block, and one compilation serves them all. Shape letters as in `mdl.model`; D = C/H.
+block, and one compilation serves them all. Shape letters as in `mdl.models.transformer`; D = C/H.
 """
 
 from __future__ import annotations
@@ -15,18 +15,12 @@ from torch import Tensor
 
 from mdl.models import Shape
 from mdl.models.kernels.limits import MOST_NARROW
-from mdl.models.transformer import (
-    LAYER_WEIGHTS,
-    Parts,
-    StackedTransformer,
-    byte_nats,
-    embedded,
-    rms_normalised,
-    rotated,
-)
+from mdl.models.layer import rms_normalised, rotated
+from mdl.models.transformer import Parts, StackedTransformer, byte_nats, embedded
 
 Switches = Mapping[str, float]
 
+LAYER_WEIGHTS = ("attention_gain", "qkv", "out", "mlp_gain", "up", "down")
 MATRICES = ("qkv", "out", "up", "down")
 # Parameters that a switch adds: their shape a layer (or a model), from the width C, and where "off" is.
 _OF_LAYERS: dict[str, tuple[Callable[[int], tuple[int, ...]], float]] = {
@@ -135,7 +129,7 @@ class SwitchedModel:
     def compile(self) -> None:
         """Each piece by itself; on CUDA."""
         if self.shape.width <= MOST_NARROW and not self.used & {"mlp_shift", "relu2", "input_residual"}:
-            from mdl.fused.second_half import second_half
+            from mdl.models.kernels.attention_output_mlp import second_half
 
             self.second_half = second_half
         make = lambda piece: torch.compile(piece, dynamic=False)  # noqa: E731

@@ -184,6 +184,25 @@ def ablation() -> list[Job]:
     return jobs
 
 
+_LONGER = {"64x4": (6000, 3), "64x2": (6000, 3), "16x2": (6000, 3), "128x4": (3000, 2)}
+
+
+def longer() -> list[Job]:
+    """Do the changes that help copying to set in still pay when every block has had the time for it?"""
+    jobs = []
+    for size, (steps, n_seeds) in _LONGER.items():
+        members = [
+            Member(
+                name=name, seed=s, switches=together(name), weight_decay=0.1, matrix_rate=0.03, rest_scale=3,
+                decay_start=0.7,
+            )
+            for name in ("plain", "SQZ", "SQZR", "SQKV", "SQKZ", "SQVZ")
+            for s in range(2 if name == "plain" else n_seeds)
+        ]  # fmt: skip
+        jobs.append(Job(name=f"longer-{size}", size=size, steps=steps, members=tuple(members)))
+    return jobs
+
+
 _RATES = {  # factors on both rates, seeds, and factors at 10 MB
     "128x4": ((0.5, 1, 2), 2, ()),
     "64x4": ((0.5, 1, 2), 4, (0.5, 1, 2)),
@@ -258,6 +277,7 @@ def shapes() -> list[Job]:
 PLANS: dict[str, Callable[[str], list[Job]]] = {
     "rates": rates,
     "shapes": lambda _: shapes(),
+    "longer": lambda _: longer(),
     "quick": lambda _: quick(),
     "ablation": lambda _: ablation(),
     "combined": lambda _: combined(),

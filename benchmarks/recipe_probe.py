@@ -33,9 +33,9 @@ import torch
 from torch import Tensor
 
 from benchmarks.recipe_model import MATRICES, SwitchedModel, sdpa
-from mdl.config import usual_learning_rate as learning_rate
 from mdl.data import CorpusSpec, WindowOrder, open_corpus
 from mdl.models import Shape, fused_parts, parse_size
+from mdl.optimizers import usual_learning_rate as learning_rate
 from mdl.training.cuda_graph import RecordedStep
 
 N_WINDOWS = 1024  # measured of a part, at the most
@@ -225,7 +225,7 @@ class Run:
         self.attention: Callable[..., Tensor] = sdpa
         self.parts = None
         if device == "cuda":
-            from mdl.fused.attention import attention
+            from mdl.models.kernels.attention import attention
 
             self.attention = attention
             self.parts = fused_parts(self.shape, self.low, trained=True) if job.fused else None

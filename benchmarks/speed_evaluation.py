@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from benchmarks import machine
-from mdl.config import Recipe, usual_learning_rate
+from mdl.config import Recipe
 from mdl.data import ByteView
 from mdl.device import resolve_machine
 from mdl.models import (
@@ -29,6 +29,7 @@ from mdl.models import (
     stack,
     window_bits,
 )
+from mdl.optimizers import usual_learning_rate
 from mdl.training.cohort_module import CohortModule
 from mdl.training.loop import fit
 from mdl.training.members import Member

@@ -19,9 +19,10 @@ import torch
 
 from benchmarks import machine
 from benchmarks.plain_model import PlainTransformer
-from mdl.config import Recipe, usual_learning_rate
+from mdl.config import Recipe
 from mdl.device import resolve_machine
 from mdl.models import Shape, forward_flops_per_byte, parse_size, training_bytes
+from mdl.optimizers import usual_learning_rate
 from mdl.training.cohort_module import CohortModule
 from mdl.training.loop import Watcher, fit
 from mdl.training.members import Member

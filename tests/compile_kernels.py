@@ -1,8 +1,8 @@
 """Compiles the fused kernels of a shape for a GPU that need not be there: python -m tests.compile_kernels 16x1 …
 
-The model runs on the meta device, where tensors have shapes and no content; what it would launch is compiled for an
-H100 instead. A line a kernel: its name, the shared memory of a block in bytes, and the most programs on an axis of the
-grid but the first, for about as many windows as a batch may have.
+16x1b2 is the shape with the block of version 2. The model runs on the meta device, where tensors have shapes and no
+content; what it would launch is compiled for an H100 instead. A line a kernel: its name, the shared memory of a block
+in bytes, and the most programs on an axis of the grid but the first, for about as many windows as a batch may have.
 """
 
 from __future__ import annotations
@@ -22,14 +22,21 @@ from mdl.models import Shape, StackedTransformer, parse_size
 from mdl.models.kernels.assembly import pieces
 
 H100 = GPUTarget("cuda", 90, 32)
-_TYPES = {torch.float32: "*fp32", torch.bfloat16: "*bf16", torch.float16: "*fp16", torch.uint8: "*u8"}
+_TYPES = {
+    torch.float32: "*fp32",
+    torch.bfloat16: "*bf16",
+    torch.float16: "*fp16",
+    torch.uint8: "*u8",
+    torch.int32: "*i32",
+}
 _WINDOWS = 8000  # of 256 bytes, of three members
 Launch = tuple[JITFunction, tuple[Any, ...], dict[str, Any], tuple[int, ...]]
 
 
 def launches(size: str, *, trained: bool) -> list[Launch]:
     """What forward and, if trained, backward launch."""
-    shape, seen = Shape(*parse_size(size), context_tokens=256), []
+    block, seen = 2 if size.endswith("b2") else 1, []
+    shape = Shape(*parse_size(size.removesuffix("b2")), context_tokens=256, block=block)
 
     def noted(kernel: JITFunction, *arguments: Any, grid: Any, warmup: bool, **options: Any) -> None:
         seen.append((kernel, arguments, options, grid))
@@ -63,7 +70,7 @@ def compiled(launch: Launch) -> tuple[str, str]:
 def lines(sizes: list[str]) -> Iterator[str]:
     """A line a kernel of the shapes, in training and without gradients."""
     for size in sizes:
-        wide = parse_size(size)[0] > 128  # in training a part of it is torch.compile's
+        wide = parse_size(size.removesuffix("b2"))[0] > 128  # in training a part of it is torch.compile's
         for trained in (False,) if wide else (True, False):
             for name, figures in dict(map(compiled, launches(size, trained=trained))).items():
                 yield f"{size} {'trained' if trained else 'measured'} {name} {figures}"

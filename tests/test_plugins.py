@@ -35,6 +35,29 @@ def fast(chunk_bytes):
 
 register_coder("zlib-1", fast, modalities=(ANY,), cost_per_byte=1e4, decoder_bytes=None)
 """
+OPTIMIZER = """
+import torch
+from mdl.optimizers import register_optimizer
+
+class SignSGD(torch.optim.Optimizer):
+    def __init__(self, weights, lr, decay):
+        super().__init__(weights, {"lr": lr, "decay": decay})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        loss = None if closure is None else torch.enable_grad()(closure)()
+        for group in self.param_groups:
+            for weight in group["params"]:
+                mean = self.state[weight].setdefault("mean", torch.zeros_like(weight))
+                mean.mul_(0.9).add_(weight.grad)
+                weight.sub_(group["lr"] * (mean.sign() + group["decay"] * weight))
+        return loss
+
+def make(weights, settings):
+    return SignSGD(weights.values(), settings.learning_rate, settings.weight_decay)
+
+register_optimizer("sign", make, learning_rate=lambda width, depth, recipe: 0.1 / width, weight_decay=0.03)
+"""
 GRID = """
 name: tossed
 parameters:
@@ -92,11 +115,46 @@ def test_a_coder_of_ones_own_stands_in_baselines_in_sweeps_and_in_the_report(pla
     assert "zlib-1" in (place / "runs/s/report/report.md").read_text()
 
 
+def test_an_optimizer_of_ones_own_trains_and_names_its_runs(place: Path) -> None:
+    """With the rate and the decay that it says; members' factors too; without it the sweep is refused by name."""
+    (place / "book.txt").write_bytes(b"to be or not to be, that is the question. " * 2000)
+    (place / "sign.py").write_text(OPTIMIZER)
+    own = "  optimizer: {value: sign}\n  lr_scale: {values: [1, 0.5]}\n"
+    (place / "s.yaml").write_text(GRID.replace("tossed", "s").replace("coin:7", "file:book.txt").replace(
+        "{value: 5}", "{value: 60}") + own)  # fmt: skip
+    swept = mdl("sweep", "s.yaml", "--plugin", "sign.py", "--no-baselines", cwd=place)
+    assert swept.returncode == 0, swept.stdout + swept.stderr
+    told = [json.loads(path.read_bytes()) for path in (place / "runs/s").glob("*/record.json")]
+    assert len(told) == 4
+    for record in told:
+        assert record["status"] == "ok"
+        assert [*record["plugins"]] == ["train.optimizer"]
+        width, config = record["model"]["width"], record["config"]
+        assert config["train.optimizer"] == record["requested"]["train.optimizer"] == "sign"
+        assert (config["train.learning_rate"], config["train.weight_decay"]) == (0.1 / width, 0.03)
+        looks = record["training"]["curve"]
+        assert looks[-1]["code_bits"] < 8 * looks[-1]["n_bytes"], "it learned"
+    (place / "sign.py").write_text(OPTIMIZER + "\n# changed\n")
+    changed = mdl("sweep", "s.yaml", "--plugin", "sign.py", "--dry-run", cwd=place)
+    assert changed.returncode == 0
+    assert not [record["run_id"] for record in told if record["run_id"] in changed.stdout]
+    without = mdl("sweep", "s.yaml", cwd=place)
+    assert without.returncode == 2
+    assert "train.optimizer: unknown optimizer 'sign'" in without.stderr
+    reported = mdl("report", "s.yaml", "--format", "md", cwd=place)
+    assert reported.returncode == 0, reported.stderr
+    assert "sign, 60 steps" in (place / "runs/s/report/report.md").read_text()
+
+
 BROKEN = {
     "no_such.py": (None, "cannot read plugin .*no_such.py: No such file or directory"),
     "typo.py": ("def f(:\n", r"plugin .*typo\.py, line 1: SyntaxError"),
     "fails.py": ("\n\nraise ValueError('bad day')\n", r"plugin .*fails\.py, line 3: ValueError: bad day"),
     "taken.py": (CODER.replace('"zlib-1"', '"gzip"'), r"plugin .*taken\.py: there is a coder 'gzip' already"),
+    "negative.py": (
+        OPTIMIZER.replace("0.1 /", "-1 /"),
+        r"plugin .*negative\.py: optimizer 'sign': want a learning_rate above 0 .*; got -0\.0625",
+    ),
     "silent.py": (
         CODER.replace(", cost_per_byte=1e4", ""),
         rf"plugin .*silent\.py, line {len(CODER.splitlines())}: TypeError: .*cost_per_byte",

@@ -68,7 +68,8 @@ def _part(annotation: Any) -> type | None:
 
 
 PROVENANCE = tuple(f.name for f in fields(Provenance) if f.name != "cohort_size")
-RUN_COLUMNS = [*columns_of(CellRecord), "embedding_params"]
+_OF_CONFIG = {"optimizer": ("train.optimizer", "adamw"), "recipe": ("train.recipe", 1)}  # keys, and unsaid
+RUN_COLUMNS = [*columns_of(CellRecord), "embedding_params", *_OF_CONFIG]
 SNAPSHOT_COLUMNS = ["snapshot", "step"]
 SEGMENT_COLUMNS = [*columns_of(Segment)]
 POSITION_COLUMNS = [*columns_of(PositionBin)]
@@ -96,6 +97,7 @@ def read_cell(path: Path) -> CellRows:
     with readable():
         record = cell_record(path)
     run = _row(record) | {"embedding_params": record.model.n_params_by_group.get("embedding")}
+    run |= {column: record.config.get(key, unsaid) for column, (key, unsaid) in _OF_CONFIG.items()}
     rows = CellRows(run, [], [], [], [], [], [])
     key = {"run_id": record.run_id}
     rows.curves.extend(key | vars(point) for point in record.training.curve)
@@ -138,7 +140,7 @@ def blank_run() -> Row:
     row = {}
     for name, annotation in columns_of(CellRecord).items():
         row[name] = empty.get(typing.get_origin(annotation) or annotation)
-    return row | dict.fromkeys(("n_heads", "learning_rate", "embedding_params", "vocabulary", *_TOKENS))
+    return row | dict.fromkeys(("n_heads", "learning_rate", "embedding_params", "vocabulary", *_OF_CONFIG, *_TOKENS))
 
 
 _TOKENS = ("tokenizer_bytes", "n_tokens")

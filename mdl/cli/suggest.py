@@ -10,8 +10,8 @@ from typing import Any
 from analysis.formatting import format_seconds
 from analysis.next_cells import Rung, Suggestion, describe, n_cells
 from analysis.report import plain_table
-from mdl.config import usual_learning_rate
 from mdl.errors import MdlError
+from mdl.optimizers import OPTIMIZERS
 from mdl.sizing import rungs
 from mdl.sweeps import cells_text, write_cells
 
@@ -46,9 +46,13 @@ def cells(suggestions: Sequence[Suggestion]) -> list[dict[str, Any]]:
 
 def _learning_rate(one: Suggestion) -> float | str:
     """`auto` where the record nearest to it has the recipe's rate, else that record's."""
-    recorded = one.recipe.get("train.learning_rate")
-    if recorded is None or recorded == usual_learning_rate(one.recipe["model.width"], one.recipe["model.depth"]):
+    recorded, optimizer = one.recipe.get("train.learning_rate"), one.recipe.get("train.optimizer", "adamw")
+    if recorded is None:
         return "auto"
+    if optimizer in OPTIMIZERS:  # a plugin's may not be loaded
+        width, depth, recipe = one.recipe["model.width"], one.recipe["model.depth"], one.recipe.get("train.recipe", 1)
+        if recorded == OPTIMIZERS[optimizer].learning_rate(width, depth, recipe):
+            return "auto"
     return float(recorded)
 
 

@@ -2,7 +2,6 @@ from .cohort import Cell as Cell
 from .cohort import Cohort as Cohort
 from .flat_keys import from_flat as from_flat
 from .flat_keys import full_key as full_key
-from .learning_rate import usual_learning_rate as usual_learning_rate
 from .resolved import Execution as Execution
 from .resolved import Measuring as Measuring
 from .resolved import Recipe as Recipe

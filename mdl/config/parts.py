@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
 
 from mdl.data import CorpusSpec
 from mdl.errors import MdlError
 from mdl.models import MOST_DEPTH, MOST_VOCABULARY, MOST_WIDTH, parse_size, usual_heads
+from mdl.optimizers import OPTIMIZERS, usual_optimizer
 from mdl.units import VOCABULARY, parse_bytes
 
 
@@ -31,6 +33,39 @@ def _bytes(value: Any) -> Any:
 
 def _auto_or_number(value: Any) -> Any:
     return None if value == "auto" else value
+
+
+def _known_optimizer(name: str) -> str:
+    try:
+        _ = OPTIMIZERS[name]
+    except MdlError as error:  # pydantic adds the key to a ValueError
+        raise ValueError(str(error)) from None
+    return name
+
+
+def _of_recipe(usual: Callable[[dict[str, Any]], Any]) -> BeforeValidator:
+    """`auto`, which is the default, as the recipe has it: `usual` of the keys that stand above."""
+
+    def said(value: Any, info: ValidationInfo) -> Any:
+        try:
+            return usual(info.data) if value == "auto" else value
+        except KeyError:  # a key above is wrong, and is what the user is told of
+            return value
+
+    return BeforeValidator(said)
+
+
+def _optimizer(above: dict[str, Any]) -> str:
+    return usual_optimizer(above["recipe"])
+
+
+def _weight_decay(above: dict[str, Any]) -> float:
+    return OPTIMIZERS[above["optimizer"]].weight_decay(above["recipe"])
+
+
+def _decay_start(above: dict[str, Any]) -> float:
+    """Recipe 2's is late: trainings of other lengths share the flat part of the longest."""
+    return {1: 0.5, 2: 0.7}[above["recipe"]]
 
 
 Bytes = Annotated[int, BeforeValidator(_bytes)]
@@ -103,22 +138,36 @@ class ModelConfig(Part):
 
 
 class TrainConfig(Part):
-    """How it is trained. AdamW (0.9, 0.95); linear warm-up, flat, then linear decay."""
+    """How it is trained: linear warm-up, flat, then linear decay. The recipe says what is `auto`, for ever."""
 
+    recipe: Literal[1, 2] = Field(1, description="version of the block, the optimizer and the rates; 1 where not said")
     seed: Count = Field(0, ge=0, lt=2**63, description="training seed: initial weights and data order")
     objective: Literal["subset", "prequential"] = Field(
         "subset", description="subset: passes over it; prequential: one, each window predicted before it is learned"
     )
     steps: Count = Field(1000, ge=1, description="optimiser steps")
     batch_windows: Count = Field(4, ge=1, le=1 << 16, description="windows of the context a step and member")
+    optimizer: Annotated[str, _of_recipe(_optimizer), AfterValidator(_known_optimizer)] = Field(
+        "auto", validate_default=True, description="adamw | muon | a plugin's; auto: adamw with recipe 1, muon with 2"
+    )
     learning_rate: Annotated[float | None, BeforeValidator(_auto_or_number)] = Field(
-        None, gt=0, description="peak learning rate; auto: by width (mdl.config.learning_rate)"
+        None,
+        gt=0,
+        description="peak rate, of muon the matrices'; auto: by optimizer, recipe and shape",
     )
     lr_scale: float = Field(1.0, gt=0, description="this member's factor on the learning rate")
-    weight_decay: float = Field(0.01, ge=0, description="decoupled, on matrices only")
+    weight_decay: Annotated[float, _of_recipe(_weight_decay)] = Field(
+        "auto", validate_default=True, ge=0, description="decoupled, on matrices; auto: .01 with recipe 1, .1 with 2"
+    )
     clip_norm: float = Field(1.0, gt=0, description="each member's gradient norm is clipped to this")
     warmup_steps: Count = Field(50, ge=0, description="linear warm-up, steps")
-    decay_start: float = Field(0.5, ge=0, le=1, description="fraction of the steps after which the rate falls")
+    decay_start: Annotated[float, _of_recipe(_decay_start)] = Field(
+        "auto",
+        validate_default=True,
+        ge=0,
+        le=1,
+        description="fraction of the steps after which the rate falls; auto: .5 with recipe 1, .7 with 2",
+    )
     final_lr_fraction: float = Field(0.05, ge=0, le=1, description="learning rate at the end, fraction of the peak")
     evaluate_every: Count = Field(100, ge=1, description="steps between looks at the held-out sample")
     heldout_sample_bytes: Bytes = Field(16384, ge=1, description="size of that sample, bytes")

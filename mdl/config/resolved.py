@@ -15,14 +15,18 @@ from mdl.records import reach
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How all members of a cohort are trained. AdamW (0.9, 0.95); ranges in `mdl.config.parts.TrainConfig`."""
+    """How all members of a cohort are trained; ranges in `mdl.config.parts.TrainConfig`."""
 
+    version: int = 1
+    """Of the block, the optimizer and the rates."""
     steps: int
     """Optimizer steps."""
     batch_windows: int
     """Windows of the context, per step and member."""
+    optimizer: str = "adamw"
+    """Its name in `mdl.optimizers.OPTIMIZERS`."""
     learning_rate: float
-    """Peak rate, before a member's own factor."""
+    """Peak rate, before a member's own factor; of Muon the matrices'."""
     weight_decay: float = 0.01
     """Decoupled, on matrices only."""
     clip_norm: float = 1.0

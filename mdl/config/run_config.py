@@ -7,11 +7,11 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from mdl.config.learning_rate import usual_learning_rate
 from mdl.config.parts import Bytes, CorpusConfig, MeasureConfig, ModelConfig, Part, TrainConfig
 from mdl.config.resolved import Execution, Measuring, Recipe, ResolvedConfig
 from mdl.data import SOURCES
 from mdl.models import Shape, shape_label, training_bytes, vocabulary_label
+from mdl.optimizers import OPTIMIZERS
 from mdl.storage import digest
 from mdl.units import VOCABULARY, short_bytes
 
@@ -40,7 +40,10 @@ class RunConfig(Part):
         return dict(self._flat)
 
     def requested(self) -> dict[str, Any]:
-        """Dotted keys to values as they were asked for, `auto` where nothing was: `from_flat` gives the same again."""
+        """Dotted keys to values as they were asked for: `from_flat` gives the same again.
+
+        Where nothing was, what the recipe says for ever, and `auto` for what a shape or a machine decides.
+        """
         asked = _flatten(self)
         return asked | {key: "auto" for key in _AUTOMATIC if asked[key] is None}
 
@@ -53,9 +56,11 @@ class RunConfig(Part):
             corpus=self.corpus.spec(),
             shape=shape,
             recipe=Recipe(
+                version=train.recipe,
                 steps=train.steps,
                 batch_windows=train.batch_windows,
-                learning_rate=train.learning_rate or usual_learning_rate(shape.width, shape.depth),
+                optimizer=train.optimizer,
+                learning_rate=self._learning_rate,
                 weight_decay=train.weight_decay,
                 clip_norm=train.clip_norm,
                 warmup_steps=train.warmup_steps,
@@ -81,16 +86,26 @@ class RunConfig(Part):
     @cached_property
     def _shape(self) -> Shape:
         width, depth, heads = self.model.dimensions()
-        return Shape(width, depth, heads, context_tokens=self.model.context_bytes, vocabulary=self.model.vocabulary)
+        return Shape(
+            width,
+            depth,
+            heads,
+            context_tokens=self.model.context_bytes,
+            vocabulary=self.model.vocabulary,
+            block=self.train.recipe,
+        )
 
     @cached_property
     def _flat(self) -> dict[str, Any]:
         width, depth, heads = self.model.dimensions()
         values = _flatten(self)
         values |= {"model.size": None, "model.width": width, "model.depth": depth, "model.heads": heads}
-        if self.train.learning_rate is None:
-            values["train.learning_rate"] = usual_learning_rate(width, depth)
-        return values
+        return values | {"train.learning_rate": self._learning_rate}
+
+    @property
+    def _learning_rate(self) -> float:
+        (width, depth, _), train = self.model.dimensions(), self.train
+        return train.learning_rate or OPTIMIZERS[train.optimizer].learning_rate(width, depth, train.recipe)
 
     @cached_property
     def run_id(self) -> str:
@@ -105,9 +120,12 @@ class RunConfig(Part):
     @property
     def plugins(self) -> dict[str, str]:
         """What of a user's own code the result depends on: the key that names it, and the SHA-256 of its source."""
-        kind = self.corpus.source.partition(":")[0]
-        sha256 = SOURCES.plugin_of(kind) if kind in SOURCES else None
-        return {"corpus.source": sha256} if sha256 else {}
+        kind, optimizer = self.corpus.source.partition(":")[0], self.train.optimizer
+        found = {
+            "corpus.source": SOURCES.plugin_of(kind) if kind in SOURCES else None,
+            "train.optimizer": OPTIMIZERS.plugin_of(optimizer),
+        }
+        return {key: sha256 for key, sha256 in found.items() if sha256}
 
     def cohort_key(self) -> tuple[Any, ...]:
         """Equal for cells that train together: everything but the subset, its size, the seed and the rate's scale."""
@@ -125,6 +143,8 @@ _LATER = {
     "corpus.deduplicate": False,
     "train.objective": "subset",
     "model.vocabulary": 256,
+    "train.recipe": 1,
+    "train.optimizer": "adamw",
 }
 _AUTOMATIC = {"train.learning_rate", "train.devices"}  # chosen where nothing is asked for
 _MEMBER = {"subset_bytes", "train.seed", "train.lr_scale"}

@@ -12,12 +12,14 @@ from .float64_parallel import check_agreement as check_agreement
 from .float64_parallel import parallel_logits as parallel_logits
 from .float64_stepwise import Stepper as Stepper
 from .kernels import fused_parts as fused_parts
+from .layer import rms_normalised as rms_normalised
 from .shape import MOST_DEPTH as MOST_DEPTH
 from .shape import MOST_VOCABULARY as MOST_VOCABULARY
 from .shape import MOST_WIDTH as MOST_WIDTH
 from .shape import Shape as Shape
 from .shape import check_shape as check_shape
 from .shape import count_params as count_params
+from .shape import count_weights as count_weights
 from .shape import forward_flops_per_byte as forward_flops_per_byte
 from .shape import parse_size as parse_size
 from .shape import shape_label as shape_label
@@ -27,7 +29,6 @@ from .shape import vocabulary_label as vocabulary_label
 from .transformer import Parts as Parts
 from .transformer import StackedTransformer as StackedTransformer
 from .transformer import embedded as embedded
-from .transformer import rms_normalised as rms_normalised
 from .transformer import stack as stack
 from .transformer import weight_shapes as weight_shapes
 from .weights_file import load_weights as load_weights

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mdl.entropy import EPSILON
 from mdl.errors import MdlError
+from mdl.models.block_2 import before, mixed_values, normalized_heads, shifted_keys
 from mdl.models.float64_stepwise import Stepper, folded_weights, normalised
 from mdl.models.transformer import StackedTransformer
 
@@ -38,15 +39,23 @@ def parallel_logits(model: StackedTransformer, windows_BT: Tensor) -> Tensor:
 def _in_plain_products(model: StackedTransformer, windows_BT: Tensor) -> Tensor:
     w, (B, T) = folded_weights(model), windows_BT.shape
     x = torch.cat([w["start"].expand(B, 1, -1), w["embedding"][windows_BT[:, :-1].long()]], dim=1)
+    if model.shape.block == 2:
+        x = x + w["smear"] * before(x)
+    first_value = None
     for layer in range(model.shape.depth):
-        x = x + _mixed(normalised(x) @ w[f"qkv_{layer}"], model, B, T) @ w[f"out_{layer}"]
+        q, k, v = (normalised(x) @ w[f"qkv_{layer}"]).view(B, T, 3, model.shape.n_heads, -1).permute(2, 0, 3, 1, 4)
+        if model.shape.block == 2:
+            q, k = normalized_heads(q, shifted_keys(k, before(k)), w[f"query_gain_{layer}"][None])
+            v = v if first_value is None else mixed_values(v, first_value, w[f"value_mix_{layer}"][None])
+            first_value = v if first_value is None else first_value
+        x = x + _mixed(q, k, v, model) @ w[f"out_{layer}"]
         x = x + F.gelu(normalised(x) @ w[f"up_{layer}"]) @ w[f"down_{layer}"]
     return normalised(x) @ w["embedding"].T
 
 
-def _mixed(qkv: Tensor, model: StackedTransformer, B: int, T: int) -> Tensor:
-    """Causal attention's output (B, T, C) before its last product."""
-    q, k, v = qkv.view(B, T, 3, model.shape.n_heads, -1).permute(2, 0, 3, 1, 4)  # each (B, H, T, C/H)
+def _mixed(q: Tensor, k: Tensor, v: Tensor, model: StackedTransformer) -> Tensor:
+    """Causal attention's output (B, T, C) before its last product; queries, keys and values (B, H, T, C/H)."""
+    B, _, T, _ = q.shape
     scale = 1 / math.sqrt(q.shape[-1])
     cos, sin = model.cos[:T], model.sin[:T]
     q, k, v = _rotated(q, scale * cos, scale * sin), _rotated(k, cos, sin), v.contiguous()

@@ -15,7 +15,10 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
 from mdl.entropy import Guard, float64_counts, guided_grid, nearest_grid
-from mdl.models.transformer import RMS_EPS, StackedTransformer, rms_normalised, rotated
+from mdl.models.block_2 import mixed_values, normalized_heads, shifted_keys
+from mdl.models.layer import RMS_EPS, rms_normalised, rotated
+from mdl.models.shape import Shape
+from mdl.models.transformer import StackedTransformer
 from mdl.units import VOCABULARY
 
 _GRAPH_STEPS = 32  # a graph attends to so many bytes more than needed at the most
@@ -37,6 +40,7 @@ class Stepper:
         device = model.cos.device
         self._cuda = self._plain = device.type == "cuda"
         self._keys, self._values = self._cache(device), self._cache(device)
+        self._before = _Before(model.shape, self._weights, n_windows) if model.shape.block == 2 else None
         self._at = torch.zeros(1, dtype=torch.long, device=device)
         self._to_come = torch.arange(length, device=device)
         self._previous = torch.empty(n_windows, dtype=torch.long, device=device)
@@ -56,6 +60,8 @@ class Stepper:
         """Other windows from their first byte."""
         self._t = 0
         self._previous.fill_(VOCABULARY)  # the start
+        if self._before:
+            self._before.forget()
 
     @torch.inference_mode()
     def launch(self, previous: npt.NDArray[np.uint8] | None, places: Guard) -> None:
@@ -108,6 +114,8 @@ class Stepper:
         turn = self._cos[position], self._sin[position]
         future = self._to_come[:length] > position
         x = self._tokens[self._previous]
+        if self._before:
+            x = self._before.smeared(x)
         for layer in range(self._shape.depth):
             x = x + self._attention(x, layer, length, turn, future)
             x = x + F.gelu(normalised(x) @ w[f"up_{layer}"]) @ w[f"down_{layer}"]
@@ -117,6 +125,8 @@ class Stepper:
         """Attends to what has been decoded: the first `length` bytes but for `future`."""
         w, (n, C) = self._weights, x.shape
         qkv = (normalised(x) @ w[f"qkv_{layer}"]).view(n, 3, self._shape.n_heads, 1, -1)
+        if self._before:
+            qkv = self._before.taken_up(qkv, layer)
         (q, k), v = rotated(qkv[:, :2], *turn).unbind(1), qkv[:, 2]  # each (n, H, 1, C/H)
         keys, values = self._keys[layer], self._values[layer]
         values.index_copy_(2, self._at, v)
@@ -129,6 +139,40 @@ class Stepper:
             keys.index_copy_(2, self._at, k)
             mixed = F.scaled_dot_product_attention(q, keys[:, :, :length], values[:, :, :length])
         return mixed.reshape(n, C) @ w[f"out_{layer}"]
+
+
+class _Before:
+    """What the block of version 2 remembers of the byte before, and of this byte's first layer."""
+
+    def __init__(self, shape: Shape, weights: dict[str, Tensor], n_windows: int) -> None:
+        self._weights, of = weights, {"dtype": torch.float64, "device": weights["embedding"].device}
+        self._embedding = torch.zeros(n_windows, shape.width, **of)  # type: ignore[call-overload]
+        heads = n_windows, shape.n_heads, 1, shape.width // shape.n_heads
+        self._keys = torch.zeros(shape.depth, *heads, **of)  # type: ignore[call-overload]
+        self._first_value = torch.zeros(heads, **of)  # type: ignore[call-overload]
+
+    def forget(self) -> None:
+        """Nothing stands before a window."""
+        self._embedding.zero_()
+        self._keys.zero_()
+
+    def smeared(self, x: Tensor) -> Tensor:
+        """The embeddings (n, C) with those before."""
+        smeared: Tensor = x + self._weights["smear"] * self._embedding
+        self._embedding.copy_(x)
+        return smeared
+
+    def taken_up(self, qkv: Tensor, layer: int) -> Tensor:
+        """Queries, keys and values (n, 3, H, 1, C/H) as the block has them before they are turned."""
+        q, key, v = qkv.unbind(1)
+        k = shifted_keys(key, self._keys[layer])
+        self._keys[layer].copy_(key)
+        q, k = normalized_heads(q, k, self._weights[f"query_gain_{layer}"][None])
+        if layer:
+            v = mixed_values(v, self._first_value, self._weights[f"value_mix_{layer}"][None])
+        else:
+            self._first_value.copy_(v)
+        return torch.stack([q, k, v], dim=1)
 
 
 class _Graph:

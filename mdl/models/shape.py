@@ -15,6 +15,7 @@ MOST_WIDTH = 16_384
 MOST_DEPTH = 256
 MOST_CONTEXT = 1 << 20  # its keys and values at every width still fit a machine
 MOST_VOCABULARY = 1 << 16
+BLOCKS = (1, 2)
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Shape:
     _: KW_ONLY
     context_tokens: int  # T, the longest window; of bytes where the vocabulary is bytes
     vocabulary: int = VOCABULARY  # V, bytes or tokens
+    block: int = 1  # version of the layers' arithmetic (`mdl.models.transformer`)
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -37,6 +39,8 @@ class Shape:
             raise MdlError(f"a model has a context of 1 to {MOST_CONTEXT:,} bytes, got {self.context_tokens}")
         if not VOCABULARY <= self.vocabulary <= MOST_VOCABULARY:
             raise MdlError(f"a vocabulary has {VOCABULARY} (bytes) to {MOST_VOCABULARY} tokens, got {self.vocabulary}")
+        if self.block not in BLOCKS:
+            raise MdlError(f"the block of version {self.block} is not known here (there are {BLOCKS}); update mdl")
 
     @property
     def label(self) -> str:
@@ -44,11 +48,13 @@ class Shape:
         return shape_label(self.width, self.depth, self.n_heads) + vocabulary_label(self.vocabulary)
 
     def told(self) -> dict[str, Any]:
-        """The fields as files name them, for ever: bytes go without saying, and the context is one of bytes there."""
+        """The fields as files name them, for ever; the context is one of bytes there.
+
+        Bytes and the first block go without saying.
+        """
         fields = {"context_bytes" if name == "context_tokens" else name: value for name, value in asdict(self).items()}
-        if self.vocabulary == VOCABULARY:
-            del fields["vocabulary"]
-        return fields
+        unsaid = {"vocabulary": VOCABULARY, "block": 1}
+        return {name: value for name, value in fields.items() if name not in unsaid or value != unsaid[name]}
 
     @classmethod
     def from_told(cls, fields: Mapping[str, Any]) -> Shape:
@@ -119,7 +125,14 @@ def count_params(shape: Shape) -> dict[str, int]:
         "mlp": L * 8 * C * C,
         "norm": L * 2 * C,
     }
+    if shape.block == 2:
+        groups |= {"norm": L * 3 * C, "mixing": C + L - 1}
     return {**groups, "total": sum(groups.values())}
+
+
+def count_weights(shape: Shape) -> int:
+    """How many tensors they are, told without listing them."""
+    return 2 + 6 * shape.depth if shape.block == 1 else 2 + 8 * shape.depth
 
 
 def forward_flops_per_byte(shape: Shape) -> float:

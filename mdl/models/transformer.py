@@ -16,11 +16,12 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor, nn
 
+from mdl.models import block_2
+from mdl.models.layer import rms_normalised, transformer_layer
 from mdl.models.shape import Shape
 
 Result = TypeVar("Result")
 
-RMS_EPS = 1e-6
 ROTARY_BASE = 10_000.0
 
 
@@ -79,10 +80,19 @@ class StackedTransformer(nn.Module):
         """The last residual stream (M, B, T, C)."""
         parts, T = parts or Parts(), bytes_MBT.shape[-1]
         x = parts.embed(self.weight("embedding"), self.weight("start"), bytes_MBT)
+        cos, sin, n_heads = self.cos[:T], self.sin[:T], self.shape.n_heads
+        if self.shape.block == 1:
+            for k in range(self.shape.depth):
+                x = parts.layer(x, *self._layer(k).values(), cos, sin, n_heads)
+            return x
+        x, first_value = parts.smear(x, self.weight("smear")), None
         for k in range(self.shape.depth):
-            weights = [self.weight(f"{name}_{k}") for name in LAYER_WEIGHTS]
-            x = parts.layer(x, *weights, self.cos[:T], self.sin[:T], self.shape.n_heads)
+            x, value = parts.layer_2(x, first_value, self._layer(k), cos=cos, sin=sin, n_heads=n_heads)
+            first_value = value if first_value is None else first_value
         return x
+
+    def _layer(self, k: int) -> dict[str, Tensor]:
+        return {name: self.weight(f"{name}_{k}") for name in layer_shapes(self.shape, k)}
 
     def nats(self, bytes_MBT: Tensor, parts: Parts | None = None) -> Tensor:
         """−ln p (M, B, T) of every byte in float32; `parts` stand in for the functions below, compiled for example."""
@@ -92,9 +102,6 @@ class StackedTransformer(nn.Module):
     def member(self, index: int) -> dict[str, Tensor]:
         """One member's weights without the member axis, copied to the CPU."""
         return {name: weight[index].detach().cpu().clone() for name, weight in self.named_parameters()}
-
-
-LAYER_WEIGHTS = ("attention_gain", "qkv", "out", "mlp_gain", "up", "down")  # each with _0, _1, … for its layer
 
 
 def embedded(embedding: Tensor, start: Tensor, bytes_MBT: Tensor) -> Tensor:
@@ -107,42 +114,6 @@ def embedded(embedding: Tensor, start: Tensor, bytes_MBT: Tensor) -> Tensor:
     return torch.cat([start[:, None, None, :].expand(M, B, 1, -1), previous], dim=2)
 
 
-def transformer_layer(
-    x: Tensor,
-    attention_gain: Tensor,
-    qkv: Tensor,
-    out: Tensor,
-    mlp_gain: Tensor,
-    up: Tensor,
-    down: Tensor,
-    cos: Tensor,
-    sin: Tensor,
-    n_heads: int,
-) -> Tensor:
-    """The residual stream (M, B, T, C) after causal attention and a GELU network of 4 C; weights with their axis M."""
-    M, B, T, C = x.shape
-    q, k, v = before_attention(x, attention_gain, qkv, cos=cos, sin=sin, n_heads=n_heads)
-    mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-    mixed = mixed.transpose(1, 2).reshape(M, B, T, C)
-    return after_attention(x, mixed, out, gain=mlp_gain, up=up, down=down)
-
-
-def before_attention(
-    x: Tensor, gain: Tensor, qkv: Tensor, cos: Tensor, sin: Tensor, n_heads: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Queries and keys, turned, and values, each (M·B, H, T, C/H), of the residual stream (M, B, T, C)."""
-    M, B, T, _ = x.shape
-    mixing = _linear(_scaled(rms_normalised(x), gain), qkv)
-    q, k, v = mixing.view(M * B, T, 3, n_heads, -1).permute(2, 0, 3, 1, 4)
-    return rotated(q, cos, sin), rotated(k, cos, sin), v
-
-
-def after_attention(x: Tensor, mixed: Tensor, out: Tensor, gain: Tensor, up: Tensor, down: Tensor) -> Tensor:
-    """The residual stream (M, B, T, C) after attention's output `mixed`, of the same form, and the GELU network."""
-    x = x + _linear(mixed, out)
-    return x + _linear(F.gelu(_linear(_scaled(rms_normalised(x), gain), up)), down)
-
-
 def byte_nats(x: Tensor, embedding: Tensor, bytes_MBT: Tensor) -> Tensor:
     """−ln p (M, B, T) of the bytes in float32, from the last residual stream (M, B, T, C)."""
     M, B, T, C = x.shape
@@ -151,17 +122,19 @@ def byte_nats(x: Tensor, embedding: Tensor, bytes_MBT: Tensor) -> Tensor:
     return nats.view(M, B, T)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Parts:
     """The functions that the model is made of."""
 
     embed: Callable[..., Tensor] = embedded
     layer: Callable[..., Tensor] = transformer_layer
     byte_nats: Callable[..., Tensor] = byte_nats
+    smear: Callable[..., Tensor] = block_2.smeared
+    layer_2: Callable[..., tuple[Tensor, Tensor]] = block_2.layer_2
 
     def compiled(self) -> Parts:
         """Each by itself: one layer is compiled for all, in a third of the time that the whole model takes."""
-        return Parts(*(compiled(part) for part in (self.embed, self.layer, self.byte_nats)))
+        return Parts(**{name: compiled(part) for name, part in vars(self).items()})
 
 
 def compiled(part: Callable[..., Result]) -> Callable[..., Result]:
@@ -173,65 +146,56 @@ def compiled(part: Callable[..., Result]) -> Callable[..., Result]:
     return torch.compile(part, dynamic=False)
 
 
-def _scaled(x: Tensor, gain: Tensor) -> Tensor:
-    return x * gain[:, None, None, :]
-
-
-def _linear(x: Tensor, weight: Tensor) -> Tensor:
-    M, B, T, C = x.shape
-    return torch.bmm(x.reshape(M, B * T, C), weight).view(M, B, T, -1)
-
-
-def rms_normalised(x: Tensor) -> Tensor:
-    """x over its root mean square along the last axis."""
-    return F.rms_norm(x, x.shape[-1:], eps=RMS_EPS)
-
-
-def rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Queries or keys (…, T, C/H) turned by the rotary angles (T, C/H/2)."""
-    a, b = x.chunk(2, dim=-1)
-    cos, sin = cos.to(x.dtype), sin.to(x.dtype)
-    return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
-
-
 def _initial_weights(shape: Shape, seed: int) -> dict[str, Tensor]:
     """Normal matrices of variance 1/fan-in, those that write to the residual stream scaled down by the depth."""
     generator = torch.Generator().manual_seed(seed)
-    C = shape.width
-
-    def normal(rows: int, columns: int, std: float) -> Tensor:
-        return torch.randn(rows, columns, generator=generator) * std
-
     residual = 1 / math.sqrt(2 * shape.depth)
-    weights = {
-        "embedding": normal(shape.vocabulary, C, 1 / math.sqrt(C)),
-        "start": normal(1, C, 1 / math.sqrt(C))[0],
-    }
-    for layer in range(shape.depth):
-        weights |= {
-            f"attention_gain_{layer}": torch.ones(C),
-            f"qkv_{layer}": normal(C, 3 * C, C**-0.5),
-            f"out_{layer}": normal(C, C, residual * C**-0.5),
-            f"mlp_gain_{layer}": torch.ones(C),
-            f"up_{layer}": normal(C, 4 * C, C**-0.5),
-            f"down_{layer}": normal(4 * C, C, residual * (4 * C) ** -0.5),
-        }
-    return weights
+
+    def initial(name: str, size: tuple[int, ...]) -> Tensor:
+        kind = name.rstrip("_0123456789")
+        if kind in _CONSTANTS:
+            return torch.full(size, _CONSTANTS[kind])
+        std = 1 / math.sqrt(shape.width) if kind in ("embedding", "start") else size[0] ** -0.5
+        rows = size if len(size) == 2 else (1, *size)
+        return (torch.randn(rows, generator=generator) * (residual * std if kind in _WRITING else std)).view(size)
+
+    return {name: initial(name, size) for name, size in weight_shapes(shape).items()}
+
+
+_WRITING = ("out", "down")  # to the residual stream
+_CONSTANTS = {
+    "attention_gain": 1.0,
+    "mlp_gain": 1.0,
+    "smear": 0.0,
+    "query_gain": block_2.QUERY_GAIN,
+    "value_mix": block_2.VALUE_MIX,
+}
 
 
 def weight_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
     """The shape of every weight of one member, told without making any: a forged file may name any size."""
     C = shape.width
     shapes: dict[str, tuple[int, ...]] = {"embedding": (shape.vocabulary, C), "start": (C,)}
-    for layer in range(shape.depth):
-        shapes |= {
-            f"attention_gain_{layer}": (C,),
-            f"qkv_{layer}": (C, 3 * C),
-            f"out_{layer}": (C, C),
-            f"mlp_gain_{layer}": (C,),
-            f"up_{layer}": (C, 4 * C),
-            f"down_{layer}": (4 * C, C),
-        }
+    if shape.block == 2:
+        shapes["smear"] = (C,)
+    for k in range(shape.depth):
+        shapes |= {f"{name}_{k}": size for name, size in layer_shapes(shape, k).items()}
+    return shapes
+
+
+def layer_shapes(shape: Shape, layer: int) -> dict[str, tuple[int, ...]]:
+    """The shape of every weight of one member's layer; their names end in _0, _1, … for it."""
+    C = shape.width
+    shapes: dict[str, tuple[int, ...]] = {
+        "attention_gain": (C,),
+        "qkv": (C, 3 * C),
+        "out": (C, C),
+        "mlp_gain": (C,),
+        "up": (C, 4 * C),
+        "down": (4 * C, C),
+    }
+    if shape.block == 2:
+        shapes |= {"query_gain": (C,), **({"value_mix": (1,)} if layer else {})}
     return shapes
 
 

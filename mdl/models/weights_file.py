@@ -10,7 +10,7 @@ from safetensors.torch import save as safetensors_bytes
 from torch import Tensor, float32
 
 from mdl.errors import MdlError
-from mdl.models.shape import Shape
+from mdl.models.shape import Shape, count_weights
 from mdl.models.transformer import weight_shapes
 from mdl.storage import write_atomically
 
@@ -49,9 +49,7 @@ def load_weights(path: Path, *, tokens: bool = False) -> tuple[Shape, dict[str, 
     if not tokens:
         shape.require_bytes("archives, packing and generating")
     shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    if len(shapes) != 2 + 6 * shape.depth or shapes != weight_shapes(
-        shape
-    ):  # the count first: a forged depth has no end
+    if len(shapes) != count_weights(shape) or shapes != weight_shapes(shape):  # a forged depth has no end
         raise MdlError(f"{path}: the weights do not fit the shape {shape.label} that the file names")
     for name, tensor in weights.items():
         if tensor.dtype != float32:

@@ -33,6 +33,7 @@ from mdl.quantization.weight_codec import MOST_NUMBER, MOST_SCALE, Quantised
 Floats = npt.NDArray[np.float64]
 
 _DAMPING = 3e-2  # of the inputs' second moment, as a fraction of its mean diagonal
+_PLAIN_BITS = 8  # at the least, of what has no sensitivity
 _LEAST_GRADIENT = 1e-2  # of the mean: what calibration never met is not free
 _BELL_BITS = 2 * math.pi * math.e  # a Gaussian of variance v rounded to step s takes about ½·log2(1 + 2πe·v/s²) bits
 
@@ -47,16 +48,29 @@ class Rounded(Quantised):
 def quantise(
     matrices: Mapping[str, Floats], sensitivities: Mapping[str, Sensitivity], bits: float
 ) -> dict[str, Rounded]:
-    """Matrices (in, out) at such steps that a weight takes about `bits` bits; MdlError where one is not finite."""
+    """Matrices (in, out) at such steps that a weight takes about `bits` bits; MdlError where one is not finite.
+
+    What has no sensitivity (the few vectors of the block of version 2) is rounded to `bits` of each row's range, and
+    to 8 at the least.
+    """
     for name, matrix in matrices.items():
         if not np.all(np.isfinite(matrix)):
             raise MdlError(f"a weight of {name} is not finite; a failed training run cannot be coded")
-    relative = {name: _relative_steps(sensitivities[name]) for name in matrices}
+    relative = {name: _relative_steps(sensitivities[name]) for name in matrices if name in sensitivities}
     common = _common_step(matrices, relative, bits)
     return {
         name: _rounded(matrix, sensitivities[name].inputs, _scales(matrix, common * relative[name]))
+        if name in relative
+        else _plainly_rounded(matrix, max(_PLAIN_BITS, bits))
         for name, matrix in matrices.items()
     }
+
+
+def _plainly_rounded(matrix: Floats, bits: float) -> Rounded:
+    """To about so many bits of each row's range."""
+    scales = _scales(matrix, np.abs(matrix).max(axis=0) / 2 ** (bits - 1))
+    reals = matrix / 2.0 ** (scales / 2)
+    return Rounded(np.rint(reals).astype(np.int64), scales, reals)
 
 
 def _relative_steps(form: Sensitivity) -> Floats:
@@ -68,8 +82,8 @@ def _relative_steps(form: Sensitivity) -> Floats:
 
 def _common_step(matrices: Mapping[str, Floats], relative: Mapping[str, Floats], bits: float) -> float:
     """The factor on all steps at which the mean weight takes `bits` bits, found by bisection."""
-    power = np.concatenate([np.square(matrices[name]).mean(axis=0) / relative[name] ** 2 for name in matrices])
-    n_weights = np.concatenate([np.full(matrix.shape[1], matrix.shape[0]) for matrix in matrices.values()])
+    power = np.concatenate([np.square(matrices[name]).mean(axis=0) / relative[name] ** 2 for name in relative])
+    n_weights = np.concatenate([np.full(matrices[name].shape[1], matrices[name].shape[0]) for name in relative])
     low, high = -300.0, 300.0  # log2 of the squared step
     for _ in range(60):
         middle = (low + high) / 2

@@ -10,7 +10,8 @@ A coded model is made of these bytes (what it is a model of, the shape, stands e
 
 A *row* is what one output of a matrix multiplies (a column of W in y = x·W), or a byte's vector of the embedding. Its
 scale is 2^(k/2) with a whole k, and a weight is its number times that scale in float32, rounded once: the same on every
-machine. Quantised, the gain of a norm is part of the matrix that follows it, and stands as ones.
+machine. Quantised, the gain of a norm is part of the matrix that follows it, and stands as ones. What the block of
+version 2 has beside matrices is one more of them, `vectors` (see `vector_names`).
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from mdl.units import VOCABULARY
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
+VECTORS = "vectors"
 CODERS = ("adaptive", "xz", "zstd", "raw")
 FULL_BITS = 32
 MOST_NUMBER = 2**24  # every smaller whole number is a float32
@@ -68,6 +70,8 @@ def matrix_shapes(shape: Shape) -> dict[str, tuple[int, int]]:
     """(in, out) of every matrix that is quantised; the embedding's last column is the start vector."""
     C = shape.width
     shapes = {"embedding": (C, VOCABULARY + 1)}
+    if shape.block == 2:
+        shapes[VECTORS] = (C, 1 + shape.depth + -(-(shape.depth - 1) // C))
     for k in range(shape.depth):
         shapes |= {f"qkv_{k}": (C, 3 * C), f"out_{k}": (C, C), f"up_{k}": (C, 4 * C), f"down_{k}": (4 * C, C)}
     return shapes
@@ -80,7 +84,22 @@ def to_matrices(shape: Shape, weights: Mapping[str, Floats]) -> dict[str, npt.ND
         for name, gain in (("qkv", "attention_gain"), ("out", None), ("up", "mlp_gain"), ("down", None)):
             matrix = weights[f"{name}_{k}"].astype(np.float64)
             matrices[f"{name}_{k}"] = matrix * weights[f"{gain}_{k}"].astype(np.float64)[:, None] if gain else matrix
+    if shape.block == 2:
+        joined = np.concatenate([weights[name].reshape(-1) for name in vector_names(shape)]).astype(np.float64)
+        n_in, n_out = matrix_shapes(shape)[VECTORS]
+        matrices[VECTORS] = np.pad(joined, (0, n_in * n_out - joined.size)).reshape(n_out, n_in).T
     return matrices
+
+
+def vector_names(shape: Shape) -> dict[str, int]:
+    """Names and sizes of the weights that are rows of `vectors`: one after another, zeros to the end of the last row.
+
+    A row each are the smear and every layer's query gains; then all value mixes.
+    """
+    if shape.block == 1:
+        return {}
+    mixes = {f"value_mix_{k}": 1 for k in range(1, shape.depth)}
+    return {"smear": shape.width, **{f"query_gain_{k}": shape.width for k in range(shape.depth)}, **mixes}
 
 
 def from_matrices(shape: Shape, matrices: Mapping[str, Floats]) -> dict[str, Floats]:
@@ -91,6 +110,10 @@ def from_matrices(shape: Shape, matrices: Mapping[str, Floats]) -> dict[str, Flo
         for name in ("attention_gain", "qkv", "out", "mlp_gain", "up", "down"):
             ones = np.ones(shape.width, np.float32)
             weights[f"{name}_{k}"] = ones if "gain" in name else matrices[f"{name}_{k}"]
+    start, names = 0, vector_names(shape)
+    for name, size in names.items():
+        weights[name] = matrices[VECTORS].T.reshape(-1)[start : start + size]
+        start += size
     return weights
 
 

@@ -61,7 +61,8 @@ class Registry(Mapping[str, T], Generic[T]):
         if name in self._modules and self._modules[name] not in sys.modules:
             importlib.import_module(self._modules[name])  # registers its own: a user's may not stand in for it
         if self._things.get(name, thing) is not thing:
-            raise MdlError(f"there is a {self.kind} '{name}' already; give yours another name")
+            one = "an" if self.kind[0] in "aeiou" else "a"
+            raise MdlError(f"there is {one} {self.kind} '{name}' already; give yours another name")
         self._things[name] = thing
         sha256 = _PLUGIN.get()
         if sha256 and name not in self._modules:  # what comes along may be imported while a plugin is

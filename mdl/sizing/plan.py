@@ -35,7 +35,8 @@ _FEWEST_PASSES = 1.0  # of the largest subset in the first round
 _START_SECONDS = 5.0  # until a worker's first step: imports, the corpus
 _COHORT_SECONDS = 1.0  # from one cohort to the next in a worker
 FIRST_SHARE = 0.3  # of the budget, until the first answer
-LR_SCALE = 2.0  # of the table's rate: better in every cell that was tried with both (docs of the recipe)
+RECIPE = 1  # of everything that is trained
+LR_SCALE = {1: 2.0, 2: 1.0}[RECIPE]  # twice recipe 1's rate was better in every cell that was tried with both
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +115,7 @@ def cell(data: Data, setting: Setting, *, size: str, subset_bytes: int, steps: i
         "subset_bytes": subset_bytes,
         "model.size": size,
         "model.context_bytes": setting.context_bytes,
+        "train.recipe": RECIPE,
         "train.seed": seed,
         "train.steps": steps,
         "train.batch_windows": setting.batch_windows,
@@ -187,7 +189,7 @@ def round_seconds(plan: SizePlan, speed: Speed) -> float:
     setting, n = plan.setting, len(plan.subsets)
     times = []
     for size in plan.sizes:
-        shape = Shape(*parse_size(size), context_tokens=setting.context_bytes)
+        shape = Shape(*parse_size(size), context_tokens=setting.context_bytes, block=RECIPE)
         training = plan.steps * speed.step_seconds(shape, n * setting.batch_windows)
         coded = sum(plan.subsets) * (1 + 8 * setting.coded) + 2 * plan.data.heldout_bytes
         times.append(training + speed.measuring_seconds(shape, coded) + _COHORT_SECONDS)
@@ -203,7 +205,7 @@ def makespan(seconds: Sequence[float], n_workers: int) -> float:
 
 
 def _n_params(size: str) -> int:
-    return count_params(Shape(*parse_size(size), context_tokens=2))["total"]
+    return count_params(Shape(*parse_size(size), context_tokens=2, block=RECIPE))["total"]
 
 
 def _shapes_about(expected: float, most: int) -> tuple[str, ...]:

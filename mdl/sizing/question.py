@@ -15,7 +15,7 @@ from mdl.errors import MdlError
 from mdl.evaluation import BaselineJob, run_baseline
 from mdl.records import RunPaths
 from mdl.sizing.answer import Answer
-from mdl.sizing.plan import Data, Setting, SizePlan, first_plan, require_enough
+from mdl.sizing.plan import RECIPE, Data, Setting, SizePlan, first_plan, require_enough
 from mdl.sizing.search import Search
 from mdl.sizing.speed import try_speed
 from mdl.storage import Progress
@@ -98,7 +98,7 @@ class Looked:
 
     def plan(self, question: Question) -> SizePlan:
         """What to train first, after a trial of this machine's speed. MdlError for too little data."""
-        speed = try_speed(self.setting.context_bytes, self.setting.batch_windows, self.device)
+        speed = try_speed(self.setting.context_bytes, self.setting.batch_windows, self.device, recipe=RECIPE)
         return first_plan(self.data, self.setting, speed, question.budget_seconds, off_by=question.off_by)
 
 

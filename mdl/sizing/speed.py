@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 
 from mdl.models import Shape, forward_flops_per_byte, parse_size
+from mdl.optimizers import OPTIMIZERS, OptimizerSettings, make_optimizer, usual_optimizer
 from mdl.sweeps import CORE_FLOPS_A_BYTE_ANYWAY
 
 _TRIAL_SHAPES = ("8x1", "32x2")
@@ -33,14 +34,14 @@ def _operations(shape: Shape, windows: int) -> float:
     return 3.0 * windows * shape.context_tokens * (forward_flops_per_byte(shape) + CORE_FLOPS_A_BYTE_ANYWAY)
 
 
-def try_speed(context_bytes: int, windows: int, device: str = "cpu") -> Speed:
-    """Train two small shapes for some seconds each, in one thread as a worker has it."""
+def try_speed(context_bytes: int, windows: int, device: str = "cpu", *, recipe: int = 1) -> Speed:
+    """Train two small shapes for some seconds each by a recipe, in one thread as a worker has it."""
     import torch
 
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        shapes = [Shape(*parse_size(size), context_tokens=context_bytes) for size in _TRIAL_SHAPES]
+        shapes = [Shape(*parse_size(size), context_tokens=context_bytes, block=recipe) for size in _TRIAL_SHAPES]
         small, large = (_step_seconds(shape, windows, device) for shape in shapes)
     finally:
         torch.set_num_threads(before)
@@ -56,7 +57,10 @@ def _step_seconds(shape: Shape, windows: int, device: str) -> float:
     from mdl.models import StackedTransformer
 
     model = StackedTransformer(shape, [0]).to(device)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    width, depth, recipe, name = shape.width, shape.depth, shape.block, usual_optimizer(shape.block)
+    rate = OPTIMIZERS[name].learning_rate(width, depth, recipe)
+    settings = OptimizerSettings(width=width, depth=depth, recipe=recipe, learning_rate=rate, weight_decay=0.1)
+    optimizer = make_optimizer(name, dict(model.named_parameters()), settings)
     batch = torch.randint(0, shape.vocabulary, (1, windows, shape.context_tokens), dtype=torch.uint8, device=device)
     started, n = time.perf_counter(), -_WARM_UP_STEPS
     while n < 1 or time.perf_counter() - started < _TRIAL_SECONDS:

@@ -13,11 +13,15 @@ from mdl.errors import MdlError
 from mdl.storage import write_atomically
 from mdl.sweeps.sweep_file import CELL, load_sweep
 
+_OF_RECIPES = ("train.optimizer", "train.weight_decay", "train.decay_start")  # other defaults by recipe and optimizer
+
 
 def cells_text(cells: Sequence[dict[str, Any]], name: str) -> str:
     """What all `cells` (flat settings) have in common, then a line each; what has its default is left out."""
     common = {key: value for key, value in cells[0].items() if all(cell.get(key) == value for cell in cells)}
     usual = from_flat({"model.size": cells[0]["model.size"]}).flat() | {"train.learning_rate": "auto"}
+    if any(cell.get("train.recipe", 1) != 1 or cell.get("train.optimizer", "adamw") != "adamw" for cell in cells):
+        usual = {key: value for key, value in usual.items() if key not in _OF_RECIPES}
     fixed = {key: {"value": value} for key, value in common.items() if key == "model.size" or value != usual.get(key)}
     own = [{key: value for key, value in cell.items() if key not in common} for cell in cells]
     content = {

@@ -14,6 +14,7 @@ from lightning_fabric.plugins.io.checkpoint_io import CheckpointIO
 
 from mdl.errors import MdlError
 from mdl.storage import remove_own, set_aside, write_atomically
+from mdl.training.optimizer import require_state
 from mdl.training.quiet import quiet_lightning
 
 if TYPE_CHECKING:
@@ -50,9 +51,8 @@ def _require_fit(checkpoint: dict[str, Any], module: CohortModule) -> None:
         raise ValueError("another curve")
     optimizer = module.configure_optimizers()["optimizer"]
     optimizer.load_state_dict(*checkpoint["optimizer_states"])
-    for weight, state in optimizer.state.items():
-        if not state["exp_avg"].shape == state["exp_avg_sq"].shape == weight.shape:
-            raise ValueError("another optimizer's state")
+    if checkpoint["global_step"]:
+        require_state(optimizer, module.model, module.recipe)
     if [dict(schedule)["last_epoch"] for schedule in checkpoint["lr_schedulers"]] != [checkpoint["global_step"]]:
         raise ValueError("another schedule")
     with quiet_lightning(), warnings.catch_warnings():

@@ -21,6 +21,7 @@ from mdl.models import Parts, Shape, StackedTransformer, fused_parts, measuring_
 from mdl.training.cuda_graph import RecordedStep
 from mdl.training.data_parallel import ALONE
 from mdl.training.members import Member
+from mdl.training.optimizer import recipe_optimizer
 
 
 class CohortModule(pl.LightningModule):
@@ -152,14 +153,8 @@ class CohortModule(pl.LightningModule):
         self._recorded = self._resident = None
 
     def configure_optimizers(self) -> Any:
-        """AdamW, decay on matrices only; the schedule moves every step."""
-        weights = list(self.model.parameters())
-        groups = [
-            {"params": [w for w in weights if w.ndim == 3], "weight_decay": self.recipe.weight_decay},
-            {"params": [w for w in weights if w.ndim < 3], "weight_decay": 0.0},
-        ]
-        rate = self.recipe.learning_rate
-        optimizer = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.95), fused=True, capturable=self.on_cuda)
+        """The recipe's; the schedule moves every step."""
+        optimizer = recipe_optimizer(self.model, self.recipe, lr_scale=self._lr_scale, capturable=self.on_cuda)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self.recipe.lr_factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -186,8 +181,11 @@ class CohortModule(pl.LightningModule):
         )
 
     def _scaled_step(self, step: Callable[[], Any]) -> None:
-        """AdamW is linear in the learning rate: a member's factor interpolates between old and new weights."""
-        if all(member.lr_scale == 1 for member in self.members):
+        """Where the optimizer knows no factors, a member's interpolates between old and new weights.
+
+        AdamW is linear in the learning rate.
+        """
+        if getattr(self._optimizer(), "scales_rates", False) or all(member.lr_scale == 1 for member in self.members):
             step()
             return
         before = [weight.detach().clone() for weight in self.model.parameters()]

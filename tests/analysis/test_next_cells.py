@@ -187,11 +187,21 @@ def test_what_is_written_is_what_was_asked_and_runs_as_it_is(tmp_path: Path) -> 
     assert cost == pytest.approx(sum(one.flops * len(one.seeds) for one in found))
 
 
-@pytest.mark.parametrize("settings", [{}, {"train.learning_rate": 0.003, "model.context_bytes": 128}])
+RECORDED: list[dict[str, object]] = [
+    {},
+    {"train.learning_rate": 0.003, "model.context_bytes": 128},
+    {"train.recipe": 2},
+    {"train.recipe": 2, "train.optimizer": "adamw", "train.decay_start": 0.5},
+    {"train.recipe": 2, "train.learning_rate": 0.02, "train.weight_decay": 0.01},
+    {"train.optimizer": "muon", "train.weight_decay": 0.01},
+]
+
+
+@pytest.mark.parametrize("settings", RECORDED, ids=str)
 def test_the_recipe_is_the_records_own(tmp_path: Path, settings: dict[str, object]) -> None:
     """The file of a cell that is recorded names that very record, so a sweep would not make it again."""
     records = [real(r, **settings) for r in grid(NAMES, [30_000, *DATA], power_law)]
-    if settings:
+    if "model.context_bytes" in settings:
         records = [dataclasses.replace(r, model=dataclasses.replace(r.model, context_bytes=128)) for r in records]
     found = suggest(explained(write_sweep(tmp_path / "synthetic", records)), ladder)
     known = [dataclasses.replace(found[0], seeds=(0,), size=name) for name in NAMES]
@@ -200,6 +210,7 @@ def test_the_recipe_is_the_records_own(tmp_path: Path, settings: dict[str, objec
     planned = [c.run_id for c in plan_sweep(file, tmp_path).cells]
     assert len(planned) == len(known)
     assert set(planned) <= {r.run_id for r in records}
+    assert {c["train.learning_rate"] for c in cells(known)} == {settings.get("train.learning_rate", "auto")}
 
 
 def test_the_ladder_rises() -> None:

@@ -9,14 +9,15 @@ from analysis.report.section import WideSection, register_section
 from analysis.types import Json
 
 _SHAPE = ["size", "n_params", "n_heads", "embedding_params", "learning_rate"]
+_RECIPE = ["recipe", "optimizer"]
 _BUDGET = ["n_steps", "context_bytes", "bytes_seen"]
 
 
 def recipe(table: Table) -> Json:
     """`shapes`, a row a shape; `budgets`, a row a (steps, context, bytes seen); `passes`, a row a (D, budget).
 
-    Empty where the records do not say, as of a table of others' measurements. `settings`: what all cells have in
-    common of batch, warm-up, decay and clipping, dotted.
+    Empty where the records do not say, as of a table of others' measurements. `recipes`: a row a version of the recipe
+    and optimizer. `settings`: what all cells have in common of batch, warm-up, decay and clipping, dotted.
     """
     told = table.runs[["n_heads", "embedding_params", "learning_rate"]].notna().all(axis=1)
     runs = table.runs[told & (table.runs["n_steps"] > 0)]
@@ -24,6 +25,7 @@ def recipe(table: Table) -> Json:
     seen = runs.assign(passes=runs["bytes_seen"] / runs["subset_bytes"])
     passes = seen.groupby(["subset_bytes", *_BUDGET], as_index=False).agg(passes=("passes", "mean"))
     return {
+        "recipes": rows_of(runs[_RECIPE].drop_duplicates().sort_values(_RECIPE)),
         "shapes": rows_of(shapes),
         "budgets": rows_of(runs[_BUDGET].drop_duplicates().sort_values(_BUDGET)),
         "passes": rows_of(passes[["subset_bytes", "n_steps", "passes"]]),
@@ -65,7 +67,15 @@ def _training(found: Json) -> str:
         "train.clip_norm": "gradients clipped at {:g}",
     }
     said = [form.format(found["settings"][name]) for name, form in words.items() if found["settings"].get(name)]
-    return f"AdamW, {steps} steps, windows of {contexts}" + "".join(f", {each}" for each in said) + "."
+    how = join([_optimizer(row) for row in found["recipes"]])
+    return f"{how}, {steps} steps, windows of {contexts}" + "".join(f", {each}" for each in said) + "."
+
+
+def _optimizer(row: Json) -> str:
+    """Its name in prose; a plugin's as it is registered. The first recipe goes without saying."""
+    optimizer = str(row["optimizer"])
+    name = {"adamw": "AdamW", "muon": "Muon on matrices and AdamW on the rest"}.get(optimizer, optimizer)
+    return name if row["recipe"] == 1 else f"Recipe {row['recipe']}: {name}"
 
 
 def _passes(found: Json) -> str:

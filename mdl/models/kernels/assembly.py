@@ -6,7 +6,7 @@ take, at which a library's kernels are better.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -17,17 +17,20 @@ from torch import Tensor
 from triton.compiler.errors import CompilationError
 from triton.runtime.errors import OutOfResources
 
+from mdl.models import block_2
 from mdl.models.kernels.attention import attention
 from mdl.models.kernels.attention_input import first_half
 from mdl.models.kernels.attention_output_mlp import second_half
 from mdl.models.kernels.embedding import embedded
 from mdl.models.kernels.limits import MOST_NARROW, MOST_VOCABULARY, MOST_WIDTH
+from mdl.models.kernels.neighbors import heads, smeared
 from mdl.models.kernels.output_head import nats
+from mdl.models.layer import after_attention, before_attention
 from mdl.models.shape import Shape
-from mdl.models.transformer import Parts, after_attention, before_attention, compiled
+from mdl.models.transformer import Parts, compiled
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Pieces:
     """What the kernels do, one function each."""
 
@@ -36,10 +39,14 @@ class Pieces:
     attention: Callable[..., Tensor]
     second: Callable[..., Tensor]
     byte_nats: Callable[..., Tensor]
+    smear: Callable[..., Tensor]
+    first_2: Callable[..., tuple[Tensor, ...]]
 
     def parts(self) -> Parts:
         """Joined to the parts of a model."""
-        return Parts(self.embed, self._layer, self.byte_nats)
+        return Parts(
+            embed=self.embed, layer=self._layer, byte_nats=self.byte_nats, smear=self.smear, layer_2=self._layer_2
+        )
 
     def _layer(
         self, x: Tensor, attention_gain: Tensor, qkv: Tensor, out: Tensor, mlp_gain: Tensor, up: Tensor, down: Tensor,
@@ -48,16 +55,43 @@ class Pieces:
         x, q, k, v = self.first(x, attention_gain, qkv, cos, sin, n_heads)
         return self.second(x, self.attention(q, k, v, n_heads), out, mlp_gain, up, down)
 
+    def _layer_2(
+        self,
+        x: Tensor,
+        first_value: Tensor | None,
+        own: Mapping[str, Tensor],
+        *,
+        cos: Tensor,
+        sin: Tensor,
+        n_heads: int,
+    ) -> tuple[Tensor, Tensor]:
+        x, q, k, v = self.first_2(x, first_value, own, cos=cos, sin=sin, n_heads=n_heads)
+        mixed = self.attention(q, k, v, n_heads)
+        return self.second(x, mixed, own["out"], own["mlp_gain"], own["up"], own["down"]), v
+
 
 def pieces(shape: Shape, dtype: torch.dtype, *, trained: bool) -> Pieces:
-    """Of a shape, products in `dtype`; with gradients or without."""
+    """Of a shape, products in `dtype`; with gradients or without.
+
+    Where the block of version 2 has no kernels, its first half is compiled in training, which calls it with one size
+    for ever; measuring, which calls it with many, takes it as it is: compiling lasts longer than what it would save.
+    """
     own = _kernels(shape, dtype, trained=trained)
-    first = own.get("first") or compiled(_wide_first)
-    second = own.get("second") or compiled(after_attention)
-    if "embed" in own:
-        return Pieces(own["embed"], first, attention, second, own["byte_nats"])
-    plain = Parts().compiled()
-    return Pieces(plain.embed, first, attention, second, plain.byte_nats)
+    plain = Parts(embed=own["embed"], byte_nats=own["byte_nats"]) if "embed" in own else Parts().compiled()
+
+    def first_2(x: Tensor, first_value: Tensor | None, own: Mapping[str, Tensor], **given: Any) -> tuple[Tensor, ...]:
+        return _first_2(x, first_value, {**own, "qkv": own["qkv"].to(dtype)}, **given)
+
+    wide_2 = trained and shape.block == 2 and "heads" not in own
+    return Pieces(
+        embed=plain.embed,
+        first=own.get("first") or (compiled(_wide_first) if shape.block == 1 else _wide_first),
+        attention=attention,
+        second=own.get("second") or compiled(after_attention),
+        byte_nats=plain.byte_nats,
+        smear=own.get("smear") or (compiled(block_2.smeared) if wide_2 else block_2.smeared),
+        first_2=own.get("heads") or (compiled(first_2) if wide_2 else first_2),
+    )
 
 
 def _kernels(shape: Shape, dtype: torch.dtype, *, trained: bool) -> dict[str, Callable[..., Any]]:
@@ -69,9 +103,17 @@ def _kernels(shape: Shape, dtype: torch.dtype, *, trained: bool) -> dict[str, Ca
     def byte_nats(x: Tensor, embedding: Tensor, symbols: Tensor) -> Tensor:
         return nats(x, embedding, symbols, dtype)
 
+    def heads_2(
+        x: Tensor, first_value: Tensor | None, own: Mapping[str, Tensor], *, cos: Tensor, sin: Tensor, **_: int
+    ) -> tuple[Tensor, ...]:
+        unturned = torch.ones_like(cos), torch.zeros_like(sin)
+        x, *parts = first_half(x, own["attention_gain"], own["qkv"], *unturned, dtype)
+        q, k, v = parts
+        return x, *heads((q, k, v), first_value, own["query_gain"], own.get("value_mix"), cos, sin)
+
     own: dict[str, Callable[..., Any]] = {"attention": attention}
     if shape.width <= MOST_WIDTH:
-        own["first"] = first
+        own |= {"first": first} if shape.block == 1 else {"smear": smeared, "heads": heads_2}
     if shape.width <= (MOST_NARROW if trained else MOST_WIDTH):
         own["second"] = second_half
     if shape.width <= MOST_WIDTH and shape.vocabulary <= MOST_VOCABULARY:
@@ -83,6 +125,16 @@ def _wide_first(x: Tensor, gain: Tensor, qkv: Tensor, cos: Tensor, sin: Tensor, 
     """What `first_half` gives, from the plain model's functions."""
     M, B, T, C = x.shape
     parts = before_attention(x, gain, qkv, cos, sin, n_heads)
+    return x, *(part.transpose(1, 2).reshape(M, B, T, C).contiguous() for part in parts)
+
+
+def _first_2(
+    x: Tensor, first_value: Tensor | None, own: Mapping[str, Tensor], *, cos: Tensor, sin: Tensor, n_heads: int
+) -> tuple[Tensor, ...]:
+    """What `heads_2` of `_kernels` gives, from the plain model's functions."""
+    (M, B, T, C), D = x.shape, x.shape[-1] // n_heads
+    first_heads = first_value if first_value is None else first_value.view(M * B, T, n_heads, D).transpose(1, 2)
+    parts = block_2.before_attention_2(x, first_heads, own, cos=cos, sin=sin, n_heads=n_heads)
     return x, *(part.transpose(1, 2).reshape(M, B, T, C).contiguous() for part in parts)
 
 
@@ -107,17 +159,20 @@ def work(shape: Shape, dtype: torch.dtype, device: str, *, trained: bool) -> boo
     symbols = torch.zeros(1, 1, T, dtype=torch.uint8 if V == 256 else torch.int32, device=device)
     x, low, gain = given(1, 1, T, C), given(1, 1, T, C, of=dtype), given(1, C)
     angles = torch.zeros(T, C // shape.n_heads // 2, device=device)
+    layer_2 = {"attention_gain": gain, "qkv": given(1, C, 3 * C), "query_gain": gain, "value_mix": given(1, 1)}
     inputs: dict[str, tuple[Any, ...]] = {
         "embed": (given(1, V, C), given(1, C), symbols),
         "first": (x, gain, given(1, C, 3 * C), angles, angles, shape.n_heads),
         "attention": (low, low, low, shape.n_heads),
+        "smear": (x, gain),
+        "heads": (x, low, layer_2),
         "second": (x, low, given(1, C, C), gain, given(1, C, 4 * C), given(1, 4 * C, C)),
         "byte_nats": (x, given(1, V, C), symbols),
     }
     own = _kernels(shape, dtype, trained=trained)
 
     def attempt(name: str) -> None:
-        made = own[name](*inputs[name])
+        made = own[name](*inputs[name], **({"cos": angles, "sin": angles} if name == "heads" else {}))
         made = made if isinstance(made, tuple) else (made,)
         if trained:
             torch.autograd.backward(made, [torch.zeros_like(each) for each in made])

@@ -9,7 +9,7 @@ import triton
 import triton.language as tl
 
 from mdl.errors import MdlError
-from mdl.models import transformer as plain
+from mdl.models import layer as plain
 
 RMS_EPS = tl.constexpr(plain.RMS_EPS)
 MOST_ROWS = 2**21  # 2^31 places of four times the greatest width

@@ -24,6 +24,7 @@ from analysis.report import build, build_report, terminal_table
 from analysis.report.build import ReportPaths
 from analysis.report.contents import write
 from analysis.report.elements import Grid, Heading, Text
+from analysis.report.sections import recipe as recipe_section
 from analysis.report.sections.compute import plot_compute
 from analysis.report.sections.scaling_law import fit_lines, fit_points, plot_fit, plot_residuals
 from analysis.study import study
@@ -257,6 +258,26 @@ def test_the_recipe_tells_shapes_and_how_often_data_were_seen(tmp_path: Path) ->
     assert "In 900 steps models saw 300 KB 10 times and 1 MB 3 times." in text
     assert [row["size"] for row in made.summary["recipe"]["shapes"]] == ["8x1", "16x1"]
     assert "36.1 %" in text, "1,024 of 8x1's 2,840 parameters are its embedding"
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({}, "AdamW, 900 steps"),
+        ({"train.recipe": 1, "train.optimizer": "muon"}, "Muon on matrices and AdamW on the rest, 900 steps"),
+        ({"train.recipe": 2, "train.optimizer": "muon"}, "Recipe 2: Muon on matrices and AdamW on the rest, 900 steps"),
+        ({"train.recipe": 1, "train.optimizer": "mine"}, "mine, 900 steps"),
+    ],
+)
+def test_the_recipe_names_the_optimizer_that_is_recorded(tmp_path: Path, config: dict[str, Any], said: str) -> None:
+    """A record of before there was another is AdamW's."""
+    records = [
+        dataclasses.replace(r, config=config, model=dataclasses.replace(r.model, n_params_by_group={"embedding": 1024}))
+        for r in grid(["8x1", "16x1"], [300_000, 1_000_000])
+    ]
+    summary = {"recipe": recipe_section.recipe(load(write_sweep(tmp_path / "s", records)))}
+    told = [block.text for block in recipe_section.write(summary) if isinstance(block, Text)]
+    assert told[0].startswith(said)
 
 
 def test_two_orders_share_what_a_subset_is_of_its_corpus(made: ReportPaths) -> None:

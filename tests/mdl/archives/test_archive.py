@@ -110,13 +110,20 @@ def test_golden_bytes_pin_the_format() -> None:
     ]
 
 
-def test_a_golden_archive_is_decoded_for_ever() -> None:
+@pytest.mark.parametrize(
+    ("block_version", "stream"),
+    [
+        (1, "6acacc616563c7bf2f4618fa7e565be75ec3ff9129d61c31052dfd5ecd61c295"),
+        (2, "9a4a76608099d275a4de577cd4249ef1e5f96fd1b2f07b3911b0454979847aba"),
+    ],
+)
+def test_a_golden_archive_is_decoded_for_ever(block_version: int, stream: str) -> None:
     """A model made of plain numbers, an archive as bytes: what was written once must be read by every later version."""
-    shape = Shape(4, 1, 1, context_tokens=8)
+    shape = Shape(4, block_version, 1, context_tokens=8, block=block_version)
     model = stack(shape, [_arithmetic_weights(shape)]).double()
     data = b"abracadabra, abracadabra"
     block = encode_block(model, np.frombuffer(data, np.uint8))
-    assert block.stream.hex() == "6acacc616563c7bf2f4618fa7e565be75ec3ff9129d61c31052dfd5ecd61c295"
+    assert block.stream.hex() == stream
     assert BlockDecoder(model).decode([block]) == [data]
 
 

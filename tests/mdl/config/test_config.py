@@ -79,6 +79,11 @@ def test_cells_of_one_shape_and_recipe_train_together() -> None:
         ({**BASE, "learning_rate": -1}, "train.learning_rate"),
         ({**BASE, "learning_rate": float("nan")}, "train.learning_rate"),
         ({**BASE, "logger": "tensorboard"}, "logger"),
+        ({**BASE, "optimizer": "muin"}, "train.optimizer: unknown optimizer 'muin'; did you mean 'muon'?"),
+        ({**BASE, "optimizer": 3}, "train.optimizer"),
+        ({**BASE, "recipe": 3}, "train.recipe: input should be 1 or 2, got 3"),
+        ({**BASE, "recipe": 2, "weight_decay": "little"}, "train.weight_decay"),
+        ({**BASE, "decay_start": 2}, "train.decay_start"),
         ({**BASE, "width": 16}, "not both"),
         ({"width": 16}, "both model.width and model.depth"),
         ({"width": 15, "depth": 1}, "width 15"),
@@ -109,6 +114,7 @@ REQUESTS = [
     {"width": 24, "depth": 2, "learning_rate": "auto", "devices": "auto"},
     {"size": "paper-200k", "learning_rate": 0.003, "devices": 2, "batch_bytes": "1KiB", "subset_bytes": "3MB"},
     {"size": "4x1", "deduplicate": True},
+    {"size": "4x1", "recipe": 2, "optimizer": "adamw", "weight_decay": "auto", "decay_start": 0.6},
     {"size": "8x1", "objective": "prequential", "heldout_bytes": 1000, "leak_fraction": 0.2, "coded_weights": True},
 ]
 
@@ -148,3 +154,72 @@ def test_configurations_of_before_give_the_names_they_gave() -> None:
     assert from_flat(recorded).run_id == from_flat({"size": "16x2", "subset_bytes": "1MB", "steps": 700}).run_id
     for path in sorted((ROOT / "reports/quick/records").glob("*/record.json")):
         assert from_flat(json.loads(path.read_bytes())["config"]).run_id == path.parent.name
+
+
+FIRST_ID = "16x2-1MB-s0-aa98a00c"
+FIRST_REQUESTED = {
+    "subset_bytes": 1000000, "corpus.source": "stdlib", "corpus.shuffle_seed": 0, "corpus.block_bytes": 4096,
+    "corpus.heldout_bytes": None, "corpus.leak_fraction": 0.0, "corpus.deduplicate": False, "model.size": "16x2",
+    "model.width": None, "model.depth": None, "model.heads": None, "model.context_bytes": 256, "model.vocabulary": 256,
+    "train.recipe": 1, "train.seed": 0, "train.objective": "subset", "train.steps": 700, "train.batch_windows": 4,
+    "train.learning_rate": "auto", "train.lr_scale": 1.0, "train.weight_decay": 0.01, "train.clip_norm": 1.0,
+    "train.warmup_steps": 50, "train.decay_start": 0.5, "train.final_lr_fraction": 0.05, "train.evaluate_every": 100,
+    "train.heldout_sample_bytes": 16384, "train.precision": "auto", "train.compile": "auto", "train.threads": 1,
+    "train.devices": "auto", "train.memory_bytes": 8000000000, "train.checkpoint_seconds": 60,
+    "measure.reach_ratio": 10.0, "measure.stream_bytes": 8192, "measure.coded_weights": False, "measure.tune_steps": 0,
+    "logger": "none",
+}  # fmt: skip
+FIRST_RECORDED = FIRST_REQUESTED | {
+    "model.size": None, "model.width": 16, "model.depth": 2, "model.heads": 1, "train.learning_rate": 0.012,
+    "train.devices": None,
+}  # fmt: skip
+
+
+def test_where_no_recipe_is_said_all_is_named_and_recorded_as_before_there_were_two() -> None:
+    """Golden; what has come since is AdamW's name."""
+    asked = {"size": "16x2", "subset_bytes": "1MB", "steps": 700}
+    for config in (from_flat(asked), from_flat(asked | {"recipe": 1, "optimizer": "adamw"}), from_flat(FIRST_RECORDED)):
+        assert config.run_id == FIRST_ID
+        assert config.flat() == FIRST_RECORDED | {"train.optimizer": "adamw"}
+    assert from_flat(asked).requested() == FIRST_REQUESTED | {"train.optimizer": "adamw"}
+    assert from_flat(FIRST_REQUESTED) == from_flat(asked)
+    others = {"64x4-100KB-s0-7759495f": {"size": "64x4", "learning_rate": 0.003},
+              "8x1-100KB-s0-373795c5": {"size": "8x1", "weight_decay": 0.1},
+              "8x1-100KB-s0-51247eb7": {"size": "8x1", "decay_start": 0.7, "lr_scale": 2}}  # fmt: skip
+    assert {name: from_flat(values).run_id for name, values in others.items()} == {name: name for name in others}
+
+
+@pytest.mark.parametrize(
+    ("asked", "optimizer", "learning_rate", "weight_decay", "decay_start"),
+    [
+        ({}, "adamw", 0.00425, 0.01, 0.5),
+        ({"optimizer": "muon"}, "muon", 0.03, 0.1, 0.5),
+        ({"recipe": 2}, "muon", 0.03, 0.1, 0.7),
+        ({"recipe": 2, "optimizer": "adamw"}, "adamw", 0.01275, 0.1, 0.7),
+        ({"recipe": 2, "learning_rate": 0.01, "weight_decay": 0, "decay_start": 0.5}, "muon", 0.01, 0, 0.5),
+        (
+            {"recipe": 1, "weight_decay": "auto", "decay_start": "auto", "optimizer": "auto"},
+            "adamw",
+            0.00425,
+            0.01,
+            0.5,
+        ),
+    ],
+)
+def test_a_recipe_says_what_is_not_said(
+    asked: dict[str, Any], optimizer: str, learning_rate: float, weight_decay: float, decay_start: float
+) -> None:
+    config = from_flat({"size": "64x4", **asked})
+    recipe = config.resolved.recipe
+    assert recipe.version == asked.get("recipe", 1) == config.resolved.shape.block
+    assert (recipe.optimizer, recipe.learning_rate) == (optimizer, learning_rate)
+    assert (recipe.weight_decay, recipe.decay_start) == (weight_decay, decay_start)
+    for values in (config.flat(), config.requested()):
+        assert from_flat(values).run_id == config.run_id
+        assert from_flat(values).resolved == config.resolved
+
+
+def test_optimizers_and_recipes_make_runs_and_cohorts_of_their_own() -> None:
+    configs = [from_flat({**BASE, "recipe": r, "optimizer": o}) for r in (1, 2) for o in ("adamw", "muon")]
+    assert len({config.run_id for config in configs}) == 4
+    assert len({config.cohort_key() for config in configs}) == 4

@@ -17,19 +17,21 @@ LADDER = [(4, 1), (8, 1), (16, 1), (16, 2), (32, 2), (48, 2), (64, 2), (64, 4), 
 DATA = np.frombuffer(markov_text(20_000), np.uint8).copy()
 
 
-def sharpened(width: int, depth: int, context_bytes: int, scale: float = 1.5) -> StackedTransformer:
+def sharpened(width: int, depth: int, context_bytes: int, scale: float = 1.5, *, block: int = 1) -> StackedTransformer:
     """A float64 model with weights as large as training makes them: its logits reach tens, as trained ones do."""
     heads = usual_heads(width) if width % (2 * usual_heads(width)) == 0 else 1
-    model = StackedTransformer(Shape(width, depth, heads, context_tokens=context_bytes), [width + depth])
+    model = StackedTransformer(Shape(width, depth, heads, context_tokens=context_bytes, block=block), [width + depth])
     with torch.no_grad():
         for name, weight in model.named_parameters():
             weight.mul_(5 * scale if name == "embedding" else scale)
+            if name == "smear":
+                weight.uniform_(-1, 1)
     return model.double()
 
 
-def trained(width: int, depth: int, context_bytes: int, steps: int) -> StackedTransformer:
+def trained(width: int, depth: int, context_bytes: int, steps: int, *, block: int = 1) -> StackedTransformer:
     """A float64 model after a few steps of AdamW on the text."""
-    shape = Shape(width, depth, usual_heads(width), context_tokens=context_bytes)
+    shape = Shape(width, depth, usual_heads(width), context_tokens=context_bytes, block=block)
     model = StackedTransformer(shape, [0])
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     generator = np.random.default_rng(0)
@@ -43,16 +45,17 @@ def trained(width: int, depth: int, context_bytes: int, steps: int) -> StackedTr
     return model.double()
 
 
-@pytest.fixture(scope="module")
-def small() -> StackedTransformer:
-    return trained(16, 2, 64, 25)
+@pytest.fixture(scope="module", params=[1, 2], ids=["block 1", "block 2"])
+def small(request: pytest.FixtureRequest) -> StackedTransformer:
+    return trained(16, 2, 64, 25, block=request.param)
 
 
+@pytest.mark.parametrize("block", [1, 2])
 @pytest.mark.parametrize(("width", "depth"), LADDER)
-def test_epsilon_is_a_thousand_times_the_largest_difference(width: int, depth: int) -> None:
+def test_epsilon_is_a_thousand_times_the_largest_difference(width: int, depth: int, block: int) -> None:
     """Parallel against step by step, over every shape of the ladder, with logits as large as trained ones."""
     context = 192
-    model = sharpened(width, depth, context)
+    model = sharpened(width, depth, context, block=block)
     windows = DATA[: 4 * context].reshape(4, context)
     with torch.inference_mode():
         assert float(model(torch.from_numpy(windows)[None]).abs().max()) > 10

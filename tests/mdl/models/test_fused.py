@@ -28,13 +28,13 @@ TOLERANCE = 3e-2 if ON_GPU else 1e-5
 Outcome = tuple[Tensor, dict[str, Tensor]]
 
 
-def stacked(size: str, context: int, n_members: int, vocabulary: int = 256) -> StackedTransformer:
+def stacked(size: str, context: int, n_members: int, vocabulary: int = 256, block: int = 1) -> StackedTransformer:
     model = StackedTransformer(
-        Shape(*parse_size(size), context_tokens=context, vocabulary=vocabulary), range(n_members)
+        Shape(*parse_size(size), context_tokens=context, vocabulary=vocabulary, block=block), range(n_members)
     )
     with torch.no_grad():
         for name, weight in model.named_parameters():
-            if "gain" in name:
+            if "gain" in name or name == "smear":
                 weight += 0.3 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(1))
     return model.to(DEVICE)
 
@@ -73,6 +73,30 @@ def test_nats_and_gradients_are_the_plain_models(size: str, context: int, vocabu
     assert difference(fused[0], plain[0]) < TOLERANCE / 10
     assert {name: difference(own, plain[1][name]) for name, own in fused[1].items()} == pytest.approx(
         dict.fromkeys(plain[1], 0), abs=TOLERANCE
+    )
+
+
+@pytest.mark.parametrize("trained", [True, False])
+@pytest.mark.parametrize(("size", "context"), [("8x1", 20), ("16x3", 33), ("64x2", 40)])
+def test_the_second_block_too(size: str, context: int, trained: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its first half by torch's compiler where there is a GPU, else as it is, all else by the kernels."""
+    if not ON_GPU:
+        monkeypatch.setattr(torch, "compile", lambda part, **_: part)
+    model = stacked(size, context, 2, block=2)
+    generator = torch.Generator().manual_seed(0)
+    symbols = torch.randint(0, 256, (2, 3, context), generator=generator).to(torch.uint8).to(DEVICE)
+    share = torch.rand(2, 3, context, generator=generator).to(DEVICE)
+    plain = outcome(model, symbols, share, Parts())
+    parts = pieces(model.shape, DTYPE, trained=trained).parts()
+    if not trained:
+        with torch.no_grad():
+            assert difference(model.nats(symbols, parts), plain[0]) < TOLERANCE / 10
+        return
+    fused = outcome(model, symbols, share, parts)
+    assert difference(fused[0], plain[0]) < TOLERANCE / 10
+    assert {name: difference(own, plain[1][name]) for name, own in fused[1].items()} == pytest.approx(
+        dict.fromkeys(plain[1], 0),
+        abs=5 * TOLERANCE,  # a value mix is one number: a sum of terms that nearly cancel
     )
 
 
@@ -151,7 +175,7 @@ def test_wide_models_keep_the_plain_parts(trained: bool, monkeypatch: pytest.Mon
 @pytest.mark.slow
 def test_kernels_compile_for_an_h100_and_fit_its_shared_memory_and_grid() -> None:
     """The interpreter takes programs that the compiler does not, such as a variable whose form changes in a loop."""
-    sizes = ["8x1", "24x1", "48x1", "128x1", "256x1"]
+    sizes = ["8x1", "24x1", "48x1", "128x1", "256x1", "4x2b2", "24x2b2", "128x2b2", "256x2b2"]
     done = subprocess.run(
         [sys.executable, "-m", "tests.compile_kernels", *sizes],
         capture_output=True,
@@ -164,5 +188,6 @@ def test_kernels_compile_for_an_h100_and_fit_its_shared_memory_and_grid() -> Non
     assert {size for size, *_ in rows} == set(sizes)
     kernels = {name for _, when, name, *_ in rows if when == "trained"}
     assert {"_attention_backward", "_second_half_backward", "_head_backward", "_embedding_backward"} < kernels
+    assert {"_smear_backward", "_heads_backward", "_heads_forward"} < kernels
     assert max(int(shared) for *_, shared, _ in rows) <= 227 * 1024
     assert max(int(programs) for *_, programs in rows) <= 65_535, "many short windows are more programs than CUDA takes"

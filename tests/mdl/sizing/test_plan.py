@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 from mdl.config import from_flat
 from mdl.errors import MdlError
 from mdl.models import Shape, count_params, parse_size
-from mdl.sizing import name_of, parse_seconds
+from mdl.optimizers import make_optimizer
+from mdl.sizing import name_of, parse_seconds, speed
 from mdl.sizing.forecast import forecast_of
 from mdl.sizing.plan import FIRST_SHARE, LADDER, Data, Setting, SizePlan, first_plan
 from mdl.sizing.speed import Speed
@@ -31,6 +33,24 @@ def data_of(n_bytes: int, modality: str = "text") -> Data:
         heldout_bytes=heldout,
         n_documents=1,
     )
+
+
+@pytest.mark.parametrize(("version", "optimizer"), [(1, "adamw"), (2, "muon")])
+def test_the_trial_of_the_machine_steps_by_the_recipe(
+    version: int, optimizer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its optimizer is that which the cells will have: its time is part of a step."""
+    made: list[str] = []
+
+    def noted(name: str, *arguments: Any) -> Any:
+        made.append(name)
+        return make_optimizer(name, *arguments)
+
+    monkeypatch.setattr(speed, "_TRIAL_SECONDS", 0.05)
+    monkeypatch.setattr(speed, "make_optimizer", noted)
+    found = speed.try_speed(64, 2, recipe=version)
+    assert set(made) == {optimizer}
+    assert found.step_seconds(Shape(32, 2, 1, context_tokens=64), 2) > 0
 
 
 def params_of(plan: SizePlan) -> list[int]:

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from mdl.device import resolve_machine
 from mdl.errors import MdlError
 from mdl.models import Shape
 from mdl.training import loop
-from mdl.training.checkpoint import CheckpointFile
+from mdl.training.checkpoint import CheckpointFile, set_damaged_aside
 from mdl.training.cohort_module import CohortModule
 from mdl.training.loop import fit
 from mdl.training.members import Member
@@ -30,14 +32,21 @@ MEMBERS = [
     Member(seed=1, subset_length=20_000, lr_scale=0.5),
     Member(seed=0, subset_length=50_000),
 ]
+RECIPES: dict[str, dict[str, Any]] = {
+    "recipe 1": {},
+    "recipe 2": {"version": 2, "optimizer": "muon", "weight_decay": 0.1, "decay_start": 0.7},
+    "recipe 2 with AdamW": {"version": 2, "weight_decay": 0.1, "decay_start": 0.7},
+}
+each_recipe = pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 
 
-def cohort(members: list[Member], steps: int = 40, learning_rate: float = 1e-2) -> CohortModule:
-    recipe = Recipe(steps=steps, batch_windows=4, learning_rate=learning_rate, warmup_steps=10, evaluate_every=15)
-    return CohortModule(Shape(16, 2, 1, context_tokens=T), members, recipe, HELDOUT)
+def cohort(members: list[Member], width: int = 16, steps: int = 40, **settings: Any) -> CohortModule:
+    usual = {"batch_windows": 4, "learning_rate": 1e-2, "warmup_steps": 10, "evaluate_every": 15}
+    recipe = Recipe(steps=steps, **usual | settings)
+    return CohortModule(Shape(width, 2, 1, context_tokens=T, block=recipe.version), members, recipe, HELDOUT)
 
 
-def trained(members: list[Member], path: Path, **settings: float) -> CohortModule:
+def trained(members: list[Member], path: Path, **settings: Any) -> CohortModule:
     torch.set_num_threads(1)
     module = cohort(members, **settings)
     fit(module, SOURCE, resolve_machine("auto", "auto"), path)
@@ -48,13 +57,35 @@ def same_weights(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool
     return all(torch.equal(a[name], b[name]) for name in a)
 
 
-def test_a_member_trained_with_companions_is_to_the_bit_what_it_is_alone(tmp_path: Path) -> None:
-    together = trained(MEMBERS, tmp_path / "together")
+@each_recipe
+def test_a_member_trained_with_companions_is_to_the_bit_what_it_is_alone(
+    recipe: dict[str, Any], tmp_path: Path
+) -> None:
+    together = trained(MEMBERS, tmp_path / "together", **recipe)
     for m, member in enumerate(MEMBERS):
-        alone = trained([member], tmp_path / f"alone-{m}")
+        alone = trained([member], tmp_path / f"alone-{m}", **recipe)
         assert same_weights(together.model.member(m), alone.model.member(0))
         assert same_weights(together.best_weights(m), alone.best_weights(0))
         assert [bits[m] for _, bits in together.curve] == [bits[0] for _, bits in alone.curve]
+
+
+@pytest.mark.parametrize("name", ["recipe 2", "recipe 2 with AdamW"])
+@pytest.mark.parametrize("width", [4, 6, 8, 10, 12, 20, 24, 32, 48, 64])
+def test_under_recipe_2_so_it_is_at_every_width(width: int, name: str, tmp_path: Path) -> None:
+    """At any place of one to seven members, all of one rate or not; clipped as a rule."""
+    one, other, scaled, third = (
+        Member(seed=7, subset_length=20_000),
+        Member(seed=8, subset_length=30_000),
+        Member(seed=9, subset_length=30_000, lr_scale=2.0),
+        Member(seed=3, subset_length=10_000),
+    )
+    settings = {"width": width, "steps": 6, "clip_norm": 0.5, **RECIPES[name]}
+    alone = {m: trained([m], tmp_path / f"{m.seed}", **settings).model.member(0) for m in (one, scaled)}
+    many = [other, third, one, replace(other, seed=4), scaled, replace(third, seed=5), replace(other, seed=6)]
+    for i, company in enumerate(([one, other], [scaled, one], [third, other, one], [other, third, one, scaled], many)):
+        together = trained(company, tmp_path / f"{i}", **settings)
+        for member in set(company) & set(alone):
+            assert same_weights(together.model.member(company.index(member)), alone[member]), (i, member)
 
 
 def test_training_learns(tmp_path: Path) -> None:
@@ -64,12 +95,13 @@ def test_training_learns(tmp_path: Path) -> None:
     assert bits_per_byte[-1] < 4.5
 
 
+@each_recipe
 @pytest.mark.parametrize("stop_at", [7, 15, 33])
 def test_a_run_that_is_stopped_and_resumed_is_the_run_that_was_not(
-    stop_at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stop_at: int, recipe: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = trained(MEMBERS, tmp_path / "whole")
-    stopped = cohort(MEMBERS)
+    whole = trained(MEMBERS, tmp_path / "whole", **recipe)
+    stopped = cohort(MEMBERS, **recipe)
 
     class StopsThere(loop.Watcher):
         def on_train_batch_end(self, *arguments: object) -> None:
@@ -82,16 +114,19 @@ def test_a_run_that_is_stopped_and_resumed_is_the_run_that_was_not(
         patch.setattr(loop, "Watcher", StopsThere)
         with pytest.raises(SystemExit):
             fit(stopped, SOURCE, resolve_machine("auto", "auto"), tmp_path / "part")
-    resumed = trained(MEMBERS, tmp_path / "part")
+    assert set_damaged_aside(tmp_path / "part", cohort(MEMBERS, **recipe)) is None
+    resumed = trained(MEMBERS, tmp_path / "part", **recipe)
     assert resumed.curve == whole.curve
     for m in range(len(MEMBERS)):
         assert same_weights(resumed.model.member(m), whole.model.member(m))
         assert same_weights(resumed.best_weights(m), whole.best_weights(m))
 
 
-def test_a_learning_rate_scale_is_a_learning_rate(tmp_path: Path) -> None:
-    scaled = trained([Member(seed=3, subset_length=20_000, lr_scale=0.25)], tmp_path / "a", learning_rate=8e-3)
-    plain = trained([Member(seed=3, subset_length=20_000)], tmp_path / "b", learning_rate=2e-3)
+@each_recipe
+def test_a_learning_rate_scale_is_a_learning_rate(recipe: dict[str, Any], tmp_path: Path) -> None:
+    quarter = Member(seed=3, subset_length=20_000, lr_scale=0.25)
+    scaled = trained([quarter], tmp_path / "a", learning_rate=8e-3, **recipe)
+    plain = trained([Member(seed=3, subset_length=20_000)], tmp_path / "b", learning_rate=2e-3, **recipe)
     for name, weight in scaled.model.member(0).items():
         assert torch.allclose(weight, plain.model.member(0)[name], atol=2e-4), name
 
@@ -126,6 +161,18 @@ def test_the_learning_rate_warms_up_stays_and_falls() -> None:
     assert factors[1000] == pytest.approx(0.05)
 
 
+@pytest.mark.parametrize(("saved", "found"), [("recipe 1", "recipe 2"), ("recipe 2", "recipe 2 with AdamW")])
+def test_the_state_of_another_optimizer_is_not_gone_on_from(saved: str, found: str, tmp_path: Path) -> None:
+    """It is kept aside, and said, where the weights fit."""
+    path, same_block = tmp_path / "c", {**RECIPES[saved], "version": 2}
+    trained(MEMBERS[:1], path, **same_block)
+    assert set_damaged_aside(path, cohort(MEMBERS[:1], **same_block)) is None
+    why = set_damaged_aside(path, cohort(MEMBERS[:1], **RECIPES[found]))
+    assert why is not None
+    assert "does not fit this cohort" in why
+    assert not path.exists()
+
+
 def test_a_damaged_checkpoint_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / "c"
     trained(MEMBERS[:1], path)
@@ -156,11 +203,12 @@ def test_a_checkpoint_of_a_gpu_is_read_without_one(tmp_path: Path, monkeypatch: 
     assert CheckpointFile().load_checkpoint(tmp_path / "c")["lr"].device.type == "cpu"
 
 
+@each_recipe
 def test_the_whole_step_that_cuda_records_is_lightnings_to_the_bit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recipe: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Clip, learning-rate scale, schedule, looks and the count of steps among it; the corpus beside the model."""
-    usual = trained(MEMBERS, tmp_path / "usual")
+    usual = trained(MEMBERS, tmp_path / "usual", **recipe)
     plain_start, plain_prepare = CohortModule.on_train_start, CohortModule.prepare
 
     def start(self: CohortModule) -> None:
@@ -173,7 +221,7 @@ def test_the_whole_step_that_cuda_records_is_lightnings_to_the_bit(
 
     monkeypatch.setattr(CohortModule, "on_train_start", start)
     monkeypatch.setattr(CohortModule, "prepare", prepare)
-    whole = trained(MEMBERS, tmp_path / "whole")
+    whole = trained(MEMBERS, tmp_path / "whole", **recipe)
     assert whole.curve == usual.curve
     for m in range(len(MEMBERS)):
         assert same_weights(whole.model.member(m), usual.model.member(m))

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmarks.recipe_optimizer import StackedMuon, orthogonal
+from mdl.optimizers import StackedMuon, orthogonal
 
 WIDTHS_AND_DEPTHS = [(2, 1), (4, 1), (6, 2), (8, 1), (10, 1), (12, 2), (16, 2), (32, 2), (64, 1)]
 

@@ -1,0 +1,11 @@
+from .adamw import usual_learning_rate as usual_learning_rate
+from .registry import OPTIMIZERS as OPTIMIZERS
+from .registry import OptimizerKind as OptimizerKind
+from .registry import OptimizerSettings as OptimizerSettings
+from .registry import make_optimizer as make_optimizer
+from .registry import matrix_parts as matrix_parts
+from .registry import register_optimizer as register_optimizer
+from .registry import usual_optimizer as usual_optimizer
+from .stacked_adamw import StackedAdamW as StackedAdamW
+from .stacked_muon import StackedMuon as StackedMuon
+from .stacked_muon import orthogonal as orthogonal
