@@ -170,7 +170,8 @@ def headings(summary: dict[str, Any]) -> list[str]:
 def test_a_section_with_nothing_to_show_is_left_out(made: ReportPaths) -> None:
     """Here without pictures: what is then left is what has words or a table."""
     assert headings(made.summary) == [
-        "How the critical size grows with the data", "From which dataset size on a size pays", "What a parameter costs",
+        "How the critical size grows with the data", "The two parts of the code",
+        "From which dataset size on a size pays", "What a parameter costs",
         "Who wins, everything counted", "Scaling law of the held-out loss", "Held-out test", "Spread between seeds",
         "What the compute would buy", "Classical coders", "All cells", "Failed cells", "Provenance",
         "Definitions",
