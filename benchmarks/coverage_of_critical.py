@@ -196,7 +196,14 @@ def _oracle(of: Setting, truth: Truth, d: float) -> float:
         fitted = smooth_law(sizes, truth.bits(sizes, d), np.full(sizes.size, PRICE))
         noise = np.full(fitted.log_n.size, of.noise())
         shape = float(np.sqrt((of.effect_sd()[fitted.chosen] ** 2).mean()))
-        known = Effects(shape=np.array([shape]), bend=np.zeros(1), weight=np.ones(1), noise=[noise], is_usual=False)
+        known = Effects(
+            shape=np.array([shape]),
+            bend=np.zeros(1),
+            depth=np.zeros(1),
+            weight=np.ones(1),
+            noise=[noise],
+            is_usual=False,
+        )
         low, high = locate(fitted, noise, known).interval
         _ORACLES[of, d] = float(np.log(high / low))
     return _ORACLES[of, d]

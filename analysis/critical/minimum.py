@@ -97,7 +97,8 @@ def locate(law: SmoothLaw, noise: Floats, effects: Effects, subset_bytes: int = 
     error = LinearError(
         subset_bytes=subset_bytes, shapes=law.chosen, by_shape=slope[:m], noise=noise,
         log_n=np.append(law.log_n, law.places[k : k + 2]),
-        by_bend=np.append(slope[:m], [-law.bits[k], law.bits[k + 1]]), alone=float((slope[m] * EXPONENT_SD) ** 2),
+        by_bend=np.append(slope[:m], [-law.bits[k], law.bits[k + 1]]), by_depth=float(slope[:m] @ law.depth),
+        alone=float((slope[m] * EXPONENT_SD) ** 2),
     )  # fmt: skip
     return Minimum(
         log_n=(law.places[1:] + law.places[:-1]) / 2, below=below, places=law.places,
@@ -113,14 +114,14 @@ def exponent_of(law: SmoothLaw, noise: Floats, effects: Effects, subset_bytes: i
     row = effects.weight @ _gain(law, noise, effects)[1][:, 2]
     error = LinearError(
         subset_bytes=subset_bytes, shapes=law.chosen, by_shape=row[:m], noise=noise, log_n=law.log_n, by_bend=row[:m],
-        alone=float((row[m] * EXPONENT_SD) ** 2),
+        by_depth=float(row[:m] @ law.depth), alone=float((row[m] * EXPONENT_SD) ** 2),
     )  # fmt: skip
     return law.exponent + float(row @ law.residual), error
 
 
 def _gain(law: SmoothLaw, noise: Floats, effects: Effects) -> tuple[Floats, Floats]:
     """The inverse covariance (g, m + 1, m + 1), and the law's parameters from residuals (g, 3, m + 1)."""
-    inverse = inverse_covariance([law], [noise], effects.shape, effects.bend)
+    inverse = inverse_covariance([law], [noise], [effects.shape, effects.bend, effects.depth])
     weighed = law.tangent.T @ inverse
     return inverse, np.asarray(np.linalg.solve(weighed @ law.tangent, weighed), np.float64)
 
@@ -145,7 +146,8 @@ def _step_variance(law: SmoothLaw, steps: Floats, noise: Floats, effects: Effect
     from_shapes = steps[:, :, :m]
     among = (from_shapes @ kernel(law.log_n, law.log_n) * from_shapes).sum(axis=2)
     bends = among - 2 * (from_shapes * across).sum(axis=2) + own
-    return np.asarray(shapes + effects.bend[:, None] ** 2 * np.maximum(bends, 0.0))
+    depths = (effects.depth[:, None] * (steps[:, :, :m] @ law.depth)) ** 2
+    return np.asarray(shapes + depths + effects.bend[:, None] ** 2 * np.maximum(bends, 0.0))
 
 
 def normal_share(z: Floats) -> Floats:

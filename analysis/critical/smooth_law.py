@@ -39,6 +39,7 @@ class SmoothLaw:
     bits: Floats  # (p,) of the law
     tangent_bits: Floats  # (p, 3) its derivative there
     price_bits: Floats  # (p,) bits of all parameters
+    depth: Floats  # (m,) log depth beside the usual at that size; 0: not known
 
 
 def smooth_law(sizes: Floats, bits: Floats, price: Floats, n_shapes: int = LEAST_SHAPES) -> SmoothLaw:
@@ -71,6 +72,7 @@ def smooth_law(sizes: Floats, bits: Floats, price: Floats, n_shapes: int = LEAST
         bits=law,
         tangent_bits=np.column_stack([np.ones_like(places), -drop, -B * steeper]),
         price_bits=price_bits,
+        depth=np.zeros(chosen.size),
     )
 
 
