@@ -174,7 +174,7 @@ def test_several_budgets_have_a_row_each_and_the_limit_is_told_with_what_is_not_
         rate = float(found.critical.set_index("subset_bytes")["adjusted_rate"][row["subset_bytes"]])
         least = (_bits(true, row["subset_bytes"], limit) + 16 * true) / (8 * row["subset_bytes"])
         assert rate - row["points_most"] - 1e-4 < least < rate - row["points_least"] + 1e-4
-    words = str(write(summarise(found)).blocks)
+    words = str(write(summarise(found), []).blocks)
     assert "less training" in words
     assert "extrapolated" in words
 
