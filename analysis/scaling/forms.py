@@ -8,7 +8,7 @@ overfitting  the cost of too few data grows with the model, so that one too larg
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -17,7 +17,7 @@ import numpy as np
 from analysis.errors import AnalysisError
 from analysis.scaling.huber import EXPONENTS, huber
 from analysis.scaling.law import EFFICIENT, PUBLISHED_DELTA, Fit, ScalingLaw, fit_scaling_law
-from analysis.scaling.law_forms import EXTRA, OVERFITTING, PLAIN, REPEATED
+from analysis.scaling.law_forms import EXTRA, OVERFITTING, PLAIN, REPEATED, SYMBOLS
 from analysis.scaling.measurements import Measurements
 from analysis.types import Floats
 
@@ -166,7 +166,7 @@ def _described(measured: Measurements, form: str, theta: Floats, delta: float, p
 def _open_end(measured: Measurements, theta: Floats, form: str, delta: float) -> str:
     """Which parameter the data leave open, or nothing."""
     low, high = (np.array(ends) for ends in _bounds(measured, form))
-    names: Sequence[str] = ("A", "B", "E", "α", "β", *_OF[form].names)
+    names = ("A", "B", "E", "α", "β", *(SYMBOLS[name] for name in _OF[form].names))
     for i, name in enumerate(names):
         width = high[i] - low[i]
         if theta[i] < low[i] + _NEAR_END * width or theta[i] > high[i] - _NEAR_END * width:
