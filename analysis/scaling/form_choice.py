@@ -57,6 +57,6 @@ def _fitted(measured: Measurements, delta: float | None, holdouts: Sequence[str]
     else:
         fit = fit_form(measured, delta, form)
         uncertainty = bootstrap_form(measured, fit)
-    return FormFit(
-        form=form, fit=fit, uncertainty=uncertainty, held_out=held_out_tests(measured, delta, holdouts, form)
-    )
+    tested = form == PLAIN or uncertainty.identified
+    held_out = held_out_tests(measured, delta, holdouts, form) if tested else ()
+    return FormFit(form=form, fit=fit, uncertainty=uncertainty, held_out=held_out)
