@@ -1,13 +1,12 @@
-"""All of speed in one command: python -m benchmarks. Each part also runs by itself."""
+"""All of speed in one command: python -m benchmarks. With the name of a part that part: python -m benchmarks fits."""
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 import time
 from pathlib import Path
-
-from benchmarks import machine
 
 _HERE = Path(__file__).parent
 _SCRIPTS = ("speed_archive.py", "fits.py")
@@ -25,6 +24,8 @@ def start_up() -> str:
 
 def main() -> None:
     """Everything, in a process each, so that no part warms or burdens another."""
+    from benchmarks import machine  # of torch, which not every part needs
+
     print(f"# {time.strftime('%Y-%m-%d')}, {machine.name()}, {machine.versions()}\n", flush=True)
     for module in ("speed_training", "speed_evaluation", "speed_coder", "speed_copies", "memory"):
         subprocess.run([sys.executable, "-m", f"benchmarks.{module}"], check=True)
@@ -37,4 +38,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:]:
+        del sys.argv[0]
+        importlib.import_module(f"benchmarks.{sys.argv[0]}").main()
+    else:
+        main()

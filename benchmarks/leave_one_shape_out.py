@@ -1,8 +1,8 @@
 """Which estimator foretells the code length of a shape that it has not seen: on the committed records of the studies.
 
-python -m benchmarks.leave_one_shape_out [reports/study-text/records …]. Each shape is left out at all dataset sizes; at
-those where it lies in the law's window and is not the outermost, its code length is foretold by the smooth law and by
-the local interpolation. Beside it by how much N* moves when the shape is left out, as a factor.
+python -m benchmarks leave_one_shape_out [reports/study-text/records …]. Each shape is left out at all dataset sizes; at
+those where it lies in the law's window and is not the outermost, its code length is foretold by the smooth law with its
+slope over depth, and by the local interpolation. Beside it by how much N* moves without the shape, as a factor.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import numpy as np
 
 from analysis.costs import PAPER
 from analysis.critical import Column, columns, critical_size, estimate_all
+from analysis.critical.depth import depth_beside_usual
+from analysis.critical.group_fit import fit_group
 from analysis.critical.interpolation import total_between
 from analysis.records import load, longest
 from analysis.study import shortest_codes
@@ -29,15 +31,18 @@ def without(column: Column, n_params: float) -> Column:
     noise = None if column.noise is None else column.noise[kept]
     return replace(
         column, sizes=column.sizes[kept], mean=column.mean[kept], n_seeds=column.n_seeds[kept],
-        price=column.price[kept], draws=None, noise=noise,
+        price=column.price[kept], draws=None, noise=noise, depth=None if column.depth is None else column.depth[kept],
     )  # fmt: skip
 
 
 def errors(found: list[Column]) -> Iterator[tuple[float, float, float, float]]:
     """Relative errors of the law and of the local interpolation, and log ratios by which their N* move."""
     whole = [estimate.row for estimate in estimate_all(found, 10)]
-    for shape in np.unique(np.concatenate([column.sizes for column in found])):
+    names = np.unique(np.concatenate([column.sizes for column in found]))
+    deep = depth_beside_usual(found, names)
+    for shape, beyond in zip(names, deep, strict=True):
         rest = [without(column, shape) for column in found]
+        of_depth = 1 + beyond * fit_group(rest).depth_slope
         for column, fewer, row, estimate in zip(found, rest, whole, estimate_all(rest, 10), strict=True):
             at = np.flatnonzero(column.sizes == shape)
             if not at.size or estimate.minimum is None or estimate.row["status"] != "bracketed":
@@ -51,7 +56,7 @@ def errors(found: list[Column]) -> Iterator[tuple[float, float, float, float]]:
             alone = critical_size(fewer.sizes, fewer.mean, fewer.price, fewer.n_seeds).n_params
             moved = np.log(float(str(estimate.row["n_params"])) / float(str(row["n_params"])))
             by_itself = np.log((alone or np.nan) / float(str(row["n_local"])))
-            yield estimate.minimum.code_bits(shape) / measured - 1, local / measured - 1, moved, by_itself
+            yield of_depth * estimate.minimum.code_bits(shape) / measured - 1, local / measured - 1, moved, by_itself
 
 
 def main() -> None:

@@ -43,11 +43,11 @@ def test_the_results_are_those_of_the_committed_reports() -> None:
 
 def test_a_table_has_the_interval_beside_the_size_where_there_is_one() -> None:
     row = {"group": "g", "subset_bytes": 10**6, "status": "bracketed", "n_params": 15_712.3, "grid_best": 20_088,
-           "low": 14_911.0, "high": 16_380.0, "span_low": 14_911.0, "span_high": 16_380.0,
+           "low": 14_911.0, "high": 16_380.0,
            "adjusted_rate": 0.33, "raw_rate": 0.3, "coder": "ppmd",
            "classical_rate": 0.231}  # fmt: skip
-    edge = row | {"status": "below", "n_params": None, "grid_best": 2840, "low": 2840.0, "span_low": None}
-    lines = results_table({"critical": [row, row | {"low": None, "span_low": None}, edge]}, "text").splitlines()
+    edge = row | {"status": "below", "n_params": None, "grid_best": 2840, "low": None, "high": None}
+    lines = results_table({"critical": [row, row | {"low": None, "high": None}, edge]}, "text").splitlines()
     assert lines == [
         "| text | critical model size | adjusted rate there | raw rate there | best classical coder |",
         "|---|---|---|---|---|",
@@ -59,7 +59,7 @@ def test_a_table_has_the_interval_beside_the_size_where_there_is_one() -> None:
 
 def test_how_flat_a_minimum_lies_stands_beside_its_interval() -> None:
     row = {"group": "g", "subset_bytes": 10**6, "status": "bracketed", "n_params": 15_712.3, "grid_best": 20_088,
-           "low": 14_911.0, "span_low": 14_911.0, "span_high": 17_811.0, "near_low": 12_000.0, "near_high": 21_000.0,
+           "low": 14_911.0, "high": 17_811.0, "near_low": 12_000.0, "near_high": 21_000.0,
            "adjusted_rate": 0.33, "raw_rate": 0.3, "coder": None, "classical_rate": None}  # fmt: skip
     lines = results_table({"critical": [row, row | {"near_low": None, "near_high": None}]}, "text").splitlines()
     assert lines[0].startswith("| text | critical model size | within 1 % | adjusted rate there |")

@@ -16,7 +16,7 @@ from analysis.types import Floats
 
 @dataclass(frozen=True, repr=False)
 class ScalingFit:
-    """L = E + A·N^−α + B·D^−β fitted to a table, or why there is no such law."""
+    """L = E + A·N^−α + B·D^−β, or another form of it, fitted to a table; or why there is no such law."""
 
     made: FitReport
 
@@ -32,8 +32,13 @@ class ScalingFit:
 
     @property
     def params(self) -> ScalingLaw | None:
-        """E, A, B, alpha, beta, not rounded; None without a law."""
+        """E, A, B, alpha, beta, not rounded, and the form with what it has beside them; None without a law."""
         return self.made.fit.params
+
+    @property
+    def form(self) -> str | None:
+        """Which form of the law it is: plain, repeated or overfitting; None without a law."""
+        return self.params.form if self.params else None
 
     @property
     def interval(self) -> dict[str, tuple[float, float]]:
@@ -45,18 +50,21 @@ class ScalingFit:
         """How well it foretold rows that it had not seen."""
         return self.made.held_out
 
-    def predict(self, n_params: npt.ArrayLike, data: npt.ArrayLike) -> Floats:
-        """The loss at model sizes N and data D, in the table's units, broadcast; AnalysisError without a law."""
-        return self.made.fit.predict(n_params, data)
+    def predict(self, n_params: npt.ArrayLike, data: npt.ArrayLike, epochs: npt.ArrayLike = 1.0) -> Floats:
+        """The loss at model sizes N and unique data D, in the table's units, broadcast; AnalysisError without a law.
+
+        `epochs`: how often the data are read, for the form `repeated`.
+        """
+        return self.made.fit.predict(n_params, data, epochs)
 
     def __repr__(self) -> str:
         if self.params is None:
             return f"ScalingFit(none: {self.message})"
         law = self.params
-        return (
-            f"ScalingFit(L = {law.E:.4g} + {law.A:.4g}·N^-{law.alpha:.4g} + {law.B:.4g}·D^-{law.beta:.4g}; "
-            f"{self.made.fit.n_points} points)"
-        )
+        said = f"L = {law.E:.4g} + {law.A:.4g}·N^-{law.alpha:.4g} + {law.B:.4g}·D^-{law.beta:.4g}"
+        if law.more:
+            said = f"{law.formula}, " + ", ".join(f"{name} = {value:.4g}" for name, value in law.parameters.items())
+        return f"ScalingFit({said}; {self.made.fit.n_points} points)"
 
     def __str__(self) -> str:
         return fit_to_text(self.made)
@@ -76,8 +84,12 @@ def fit_scaling_law(
     holdout: Sequence[str] = (),
     cluster: Sequence[str] = (),
     group: str | None = None,
+    epochs: str = "epochs",
+    form: str | None = None,
 ) -> ScalingFit:
-    """Fit L = E + A·N^−α + B·D^−β to anyone's table of losses, with intervals and a test on held-out rows.
+    """Fit L = E + A·N^−α + B·D^−β, or a form for repeated data, to anyone's table of losses.
+
+    With intervals and a test on held-out rows.
 
     Parameters
     ----------
@@ -94,6 +106,11 @@ def fit_scaling_law(
         Columns whose equal values mark rows with common noise.
     group
         Which corpus of a sweep that has several.
+    epochs
+        Its column of how often a model read its data, D being the unique ones; there need not be one.
+    form
+        "plain"; "repeated" (Muennighoff et al. 2023); "overfitting" (B grows as N^κ); "auto": of those that the table
+        identifies the one that foretells held-out rows best. None: auto where `epochs` are known, else plain.
 
     Returns
     -------
@@ -113,7 +130,7 @@ def fit_scaling_law(
     >>> float(fit.predict(1e9, 2e10).round(3))
     2.58
     """
-    columns = {"n": n, "d": d, "loss": loss, "c": c}
+    columns = {"n": n, "d": d, "loss": loss, "c": c, "epochs": epochs}
     measured, usual = read_measurements(Path(table), columns, ",".join(cluster), group)
     word = None if delta is None else str(delta)
-    return ScalingFit(fit_report_of(measured, parse_delta(word, usual), tuple(holdout)))
+    return ScalingFit(fit_report_of(measured, parse_delta(word, usual), tuple(holdout), form))

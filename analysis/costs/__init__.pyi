@@ -1,4 +1,5 @@
 from .base import ParameterCost as ParameterCost
+from .fixed import CAPACITY_BITS as CAPACITY_BITS
 from .fixed import PAPER as PAPER
 from .fixed import Fixed as Fixed
 from .parsing import parse_cost as parse_cost

@@ -10,6 +10,7 @@ COSTS: Registry[ParameterCost] = Registry(
     {
         "float32": "analysis.costs.fixed",
         "float16": "analysis.costs.fixed",
+        "float16-used": "analysis.costs.used_rows",
         "logn": "analysis.costs.logn",
         "coded": "analysis.costs.coded",
         "file": "analysis.costs.file",

@@ -1,8 +1,10 @@
 """Training budgets: a critical size is of a recipe, and half of the training tells whether more would still move it.
 
 Where a sweep trains the same cell for several numbers of steps, the longest is what the report is about; the cells at
-half of it are set beside it. The shapes' effects are the same at both, so that they hardly count in the ratio of the
-two critical sizes, and the ratio is judged by itself: an equivalence test (Schuirmann 1987).
+half of it, at half of that and so on are set beside it. The shapes' effects are the same at all of them, so that they
+hardly count in the ratio of two critical sizes, and the ratio is judged by itself: an equivalence test (Schuirmann
+1987). The gain of the last doubling says how far the limit is, for a further doubling gains 2^−½ to ½ of it, as runs of
+1,500 to 24,000 steps did.
 """
 
 from __future__ import annotations
@@ -19,7 +21,10 @@ from analysis.records import halved, longest
 MARGIN = 1.1  # a smaller factor is no difference
 _DATA = ["group", "subset_bytes"]
 COLUMNS = ["group", "subset_bytes", "bytes_seen", "half_bytes_seen", "n_params", "low", "high", "n_params_half",
-           "status_half", "ratio", "ratio_low", "ratio_high", "points", "verdict"]  # fmt: skip
+           "status_half", "ratio", "ratio_low", "ratio_high", "points", "verdict", "limit",
+           "limit_low", "limit_high", "points_least", "points_most"]  # fmt: skip
+_FALL = 0.5, 1.0  # p: with b times the training a gain is b^−p of what it was
+_STREAM = 1987
 
 Chosen = Callable[[pd.DataFrame], pd.DataFrame]  # cells to one priced row a cell, as `study.shortest_codes`
 
@@ -27,16 +32,21 @@ Chosen = Callable[[pd.DataFrame], pd.DataFrame]  # cells to one priced row a cel
 def convergence_table(
     cells: pd.DataFrame, chosen: Chosen, n_replicates: int = N_REPLICATES, seed: int = 0
 ) -> pd.DataFrame:
-    """N* at the whole and at half the training budget, COLUMNS, one row per (group, subset_bytes) that has both.
+    """N* at the whole training budget and at half of it, at half of that …: COLUMNS, one row per (group, subset_bytes)
 
-    `cells` all budgets. Both of the shapes that were trained for both: N* moves with the shapes too. `ratio` is
+    and shorter budget. `cells`: all budgets. Both N* are of the shapes that were trained for both. `ratio` is
     whole/half, with its paired 95 % interval; `points` by how much the whole's adjusted rate is lower, as a fraction.
     `verdict`: converged (the interval lies within a factor of MARGIN), unconverged (it leaves out 1, and does not),
-    undecided, or unknown (no interval, or not bracketed).
+    undecided, or unknown (no interval, or not bracketed). `limit`: N* of endless training over the whole's, with the
+    95 % interval of the draws and of how fast gains fall; `points_least`, `points_most`: by how much lower the rate
+    would be.
     """
-    less = halved(cells)
-    if less.empty:
-        return pd.DataFrame(columns=COLUMNS)
+    tables = [_beside(cells, less, chosen, n_replicates, seed) for less in halved(cells)]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
+
+
+def _beside(cells: pd.DataFrame, less: pd.DataFrame, chosen: Chosen, n_replicates: int, seed: int) -> pd.DataFrame:
+    """Of the longest training and a shorter one."""
     most, shape = longest(cells), ["group", "subset_bytes", "n_params"]
     most = most.merge(less[shape].drop_duplicates(), on=shape)
     of_whole, of_half = (columns(chosen(some), n_replicates, seed) for some in (most, less))
@@ -46,11 +56,12 @@ def convergence_table(
         for some in (found[: len(of_whole)], found[len(of_whole) :])
     )
     seen = [frame.groupby(_DATA)["bytes_seen"].max() for frame in (most, less)]
-    rows = [
-        (*place, *(int(of[place]) for of in seen), *_compared(whole[place], half[place]))
-        for place in whole
-        if place in half
-    ]
+    rows = []
+    for place in (place for place in whole if place in half):
+        most_seen, less_seen = (int(of[place]) for of in seen)
+        compared = _compared(whole[place], half[place])
+        limit = _limit(whole[place], half[place], most_seen / less_seen)
+        rows.append((*place, most_seen, less_seen, *compared, *limit))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -64,6 +75,19 @@ def _compared(whole: Estimate, half: Estimate) -> Sequence[object]:
         low, high = interval(whole.draws / half.draws)
     ends = (whole.row.get("low", np.nan), whole.row.get("high", np.nan))
     return (n, *ends, n_half, half.row["status"], n / n_half, low, high, rate_half - rate, _verdict(low, high))
+
+
+def _limit(whole: Estimate, half: Estimate, times: float) -> Sequence[float]:
+    """limit to points_most of COLUMNS: what r(b) = r∞ + c·b^−p makes of the gain from a budget to `times` as much."""
+    most, least = (1 / (times**p - 1) for p in _FALL)  # of that gain, what is still to come
+    gain = float(str(half.row["adjusted_rate"])) - float(str(whole.row["adjusted_rate"]))
+    moved = np.log(float(str(whole.row["n_params"])) / float(str(half.row["n_params"])))
+    points = sorted((least * gain, most * gain))
+    if not np.isfinite(moved) or whole.draws is None or half.draws is None:
+        return np.nan, np.nan, np.nan, *points
+    fall = np.random.default_rng(_STREAM).uniform(*_FALL, whole.draws.size)
+    low, high = interval(np.exp(np.log(whole.draws / half.draws) / (times**fall - 1)))
+    return float(np.exp(moved / (times ** np.mean(_FALL) - 1))), low, high, *points
 
 
 def _verdict(low: float, high: float) -> str:

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from analysis.critical.depth import depth_beside_usual
 from analysis.critical.linear_errors import LinearError, correlation, covariance
 from analysis.critical.minimum import Minimum, exponent_of, locate, normal_share
 from analysis.critical.resampling import Column
-from analysis.critical.shape_effects import Effects, weigh_effects
+from analysis.critical.shape_effects import Effects, depth_slope, weigh_effects
 from analysis.critical.smooth_law import LEAST_SHAPES, SmoothLaw, smooth_law
 from analysis.types import Floats, Ints
 
@@ -28,6 +29,7 @@ class GroupFit:
     effects: Effects
     alpha: float  # exponent of the law of all shapes at the largest dataset size, where fewest know it by heart
     alpha_error: LinearError
+    depth_slope: float  # relative code length a unit of log depth beyond the usual
 
     def draws(self, n_draws: int, stream: Sequence[int] = ()) -> tuple[Floats, Floats]:
         """Together: N* (n, R), each with its own distribution, and α (R,)."""
@@ -58,26 +60,35 @@ def fit_group(columns: Sequence[Column]) -> GroupFit:
 
 
 def _fit(columns: Sequence[Column], names: Floats, wanted: Sequence[int]) -> GroupFit:
-    laws, noise = [], []
+    laws, noise, deep = [], [], depth_beside_usual(columns, names)
     for column, n in zip(columns, wanted, strict=True):
         law = smooth_law(column.sizes, column.mean, column.price, n)
         noise.append(None if column.noise is None else column.noise[law.chosen])
-        laws.append(replace(law, chosen=_named(names, column.sizes[law.chosen])))
+        chosen = _named(names, column.sizes[law.chosen])
+        laws.append(replace(law, chosen=chosen, depth=deep[chosen]))
     effects = weigh_effects(laws, noise, names.size)
     minima = [
         locate(law, own, effects, column.subset_bytes)
         for column, law, own in zip(columns, laws, effects.noise, strict=True)
     ]
-    alpha, error = _alpha(columns, names, effects)
-    return GroupFit(laws=laws, minima=minima, effects=effects, alpha=alpha, alpha_error=error)
+    alpha, error = _alpha(columns, names, effects, deep)
+    return GroupFit(
+        laws=laws,
+        minima=minima,
+        effects=effects,
+        alpha=alpha,
+        alpha_error=error,
+        depth_slope=depth_slope(laws, effects),
+    )
 
 
-def _alpha(columns: Sequence[Column], names: Floats, effects: Effects) -> tuple[float, LinearError]:
+def _alpha(columns: Sequence[Column], names: Floats, effects: Effects, deep: Floats) -> tuple[float, LinearError]:
     largest = max(range(len(columns)), key=lambda i: columns[i].subset_bytes)
     column = columns[largest]
     law = smooth_law(column.sizes, column.mean, column.price, column.sizes.size)
     usual = np.full(column.sizes.size, float(effects.noise[largest].mean()))
-    whole = replace(law, chosen=_named(names, column.sizes))
+    chosen = _named(names, column.sizes)
+    whole = replace(law, chosen=chosen, depth=deep[chosen])
     return exponent_of(whole, usual if column.noise is None else column.noise, effects, column.subset_bytes)
 
 

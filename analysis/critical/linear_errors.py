@@ -21,6 +21,7 @@ class LinearError:
     noise: Floats  # (m,) relative variance of what was measured, by replicates
     log_n: Floats  # (q,) where bends count, log N
     by_bend: Floats  # (q,) and with what weight
+    by_depth: float  # weight of the slope over depth
     alone: float  # variance by what no other error has in it
 
 
@@ -40,7 +41,8 @@ def covariance(errors: Sequence[LinearError], effects: Effects) -> Floats:
     replicates = noise @ noise.T * (data[:, None] == data) + np.diag([error.alone for error in errors])
     shapes = effects.typical_shape**2 * by_shape @ by_shape.T
     bends = effects.typical_bend**2 * by_bend @ kernel(log_n, log_n) @ by_bend.T
-    return np.asarray(shapes + bends + replicates)
+    deep = effects.typical_depth * np.array([error.by_depth for error in errors])
+    return np.asarray(shapes + bends + replicates + np.outer(deep, deep))
 
 
 def correlation(covariances: Floats) -> Floats:

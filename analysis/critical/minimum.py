@@ -17,6 +17,7 @@ from analysis.critical.shape_effects import BEND_LENGTH, Effects, inverse_covari
 from analysis.critical.smooth_law import EXPONENT_SD, SmoothLaw
 from analysis.types import Floats
 
+_SURE = 1e-12
 ENDS = 0.025, 0.5, 0.975  # of the 95 % interval, and the middle
 
 
@@ -34,6 +35,7 @@ class Minimum:
 
     log_n: Floats  # (p − 1,) between the law's places
     below: Floats  # (p − 1,) the chance that log N* lies below, not falling
+    deviate: Floats  # (p − 1,) the same as normal deviates, which are nearly linear in log N
     bits: Floats  # (p,) code length expected at the law's places
     places: Floats  # (p,) log N
     window: tuple[float, float]  # log N of the outermost shapes that the law goes by
@@ -45,7 +47,7 @@ class Minimum:
         asked = np.asarray(share, np.float64)
         k = np.searchsorted(self.below, asked)
         right = np.clip(k, 1, self.below.size - 1)
-        z0, z1, z = _deviate(self.below[right - 1]), _deviate(self.below[right]), _deviate(asked)
+        z0, z1, z = self.deviate[right - 1], self.deviate[right], _deviate(asked)
         x0, x1 = self.log_n[right - 1], self.log_n[right]
         at = x0 + np.clip((z - z0) / np.maximum(z1 - z0, 1e-300), 0.0, 1.0) * (x1 - x0)
         return np.where(k == 0, -np.inf, np.where(k == self.below.size, np.inf, at))
@@ -93,14 +95,18 @@ def locate(law: SmoothLaw, noise: Floats, effects: Effects, subset_bytes: int = 
     rises = _chance_of_rising(code, sd, np.diff(law.price_bits))
     below = np.maximum.accumulate(effects.weight @ rises)
     k = int(np.clip(np.searchsorted(below, 0.5), 0, p - 2))
+    total = (effects.weight @ code + np.diff(law.price_bits)) / np.sqrt(effects.weight @ sd**2)
+    is_told = (below > _SURE) & (below < 1 - _SURE)  # else a chance says no more of how far away N* is
     slope = -effects.weight @ steps[:, k]
     error = LinearError(
         subset_bytes=subset_bytes, shapes=law.chosen, by_shape=slope[:m], noise=noise,
         log_n=np.append(law.log_n, law.places[k : k + 2]),
-        by_bend=np.append(slope[:m], [-law.bits[k], law.bits[k + 1]]), alone=float((slope[m] * EXPONENT_SD) ** 2),
+        by_bend=np.append(slope[:m], [-law.bits[k], law.bits[k + 1]]), by_depth=float(slope[:m] @ law.depth),
+        alone=float((slope[m] * EXPONENT_SD) ** 2),
     )  # fmt: skip
     return Minimum(
-        log_n=(law.places[1:] + law.places[:-1]) / 2, below=below, places=law.places,
+        log_n=(law.places[1:] + law.places[:-1]) / 2, below=below,
+        deviate=np.where(is_told, _deviate(below), total), places=law.places,
         bits=law.bits + effects.weight @ (weights @ law.residual),
         window=(float(law.log_n[0]), float(law.log_n[-1])), error=error,
         steps=Steps(effects.weight, code, sd),
@@ -113,14 +119,14 @@ def exponent_of(law: SmoothLaw, noise: Floats, effects: Effects, subset_bytes: i
     row = effects.weight @ _gain(law, noise, effects)[1][:, 2]
     error = LinearError(
         subset_bytes=subset_bytes, shapes=law.chosen, by_shape=row[:m], noise=noise, log_n=law.log_n, by_bend=row[:m],
-        alone=float((row[m] * EXPONENT_SD) ** 2),
+        by_depth=float(row[:m] @ law.depth), alone=float((row[m] * EXPONENT_SD) ** 2),
     )  # fmt: skip
     return law.exponent + float(row @ law.residual), error
 
 
 def _gain(law: SmoothLaw, noise: Floats, effects: Effects) -> tuple[Floats, Floats]:
     """The inverse covariance (g, m + 1, m + 1), and the law's parameters from residuals (g, 3, m + 1)."""
-    inverse = inverse_covariance([law], [noise], effects.shape, effects.bend)
+    inverse = inverse_covariance([law], [noise], [effects.shape, effects.bend, effects.depth])
     weighed = law.tangent.T @ inverse
     return inverse, np.asarray(np.linalg.solve(weighed @ law.tangent, weighed), np.float64)
 
@@ -138,14 +144,15 @@ def _step_variance(law: SmoothLaw, steps: Floats, noise: Floats, effects: Effect
     squares = steps**2
     shapes = squares @ np.append(noise, EXPONENT_SD**2) + effects.shape[:, None] ** 2 * squares[:, :, :m].sum(axis=2)
     here, there = law.bits[:-1], law.bits[1:]
-    close = float(np.exp(-(((law.places[1] - law.places[0]) / BEND_LENGTH) ** 2) / 2))
+    close = np.exp(-((np.diff(law.places) / BEND_LENGTH) ** 2) / 2)
     at = kernel(law.places, law.log_n)
     across = there[:, None] * at[1:] - here[:, None] * at[:-1]
     own = here**2 + there**2 - 2 * here * there * close
     from_shapes = steps[:, :, :m]
     among = (from_shapes @ kernel(law.log_n, law.log_n) * from_shapes).sum(axis=2)
     bends = among - 2 * (from_shapes * across).sum(axis=2) + own
-    return np.asarray(shapes + effects.bend[:, None] ** 2 * np.maximum(bends, 0.0))
+    depths = (effects.depth[:, None] * (steps[:, :, :m] @ law.depth)) ** 2
+    return np.asarray(shapes + depths + effects.bend[:, None] ** 2 * np.maximum(bends, 0.0))
 
 
 def normal_share(z: Floats) -> Floats:
@@ -156,7 +163,7 @@ def normal_share(z: Floats) -> Floats:
 
 
 def _deviate(share: Floats) -> Floats:
-    """The normal deviate below which a share lies: between two places it is nearly linear in log N."""
+    """The normal deviate below which a share lies."""
     from scipy.special import ndtri
 
     return np.asarray(ndtri(np.clip(share, 1e-15, 1 - 1e-15)))

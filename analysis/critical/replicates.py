@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from analysis.types import Floats
@@ -31,6 +32,12 @@ class Spread:
         return float(self.squares.sum()), float(self.freedom.sum())
 
 
+def _depths(own: pd.DataFrame, at: npt.NDArray[np.intp]) -> Floats:
+    """Of every size, layers, the mean where several shapes have one size; 0: not known."""
+    depth = own["depth"].to_numpy(np.float64, na_value=0.0)
+    return np.bincount(at, weights=depth) / np.bincount(at)
+
+
 class Cells:
     """The cells of one (group, D)."""
 
@@ -49,6 +56,7 @@ class Cells:
         self.n_units = (counts > 0).sum(axis=0)  # independent ones: cells, or draws of the corpus
         prices = own["bits_per_param"].to_numpy(np.float64)
         self.price = np.bincount(at, weights=prices) / self.n_seeds
+        self.depth = _depths(own, at) if "depth" in own else None
         of_unit = np.where(counts > 0, total / np.maximum(counts, 1), np.nan)
         self.mean = np.nanmean(_levelled(of_unit) if self.shared else of_unit, axis=0)
         safe = np.where(self.mean > 0, self.mean, 1.0)

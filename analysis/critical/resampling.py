@@ -38,6 +38,7 @@ class Column:
     kind: Kind
     draws: Floats | None  # (R, n) bits; None: nothing was replicated
     noise: Floats | None = None  # (n,) relative variance of the averages, but for what is common to all sizes
+    depth: Floats | None = None  # (n,) layers; 0: not known
 
 
 def columns(chosen: pd.DataFrame, n_replicates: int = N_REPLICATES, seed: int = 0) -> list[Column]:
@@ -57,7 +58,7 @@ def _of_group(group: str, own: pd.DataFrame, n_replicates: int, stream: list[int
     squares, freedom = np.sum([of.spread.pooled() for of in cells.values()], axis=0)
     if not freedom or not n_replicates:
         for d, of in cells.items():
-            yield Column(group, d, of.sizes, of.mean, of.n_seeds, of.price, "none", None)
+            yield Column(group, d, of.sizes, of.mean, of.n_seeds, of.price, "none", None, depth=of.depth)
         return
     rngs = {d: np.random.default_rng([*stream, d]) for d in cells}
     levels = {d: of.level(rngs[d], n_replicates) for d, of in cells.items()}
@@ -75,6 +76,7 @@ def _of_group(group: str, own: pd.DataFrame, n_replicates: int, stream: list[int
             of.kind(),
             _drawn(of.mean, [normal for normal, _ in parts], alone),
             of.variance(squares / freedom),
+            of.depth,
         )
 
 

@@ -2,8 +2,9 @@
 
 A shape's code length lies off the law by an effect of its own (its depth, its learning rate) that is much the same at
 every dataset size, of relative standard deviation `shape`. The law itself may bend otherwise than E + A·N^−a does: a
-smooth function of log N, a Gaussian process of standard deviation `bend`. Both are weighed by restricted maximum
-likelihood (Patterson & Thompson 1971) of all dataset sizes together, on a grid, over which results are averaged.
+smooth function of log N, a Gaussian process of standard deviation `bend`. Depth beyond the usual at a size may have a
+slope, of standard deviation `depth` or 0; the law is that of shapes of usual depth. All are weighed by restricted
+maximum likelihood (Patterson & Thompson 1971) of all dataset sizes together, on a grid over which results are averaged.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from analysis.critical.smooth_law import EXPONENT_SD, SmoothLaw
 from analysis.types import Floats
 
+DEPTHS = np.array([0.0, 0.06])  # relative code length a unit of log depth; six corpora gave −0.09 to +0.01
 BEND_LENGTH = 1.0  # in log N: within a factor of e a bend is much the same
 SHAPES = np.array([0.0005, 0.001, 0.002, 0.0035, 0.005, 0.0075, 0.01, 0.014, 0.02, 0.028, 0.04, 0.06, 0.09])
 BENDS = np.array([0.0, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06])
@@ -35,6 +37,7 @@ class Effects:
 
     shape: Floats
     bend: Floats
+    depth: Floats
     weight: Floats
     noise: list[Floats]  # a law each: (m,) relative variance of its code lengths by replicates, or by interaction
     is_usual: bool  # the scatter of shapes is mostly that of the committed studies
@@ -49,6 +52,11 @@ class Effects:
         """The same of the bends."""
         return float(np.sqrt(self.weight @ self.bend**2))
 
+    @property
+    def typical_depth(self) -> float:
+        """The same of the slope over depth."""
+        return float(np.sqrt(self.weight @ self.depth**2))
+
 
 def kernel(log_n: Floats, other: Floats) -> Floats:
     """Correlation of bends at two sizes."""
@@ -61,9 +69,10 @@ def weigh_effects(laws: Sequence[SmoothLaw], noise: Sequence[Floats | None], n_s
     `noise`: relative variance at the shapes of each law; None: not replicated. What shapes leave over at one dataset
     size alone tells it then, the likeliest of a few.
     """
-    shape, bend = (axis.ravel() for axis in np.meshgrid(SHAPES, BENDS, indexing="ij"))
+    depths = DEPTHS if any(law.depth.any() for law in laws) else DEPTHS[:1]
+    shape, bend, depth = grid = [axis.ravel() for axis in np.meshgrid(SHAPES, BENDS, depths, indexing="ij")]
     filled = [None if own is None else np.maximum(own, _LEAST_NOISE**2) for own in noise]
-    usual = max((_fits(laws, filled, shape, bend, sd) for sd in _noises(filled, len(laws))), key=lambda fit: fit[0])
+    usual = max((_fits(laws, filled, grid, sd) for sd in _noises(filled, len(laws))), key=lambda fit: fit[0])
     _, fits, known = usual
     is_usual = len(laws) < 2 or n_shapes < FEWEST_SHAPES
     log_weight = fits - np.log1p((bend / _USUAL_BEND) ** 2)
@@ -72,20 +81,41 @@ def weigh_effects(laws: Sequence[SmoothLaw], noise: Sequence[Floats | None], n_s
     weight = np.exp(log_weight - log_weight.max())
     kept = weight > _NEGLIGIBLE
     return Effects(
-        shape=shape[kept], bend=bend[kept], weight=weight[kept] / weight[kept].sum(), noise=known, is_usual=is_usual
+        shape=shape[kept],
+        bend=bend[kept],
+        depth=depth[kept],
+        weight=weight[kept] / weight[kept].sum(),
+        noise=known,
+        is_usual=is_usual,
     )
 
 
-def inverse_covariance(laws: Sequence[SmoothLaw], noise: Sequence[Floats], shape: Floats, bend: Floats) -> Floats:
-    """(g, m, m) of what was measured about the laws, one after another, and of what is known of their exponents."""
+def inverse_covariance(laws: Sequence[SmoothLaw], noise: Sequence[Floats], grid: Sequence[Floats]) -> Floats:
+    """`grid`: shape, bend, depth (g,).
+
+    (g, m, m) of what was measured about the laws, one after another, and of what is known of their exponents."""
     log_n = np.concatenate([np.append(law.log_n, np.nan) for law in laws])
     names = np.concatenate([np.append(law.chosen, -1) for law in laws])
     real = names >= 0
     same = (names[:, None] == names) & real[:, None] & real
     bends = np.where(real[:, None] & real, kernel(np.where(real, log_n, 0.0), np.where(real, log_n, 0.0)), 0.0)
     own = np.concatenate([np.append(each, EXPONENT_SD**2) for each in noise])
-    covariance = bend[:, None, None] ** 2 * bends + shape[:, None, None] ** 2 * same + np.diag(own)
+    deep = np.concatenate([np.append(law.depth, 0.0) for law in laws])
+    covariance = np.diag(own)
+    for sd, part in zip(grid, (same, bends, np.outer(deep, deep)), strict=True):
+        covariance = covariance + sd[:, None, None] ** 2 * part
     return np.asarray(np.linalg.inv(covariance))
+
+
+def depth_slope(laws: Sequence[SmoothLaw], effects: Effects) -> float:
+    """Relative code length a unit of log depth beyond the usual, as the shapes tell it."""
+    typical = [np.array([sd]) for sd in (effects.typical_shape, effects.typical_bend, effects.typical_depth)]
+    inverse = inverse_covariance(laws, effects.noise, typical)[0]
+    tangent, residual = _block_diagonal([law.tangent for law in laws]), np.concatenate([law.residual for law in laws])
+    weighed = tangent.T @ inverse
+    rest = residual - tangent @ np.linalg.solve(weighed @ tangent, weighed @ residual)
+    deep = np.concatenate([np.append(law.depth, 0.0) for law in laws])
+    return float(effects.typical_depth**2 * deep @ inverse @ rest)
 
 
 def _noises(noise: Sequence[Floats | None], n_laws: int) -> Sequence[float]:
@@ -94,20 +124,20 @@ def _noises(noise: Sequence[Floats | None], n_laws: int) -> Sequence[float]:
 
 
 def _fits(
-    laws: Sequence[SmoothLaw], noise: Sequence[Floats | None], shape: Floats, bend: Floats, unreplicated: float
+    laws: Sequence[SmoothLaw], noise: Sequence[Floats | None], grid: Sequence[Floats], unreplicated: float
 ) -> tuple[float, Floats, list[Floats]]:
     """The greatest log-likelihood, all of them (g,), and the noise of every law, filled with `unreplicated`."""
     known = [
         np.full(law.log_n.size, unreplicated**2) if own is None else own for law, own in zip(laws, noise, strict=True)
     ]
     some = np.unique(np.linspace(0, len(laws) - 1, min(len(laws), _MOST_LAWS)).round().astype(int))
-    fits = _log_likelihood([laws[i] for i in some], [known[i] for i in some], shape, bend)
+    fits = _log_likelihood([laws[i] for i in some], [known[i] for i in some], grid)
     return float(fits.max()), fits, known
 
 
-def _log_likelihood(laws: Sequence[SmoothLaw], noise: Sequence[Floats], shape: Floats, bend: Floats) -> Floats:
+def _log_likelihood(laws: Sequence[SmoothLaw], noise: Sequence[Floats], grid: Sequence[Floats]) -> Floats:
     """Restricted, (g,)."""
-    inverse = inverse_covariance(laws, noise, shape, bend)
+    inverse = inverse_covariance(laws, noise, grid)
     tangent, residual = _block_diagonal([law.tangent for law in laws]), np.concatenate([law.residual for law in laws])
     weighed = tangent.T @ inverse
     information = weighed @ tangent

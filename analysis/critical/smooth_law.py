@@ -19,7 +19,8 @@ EXPONENT, EXPONENT_SD = 0.4, 1.0  # known of a beforehand: laws of language mode
 _SCALE = 0.01  # relative scatter against which that knowledge is weighed when a is searched for
 _SEARCHED = (-2.0, 5.0)
 _ROUNDS = 2  # the window lies about the law's own minimum
-_N_PLACES = 97
+_N_PLACES = 129
+_DENSE = 0.2  # of log N about the middle, within which places are near one another
 FOLLOWED = 5.0  # so great a factor outside of all shapes
 
 
@@ -39,6 +40,7 @@ class SmoothLaw:
     bits: Floats  # (p,) of the law
     tangent_bits: Floats  # (p, 3) its derivative there
     price_bits: Floats  # (p,) bits of all parameters
+    depth: Floats  # (m,) log depth beside the usual at that size; 0: not known
 
 
 def smooth_law(sizes: Floats, bits: Floats, price: Floats, n_shapes: int = LEAST_SHAPES) -> SmoothLaw:
@@ -52,7 +54,7 @@ def smooth_law(sizes: Floats, bits: Floats, price: Floats, n_shapes: int = LEAST
     for _ in range(_ROUNDS):
         chosen = _window(log_n, middle, n_shapes)
         x, y = log_n[chosen] - middle, bits[chosen]
-        places = _places(log_n, chosen)
+        places = _places(log_n, chosen, middle)
         price_bits = prices_at(sizes, price, places)
         a, (E, B) = _fit(x, y)
         drop, steeper = _falls(places - middle, a)
@@ -71,6 +73,7 @@ def smooth_law(sizes: Floats, bits: Floats, price: Floats, n_shapes: int = LEAST
         bits=law,
         tangent_bits=np.column_stack([np.ones_like(places), -drop, -B * steeper]),
         price_bits=price_bits,
+        depth=np.zeros(chosen.size),
     )
 
 
@@ -81,11 +84,16 @@ def prices_at(sizes: Floats, price: Floats, log_n: Floats) -> Floats:
     return np.asarray(price[k] * np.exp(exponent * (log_n - np.log(sizes[k])) + log_n))
 
 
-def _places(log_n: Floats, chosen: Ints) -> Floats:
-    """From the first to the last of the chosen shapes, and beyond where these are the outermost that were run."""
+def _places(log_n: Floats, chosen: Ints, middle: float) -> Floats:
+    """From the first to the last of the chosen shapes, and beyond where these are the outermost that were run;
+
+    a hundredth of N apart about the middle, where a minimum may be known to so much, and farther apart away from it.
+    """
     first = log_n[chosen[0]] - (np.log(FOLLOWED) if chosen[0] == 0 else 0.0)
     last = log_n[chosen[-1]] + (np.log(FOLLOWED) if chosen[-1] == log_n.size - 1 else 0.0)
-    return np.linspace(first, last, _N_PLACES)
+    ends = np.arcsinh((np.array([first, last]) - middle) / _DENSE)
+    places = middle + _DENSE * np.sinh(np.linspace(ends[0], ends[1], _N_PLACES))
+    return np.asarray(np.clip(places, first, last))
 
 
 def _window(log_n: Floats, middle: float, n_shapes: int) -> Ints:

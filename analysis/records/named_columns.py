@@ -44,6 +44,7 @@ _USUAL = {
     ),
     "C": ("c", "flops", "flop", "compute", "trainingflops", "trainflops", "totalflops", "ncompute"),
     "loss": ("loss", "valloss", "validationloss", "testloss", "evalloss", "finalloss", "heldoutloss"),
+    "epochs": ("epochs", "epoch", "passes", "nepochs", "numepochs", "repeats", "timesread"),
     "code_bits": ("codebits", "bits", "codelength", "codelengthbits"),
     "seed": ("seed",),
 }
@@ -56,7 +57,7 @@ _FACTORS = {"k": 1e3, "t": 1e12, "m": 1e6, "b": 1e9, "g": 1e9}
 
 
 def find_column(frame: pd.DataFrame, path: Path, wanted: str, named: str | None, *, unit: str = "") -> str | None:
-    """The column that holds `wanted` (N, D, C, loss, code_bits, seed), or None where there is none.
+    """The column that holds `wanted` (N, D, C, loss, epochs, code_bits, seed), or None where there is none.
 
     `named`: by the user; the default name is as good as none. `unit` "bytes": a column of tokens is not taken for it.
     AnalysisError where several could be meant, or the one that was named is not there.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -245,10 +245,11 @@ def longest(cells: pd.DataFrame) -> pd.DataFrame:
     return cells[cells["bytes_seen"] == _most(cells)]
 
 
-def halved(cells: pd.DataFrame) -> pd.DataFrame:
-    """The cells trained about half as long as the longest of the same shape, data and seeds; none: no rows."""
-    below = cells[(cells["bytes_seen"] > 0) & (cells["bytes_seen"] <= _HALF * _most(cells))]  # 0: not told
-    return longest(below) if len(below) else below
+def halved(cells: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """The cells trained about half as long as the longest of the same shape, data and seeds, then half of that …"""
+    below = cells[cells["bytes_seen"] > 0]  # 0: not told
+    while len(below := below[below["bytes_seen"] <= _HALF * _most(below)]):
+        yield longest(below)
 
 
 def _most(cells: pd.DataFrame) -> pd.Series[int]:

@@ -161,6 +161,7 @@ SECTIONS: Registry[Page] = Registry(
             "contexts": "context_length",
             "rates": "rates",
             "size_law": "size_law",
+            "two_parts": "two_parts",
             "convergence": "convergence",
             "estimates": "size_law",
             "crossovers": "crossovers",

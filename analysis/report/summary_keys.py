@@ -30,6 +30,7 @@ class Summary(TypedDict, total=False):
     critical: list[Json]  # a row a (group, subset_bytes): the critical size, its intervals, the rates there
     intervals: Json  # what varies in the intervals (kind), n_replicates, and a note in words
     laws: list[Json]  # a group each: N* = k·D^gamma, its interval and scatter, and what theory asks for
+    two_parts: list[Json]  # at each critical size the bits of parameters and of data, and what is known by heart
     crossings: list[Json]  # neighbours n_small, n_large, and the subset_bytes from which the larger codes shorter
     pays_from: list[Json]  # of models not trained here: from which dataset size on each beats the best classical coder
     least: list[Json]  # where a size has the least adjusted rate of all, by group and form (own subset or prefix)

@@ -8,7 +8,12 @@ from .fit_report import fit_report_of as fit_report_of
 from .fit_report import fit_to_text as fit_to_text
 from .fit_report import parse_delta as parse_delta
 from .fit_report import read_measurements as read_measurements
+from .form_choice import AUTO as AUTO
+from .forms import FORMS as FORMS
+from .from_records import law_of as law_of
 from .from_records import own_fit as own_fit
 from .holdout import HeldOut as HeldOut
 from .law import ScalingLaw as ScalingLaw
+from .law_forms import FORMULAS as FORMULAS
+from .law_forms import SYMBOLS as SYMBOLS
 from .measurements import Measurements as Measurements

@@ -8,13 +8,15 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy.special import ndtr, stdtrit
 
+from analysis.scaling.forms import refit
 from analysis.scaling.huber import EXPONENTS, derivatives, minimise, terms
-from analysis.scaling.law import Located, natural
+from analysis.scaling.law import Fit, Located, natural
 from analysis.scaling.measurements import Measurements
 from analysis.types import Bools, Floats, Ints
 
 NAMES = ("E", "A", "B", "alpha", "beta", "log_A", "log_B")
 N_REPLICATES = 1000
+N_OF_FORMS = 200  # of the other forms, whose fits take longer
 _STREAM = 1979  # apart from the stream of a synthetic table that was made with the same seed
 _AT_ONCE = 50_000  # rows of replicates solved together: what the processor's cache holds
 _MOST_ROWS = 20_000  # beyond, the law of large numbers serves and a thousand fits do not
@@ -70,6 +72,36 @@ def bootstrap(measured: Measurements, at: Located, n_replicates: int = N_REPLICA
     if lost.any():
         message += f"; {lost.sum()} that did not identify the parameters are left out"
     return replace(_named(measured, values.std(axis=0, ddof=1), low, high, n_replicates, message), draws=laws)
+
+
+def bootstrap_form(measured: Measurements, fit: Fit, n_replicates: int = N_OF_FORMS, seed: int = 0) -> Uncertainty:
+    """The same of another form than the plain one."""
+    _, cluster = np.unique(measured.clusters, return_inverse=True)
+    n_clusters = int(cluster.max()) + 1 if cluster.size else 0
+    if fit.params is None:
+        return replace(_none(measured, fit.message), identified=False)
+    if n_clusters < _LEAST_CLUSTERS:
+        return _none(measured, f"no interval: {n_clusters} groups of rows; resampling needs {_LEAST_CLUSTERS}")
+    stream = np.random.default_rng([_STREAM, seed])
+    rows = [np.flatnonzero(cluster == k) for k in range(n_clusters)]
+    found = []
+    for _ in range(n_replicates):
+        some = measured.where(np.concatenate([rows[k] for k in stream.integers(0, n_clusters, n_clusters)]))
+        enough = min(np.unique(some.n_params).size, np.unique(some.data).size) >= 3
+        found.append(refit(some, fit.params, fit.delta) if enough else None)
+    draws = [values for values in found if values is not None]
+    lost = n_replicates - len(draws)
+    if lost > _MOST_LOST * n_replicates:
+        why = f"no interval: {lost} of {n_replicates} replicates do not identify the parameters"
+        return replace(_none(measured, why), identified=False)
+    values, tail, names = np.stack(draws), _tail(n_clusters), tuple(fit.params.parameters)
+    low, high = np.quantile(values, [tail, 1 - tail], axis=0)
+    message = (
+        f"{n_replicates} bootstrap replicates of {n_clusters} {'rows' if n_clusters == cluster.size else 'groups'}"
+    )
+    if lost:
+        message += f"; {lost} that did not identify the parameters are left out"
+    return _named(measured, values.std(axis=0, ddof=1), low, high, n_replicates, message, names)
 
 
 def _refit(at: Located, counts: Ints, cluster: Ints) -> Floats:
@@ -128,9 +160,11 @@ def _sandwich(measured: Measurements, at: Located, cluster: Ints) -> Uncertainty
     return replace(_named(measured, values.std(axis=0, ddof=1), low, high, 0, message), draws=laws)
 
 
-def _named(measured: Measurements, se: Floats, low: Floats, high: Floats, n: int, message: str) -> Uncertainty:
-    ci95 = {name: (float(a), float(b)) for name, a, b in zip(NAMES, low, high, strict=True)}
-    return Uncertainty(dict(zip(NAMES, se.tolist(), strict=True)), ci95, n, measured.varies, message)
+def _named(
+    measured: Measurements, se: Floats, low: Floats, high: Floats, n: int, message: str, names: tuple[str, ...] = NAMES
+) -> Uncertainty:
+    ci95 = {name: (float(a), float(b)) for name, a, b in zip(names, low, high, strict=True)}
+    return Uncertainty(dict(zip(names, se.tolist(), strict=True)), ci95, n, measured.varies, message)
 
 
 def _none(measured: Measurements, message: str) -> Uncertainty:

@@ -17,6 +17,7 @@ import pandas as pd
 
 from analysis.formatting import format_bytes, join
 from analysis.records import Table
+from analysis.scaling.from_records import law_of
 
 COLUMNS = ["group", "subset_bytes", "flops", "n_params", "low", "high", "kind"]
 _MOST_PASSES = 4  # from there on a repeated byte is worth visibly less than a fresh one
@@ -71,13 +72,13 @@ def compute_view(table: Table, critical: pd.DataFrame, fit: dict[str, Any] | Non
 
 
 def _of_law(fit: dict[str, Any], runs: pd.DataFrame, flops: float) -> float | None:
-    """N of least E + A·N^−α + B·D^−β with D = FLOPs / FLOPs a byte of N; None at an edge of the sizes.
+    """N of least loss by the law, all of D read once, with D = FLOPs / FLOPs a byte of N; None at an edge of the sizes.
 
     FLOPs a byte: those of the runs, between sizes log-log.
     """
     a_byte = (runs["flops"] / runs["bytes_seen"]).groupby(runs["n_params"]).mean()
     log_n = np.linspace(np.log(a_byte.index.min()), np.log(a_byte.index.max()), 4001)
     data = flops / np.exp(np.interp(log_n, np.log(a_byte.index), np.log(a_byte)))
-    loss = fit["A"] * np.exp(-fit["alpha"] * log_n) + fit["B"] * data ** -fit["beta"]
+    loss = law_of(fit).predict(np.exp(log_n), data)
     best = int(loss.argmin())
     return float(np.exp(log_n[best])) if 0 < best < log_n.size - 1 else None

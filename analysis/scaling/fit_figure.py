@@ -41,9 +41,16 @@ def fit_tables(measured: Measurements, made: Report, *, in_bytes: bool) -> FitTa
     sizes, index = np.unique(measured.data, return_inverse=True)
     of_size = _groups(sizes.size)
     group = of_size[index]
-    fitted = made.fit.predict(measured.n_params, measured.data)
+    fitted = made.fit.predict_rows(measured)
     points = pd.DataFrame(
-        {"group": group, "n_params": measured.n_params, "data": measured.data, "loss": measured.loss, "fitted": fitted}
+        {
+            "group": group,
+            "n_params": measured.n_params,
+            "data": measured.data,
+            "loss": measured.loss,
+            "fitted": fitted,
+            "epochs": measured.times_read,
+        }
     )
     name = format_bytes if in_bytes else format_count
     return FitTables(
@@ -70,7 +77,7 @@ def _lines(points: pd.DataFrame, made: Report, name: Callable[[float], str]) -> 
         yield pd.DataFrame(
             {
                 "group": group, "label": f"{'≈ ' * (sizes.size > 1)}{name(data)}", "n_params": n_params,
-                "loss": made.fit.predict(n_params, data), "low": low, "high": high,
+                "loss": made.fit.predict(n_params, data, own["epochs"].median()), "low": low, "high": high,
             }
         )  # fmt: skip
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from analysis.errors import AnalysisError
 from analysis.records import load
-from analysis.scaling.bootstrap import Uncertainty, bootstrap
-from analysis.scaling.holdout import HeldOut, held_out_tests
-from analysis.scaling.law import PUBLISHED_DELTA, Fit, locate
+from analysis.scaling.bootstrap import Uncertainty
+from analysis.scaling.form_choice import AUTO, FormFit, fit_forms
+from analysis.scaling.holdout import HeldOut
+from analysis.scaling.law import PUBLISHED_DELTA, Fit
+from analysis.scaling.law_forms import PARAMETERS, PLAIN, SYMBOLS
 from analysis.scaling.measurements import Measurements, from_records, read_csv
 from analysis.types import Json
-
-PARAMETERS = ("E", "A", "B", "alpha", "beta")
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class Report:
     fit: Fit
     uncertainty: Uncertainty
     held_out: tuple[HeldOut, ...]
+    forms: tuple[FormFit, ...] = ()
+    """All that were tried; what is above is of the one that was taken."""
 
 
 def read_measurements(
@@ -32,7 +34,7 @@ def read_measurements(
 ) -> tuple[Measurements, float | None]:
     """A table or a sweep folder, and the δ that suits it: None (from its residuals) for a sweep.
 
-    `columns` names those of a table: n, d, loss, c. AnalysisError for what is neither.
+    `columns` names those of a table: n, d, loss, c, epochs. AnalysisError for what is neither.
     """
     if path.is_dir():
         return from_records(load(path), group), None
@@ -55,10 +57,17 @@ def parse_delta(text: str | None, usual: float | None) -> float | None:
     return value
 
 
-def fit_report_of(measured: Measurements, delta: float | None, holdouts: Sequence[str] = ()) -> Report:
-    """Fit, interval and held-out test of one table."""
-    at = locate(measured, delta)
-    return Report(at.fit, bootstrap(measured, at), held_out_tests(measured, delta, holdouts))
+def fit_report_of(
+    measured: Measurements, delta: float | None, holdouts: Sequence[str] = (), form: str | None = None
+) -> Report:
+    """Fit, interval and held-out test of one table.
+
+    `form`: one of `forms.FORMS`, or auto: of those that the table identifies the one that foretells held-out rows best.
+    None: auto where it is told how often data were read, else plain. AnalysisError for another name.
+    """
+    usual = PLAIN if measured.epochs is None else AUTO
+    taken, tried = fit_forms(measured, delta, holdouts, form or usual)
+    return Report(taken.fit, taken.uncertainty, taken.held_out, tried)
 
 
 def fit_content(made: Report) -> Json:
@@ -73,6 +82,13 @@ def fit_content(made: Report) -> Json:
         "dropped": [asdict(dropped) for dropped in fit.dropped],
         "notes": list(fit.notes),
     }
+    content["form"] = fit.params.form if fit.params else None
+    content["formula"] = fit.params.formula if fit.params else None
+    content["forms"] = [
+        {"form": one.form, "identified": one.identified, "held_out_error": one.error, "objective": one.fit.objective,
+         "message": one.fit.message if not one.fit.success else one.uncertainty.message}
+        for one in made.forms
+    ]  # fmt: skip
     content["se"] = made.uncertainty.se
     content["ci95"] = {name: list(ends) for name, ends in made.uncertainty.ci95.items()}
     content["interval"] = {
@@ -85,8 +101,8 @@ def fit_content(made: Report) -> Json:
 
 
 def parameters_of(fit: Fit) -> Json:
-    """E, A, B, alpha, beta; each None without a law."""
-    return asdict(fit.params) if fit.params else dict.fromkeys(PARAMETERS)
+    """E, A, B, alpha, beta and what the form has beside them; each None without a law."""
+    return dict(fit.params.parameters) if fit.params else dict.fromkeys(PARAMETERS)
 
 
 def _split(split: HeldOut) -> Json:
@@ -100,8 +116,8 @@ def fit_to_text(made: Report) -> str:
     """Lines for a terminal."""
     fit, lines = made.fit, []
     if fit.params:
-        lines.append("loss = E + A·N^−α + B·D^−β")
-        lines += [_parameter(name, value, made.uncertainty) for name, value in asdict(fit.params).items()]
+        lines.append(f"loss = {fit.params.formula}" + (f" (form '{fit.params.form}')" if len(made.forms) > 1 else ""))
+        lines += [_parameter(name, value, made.uncertainty) for name, value in fit.params.parameters.items()]
     else:
         lines.append(f"no law: {fit.message}")
     points = f"{fit.n_points} points, δ = {fit.delta:.4g}"
@@ -110,11 +126,24 @@ def fit_to_text(made: Report) -> str:
         lines.append(f"intervals: {made.uncertainty.message}; {made.uncertainty.varies}")
     lines += [f"dropped {d.n_rows}: {d.reason} ({d.where})" for d in fit.dropped]
     lines += [f"note: {note}" for note in fit.notes]
-    return "\n".join([*lines, *map(_tested, made.held_out)])
+    return "\n".join([*lines, *map(_tested, made.held_out), *_forms(made)])
+
+
+def _forms(made: Report) -> list[str]:
+    """What each form is off on rows held out, where several were tried."""
+    if len(made.forms) < 2:
+        return []
+    return ["forms, mean error on rows held out:", *(f"  {one.form}: {_of_form(one)}" for one in made.forms)]
+
+
+def _of_form(one: FormFit) -> str:
+    if not one.identified:
+        return f"not offered, {one.fit.message if not one.fit.success else one.uncertainty.message}"
+    return "not tested" if one.error is None else _percent(one.error)
 
 
 def _parameter(name: str, value: float, uncertainty: Uncertainty) -> str:
-    symbol = {"alpha": "α", "beta": "β"}.get(name, name)
+    symbol = SYMBOLS.get(name, name)
     if name not in uncertainty.se:
         return f"  {symbol} = {value:.6g}"
     low, high = uncertainty.ci95[name]

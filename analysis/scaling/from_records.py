@@ -9,6 +9,8 @@ import numpy as np
 
 from analysis.errors import AnalysisError
 from analysis.records import Table
+from analysis.scaling.law import ScalingLaw
+from analysis.scaling.law_forms import EXTRA, PARAMETERS, PLAIN
 from analysis.scaling.measurements import Measurements, from_records
 
 if TYPE_CHECKING:
@@ -35,6 +37,13 @@ def own_fit(table: Table) -> dict[str, Any] | None:
     return fit_content(made) | {"group": group, "unit": "held-out bits a byte", "residuals": _residuals(measured, made)}
 
 
+def law_of(fit: dict[str, Any]) -> ScalingLaw:
+    """The law of what `own_fit` gives."""
+    plain = {name: fit[name] for name in PARAMETERS}
+    form = fit.get("form") or PLAIN
+    return ScalingLaw(**plain, form=form, more={name: fit[name] for name in EXTRA[form]})
+
+
 def _only_identified(made: Report) -> Report:
     """Without numbers where resampled tables do not tell that there is one set of parameters, or cannot be made."""
     if made.fit.success and made.uncertainty.ci95:
@@ -51,8 +60,7 @@ def _only_identified(made: Report) -> Report:
 
 def _residuals(measured: Measurements, made: Report) -> list[dict[str, float | None]]:
     """Every cell's loss beside the fitted one, None without a fit."""
-    fitted = (
-        made.fit.predict(measured.n_params, measured.data) if made.fit.success else np.full(measured.loss.size, np.nan)
-    )
-    rows = zip(measured.n_params, measured.data, measured.loss, fitted, strict=True)
-    return [dict(zip(("n_params", "subset_bytes", "loss", "fitted"), map(float, row), strict=True)) for row in rows]
+    fitted = made.fit.predict_rows(measured) if made.fit.success else np.full(measured.loss.size, np.nan)
+    rows = zip(measured.n_params, measured.data, measured.times_read, measured.loss, fitted, strict=True)
+    names = ("n_params", "subset_bytes", "epochs", "loss", "fitted")
+    return [dict(zip(names, map(float, row), strict=True)) for row in rows]

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.errors import AnalysisError
-from analysis.scaling.law import Fit, fit_scaling_law
+from analysis.scaling.forms import fit_form
+from analysis.scaling.law import Fit
+from analysis.scaling.law_forms import PLAIN
 from analysis.scaling.measurements import Measurements
 from analysis.types import Bools, Floats
 
@@ -36,7 +38,9 @@ class HeldOut:
     message: str
 
 
-def held_out_tests(measured: Measurements, delta: float | None, conditions: Sequence[str] = ()) -> tuple[HeldOut, ...]:
+def held_out_tests(
+    measured: Measurements, delta: float | None, conditions: Sequence[str] = (), form: str = PLAIN
+) -> tuple[HeldOut, ...]:
     """Without the largest N, without the largest D, and below each cut such as "C>1e21" (default: a tenth of the rows).
 
     `delta` as in `fit_scaling_law`. AnalysisError for a condition that cannot be read.
@@ -47,7 +51,7 @@ def held_out_tests(measured: Measurements, delta: float | None, conditions: Sequ
         "largest D": measured.data == measured.data.max(),
     }
     splits = largest | {cut.replace(" ", ""): _chosen(measured, cut) for cut in cuts}
-    return tuple(_test(measured, name, out, delta) for name, out in splits.items())
+    return tuple(_test(measured, name, out, (delta, form)) for name, out in splits.items())
 
 
 def _usual_cut(flops: Floats) -> str:
@@ -69,7 +73,7 @@ def _chosen(measured: Measurements, condition: str) -> Bools:
     return {">": values > bound, ">=": values >= bound, "<": values < bound, "<=": values <= bound}[match[2]]
 
 
-def _test(measured: Measurements, name: str, out: Bools, delta: float | None) -> HeldOut:
+def _test(measured: Measurements, name: str, out: Bools, how: tuple[float | None, str]) -> HeldOut:
     n_out, n_kept = int(out.sum()), int((~out).sum())
     if not n_out or not n_kept:
         message = f"no row is held out by {name}" if not n_out else f"{name} holds out every row"
@@ -77,10 +81,10 @@ def _test(measured: Measurements, name: str, out: Bools, delta: float | None) ->
     kept, tested = measured.where(~out), measured.where(out)
     last = float(kept.loss[kept.flops.argmax()])
     baselines = _mean(_errors(last, tested)), _mean(_errors(nearest(kept, tested), tested))
-    fit = fit_scaling_law(kept, delta)
+    fit = fit_form(kept, *how)
     if not fit.success:
         return HeldOut(name, n_kept, n_out, None, None, *baselines, fit, fit.message)
-    errors = _errors(fit.predict(tested.n_params, tested.data), tested)
+    errors = _errors(fit.predict_rows(tested), tested)
     return HeldOut(name, n_kept, n_out, _mean(errors), float(errors.max()), *baselines, fit, fit.message)
 
 

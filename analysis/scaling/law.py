@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -11,29 +12,49 @@ import numpy.typing as npt
 from analysis.errors import AnalysisError
 from analysis.scaling.huber import EXPONENTS, NO_FLOOR, Minima, Rows, derivatives, minimise, terms
 from analysis.scaling.initial_values import spread_starts, variable_projection
+from analysis.scaling.law_forms import FORMULAS, PLAIN, REPEATED, effective
 from analysis.scaling.measurements import Dropped, Measurements
 from analysis.types import Floats
 
 PUBLISHED_DELTA = 1e-3  # of Hoffmann et al. 2022
-_EFFICIENT = 1.345  # robust scales: 95 % efficiency under normal noise (Huber 1981)
+EFFICIENT = 1.345  # robust scales: 95 % efficiency under normal noise (Huber 1981)
 _LEAST_ROWS = 6  # five parameters and something left over
 _MANY_ROWS = 1_000  # starts are tried on no more rows than this
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScalingLaw:
-    """L = E + A·N^−α + B·D^−β. E has the loss's unit, A that of loss·N^α, B of loss·D^β; nothing is rounded."""
+    """L = E + A·N^−α + B·D^−β. E has the loss's unit, A that of loss·N^α, B of loss·D^β; nothing is rounded.
+
+    Other forms (`analysis.scaling.law_forms`) have more parameters, by name.
+    """
 
     E: float
     A: float
     B: float
     alpha: float
     beta: float
+    form: str = PLAIN
+    more: Mapping[str, float] = field(default_factory=dict)
 
-    def predict(self, n_params: npt.ArrayLike, data: npt.ArrayLike) -> Floats:
-        """The loss at sizes N and data D, in the fit's units, broadcast."""
+    @property
+    def parameters(self) -> dict[str, float]:
+        """All by name: E, A, B, alpha, beta, and what the form has beside them."""
+        return {"E": self.E, "A": self.A, "B": self.B, "alpha": self.alpha, "beta": self.beta, **self.more}
+
+    @property
+    def formula(self) -> str:
+        """What the loss is by it."""
+        return FORMULAS[self.form]
+
+    def predict(self, n_params: npt.ArrayLike, data: npt.ArrayLike, epochs: npt.ArrayLike = 1.0) -> Floats:
+        """The loss at sizes N and unique data D, in the fit's units, broadcast; `epochs`: how often D is read."""
         N, D = np.asarray(n_params, np.float64), np.asarray(data, np.float64)
-        return np.asarray(self.E + self.A * N**-self.alpha + self.B * D**-self.beta)
+        if self.form == REPEATED:
+            plain = self.A, self.B, self.alpha, self.beta
+            N, D = effective(plain, self.more, N, D, np.asarray(epochs, np.float64))
+        B = self.B * N ** self.more.get("kappa", 0.0) if "kappa" in self.more else self.B
+        return np.asarray(self.E + self.A * N**-self.alpha + B * D**-self.beta)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,11 +78,15 @@ class Fit:
         """Is there a law?"""
         return self.params is not None
 
-    def predict(self, n_params: npt.ArrayLike, data: npt.ArrayLike) -> Floats:
-        """The loss at sizes N and data D, in the fit's units, broadcast; AnalysisError where nothing was fitted."""
+    def predict(self, n_params: npt.ArrayLike, data: npt.ArrayLike, epochs: npt.ArrayLike = 1.0) -> Floats:
+        """The loss as of `ScalingLaw.predict`; AnalysisError where nothing was fitted."""
         if self.params is None:
             raise AnalysisError(self.message)
-        return self.params.predict(n_params, data)
+        return self.params.predict(n_params, data, epochs)
+
+    def predict_rows(self, measured: Measurements) -> Floats:
+        """The loss of every row of a table."""
+        return self.predict(measured.n_params, measured.data, measured.times_read)
 
 
 class Located(NamedTuple):
@@ -151,7 +176,7 @@ def _own_delta(rows: Rows, theta: Floats) -> tuple[float, Floats]:
     for _ in range(20):
         residuals = terms(rows, theta)[0][0] - rows.log_loss
         scale = float(np.median(np.abs(residuals))) / 0.6745
-        wanted = max(_EFFICIENT * scale, 1e-9)
+        wanted = max(EFFICIENT * scale, 1e-9)
         if abs(wanted - delta) < 1e-4 * delta:
             break
         delta = wanted

@@ -45,18 +45,32 @@ class Measurements:
     varies: str  # what resampling says about: the interval's meaning
     dropped: tuple[Dropped, ...] = ()
     notes: tuple[str, ...] = ()
+    epochs: Floats | None = None  # how often D was read, at least about 1; None: not told
+
+    @property
+    def times_read(self) -> Floats:
+        """Of every row; once where it is not told."""
+        return np.ones(self.loss.size) if self.epochs is None else self.epochs
 
     def where(self, chosen: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> Measurements:
         """Some of the rows, by a mask or by their numbers."""
         N, D, loss, C = (column[chosen] for column in (self.n_params, self.data, self.loss, self.flops))
-        return Measurements(N, D, loss, C, self.clusters[chosen], self.varies)
+        epochs = None if self.epochs is None else self.epochs[chosen]
+        return Measurements(N, D, loss, C, self.clusters[chosen], self.varies, epochs=epochs)
 
 
 def read_csv(
-    path: Path, n: str = "N", d: str = "D", loss: str = "loss", c: str = "C", clusters: tuple[str, ...] = ()
+    path: Path,
+    n: str = "N",
+    d: str = "D",
+    loss: str = "loss",
+    c: str = "C",
+    clusters: tuple[str, ...] = (),
+    epochs: str = "epochs",
 ) -> Measurements:
     """A CSV with columns for N, the loss, and D or C or both: what is missing of D and C follows from C = 6·N·D.
 
+    `epochs` names how often a model read its data, D then being the unique ones; there need not be such a column.
     `clusters` names columns whose equal values mark rows with common noise. A row without a positive number in each of
     N, D and loss is dropped and counted; rows that are given twice count twice. Tables are CSV, JSON or Parquet, their
     numbers as people write them. AnalysisError, in one line, for what is no table, a missing column, a number that may
@@ -65,7 +79,9 @@ def read_csv(
     file = read_table(path)
     frame = file.frame
     n, d, loss, c = _columns(frame, path, {"N": n, "D": d, "loss": loss, "C": c}, clusters)
-    numbers = {name: column_numbers(frame, name) for name in (n, loss, d, c) if name in frame}
+    times = find_column(frame, path, "epochs", epochs)
+    known = [name for name in (n, loss, d, c, times) if name is not None and name in frame]
+    numbers = {name: column_numbers(frame, name) for name in known}
     refusals(numbers, frame, file.lines, path)
     N, nothing = numbers[n].values, np.full(len(frame), np.nan)
     D, C = (numbers[name].values if name in numbers else nothing for name in (d, c))
@@ -74,7 +90,8 @@ def read_csv(
     with np.errstate(all="ignore"):
         D = np.where(derived, C / (6 * N), D)
         C = np.where(C > 0, C, 6 * N * D)
-    dropped, usable = _dropped(frame, {n: N, d: D, loss: numbers[loss].values}, numbers)
+    read = {times: numbers[times].values} if times is not None else {}
+    dropped, usable = _dropped(frame, {n: N, d: D, loss: numbers[loss].values} | read, numbers)
     if not usable.any():
         raise AnalysisError(f"{path} has no usable row: {_why(dropped) or 'it has only a header'}")
     groups = frame.groupby(list(clusters), sort=False, dropna=False).ngroup().to_numpy() if clusters else None
@@ -82,7 +99,8 @@ def read_csv(
     varies = f"whole groups of equal {join(clusters)} are resampled" if clusters else "rows are resampled"
     notes = _notes(int(derived[usable].sum()), frame.loc[usable, list(numbers)])
     N, D, L, C = (column[usable] for column in (N, D, numbers[loss].values, C))
-    return Measurements(N, D, L, C, ids[usable].astype(np.int64), varies, dropped, notes)
+    epochs_read = read[times][usable] if times is not None else None
+    return Measurements(N, D, L, C, ids[usable].astype(np.int64), varies, dropped, notes, epochs_read)
 
 
 def _columns(
@@ -165,8 +183,10 @@ def from_records(table: Table, group: str | None = None) -> Measurements:
     key = ["subset_bytes", "n_params", "seed", "shuffle_seed"]
     own = own.assign(loss=loss).sort_values([*key, "loss"]).drop_duplicates(key)
     columns = own.groupby(["shuffle_seed", "subset_bytes"], sort=True).ngroup().to_numpy().astype(np.int64)
-    N, D, L, C = (own[name].to_numpy(np.float64) for name in ("n_params", "subset_bytes", "loss", "flops"))
-    return Measurements(N, D, L, C, columns, _varies(own), (), _repeats(own))
+    names = ("n_params", "subset_bytes", "loss", "flops", "bytes_seen")
+    N, D, L, C, seen = (own[name].to_numpy(np.float64) for name in names)
+    epochs = seen / D if (seen > 0).all() else None  # 0: not told
+    return Measurements(N, D, L, C, columns, _varies(own), (), _repeats(own), epochs)
 
 
 def _varies(own: pd.DataFrame) -> str:

@@ -22,8 +22,8 @@ Cost = Annotated[
     str,
     typer.Option(
         "--cost",
-        help="What a parameter costs: float16 (the paper), float32, coded (as measured), coded4 (at 4 bits), logn, "
-        "file (on disk), capacity, none, or a number of bytes.",
+        help="What a parameter costs: float16 (the paper), float16-used (rows in use), float32, coded (as measured), "
+        "coded4 (at 4 bits), logn, file (on disk), capacity, none, or a number of bytes.",
     ),
 ]
 Device = Annotated[str, typer.Option(help="auto (a CUDA device where there is one), cpu or cuda.")]

@@ -1,5 +1,6 @@
 from .byte_view import Bytes as Bytes
 from .byte_view import ByteView as ByteView
+from .byte_view import count_values as count_values
 from .corpus import Corpus as Corpus
 from .corpus import open_corpus as open_corpus
 from .corpus import open_whole as open_whole

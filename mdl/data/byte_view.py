@@ -10,6 +10,8 @@ from mdl.storage import FileBytes
 Bytes = npt.NDArray[np.uint8]
 Offsets = npt.NDArray[np.int64]
 
+_AT_ONCE = 1 << 24  # bytes read together
+
 
 class ByteView:
     """Bytes of a file in an order of pieces. Nothing is read before it is asked for."""
@@ -47,3 +49,13 @@ class ByteView:
     def _check(self, start: int, end: int) -> None:
         if not 0 <= start <= end <= len(self):
             raise IndexError(f"bytes [{start}, {end}) of a view of {len(self)} bytes")
+
+
+def count_values(view: ByteView, end: int) -> int:
+    """How many of the 256 byte values occur in bytes [0, end)."""
+    seen = np.zeros(256, bool)
+    for start in range(0, end, _AT_ONCE):
+        seen[view.read(start, min(start + _AT_ONCE, end))] = True
+        if seen.all():
+            break
+    return int(seen.sum())

@@ -207,6 +207,7 @@ class CellRecord:
     prequential: tuple[PrequentialPoint, ...] = ()  # of an online run
     tokenisation: Tokenisation | None = None  # of a model that reads tokens
     plugins: dict[str, str] = field(default_factory=dict)  # code of a user's own that it depends on: key to SHA-256
+    n_byte_values: int | None = None  # different ones in the own subset; None: not counted
     requested: dict[str, Any] = field(default_factory=dict)  # `config` as asked for, "auto" and all; empty: not told
 
     @property

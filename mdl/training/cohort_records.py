@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from mdl.config import Cohort
-from mdl.data import OnlineOrder
+from mdl.data import OnlineOrder, count_values
 from mdl.models import count_params, shape_label
 from mdl.records import CellRecord, CurvePoint, ModelInfo, PrequentialPoint, Provenance, Snapshot, TrainingInfo
 from mdl.training.cohort_data import Reading
@@ -46,6 +46,7 @@ def cohort_records(
                 corpus=data.corpora[m].info,
                 model=model,
                 training=_training_info(cohort, module, data, m),
+                n_byte_values=count_values(data.corpora[m].train, cell.resolved.subset_bytes),
                 snapshots=() if reason else snapshots.get(m, ()),
                 provenance=provenance,
                 prequential=() if reason else _prequential(module, m),

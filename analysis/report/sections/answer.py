@@ -89,7 +89,7 @@ def _phrase(row: Json, parameters: str, of_data: str) -> str:
     """11 K parameters for 300 KB of data (95 %: 9.8 K to 13 K)."""
     interval = span(row, format_count)
     known = f" (95 %: {interval})" if interval != "–" else ""
-    n = format_count(known_digits(row["n_params"], *span_ends(row)))
+    n = format_count(known_digits(row["n_params"], row.get("low"), row.get("high")))
     return f"{n}{parameters} for {format_bytes(row['subset_bytes'])}{of_data}{known}"
 
 
@@ -99,12 +99,6 @@ def _flat(row: Json) -> str:
         return ""
     sizes = _ends(row, row["near_low"], row["near_high"], format_count).replace(" to ", " and ")
     return f"At {format_bytes(row['subset_bytes'])} any size between {sizes} is within 1 % of the minimum."
-
-
-def span_ends(row: Json) -> tuple[float | None, float | None]:
-    """Those of `span`."""
-    low, high = ("span_low", "span_high") if "span_low" in row else ("low", "high")
-    return row.get(low), row.get(high)
 
 
 def _open(rows: list[Json]) -> list[str]:
@@ -147,9 +141,8 @@ def near_least(row: Json) -> str:
 
 
 def span(row: Json, name: Callable[[float], str]) -> str:
-    """The 95 % interval; of a summary from before there was one interval, what those of two estimators spanned."""
-    low, high = ("span_low", "span_high") if "span_low" in row else ("low", "high")
-    return _ends(row, row.get(low), row.get(high), name)
+    """The 95 % interval."""
+    return _ends(row, row.get("low"), row.get("high"), name)
 
 
 def _ends(row: Json, low: float | None, high: float | None, name: Callable[[float], str]) -> str:
@@ -165,7 +158,7 @@ def answer_row(row: Json, interval: tuple[str, ...] = ()) -> tuple[str, ...]:
     best = format_count(row["grid_best"])
     size, at = "too few sizes", f" at {best}"
     if row["status"] == "bracketed":
-        size, at = format_size(row["n_params"], *span_ends(row)), ""
+        size, at = format_size(row["n_params"], row.get("low"), row.get("high")), ""
     elif row["status"] in ("below", "above"):
         size = f"{'≤' if row['status'] == 'below' else '≥'} {best}, not bracketed"
     coder = f"{row['coder']} {format_percent(row['classical_rate'])}" if row["coder"] else "not run"

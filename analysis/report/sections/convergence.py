@@ -14,15 +14,48 @@ def write(summary: Json) -> list[Block]:
     rows = summary["convergence"]
     if not rows:
         return []
-    cells = [
+    cells: list[tuple[str, ...]] = [
         (format_bytes(row["subset_bytes"]), _size(row["n_params"]), _half(row),
          "–" if row["ratio"] is None else f"× {row['ratio']:.2f}",
-         format_range(row["ratio_low"], row["ratio_high"], lambda ratio: f"{ratio:.2f}"), _points(row), _judged(row))
+         format_range(row["ratio_low"], row["ratio_high"], lambda ratio: f"{ratio:.2f}"), _points(row), _judged(row),
+         _limit(row), _to_come(row))
         for row in rows
     ]  # fmt: skip
-    header = ("dataset", "N*", "N* at half", "whole / half", "95 % interval", "rate, points", "N* is")
-    return [Heading("Half the training"), Text(_told(rows)),
-            named_grid(header, cells, "lrrrrrl", [row["group"] for row in rows])]  # fmt: skip
+    several = len({(row["group"], row["subset_bytes"]) for row in rows}) < len(rows)
+    if several:
+        cells = [
+            (cell[0], format_bytes(row["half_bytes_seen"]), *cell[1:]) for cell, row in zip(cells, rows, strict=True)
+        ]
+    header = (
+        "dataset",
+        *(["less training"] * several),
+        "N*",
+        "N* at less" if several else "N* at half",
+        "whole / less" if several else "whole / half",
+        "95 % interval",
+        "rate, points",
+        "N* is",
+        "limit / whole",
+        "points to come",
+    )
+    return [Heading("Less training" if several else "Half the training"), Text(_told(rows)), Text(_LIMIT, "small"),
+            named_grid(header, cells, "l" + "r" * several + "rrrrrlrr", [row["group"] for row in rows])]  # fmt: skip
+
+
+_LIMIT = (
+    "Limit: N* of endless training over that of the whole, and the points of the rate that are still to come, if the "
+    "gain of each doubling is 2^−½ (0.71) to ½ of the one before it; extrapolated."
+)
+
+
+def _limit(row: Json) -> str:
+    ends = format_range(row.get("limit_low"), row.get("limit_high"), lambda ratio: f"{ratio:.2f}")
+    return "–" if row.get("limit") is None else f"× {row['limit']:.2f} ({ends})"
+
+
+def _to_come(row: Json) -> str:
+    least, most = row.get("points_least"), row.get("points_most")
+    return "–" if least is None or most is None else f"{-100 * least:+.1f} to {-100 * most:+.1f}"
 
 
 def _size(n: float | None) -> str:
@@ -69,7 +102,7 @@ def budget_sentence(summary: Json, group: str) -> str:
     rows = [row for row in summary["convergence"] if row["group"] == group and row["ratio_low"] is not None]
     if not rows:
         return ""
-    row = max(rows, key=lambda row: row["subset_bytes"])
+    row = max(rows, key=lambda row: (row["subset_bytes"], -row["half_bytes_seen"]))
     times = row["bytes_seen"] / row["half_bytes_seen"]
     return (
         f"At {times:.2g} times the training N* of {format_bytes(row['subset_bytes'])} is × {row['ratio']:.2f} "

@@ -21,7 +21,8 @@ _DEFINITIONS = {
     "(Rissanen 1978; Grünwald 2007). The adjusted rate is T / (8·D).",
     "critical model size N*": "the N at which the adjusted rate is least for a dataset size; beyond it parameters cost "
     "more than they save (Delétang et al. 2024, section 3). Found as the least of a smooth law of the code length, "
-    "E + A·N^−a, through the seven or more shapes about it, with the parameters' bits added exactly.",
+    "E + A·N^−a, through the seven or more shapes about it, of the depth usual at each size, with the parameters' bits "
+    "added exactly.",
     "local estimator": "a second one: the measured code length is interpolated, never rising with N, between the best "
     "size and its neighbours.",
     "not bracketed": "the least adjusted rate is at the smallest or the largest size that was run; the critical size "
@@ -45,7 +46,9 @@ _DEFINITIONS = {
     "held-out rate": "rate on bytes of the corpus that no subset contains, by the snapshot that did best on a sample "
     "of them: selected there, so slightly favourable.",
     "scaling law": "L(N, D) = E + A·N^−α + B·D^−β, of the held-out loss in bits a byte; Huber loss of log-residuals "
-    "(Hoffmann et al. 2022, approach 3; Besiroglu et al. 2024). E: what no model of this kind removes.",
+    "(Hoffmann et al. 2022, approach 3; Besiroglu et al. 2024). E: what no model of this kind removes. "
+    "Where data were read more than once also forms for that: repeated (Muennighoff et al. 2023), and overfitting, in "
+    "which the cost of few data grows with the model.",
     "held-out test of the law": "the law fitted without the largest runs, and its mean relative error on them, beside "
     "two guesses that fit nothing: the last value seen, and the nearest run.",
     "compute-optimal size": "the N with the least held-out loss for a number of training FLOPs (Hoffmann et al. 2022). "

@@ -14,6 +14,7 @@ from analysis.plots import Curve, draw_marks, log_scales, name_curves, new_axes,
 from analysis.report.elements import Block, Grid, Heading, Text
 from analysis.report.section import Figure, Measured, WideSection, register_section
 from analysis.report.sections.shown import groups_shown
+from analysis.scaling import FORMULAS, SYMBOLS, law_of
 from analysis.study import Study
 from analysis.types import Json
 
@@ -27,36 +28,55 @@ def fit(summary: Json) -> list[Block]:
     if not found["success"]:
         return [Text(f"No scaling law can be given for the held-out loss{of}: {found['message']}.")]
     text = (
-        f"L(N, D) = E + A·N^−α + B·D^−β for the held-out loss{of} in bits a byte, {found['n_points']} points, Huber "
-        f"loss of log-residuals with δ = {found['delta']:.3g}. {sentence(found.get('interval', {}).get('message'))} "
+        f"L(N, D) = {FORMULAS[_form(found)]} for the held-out loss{of} in bits a byte, {found['n_points']} points, "
+        f"Huber loss of log-residuals with δ = {found['delta']:.3g}. "
+        f"{sentence(found.get('interval', {}).get('message'))} "
         f"{sentence(found.get('interval', {}).get('varies'))}"
     )
-    rows = tuple(_parameter(found, name) for name in ("E", "A", "B", "alpha", "beta"))
-    text = " ".join([text.strip(), *(f"{note[:1].upper()}{note[1:]}." for note in found.get("notes") or ())])
+    rows = tuple(_parameter(found, name) for name in law_of(found).parameters)
+    text = " ".join(
+        [text.strip(), *_choice(found), *(f"{note[:1].upper()}{note[1:]}." for note in found.get("notes") or ())]
+    )
     return [Text(text), Grid(("", "value", "95 % interval"), rows, "lrr"), *_worst(found)]
+
+
+def _form(found: Json) -> str:
+    return found.get("form") or "plain"
+
+
+def _choice(found: Json) -> list[str]:
+    """Which forms were tried, and why this one is here."""
+    tried = found.get("forms") or []
+    if len(tried) < 2:
+        return []
+    known = [one for one in tried if one["identified"] and one["held_out_error"] is not None]
+    off = join(f"{one['form']} {_error(one['held_out_error'])}" for one in known)
+    said = [f"Of the forms that the cells identify it is off least on cells held out, on average: {off}."]
+    said += [f"The form {one['form']} is not offered: {one['message']}." for one in tried if not one["identified"]]
+    return said
 
 
 def _parameter(found: Json, name: str) -> tuple[str, ...]:
     """Without a standard error: the draws of A and B are log-normal."""
-    symbol = {"alpha": "α", "beta": "β"}.get(name, name)
+    symbol = SYMBOLS.get(name, name)
     ends = found["ci95"].get(name) or (None, None)
     return symbol, _plain(found[name], 3), format_range(ends[0], ends[1], lambda value: _plain(value, 3))
 
 
 def _worst(found: Json) -> list[Block]:
-    """Where the form fails: it knows no overfitting."""
+    """Where the form fails: the plain one knows no overfitting."""
     rows = [row for row in found.get("residuals") or [] if row["fitted"]]
     if not rows:
         return []
     worst = max(rows, key=lambda row: abs(row["loss"] / row["fitted"] - 1))
     off = 100 * (worst["loss"] / worst["fitted"] - 1)
-    return [
-        Text(
-            f"The cell farthest from it is {off:+.0f} % off, {format_count(worst['n_params'])} parameters trained on "
-            f"{format_bytes(worst['subset_bytes'])}. In this form the loss never rises with N, so it cannot hold where "
-            "models overfit a small subset."
-        )
-    ]
+    text = (
+        f"The cell farthest from it is {off:+.0f} % off, {format_count(worst['n_params'])} parameters trained on "
+        f"{format_bytes(worst['subset_bytes'])}."
+    )
+    if _form(found) == "plain":
+        text += " In this form the loss never rises with N, so it cannot hold where models overfit a small subset."
+    return [Text(text)]
 
 
 def _plain(value: float, digits: int) -> str:
@@ -127,14 +147,18 @@ def fit_points(fit: Json) -> pd.DataFrame:
 
 
 def fit_lines(fit: Json) -> pd.DataFrame:
-    """E + A·N^−α + B·D^−β over the sizes that were fitted, a line a dataset size: n_params, subset_bytes, loss."""
-    points = pd.DataFrame(fit["residuals"])
+    """The law over the sizes that were fitted, a line a dataset size: n_params, subset_bytes, loss."""
+    points, law = pd.DataFrame(fit["residuals"]), law_of(fit)
     n_params = np.geomspace(points["n_params"].min(), points["n_params"].max(), _N_STEPS)
-    size = fit["A"] * n_params ** -fit["alpha"]
     return pd.concat(
-        pd.DataFrame({"n_params": n_params, "subset_bytes": d, "loss": fit["E"] + size + fit["B"] * d ** -fit["beta"]})
+        pd.DataFrame({"n_params": n_params, "subset_bytes": d, "loss": law.predict(n_params, d, _epochs(points, d))})
         for d in sorted(set(points["subset_bytes"]))
     )
+
+
+def _epochs(points: pd.DataFrame, subset_bytes: float) -> float:
+    own = points[points["subset_bytes"] == subset_bytes]
+    return float(own["epochs"].median()) if "epochs" in own else 1.0
 
 
 _DODGE = 1.06  # a mark's place at its N, as a factor of its neighbour's

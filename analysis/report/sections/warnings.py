@@ -55,8 +55,14 @@ def _short(summary: Json) -> str:
     return f"Less than one pass: models saw {seen:.2g} of the {format_bytes(largest)} that they code."
 
 
+def _nearest(rows: list[Json]) -> list[Json]:
+    """Of each dataset size the budget that is nearest to the longest."""
+    ordered = sorted(rows, key=lambda row: row["half_bytes_seen"])
+    return list({(row["group"], row["subset_bytes"]): row for row in ordered}.values())
+
+
 def _unconverged(summary: Json) -> str:
-    rows = [row for row in summary["convergence"] if row["verdict"] == "unconverged"]
+    rows = [row for row in _nearest(summary["convergence"]) if row["verdict"] == "unconverged"]
     if not rows:
         return ""
     sizes = join(f"{place(row, summary)} ({format_count(row['n_params_half'])})" for row in rows)

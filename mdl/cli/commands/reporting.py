@@ -92,6 +92,17 @@ def fit(
         str, typer.Option("--cluster", help="Columns whose equal values mark rows with common noise.")
     ] = "",
     group: Annotated[str | None, typer.Option("--group", help="Which corpus of a sweep with several.")] = None,
+    epochs: Annotated[
+        str, typer.Option("--epochs", help="Column of how often D, the unique data, were read; there need be none.")
+    ] = "epochs",
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--form",
+            help="plain; repeated (Muennighoff et al. 2023); overfitting (B·N^κ); auto: the one that predicts held-out "
+            "rows best. Default: auto where epochs are known, else plain.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="A figure of it: a .pdf, .png or .svg that is made.")
     ] = None,
@@ -100,8 +111,9 @@ def fit(
 ) -> None:
     """Fit L = E + A·N^-α + B·D^-β to a table, with intervals.
 
-    It is tested on held-out rows. With --json: E, A, B, alpha, beta, se, ci95, interval, objective, delta, n_points,
-    success, message, dropped, notes, held_out, figure (its path, or null).
+    It is tested on held-out rows. With --json: E, A, B, alpha, beta and what the form has beside them, form, formula,
+    forms, se, ci95, interval, objective, delta, n_points, success, message, dropped, notes, held_out, figure (its path,
+    or null).
     """
     from analysis.scaling import fit_content, fit_report_of, fit_to_text, parse_delta, read_measurements
     from mdl.cli import fit as fit_cli
@@ -109,10 +121,10 @@ def fit(
 
     if out:
         fit_cli.require_figure(out)
-    columns = {"n": n, "d": d, "loss": loss, "c": c}
+    columns = {"n": n, "d": d, "loss": loss, "c": c, "epochs": epochs}
     place = run_folder(path, runs)
     measured, usual = read_measurements(place, columns, cluster, group)
-    made = fit_report_of(measured, parse_delta(delta, usual), holdout or ())
+    made = fit_report_of(measured, parse_delta(delta, usual), holdout or (), form)
     if out:
         fit_cli.draw(measured, made, out, of_records=place.is_dir())
     if as_json:

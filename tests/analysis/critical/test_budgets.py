@@ -150,4 +150,34 @@ def test_budgets_are_told_apart_cell_by_cell(tmp_path: Path) -> None:
     cells = load(write_sweep(tmp_path / "s", records)).cells
     assert dict(longest(cells).groupby("size")["step"].count()) == {"8x1": 4, "16x2": 4}
     assert set(longest(cells)["bytes_seen"]) == {900 * 1024, 3 * 900 * 1024}
-    assert set(halved(cells)["bytes_seen"]) == {900 * 1024}
+    assert [set(less["bytes_seen"]) for less in halved(cells)] == [{900 * 1024}]
+
+
+def test_several_budgets_have_a_row_each_and_the_limit_is_told_with_what_is_not_known(tmp_path: Path) -> None:
+    """A law whose A falls as b^−0.7 to a limit: the extrapolated N* and rate of the limit hold the true ones."""
+    limit, shares = 0.8, (1.0, 0.5, 0.25)
+
+    def of_share(share: float) -> list[CellRecord]:
+        return trained(grid(LADDER, SUBSETS, lambda n, d, _: _bits(n, d, limit + 0.1 * share**-0.7)), share)
+
+    table = load(write_sweep(tmp_path / "s", [record for share in shares for record in of_share(share)]))
+    found = study(table, PAPER)
+    rows = found.convergence.to_dict("records")
+    assert [row["half_bytes_seen"] / row["bytes_seen"] for row in rows] == pytest.approx(
+        [0.5, 0.5, 0.25, 0.25], rel=0.01
+    )
+    for row in rows[:2]:
+        n = row["n_params"] * row["limit_low"], row["n_params"] * row["limit_high"]
+        true = (0.4 * 40 * limit * row["subset_bytes"] / 16) ** (1 / 1.4)
+        assert n[0] < true * 1.005
+        assert n[1] > true * 0.995
+        rate = float(found.critical.set_index("subset_bytes")["adjusted_rate"][row["subset_bytes"]])
+        least = (_bits(true, row["subset_bytes"], limit) + 16 * true) / (8 * row["subset_bytes"])
+        assert rate - row["points_most"] - 1e-4 < least < rate - row["points_least"] + 1e-4
+    words = str(write(summarise(found), []).blocks)
+    assert "less training" in words
+    assert "extrapolated" in words
+
+
+def _bits(n_params: float, subset_bytes: int, A: float) -> float:
+    return float(subset_bytes * (1.5 + 40 * A * n_params**-0.4))

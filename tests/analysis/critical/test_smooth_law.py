@@ -146,3 +146,23 @@ def test_free_parameters_and_three_sizes_are_no_faults() -> None:
         (found,) = estimate_all([column], 50)
         assert np.isfinite([float(str(found.row[name])) for name in ("low", "high")]).all()
         assert (found.row["status"] == "above") == (price == 0)
+
+
+def test_depth_is_a_factor_and_its_slope_is_recovered_where_the_shapes_identify_it() -> None:
+    """Shapes whose code is 7 % shorter a unit of log depth: the slope is found, and N* is that of usual depth."""
+    sizes, depth = SHAPES, np.resize([1.0, 2.0, 4.0], SHAPES.size)
+    beyond = np.log(depth) - np.polyval(np.polyfit(np.log(sizes), np.log(depth), 1), np.log(sizes))
+
+    def columns_of(slope: float, known: bool) -> list[Column]:
+        return [
+            Column("g", d, sizes, d * (1.5 + 60 * sizes**-0.4) * (1 + slope * beyond), np.ones(sizes.size),
+                   np.full(sizes.size, PRICE), "none", None, depth=depth if known else None)
+            for d in (300_000, 3_000_000)
+        ]  # fmt: skip
+
+    found, blind, plain = (fit_group(columns_of(*of)) for of in ((-0.07, True), (-0.07, False), (0.0, True)))
+    assert abs(found.depth_slope + 0.07) < 0.005
+    assert abs(plain.depth_slope) < 0.002
+    assert found.effects.typical_shape < 0.2 * blind.effects.typical_shape
+    for one, true in zip(found.minima, plain.minima, strict=True):
+        assert abs(float(one.quantile(0.5) - true.quantile(0.5))) < 0.02

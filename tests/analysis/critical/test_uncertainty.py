@@ -35,7 +35,7 @@ from analysis.report.figures import draw
 from analysis.report.sections.code_comparison import who_wins
 from analysis.report.summary import measure, summarise
 from analysis.study import Study, study
-from benchmarks.coverage_of_critical import SETTINGS, run, share
+from benchmarks.coverage_of_critical import SETTINGS, run, run_all, share
 from mdl.records import CellRecord
 from tests.synthetic import SIZES, closed_form, corpus, grid, power_law, write_sweep
 
@@ -193,6 +193,13 @@ def test_intervals_cover_the_truth_where_shapes_scatter(name: str) -> None:
     assert share(found, "N*") >= 63 / 75
     assert share(found, "gamma") >= 12 / 15
     assert share(found, "predicted") >= 12 / 15
+
+
+def test_coverage_over_processes_is_that_of_one_process_and_stops_in_time() -> None:
+    """What several processes count is what one counts; what was not begun in time is left out and no error."""
+    of = SETTINGS[0]
+    assert run_all([of], 6, 2, 600)[of] == run(of, 6)
+    assert len(run_all([of], 10_000, 1, 0)[of]) < 1_000
 
 
 def test_the_theory_agrees_where_it_is_true_and_not_where_the_amplitude_grows() -> None:

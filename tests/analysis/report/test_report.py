@@ -15,7 +15,15 @@ from typer.testing import CliRunner
 
 from analysis.costs import PAPER
 from analysis.errors import AnalysisError
-from analysis.formatting import format_bytes, format_count, format_flops, format_percent, format_range, format_seconds
+from analysis.formatting import (
+    format_bytes,
+    format_count,
+    format_flops,
+    format_percent,
+    format_range,
+    format_seconds,
+    format_size,
+)
 from analysis.plots import figure_file, styled
 from analysis.plots import rates as figures
 from analysis.plots.style import _apart, _log_ticks
@@ -130,7 +138,8 @@ def test_the_terminal_table_answers(made: ReportPaths) -> None:
     ]  # fmt: skip
     assert rows[0].startswith("10 KB")
     assert "not bracketed" in rows[0]
-    assert f"{float(format(made.summary['critical'][2]['n_params'], '.3g')):,.0f} " in rows[2]
+    row = made.summary["critical"][2]
+    assert f" {format_size(row['n_params'], row['low'], row['high'])} " in rows[2]
     assert "xz 31.0 %" in rows[2]
 
 
@@ -170,7 +179,8 @@ def headings(summary: dict[str, Any]) -> list[str]:
 def test_a_section_with_nothing_to_show_is_left_out(made: ReportPaths) -> None:
     """Here without pictures: what is then left is what has words or a table."""
     assert headings(made.summary) == [
-        "How the critical size grows with the data", "From which dataset size on a size pays", "What a parameter costs",
+        "How the critical size grows with the data", "The two parts of the code",
+        "From which dataset size on a size pays", "What a parameter costs",
         "Who wins, everything counted", "Scaling law of the held-out loss", "Held-out test", "Spread between seeds",
         "What the compute would buy", "Classical coders", "All cells", "Failed cells", "Provenance",
         "Definitions",
@@ -179,6 +189,7 @@ def test_a_section_with_nothing_to_show_is_left_out(made: ReportPaths) -> None:
         "fit": None,
         "crossings": [],
         "predictions": [],
+        "two_parts": [],
         "seeds": [],
         "compute": [],
         "compute_not_asked": None,

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mdl.data import ByteView, Corpus, CorpusSpec, open_corpus
+from mdl.data import ByteView, Corpus, CorpusSpec, count_values, open_corpus
 from mdl.errors import MdlError
 from mdl.storage import FileBytes
 
@@ -49,6 +49,14 @@ def test_a_view_reads_and_gathers_what_its_pieces_hold(chosen: list[tuple[int, i
     starts = data.draw(st.lists(st.integers(0, len(expected) - length), max_size=10))
     rows = view.gather(np.array(starts, np.int64), length)
     assert [row.tobytes() for row in rows] == [expected[s : s + length] for s in starts]
+
+
+@QUICK
+@given(st.binary(max_size=600), st.data())
+def test_byte_values_are_counted_in_the_first_bytes_alone(raw: bytes, data: st.DataObject) -> None:
+    view = ByteView(np.frombuffer(raw, np.uint8), np.array([0]), np.array([len(raw)]))
+    end = data.draw(st.integers(0, len(raw)))
+    assert count_values(view, end) == len(set(raw[:end]))
 
 
 def test_nothing_is_read_outside_a_view(text_file: Path) -> None:

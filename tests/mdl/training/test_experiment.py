@@ -65,6 +65,8 @@ def test_a_cohort_leaves_one_record_a_cell_that_says_what_was_measured(text_file
         )
         assert record.training.bytes_seen == cell.resolved.bytes_seen == 30 * 4 * T
         assert record.training.flops == cell.resolved.training_flops
+        subset = open_corpus(cell.resolved.corpus).train.read(0, record.subset_bytes)
+        assert record.n_byte_values == len(set(subset.tolist()))
         assert [point.step for point in record.training.curve] == [10, 20, 30]
         for snapshot in record.snapshots:
             weights = paths.weights(cell.run_id, snapshot.weights_file)

@@ -1,0 +1,99 @@
+"""The two parts of the code at the critical size, and how much of its subset a model of that size knows by heart.
+
+A bit that a parameter takes of the own subset beyond what it takes of unseen bytes is a bit learned by heart. At the
+critical size one more parameter saves just what it costs, so this is the rate at which memory stops paying.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from analysis.costs import CAPACITY_BITS
+from analysis.formatting import format_bytes, format_count, format_percent
+from analysis.records import rows_of
+from analysis.report.elements import Block, Text, named_grid
+from analysis.report.section import Section, register_section
+from analysis.study import Study, shortest_codes
+from analysis.types import Json
+
+_PLACE = ["group", "subset_bytes"]
+
+
+def measure(study: Study) -> list[Json]:
+    """A row a bracketed critical size: group, subset_bytes, n_params, model_bits (and of a tokenizer), data_bits,
+
+    model_share, and memorised_bits_per_param (None: no bytes behind the subset were coded).
+    """
+    found = study.critical[study.critical["status"] == "bracketed"]
+    memorised = dict(list(memorised_bits(study).groupby(_PLACE)))
+    return [_parts(row, memorised.get((row["group"], row["subset_bytes"]))) for row in rows_of(found[_KEPT])]
+
+
+_KEPT = [*_PLACE, "n_params", "adjusted_rate", "raw_rate"]
+
+
+def _parts(row: Json, memorised: pd.DataFrame | None) -> Json:
+    n_bits = 8 * row["subset_bytes"]
+    data, total = row["raw_rate"] * n_bits, row["adjusted_rate"] * n_bits
+    by_heart = None
+    if memorised is not None:
+        of_each = memorised["memorised_bits"] / memorised["n_params"]
+        by_heart = float(np.interp(np.log(row["n_params"]), np.log(memorised["n_params"]), of_each))
+    return {name: row[name] for name in (*_PLACE, "n_params")} | {
+        "model_bits": total - data, "data_bits": data, "model_share": 1 - data / total,
+        "memorised_bits_per_param": by_heart,
+    }  # fmt: skip
+
+
+def memorised_bits(study: Study) -> pd.DataFrame:
+    """group, subset_bytes, n_params and memorised_bits, by which the own subset is shorter than as many of the bytes
+
+    that follow it in the same shuffle, means over seeds, of the weights as they were trained. A held-out part is no
+    measure of it: other files may be harder.
+    """
+    own, key = ["run_id", "snapshot"], [*_PLACE, "n_params"]
+    chosen = shortest_codes(study.table, study.cost)[[*own, *key]]
+    cells = chosen.merge(study.table.cells[[*own, "own_bits"]], on=own)
+    cells = cells.merge(_following(study.table.segments, cells), on=own)
+    bits = cells["following_bits_per_byte"] * cells["subset_bytes"] - cells["own_bits"]
+    return cells.assign(memorised_bits=bits).groupby(key, as_index=False)[["memorised_bits"]].mean()
+
+
+def _following(segments: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
+    """run_id, snapshot, following_bits_per_byte of what was coded of the training part behind the own subset."""
+    own = ["run_id", "snapshot"]
+    behind = segments[segments["part"] == "train"].merge(cells[[*own, "subset_bytes"]], on=own)
+    behind = behind[behind["start_bytes"] >= behind["subset_bytes"]]
+    behind = behind.assign(n_bytes=behind["end_bytes"] - behind["start_bytes"])
+    found = behind.groupby(own, as_index=False)[["code_bits", "n_bytes"]].sum()
+    return found.assign(following_bits_per_byte=found["code_bits"] / found["n_bytes"])[
+        [*own, "following_bits_per_byte"]
+    ]
+
+
+def write(rows: list[Json]) -> list[Block]:
+    """A line a dataset size."""
+    if not rows:
+        return []
+    text = (
+        "At the critical size the output is so many bytes of parameters and so many of data: the two parts of the "
+        "description."
+    )
+    if any(row["memorised_bits_per_param"] is not None for row in rows):
+        text += (
+            " By heart: what the own subset takes less than as many of the bytes that follow it in the same shuffle, "
+            f"over the parameters. A model that learns random data holds about {CAPACITY_BITS} bits a parameter "
+            "(Morris et al. 2025); at the critical size more memory no longer pays."
+        )
+    header = ("dataset", "critical size", "model", "data", "model's share", "by heart, bits a parameter")
+    cells = [
+        (format_bytes(row["subset_bytes"]), format_count(row["n_params"]), format_bytes(row["model_bits"] / 8),
+         format_bytes(row["data_bits"] / 8), format_percent(row["model_share"]),
+         "–" if row["memorised_bits_per_param"] is None else f"{row['memorised_bits_per_param']:.1f}")
+        for row in rows
+    ]  # fmt: skip
+    return [Text(text), named_grid(header, cells, "lrrrrr", [row["group"] for row in rows])]
+
+
+register_section(Section(name="two_parts", title="The two parts of the code", measure=measure, write=write))
