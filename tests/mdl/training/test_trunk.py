@@ -53,8 +53,9 @@ def separately(cohort: Cohort, paths: RunPaths) -> dict[str, CellRecord]:
 
 
 def same(one: CellRecord, other: CellRecord) -> bool:
-    """All but where and when; the weights go by their hash."""
-    return replace(one, provenance=other.provenance) == other
+    """All but where, when and what was shared; the weights go by their hash."""
+    training = replace(one.training, shared_steps=other.training.shared_steps)
+    return replace(one, provenance=other.provenance, training=training) == other
 
 
 @pytest.mark.parametrize(
@@ -95,9 +96,15 @@ def test_a_step_of_the_trunk_is_taken_once(text_file: Path, tmp_path: Path, monk
 
     monkeypatch.setattr(fit_cohort, "fit", fit)
     told: list[tuple[str, float, float]] = []
-    run_cohort(cohort, "s", paths, progress=lambda *words: told.append(words))
+    records = run_cohort(cohort, "s", paths, progress=lambda *words: told.append(words))
     assert taken == [(0, 7, 0), (7, 9, 0), (7, 14, 2), (14, 20, 2), (14, 31, 4), (31, 43, 4)]
     assert sum(end - start for start, end, _ in taken) == cohort.trained_steps == 31 + 2 + 6 + 12
+    assert [record.training.shared_steps for record in records] == [0, 0, 7, 7, 14, 14]
+    assert sum(r.training.n_steps - r.training.shared_steps for r in records) == 2 * cohort.trained_steps
+    for record in records:
+        seconds = record.provenance.shared_seconds
+        assert (seconds > 0) == (record.training.shared_steps > 0)
+        assert seconds < record.provenance.training_seconds
     for phase in ("training", "measuring"):
         shares = [done / total for name, done, total in told if name == phase]
         assert shares == sorted(shares)
