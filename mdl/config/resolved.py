@@ -45,8 +45,11 @@ class Recipe:
 
     @property
     def branch_step(self) -> int:
-        """So many first steps are those of a longer run too: the rate has not begun to fall. One at least is left."""
-        return min(math.ceil(self.steps * self.decay_start), self.steps - 1)
+        """So many first steps are those of a longer run too: the rate has not begun to fall. One at least is left.
+
+        None of an online run: its order of the data goes by its length.
+        """
+        return 0 if self.online else min(math.ceil(self.steps * self.decay_start), self.steps - 1)
 
     def lr_factor(self, step: int) -> float:
         """Learning rate at a step over its peak: linear warm-up, flat, linear decay."""

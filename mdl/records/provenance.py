@@ -24,6 +24,7 @@ def provenance_now(
     training_seconds: float,
     measuring_seconds: float,
     cohort_size: int,
+    shared_seconds: float = 0.0,
 ) -> Provenance:
     """This process, now; `device`, `n_threads` and `precision` as `mdl.device.Machine.told` has them."""
     return Provenance(
@@ -38,6 +39,7 @@ def provenance_now(
         training_seconds=round(training_seconds, 3),
         measuring_seconds=round(measuring_seconds, 3),
         cohort_size=cohort_size,
+        shared_seconds=round(shared_seconds, 3),
     )
 
 

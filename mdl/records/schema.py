@@ -58,7 +58,11 @@ class CurvePoint:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingInfo:
-    """What was spent. FLOPs count every matrix product, the output head and attention included (3 × forward)."""
+    """What was spent. FLOPs count every matrix product, the output head and attention included (3 × forward).
+
+    Of a budget that branched off a trunk it is what a separate run would have spent, which it equals. `shared_steps` of
+    it, and `shared_seconds` of the provenance, count in a shorter budget's record too; a sum leaves them out.
+    """
 
     seed: int
     n_steps: int
@@ -67,6 +71,7 @@ class TrainingInfo:
     peak_learning_rate: float
     first_bad_step: int | None  # the first step whose loss was not finite
     curve: tuple[CurvePoint, ...]
+    shared_steps: int = 0  # of n_steps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,9 +185,10 @@ class Provenance:
     n_threads: int
     precision: str
     versions: dict[str, str]
-    training_seconds: float  # of the whole cohort, as if its budget had been trained alone: a trunk's, too
+    training_seconds: float  # of the whole cohort from its first step on: of a budget's branch with its trunk
     measuring_seconds: float  # of the whole cohort
     cohort_size: int
+    shared_seconds: float = 0.0  # of training_seconds, those that a shorter budget's record counts too
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -76,6 +76,7 @@ class CohortModule(pl.LightningModule):
             int, list[float]
         ] = {}  # of looks: bits a byte a member in training since the one before
         self._began, self._seconds_before = time.monotonic(), 0.0
+        self._branchings: list[tuple[int, float]] = []  # of the trunk that this is or was: steps and seconds
 
     def prepare(self, machine: Machine, source: Gatherable) -> None:
         """Compile and, on CUDA, put the corpus beside the model where a quarter of the free memory holds it."""
@@ -94,6 +95,16 @@ class CohortModule(pl.LightningModule):
     def seconds(self) -> float:
         """Since the first step, of all processes that trained it."""
         return self._seconds_before + time.monotonic() - self._began
+
+    @property
+    def shared(self) -> tuple[int, float]:
+        """Steps and seconds up to where the budget before this one branched off the trunk."""
+        return self._branchings[-2] if len(self._branchings) > 1 else (0, 0.0)
+
+    def branches_here(self) -> None:
+        """A budget branches off the state that is saved next; a resumed trunk says it again."""
+        if not self._branchings or self._branchings[-1][0] < self.global_step:
+            self._branchings.append((self.global_step, self.seconds))
 
     @property
     def resident(self) -> bool:
@@ -252,6 +263,7 @@ class CohortModule(pl.LightningModule):
         checkpoint["curve"] = self.curve
         checkpoint["trained_bits"] = self._trained_bits
         checkpoint["seconds"] = self.seconds
+        checkpoint["branchings"] = self._branchings
         checkpoint["steps"] = self.recipe.steps
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -259,6 +271,7 @@ class CohortModule(pl.LightningModule):
         self.curve = [(int(step), list(bits)) for step, bits in checkpoint["curve"]]
         self._trained_bits = dict(checkpoint.get("trained_bits", {}))
         self._seconds_before = float(checkpoint.get("seconds", 0.0))
+        self._branchings = [(int(step), float(seconds)) for step, seconds in checkpoint.get("branchings", [])]
 
     def best_weights(self, index: int) -> dict[str, Tensor]:
         """The weights of the look with the least held-out bits."""

@@ -80,6 +80,7 @@ def _training_info(cohort: Cohort, module: CohortModule, data: Reading, m: int) 
         peak_learning_rate=recipe.learning_rate * config.lr_scale,
         first_bad_step=None if first_bad < 0 else first_bad,
         curve=tuple(CurvePoint(step, sample_bytes, bits[m]) for step, bits in module.curve if math.isfinite(bits[m])),
+        shared_steps=module.shared[0],
     )
 
 

@@ -73,6 +73,7 @@ def _run_budget(cohort: Cohort, trunk: Trunk, *, sweep: str, command: str, watch
         training_seconds=trained.seconds,
         measuring_seconds=time.monotonic() - started,
         cohort_size=len(cohort.cells),
+        shared_seconds=trained.module.shared[1],
     )
     records = cohort_records(cohort, trained.module, data, snapshots, sweep=sweep, provenance=provenance)
     for m, record in enumerate(records):

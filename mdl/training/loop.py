@@ -93,6 +93,8 @@ def fit(
         ranks.part()  # also where nothing was left to train
         if trainer.global_step < until and not bool((module.first_bad_step >= 0).all()):
             raise MdlError(f"training stopped at step {trainer.global_step} of {until}")
+        if until < module.recipe.steps:
+            module.branches_here()
         if ranks.rank == 0:
             check()
             trainer.save_checkpoint(checkpoint)

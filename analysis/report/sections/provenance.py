@@ -90,8 +90,12 @@ def _with_copies(runs: pd.DataFrame, columns: list[str]) -> list[Json]:
 
 
 def measured_provenance(table: Table) -> Json:
-    """How, where and when; a cohort's seconds count once. Several commands: of a folder that no sweep wrote."""
+    """How, where and when; a cohort's seconds count once, and so does what several budgets share.
+
+    Several commands: of a folder that no sweep wrote.
+    """
     runs, transfers = table.runs, table.transfers
+    shared = runs["shared_steps"] / runs["n_steps"].clip(lower=1)
     cohorts = runs.drop_duplicates("cohort_id")
     every = pd.concat([frame[[*PROVENANCE]] for frame in (cohorts, transfers) if len(frame)] or [runs[[*PROVENANCE]]])
     versions = sorted({f"{name} {version}" for own in every["versions"].dropna() for name, version in own.items()})
@@ -111,10 +115,10 @@ def measured_provenance(table: Table) -> Json:
         "versions": versions,
         **origins(table),
         "n_cohorts": len(cohorts),
-        "training_seconds": every["training_seconds"].sum(),
+        "training_seconds": every["training_seconds"].sum() - every["shared_seconds"].sum(),
         "measuring_seconds": every["measuring_seconds"].sum(),
-        "bytes_seen": runs["bytes_seen"].sum(),
-        "flops": runs["flops"].sum(),
+        "bytes_seen": runs["bytes_seen"].sum() - (runs["bytes_seen"] * shared).round().astype(int).sum(),
+        "flops": runs["flops"].sum() - (runs["flops"] * shared).sum(),
     }
 
 

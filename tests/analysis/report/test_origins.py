@@ -81,3 +81,17 @@ def test_versions_that_cut_across_the_replicates_are_not_confounded(tmp_path: Pa
     found, _, said = explained(tmp_path, records)
     assert found["confounded"] == []
     assert said == []
+
+
+def test_what_budgets_share_is_spent_once(tmp_path: Path) -> None:
+    """Of 900 and 1,800 steps the first 450 are one trunk's."""
+    short = cell("8x1", 10**6, 3e6)
+    training = dataclasses.replace(
+        short.training, n_steps=1800, bytes_seen=1800 * 1024, flops=2e9, shared_steps=450, curve=()
+    )
+    told = dataclasses.replace(short.provenance, training_seconds=25.0, shared_seconds=6.0)
+    long = dataclasses.replace(short, run_id="8x1-long", cohort_id="8x1-of-1800", training=training, provenance=told)
+    found, _, _ = explained(tmp_path, [short, long])
+    assert found["training_seconds"] == 12.5 + 25 - 6
+    assert found["bytes_seen"] == (900 + 1800 - 450) * 1024
+    assert found["flops"] == 1e9 + 2e9 - 0.5e9

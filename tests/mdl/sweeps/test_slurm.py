@@ -60,9 +60,13 @@ def log(folder: Path) -> str:
 
 @needs_slurm
 @pytest.mark.slow
-def test_a_sweep_runs_through_slurm_loses_a_node_and_completes(nodes: Cluster, tmp_path: Path, text_file: Path) -> None:
+@pytest.mark.parametrize("steps", [250, (125, 250)], ids=["one budget", "a trunk"])
+def test_a_sweep_runs_through_slurm_loses_a_node_and_completes(
+    steps: int | tuple[int, ...], nodes: Cluster, tmp_path: Path, text_file: Path
+) -> None:
     """The lost task queues again on the other node; submitting meanwhile submits nothing twice."""
-    write_sweep(tmp_path, text_file, steps=250)
+    write_sweep(tmp_path, text_file, steps=steps)
+    n_cells = 6 if isinstance(steps, int) else 12
     said = submit(nodes, tmp_path, "--max-parallel", "2")
     assert "3 tasks" in said
     again = submit(nodes, tmp_path)
@@ -72,9 +76,9 @@ def test_a_sweep_runs_through_slurm_loses_a_node_and_completes(nodes: Cluster, t
     nodes.kill_node("n1")
     nodes.until(lambda: all("n1" not in line for line in queue(nodes)), "loss of n1 noticed", 60)
     lift_holds(nodes)
-    nodes.until(lambda: lift_holds(nodes) or len(finished(tmp_path)) == 6, "six records", 300)
+    nodes.until(lambda: lift_holds(nodes) or len(finished(tmp_path)) == n_cells, "all records", 300)
     nodes.until(lambda: not queue(nodes), "end of the array", 60)
-    assert "small: 6 cells: 6 done" in mdl("status", "small.yaml", cwd=tmp_path).stdout, log(tmp_path)
+    assert f"small: {n_cells} cells: {n_cells} done" in mdl("status", "small.yaml", cwd=tmp_path).stdout, log(tmp_path)
     assert leftovers(tmp_path) == []
     whole = mdl("sweep", "small.yaml", "--no-baselines", "--runs", "whole", cwd=tmp_path)
     assert whole.returncode == 0

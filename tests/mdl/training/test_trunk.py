@@ -53,8 +53,9 @@ def separately(cohort: Cohort, paths: RunPaths) -> dict[str, CellRecord]:
 
 
 def same(one: CellRecord, other: CellRecord) -> bool:
-    """All but where and when; the weights go by their hash."""
-    return replace(one, provenance=other.provenance) == other
+    """All but where, when and what was shared; the weights go by their hash."""
+    training = replace(one.training, shared_steps=other.training.shared_steps)
+    return replace(one, provenance=other.provenance, training=training) == other
 
 
 @pytest.mark.parametrize(
@@ -95,13 +96,55 @@ def test_a_step_of_the_trunk_is_taken_once(text_file: Path, tmp_path: Path, monk
 
     monkeypatch.setattr(fit_cohort, "fit", fit)
     told: list[tuple[str, float, float]] = []
-    run_cohort(cohort, "s", paths, progress=lambda *words: told.append(words))
+    records = run_cohort(cohort, "s", paths, progress=lambda *words: told.append(words))
     assert taken == [(0, 7, 0), (7, 9, 0), (7, 14, 2), (14, 20, 2), (14, 31, 4), (31, 43, 4)]
     assert sum(end - start for start, end, _ in taken) == cohort.trained_steps == 31 + 2 + 6 + 12
+    assert [record.training.shared_steps for record in records] == [0, 0, 7, 7, 14, 14]
+    assert sum(r.training.n_steps - r.training.shared_steps for r in records) == 2 * cohort.trained_steps
+    for record in records:
+        seconds = record.provenance.shared_seconds
+        assert (seconds > 0) == (record.training.shared_steps > 0)
+        assert seconds < record.provenance.training_seconds
     for phase in ("training", "measuring"):
         shares = [done / total for name, done, total in told if name == phase]
         assert shares == sorted(shares)
         assert shares[-1] == 1, "of the whole cohort"
+
+
+def stopped_in_the_second_branch(cohort: Cohort, paths: RunPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At step 16 of 20, which left the trunk at 14."""
+    look = CohortModule.after_step
+
+    def stopped(self: CohortModule) -> None:
+        if self.recipe.steps == BUDGETS[1] and self.global_step == 16:
+            raise SystemExit
+        look(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CohortModule, "after_step", stopped)
+        with pytest.raises(SystemExit):
+            run_cohort(cohort, "s", paths)
+    assert checkpoint_step(paths.checkpoint(cohort.branches[1].cohort_id)) == 15
+    assert checkpoint_step(paths.checkpoint(cohort.cohort_id)) == 14
+
+
+@pytest.mark.parametrize("what", ["the trunk's", "the branch's", "both", "of another budget"])
+def test_a_state_that_is_damaged_or_of_another_budgets_decay_is_not_gone_on_from(
+    what: str, text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cohort, paths = grid(text_file, checkpoint_seconds=1e-9), RunPaths(tmp_path / "a")
+    whole = {record.run_id: record for record in run_cohort(cohort, "s", RunPaths(tmp_path / "b"))}
+    stopped_in_the_second_branch(cohort, paths, monkeypatch)
+    trunk, branch, longer = (paths.checkpoint(one.cohort_id) for one in (cohort, *cohort.branches[1:]))
+    if what == "of another budget":
+        longer.write_bytes(branch.read_bytes())
+    for path in {"the trunk's": [trunk], "the branch's": [branch], "both": [trunk, branch]}.get(what, []):
+        path.write_bytes(path.read_bytes()[:-1])
+    run_cohort(cohort, "s", paths)
+    assert all(same(read_cell(paths.record(run_id)), whole[run_id]) for run_id in cohort.run_ids)
+    aside = {path.name.removesuffix(".damaged") for path in paths.cohorts.glob("*.damaged")}
+    damaged = {"the trunk's": {trunk}, "the branch's": {branch}, "both": {trunk, branch}}.get(what, {longer})
+    assert aside == {path.name for path in damaged}
 
 
 def test_a_branchs_curve_begins_with_the_trunks_and_a_resumed_runs_with_what_was_before(
@@ -110,17 +153,7 @@ def test_a_branchs_curve_begins_with_the_trunks_and_a_resumed_runs_with_what_was
     """As loggers are told them: the same file of a separate run that was never stopped."""
     cohort, paths = grid(text_file, logger="csv", evaluate_every=2, checkpoint_seconds=1e-9), RunPaths(tmp_path / "a")
     separately(cohort, RunPaths(tmp_path / "b"))
-    look, n_looks = CohortModule.after_step, iter(range(1000))
-
-    def interrupted(self: CohortModule) -> None:
-        if self.recipe.steps == BUDGETS[1] and self.global_step == 16 and not next(n_looks):
-            raise SystemExit
-        look(self)
-
-    monkeypatch.setattr(CohortModule, "after_step", interrupted)
-    with pytest.raises(SystemExit):
-        run_cohort(cohort, "s", paths)
-    assert checkpoint_step(paths.checkpoint(cohort.branches[1].cohort_id)) == 15
+    stopped_in_the_second_branch(cohort, paths, monkeypatch)
     (first, *_) = run_cohort(cohort, "s", paths)
     assert first.run_id in cohort.branches[1].run_ids
     for run_id in cohort.run_ids:
