@@ -9,10 +9,11 @@ from functools import cache
 from mdl.errors import MdlError
 from mdl.models.shape import Shape, count_params, parse_size
 
-# No other shape that was tried had a shorter code at as many parameters: benchmarks/recipe_log.md, section 11.
+# Which depth codes shortest at as many parameters: to 20 K by trial (benchmarks/recipe_log.md, section 11), to 1 M by what
+# the reference study's shapes are off one law, beyond by the usual proportions.
 _WIDTHS_BY_DEPTH = {
-    1: (2, 4, 6, 8, 10, 12, 14, 16, 20),
-    2: (20, 24, 28, 32, 40, 48, 56),
+    1: (2, 4, 6, 8, 10, 12),
+    2: (12, 14, 16, 20, 24, 28, 32, 40, 48, 56),
     3: (56, 64, 80),
     4: (80, 96, 128, 160, 192, 256),
     6: (256, 320, 384, 512),
@@ -31,7 +32,7 @@ def ladder_of(text: str) -> tuple[str, ...] | None:
     None for a text that is no ladder; MdlError for one that cannot be had, with what there is.
 
     >>> ladder_of("ladder(2K, 20K, 3)")
-    ('8x1', '16x1', '24x2')
+    ('8x1', '12x2', '20x2')
     """
     if not text.strip().startswith("ladder"):
         return None
