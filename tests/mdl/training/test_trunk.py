@@ -69,6 +69,8 @@ def same(one: CellRecord, other: CellRecord) -> bool:
         {"decay_start": 1},
         {"decay_start": 0.5, "steps": (1, 2, 3, 10)},  # a decay of one step, and no step in common
         {"vocabulary": 300, "subset_bytes": "10KB"},
+        {"recipe": 2},
+        {"recipe": 2, "lr_scale": (0.5, 1.0, 1e30)},
     ],
     ids=lambda more: ",".join(more),
 )
