@@ -9,8 +9,8 @@ from functools import cache
 from mdl.errors import MdlError
 from mdl.models.shape import Shape, count_params, parse_size
 
-# Which depth codes shortest at as many parameters: to 20 K by trial (benchmarks/recipe_log.md, section 11), to 1 M by how
-# far the reference study's shapes are off one law, beyond by the usual proportions.
+# Which depth codes shortest at as many parameters: to 20 K by trial (benchmarks/recipe_log.md, section 11), to 1 M by
+# how far the reference study's shapes are off one law, beyond by the usual proportions.
 _WIDTHS_BY_DEPTH = {
     1: (2, 4, 6, 8, 10, 12),
     2: (12, 14, 16, 20, 24, 28, 32, 40, 48, 56),
