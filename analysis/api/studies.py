@@ -47,7 +47,7 @@ def load(path: str | Path) -> Records:
     Examples
     --------
     >>> analysis.load(RECORDS)
-    Records('quick': 18 cells of 3 dataset sizes by 6 model sizes)
+    Records('quick': 21 cells of 3 dataset sizes by 7 model sizes)
     """
     return Records(load_table(Path(path)), Path(path))
 
@@ -60,7 +60,7 @@ class Records:
     --------
     >>> records = analysis.load(RECORDS)
     >>> sorted(records.table.cells["size"].unique())
-    ['16x1', '16x2', '32x2', '48x2', '4x1', '8x1']
+    ['12x1', '20x1', '24x2', '32x2', '40x2', '4x1', '8x1']
     """
 
     table: Table
@@ -83,7 +83,7 @@ class Records:
         Examples
         --------
         >>> analysis.load(RECORDS).study(cost=1).critical["n_params"].round().astype(int).to_list()
-        [6099, 13510, 34822]
+        [7029, 15636, 39318]
         """
         return Study(explain(self.table, parse_cost(cost)), self.path)
 
@@ -106,9 +106,9 @@ class Study:
     --------
     >>> study = analysis.load(RECORDS).study(cost="float16")
     >>> study
-    Study('quick' at float16: N* 3.16 K at 100 KB, 7.35 K at 300 KB, 19.2 K at 1 MB)
+    Study('quick' at float16: N* 3.77 K at 100 KB, 8.55 K at 300 KB, 21.9 K at 1 MB)
     >>> study.critical[["subset_bytes", "n_params"]].round().astype(int).to_numpy().tolist()
-    [[100000, 3160], [300000, 7348], [1000000, 19170]]
+    [[100000, 3773], [300000, 8546], [1000000, 21878]]
     """
 
     def __init__(self, explained: Explained, path: Path) -> None:
@@ -156,7 +156,7 @@ class Study:
         --------
         >>> law = analysis.load(RECORDS).study().size_law
         >>> round(law.gamma, 2), [round(end, 1) for end in law.interval], round(float(law.predict(3e6)), -3)
-        (0.78, [0.7, 0.9], 45000.0)
+        (0.76, [0.7, 0.9], 50000.0)
         """
         return self.size_laws[self._only_group()]
 
@@ -172,7 +172,7 @@ class Study:
         --------
         >>> study = analysis.load(RECORDS).study()
         >>> study.compare_costs(["float16", 1])["n_params"].round().astype(int).to_list()
-        [3160, 7348, 19170, 6099, 13510, 34822]
+        [3773, 8546, 21878, 7029, 15636, 39318]
         """
         frames = []
         for cost in costs:

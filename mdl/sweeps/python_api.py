@@ -68,7 +68,7 @@ class Sweep:
         Examples
         --------
         >>> len(mdl.Sweep.from_yaml(SWEEPS / "quick.yaml"))
-        18
+        21
         """
         read = load_sweep(Path(path))
         check_runs_here(read)

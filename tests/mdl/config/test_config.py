@@ -154,7 +154,7 @@ def test_configurations_of_before_give_the_names_they_gave() -> None:
     """Records, queued tasks and sweep files of any time name the same runs."""
     recorded = from_flat({"size": "16x2", "subset_bytes": "1MB", "steps": 700}).flat()
     assert from_flat(recorded).run_id == from_flat({"size": "16x2", "subset_bytes": "1MB", "steps": 700}).run_id
-    for path in sorted((ROOT / "reports/quick/records").glob("*/record.json")):
+    for path in sorted((ROOT / "reports").glob("*/records/*/record.json")):
         assert from_flat(json.loads(path.read_bytes())["config"]).run_id == path.parent.name
 
 
