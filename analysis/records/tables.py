@@ -104,10 +104,9 @@ def _table(name: str, read: list[records.CellRows], baselines: list[Row], manife
         runs[column] = runs[column].astype(float).mask(reads_bytes, known).astype("int64")
     for frame in (runs, coded):
         frame["leak_fraction"] = frame["leak_fraction"].astype(float).fillna(0.0)
-        frame["corpus"] = [
-            Group(corpus=corpus, leak=leak).label
-            for corpus, leak in zip(named(frame, names), leak_texts(frame["leak_fraction"]), strict=True)
-        ]
+        both = zip(named(frame, names), leak_texts(frame["leak_fraction"]), strict=True)
+        labels = [Group(corpus=corpus, leak=leak).label for corpus, leak in both]
+        frame["corpus"] = pd.Series(labels, index=frame.index, dtype=object)  # text, also of no rows
     groups = groups_of(runs, named(runs, names))
     for column, found in vars(groups).items():
         runs[column] = pd.Series([group.label for group in found], index=runs.index, dtype=object)

@@ -38,8 +38,9 @@ def _parts(row: Json, memorised: pd.DataFrame | None) -> Json:
     data, total = row["raw_rate"] * n_bits, row["adjusted_rate"] * n_bits
     by_heart = None
     if memorised is not None:
-        of_each = memorised["memorised_bits"] / memorised["n_params"]
-        by_heart = float(np.interp(np.log(row["n_params"]), np.log(memorised["n_params"]), of_each))
+        # The bits change little from shape to shape; those a parameter fall as 1/N, which no straight line follows.
+        bits = np.interp(np.log(row["n_params"]), np.log(memorised["n_params"]), memorised["memorised_bits"])
+        by_heart = float(bits / row["n_params"])
     return {name: row[name] for name in (*_PLACE, "n_params")} | {
         "model_bits": total - data, "data_bits": data, "model_share": 1 - data / total,
         "memorised_bits_per_param": by_heart,
