@@ -183,7 +183,7 @@ def len_of(name: str, data: bytes) -> int:
 def test_a_command_that_a_signal_stops_ends_with_the_code_that_help_tells(
     words: str, sent: signal.Signals, swept: Path
 ) -> None:
-    (swept / "big.txt").write_bytes(markov_text(100_000) * 30)
+    (swept / "big.txt").write_bytes(markov_text(100_000) * 300)  # no coder is through it before the signal
     command = [sys.executable, "-m", "mdl.cli", *words.split()]
     with subprocess.Popen(command, cwd=swept, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
         time.sleep(3)
