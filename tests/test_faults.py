@@ -167,7 +167,7 @@ def test_no_space_for_a_record_keeps_the_training_and_the_next_run_writes_it(tmp
     )
     yaml = (tmp_path / "small.yaml").read_text().replace("[4x1, 8x1, 16x1]", "[4x1]").replace("[10KB, 40KB]", "[10KB]")
     (tmp_path / "small.yaml").write_text(yaml)
-    full = limited(tmp_path, 80_000, "sweep", "small.yaml", "--no-baselines")
+    full = limited(tmp_path, 97_000, "sweep", "small.yaml", "--no-baselines")
     assert_one_line(full, "File too large")
     assert records(tmp_path / "runs/small") == {}
     assert list(tmp_path.glob("runs/small/*/final.safetensors")), "all but the record was written"
