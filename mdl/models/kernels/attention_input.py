@@ -13,15 +13,19 @@ import triton.language as tl
 from torch import Tensor
 
 from mdl.models.kernels.common import (
+    angles,
     load_gains,
     load_rows,
     matrix_of,
     over_rms,
     over_rms_backward,
     padded,
+    paired,
     row_blocks,
     store_rows,
     store_sum,
+    turned,
+    unpaired,
 )
 from mdl.models.kernels.weight_gradient import weight_gradient
 
@@ -36,19 +40,6 @@ def _columns(part, n, C: tl.constexpr, BN: tl.constexpr):
 
 
 @triton.jit
-def _angles(table, t, n, half: tl.constexpr, BN: tl.constexpr):
-    """A table (T, half) at times t for the pairs of columns n, n + 1, …"""
-    return tl.load(table + t[:, None] * half + ((n // 2 + tl.arange(0, BN // 2)) % half)[None, :])
-
-
-@triton.jit
-def _turned(x, c, s, BM: tl.constexpr, BN: tl.constexpr):
-    """Neighbouring columns (BM, BN) as the plane's coordinates, turned."""
-    a, b = tl.split(tl.reshape(x, (BM, BN // 2, 2)))
-    return tl.reshape(tl.join(a * c - b * s, a * s + b * c), (BM, BN))
-
-
-@triton.jit
 def _first_half_forward(
     x, gain, weight, cos, sin, out, n_rows, T, stride,
     C: tl.constexpr, BC: tl.constexpr, half: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
@@ -57,15 +48,15 @@ def _first_half_forward(
     rows, columns = tl.program_id(0) * BM + tl.arange(0, BM), tl.arange(0, BC)
     unit, _ = over_rms(load_rows(x, m, rows, columns, n_rows, C), C)
     normed = (unit * load_gains(gain, m, columns, C)[None, :]).to(weight.dtype.element_ty)
-    c, s = _angles(cos, rows % T, 0, half, BN), _angles(sin, rows % T, 0, half, BN)
+    c, s = angles(cos, rows % T, 0, half, BN), angles(sin, rows % T, 0, half, BN)
     for part in tl.static_range(3):
         for n in range(0, C, BN):
             some, column = _columns(part, n, C, BN)
             product = tl.dot(normed, matrix_of(weight, m, columns, column, C, 3 * C))
             if part < 2:
                 if (BN // 2) % half != 0:  # else all turns have the same angles
-                    c, s = _angles(cos, rows % T, n, half, BN), _angles(sin, rows % T, n, half, BN)
-                product = _turned(product, c, s, BM, BN)
+                    c, s = angles(cos, rows % T, n, half, BN), angles(sin, rows % T, n, half, BN)
+                product = turned(product, c, s, BM, BN)
             store_rows(out + part * stride.to(tl.int64), m, rows, some, n_rows, C, product)
 
 
@@ -78,7 +69,7 @@ def _first_half_backward(
     dtype = weight.dtype.element_ty
     rows, columns = tl.program_id(0) * BM + tl.arange(0, BM), tl.arange(0, BC)
     dnormed = tl.zeros((BM, BC), tl.float32)
-    c, s = _angles(cos, rows % T, 0, half, BN), _angles(sin, rows % T, 0, half, BN)
+    c, s = angles(cos, rows % T, 0, half, BN), angles(sin, rows % T, 0, half, BN)
     for part in tl.static_range(3):
         given = dq if part == 0 else (dk if part == 1 else dv)
         for n in range(0, C, BN):
@@ -86,8 +77,8 @@ def _first_half_backward(
             change = load_rows(given, m, rows, some, n_rows, C)
             if part < 2:
                 if (BN // 2) % half != 0:
-                    c, s = _angles(cos, rows % T, n, half, BN), _angles(sin, rows % T, n, half, BN)
-                change = _turned(change.to(tl.float32), c, -s, BM, BN).to(dtype)
+                    c, s = angles(cos, rows % T, n, half, BN), angles(sin, rows % T, n, half, BN)
+                change = turned(change.to(tl.float32), c, -s, BM, BN).to(dtype)
             dnormed = tl.dot(change, tl.trans(matrix_of(weight, m, columns, column, C, 3 * C)), dnormed)
             store_rows(dqkv, m, rows, column, n_rows, 3 * C, change)
     gains = load_gains(gain, m, columns, C)
@@ -108,16 +99,14 @@ def _paired(weight: Tensor, half: int) -> Tensor:
 
     Attention takes a head's columns in any order, if queries and keys have the same.
     """
-    M, C, _ = weight.shape
-    turned = weight[:, :, : 2 * C].view(M, C, -1, 2, half).transpose(-1, -2).reshape(M, C, 2 * C)
-    return torch.cat([turned, weight[:, :, 2 * C :]], dim=2)
+    C = weight.shape[1]
+    return torch.cat([paired(weight[:, :, : 2 * C], half), weight[:, :, 2 * C :]], dim=2)
 
 
 def _unpaired(weight: Tensor, half: int) -> Tensor:
     """The other way."""
-    M, C, _ = weight.shape
-    turned = weight[:, :, : 2 * C].view(M, C, -1, half, 2).transpose(-1, -2).reshape(M, C, 2 * C)
-    return torch.cat([turned, weight[:, :, 2 * C :]], dim=2)
+    C = weight.shape[1]
+    return torch.cat([unpaired(weight[:, :, : 2 * C], half), weight[:, :, 2 * C :]], dim=2)
 
 
 class _FirstHalf(torch.autograd.Function):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import triton
 import triton.language as tl
+from torch import Tensor
 
 from mdl.errors import MdlError
 from mdl.models import layer as plain
@@ -92,3 +93,26 @@ def normal(x):
     series = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))))
     tail = 0.5 * series * bell
     return tl.where(x > 0, 1.0 - tail, tail), bell * 0.3989422804014327
+
+
+@triton.jit
+def angles(table, t, n, half: tl.constexpr, BN: tl.constexpr):
+    """A table (T, half) at times t for the pairs of columns n, n + 1, …"""
+    return tl.load(table + t[:, None] * half + ((n // 2 + tl.arange(0, BN // 2)) % half)[None, :])
+
+
+@triton.jit
+def turned(x, c, s, BM: tl.constexpr, BN: tl.constexpr):
+    """Neighboring columns (BM, BN) as the plane's coordinates, turned."""
+    a, b = tl.split(tl.reshape(x, (BM, BN // 2, 2)))
+    return tl.reshape(tl.join(a * c - b * s, a * s + b * c), (BM, BN))
+
+
+def paired(x: Tensor, half: int) -> Tensor:
+    """(…, C) with the two columns of a head that rotation mixes side by side; a head has 2 · `half`."""
+    return x.view(*x.shape[:-1], -1, 2, half).transpose(-1, -2).reshape(x.shape)
+
+
+def unpaired(x: Tensor, half: int) -> Tensor:
+    """The other way."""
+    return x.view(*x.shape[:-1], -1, half, 2).transpose(-1, -2).reshape(x.shape)

@@ -17,14 +17,18 @@ from torch import Tensor
 
 from mdl.models.block_2 import slow_channels
 from mdl.models.kernels.common import (
+    angles,
     load_gains,
     load_rows,
     over_rms,
     over_rms_backward,
     padded,
+    paired,
     row_blocks,
     store_rows,
     store_sum,
+    turned,
+    unpaired,
 )
 
 
@@ -49,35 +53,11 @@ def _smear_backward(x, smear, dy, dx, dsmear, n_rows, T, C: tl.constexpr, BC: tl
 
 
 @triton.jit
-def _head_rows(base, m, rows, h, dims, n_rows, C: tl.constexpr, D: tl.constexpr):
-    """A head's tile of rows (M, n_rows, C) in float32, zeros outside."""
-    places = base + m.to(tl.int64) * n_rows * C + rows[:, None] * C + h * D + dims[None, :]
-    return tl.load(places, mask=(rows < n_rows)[:, None] & (dims < D)[None, :], other=0.0).to(tl.float32)
-
-
-@triton.jit
-def _store_head(base, m, rows, h, dims, n_rows, C: tl.constexpr, D: tl.constexpr, tile):
-    places = base + m.to(tl.int64) * n_rows * C + rows[:, None] * C + h * D + dims[None, :]
-    tl.store(places, tile.to(base.dtype.element_ty), mask=(rows < n_rows)[:, None] & (dims < D)[None, :])
-
-
-@triton.jit
-def _head_gains(gain, m, h, dims, C: tl.constexpr, D: tl.constexpr):
-    return tl.load(gain + m * C + h * D + dims, mask=dims < D, other=0.0)
-
-
-@triton.jit
-def _angles(table, t, D: tl.constexpr, BD: tl.constexpr):
-    """A table (T, D/2) at times t."""
-    pairs = tl.arange(0, BD // 2)
-    return tl.load(table + t[:, None] * (D // 2) + pairs[None, :], mask=(pairs < D // 2)[None, :], other=0.0)
-
-
-@triton.jit
-def _turned(x, c, s, BM: tl.constexpr, BD: tl.constexpr):
-    """Neighboring columns (BM, BD) as the plane's coordinates, turned."""
-    a, b = tl.split(tl.reshape(x, (BM, BD // 2, 2)))
-    return tl.reshape(tl.join(a * c - b * s, a * s + b * c), (BM, BD))
+def _head(h, dims, C: tl.constexpr, D: tl.constexpr, BD: tl.constexpr):
+    """A head's columns among all C; C, which is none of them, past its end."""
+    if D == BD:
+        return h * D + dims
+    return tl.where(dims < D, h * D + dims, C)
 
 
 @triton.jit
@@ -88,32 +68,35 @@ def _heads_forward(
     m, dims = tl.program_id(1), tl.arange(0, BD)
     rows = tl.program_id(0) * BM + tl.arange(0, BM)
     before = tl.where(rows % T == 0, n_rows, rows - 1)
-    c, s = _angles(cos, rows % T, D, BD), _angles(sin, rows % T, D, BD)
+    c, s = angles(cos, rows % T, 0, D // 2, BD), angles(sin, rows % T, 0, D // 2, BD)
     is_slow = (tl.load(slow + dims, mask=dims < D, other=0) > 0)[None, :]
     for h in range(0, H):
-        unit, _ = over_rms(_head_rows(q, m, rows, h, dims, n_rows, C, D), D)
-        unit = unit * _head_gains(gain, m, h, dims, C, D)[None, :]
-        _store_head(q_out, m, rows, h, dims, n_rows, C, D, _turned(unit, c, s, BM, BD))
-        own = _head_rows(k, m, rows, h, dims, n_rows, C, D)
-        unit, _ = over_rms(tl.where(is_slow, _head_rows(k, m, before, h, dims, n_rows, C, D), own), D)
-        _store_head(k_out, m, rows, h, dims, n_rows, C, D, _turned(unit, c, s, BM, BD))
+        head = _head(h, dims, C, D, BD)
+        unit, _ = over_rms(load_rows(q, m, rows, head, n_rows, C).to(tl.float32), D)
+        unit = unit * load_gains(gain, m, head, C)[None, :]
+        store_rows(q_out, m, rows, head, n_rows, C, turned(unit, c, s, BM, BD))
+        own = load_rows(k, m, rows, head, n_rows, C).to(tl.float32)
+        unit, _ = over_rms(tl.where(is_slow, load_rows(k, m, before, head, n_rows, C).to(tl.float32), own), D)
+        store_rows(k_out, m, rows, head, n_rows, C, turned(unit, c, s, BM, BD))
         if later:
-            value = _head_rows(v, m, rows, h, dims, n_rows, C, D)
-            apart = _head_rows(first, m, rows, h, dims, n_rows, C, D) - value
-            _store_head(v_out, m, rows, h, dims, n_rows, C, D, value + tl.load(mix + m) * apart)
+            value = load_rows(v, m, rows, head, n_rows, C).to(tl.float32)
+            apart = load_rows(first, m, rows, head, n_rows, C).to(tl.float32) - value
+            store_rows(v_out, m, rows, head, n_rows, C, value + tl.load(mix + m) * apart)
 
 
 @triton.jit
 def _key_gradient(
-    k, dk, cos, sin, m, rows, h, dims, is_slow, n_rows, T,
+    k, dk, cos, sin, m, rows, head, is_slow, n_rows, T,
     C: tl.constexpr, D: tl.constexpr, BD: tl.constexpr, BM: tl.constexpr,
 ):  # fmt: skip
     """At the keys of `rows` as they are after the shift and before the norm."""
     before = tl.where(rows % T == 0, n_rows, rows - 1)
-    own, past = (_head_rows(k, m, rows, h, dims, n_rows, C, D), _head_rows(k, m, before, h, dims, n_rows, C, D))
+    own = load_rows(k, m, rows, head, n_rows, C).to(tl.float32)
+    past = load_rows(k, m, before, head, n_rows, C).to(tl.float32)
     unit, inverse = over_rms(tl.where(is_slow, past, own), D)
-    c, s = _angles(cos, rows % T, D, BD), _angles(sin, rows % T, D, BD)
-    return over_rms_backward(_turned(_head_rows(dk, m, rows, h, dims, n_rows, C, D), c, -s, BM, BD), unit, inverse, D)
+    c, s = angles(cos, rows % T, 0, D // 2, BD), angles(sin, rows % T, 0, D // 2, BD)
+    gradient = turned(load_rows(dk, m, rows, head, n_rows, C).to(tl.float32), c, -s, BM, BD)
+    return over_rms_backward(gradient, unit, inverse, D)
 
 
 @triton.jit
@@ -124,25 +107,27 @@ def _heads_backward(
     m, dims = tl.program_id(1), tl.arange(0, BD)
     rows = tl.program_id(0) * BM + tl.arange(0, BM)
     after = tl.where((rows + 1) % T == 0, n_rows, rows + 1)  # past the end everything is 0
-    c, s = _angles(cos, rows % T, D, BD), _angles(sin, rows % T, D, BD)
+    c, s = angles(cos, rows % T, 0, D // 2, BD), angles(sin, rows % T, 0, D // 2, BD)
     is_slow = (tl.load(slow + dims, mask=dims < D, other=0) > 0)[None, :]
     block = m * tl.num_programs(0) + tl.program_id(0)
     mixed = tl.zeros((BM,), tl.float32)
     for h in range(0, H):
-        unit, inverse = over_rms(_head_rows(q, m, rows, h, dims, n_rows, C, D), D)
-        turned_back = _turned(_head_rows(dq_out, m, rows, h, dims, n_rows, C, D), c, -s, BM, BD)
-        through = over_rms_backward(turned_back * _head_gains(gain, m, h, dims, C, D)[None, :], unit, inverse, D)
-        _store_head(dq, m, rows, h, dims, n_rows, C, D, through)
-        tl.store(dgain + block * C + h * D + dims, tl.sum(turned_back * unit, axis=0), mask=dims < D)
-        here = _key_gradient(k, dk_out, cos, sin, m, rows, h, dims, is_slow, n_rows, T, C, D, BD, BM)
-        there = _key_gradient(k, dk_out, cos, sin, m, after, h, dims, is_slow, n_rows, T, C, D, BD, BM)
-        _store_head(dk, m, rows, h, dims, n_rows, C, D, tl.where(is_slow, there, here))
+        head = _head(h, dims, C, D, BD)
+        unit, inverse = over_rms(load_rows(q, m, rows, head, n_rows, C).to(tl.float32), D)
+        turned_back = turned(load_rows(dq_out, m, rows, head, n_rows, C).to(tl.float32), c, -s, BM, BD)
+        through = over_rms_backward(turned_back * load_gains(gain, m, head, C)[None, :], unit, inverse, D)
+        store_rows(dq, m, rows, head, n_rows, C, through)
+        store_sum(dgain, m, head, C, turned_back * unit)
+        here = _key_gradient(k, dk_out, cos, sin, m, rows, head, is_slow, n_rows, T, C, D, BD, BM)
+        there = _key_gradient(k, dk_out, cos, sin, m, after, head, is_slow, n_rows, T, C, D, BD, BM)
+        store_rows(dk, m, rows, head, n_rows, C, tl.where(is_slow, there, here))
         if later:
-            given, share = _head_rows(dv_out, m, rows, h, dims, n_rows, C, D), tl.load(mix + m)
-            apart = _head_rows(first, m, rows, h, dims, n_rows, C, D) - _head_rows(v, m, rows, h, dims, n_rows, C, D)
+            given, share = load_rows(dv_out, m, rows, head, n_rows, C).to(tl.float32), tl.load(mix + m)
+            value = load_rows(v, m, rows, head, n_rows, C).to(tl.float32)
+            apart = load_rows(first, m, rows, head, n_rows, C).to(tl.float32) - value
             mixed += tl.sum(given * apart, axis=1)
-            _store_head(dv, m, rows, h, dims, n_rows, C, D, given * (1 - share))
-            _store_head(dfirst, m, rows, h, dims, n_rows, C, D, given * share)
+            store_rows(dv, m, rows, head, n_rows, C, given * (1 - share))
+            store_rows(dfirst, m, rows, head, n_rows, C, given * share)
     if later:
         tl.store(dmix + block, tl.sum(mixed))
 
@@ -180,7 +165,7 @@ class _Heads(torch.autograd.Function):
         cos: Tensor, sin: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
         (M, B, T, C), D = q.shape, 2 * cos.shape[1]
-        gain, slow = _paired(gain, D), _paired(slow_channels(D, q.device)[None], D)[0].to(torch.int32)
+        gain, slow = paired(gain, D // 2), paired(slow_channels(D, q.device), D // 2).to(torch.int32)
         later, outs = first is not None, [torch.empty_like(each) for each in (q, k, v)]
         given = (q, k, v, first if later else v, gain, mix if later else gain, slow, cos, sin)
         _heads_forward[row_blocks(B * T, _BM, M)](*given, *outs, B * T, T, C // D, C, D, padded(D), later, _BM)
@@ -198,20 +183,10 @@ class _Heads(torch.autograd.Function):
         _heads_backward[grid](
             *given, *douts, dq, dk, dv, dfirst, dgain, dmix, B * T, T, C // D, C, D, padded(D), later, _BM
         )
-        dgain = _unpaired(dgain.sum(dim=1), D)
+        dgain = unpaired(dgain.sum(dim=1), D // 2)
         if not later:
             return dq, dk, douts[2], None, dgain, None, None, None
         return dq, dk, dv, dfirst, dgain, dmix.sum(dim=1), None, None
-
-
-def _paired(x: Tensor, D: int) -> Tensor:
-    """(…, C) with the two columns of a head that rotation mixes side by side."""
-    return x.view(*x.shape[:-1], -1, 2, D // 2).transpose(-1, -2).reshape(x.shape)
-
-
-def _unpaired(x: Tensor, D: int) -> Tensor:
-    """The other way."""
-    return x.view(*x.shape[:-1], -1, D // 2, 2).transpose(-1, -2).reshape(x.shape)
 
 
 def heads(
