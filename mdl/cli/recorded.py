@@ -96,11 +96,15 @@ def _sweep(state: progress.Status, records: Sequence[CellRecord]) -> Told:
     models = list(dict.fromkeys(record.model.size for record in by_size))
     rows = [
         ("sweep", f"{state.name}, {counted(state.n_cells, 'cell')}"),
-        ("recorded", f"{len(state.done)}, and {len(state.failed)} that failed; {len(state.left)} left"),
+        (
+            "recorded",
+            f"{len(state.done)}, and {len(state.failed)} that failed; {len(state.left)} left"
+            + (f", {len(state.needless)} needless" if state.needless else ""),
+        ),
         ("corpora", ", ".join(sources)),
         ("dataset sizes", ", ".join(map(format_bytes, sizes))),
         ("models", ", ".join(models)),
     ]
     content = {"kind": "sweep", "name": state.name, "n_cells": state.n_cells}
-    content |= {f"n_{name}": len(getattr(state, name)) for name in ("done", "failed", "left")}
+    content |= {f"n_{name}": len(getattr(state, name)) for name in ("done", "failed", "left", "needless")}
     return told(rows, content | {"sources": sources, "subset_bytes": sizes, "models": models})

@@ -42,6 +42,7 @@ def content(state: progress.Status) -> dict[str, Any]:
         "done": list(state.done),
         "left": list(state.left),
         "failed": dict(state.failed),
+        "needless": list(state.needless),
         "running": running,
         "half_trained": [asdict(one) for one in state.half_trained],
         "seconds_left": state.seconds_left,
@@ -67,7 +68,7 @@ def watch(look: Callable[[], progress.Status]) -> None:
 def _log(look: Callable[[], progress.Status]) -> None:
     before, at = None, 0.0
     for state in progress.watch(look):
-        now = (state.done, state.failed, state.left, tuple(state.running), state.half_trained)
+        now = (state.done, state.failed, state.left, state.needless, tuple(state.running), state.half_trained)
         if now != before or time.monotonic() - at > _TELL_SECONDS:
             typer.echo("\n".join(progress.lines(state)))
             before, at = now, time.monotonic()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mdl.cli.options import console
 from mdl.errors import MdlError, Stopped
+from mdl.records import read_ending
 from mdl.sweeps import (
     BACKENDS,
     Ended,
@@ -56,20 +57,31 @@ def _heard(ended: Ended, plan: Plan) -> None:
 def run_cell(
     settings: Sequence[str], sweep: str, out: Path, baselines: bool, retry_failed: bool, *, quiet: bool = False
 ) -> Path:
-    """One cell from `key=value` words: its record, made now or before. Under an agent W&B hears of it either way."""
+    """One cell from `key=value` words: its record, made now or before. Under an agent W&B hears of it either way.
+
+    With `steps=auto` the record is of the longest training that was worth it, which alone is logged to W&B.
+    """
     if under_agent() and not any(word.startswith("logger=") for word in settings):
         settings = [*settings, "logger=wandb"]
     plan = plan_cell(settings, sweep, out)
-    (cell,) = plan.cells
-    record = plan.paths.record(cell.run_id)
+    logger, one_budget = plan.cells[0].config.logger, len(plan.cells) == 1
+    if logger == "wandb" and not one_budget:
+        plan = plan_cell([*(word for word in settings if not word.startswith("logger=")), "logger=none"], sweep, out)
     shown = console(stderr=quiet)  # of a result as JSON standard output has nothing else
     ended = run(plan, shown=shown, retry_failed=retry_failed, n_workers=1, with_baselines=baselines, whole=False)
-    if cell.config.logger == "wandb" and not ended.n_made:
+    record = _longest(plan)
+    if logger == "wandb" and not (ended.n_made and one_budget):
         from mdl.records import read_cell
         from mdl.training import log_record
 
         log_record(read_cell(record), plan.paths)
     return record
+
+
+def _longest(plan: Plan) -> Path:
+    """The record of the longest training that was not left out."""
+    records = [plan.paths.record(cell.run_id) for cell in sorted(plan.cells, key=lambda cell: cell.config.train.steps)]
+    return next((path for path in reversed(records) if read_ending(path)[0] != "needless"), records[0])
 
 
 def start(backend: str, request: Request, options: Any) -> None:

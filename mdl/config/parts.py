@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationInfo,
+    model_validator,
+)
 
 from mdl.data import CorpusSpec
 from mdl.errors import MdlError
@@ -33,6 +43,18 @@ def _bytes(value: Any) -> Any:
 
 def _auto_or_number(value: Any) -> Any:
     return None if value == "auto" else value
+
+
+def _price(value: Any) -> float | str:
+    if value == "coded":
+        return "coded"
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise ValueError("want a number of bytes above 0, or coded")
+    return number
 
 
 def _known_optimizer(name: str) -> str:
@@ -145,7 +167,20 @@ class TrainConfig(Part):
     objective: Literal["subset", "prequential"] = Field(
         "subset", description="subset: passes over it; prequential: one, each window predicted before it is learned"
     )
-    steps: Count = Field(1000, ge=1, description="optimiser steps")
+    steps: Count = Field(
+        1000,
+        ge=1,
+        description="optimizer steps; a sweep's also auto(1500, 24000), doublings until one gains too little",
+    )
+    until: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="a longer budget is left out that is foretold to shorten the two-part code by less than this share",
+    )
+    price: Annotated[float | Literal["coded"], PlainValidator(_price)] = Field(
+        2.0, description="bytes a parameter in that code; coded: what its coded weights take"
+    )
     batch_windows: Count = Field(4, ge=1, le=1 << 16, description="windows of the context a step and member")
     optimizer: Annotated[str, _of_recipe(_optimizer), AfterValidator(_known_optimizer)] = Field(
         "auto", validate_default=True, description="adamw | muon | a plugin's; auto: adamw with recipe 1, muon with 2"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from mdl.data import CorpusSpec
 from mdl.models import Shape, forward_flops_per_byte
@@ -106,6 +107,10 @@ class ResolvedConfig:
     """This member's factor on the learning rate."""
     heldout_sample_bytes: int
     """Size of the sample that chooses the best snapshot."""
+    until: float | None = None
+    """A longer budget that is foretold to shorten the two-part code by a smaller share is left out; None: none is."""
+    price: float | Literal["coded"] = 2.0
+    """Bytes a parameter in that code, or what its coded weights take."""
     measure: Measuring
     execution: Execution
 

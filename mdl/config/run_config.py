@@ -35,6 +35,12 @@ class RunConfig(Part):
                 raise ValueError("a prequential run cannot know the subset's byte pairs; use model.vocabulary 256")
         return self
 
+    @model_validator(mode="after")
+    def _price_that_is_measured(self) -> Self:
+        if self.train.until and self.train.price == "coded" and not self.measure.coded_weights:
+            raise ValueError("train.price coded goes by coded weights; set measure.coded_weights to true")
+        return self
+
     def flat(self) -> dict[str, Any]:
         """Dotted keys to values, every default and every automatic choice spelled out: what a record holds."""
         return dict(self._flat)
@@ -72,6 +78,8 @@ class RunConfig(Part):
             seed=train.seed,
             lr_scale=train.lr_scale,
             heldout_sample_bytes=train.heldout_sample_bytes,
+            until=train.until,
+            price=train.price,
             measure=Measuring(**self.measure.leaves),
             execution=Execution(
                 n_devices=train.devices or _devices_that_fit(shape, train),
@@ -142,8 +150,16 @@ class RunConfig(Part):
         return tuple(v for k, v in self._flat.items() if k not in _BUDGET)
 
 
-# How a run is executed or logged, not its result.
-_NOT_RESULT = {"logger", "train.devices", "train.threads", "train.memory_bytes", "train.checkpoint_seconds"}
+# How a run is executed or logged, or whether at all, not its result.
+_NOT_RESULT = {
+    "logger",
+    "train.devices",
+    "train.threads",
+    "train.memory_bytes",
+    "train.checkpoint_seconds",
+    "train.until",
+    "train.price",
+}
 # Options added later: at their default they leave the names of older records as they are.
 _LATER = {
     "measure.coded_weights": False,

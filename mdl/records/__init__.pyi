@@ -11,6 +11,7 @@ from .provenance import provenance_now as provenance_now
 from .registry import Registry as Registry
 from .registry import from_plugin as from_plugin
 from .schema import BaselineRecord as BaselineRecord
+from .schema import BudgetGain as BudgetGain
 from .schema import CellRecord as CellRecord
 from .schema import CodedWeights as CodedWeights
 from .schema import CorpusInfo as CorpusInfo
@@ -29,6 +30,7 @@ from .schema import TrainingInfo as TrainingInfo
 from .schema import TransferRecord as TransferRecord
 from .schema import ladder as ladder
 from .schema import reach as reach
+from .store import is_needless as is_needless
 from .store import read_as as read_as
 from .store import read_baseline as read_baseline
 from .store import read_cell as read_cell

@@ -135,6 +135,21 @@ class Snapshot:
     stream: StreamSample | None
     coded: tuple[CodedWeights, ...] = ()  # one a precision, where measured
 
+    def own_bits(self, subset_bytes: int) -> float:
+        """Ideal code length of the own subset [0, D)."""
+        return sum(s.code_bits for s in self.segments if s.part == "train" and s.end_bytes <= subset_bytes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BudgetGain:
+    """Of one budget of several, by which share it shortens the two-part code of the one before, at `train.price`.
+
+    None: nothing was foretold with fewer than two budgets before it; nothing came where it is the first, or left out.
+    """
+
+    foretold: float | None
+    came: float | None
+
 
 @dataclass(frozen=True)
 class PrequentialPoint:
@@ -193,11 +208,11 @@ class Provenance:
 
 @dataclass(frozen=True, kw_only=True)
 class CellRecord:
-    """One cell of a sweep. A failed one has a `reason` and no snapshots."""
+    """One cell of a sweep. One that failed, or that shorter budgets made needless, has a `reason` and no snapshots."""
 
     run_id: FileName  # and of its folder
     sweep: str
-    status: Literal["ok", "failed"]
+    status: Literal["ok", "failed", "needless"]
     reason: Text | None
     subset_bytes: Positive  # D
     config: dict[str, Any]  # the resolved RunConfig, flat dotted keys
@@ -215,6 +230,7 @@ class CellRecord:
     plugins: dict[str, str] = field(default_factory=dict)  # code of a user's own that it depends on: key to SHA-256
     n_byte_values: int | None = None  # different ones in the own subset; None: not counted
     requested: dict[str, Any] = field(default_factory=dict)  # `config` as asked for, "auto" and all; empty: not told
+    budget: BudgetGain | None = None  # where longer budgets depend on what they gain (`train.until`)
 
     @property
     def is_pretrained(self) -> bool:

@@ -21,7 +21,7 @@ from mdl.records.schema import SCHEMA_VERSION, BaselineRecord, CellRecord, Trans
 from mdl.storage import create_once
 
 _VERSION = re.compile(rb'^ "schema_version": (\d{1,9}),?$', re.MULTILINE)
-_ENDING = re.compile(rb'^ "status": "(ok|failed)",\n "reason": (null|".*"),$', re.MULTILINE)
+_ENDING = re.compile(rb'^ "status": "(ok|failed|needless)",\n "reason": (null|".*"),$', re.MULTILINE)
 T = TypeVar("T")
 
 
@@ -48,7 +48,7 @@ def read_cell(path: Path) -> CellRecord:
 
 
 def read_ending(path: Path) -> tuple[str, str | None]:
-    """How a cell ended, "ok" or "failed", and why, from the ends of the file alone: a sweep may have 10,000 cells.
+    """How a cell ended (ok, failed, needless), and why, from the ends of the file alone: a sweep may have 10,000 cells.
 
     RecordError for a file that is not a record, or is of a newer schema.
     """
@@ -64,6 +64,12 @@ def read_ending(path: Path) -> tuple[str, str | None]:
             reason = json.loads(how[2])
             return how[1].decode(), reason if reason is None else shown(reason)
     return _ending(read_cell(path))  # says what is wrong with it
+
+
+def is_needless(record: CellRecord, until: float | None, price: float | str) -> bool:
+    """Whether a budget that was left out would be so again with other `train.until` and `train.price`."""
+    gain = record.budget.foretold if record.budget else None
+    return gain is not None and until is not None and gain < until and record.config.get("train.price") == price
 
 
 def _ending(record: CellRecord) -> tuple[str, str | None]:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from mdl.config import Cell, Cohort, from_flat, full_key
+from mdl.config import Cell, Cohort, RunConfig, budgets, from_flat, full_key
 from mdl.data import CorpusSpec, open_corpus
 from mdl.errors import MdlError
 from mdl.models import training_bytes
@@ -55,17 +55,23 @@ def _checked(keys: Iterable[str], combinations: Iterable[Sequence[Any]]) -> list
     cells: dict[str, Cell] = {}
     train_bytes: dict[CorpusSpec, int] = {}
     for combination in combinations:
-        values = _spread(dict(zip(keys, combination, strict=True)))
-        config = from_flat(_all_in_bytes(values, train_bytes))
-        _ = config.resolved  # an impossible shape is found before anything runs
-        if config.subset_bytes < config.model.context_bytes:
-            raise MdlError(
-                f"subset_bytes {config.subset_bytes} is less than one window, model.context_bytes "
-                f"{config.model.context_bytes}; use a larger subset or a shorter context"
-            )
-        cells.setdefault(config.run_id, Cell(config.run_id, config))
+        values = {full_key(key): value for key, value in _spread(dict(zip(keys, combination, strict=True))).items()}
+        for one in budgets(_all_in_bytes(values, train_bytes)):
+            config = _checked_cell(one)
+            cells.setdefault(config.run_id, Cell(config.run_id, config))
     _check_budgets(list(cells.values()))
     return list(cells.values())
+
+
+def _checked_cell(values: Mapping[str, Any]) -> RunConfig:
+    config = from_flat(values)
+    _ = config.resolved  # an impossible shape is found before anything runs
+    if config.subset_bytes < config.model.context_bytes:
+        raise MdlError(
+            f"subset_bytes {config.subset_bytes} is less than one window, model.context_bytes "
+            f"{config.model.context_bytes}; use a larger subset or a shorter context"
+        )
+    return config
 
 
 def _check_budgets(cells: Sequence[Cell]) -> None:
@@ -84,13 +90,12 @@ def _all_in_bytes(values: dict[str, Any], train_bytes: dict[CorpusSpec, int]) ->
 
     `train_bytes` remembers those of the corpora that were opened for it.
     """
-    asked = {full_key(key): value for key, value in values.items()}
-    if asked.get("subset_bytes") != ALL:
+    if values.get("subset_bytes") != ALL:
         return values
-    spec = from_flat(asked | {"subset_bytes": 1}).corpus.spec()
+    spec = from_flat({key: values[key] for key in values if key.startswith("corpus.")} | {"size": "4x1"}).corpus.spec()
     if spec not in train_bytes:
         train_bytes[spec] = len(open_corpus(spec).train)
-    return asked | {"subset_bytes": train_bytes[spec]}
+    return values | {"subset_bytes": train_bytes[spec]}
 
 
 def _spread(values: dict[str, Any]) -> dict[str, Any]:

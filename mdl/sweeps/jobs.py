@@ -12,7 +12,7 @@ from mdl.data import Corpus, CorpusSpec
 from mdl.evaluation import CHUNKED_SAMPLE_BYTES, BaselineJob, baseline_path, baseline_plan
 from mdl.models import forward_flops_per_byte
 from mdl.quantization import PRECISIONS
-from mdl.records import RunPaths, read_baseline, read_ending
+from mdl.records import RunPaths, is_needless, read_baseline, read_cell, read_ending
 from mdl.sweeps.plan import GPU_FLOPS_A_BYTE_ANYWAY, Plan
 from mdl.sweeps.worker_pool import Job
 from mdl.units import format_bytes
@@ -23,17 +23,20 @@ CORE_FLOPS_A_BYTE_ANYWAY = 30_000.0
 
 def missing(cohort: Cohort, paths: RunPaths, *, retry_failed: bool = False) -> Cohort | None:
     """What is left of a cohort: all of it where it was in flight, else the members without a record."""
-    left = {cell.run_id for cell in cohort.cells if not _done(paths.record(cell.run_id), retry_failed)}
+    left = {cell.run_id for cell in cohort.cells if not _done(cell, paths.record(cell.run_id), retry_failed)}
     if left and paths.checkpoint(cohort.cohort_id).exists():
         return cohort
     return cohort.only(left) if left else None
 
 
-def _done(path: Path, retry_failed: bool) -> bool:
+def _done(cell: Cell, path: Path, retry_failed: bool) -> bool:
+    """Whether there is a record that stands: a needless one does while the cell still asks for as large a gain."""
     try:
         status, _ = read_ending(path)
     except FileNotFoundError:
         return False
+    if status == "needless":
+        return is_needless(read_cell(path), cell.config.train.until, cell.config.train.price)
     return status == "ok" or not retry_failed
 
 
@@ -46,7 +49,7 @@ def cohort_job(
     retry_failed: bool = False,
     on_gpu: bool = False,
 ) -> Job:
-    """The job of a cohort. A failed record that it may replace is named by when it was written."""
+    """The job of a cohort. A record that it may replace, failed or no longer needless, is named by its time."""
     records = {run_id: plan.paths.record(run_id) for run_id in cohort.run_ids}
     anyway = GPU_FLOPS_A_BYTE_ANYWAY if on_gpu else CORE_FLOPS_A_BYTE_ANYWAY
     per_byte = forward_flops_per_byte(cohort.shape) + anyway
@@ -57,7 +60,11 @@ def cohort_job(
         "sweep": plan.name,
         "root": str(plan.paths.root),
         "command": command,
-        "retry": {i: path.stat().st_mtime_ns for i, path in records.items() if retry_failed and path.exists()},
+        "retry": {
+            cell.run_id: path.stat().st_mtime_ns
+            for cell in cohort.cells
+            if (path := records[cell.run_id]).exists() and not _done(cell, path, retry_failed)
+        },
     }
     n_bytes = cohort.bytes_seen
     measuring = per_byte * coded

@@ -102,11 +102,17 @@ def describe_plan(plan: Plan) -> Sequence[str]:
     if plan.seed is not None:
         lines.append(f"cells are drawn at random with seed {plan.seed}; another 'seed:' in the file draws others")
     lines.append(
-        f"{plan.name}: {counted(len(plan.cells), 'cell')} in {counted(len(plan.cohorts), 'cohort')}, {flops:.3g} "
+        f"{plan.name}: {_at_most(plan)}{counted(len(plan.cells), 'cell')} in {counted(len(plan.cohorts), 'cohort')}, "
+        f"{flops:.3g} "
         f"training FLOPs, {format_bytes(seen)} seen; about {hours:.2g} GPU-hours at the speed of one H100 "
         "(benchmarks/README.md)"
     )
     return lines
+
+
+def _at_most(plan: Plan) -> str:
+    conditional = (cohort.cells[0].resolved.until and len(cohort.branches) > 1 for cohort in plan.cohorts)
+    return "at most " if any(conditional) else ""
 
 
 def _budgets(cohort: Cohort) -> str:
@@ -116,7 +122,9 @@ def _budgets(cohort: Cohort) -> str:
         return ""
     steps = [f"{recipe.steps:,}" for recipe in recipes]
     share = cohort.trained_steps / sum(recipe.steps for recipe in recipes)
-    return f", one trunk for {', '.join(steps[:-1])} and {steps[-1]} steps ({share:.0%} of separate runs)"
+    until = cohort.cells[0].resolved.until
+    least = f"; less where a longer one is foretold to gain under {until:.3g} of the code" if until else ""
+    return f", one trunk for {', '.join(steps[:-1])} and {steps[-1]} steps ({share:.0%} of separate runs{least})"
 
 
 def plan_content(plan: Plan) -> dict[str, Any]:

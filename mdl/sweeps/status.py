@@ -33,20 +33,21 @@ class HalfTrained:
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """Every cell of a plan is in one of four states."""
+    """Every cell of a plan is in one of five states."""
 
     name: str
     done: tuple[str, ...]  # run ids, as all below
     running: dict[str, Claim]
     failed: dict[str, str]  # and the reason
     left: tuple[str, ...]  # without a record, and nobody works on it
+    needless: tuple[str, ...] = ()  # budgets foretold to gain too little (`train.until`)
     half_trained: tuple[HalfTrained, ...] = ()  # of these, what goes on from a checkpoint
     drivers: tuple[Driver, ...] = ()  # who works on it
 
     @property
     def n_cells(self) -> int:
         """All of them."""
-        return len(self.done) + len(self.running) + len(self.failed) + len(self.left)
+        return sum(map(len, (self.done, self.running, self.failed, self.left, self.needless)))
 
     @property
     def seconds_left(self) -> float | None:
@@ -88,7 +89,7 @@ def folder_status(paths: RunPaths) -> Status:
 def _ended(name: str, paths: RunPaths, run_ids: Iterable[str]) -> Status:
     """Every cell in its state."""
     claims = {key: claim for key, claim in latest(paths).items() if not claim.is_stale}
-    done, left, failed, running = [], [], {}, {}
+    done, left, needless, failed, running = [], [], [], {}, {}
     there = {path.name for path in paths.root.iterdir()} if paths.root.is_dir() else set()
     for run_id in dict.fromkeys(run_ids):
         try:
@@ -101,6 +102,8 @@ def _ended(name: str, paths: RunPaths, run_ids: Iterable[str]) -> Status:
             running[run_id] = claims[run_id]
         elif state == "failed":
             failed[run_id] = reason or "?"
+        elif state == "needless":
+            needless.append(run_id)
         else:
             left.append(run_id)
     return Status(
@@ -109,6 +112,7 @@ def _ended(name: str, paths: RunPaths, run_ids: Iterable[str]) -> Status:
         running=running,
         failed=failed,
         left=tuple(left),
+        needless=tuple(needless),
         drivers=tuple(drivers(paths)),
     )
 
@@ -157,6 +161,7 @@ def lines(state: Status) -> list[str]:
     text = [
         f"{state.name}: {counted(state.n_cells, 'cell')}: {len(state.done)} done, {len(state.running)} running, "
         f"{len(state.failed)} failed, {len(state.left)} left"
+        + (f", {len(state.needless)} needless (longer training would gain too little)" if state.needless else "")
     ]
     if state.drivers:
         text.append(_time(state))

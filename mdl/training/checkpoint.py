@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +73,38 @@ def checkpoint_step(path: Path) -> int | None:
         return int(CheckpointFile().load_checkpoint(path, map_location="cpu")["global_step"])
     except (MdlError, OSError, LookupError, TypeError, ValueError):
         return None
+
+
+def keep_members(path: Path, rows: Sequence[int], n_members: int) -> None:
+    """Leave of a state of so many members those of `rows` alone, as if the others had never been.
+
+    A state that does not read, or is of another number of members, stays as it is.
+    """
+    try:
+        state = CheckpointFile().load_checkpoint(path, map_location="cpu")
+        if len(state["state_dict"]["best_bits"]) != n_members:
+            return
+        of = partial(_rows, rows=rows, n_members=n_members)
+        weights = {name: of(value) for name, value in state["state_dict"].items()}
+        curve = [(step, [bits[m] for m in rows]) for step, bits in state["curve"]]
+        trained = {step: [bits[m] for m in rows] for step, bits in state.get("trained_bits", {}).items()}
+        optimizers = [
+            one | {"state": {i: {name: of(value) for name, value in own.items()} for i, own in one["state"].items()}}
+            for one in state["optimizer_states"]
+        ]
+    except (MdlError, OSError, LookupError, TypeError, ValueError):
+        return
+    state |= {"state_dict": weights, "curve": curve, "trained_bits": trained, "optimizer_states": optimizers}
+    CheckpointFile().save_checkpoint(state, path)
+
+
+def _rows(value: Any, rows: Sequence[int], n_members: int) -> Any:
+    """Of a tensor with the members' axis in front, or an online run's (steps, M), some members; all else as it is."""
+    if not isinstance(value, torch.Tensor) or not value.ndim:
+        return value
+    if len(value) == n_members:
+        return value[list(rows)].clone()
+    return value[:, list(rows)].clone() if value.ndim == 2 and value.shape[1] == n_members else value
 
 
 class CheckpointFile(CheckpointIO):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -20,6 +21,7 @@ from mdl.training.loggers import finish_loggers, make_loggers
 from mdl.training.progress import Check, OnLoss, PhaseProgress, Watch, tell_loss, tell_nobody
 from mdl.training.snapshots import measure_snapshots
 from mdl.training.trunk import Trunk
+from mdl.training.until import gain_of, needless, too_little
 
 _LOOK_SECONDS = 1.0
 
@@ -44,14 +46,35 @@ def run_cohort(
     torch.set_num_threads(cohort.execution.threads)
     records: list[CellRecord] = []
     for part in cohort.parts:
-        trunk = Trunk(part, paths)
-        for branch in part.branches:
+        trunk = Trunk(whole=part, left=part, paths=paths)
+        while trunk.left.cells:
+            branch = trunk.left.branches[0]
             if not all(paths.record(run_id).exists() for run_id in branch.run_ids):
-                watch = Watch(_of_the_whole(progress, cohort, branch), check, on_loss)
+                watch = Watch(_of_the_whole(progress, cohort, part, branch.recipe.steps), check, on_loss)
                 records += _run_budget(branch, trunk, sweep=sweep, command=command, watch=watch)
             paths.forget_checkpoints(branch.cohort_id)
+            trunk = _go_on(trunk, branch, check, records)
     paths.forget_checkpoints(*cohort.state_ids)
     return records
+
+
+def _go_on(trunk: Trunk, done: Cohort, check: Check, records: list[CellRecord]) -> Trunk:
+    """With the budgets that are worth their training after those of `done`; `records` also gets those of the others."""
+    going = set()
+    for cell in done.cells:
+        budgets, paths = trunk.budgets_of(cell.run_id), trunk.paths
+        k = budgets.index(cell) + 1
+        gain = too_little(budgets, k, paths)
+        if gain is None:
+            going |= {later.run_id for later in budgets[k:]}
+            continue
+        last = read_cell(paths.record(cell.run_id))
+        for later in budgets[k:]:
+            if not paths.record(later.run_id).exists():
+                check()
+                records.append(needless(later, budgets[k].resolved.recipe.steps, gain, last))
+                write_record(records[-1], paths.record(later.run_id))
+    return trunk.going_on(going)
 
 
 def _run_budget(cohort: Cohort, trunk: Trunk, *, sweep: str, command: str, watch: Watch) -> list[CellRecord]:
@@ -76,6 +99,7 @@ def _run_budget(cohort: Cohort, trunk: Trunk, *, sweep: str, command: str, watch
         shared_seconds=trained.module.shared[1],
     )
     records = cohort_records(cohort, trained.module, data, snapshots, sweep=sweep, provenance=provenance)
+    records = [replace(r, budget=gain_of(trunk.budgets_of(r.run_id), r, paths)) for r in records]
     for m, record in enumerate(records):
         watch.check()
         if tokenisation := data.tokenisation(m):
@@ -87,18 +111,19 @@ def _run_budget(cohort: Cohort, trunk: Trunk, *, sweep: str, command: str, watch
     return records
 
 
-def _of_the_whole(progress: PhaseProgress, cohort: Cohort, branch: Cohort) -> PhaseProgress:
-    """What is told of one budget, as progress of all that its cohort trains, steps of members, and measures, cells."""
-    n_members, steps_before, cells_before = len(branch.cells), 0, 0
-    for part in cohort.parts:
-        if branch in part.branches:
-            break
-        steps_before += len(part.members) * part.trained_steps
-        cells_before += len(part.cells)
-    for other in part.branches[: part.branches.index(branch)]:
-        steps_before += n_members * (other.recipe.steps - other.recipe.branch_step)
+def _of_the_whole(progress: PhaseProgress, cohort: Cohort, part: Cohort, steps: int) -> PhaseProgress:
+    """What is told of one budget, as progress of all that its cohort trains, steps of members, and measures, cells.
+
+    A budget that is left out counts as done.
+    """
+    n_members, steps_before, cells_before = len(part.members), 0, 0
+    for earlier in cohort.parts[: cohort.parts.index(part)]:
+        steps_before += len(earlier.members) * earlier.trained_steps
+        cells_before += len(earlier.cells)
+    for recipe in (branch.recipe for branch in part.branches if branch.recipe.steps < steps):
+        steps_before += n_members * (recipe.steps - recipe.branch_step)
         cells_before += n_members
-    n_steps = sum(len(part.members) * part.trained_steps for part in cohort.parts)
+    n_steps = sum(len(each.members) * each.trained_steps for each in cohort.parts)
 
     def told(phase: str, done: float, total: float) -> None:
         if phase == "training":

@@ -68,9 +68,7 @@ def summary(record: CellRecord) -> dict[str, Any]:
         "bytes_seen": record.training.bytes_seen,
     }
     for snapshot in record.snapshots:
-        code_bits = sum(
-            s.code_bits for s in snapshot.segments if s.part == "train" and s.end_bytes <= record.subset_bytes
-        )
+        code_bits = snapshot.own_bits(record.subset_bytes)
         heldout = sum(s.code_bits for s in snapshot.segments if s.part == "heldout")
         figures |= {
             f"{snapshot.name}/own_code_bits": code_bits,

@@ -7,31 +7,35 @@ separate run is. So what lies on disk is enough wherever a process is killed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
-from mdl.config import Cohort
+from mdl.config import Cell, Cohort
 from mdl.records import RunPaths
 from mdl.storage import write_atomically
-from mdl.training.cohort_data import Reading, reading
+from mdl.training.checkpoint import keep_members
+from mdl.training.cohort_data import reading
 from mdl.training.fit_cohort import Stretch, train_cohort
 from mdl.training.progress import Watch
 
 
 @dataclass(frozen=True)
 class Trunk:
-    """What all budgets of a cohort have in common; its members have the same ones."""
+    """Of a cohort whose members have the same budgets, `whole`, those cells that are still to be trained: `left`."""
 
-    cohort: Cohort
+    whole: Cohort
+    left: Cohort
     paths: RunPaths
+
+    @property
+    def state(self) -> Path:
+        """Where its state lies."""
+        return self.paths.checkpoint(self.whole.cohort_id)
 
     @cached_property
     def _longest(self) -> Cohort:
-        return self.cohort.branches[-1]
-
-    @cached_property
-    def _data(self) -> Reading:
-        return reading(self._longest)
+        return self.left.branches[-1]
 
     def begin(self, branch: Cohort, watch: Watch) -> None:
         """Train to where a budget branches off, and leave that state as the branch's own, unless it has one.
@@ -39,10 +43,22 @@ class Trunk:
         Where the trunk is past it already, the branch has none, and trains from its start.
         """
         own, until = self.paths.checkpoint(branch.cohort_id), branch.recipe.branch_step
-        if len(self.cohort.branches) == 1 or not until or own.exists():
+        alone = len(self.left.branches) == 1 and not self.state.exists()
+        if alone or not until or own.exists():
             return
-        state = self.paths.checkpoint(self.cohort.cohort_id)
-        trained = train_cohort(self._longest, self._data, Stretch(state, until), (), watch)
+        trained = train_cohort(self._longest, reading(self._longest), Stretch(self.state, until), (), watch)
         if trained.module.global_step <= until:
             watch.check()
-            write_atomically(own, state.read_bytes())
+            write_atomically(own, self.state.read_bytes())
+
+    def going_on(self, cells: set[str]) -> Trunk:
+        """With those of its cells alone; members without any are taken out of its state."""
+        members = self.left.members
+        rows = [m for m, budgets in enumerate(members) if any(cell.run_id in cells for cell in budgets)]
+        if 0 < len(rows) < len(members):
+            keep_members(self.state, rows, len(members))
+        return replace(self, left=self.left.only(cells))
+
+    def budgets_of(self, run_id: str) -> tuple[Cell, ...]:
+        """All of the member that a cell is of, the shortest first."""
+        return next(budgets for budgets in self.whole.members if any(cell.run_id == run_id for cell in budgets))

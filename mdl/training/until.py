@@ -1,0 +1,122 @@
+"""Whether a longer training pays: what it is foretold to take off the two-part code, from the budgets that are done.
+
+A budget's code length L is of the own subset by the final weights, and of the parameters at the sweep's price. What a
+doubling takes off falls from one doubling to the next by a factor between ½ and 1, as it was from the last but one to
+the last; after two budgets alone by 2^−½, the slowest fall of runs of 1,500 to 24,000 steps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from mdl.config import Cell, ResolvedConfig
+from mdl.records import BudgetGain, CellRecord, RunPaths, TrainingInfo, read_cell, read_ending
+
+_USUAL_FALL, _LEAST_FALL = 0.5**0.5, 0.5  # of what a doubling gains, per doubling
+
+
+def foretold(steps: Sequence[int], lengths: Sequence[float]) -> float | None:
+    """The share of the last of `lengths` that the last of `steps`, one more, is foretold to take off; at least 0.
+
+    `steps` increase. None with fewer than two lengths, or one that is not finite.
+
+    >>> foretold([1000, 2000, 4000, 8000], [110.0, 104.0, 100.0])  # 6, 4, so 8/3
+    0.026666666666666665
+    """
+    if len(lengths) < 2 or not all(map(math.isfinite, lengths)):
+        return None
+    at = [math.log2(n) for n in steps]
+    gains = [(lengths[k] - lengths[k + 1]) / (at[k + 1] - at[k]) for k in range(len(lengths) - 1)]  # a doubling
+    middle = [(at[k] + at[k + 1]) / 2 for k in range(len(lengths))]
+    fall = _USUAL_FALL
+    if len(gains) > 1 and gains[-1] > 0 and gains[-2] > 0:
+        fall = (gains[-1] / gains[-2]) ** (1 / (middle[-2] - middle[-3]))
+    fall = min(1.0, max(_LEAST_FALL, fall))
+    gain = max(0.0, gains[-1]) * fall ** (middle[-1] - middle[-2]) * (at[-1] - at[-2])
+    return float(gain / lengths[-1])
+
+
+def two_part_bits(record: CellRecord, price: float | str) -> float:
+    """L at `price` bytes a parameter, or `coded`; infinite for a cell that failed."""
+    if record.status != "ok":
+        return math.inf
+    final = record.snapshots[0]
+    if price == "coded":
+        return min((float(code.total_bits) for code in final.coded), default=math.inf)
+    tokenizer = record.tokenisation.tokenizer_bytes if record.tokenisation else 0
+    return final.own_bits(record.subset_bytes) + 8 * (tokenizer + float(price) * record.model.n_params)
+
+
+def gain_of(budgets: Sequence[Cell], record: CellRecord, paths: RunPaths) -> BudgetGain | None:
+    """What was foretold for a record just made, and what came; `budgets`: its member's, the shortest first."""
+    config = next(cell.resolved for cell in budgets if cell.run_id == record.run_id)
+    if config.until is None:
+        return None
+    steps, lengths = _done(budgets, config, paths)
+    came = None
+    if lengths and math.isfinite(lengths[-1]) and record.status == "ok":
+        came = 1 - two_part_bits(record, config.price) / lengths[-1]
+    return BudgetGain(foretold=foretold([*steps, config.recipe.steps], lengths), came=came)
+
+
+def too_little(budgets: Sequence[Cell], k: int, paths: RunPaths) -> float | None:
+    """What budget number k of a member is foretold to gain, where that is not worth its training; else None.
+
+    None too where it is recorded already, or is none.
+    """
+    if k == len(budgets) or (until := budgets[k].resolved.until) is None:
+        return None
+    there = paths.record(budgets[k].run_id)
+    if there.exists() and read_ending(there)[0] != "needless":
+        return None
+    config = budgets[k].resolved
+    steps, lengths = _done(budgets, config, paths)
+    gain = foretold([*steps, config.recipe.steps], lengths)
+    return gain if gain is not None and gain < until else None
+
+
+def _done(budgets: Sequence[Cell], config: ResolvedConfig, paths: RunPaths) -> tuple[list[int], list[float]]:
+    """Steps and lengths of the shorter budgets."""
+    shorter = [cell for cell in budgets if cell.resolved.recipe.steps < config.recipe.steps]
+    lengths = [two_part_bits(read_cell(paths.record(cell.run_id)), config.price) for cell in shorter]
+    return [cell.resolved.recipe.steps for cell in shorter], lengths
+
+
+def needless(cell: Cell, n_steps: int, gain: float, last: CellRecord) -> CellRecord:
+    """The record of a budget left out: `n_steps`, at most its own, would gain too little on `last`, the longest run."""
+    config = cell.resolved
+    return CellRecord(
+        run_id=cell.run_id,
+        sweep=last.sweep,
+        status="needless",
+        reason=f"{n_steps:,} steps are foretold to shorten the two-part code by {gain:.2%}, less than train.until, "
+        f"{config.until:.2%}",
+        subset_bytes=config.subset_bytes,
+        config=cell.config.flat(),
+        requested=cell.config.requested(),
+        plugins=cell.config.plugins,
+        cohort_id=last.cohort_id,
+        corpus=last.corpus,
+        model=last.model,
+        training=TrainingInfo(
+            seed=config.seed,
+            n_steps=0,
+            bytes_seen=0,
+            flops=0.0,
+            peak_learning_rate=last.training.peak_learning_rate,
+            first_bad_step=None,
+            curve=(),
+        ),
+        snapshots=(),
+        provenance=replace(
+            last.provenance,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            training_seconds=0.0,
+            measuring_seconds=0.0,
+            shared_seconds=0.0,
+        ),
+        budget=BudgetGain(foretold=gain, came=None),
+    )
