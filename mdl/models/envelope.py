@@ -9,19 +9,22 @@ from functools import cache
 from mdl.errors import MdlError
 from mdl.models.shape import Shape, count_params, parse_size
 
-# Which depth codes shortest at as many parameters: to 20 K by trial (benchmarks/recipe_log.md, section 11), to 1 M by
-# how far the reference study's shapes are off one law, beyond by the usual proportions.
-_WIDTHS_BY_DEPTH = {
-    1: (2, 4, 6, 8, 10, 12),
-    2: (12, 14, 16, 20, 24, 28, 32, 40, 48, 56),
-    3: (56, 64, 80),
-    4: (80, 96, 128, 160, 192, 256),
-    6: (256, 320, 384, 512),
-    8: (512, 640, 768),
-    12: (768, 1024),
-    16: (1024, 1536),
-}
-ENVELOPE = tuple(f"{width}x{depth}" for depth, widths in _WIDTHS_BY_DEPTH.items() for width in widths)
+# Which shapes code shortest at as many parameters: 39 of 1 to 6 layers tried at 1 and 10 MB (benchmarks/recipe_log.md,
+# section 12). From 100 K to 300 K four and six layers are level, and four are faster. Below 8x2 nothing deeper was
+# tried, nor above 96x6: there the usual proportions.
+_WIDTHS_OF_DEPTHS = (
+    (1, (2, 4, 6, 8)),
+    (2, (8, 10, 12, 14, 16, 20)),
+    (3, (20, 24)),
+    (4, (24,)),
+    (6, (24, 28, 32)),
+    (4, (48, 64)),
+    (6, (64, 80, 96, 128, 160, 192, 256, 320, 384, 512)),
+    (8, (512, 640, 768)),
+    (12, (768, 1024)),
+    (16, (1024, 1536)),
+)
+ENVELOPE = tuple(f"{width}x{depth}" for depth, widths in _WIDTHS_OF_DEPTHS for width in widths)
 _LADDER = re.compile(r"ladder\(\s*([^,()]+?)\s*,\s*([^,()]+?)\s*,\s*([^,()]+?)\s*\)")
 _FACTOR = {"": 1.0, "K": 1e3, "M": 1e6, "G": 1e9}
 
@@ -32,7 +35,7 @@ def ladder_of(text: str) -> tuple[str, ...] | None:
     None for a text that is no ladder; MdlError for one that cannot be had, with what there is.
 
     >>> ladder_of("ladder(2K, 20K, 3)")
-    ('8x1', '12x2', '20x2')
+    ('8x1', '14x2', '20x3')
     """
     if not text.strip().startswith("ladder"):
         return None

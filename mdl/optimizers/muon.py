@@ -22,7 +22,7 @@ MOMENTUM = 0.95
 def usual_muon_rate(width: int, depth: int, _recipe: int = 2) -> float:
     """Muon's peak rate for a shape: .03, and by the cube root of width × depth lower from 64 on (32x2).
 
-    Found by trial: benchmarks/recipe_log.md, sections 5 and 10. AdamW's rate on the rest falls in proportion.
+    Found by trial: benchmarks/recipe_log.md, sections 5, 10 and 12. AdamW's rate on the rest falls in proportion.
     """
     return float(f"{_NARROW_RATE * min(1.0, (_NARROW / (width * depth)) ** (1 / 3)):.3g}")
 

@@ -109,7 +109,7 @@ def test_where_the_interval_reaches_the_edge_shapes_beyond_it_come_before_seeds(
     """The minimum of 3 MB, 61 K, lies between the two largest shapes."""
     found = suggest(explained(scattered(tmp_path, 0.01, (0, 1), data=[*DATA, 3_000_000])), ladder)
     edge = [one for one in found if one.subset_bytes == 3_000_000]
-    assert edge[0].size == "64x3"
+    assert edge[0].size == "64x4"
     assert "the interval reaches up to" in edge[0].reason
     assert all(one.size not in NAMES for one in edge)
 
@@ -138,7 +138,7 @@ def test_beyond_an_edge_the_next_shape_of_the_ladder_is_asked_for(tmp_path: Path
     found = suggest(explained(sweep(tmp_path, data=[small, *DATA, large])), ladder)
     wider = {(one.subset_bytes, one.size) for one in found if one.reason.startswith("to bracket")}
     assert (small, "6x1") in wider
-    assert (large, "64x3") in wider
+    assert (large, "64x4") in wider
     assert {d for d, _ in wider} == {small, large}
     assert wider <= {(small, name) for name in LADDER} | {(large, name) for name in LADDER}
     assert len(wider) <= 6
@@ -146,7 +146,7 @@ def test_beyond_an_edge_the_next_shape_of_the_ladder_is_asked_for(tmp_path: Path
 
 def test_two_sizes_ask_for_more_on_both_sides(tmp_path: Path) -> None:
     found = suggest(explained(sweep(tmp_path, names=["16x1", "16x2"], data=DATA[:1])), ladder)
-    assert asked(found) == {(300_000, "12x1"), (300_000, "24x2")}
+    assert asked(found) == {(300_000, "10x2"), (300_000, "20x3")}
     assert "too few sizes" in found[0].reason
 
 

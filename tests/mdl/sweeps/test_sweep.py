@@ -429,7 +429,7 @@ def test_a_prequential_cell_takes_one_number_of_steps(tmp_path: Path) -> None:
 def test_a_ladder_stands_for_its_sizes(written: str, tmp_path: Path) -> None:
     """However it is written; what W&B is given has the sizes themselves."""
     sweep = load_sweep(write(tmp_path, f"parameters:\n  subset_bytes: {{value: 10KB}}\n  {written}\n"))
-    assert list(sweep.parameters["model.size"].values or ()) == ["8x1", "12x2", "20x2"]
+    assert list(sweep.parameters["model.size"].values or ()) == ["8x1", "14x2", "20x3"]
     assert "ladder" not in str(sweep.content)
-    with pytest.raises(MdlError, match=r"parameter 'size': 'ladder.2K, 20K, 99.': .* there are 7 shapes"):
+    with pytest.raises(MdlError, match=r"parameter 'size': 'ladder.2K, 20K, 99.': .* there are 8 shapes"):
         load_sweep(write(tmp_path, "parameters:\n  size: ladder(2K, 20K, 99)\n"))
