@@ -18,9 +18,8 @@ from hypothesis import strategies as st
 from mdl.config import Cohort, budgets
 from mdl.errors import MdlError
 from mdl.records import CellRecord, RunPaths, read_cell
-from mdl.sweeps.grid import cohorts_of, grid_cells
 from mdl.sweeps.jobs import missing
-from mdl.training import cohort_run, run_cohort
+from mdl.training import run_cohort
 from mdl.training.cohort_module import CohortModule
 from mdl.training.until import foretold, two_part_bits
 from tests.command import leftovers
@@ -31,7 +30,7 @@ UNTIL = 0.14
 
 
 def auto(text: Path, **more: Any) -> Cohort:
-    """Members of 100 bytes, which a model soon knows by heart, and of 10 KB; at a price that leaves most in the data."""
+    """Members of 100 bytes, which a model soon knows by heart, and of 10 KB, at a price that leaves most in the data."""
     return grid(text, **({"steps": "auto(10, 80)", "until": UNTIL, "price": 0.01} | more))
 
 
@@ -199,7 +198,8 @@ def sweep_file(text: Path, tmp_path: Path, until: float) -> Path:
     settings |= {"model.size": "4x1", "train.until": until, "train.steps": "auto(10, 80)"}
     for key in ("model.width", "model.depth", "model.heads", "logger"):
         settings.pop(key, None)
-    parameters = {key: {"value": value} for key, value in settings.items()} | {"subset_bytes": {"values": [100, 10_000]}}
+    parameters: dict[str, Any] = {key: {"value": value} for key, value in settings.items()}
+    parameters["subset_bytes"] = {"values": [100, 10_000]}
     path = tmp_path / "auto.yaml"
     path.write_text(json.dumps({"name": "auto", "parameters": parameters}))
     return path
