@@ -1,4 +1,4 @@
-from .budgets import budgets as budgets
+from .auto_steps import budgets as budgets
 from .cohort import Cell as Cell
 from .cohort import Cohort as Cohort
 from .flat_keys import from_flat as from_flat

@@ -172,9 +172,9 @@ class TrainConfig(Part):
         ge=1,
         description="optimizer steps; a sweep's also auto(1500, 24000), doublings until one gains too little",
     )
-    until: float | None = Field(
-        None,
-        gt=0,
+    until: float = Field(
+        0.0,
+        ge=0,
         lt=1,
         description="a longer budget is left out that is foretold to shorten the two-part code by less than this share",
     )

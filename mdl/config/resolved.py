@@ -107,8 +107,8 @@ class ResolvedConfig:
     """This member's factor on the learning rate."""
     heldout_sample_bytes: int
     """Size of the sample that chooses the best snapshot."""
-    until: float | None = None
-    """A longer budget that is foretold to shorten the two-part code by a smaller share is left out; None: none is."""
+    until: float = 0.0
+    """A longer budget that is foretold to shorten the two-part code by a smaller share is left out."""
     price: float | Literal["coded"] = 2.0
     """Bytes a parameter in that code, or what its coded weights take."""
     measure: Measuring

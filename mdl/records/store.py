@@ -66,10 +66,10 @@ def read_ending(path: Path) -> tuple[str, str | None]:
     return _ending(read_cell(path))  # says what is wrong with it
 
 
-def is_needless(record: CellRecord, until: float | None, price: float | str) -> bool:
+def is_needless(record: CellRecord, until: float, price: float | str) -> bool:
     """Whether a budget that was left out would be so again with other `train.until` and `train.price`."""
     gain = record.budget.foretold if record.budget else None
-    return gain is not None and until is not None and gain < until and record.config.get("train.price") == price
+    return gain is not None and gain < until and record.config.get("train.price") == price
 
 
 def _ending(record: CellRecord) -> tuple[str, str | None]:

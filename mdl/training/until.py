@@ -53,7 +53,7 @@ def two_part_bits(record: CellRecord, price: float | str) -> float:
 def gain_of(budgets: Sequence[Cell], record: CellRecord, paths: RunPaths) -> BudgetGain | None:
     """What was foretold for a record just made, and what came; `budgets`: its member's, the shortest first."""
     config = next(cell.resolved for cell in budgets if cell.run_id == record.run_id)
-    if config.until is None:
+    if not config.until:
         return None
     steps, lengths = _done(budgets, config, paths)
     came = None
@@ -67,7 +67,7 @@ def too_little(budgets: Sequence[Cell], k: int, paths: RunPaths) -> float | None
 
     None too where it is recorded already, or is none.
     """
-    if k == len(budgets) or (until := budgets[k].resolved.until) is None:
+    if k == len(budgets) or not (until := budgets[k].resolved.until):
         return None
     there = paths.record(budgets[k].run_id)
     if there.exists() and read_ending(there)[0] != "needless":

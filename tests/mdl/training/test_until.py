@@ -30,7 +30,7 @@ UNTIL = 0.14
 
 
 def auto(text: Path, **more: Any) -> Cohort:
-    """Members of 100 bytes, which a model soon knows by heart, and of 10 KB, at a price that leaves most in the data."""
+    """Members of 100 bytes, that a model soon knows by heart, and of 10 KB; at a price that leaves most in the data."""
     return grid(text, **({"steps": "auto(10, 80)", "until": UNTIL, "price": 0.01} | more))
 
 
