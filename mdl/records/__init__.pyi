@@ -16,6 +16,7 @@ from .schema import CodedWeights as CodedWeights
 from .schema import CorpusInfo as CorpusInfo
 from .schema import CurvePoint as CurvePoint
 from .schema import ModelInfo as ModelInfo
+from .schema import OverlappingCode as OverlappingCode
 from .schema import PositionBin as PositionBin
 from .schema import PrequentialPoint as PrequentialPoint
 from .schema import Provenance as Provenance
@@ -27,8 +28,8 @@ from .schema import Tokenisation as Tokenisation
 from .schema import TrainedModel as TrainedModel
 from .schema import TrainingInfo as TrainingInfo
 from .schema import TransferRecord as TransferRecord
-from .schema import ladder as ladder
-from .schema import reach as reach
+from .segment_ladder import ladder as ladder
+from .segment_ladder import reach as reach
 from .store import read_as as read_as
 from .store import read_baseline as read_baseline
 from .store import read_cell as read_cell
