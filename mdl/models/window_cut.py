@@ -7,6 +7,7 @@ is counted does not depend on where the data end, so the code of a prefix is a p
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,10 @@ class WindowCut:
         """Bytes that a window counts whose first counted one is at `first`, an edge."""
         return self.stride if first else self.context
 
+    def start(self, first: int) -> int:
+        """Where the window begins whose first counted byte is at `first`, an edge."""
+        return first + self.n_counted(first) - self.context
+
     def edge(self, end: int) -> int:
         """Where the last window begins to count that begins to at or before `end`."""
         return self.context + (end - self.context) // self.stride * self.stride if end >= self.context else 0
@@ -43,10 +48,21 @@ class WindowCut:
         Filled up with zeros behind: what follows a byte does not change its probability.
         """
         n_counted = self.n_counted(first)
-        data = view.read(first + n_counted - self.context, last)
+        data = view.read(self.start(first), last)
         padded = np.zeros((-(-(last - first) // n_counted) - 1) * n_counted + self.context, data.dtype)
         padded[: data.size] = data
         return np.lib.stride_tricks.sliding_window_view(padded, self.context)[::n_counted].copy()
+
+    def begins(self, t: int) -> bool:
+        """Whether a window other than the first one begins to count at `t`."""
+        return t >= self.context and (t - self.context) % self.stride == 0
+
+    def spans(self, end: int) -> Iterator[tuple[int, int, int]]:
+        """Every window of `end` bytes: where it begins, where it begins to count, and where it ends."""
+        first, last = 0, min(self.context, end)
+        while first < end:
+            yield self.start(first), first, last
+            first, last = last, min(last + self.stride, end)
 
     def counts(self, end: int) -> npt.NDArray[np.int64]:
         """How many of the first `end` bytes are counted at each place (T,) of their window."""
