@@ -18,7 +18,7 @@ def by_second_code(table: Table, stride_bytes: int) -> Table:
     """
     known = sorted({int(stride) for stride in table.overlapping.get("stride_bytes", ())})
     if stride_bytes not in known:
-        mend = f"it has strides {join(known)}" if known else f"run it with measure.stride_bytes: {stride_bytes}"
+        mend = f"it has those of every {join(known)}" if known else f"run it with measure.stride_bytes: {stride_bytes}"
         raise AnalysisError(
             f"{table.name} has no code lengths of windows that begin every {stride_bytes:,} bytes; {mend}"
         )

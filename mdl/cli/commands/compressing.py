@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mdl.cli.options import RUNS, AsJson, Device, Runs, print_json
+from mdl.cli.options import RUNS, AsJson, Device, Runs, StrideBytes, in_bytes, print_json
 
 if TYPE_CHECKING:
     from mdl.cli.archive import Told
@@ -26,13 +26,7 @@ def compress(
         ),
     ] = "auto",
     embed_model: Annotated[bool, typer.Option("--embed-model", help="Put the weights into the archive.")] = False,
-    stride_bytes: Annotated[
-        str | None,
-        typer.Option(
-            help="Windows begin every so many bytes and see what stands before: shorter, at context / stride the time. "
-            "Default: side by side."
-        ),
-    ] = None,
+    stride_bytes: StrideBytes = None,
     runs: Runs = RUNS,
     device: Device = "auto",
     as_json: AsJson = False,
@@ -44,7 +38,7 @@ def compress(
     """
     from mdl.cli import archive
 
-    stride = _stride(stride_bytes)
+    stride = in_bytes(stride_bytes)
     told = archive.compress(file, out, model, runs, device, embed=embed_model, stride_bytes=stride)
     _print(told, as_json=as_json)
 
@@ -111,13 +105,7 @@ def pack(
     tune_steps: Annotated[
         int | None, typer.Option(min=0, help="Steps that make up for rounding. Default: as recorded, else 0.")
     ] = None,
-    stride_bytes: Annotated[
-        str | None,
-        typer.Option(
-            help="Windows begin every so many bytes, at context / stride the time; 0: side by side. Default: as "
-            "recorded, else side by side."
-        ),
-    ] = None,
+    stride_bytes: StrideBytes = None,
     runs: Runs = RUNS,
     device: Device = "auto",
     as_json: AsJson = False,
@@ -129,7 +117,7 @@ def pack(
     """
     from mdl.cli import pack as pack_cli
 
-    asked = pack_cli.Asked(snapshot=snapshot, tune_steps=tune_steps, stride_bytes=_stride(stride_bytes))
+    asked = pack_cli.Asked(snapshot=snapshot, tune_steps=tune_steps, stride_bytes=in_bytes(stride_bytes))
     _print(pack_cli.pack(folder, out, asked, device, runs), as_json=as_json)
 
 
@@ -146,12 +134,6 @@ def unpack(
     from mdl.cli import pack as pack_cli
 
     _print(pack_cli.unpack(file, out, device), as_json=as_json)
-
-
-def _stride(text: str | None) -> int | None:
-    from mdl.units import parse_bytes
-
-    return None if text is None else parse_bytes(text)
 
 
 def _print(told: Told, *, as_json: bool) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mdl.cli.options import RUNS, AsJson, Cost, Runs, print_json, renamed
+from mdl.cli.options import RUNS, AsJson, Cost, Runs, StrideBytes, in_bytes, print_json, renamed
 
 _KNOWN_IN_SUMMARY = ("name", "cost", "stride_bytes", "n_cells", "n_failed", "n_missing", "critical", "laws")
 
@@ -36,12 +36,7 @@ def report(
         str, typer.Option("--code-bits", help="A table's column of code lengths, bits.")
     ] = "code_bits",
     seed_column: Annotated[str, typer.Option("--seed-column", help="A table's column of training seeds.")] = "seed",
-    stride_bytes: Annotated[
-        str | None,
-        typer.Option(
-            help="By the second code length, of windows that begin every so many bytes (measure.stride_bytes)."
-        ),
-    ] = None,
+    stride_bytes: StrideBytes = None,
     runs: Runs = RUNS,
     wandb: Annotated[bool, typer.Option("--wandb", help="Log tables, figures and files as a W&B run too.")] = False,
     as_json: AsJson = False,
@@ -55,12 +50,11 @@ def report(
     from analysis.report import build_report, terminal_table
     from mdl.cli import wandb_report
     from mdl.cli.places import run_folder
-    from mdl.units import parse_bytes
 
     if wandb:
         wandb_report.require_wandb()
     place = run_folder(folder, runs)
-    stride = None if stride_bytes is None else parse_bytes(stride_bytes)
+    stride = in_bytes(stride_bytes)
     target = out or _beside(place, "report" if stride is None else f"report-stride-{stride}")
     wanted = [name for given in formats or ("pdf",) for name in given.split(",") if name]
     seed_column = renamed(seed, seed_column, "--seed", "--seed-column")

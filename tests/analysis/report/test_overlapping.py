@@ -114,7 +114,7 @@ def test_cells_without_it_and_what_only_the_first_has_do_not_enter(tmp_path: Pat
     assert by.stride_bytes == 16
     assert not len(by.coded) + len(by.positions) + len(by.online) + len(by.overlapping) + len(by.transfers)
     assert len(by.runs) == len(table.runs)
-    with pytest.raises(AnalysisError, match="windows that begin every 8 bytes; it has strides 16 and 64"):
+    with pytest.raises(AnalysisError, match="windows that begin every 8 bytes; it has those of every 16 and 64"):
         by_second_code(table, 8)
     with pytest.raises(AnalysisError, match="coded weights are measured with windows side by side"):
         study(by, parse_cost("coded4"))
@@ -151,4 +151,4 @@ def test_python_and_the_command_give_the_same(
     assert told["critical"] == summary["critical"]
     assert (told["stride_bytes"], told["folder"]) == (64, str(both / "report-stride-64"))
     assert found.critical["n_params"].tolist() == pytest.approx([row["n_params"] for row in told["critical"]])
-    assert_refused_here(["report", str(both), "--stride-bytes", "7"], "it has strides 64", monkeypatch, capsys)
+    assert_refused_here(["report", str(both), "--stride-bytes", "7"], "it has those of every 64", monkeypatch, capsys)

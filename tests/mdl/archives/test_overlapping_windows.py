@@ -270,4 +270,6 @@ def test_the_command_writes_reads_and_tells_of_it(
     for wrong, says in (("0", "at least 1"), ("32", "less than the model's context"), ("x", "not a size in bytes")):
         words = ("compress", "book.txt", "--stride-bytes", wrong, "-o", "no.mdl", *map(str, model))
         assert_refused_here(words, says, monkeypatch, capsys)
-        assert sorted(path.name for path in tmp_path.iterdir()) == ["again.txt", "book.mdl", "book.txt"]
+    words = ("compress", "book.txt", "--stride-bytes", "8", "-o", "no.mdl", "--model", "hf:/nowhere")
+    assert_refused_here(words, "for models of mdl's own", monkeypatch, capsys)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["again.txt", "book.mdl", "book.txt"]
