@@ -136,6 +136,11 @@ def study(
 
 def _not_coded(table: Table, cost: ParameterCost) -> str:
     known = sorted(set(table.coded["precision_bits"]))
+    if table.stride_bytes:
+        return (
+            f"coded weights are measured with windows side by side, not with a stride of {table.stride_bytes}; take "
+            "another cost, such as float16, or leave the stride out"
+        )
     if not known:
         return f"{table.name} has no coded weights; run the sweep with measure.coded_weights: true"
     has = f"it has {join(known)}, so take coded{known[0]}"

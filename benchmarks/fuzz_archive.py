@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 from mdl.archives import Archive
-from mdl.archives import format as fmt
+from mdl.archives import header as header_file
 from mdl.compressors import ExactModel, compress_stream, load_model
 from mdl.compressors.byte_model import decompress_stream, load_coded, load_embedded
 from mdl.errors import MdlError
@@ -49,20 +49,21 @@ class Sample:
 
 
 def samples(folder: Path) -> list[Sample]:
-    """Empty, one block, many blocks, with the weights inside, and with coded ones; each takes milliseconds."""
+    """Empty, one block, many blocks, overlapping windows, weights inside, and coded ones; each takes milliseconds."""
     weights = folder / "tiny.safetensors"
     save_weights(weights, SHAPE, StackedTransformer(SHAPE, [0]).member(0))
     model = load_model(weights, torch.device("cpu"))
-    made, usual = [], fmt._BLOCK_BYTES
-    for content, block_bytes, embed in (
-        (b"", usual, False), (b"to be, or not to be" * 4, usual, False), (bytes(range(250)), 64, False),
-        (b"embedded, embedded", usual, True), (b"", usual, True),
+    made, usual = [], header_file._BLOCK_BYTES
+    for content, block_bytes, embed, stride in (
+        (b"", usual, False, None), (b"to be, or not to be" * 4, usual, False, None),
+        (bytes(range(250)), 64, False, None), (b"embedded, embedded", usual, True, None), (b"", usual, True, None),
+        (b"to be, or not to be" * 4, usual, False, 5), (b"embedded, embedded", usual, True, 1),
     ):  # fmt: skip
-        fmt._BLOCK_BYTES = block_bytes
+        header_file._BLOCK_BYTES = block_bytes
         target = io.BytesIO()
-        compress_stream(io.BytesIO(content), target, model, embed=embed)
+        compress_stream(io.BytesIO(content), target, model, embed=embed, stride_bytes=stride)
         made.append(Sample(target.getvalue(), content, model))
-    fmt._BLOCK_BYTES = usual
+    header_file._BLOCK_BYTES = usual
     for bits in (3, FULL_BITS):
         calibration = np.frombuffer(b"coded, and coded", np.uint8)[None]
         coded = coded_models(SHAPE, StackedTransformer(SHAPE, [1]).member(0), calibration, [bits])[0]

@@ -16,7 +16,7 @@ from analysis.api.size_law import SizeLaw
 from analysis.costs import ParameterCost, parse_cost
 from analysis.errors import AnalysisError
 from analysis.formatting import format_bytes, format_count, join
-from analysis.records import Table, rows_of
+from analysis.records import Table, by_second_code, rows_of
 from analysis.records import load as load_table
 from analysis.study import Study as Explained
 from analysis.study import study as explain
@@ -67,25 +67,29 @@ class Records:
     """`runs`, `cells`, `segments`, `baselines` … : see `analysis.records.Table`."""
     path: Path
 
-    def study(self, cost: Price = "float16") -> Study:
+    def study(self, cost: Price = "float16", *, stride_bytes: int | None = None) -> Study:
         """Everything that follows from the records under one price of a parameter.
 
         Parameters
         ----------
         cost
             A price by name (float16, float32, coded, coded4, logn, file, capacity, none), bytes, or an object.
+        stride_bytes
+            By the second code length, of windows that begin every so many bytes (`measure.stride_bytes`); None: by the
+            first, of windows side by side.
 
         Raises
         ------
         AnalysisError
-            For an unknown price, or one that these records do not know.
+            For an unknown price, or one that these records do not know; for a stride that was not measured.
 
         Examples
         --------
         >>> analysis.load(RECORDS).study(cost=1).critical["n_params"].round().astype(int).to_list()
         [7029, 15636, 39318]
         """
-        return Study(explain(self.table, parse_cost(cost)), self.path)
+        table = self.table if stride_bytes is None else by_second_code(self.table, stride_bytes)
+        return Study(explain(table, parse_cost(cost)), self.path)
 
     def __repr__(self) -> str:
         cells = self.table.cells
@@ -204,7 +208,9 @@ class Study:
         """
         from analysis.report import build_report
 
-        return build_report(self.path, Path(out), cost=self.cost, formats=tuple(formats)).folder
+        stride = self.explained.table.stride_bytes
+        made = build_report(self.path, Path(out), cost=self.cost, formats=tuple(formats), stride_bytes=stride)
+        return made.folder
 
     def _only_group(self, group: str | None = None) -> str:
         known = list(self.explained.laws)

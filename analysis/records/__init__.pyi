@@ -8,6 +8,7 @@ from .named_columns import find_column as find_column
 from .named_columns import given as given
 from .named_columns import refusals as refusals
 from .numbers import Numbers as Numbers
+from .second_code import by_second_code as by_second_code
 from .segments import segments_by as segments_by
 from .segments import span_bits as span_bits
 from .table_file import read_table as read_table

@@ -72,6 +72,7 @@ _OF_CONFIG = {"optimizer": ("train.optimizer", "adamw"), "recipe": ("train.recip
 RUN_COLUMNS = [*columns_of(CellRecord), "embedding_params", *_OF_CONFIG]
 SNAPSHOT_COLUMNS = ["snapshot", "step"]
 SEGMENT_COLUMNS = [*columns_of(Segment)]
+OVERLAPPING_COLUMNS = ["stride_bytes", *SEGMENT_COLUMNS]
 POSITION_COLUMNS = [*columns_of(PositionBin)]
 CODED_COLUMNS = [*columns_of(CodedWeights)]
 CURVE_COLUMNS = [*columns_of(CurvePoint)]
@@ -91,6 +92,7 @@ class CellRows:
     curves: list[Row] = field(default_factory=list)
     coded: list[Row] = field(default_factory=list)
     online: list[Row] = field(default_factory=list)
+    overlapping: list[Row] = field(default_factory=list)
 
 
 def read_cell(path: Path) -> CellRows:
@@ -109,6 +111,8 @@ def read_cell(path: Path) -> CellRows:
         rows.segments.extend(own | vars(segment) for segment in snapshot.segments)
         rows.positions.extend(own | vars(position) for position in snapshot.positions)
         rows.coded.extend(own | _row(coded) for coded in snapshot.coded)
+        if second := snapshot.overlapping:
+            rows.overlapping.extend(own | {"stride_bytes": second.stride_bytes} | vars(s) for s in second.segments)
     return rows
 
 

@@ -34,6 +34,8 @@ class Table:
                own_bits      code length of the own subset [0, D), bits; NaN if not evaluated in full
                heldout_bits  code length of the whole held-out part, bits; NaN if not evaluated in full
     segments   one row a segment: run_id, snapshot, SEGMENT_COLUMNS
+    overlapping  one row a segment of the second code length, of windows that begin every stride_bytes, where measured:
+               run_id, snapshot, OVERLAPPING_COLUMNS; no other table holds any of it, unless `by_second_code` made it
     positions  one row a position bin: run_id, snapshot, POSITION_COLUMNS
     coded      one row a precision of a snapshot's weights, where measured: run_id, snapshot, CODED_COLUMNS
     online     one row a place of an online run's cumulative code: run_id, ONLINE_COLUMNS
@@ -53,6 +55,8 @@ class Table:
     baselines: pd.DataFrame
     manifest: dict[str, Any]  # sweep.json, empty where there is none
     transfers: pd.DataFrame = field(default_factory=pd.DataFrame)
+    overlapping: pd.DataFrame = field(default_factory=pd.DataFrame)
+    stride_bytes: int | None = None  # of the second code length that stands in `cells` and `segments`; None: the first
 
     @property
     def failed(self) -> pd.DataFrame:
@@ -118,7 +122,8 @@ def _table(name: str, read: list[records.CellRows], baselines: list[Row], manife
     curves = _frame((p for c in read for p in c.curves), [*key, *records.CURVE_COLUMNS])
     weights = _frame((c for read_one in read for c in read_one.coded), [*own, *records.CODED_COLUMNS])
     cells = snapshots.merge(runs[~runs["is_online"]], on="run_id", validate="many_to_one")
-    measured = _with_code_lengths(cells, segments)
+    measured = with_code_lengths(cells, segments)
+    overlapping = _frame((s for c in read for s in c.overlapping), [*own, *records.OVERLAPPING_COLUMNS])
     return Table(
         name=name,
         runs=runs,
@@ -130,6 +135,7 @@ def _table(name: str, read: list[records.CellRows], baselines: list[Row], manife
         online=online,
         baselines=coded,
         manifest=manifest,
+        overlapping=overlapping,
     )
 
 
@@ -155,7 +161,7 @@ def name_of(path: Path) -> str:
     return whole.parent.name if whole.name == "records" else whole.name
 
 
-def _with_code_lengths(cells: pd.DataFrame, segments: pd.DataFrame) -> pd.DataFrame:
+def with_code_lengths(cells: pd.DataFrame, segments: pd.DataFrame) -> pd.DataFrame:
     """Add own_bits and heldout_bits: sums of the segments that tile the part exactly."""
     parts, none = segments_by(segments, ["run_id", "snapshot", "part"]), np.empty((0, 3))
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from analysis.costs import ParameterCost, parse_cost
 from analysis.errors import AnalysisError
-from analysis.records import Table, load
+from analysis.records import Table, by_second_code, load
 from analysis.report.contents import which_sweep, write
 from analysis.report.explorer import page
 from analysis.report.figures import draw
@@ -67,15 +67,18 @@ def build_report(
     cost: str | float | ParameterCost = "float16",
     formats: Sequence[str] = ("pdf",),
     columns: Mapping[str, str] | None = None,
+    stride_bytes: int | None = None,
 ) -> ReportPaths:
     """Report on a run folder (or a CSV) into the folder `out`, which is changed only once everything is made.
 
     `columns` names those of a table, as `records.load` has them: n, d, code_bits, seed. `formats`: pdf, md (the same
     document for GitHub and W&B), html (the explorer). The same records give the same
-    bytes. AnalysisError for what is no sweep, a damaged record, an unknown cost or format.
+    bytes. With `stride_bytes` all is by the second code length of that stride. AnalysisError for what is no sweep, a
+    damaged record, an unknown cost or format, or a stride that was not measured.
     """
     wanted = _checked(formats)
     table = load(folder, **(columns or {}))
+    table = table if stride_bytes is None else by_second_code(table, stride_bytes)
     explained = study(table, parse_cost(cost), predict_bytes=_asked(table))
     measured = measure(explained)
     summary = summarise(explained, measured)
@@ -120,6 +123,8 @@ def _write_tables(explained: Study, measured: Mapping[str, Any], summary: dict[s
     explained.critical.to_csv(folder / "critical_size.csv", index=False)
     if summary["precisions"]:
         pd.DataFrame(summary["precisions"]).drop(columns=_OF_COSTS).to_csv(folder / "precision.csv", index=False)
+    if summary["overlapping"]:
+        pd.DataFrame(summary["overlapping"]).to_csv(folder / "overlapping.csv", index=False)
     table_1: pd.DataFrame = measured["paper_table"]
     if len(table_1):
         table_1.to_csv(folder / "paper_table.csv", index=False)

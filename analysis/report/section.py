@@ -168,6 +168,7 @@ SECTIONS: Registry[Page] = Registry(
             "pays_from": "pays_from",
             "costs": "parameter_costs",
             "precisions": "precision",
+            "overlapping": "overlapping_windows",
             "who_wins": "code_comparison",
             "prequential": "prequential",
             "unseen": "rates",

@@ -39,6 +39,7 @@ def summarise(study: Study, measured: Measured | None = None) -> Json:
             "bytes_per_param": study.cost.bytes_per_param,
             "sentence": study.cost.sentence,
         },
+        "stride_bytes": table.stride_bytes,
         "n_cells": len(table.runs),
         "n_failed": len(table.failed),
         "n_missing": table.n_missing,

@@ -24,6 +24,7 @@ class Summary(TypedDict, total=False):
     summary_version: int  # 1
     name: str  # of the sweep
     cost: Cost
+    stride_bytes: int | None  # all code lengths are the second ones, of windows that begin so; None: the first ones
     n_cells: int  # recorded, failed ones too
     n_failed: int  # of these
     n_missing: int  # asked for by the sweep, not recorded yet
@@ -51,6 +52,7 @@ class Summary(TypedDict, total=False):
     costs: list[Json]  # critical sizes under every price of a parameter, and the law of the price
     cost_laws: list[Json]  # gamma under each price
     precisions: list[Json]  # critical sizes with every weight coded at one precision
+    overlapping: list[Json]  # the second code length, of overlapping windows, beside the first, by model size
     prequential: list[Json]  # block-prequential code lengths
     online: list[Json]  # code lengths of models that code each window before they learn from it
     who_wins: list[Json]  # the shortest code of every kind at every dataset size, everything counted

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from analysis.report.contents import write
+from analysis.report.sections import overlapping_windows
 from analysis.report.sections.answer import answer_table
 from analysis.report.sections.warnings import warnings
 from analysis.report.text_table import plain_table
@@ -19,5 +20,5 @@ def terminal_table(summary: dict[str, Any]) -> str:
     counts = (("n_failed", "failed"), ("n_missing", "not recorded yet"))
     asked = summary["n_cells"] + summary["n_missing"]
     lines += [f"{summary[key]} of {asked} cells {word}" for key, word in counts if summary[key]]
-    lines += [f"note: {text}" for text in warnings(summary)]
+    lines += [f"note: {text}" for text in (overlapping_windows.told(summary), *warnings(summary)) if text]
     return "\n".join(lines)

@@ -4,5 +4,6 @@ from .block_codec import time_major as time_major
 from .format import Archive as Archive
 from .format import ArchiveWriter as ArchiveWriter
 from .format import Block as Block
-from .format import Header as Header
-from .format import windows_per_block as windows_per_block
+from .header import Header as Header
+from .header import stretch_bytes as stretch_bytes
+from .header import windows_per_block as windows_per_block

@@ -3,6 +3,9 @@
 A block is some windows of the model's context length, coded each by itself but in one stream: first every window's
 first byte, then every window's second byte, and so on (*time-major*), so that the decoder steps all windows in
 lockstep. Blocks are independent: a decoder takes as many at a time as its memory holds.
+
+Where windows overlap, a longer *stretch* stands for such a window. Whenever its next window begins to count, what of it
+is known already is taken in at once by the decoder (`Stepper.prefill`), and its new bytes go step by step.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ import torch
 
 from mdl.archives.format import Block, checked_crc
 from mdl.entropy import Guard, StreamDecoder, StreamEncoder, grid_of, guard_list, symbol_intervals
-from mdl.models import StackedTransformer, Stepper, check_agreement, parallel_logits
+from mdl.models import StackedTransformer, Stepper, WindowCut, check_agreement, parallel_logits
 from mdl.units import VOCABULARY
 
 Bytes = npt.NDArray[np.uint8]
@@ -27,19 +30,42 @@ Bytes = npt.NDArray[np.uint8]
 _PROBE_WINDOWS, _PROBE_BYTES = 2, 256
 
 
-def windows_of(data: Bytes, context_bytes: int) -> Bytes:
-    """Windows (B, T), the last one filled up with zeros: what follows a byte does not change its probability."""
-    n_windows = -(-data.size // context_bytes)
-    length = min(data.size, context_bytes)
+@dataclass(frozen=True)
+class Lanes:
+    """How a block is cut: into lanes, coded each by itself and stepped together, and these into windows."""
+
+    cut: WindowCut
+    n_bytes: int  # of a lane: of a window, or where windows overlap of a stretch
+
+    @staticmethod
+    def side_by_side(model: StackedTransformer) -> Lanes:
+        """Each window a lane."""
+        T = model.shape.context_tokens
+        return Lanes(WindowCut(T, T), T)
+
+    @property
+    def overlap(self) -> int:
+        """Bytes of a window that are known before it begins to count."""
+        return self.cut.context - self.cut.stride
+
+
+def windows_of(data: Bytes, n_bytes: int) -> Bytes:
+    """Windows, or lanes, (B, T) the last one filled up with zeros: what follows a byte changes no probability of it."""
+    n_windows = -(-data.size // n_bytes)
+    length = min(data.size, n_bytes)
     padded = np.zeros(n_windows * length, np.uint8)
     padded[: data.size] = data
     return padded.reshape(n_windows, length)
 
 
-def probe(model: StackedTransformer, data: Bytes) -> None:
+def probe(model: StackedTransformer, data: Bytes, lanes: Lanes | None = None) -> None:
     """MdlError where the model computes too unsteadily on the first bytes of `data` for exact decoding."""
-    windows = windows_of(data, model.shape.context_tokens)
+    T, lanes = model.shape.context_tokens, lanes or Lanes.side_by_side(model)
+    windows = windows_of(data, T)
     check_agreement(model, windows[:_PROBE_WINDOWS, :_PROBE_BYTES])
+    if lanes.overlap and data.size > T:
+        later = windows_of(data[lanes.cut.start(T) :][:T], T)
+        check_agreement(model, later[:, : lanes.overlap + _PROBE_BYTES], lanes.overlap)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,25 +78,32 @@ class Placed:
     listed: Guard
 
 
-def encode_block(model: StackedTransformer, data: Bytes) -> Block:
-    """Code `data` (n,) > 0 bytes with a one-member float64 model, in one parallel pass."""
-    return write_block(place_block(model, data))
+def encode_block(model: StackedTransformer, data: Bytes, lanes: Lanes | None = None) -> Block:
+    """Code `data` (n,) > 0 bytes with a one-member float64 model, in parallel passes; `lanes` None: side by side."""
+    return write_block(place_block(model, data, lanes))
 
 
-def place_block(model: StackedTransformer, data: Bytes) -> Placed:
-    """The model's part of encoding, which an accelerator does."""
-    windows = windows_of(data, model.shape.context_tokens)
-    left, width = np.empty(windows.shape, np.int64), np.empty(windows.shape, np.int64)
+def place_block(model: StackedTransformer, data: Bytes, lanes: Lanes | None = None) -> Placed:
+    """The model's part of encoding, which an accelerator does: the windows that begin together in all lanes at once."""
+    lanes = lanes or Lanes.side_by_side(model)
+    rows = windows_of(data, lanes.n_bytes)
+    n_rows, length = rows.shape
+    left, width = np.empty(rows.shape, np.int64), np.empty(rows.shape, np.int64)
     index, up = [], []
-    step = _windows_a_call(model, windows.shape[1])
-    for first in range(0, len(windows), step):
-        part = windows[first : first + step]
-        n_here = min(data.size - first * windows.shape[1], part.size)
-        intervals, near = _place_windows(model, part, n_here)
-        left[first : first + step], width[first : first + step] = (i.reshape(part.shape) for i in intervals)
-        index.append(near.index + first * windows.shape[1] * VOCABULARY)
-        up.append(near.up)
-    return Placed(data=data, left=left, width=width, listed=Guard(np.concatenate(index), np.concatenate(up)))
+    for start, first, last in lanes.cut.spans(length):
+        step = _windows_a_call(model, last - start)
+        for row in range(0, n_rows, step):
+            some = slice(row, row + step)
+            intervals, near = _place_windows(model, rows[some, start:last], last - first)
+            left[some, first:last], width[some, first:last] = intervals
+            lane, within = np.divmod(near.index, (last - first) * VOCABULARY)
+            place = ((row + lane) * length + first) * VOCABULARY + within
+            inside = place < data.size * VOCABULARY  # not in what fills up the last lane
+            index.append(place[inside])
+            up.append(near.up[inside])
+    places, side = np.concatenate(index), np.concatenate(up)
+    order = np.argsort(places, kind="stable")
+    return Placed(data=data, left=left, width=width, listed=Guard(places[order], side[order]))
 
 
 def write_block(placed: Placed) -> Block:
@@ -95,15 +128,15 @@ def time_major(n_bytes: int, length: int) -> npt.NDArray[np.int64]:
 
 @torch.inference_mode()
 def _place_windows(
-    model: StackedTransformer, windows: Bytes, n_bytes: int
+    model: StackedTransformer, windows: Bytes, n_last: int
 ) -> tuple[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]], Guard]:
-    """Intervals of every byte of the windows, and the guard list of the first `n_bytes` of them."""
-    symbols = torch.from_numpy(windows).to(model.cos.device)
-    grid, place, up = grid_of(parallel_logits(model, symbols).reshape(-1, VOCABULARY))
-    left, width = symbol_intervals(grid, symbols.reshape(-1).long())
-    inside = place < n_bytes * VOCABULARY  # not in what fills up the last window
-    listed = Guard(place[inside].cpu().numpy(), up[inside].cpu().numpy())
-    return (left.cpu().numpy(), width.cpu().numpy()), listed
+    """Intervals (windows, n_last) of the last bytes of the windows, and the guard list of these."""
+    symbols = torch.from_numpy(np.ascontiguousarray(windows)).to(model.cos.device)
+    counted = symbols[:, symbols.shape[1] - n_last :]
+    grid, place, up = grid_of(parallel_logits(model, symbols, n_last).reshape(-1, VOCABULARY))
+    left, width = symbol_intervals(grid, counted.reshape(-1).long())
+    listed = Guard(place.cpu().numpy(), up.cpu().numpy())
+    return (left.cpu().numpy().reshape(counted.shape), width.cpu().numpy().reshape(counted.shape)), listed
 
 
 def _windows_a_call(model: StackedTransformer, length: int) -> int:
@@ -119,14 +152,14 @@ class BlockDecoder:
     of the other.
     """
 
-    def __init__(self, model: StackedTransformer) -> None:
-        self._model = model
+    def __init__(self, model: StackedTransformer, lanes: Lanes | None = None) -> None:
+        self._model, self._lanes = model, lanes or Lanes.side_by_side(model)
         self._steppers: dict[int, Stepper] = {}  # of each half: what they recorded serves the next blocks
 
     def decode(self, blocks: Sequence[Block]) -> list[bytes]:
         """Their contents; MdlError where a checksum is wrong.
 
-        All but the last must be of one length, a multiple of the context.
+        All but the last must be of one length, a multiple of a lane's.
         """
         coded = iter(self._decode_coded([block for block in blocks if not block.is_stored]))
         return [block.stored_content() if block.is_stored else next(coded) for block in blocks]
@@ -134,11 +167,10 @@ class BlockDecoder:
     def _decode_coded(self, blocks: Sequence[Block]) -> list[bytes]:
         if not blocks:
             return []
-        T = self._model.shape.context_tokens
-        length = min(T, max(block.n_bytes for block in blocks))
+        length = min(self._lanes.n_bytes, max(block.n_bytes for block in blocks))
         middle = -(-len(blocks) // 2)
         halves = [half for half in (blocks[:middle], blocks[middle:]) if half]
-        teams = [_Team(half, length, self._stepper(i, half, length)) for i, half in enumerate(halves)]
+        teams = [_Team(half, length, self._stepper(i, half, length), self._lanes) for i, half in enumerate(halves)]
         for t in range(length + 1):
             for team in teams:
                 if t:
@@ -149,10 +181,11 @@ class BlockDecoder:
 
     def _stepper(self, half: int, blocks: Sequence[Block], length: int) -> Stepper:
         n_windows = sum(-(-block.n_bytes // length) for block in blocks)
+        window = min(length, self._model.shape.context_tokens)
         old = self._steppers.pop(half, None)
-        if old is None or (old.n_windows, old.length) != (n_windows, length):
+        if old is None or (old.n_windows, old.length) != (n_windows, window):
             old = None  # its memory goes first
-            old = Stepper(self._model, n_windows, length)
+            old = Stepper(self._model, n_windows, window)
         old.restart()
         self._steppers[half] = old
         return old
@@ -161,8 +194,8 @@ class BlockDecoder:
 class _Team:
     """Blocks that step together: launch the tables of time t, then read the bytes of time t."""
 
-    def __init__(self, blocks: Sequence[Block], length: int, stepper: Stepper) -> None:
-        self._blocks = blocks
+    def __init__(self, blocks: Sequence[Block], length: int, stepper: Stepper, cut_as: Lanes) -> None:
+        self._blocks, self._cut, self._overlap = blocks, cut_as.cut, cut_as.overlap
         self._lanes = [Lane(block.n_bytes, block.stream, block.guard, length) for block in blocks]
         rows = np.cumsum([0, *(-(-block.n_bytes // length) for block in blocks)])
         self._rows = [slice(*ends) for ends in itertools.pairwise(rows.tolist())]  # each lane's windows
@@ -172,6 +205,8 @@ class _Team:
     def launch(self, t: int) -> None:
         """Begin the tables of time t, after the bytes of all times before."""
         if any(lane.n_active(t) for lane in self._lanes):  # else a shorter last block, done before the others
+            if self._cut.begins(t):
+                self._stepper.prefill(self._out[:, t - self._overlap : t])
             self._stepper.launch(self._out[:, t - 1] if t else None, self._places(t))
 
     def _places(self, t: int) -> Guard:

@@ -2,11 +2,11 @@ r"""The archive file: a coded content, and what a decoder must know. All integer
 
     offset  size  what
     0       8     magic: 93 "MDL" 0D 0A 1A 0A (a transfer as text breaks it visibly)
-    8       2     version of this format: 1, or 2 where the weights are coded
+    8       2     version of this format: 1, 2 where the weights are coded, or 3 where the windows overlap
     10      4     h, length of the header, at most 65,536
     14      h     header, JSON in UTF-8, with exactly the keys of `Header.to_json`
             w     the model's weights, where w = "embedded_bytes" of the header is not 0: a safetensors file, or in
-                  version 2 a coded model (`mdl.quantization.weight_codec`)
+                  version 2, and in 3 if "coded", a coded model (`mdl.quantization.weight_codec`)
             ...   the blocks' data, each a coded stream (`range_coder`) and then a guard list (`guard_list`); or, where
                   that would be longer, the content itself, filled up with zeros to a multiple of 4, and one byte FF
             12·k  block table: for every block the lengths of its stream and guard list and the CRC-32 of its content
@@ -17,34 +17,31 @@ r"""The archive file: a coded content, and what a decoder must know. All integer
 A block is `windows_per_block` windows of the model's context length, the last one what is left, so there are
 k = ceil(n / (windows_per_block · context_bytes)) of them. A file is read only after its SHA-256 is right, and then
 every field is still checked: whoever forges an archive can compute a hash.
+
+In version 3 a block is so many *stretches* of "stretch_bytes" in place of windows. Each is coded by itself, in windows
+that begin every "stride_bytes" (`mdl.models.WindowCut`): the first one's bytes all, every other one's last
+"stride_bytes", with what stands before these as context.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import Any, BinaryIO
+from dataclasses import dataclass
+from typing import BinaryIO
 
+from mdl.archives.header import VERSION, VERSION_OVERLAPPING, Header
 from mdl.errors import MdlError
-from mdl.models import Shape
 
 MAGIC = b"\x93MDL\r\n\x1a\n"
-VERSION, VERSION_CODED = 1, 2
 MAX_HEADER_BYTES = 1 << 16
-MAX_BLOCK_BYTES = 1 << 20
-MAX_CONTEXT_BYTES = 1 << 16
-MAX_BLOCK_WINDOWS = 1 << 12
-MAX_CACHE_BYTES = 2 << 30  # keys and values of a block while it is decoded, float64
 
 _START = struct.Struct("<8sHI")
 _ENTRY = struct.Struct("<III")
 _END = struct.Struct("<Q32s32s")
-_BLOCK_BYTES = 1 << 18
 _COPY_BYTES = 1 << 20
 _STORED = b"\xff"  # no guard list begins so
 
@@ -76,91 +73,6 @@ class Block:
         if len(content) != self.n_bytes or len(padding) > 3 or any(padding):
             raise MdlError("the archive is damaged or forged: a stored block is not as long as its content")
         return checked_crc(self, content)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Header:
-    """What a decoder must know before it begins."""
-
-    model_sha256: str  # of the weights file, or of the coded model, 64 hex digits
-    shape: Shape
-    windows_per_block: int
-    embedded_bytes: int  # 0: the weights are not in the archive
-    writer: str  # program and version, for people
-    coded: bool = False  # version 2: the embedded weights are a coded model
-
-    def __post_init__(self) -> None:
-        """MdlError for values that no writer makes, or that would take unbounded memory to decode."""
-        counts = (self.windows_per_block, self.embedded_bytes, *asdict(self.shape).values())
-        if any(type(count) is not int for count in counts):
-            raise MdlError("the archive's header is damaged or forged: a count is not a whole number")
-        self.shape.require_bytes("archives")
-        if len(self.model_sha256) != 64 or set(self.model_sha256) - set("0123456789abcdef"):
-            raise MdlError("the archive's header is damaged or forged: the model's hash is not 64 hex digits")
-        if not 1 <= self.windows_per_block <= MAX_BLOCK_WINDOWS or self.embedded_bytes < 0:
-            raise MdlError("the archive's header is damaged or forged: a count is out of range")
-        if self.shape.context_tokens > MAX_CONTEXT_BYTES:
-            raise MdlError(
-                f"archives go up to a context of {MAX_CONTEXT_BYTES:,} bytes, got {self.shape.context_tokens:,}"
-            )
-        if self.block_bytes > MAX_BLOCK_BYTES or self.cache_bytes > MAX_CACHE_BYTES:
-            raise MdlError(
-                f"a block of {self.block_bytes:,} bytes takes {self.cache_bytes / 2**30:.3g} GiB to decode; archives go"
-                f" up to {MAX_BLOCK_BYTES:,} and {MAX_CACHE_BYTES >> 30} GiB: use a smaller model or context"
-            )
-        if self.coded and not self.embedded_bytes:
-            raise MdlError("the archive's header is damaged or forged: its weights are coded, and it has none")
-        if len(self.writer) > 64 or not self.writer.isascii() or not self.writer.isprintable():
-            raise MdlError("the archive's header is damaged or forged: the writer's name is not plain text")
-
-    @property
-    def block_bytes(self) -> int:
-        """Content of every block but the last."""
-        return self.windows_per_block * self.shape.context_tokens
-
-    @property
-    def cache_bytes(self) -> int:
-        """Memory of a block's keys and values while it is decoded."""
-        return self.block_bytes * _cache_bytes_per_position(self.shape)
-
-    def to_json(self) -> bytes:
-        """The header as it stands in the file."""
-        content = {
-            "model": {"sha256": self.model_sha256, **self.shape.told()},
-            "windows_per_block": self.windows_per_block,
-            "embedded_bytes": self.embedded_bytes,
-            "writer": self.writer,
-        }
-        return json.dumps(content, separators=(",", ":")).encode()
-
-    @property
-    def version(self) -> int:
-        """Of the format that such an archive has."""
-        return VERSION_CODED if self.coded else VERSION
-
-    @staticmethod
-    def from_json(raw: bytes, version: int = VERSION) -> Header:
-        """Read it back; MdlError for anything that `to_json` does not write."""
-        try:
-            content: dict[str, Any] = json.loads(raw)
-            model = content.pop("model")
-            sha256, coded = model.pop("sha256"), version == VERSION_CODED
-            header = Header(model_sha256=sha256, shape=Shape.from_told(model), **content, coded=coded)
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
-            raise MdlError("the archive's header is damaged or forged") from None
-        if header.to_json() != raw:
-            raise MdlError("the archive's header is damaged or forged: it is not as mdl writes it")
-        return header
-
-
-def _cache_bytes_per_position(shape: Shape) -> int:
-    return 2 * shape.width * shape.depth * 8
-
-
-def windows_per_block(shape: Shape) -> int:
-    """How many windows the encoder puts in a block: some 256 KiB of content that decode in bounded memory."""
-    by_cache = MAX_CACHE_BYTES // (shape.context_tokens * _cache_bytes_per_position(shape))
-    return max(1, min(MAX_BLOCK_WINDOWS, _BLOCK_BYTES // shape.context_tokens, by_cache))
 
 
 class ArchiveWriter:
@@ -222,9 +134,9 @@ class Archive:
         if len(start) < _START.size:
             raise MdlError("the archive is cut short; get the whole file")
         _, version, length = _START.unpack(start)
-        if version not in (VERSION, VERSION_CODED):
+        if not VERSION <= version <= VERSION_OVERLAPPING:
             raise MdlError(
-                f"the archive has version {version}, this mdl reads {VERSION} and {VERSION_CODED}; "
+                f"the archive has version {version}, this mdl reads {VERSION} to {VERSION_OVERLAPPING}; "
                 "or its first bytes are damaged"
             )
         if length > MAX_HEADER_BYTES:

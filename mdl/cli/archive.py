@@ -34,7 +34,9 @@ class Told:
     content: dict[str, Any]
 
 
-def compress(file: Path, out: Path | None, model: str, runs: Path, device: str, *, embed: bool) -> Told:
+def compress(
+    file: Path, out: Path | None, model: str, runs: Path, device: str, *, embed: bool, stride_bytes: int | None = None
+) -> Told:
     """Write `file`'s archive; returns what to tell."""
     from mdl.compressors import compress_stream, load_model
     from mdl.device import choose_device
@@ -47,15 +49,18 @@ def compress(file: Path, out: Path | None, model: str, runs: Path, device: str, 
         size_bytes = before.size
         found = find_model(model, runs, size_bytes)
         if found.word.startswith(PREFIX):
+            if stride_bytes is not None:
+                raise MdlError("--stride-bytes is for models of mdl's own; leave it out for a pretrained model")
             return _compress_pretrained(file, target, found.word, device, embed=embed)
         choice = choose_model(found.word)
         exact = load_model(choice.weights, choose_device(device))
         started = time.monotonic()
         with _replacing(target, file) as stream, _progress("compress", size_bytes) as tell:
-            written = compress_stream(source, stream, exact, embed=embed, progress=tell)
+            written = compress_stream(source, stream, exact, embed=embed, stride_bytes=stride_bytes, progress=tell)
             if file.is_file() and file_state(source) != before:
                 raise MdlError(f"{file} was written to while it was being compressed; nothing is written, try again")
-    about = f"{found.reason or choice.reason}; {exact.shape.label}, sha256 {exact.sha256[:12]}…"
+    overlap = f", a window every {stride_bytes:,} bytes" if stride_bytes else ""
+    about = f"{found.reason or choice.reason}; {exact.shape.label}{overlap}, sha256 {exact.sha256[:12]}…"
     return _compressed(
         file,
         target,

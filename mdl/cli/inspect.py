@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mdl.archives import Archive
+from mdl.archives import Archive, Header
 from mdl.cli.archive import Told, open_archive, rate, seekable, told
 from mdl.compressors import find_by_hash
 from mdl.errors import MdlError
@@ -37,6 +37,7 @@ def _of_ours(archive: Archive, runs: Path) -> Told:
         ("  weights", f"{header.embedded_bytes:,} bytes"),
         ("  header, table, hashes", f"{rest:,} bytes"),
         ("model", f"{shape.label}, context {shape.context_tokens:,} bytes, {n_params:,} parameters, {found}"),
+        *([("windows", _windows(header))] if header.stride_bytes else []),
         ("model sha256", header.model_sha256),
         ("model's run", run or f"not in {runs}/"),
         ("decoding takes", f"{format_bytes(header.cache_bytes)} for the keys and values of a block"),
@@ -53,8 +54,16 @@ def _of_ours(archive: Archive, runs: Path) -> Told:
         "n_params": n_params,
         "model_sha256": header.model_sha256,
         "run": run,
+        "stride_bytes": header.stride_bytes or None,
     }
     return told(rows, content)
+
+
+def _windows(header: Header) -> str:
+    return (
+        f"one every {header.stride_bytes:,} bytes, in stretches of {header.stretch_bytes:,}; what stands before in a "
+        "window is context"
+    )
 
 
 def _run_of(sha256: str, runs: Path) -> str | None:
@@ -92,5 +101,6 @@ def _of_pretrained(file: Path) -> Told:
         "n_params": None,
         "model_sha256": archive.model_sha256,
         "run": None,
+        "stride_bytes": None,
     }
     return told(rows, content)

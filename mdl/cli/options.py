@@ -31,7 +31,22 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JS
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be trained; train nothing.")]
 Within = Annotated[float, typer.Option(help="Wanted: an interval's upper end over its lower end, at the most.")]
 Baselines = Annotated[bool, typer.Option(help="Run the classical coders too.")]
+StrideBytes = Annotated[
+    str | None,
+    typer.Option(
+        "--stride-bytes",
+        help="Windows begin every so many bytes and see what stands before: a shorter code at context / stride the "
+        "work. Default: side by side; mdl pack: as recorded, 0: side by side.",
+    ),
+]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Run cells again that failed.")]
+
+
+def in_bytes(text: str | None) -> int | None:
+    """Bytes as they are written, such as 64 or 1KB; None: nothing was."""
+    from mdl.units import parse_bytes
+
+    return None if text is None else parse_bytes(text)
 
 
 def renamed(former: Any, value: Any, old: str, new: str) -> Any:

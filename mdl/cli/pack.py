@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +20,18 @@ if TYPE_CHECKING:
     from mdl.compressors import Packed, Progress
 
 
-def pack(
-    folder: Path, out: Path | None, snapshot: str, device: str, tune_steps: int | None = None, runs: Path = RUNS
-) -> Told:
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """How a run is packed; None: as it was recorded."""
+
+    snapshot: str = "final"
+    tune_steps: int | None = None
+    stride_bytes: int | None = None  # 0: windows side by side
+
+
+def pack(folder: Path, out: Path | None, asked: Asked, device: str, runs: Path = RUNS) -> Told:
     """Write a run's subset and its coded weights as one archive; returns what to tell. Of a sweep: its best run."""
-    from mdl.compressors import choose_coded, open_run, write_pack
+    from mdl.compressors import check_stride, choose_coded, open_run, write_pack
     from mdl.device import choose_device
 
     chosen = find_model(str(folder), runs)
@@ -36,9 +44,11 @@ def pack(
     require_writable(target)
     where = choose_device(device)
     archive.use_free_cores()
-    run = open_run(folder, snapshot)
+    run = open_run(folder, asked.snapshot)
+    stride = run.recorded_stride if asked.stride_bytes is None else asked.stride_bytes or None
+    check_stride(stride, run.shape)
     with _progress() as tell:
-        packed = write_pack(run, choose_coded(run, tune_steps), target, where, tell)
+        packed = write_pack(run, choose_coded(run, asked.tune_steps), target, where, tell, stride_bytes=stride)
     return Told(lines(packed, run.record.model.n_params, target), _content(packed, run.record.model.n_params, target))
 
 
@@ -53,6 +63,7 @@ def _content(packed: Packed, n_params: int, target: Path) -> dict[str, Any]:
         "coder": packed.coder,
         "rate": packed.rate,
         "n_params": n_params,
+        "stride_bytes": packed.stride_bytes,
         "beside": dict(packed.compared_bytes),
     }
 
@@ -60,12 +71,13 @@ def _content(packed: Packed, n_params: int, target: Path) -> dict[str, Any]:
 def lines(packed: Packed, n_params: int, target: Path) -> list[str]:
     """The story in seven numbers."""
     rest = packed.archive_bits - packed.model_bits - packed.data_bits
-    each = packed.model_bits / n_params
+    each, overlap = packed.model_bits / n_params, packed.stride_bytes is not None
     others = (f"{name} {size:,} bytes, {size / packed.raw_bytes:.4f}" for name, size in packed.compared_bytes.items())
     rows = [
         ("raw", f"{packed.raw_bytes:,} bytes"),
         ("model", f"{packed.model_bits:,} bits, {each:.2f} for each of {n_params:,} parameters"),
         ("data", f"{packed.data_bits:,} bits, {packed.data_bits / packed.raw_bytes:.4f} a byte"),
+        *([("windows", f"one every {packed.stride_bytes:,} bytes, what stands before as context")] if overlap else []),
         ("precision", f"{packed.bits} bits, coder {packed.coder}"),
         ("total", f"{packed.archive_bits // 8:,} bytes ({rest // 8:,} of them header, table and hashes)"),
         ("rate", f"{packed.rate:.4f} = {target}'s size / raw size; decoded again and compared: identical"),

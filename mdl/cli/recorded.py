@@ -9,7 +9,7 @@ from typing import Any
 from mdl.cli.archive import Told, told
 from mdl.cli.places import is_pretrained, is_run_folder
 from mdl.errors import MdlError
-from mdl.records import CellRecord, RunPaths, Snapshot, read_cell
+from mdl.records import CellRecord, RunPaths, Segment, Snapshot, read_cell
 from mdl.sweeps import status as progress
 from mdl.units import counted, format_bytes
 
@@ -43,7 +43,8 @@ def _run(record: CellRecord, place: Path) -> list[tuple[str, str]]:
         file = place / snapshot.weights_file
         there = f"{file.stat().st_size:,} bytes" if file.is_file() else "not here"
         rows += [
-            (snapshot.name, f"step {snapshot.step:,}, {_rates(snapshot)}"),
+            (snapshot.name, f"step {snapshot.step:,}, {_rates(snapshot.segments)}"),
+            *_overlapping_row(snapshot),
             (f"  weights {snapshot.name}", f"{snapshot.weights_file}, {there}, sha256 {snapshot.weights_sha256}"),
         ]
     return rows
@@ -66,7 +67,8 @@ def _run_content(record: CellRecord, place: Path) -> dict[str, Any]:
             {
                 "name": snapshot.name,
                 "step": snapshot.step,
-                **{f"{part}_bits": bits for part, (bits, _) in _coded(snapshot).items()},
+                **{f"{part}_bits": bits for part, (bits, _) in _coded(snapshot.segments).items()},
+                **_overlapping(snapshot),
                 "weights": place / snapshot.weights_file,
                 "weights_sha256": snapshot.weights_sha256,
             }
@@ -75,17 +77,31 @@ def _run_content(record: CellRecord, place: Path) -> dict[str, Any]:
     }
 
 
-def _coded(snapshot: Snapshot) -> dict[str, tuple[float, int]]:
+def _overlapping_row(snapshot: Snapshot) -> list[tuple[str, str]]:
+    second = snapshot.overlapping
+    return [(f"  stride {second.stride_bytes:,}", _rates(second.segments))] if second else []
+
+
+def _overlapping(snapshot: Snapshot) -> dict[str, Any]:
+    """Of the second code length, where there is one."""
+    if not snapshot.overlapping:
+        return {}
+    coded = _coded(snapshot.overlapping.segments)
+    bits = {f"overlapping_{part}_bits": bits for part, (bits, _) in coded.items()}
+    return {"stride_bytes": snapshot.overlapping.stride_bytes, **bits}
+
+
+def _coded(segments: Sequence[Segment]) -> dict[str, tuple[float, int]]:
     """Bits and bytes of each part: train (from its beginning) and heldout."""
     parts = {"train": (0.0, 0), "heldout": (0.0, 0)}
-    for segment in snapshot.segments:
+    for segment in segments:
         bits, n_bytes = parts[segment.part]
         parts[segment.part] = (bits + segment.code_bits, n_bytes + segment.end_bytes - segment.start_bytes)
     return parts
 
 
-def _rates(snapshot: Snapshot) -> str:
-    coded = _coded(snapshot).items()
+def _rates(segments: Sequence[Segment]) -> str:
+    coded = _coded(segments).items()
     return "; ".join(f"{part}: {bits / n:.4f} bits a byte of {n:,}" for part, (bits, n) in coded if n)
 
 

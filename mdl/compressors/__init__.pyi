@@ -1,6 +1,7 @@
 from .by_name import compressor as compressor
 from .byte_model import ExactModel as ExactModel
 from .byte_model import LanguageModel as LanguageModel
+from .byte_model import check_stride as check_stride
 from .byte_model import compress_stream as compress_stream
 from .byte_model import decompress_stream as decompress_stream
 from .byte_model import load_embedded as load_embedded

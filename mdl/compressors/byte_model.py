@@ -18,7 +18,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from mdl import __version__
-from mdl.archives import Archive, ArchiveWriter, Block, Header, block_codec, windows_per_block
+from mdl.archives import Archive, ArchiveWriter, Block, Header, block_codec, stretch_bytes, windows_per_block
 from mdl.device import choose_device
 from mdl.errors import MdlError
 from mdl.models import Shape, StackedTransformer, count_params, load_weights, stack
@@ -87,22 +87,44 @@ def _check_embedded_shape(path: Path, expected: Shape) -> None:
         raise MdlError("the archive is forged: the weights in it are not of the shape that its header names")
 
 
+def check_stride(stride_bytes: int | None, shape: Shape) -> None:
+    """MdlError for windows that cannot overlap so."""
+    if stride_bytes is not None and not 1 <= stride_bytes < shape.context_tokens:
+        raise MdlError(
+            f"a stride of {stride_bytes:,} bytes must be at least 1 and less than the model's context, "
+            f"{shape.context_tokens:,} bytes; leave it out for windows side by side"
+        )
+
+
 def compress_stream(
-    source: BinaryIO, target: BinaryIO, exact: ExactModel, *, embed: bool = False, progress: Progress | None = None
+    source: BinaryIO,
+    target: BinaryIO,
+    exact: ExactModel,
+    *,
+    embed: bool = False,
+    stride_bytes: int | None = None,
+    progress: Progress | None = None,
 ) -> ArchiveWriter:
-    """Code all of `source` into an archive at `target`, a block at a time; returns the finished writer."""
+    """Code all of `source` into an archive at `target`, a block at a time; returns the finished writer.
+
+    In windows that begin every `stride_bytes`; None: side by side. MdlError for a stride that the model cannot have.
+    """
+    check_stride(stride_bytes, exact.shape)
     weights = exact.coded or (exact.weights.read_bytes() if embed else b"")
+    stretch = stretch_bytes(exact.shape) if stride_bytes else 0
     header = Header(
         model_sha256=exact.sha256,
         shape=exact.shape,
-        windows_per_block=windows_per_block(exact.shape),
+        windows_per_block=windows_per_block(exact.shape, stretch),
         embedded_bytes=len(weights),
         writer=f"mdl {__version__}",
         coded=bool(exact.coded),
+        stride_bytes=stride_bytes or 0,
+        stretch_bytes=stretch,
     )
     writer = ArchiveWriter(target, header, weights)
     contents = iter(lambda: _read_fully(source, header.block_bytes), b"")
-    for block, content in _encoded(exact.model, contents):
+    for block, content in _encoded(exact.model, contents, _lanes(header)):
         writer.add(block.or_stored(content), content)
         if progress:
             progress(len(content))
@@ -110,15 +132,21 @@ def compress_stream(
     return writer
 
 
-def _encoded(model: StackedTransformer, contents: Iterable[bytes]) -> Iterator[tuple[Block, bytes]]:
+def _lanes(header: Header) -> block_codec.Lanes:
+    return block_codec.Lanes(header.cut, header.lane_bytes)
+
+
+def _encoded(
+    model: StackedTransformer, contents: Iterable[bytes], lanes: block_codec.Lanes
+) -> Iterator[tuple[Block, bytes]]:
     """Blocks with their content; the host codes one while the model works on the next."""
     pending: tuple[Future[Block], bytes] | None = None
     with ThreadPoolExecutor(1) as host:
         for content in contents:
             data = np.frombuffer(content, np.uint8)
             if pending is None:
-                block_codec.probe(model, data)
-            placed = block_codec.place_block(model, data)
+                block_codec.probe(model, data, lanes)
+            placed = block_codec.place_block(model, data, lanes)
             if pending:
                 yield pending[0].result(), pending[1]
             pending = host.submit(block_codec.write_block, placed), content
@@ -147,7 +175,7 @@ def decompress_stream(
         )
     content = hashlib.sha256()
     at_a_time = _blocks_at_a_time(header, exact.model.cos.device)
-    blocks, decoder = archive.blocks(), block_codec.BlockDecoder(exact.model)
+    blocks, decoder = archive.blocks(), block_codec.BlockDecoder(exact.model, _lanes(header))
     while batch := list(islice(blocks, at_a_time)):
         for decoded in decoder.decode(batch):
             content.update(decoded)

@@ -46,6 +46,7 @@ class Packed:
     bits: int  # precision of the weights
     coder: str  # of the weights
     compared_bytes: dict[str, int]  # the same bytes by classical coders
+    stride_bytes: int | None = None  # windows begin every so many bytes; None: side by side
 
     @property
     def rate(self) -> float:
@@ -62,6 +63,11 @@ class Run:
     shape: Shape
     weights: Weights
     corpus: Corpus
+
+    @property
+    def recorded_stride(self) -> int | None:
+        """That of the second code length that was measured; None: there is none."""
+        return self.snapshot.overlapping.stride_bytes if self.snapshot.overlapping else None
 
 
 def open_run(folder: Path, snapshot: str = "final") -> Run:
@@ -127,14 +133,23 @@ def choose_coded(run: Run, tune_steps: int | None = None) -> CodedModel:
     return coded_models(run.shape, run.weights, calibration, [bits], tuning)[0]
 
 
-def write_pack(run: Run, coded: CodedModel, target: Path, device: torch.device, progress: Progress) -> Packed:
+def write_pack(
+    run: Run,
+    coded: CodedModel,
+    target: Path,
+    device: torch.device,
+    progress: Progress,
+    *,
+    stride_bytes: int | None = None,
+) -> Packed:
     """Write the archive and decode it again; only then is it moved to `target`."""
     data = run.corpus.train.read(0, run.record.subset_bytes).tobytes()
     run.corpus.check_unchanged()
     exact = load_coded(run.shape, coded.content, device)
     target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target) as stream:
-        written = compress_stream(io.BytesIO(data), stream, exact, progress=_tell(progress, "pack", len(data)))
+        tell = _tell(progress, "pack", len(data))
+        written = compress_stream(io.BytesIO(data), stream, exact, stride_bytes=stride_bytes, progress=tell)
         stream.flush()
         data_bytes = _check(Path(stream.name), data, device, _tell(progress, "check", len(data)))
     return Packed(
@@ -145,6 +160,7 @@ def write_pack(run: Run, coded: CodedModel, target: Path, device: torch.device, 
         bits=coded.bits,
         coder=coded.coder,
         compared_bytes={name: len(compressors.get(name).compress(data)) for name in COMPARED},
+        stride_bytes=stride_bytes,
     )
 
 

@@ -228,3 +228,9 @@ class MeasureConfig(Part):
         False, description="the two-part code at every precision of the weights: codes the subset ten times more"
     )
     tune_steps: Count = Field(0, ge=0, description="steps on the subset that make up for rounding, up to 6 bits")
+    stride_bytes: Bytes | None = Field(
+        None,
+        ge=1,
+        description="a second code length too, of windows that begin every so many bytes, at context / stride the cost "
+        "of the first; null: none",
+    )

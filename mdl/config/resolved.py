@@ -72,6 +72,8 @@ class Measuring:
     """The two-part code at every precision of the weights too?"""
     tune_steps: int
     """Steps on the subset that make up for rounding."""
+    stride_bytes: int
+    """The windows of a second code length begin every so many bytes; 0: none is measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,9 +122,18 @@ class ResolvedConfig:
         return self.recipe.steps * self.recipe.batch_windows * self.shape.context_tokens
 
     def coded_bytes(self, train_bytes: int, heldout_bytes: int, n_precisions: int) -> int:
-        """What measuring one snapshot codes of a corpus of such parts: data, and data under the coded weights."""
+        """What measuring one snapshot codes of a corpus of such parts: data, and data under the coded weights.
+
+        Of overlapping windows all that they hold counts.
+        """
         data = reach(self.subset_bytes, train_bytes, self.measure.reach_ratio) + heldout_bytes
-        return data + (n_precisions * self.subset_bytes if self.measure.coded_weights else 0)
+        coded = n_precisions * self.subset_bytes if self.measure.coded_weights else 0
+        return data + coded + self.overlapping_bytes(self.subset_bytes + heldout_bytes)
+
+    def overlapping_bytes(self, n_bytes: int) -> int:
+        """What the overlapping windows of so many bytes hold; 0 where they are not measured."""
+        stride = self.measure.stride_bytes
+        return n_bytes * self.shape.context_tokens // stride if stride else 0
 
     @property
     def training_flops(self) -> float:

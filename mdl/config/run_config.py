@@ -41,6 +41,25 @@ class RunConfig(Part):
             raise ValueError("train.price coded goes by coded weights; set measure.coded_weights to true")
         return self
 
+    @model_validator(mode="after")
+    def _what_a_stride_needs(self) -> Self:
+        stride, context = self.measure.stride_bytes, self.model.context_bytes
+        if stride is None:
+            return self
+        if stride >= context:
+            raise ValueError(
+                f"measure.stride_bytes must be less than the window, model.context_bytes {context}, got {stride}; "
+                "leave it out for windows side by side"
+            )
+        if self.train.objective == "prequential":
+            raise ValueError("measure.stride_bytes: a prequential run codes each window once; leave the stride out")
+        if self.model.vocabulary != VOCABULARY:
+            raise ValueError(
+                "measure.stride_bytes measures what archives of bytes decode, and models of tokens have no archives; "
+                "use model.vocabulary 256, or leave the stride out"
+            )
+        return self
+
     def flat(self) -> dict[str, Any]:
         """Dotted keys to values, every default and every automatic choice spelled out: what a record holds."""
         return dict(self._flat)
@@ -80,7 +99,7 @@ class RunConfig(Part):
             heldout_sample_bytes=train.heldout_sample_bytes,
             until=train.until,
             price=train.price,
-            measure=Measuring(**self.measure.leaves),
+            measure=Measuring(**self.measure.leaves | {"stride_bytes": self.measure.stride_bytes or 0}),
             execution=Execution(
                 n_devices=train.devices or _devices_that_fit(shape, train),
                 devices_were_asked=train.devices is not None,
@@ -164,6 +183,7 @@ _NOT_RESULT = {
 _LATER = {
     "measure.coded_weights": False,
     "measure.tune_steps": 0,
+    "measure.stride_bytes": None,
     "corpus.leak_fraction": 0.0,
     "corpus.deduplicate": False,
     "train.objective": "subset",

@@ -35,3 +35,4 @@ from .transformer import stack as stack
 from .transformer import weight_shapes as weight_shapes
 from .weights_file import load_weights as load_weights
 from .weights_file import weights_bytes as weights_bytes
+from .window_cut import WindowCut as WindowCut

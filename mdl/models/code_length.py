@@ -1,7 +1,7 @@
 """Code lengths of trained models: in segments on a fixed ladder, by position in the window, and as a real stream.
 
-Windows of the context length do not overlap, every byte is coded, the last partial window included. Lengths are the
-ideal ones, −log2 p of every byte in float32, summed in float64.
+Windows of the context length do not overlap unless a stride is asked for (`window_cut`); every byte is coded, the last
+partial window included. Lengths are the ideal ones, −log2 p of every byte in float32, summed in float64.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from mdl.entropy import StreamEncoder, counts, to_grid
 from mdl.models.kernels import fused_parts
 from mdl.models.kernels.limits import MOST_WIDTH
 from mdl.models.transformer import Parts, StackedTransformer, byte_nats, stack
+from mdl.models.window_cut import WindowCut
 from mdl.records import PositionBin, Segment, StreamSample, ladder
 from mdl.units import VOCABULARY
 
@@ -41,9 +42,14 @@ class PartLengths:
 
 
 def window_bits(
-    model: StackedTransformer, windows_BT: npt.NDArray[Any], parts: Parts | None = None, *, half: bool = True
+    model: StackedTransformer,
+    windows_BT: npt.NDArray[Any],
+    parts: Parts | None = None,
+    *,
+    half: bool = True,
+    n_last: int | None = None,
 ) -> torch.Tensor:
-    """−log2 p (M, B, T) in float32 of every byte, or token, of the windows.
+    """−log2 p (M, B, T) in float32 of every byte, or token, of the windows; (M, B, n_last) of the last ones alone.
 
     The windows are (B, T), the same for every member, or (M, B, T), each member's own.
 
@@ -59,7 +65,8 @@ def window_bits(
     with torch.inference_mode():
         with torch.autocast("cuda", torch.float16, enabled=half and on_cuda):
             x = model.residual(bytes_MBT, parts)
-        return parts.byte_nats(x.float(), embedding, bytes_MBT) / math.log(2.0)
+        of = slice(None if n_last is None else bytes_MBT.shape[-1] - n_last, None)
+        return parts.byte_nats(x[:, :, of].float(), embedding, bytes_MBT[:, :, of]) / math.log(2.0)
 
 
 def code_lengths(
@@ -69,20 +76,22 @@ def code_lengths(
     ends: Sequence[int],
     *,
     subset_ends: Sequence[int] = (),
+    stride: int | None = None,
     progress: BytesProgress | None = None,
 ) -> list[PartLengths]:
-    """Code bytes [0, ends[m]) of `view` with member m.
+    """Code bytes [0, ends[m]) of `view` with member m, in windows that begin every `stride` bytes; None: side by side.
 
     Segments end at the ladder, at `subset_ends[m]` (D) where given, and at ends[m].
     """
     furthest = max(ends)
     shared = sorted({*ladder(furthest), *ends, *(b for b in subset_ends if b < furthest)})
-    bits, by_position = sum_bits(model, view, ends, shared, progress)
+    bits, by_position = sum_bits(model, view, ends, shared, progress, stride=stride)
+    cut = _cut(model, stride)
     return [
         PartLengths(
             _segments(part, shared, bits[m], {*ladder(ends[m]), ends[m], *subset_ends[m : m + 1]}, ends[m]),
             by_position[m],
-            _bytes_by_position(ends[m], model.shape.context_tokens),
+            cut.counts(ends[m]),
         )
         for m in range(len(ends))
     ]
@@ -94,29 +103,44 @@ def sum_bits(
     ends: Sequence[int],
     shared: Sequence[int],
     progress: BytesProgress | None,
+    *,
+    stride: int | None = None,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Bits (M, boundaries) of [0, ends[m]) of `view` between the boundaries `shared`, and by position (M, T)."""
-    sums = _Sums(model, view, ends, shared).run(progress)
+    """Bits (M, boundaries) of [0, ends[m]) of `view` between the boundaries `shared`, and by position (M, T).
+
+    `progress` is told of the bytes of the windows that were computed: they are more than the view's if these overlap.
+    """
+    cut = _cut(model, stride)
+    sums = _Sums(model, view, ends, shared, cut).run(progress)
     if not bool(torch.isfinite(sums.bits).all()) and sums.bits.is_cuda:  # float16 overflows where float32 may not
-        sums = _Sums(model, view, ends, shared, half=False).run()
+        sums = _Sums(model, view, ends, shared, cut, half=False).run()
     return sums.bits.cpu().numpy(), sums.by_position.cpu().numpy()
 
 
-def _bytes_by_position(end: int, T: int) -> npt.NDArray[np.int64]:
-    return end // T + (np.arange(T) < end % T)
+def _cut(model: StackedTransformer, stride: int | None) -> WindowCut:
+    T = model.shape.context_tokens
+    return WindowCut(T, T if stride is None else stride)
 
 
 class _Sums:
     """Bits of every member between the boundaries `shared`, and by position, added up where the model is."""
 
     def __init__(
-        self, model: StackedTransformer, view: Readable, ends: Sequence[int], shared: Sequence[int], half: bool = True
+        self,
+        model: StackedTransformer,
+        view: Readable,
+        ends: Sequence[int],
+        shared: Sequence[int],
+        cut: WindowCut,
+        *,
+        half: bool = True,
     ) -> None:
-        self._model, self._view, self._ends, self._shared, self._half = model, view, ends, shared, half
+        self._model, self._view, self._ends, self._shared = model, view, ends, shared
+        self._cut, self._half = cut, half
         self._device = model.weight("embedding").device
         double = {"dtype": torch.float64, "device": self._device}
         self.bits = torch.zeros(len(ends), len(shared), **double)  # type: ignore[call-overload]
-        self.by_position = torch.zeros(len(ends), model.shape.context_tokens, **double)  # type: ignore[call-overload]
+        self.by_position = torch.zeros(len(ends), cut.context, **double)  # type: ignore[call-overload]
 
     def run(self, progress: BytesProgress | None = None) -> _Sums:
         """Code everything, members that reach as far together; those that have ended leave."""
@@ -132,16 +156,17 @@ class _Sums:
     def _code(
         self, model: StackedTransformer, active: list[int], start: int, end: int, progress: BytesProgress | None
     ) -> int:
-        """From a window's start to `end`, or to the start of the window that it lies in while others go on."""
-        T = model.shape.context_tokens
-        stop = end if end == max(self._ends) else end // T * T
-        parts = measuring_parts(model, (stop - start) * len(active), half=self._half)
-        step = windows_a_call(model) * T
-        for first in range(start, stop, step):
-            last = min(first + step, stop)
+        """From an edge of the windows to `end`, or to the last edge before it while others go on."""
+        cut = self._cut
+        stop = end if end == max(self._ends) else cut.edge(end)
+        parts = measuring_parts(model, (stop - start) * len(active) * cut.context // cut.stride, half=self._half)
+        n_windows, first = windows_a_call(model), start
+        while first < stop:
+            last = min(cut.next_edges(first, n_windows), stop)
             self._add(active, self._window_bits(model, first, last, parts), first, last)
             if progress:
-                progress((last - first) * len(active))
+                progress((last - first) * len(active) * cut.context // cut.n_counted(first))
+            first = last
         ending = [m for m in active if self._ends[m] == end] if stop < end else []
         if ending:  # their last window is partial; it is coded again for those who go on
             rows = [active.index(m) for m in ending]
@@ -149,17 +174,15 @@ class _Sums:
         return stop
 
     def _window_bits(self, model: StackedTransformer, start: int, stop: int, parts: Parts | None) -> torch.Tensor:
-        """Bits (members, windows, T) in float64 of bytes from a window's start, 0 past `stop`."""
-        T = model.shape.context_tokens
-        data = self._view.read(start, stop)
-        padded = np.zeros(-(-data.size // T) * T, data.dtype)  # what follows a byte does not change its probability
-        padded[: data.size] = data
-        bits = window_bits(model, padded.reshape(-1, T), parts, half=self._half).double()
-        bits.flatten(1)[:, data.size :] = 0
+        """Bits (members, windows, counted) in float64 of bytes from an edge of the windows on, 0 past `stop`."""
+        windows = self._cut.read(self._view, start, stop)
+        n_last = self._cut.n_counted(start)
+        bits = window_bits(model, windows, parts, half=self._half, n_last=n_last).double()
+        bits.flatten(1)[:, stop - start :] = 0
         return bits
 
     def _add(self, rows: list[int], bits: torch.Tensor, start: int, stop: int) -> None:
-        self.by_position[rows] += bits.sum(dim=1)
+        self.by_position[rows, self._cut.context - bits.shape[-1] :] += bits.sum(dim=1)
         flat = bits.flatten(1)
         edges = [start, *(b for b in self._shared if start < b < stop), stop]
         for a, b in itertools.pairwise(edges):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -16,11 +17,13 @@ from torch import Tensor
 
 from mdl.entropy import Guard, float64_counts, guided_grid, nearest_grid
 from mdl.models.block_2 import mixed_values, normalized_heads, shifted_keys
-from mdl.models.layer import RMS_EPS, rms_normalised, rotated
+from mdl.models.float64_layers import folded_weights, normalised, plain_residual
+from mdl.models.layer import rotated
 from mdl.models.shape import Shape
 from mdl.models.transformer import StackedTransformer
 from mdl.units import VOCABULARY
 
+_PREFILL_BYTES = {"cpu": 2**25, "cuda": 2**31}  # of memory, for as many windows at a time as take no more
 _GRAPH_STEPS = 32  # a graph attends to so many bytes more than needed at the most
 
 
@@ -62,6 +65,31 @@ class Stepper:
         self._previous.fill_(VOCABULARY)  # the start
         if self._before:
             self._before.forget()
+
+    @torch.inference_mode()
+    def prefill(self, windows: npt.NDArray[np.uint8]) -> None:
+        """Other windows (n, P), their first P bytes taken in at once: the next byte comes after them."""
+        n_bytes = windows.shape[1]
+        per_row = 128 * n_bytes * self._shape.width  # some 16 arrays in float64
+        step = max(1, _PREFILL_BYTES[self._at.device.type] // per_row)
+        for first in range(0, self.n_windows, step):
+            rows = slice(first, first + step)
+            part = torch.from_numpy(np.ascontiguousarray(windows[rows])).to(self._at.device)
+            plain_residual(self._shape, self._weights, (self._cos, self._sin), part, partial(self._take_over, rows))
+            if self._before:
+                last = part[:, -2].long() if n_bytes > 1 else torch.full_like(part[:, 0], VOCABULARY, dtype=torch.long)
+                self._before.take_embedding(rows, self._tokens[last])
+        self._t = n_bytes
+
+    def _take_over(self, rows: slice, layer: int, keys: Tensor, values: Tensor, last_key: Tensor) -> None:
+        n_bytes, cache = keys.shape[2], self._keys[layer]
+        if self._plain:
+            cache.view(*cache.shape[:2], cache.shape[3], cache.shape[2])[rows, ..., :n_bytes] = keys.mT
+        else:
+            cache[rows, :, :n_bytes] = keys
+        self._values[layer][rows, :, :n_bytes] = values
+        if self._before:
+            self._before.take_key(rows, layer, last_key)
 
     @torch.inference_mode()
     def launch(self, previous: npt.NDArray[np.uint8] | None, places: Guard) -> None:
@@ -156,6 +184,14 @@ class _Before:
         self._embedding.zero_()
         self._keys.zero_()
 
+    def take_embedding(self, rows: slice, x: Tensor) -> None:
+        """Some windows' last embeddings."""
+        self._embedding[rows] = x
+
+    def take_key(self, rows: slice, layer: int, key: Tensor) -> None:
+        """Some windows' last keys of a layer."""
+        self._keys[layer][rows] = key
+
     def smeared(self, x: Tensor) -> Tensor:
         """The embeddings (n, C) with those before."""
         smeared: Tensor = x + self._weights["smear"] * self._embedding
@@ -194,21 +230,3 @@ class _Graph:
         """What the step gives; good until the next replay."""
         self._graph.replay()
         return self._made
-
-
-def normalised(x: Tensor) -> Tensor:
-    """x (…, C) over its root mean square, in float64; torch's own kernel takes six times as long on CUDA."""
-    if not x.is_cuda:
-        return rms_normalised(x)
-    mean_square = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_() / x.shape[-1]
-    over_it: Tensor = x * mean_square.add_(RMS_EPS).rsqrt_()
-    return over_it
-
-
-def folded_weights(model: StackedTransformer) -> dict[str, Tensor]:
-    """The weights of a one-member model without the member axis, each norm's gain multiplied into what follows it."""
-    w = {name: parameter.detach()[0] for name, parameter in model.named_parameters()}
-    for layer in range(model.shape.depth):
-        for gain, into in (("attention_gain", "qkv"), ("mlp_gain", "up")):
-            w[f"{into}_{layer}"] = w.pop(f"{gain}_{layer}")[:, None] * w[f"{into}_{layer}"]
-    return w

@@ -66,9 +66,14 @@ class StackedTransformer(nn.Module):
         self.cos, self.sin = cos.to(self.cos.device), sin.to(self.sin.device)
         return self
 
-    def forward(self, bytes_MBT: Tensor) -> Tensor:
-        """Logits (M, B, T, V) for every byte of every window, each from the bytes before it in its window."""
+    def forward(self, bytes_MBT: Tensor, n_last: int | None = None) -> Tensor:
+        """Logits (M, B, T, V) for every byte of every window, each from the bytes before it in its window.
+
+        (M, B, n_last, V) of the last ones alone.
+        """
         x = self.hidden(bytes_MBT)
+        if n_last is not None:
+            x = x[:, :, bytes_MBT.shape[-1] - n_last :]
         M, B, T, C = x.shape
         return torch.bmm(x.reshape(M, B * T, C), self.weight("embedding").mT).view(M, B, T, -1)
 

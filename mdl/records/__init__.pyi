@@ -17,6 +17,7 @@ from .schema import CodedWeights as CodedWeights
 from .schema import CorpusInfo as CorpusInfo
 from .schema import CurvePoint as CurvePoint
 from .schema import ModelInfo as ModelInfo
+from .schema import OverlappingCode as OverlappingCode
 from .schema import PositionBin as PositionBin
 from .schema import PrequentialPoint as PrequentialPoint
 from .schema import Provenance as Provenance
@@ -28,8 +29,8 @@ from .schema import Tokenisation as Tokenisation
 from .schema import TrainedModel as TrainedModel
 from .schema import TrainingInfo as TrainingInfo
 from .schema import TransferRecord as TransferRecord
-from .schema import ladder as ladder
-from .schema import reach as reach
+from .segment_ladder import ladder as ladder
+from .segment_ladder import reach as reach
 from .store import is_needless as is_needless
 from .store import read_as as read_as
 from .store import read_baseline as read_baseline

@@ -79,7 +79,7 @@ class Segment:
     """Ideal code length of bytes `[start_bytes, end_bytes)` of a part, each window of the context coded by itself.
 
     Boundaries stand on a fixed ladder (1, 3, 10, 30 … KB of 1000 bytes), at D and at the end of the part, whatever
-    the sweep. What was not evaluated is absent.
+    the sweep. What was not evaluated is absent. Those of `OverlappingCode` alone are of other windows.
     """
 
     part: Literal["train", "heldout"]
@@ -123,6 +123,18 @@ class CodedWeights:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OverlappingCode:
+    """A second ideal code length, of windows of the context that overlap; never to be mixed with the first.
+
+    A window begins `stride_bytes` after the last one. Of a part's first window all bytes count, of every other one its
+    last `stride_bytes`, and the rest of it is context. An archive with that stride decodes it (`mdl.archives`).
+    """
+
+    stride_bytes: Positive  # less than the context
+    segments: tuple[Segment, ...]  # of the own subset [0, D) and of the held-out part
+
+
+@dataclass(frozen=True, kw_only=True)
 class Snapshot:
     """One set of weights and what it codes. `final` is after the last step, `best` had the least held-out sample."""
 
@@ -134,6 +146,7 @@ class Snapshot:
     positions: tuple[PositionBin, ...]
     stream: StreamSample | None
     coded: tuple[CodedWeights, ...] = ()  # one a precision, where measured
+    overlapping: OverlappingCode | None = None  # None: not measured
 
     def own_bits(self, subset_bytes: int) -> float:
         """Ideal code length of the own subset [0, D)."""
@@ -294,16 +307,3 @@ class TransferRecord:
     kind: Literal["transfer"] = "transfer"
     schema_version: int = SCHEMA_VERSION
     plugin_sha256: str | None = None  # of a model of a user's own
-
-
-def ladder(limit_bytes: int) -> list[int]:
-    """Segment boundaries 1, 3, 10, 30 … KB (1 KB = 1000 bytes) below `limit_bytes`."""
-    steps = (m * 10**k for k in range(3, 19) for m in (1, 3))
-    return [b for b in steps if b < limit_bytes]
-
-
-def reach(subset_bytes: int, part_bytes: int, ratio: float) -> int:
-    """How far a snapshot is evaluated: the least ladder boundary ≥ ratio · D, but not past the part's end."""
-    if ratio <= 1:
-        return subset_bytes
-    return min([b for b in ladder(100 * part_bytes) if b >= ratio * subset_bytes] + [part_bytes], default=part_bytes)

@@ -9,7 +9,7 @@ from typing import Any
 
 from mdl.config import Cell, Cohort, full_key
 from mdl.errors import MdlError, quoted
-from mdl.models import count_params
+from mdl.models import count_params, forward_flops_per_byte
 from mdl.records import RunPaths
 from mdl.sweeps.grid import cells_of, cohorts_of, grid_cells
 from mdl.sweeps.strict_yaml import parse_yaml
@@ -19,6 +19,8 @@ from mdl.units import counted, format_bytes
 # An H100's, fitted to the speeds of ten shapes of 3 K to 25 M parameters (benchmarks/README.md; within a half of each),
 # with what a byte costs there beside its products; first steps and measuring took the reference study as long again.
 _H100_FLOPS_A_SECOND, GPU_FLOPS_A_BYTE_ANYWAY, _MEASURED_TOO = 1.75e14, 6.6e5, 2.0
+
+_N_SNAPSHOTS = 2  # final and best, where they are not the same
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,21 @@ class Plan:
     def training_flops(self) -> float:
         """Of all cells."""
         return sum(cohort.training_flops for cohort in self.cohorts)
+
+    @property
+    def overlapping_bytes(self) -> int:
+        """What the overlapping windows hold by which two snapshots of each cell code its subset a second time."""
+        return sum(_overlapping_bytes(cohort) for cohort in self.cohorts)
+
+    @property
+    def overlapping_flops(self) -> float:
+        """That these windows take."""
+        return sum(forward_flops_per_byte(cohort.shape) * _overlapping_bytes(cohort) for cohort in self.cohorts)
+
+
+def _overlapping_bytes(cohort: Cohort) -> int:
+    configs = [cell.resolved for cell in cohort.cells]
+    return sum(_N_SNAPSHOTS * config.overlapping_bytes(config.subset_bytes) for config in configs)
 
 
 def plan_sweep(file: Path, out: Path) -> Plan:
@@ -98,7 +115,11 @@ def describe_plan(plan: Plan) -> Sequence[str]:
             for cell in cohort.cells
         ]
     flops, seen = plan.training_flops, plan.bytes_seen
-    hours = _MEASURED_TOO * (flops + GPU_FLOPS_A_BYTE_ANYWAY * seen) / _H100_FLOPS_A_SECOND / 3600
+    second, again = plan.overlapping_flops, plan.overlapping_bytes
+    at_work = _MEASURED_TOO * (flops + GPU_FLOPS_A_BYTE_ANYWAY * seen) + second + GPU_FLOPS_A_BYTE_ANYWAY * again
+    hours = at_work / _H100_FLOPS_A_SECOND / 3600
+    if again:
+        lines.append(_second_code(plan))
     if plan.seed is not None:
         lines.append(f"cells are drawn at random with seed {plan.seed}; another 'seed:' in the file draws others")
     lines.append(
@@ -113,6 +134,18 @@ def describe_plan(plan: Plan) -> Sequence[str]:
 def _at_most(plan: Plan) -> str:
     conditional = (cohort.cells[0].resolved.until and len(cohort.branches) > 1 for cohort in plan.cohorts)
     return "at most " if any(conditional) else ""
+
+
+def _second_code(plan: Plan) -> str:
+    """What the second code length costs, as far as it is known before the corpora are opened."""
+    asked = [cell.resolved for cell in plan.cells if cell.resolved.measure.stride_bytes]
+    times = sorted({config.shape.context_tokens / (config.measure.stride_bytes or 1) for config in asked})
+    dearer = f"{times[0]:.3g}" if len(times) == 1 else f"{times[0]:.3g} to {times[-1]:.3g}"
+    return (
+        f"second code length, of overlapping windows: {dearer} times the cost of the first for the same bytes; of the "
+        f"own subsets up to {format_bytes(plan.overlapping_bytes)} in windows, {plan.overlapping_flops:.3g} FLOPs, and "
+        "as much a byte of each held-out part, which is not in the estimate"
+    )
 
 
 def _budgets(cohort: Cohort) -> str:
@@ -135,6 +168,8 @@ def plan_content(plan: Plan) -> dict[str, Any]:
         "n_cells": len(plan.cells),
         "training_flops": plan.training_flops,
         "bytes_seen": plan.bytes_seen,
+        "overlapping_bytes": plan.overlapping_bytes,
+        "overlapping_flops": plan.overlapping_flops,
         "cohorts": [
             {
                 "cohort_id": cohort.cohort_id,

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from mdl.config import Cohort
 from mdl.data import ByteView, Corpus, Gatherable
 from mdl.models import BytesProgress, PartLengths, StackedTransformer, code_lengths, stack, stream_sample
-from mdl.records import StreamSample, Tokenisation
+from mdl.records import OverlappingCode, StreamSample, Tokenisation
 from mdl.training.measured_parts import end_bytes, sample_starts
 from mdl.training.members import Member
 
@@ -51,6 +51,34 @@ class ByteReading:
         self, model: StackedTransformer, rows: Sequence[int], progress: BytesProgress
     ) -> tuple[list[PartLengths], list[PartLengths]]:
         """The members of one corpus at once."""
+        ends = [end_bytes(self.cohort, self.corpora[m], m) for m in rows]
+        return self._code(model, rows, ends, None, progress)
+
+    def code_overlapping(
+        self, model: StackedTransformer, rows: Sequence[int], progress: BytesProgress
+    ) -> list[OverlappingCode | None]:
+        """Of the own subsets and the held-out part, where `measure.stride_bytes` asks for it."""
+        stride = self.cohort.cells[0].resolved.measure.stride_bytes  # the same in all cells
+        if not stride:
+            return [None] * len(rows)
+        train, heldout = self._code(model, rows, [self._subset_bytes(m) for m in rows], stride, progress)
+        return [
+            OverlappingCode(stride_bytes=stride, segments=(*seen.segments, *unseen.segments))
+            for seen, unseen in zip(train, heldout, strict=True)
+        ]
+
+    def _subset_bytes(self, m: int) -> int:
+        return self.cohort.cells[m].resolved.subset_bytes
+
+    def _code(
+        self,
+        model: StackedTransformer,
+        rows: Sequence[int],
+        ends: Sequence[int],
+        stride: int | None,
+        progress: BytesProgress,
+    ) -> tuple[list[PartLengths], list[PartLengths]]:
+        """The training part up to `ends`, of each of the `rows`, and the held-out part."""
         train: dict[int, PartLengths] = {}
         for corpus in self._first:
             places = [i for i, m in enumerate(rows) if self.corpora[m] is corpus]
@@ -60,17 +88,19 @@ class ByteReading:
             if len(places) < len(rows):
                 members = [model.member(i) for i in places]
                 readers = stack(model.shape, members).to(model.weight("embedding").device)
-            train |= zip(places, self._code_train(readers, corpus, [rows[i] for i in places], progress), strict=True)
+            lengths = code_lengths(
+                readers,
+                corpus.train,
+                "train",
+                [ends[i] for i in places],
+                subset_ends=[self._subset_bytes(rows[i]) for i in places],
+                stride=stride,
+                progress=progress,
+            )
+            train |= zip(places, lengths, strict=True)
         heldout, n = self.corpora[0].heldout, len(rows)
-        unseen = code_lengths(model, heldout, "heldout", [len(heldout)] * n, progress=progress)
+        unseen = code_lengths(model, heldout, "heldout", [len(heldout)] * n, stride=stride, progress=progress)
         return [train[i] for i in range(n)], unseen
-
-    def _code_train(
-        self, model: StackedTransformer, corpus: Corpus, rows: Sequence[int], progress: BytesProgress
-    ) -> list[PartLengths]:
-        ends = [end_bytes(self.cohort, corpus, m) for m in rows]
-        subset_ends = [self.cohort.cells[m].resolved.subset_bytes for m in rows]
-        return code_lengths(model, corpus.train, "train", ends, subset_ends=subset_ends, progress=progress)
 
     def stream(self, model: StackedTransformer, m: int, unseen: PartLengths) -> StreamSample | None:
         """Of as many bytes as `measure.stream_bytes` asks for, where the code is finite."""

@@ -10,7 +10,7 @@ import numpy as np
 from mdl.config import Cohort
 from mdl.data import OnlineOrder, count_values
 from mdl.models import count_params, shape_label
-from mdl.records import CellRecord, CurvePoint, ModelInfo, PrequentialPoint, Provenance, Snapshot, TrainingInfo
+from mdl.records import CellRecord, CurvePoint, ModelInfo, PrequentialPoint, Provenance, Segment, Snapshot, TrainingInfo
 from mdl.training.cohort_data import Reading
 from mdl.training.cohort_module import CohortModule
 
@@ -89,9 +89,14 @@ def _failure(module: CohortModule, m: int, snapshots: Sequence[Snapshot]) -> str
     if step >= 0:
         rate = module.recipe.learning_rate * module.members[m].lr_scale
         return f"the loss is not finite from step {step} on (learning rate {rate:g}); lower train.learning_rate"
-    if not all(math.isfinite(s.code_bits) for snapshot in snapshots for s in snapshot.segments):
+    if not all(math.isfinite(s.code_bits) for snapshot in snapshots for s in _segments(snapshot)):
         return "the trained model gives a byte no finite code length; lower train.learning_rate"
     return None
+
+
+def _segments(snapshot: Snapshot) -> tuple[Segment, ...]:
+    """Of all its code lengths."""
+    return snapshot.segments + (snapshot.overlapping.segments if snapshot.overlapping else ())
 
 
 def _prequential(module: CohortModule, m: int) -> tuple[PrequentialPoint, ...]:

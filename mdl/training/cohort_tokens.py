@@ -14,7 +14,7 @@ from mdl.config import Cohort
 from mdl.data import Corpus, TokenisedSubset, Tokens, tokenised
 from mdl.errors import MdlError
 from mdl.models import BytesProgress, Part, PartLengths, StackedTransformer, stack, sum_bits
-from mdl.records import Segment, StreamSample, Tokenisation, ladder
+from mdl.records import OverlappingCode, Segment, StreamSample, Tokenisation, ladder
 from mdl.training.measured_parts import end_bytes, sample_starts
 from mdl.training.members import Member
 
@@ -91,6 +91,12 @@ class TokenReading:
             n_heldout = len(self.corpus.heldout)
             heldout.append(token_lengths(alone, subset, "heldout", [*ladder(n_heldout), n_heldout], progress))
         return train, heldout
+
+    def code_overlapping(
+        self, model: StackedTransformer, rows: Sequence[int], progress: BytesProgress
+    ) -> list[OverlappingCode | None]:
+        """None: it is measured for archives, which hold bytes only."""
+        return [None] * len(rows)
 
     def stream(self, model: StackedTransformer, m: int, unseen: PartLengths) -> StreamSample | None:
         """None: the entropy coder of files knows bytes only."""

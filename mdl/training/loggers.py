@@ -76,6 +76,12 @@ def summary(record: CellRecord) -> dict[str, Any]:
             f"{snapshot.name}/own_bits_per_byte": code_bits / record.subset_bytes,
             f"{snapshot.name}/heldout_bits_per_byte": heldout / record.corpus.heldout_bytes,
         }
+        if second := snapshot.overlapping:  # of the own subset and the held-out part, no more
+            bits = {part: sum(s.code_bits for s in second.segments if s.part == part) for part in ("train", "heldout")}
+            figures |= {
+                f"{snapshot.name}/overlapping_own_bits_per_byte": bits["train"] / record.subset_bytes,
+                f"{snapshot.name}/overlapping_heldout_bits_per_byte": bits["heldout"] / record.corpus.heldout_bytes,
+            }
     return figures
 
 

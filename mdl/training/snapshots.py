@@ -79,8 +79,9 @@ class _Measuring:
         device = "cuda" if torch.cuda.is_available() else "cpu"
         model = stack(shape, [weights for weights, _ in snapshots.values()]).to(device)
         train, heldout = self.data.code(model, rows, self.meter)
+        overlapping = self.data.code_overlapping(model, rows, self.meter)
         coded = {}
-        for m, seen, unseen in zip(rows, train, heldout, strict=True):
+        for m, seen, unseen, second in zip(rows, train, heldout, overlapping, strict=True):
             self.watch.check()
             weights, step = snapshots[m]
             content = weights_bytes(shape, weights)
@@ -95,6 +96,7 @@ class _Measuring:
                 positions=position_bins(unseen),
                 stream=self.data.stream(stack(shape, [weights]).to(device), m, unseen),
                 coded=self._two_part_codes(m, weights, segments),
+                overlapping=second,
             )
         return coded
 

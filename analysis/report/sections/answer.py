@@ -22,7 +22,7 @@ from analysis.formatting import (
 from analysis.records import rows_of
 from analysis.report.elements import Block, Grid, Text, named_grid
 from analysis.report.section import WideSection, register_section
-from analysis.report.sections import paper_table_page
+from analysis.report.sections import overlapping_windows, paper_table_page
 from analysis.report.sections.convergence import budget_sentence
 from analysis.report.sections.warnings import place, warnings
 from analysis.study import Study
@@ -39,15 +39,14 @@ def answer(summary: Json) -> list[Block]:
     if not summary["critical"]:
         return [Text(_nothing(summary), "lead")]
     blocks: list[Block] = []
+    warned = [Text(text, "note") for text in (overlapping_windows.told(summary), *warnings(summary)) if text]
     if len(summary["laws"]) > _MOST_TOLD:
-        lead, table = Text(_counted(summary), "lead"), answer_table(summary)
-        return [lead, table, *(Text(text, "note") for text in warnings(summary)), Text(_caveat(summary), "small")]
+        return [Text(_counted(summary), "lead"), answer_table(summary), *warned, Text(_caveat(summary), "small")]
     for law in summary["laws"]:
         own = [row for row in summary["critical"] if row["group"] == law["group"]]
         begin = f"{law['group']}: " if len(summary["laws"]) > 1 else ""
         sentences = [_law(law, own), _located(own), *_open(own), budget_sentence(summary, law["group"])]
         blocks.append(Text(begin + " ".join(s for s in sentences if s), "lead"))
-    warned = [Text(text, "note") for text in warnings(summary)]
     return [*blocks, answer_table(summary), *warned, Text(_caveat(summary), "small")]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mdl.cli.options import RUNS, AsJson, Device, Runs, print_json
+from mdl.cli.options import RUNS, AsJson, Device, Runs, StrideBytes, in_bytes, print_json
 
 if TYPE_CHECKING:
     from mdl.cli.archive import Told
@@ -26,6 +26,7 @@ def compress(
         ),
     ] = "auto",
     embed_model: Annotated[bool, typer.Option("--embed-model", help="Put the weights into the archive.")] = False,
+    stride_bytes: StrideBytes = None,
     runs: Runs = RUNS,
     device: Device = "auto",
     as_json: AsJson = False,
@@ -37,7 +38,9 @@ def compress(
     """
     from mdl.cli import archive
 
-    _print(archive.compress(file, out, model, runs, device, embed=embed_model), as_json=as_json)
+    stride = in_bytes(stride_bytes)
+    told = archive.compress(file, out, model, runs, device, embed=embed_model, stride_bytes=stride)
+    _print(told, as_json=as_json)
 
 
 def decompress(
@@ -76,10 +79,11 @@ def inspect(
     """Tell what an archive holds, its parts and what decodes it.
 
     And what a run, or all runs of a sweep, recorded. With --json: kind, and of an archive n_bytes, content_sha256,
-    archive_bytes, stream_bytes, guard_bytes, weights_bytes, model, n_params, model_sha256, run (null: not here); of a
-    run run_id, sweep, status, reason, model, n_params, source, corpus_sha256, subset_bytes, seed, snapshots (name,
-    step, train_bits, heldout_bits, weights, weights_sha256); of a sweep name, n_cells, n_done, n_failed, n_left,
-    sources, subset_bytes, models.
+    archive_bytes, stream_bytes, guard_bytes, weights_bytes, model, n_params, model_sha256, run (null: not here),
+    stride_bytes (null: windows side by side); of a run run_id, sweep, status, reason, model, n_params, source,
+    corpus_sha256, subset_bytes, seed, snapshots (name, step, train_bits, heldout_bits, weights, weights_sha256, and
+    with a second code length stride_bytes, overlapping_train_bits, overlapping_heldout_bits); of a sweep name,
+    n_cells, n_done, n_failed, n_left, sources, subset_bytes, models.
     """
     from mdl.cli import inspect as inspect_cli
     from mdl.cli import recorded
@@ -101,6 +105,7 @@ def pack(
     tune_steps: Annotated[
         int | None, typer.Option(min=0, help="Steps that make up for rounding. Default: as recorded, else 0.")
     ] = None,
+    stride_bytes: StrideBytes = None,
     runs: Runs = RUNS,
     device: Device = "auto",
     as_json: AsJson = False,
@@ -108,11 +113,12 @@ def pack(
     """Write a run's subset and its coded weights as one file.
 
     Its size over the raw size is the two-part rate. With --json: archive, raw_bytes, archive_bytes, model_bits,
-    data_bits, precision_bits, coder, rate, n_params, beside (coder to bytes).
+    data_bits, precision_bits, coder, rate, n_params, stride_bytes (null: side by side), beside (coder to bytes).
     """
     from mdl.cli import pack as pack_cli
 
-    _print(pack_cli.pack(folder, out, snapshot, device, tune_steps, runs), as_json=as_json)
+    asked = pack_cli.Asked(snapshot=snapshot, tune_steps=tune_steps, stride_bytes=in_bytes(stride_bytes))
+    _print(pack_cli.pack(folder, out, asked, device, runs), as_json=as_json)
 
 
 def unpack(

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from mdl.cli.options import RUNS, AsJson, Cost, Runs, print_json, renamed
+from mdl.cli.options import RUNS, AsJson, Cost, Runs, StrideBytes, in_bytes, print_json, renamed
 
-_KNOWN_IN_SUMMARY = ("name", "cost", "n_cells", "n_failed", "n_missing", "critical", "laws")
+_KNOWN_IN_SUMMARY = ("name", "cost", "stride_bytes", "n_cells", "n_failed", "n_missing", "critical", "laws")
 
 
 def report(
@@ -20,7 +20,10 @@ def report(
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="Folder of the report; default: report/ in the run folder.")
+        Path | None,
+        typer.Option(
+            "-o", "--out", help="Folder of the report; default: report/, or report-stride-…/, in the run folder."
+        ),
     ] = None,
     cost: Cost = "float16",
     formats: Annotated[
@@ -33,6 +36,7 @@ def report(
         str, typer.Option("--code-bits", help="A table's column of code lengths, bits.")
     ] = "code_bits",
     seed_column: Annotated[str, typer.Option("--seed-column", help="A table's column of training seeds.")] = "seed",
+    stride_bytes: StrideBytes = None,
     runs: Runs = RUNS,
     wandb: Annotated[bool, typer.Option("--wandb", help="Log tables, figures and files as a W&B run too.")] = False,
     as_json: AsJson = False,
@@ -40,8 +44,8 @@ def report(
 ) -> None:
     """Find critical model sizes; write a PDF, figures and tables.
 
-    With --json: documents (paths), folder, and what summary.json has of name, cost, n_cells, n_failed, n_missing,
-    critical (a row a dataset size) and laws.
+    With --json: documents (paths), folder, and what summary.json has of name, cost, stride_bytes, n_cells, n_failed,
+    n_missing, critical (a row a dataset size) and laws.
     """
     from analysis.report import build_report, terminal_table
     from mdl.cli import wandb_report
@@ -50,11 +54,12 @@ def report(
     if wandb:
         wandb_report.require_wandb()
     place = run_folder(folder, runs)
-    target = out or _beside(place)
+    stride = in_bytes(stride_bytes)
+    target = out or _beside(place, "report" if stride is None else f"report-stride-{stride}")
     wanted = [name for given in formats or ("pdf",) for name in given.split(",") if name]
     seed_column = renamed(seed, seed_column, "--seed", "--seed-column")
     columns = {"n": n, "d": d, "code_bits": code_bits, "seed": seed_column}
-    made = build_report(place, target, cost=cost, formats=wanted, columns=columns)
+    made = build_report(place, target, cost=cost, formats=wanted, columns=columns, stride_bytes=stride)
     if as_json:
         known = {key: made.summary[key] for key in _KNOWN_IN_SUMMARY if key in made.summary}
         print_json({"folder": str(target), "documents": [str(path) for path in made.documents], **known})
@@ -66,9 +71,9 @@ def report(
         typer.echo(f"W&B: {wandb_report.log_report(made.summary, target, place, made.names)}", err=as_json)
 
 
-def _beside(place: Path) -> Path:
+def _beside(place: Path, name: str) -> Path:
     """A run folder holds its report; a table has it beside."""
-    return place / "report" if place.is_dir() else place.with_name(f"{place.stem}-report")
+    return place / name if place.is_dir() else place.with_name(f"{place.stem}-{name}")
 
 
 def fit(

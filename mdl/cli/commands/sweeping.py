@@ -51,7 +51,8 @@ def sweep(
 ) -> None:
     """Train and measure every missing cell of a sweep file; again: go on.
 
-    With --dry-run --json: name, folder, n_cells, training_flops, bytes_seen, cohorts (cohort_id, n_params,
+    With --dry-run --json: name, folder, n_cells, training_flops, bytes_seen, overlapping_bytes and overlapping_flops
+    (of a second code length, measure.stride_bytes), cohorts (cohort_id, n_params,
     training_flops, bytes_seen, cells: run_id, subset_bytes, passes).
     """
     from mdl.cli import sweep as sweep_cli

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from benchmarks.fuzz_archive import fuzz, rehashed
 from mdl import compressors
 from mdl.archives import Archive, ArchiveWriter, Block, Header
-from mdl.archives import format as fmt
+from mdl.archives import header as header_file
 from mdl.archives.block_codec import BlockDecoder, encode_block
 from mdl.cli.archive import compress, decompress
 from mdl.cli.places import find_model
@@ -59,7 +59,7 @@ def coder(weights: Path) -> LanguageModel:
 
 @pytest.fixture
 def one_block_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fmt, "_BLOCK_BYTES", 1024)
+    monkeypatch.setattr(header_file, "_BLOCK_BYTES", 1024)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_the_archive_costs_the_ideal_length_and_a_thousandth_and_a_kilobyte(tmp_
 
 def test_memory_does_not_grow_with_the_file(coder: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each block is read, coded and written before the next but one is read."""
-    monkeypatch.setattr(fmt, "_BLOCK_BYTES", 512)
+    monkeypatch.setattr(header_file, "_BLOCK_BYTES", 512)
     events: list[str] = []
 
     class Reading(io.BytesIO):
@@ -226,7 +226,7 @@ def likely_bytes(model: StackedTransformer, n_bytes: int) -> bytes:
 def test_stored_and_coded_blocks_in_one_archive_come_back(
     coder: LanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fmt, "_BLOCK_BYTES", 512)
+    monkeypatch.setattr(header_file, "_BLOCK_BYTES", 512)
     likely = likely_bytes(coder.exact.model, 2048)
     content = likely[:1024] + np.random.default_rng(1).bytes(1024) + likely[1024:1724]
     packed = coder.compress(content)

@@ -15,6 +15,7 @@ import torch
 from analysis.records import tables as analysed
 from benchmarks.fuzz_archive import rehashed
 from mdl.archives import Archive, ArchiveWriter, Block, Header
+from mdl.cli.pack import Asked, unpack
 from mdl.cli.pack import pack as pack_run
 from mdl.compressors import compress_stream, self_contained
 from mdl.compressors.byte_model import decompress_stream, load_coded, load_embedded
@@ -23,8 +24,8 @@ from mdl.config.run_config import _LATER, _NOT_RESULT
 from mdl.data import open_corpus
 from mdl.errors import MdlError
 from mdl.models import Shape
-from mdl.quantization import PRECISIONS, coded_models
-from mdl.quantization.weight_codec import Quantised, encode_quantised, matrix_shapes
+from mdl.quantization import PRECISIONS, calibration_windows, coded_models
+from mdl.quantization.weight_codec import FULL_BITS, Quantised, encode_quantised, matrix_shapes
 from mdl.records import RunPaths, store
 from mdl.storage import hashing
 from mdl.training import run_cohort
@@ -121,6 +122,56 @@ def test_without_measured_precisions_the_least_total_of_a_sample_is_taken(runs: 
     assert self_contained.choose_coded(self_contained.open_run(measured)).bits == recorded.bits
 
 
+@pytest.fixture(scope="module")
+def strided(runs: Path) -> Path:
+    """A run with a second code length."""
+    plain = store.read_cell(_runs(runs)[1] / "record.json")
+    config = from_flat(plain.config | {"measure.stride_bytes": 16})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MDL_CACHE", str(runs.parents[1] / "cache"))
+        run_cohort(Cohort((Cell(config.run_id, config),)), "strided", RunPaths(runs.parent / "strided"))
+    return runs.parent / "strided" / config.run_id
+
+
+def test_a_run_with_a_stride_is_packed_with_it_at_its_second_code_length(strided: Path, tmp_path: Path) -> None:
+    """Weights as they are: the data part is the recorded length within 0.1 % and 64 bits a block, and comes back."""
+    run = self_contained.open_run(strided)
+    assert run.recorded_stride == 16
+    second, first = run.snapshot.overlapping, run.snapshot.segments
+    assert second is not None
+    own = {
+        name: sum(s.code_bits for s in segments if s.part == "train")
+        for name, segments in (("first", first), ("second", second.segments))
+    }
+    calibration = calibration_windows(run.corpus.train, D, run.shape.context_tokens)
+    whole = coded_models(run.shape, run.weights, calibration, [FULL_BITS])[0]
+    target = tmp_path / "x.mdl"
+    stride, cpu = run.recorded_stride, torch.device("cpu")
+    packed = self_contained.write_pack(run, whole, target, cpu, lambda *_: None, stride_bytes=stride)
+    assert abs(packed.data_bits - own["second"]) <= 0.001 * own["second"] + 64
+    assert own["second"] < own["first"]
+    unpack(target, tmp_path / "x.bin", "cpu")
+    assert (tmp_path / "x.bin").read_bytes() == run.corpus.train.read(0, D).tobytes()
+
+
+def test_the_stride_of_a_pack_is_as_recorded_unless_another_is_asked_for(strided: Path, tmp_path: Path) -> None:
+    told = {}
+    for asked, expected in ((None, 16), (0, None), (40, 40)):
+        target = tmp_path / f"{asked}.mdl"
+        told[asked] = pack_run(strided, target, Asked(tune_steps=0, stride_bytes=asked), "cpu")
+        assert told[asked].content["stride_bytes"] == expected
+        assert Archive(io.BytesIO(target.read_bytes())).header.stride_bytes == (expected or 0)
+        unpack(target, tmp_path / "back.bin", "cpu")
+        assert (tmp_path / "back.bin").read_bytes() == self_contained.open_run(strided).corpus.train.read(
+            0, D
+        ).tobytes()
+    assert "one every 16 bytes" in "\n".join(told[None].lines)
+    assert told[None].content["data_bits"] < told[0].content["data_bits"]
+    with pytest.raises(MdlError, match="less than the model's context, 64 bytes"):
+        pack_run(strided, tmp_path / "no.mdl", Asked(stride_bytes=64), "cpu")
+    assert not (tmp_path / "no.mdl").exists()
+
+
 @pytest.fixture
 def one(runs: Path, tmp_path: Path) -> Path:
     """A copy of a run's folder, to be spoilt."""
@@ -147,15 +198,15 @@ def test_a_run_that_is_not_what_was_recorded_is_refused(one: Path, tmp_path: Pat
     ):
         _forge(one, **changes)
         with pytest.raises(MdlError, match=says):
-            pack_run(one, tmp_path / "x.mdl", "final", "cpu")
+            pack_run(one, tmp_path / "x.mdl", Asked(), "cpu")
         (one / "record.json").write_bytes(usual)
     with pytest.raises(MdlError, match="no snapshot 'first'"):
-        pack_run(one, tmp_path / "x.mdl", "first", "cpu")
+        pack_run(one, tmp_path / "x.mdl", Asked(snapshot="first"), "cpu")
     with (one / "final.safetensors").open("r+b") as stream:
         stream.seek(-1, io.SEEK_END)
         stream.write(b"\x01")
     with pytest.raises(MdlError, match=r"is not what .* was measured with"):
-        pack_run(one, tmp_path / "x.mdl", "final", "cpu")
+        pack_run(one, tmp_path / "x.mdl", Asked(), "cpu")
     assert not (tmp_path / "x.mdl").exists()
     assert not leftovers(tmp_path)
 
@@ -172,7 +223,7 @@ def test_what_does_not_decode_is_never_written(runs: Path, tmp_path: Path, monke
 
     monkeypatch.setattr(ArchiveWriter, "finish", spoilt)
     with pytest.raises(MdlError, match="damaged"):
-        pack_run(_runs(runs)[0], tmp_path / "x.mdl", "final", "cpu")
+        pack_run(_runs(runs)[0], tmp_path / "x.mdl", Asked(), "cpu")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -314,7 +365,9 @@ def test_versions_are_not_mixed_up(small: bytes) -> None:
     as_first = rehashed(small[:8] + struct.pack("<H", 1) + small[10:])
     with pytest.raises(MdlError, match="forged"):
         load_embedded(Archive(io.BytesIO(as_first)), torch.device("cpu"))
-    with pytest.raises(MdlError, match="version 3, this mdl reads 1 and 2"):
+    with pytest.raises(MdlError, match="version 4, this mdl reads 1 to 3"):
+        Archive(io.BytesIO(rehashed(small[:8] + struct.pack("<H", 4) + small[10:])))
+    with pytest.raises(MdlError, match="header is damaged or forged"):
         Archive(io.BytesIO(rehashed(small[:8] + struct.pack("<H", 3) + small[10:])))
 
 

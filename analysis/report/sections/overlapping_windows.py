@@ -1,0 +1,112 @@
+"""The second code length, of overlapping windows, beside the first; and what a report by the second one says of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.formatting import format_bytes, format_percent
+from analysis.records import Table, segments_by, span_bits
+from analysis.report.elements import Block, Text, named_grid
+from analysis.report.section import WideSection, register_section
+from analysis.study import Study
+from analysis.types import Json
+
+_KEY = ["group", "context_bytes", "stride_bytes", "subset_bytes", "size", "n_params"]
+_LENGTHS = ["own_bits", "second_own_bits", "heldout_bits", "second_heldout_bits"]
+
+
+def compare(table: Table) -> pd.DataFrame:
+    """A row per _KEY that has both: _LENGTHS of the final snapshot, means over the n_cells of it, and the gains.
+
+    A gain is the share of the first code length that the second one saves.
+    """
+    cells = _with_second(table)
+    known = cells[cells["second_own_bits"].notna() & cells["own_bits"].notna()]
+    found = known.groupby(_KEY, as_index=False).agg(
+        heldout_bytes=("heldout_bytes", "first"),
+        n_cells=("run_id", "size"),
+        **{name: (name, "mean") for name in _LENGTHS},
+    )
+    ordered = found.sort_values([*_KEY[:4], "n_params"], kind="stable").reset_index(drop=True)
+    return ordered.assign(
+        own_gain=1 - ordered["second_own_bits"] / ordered["own_bits"],
+        heldout_gain=1 - ordered["second_heldout_bits"] / ordered["heldout_bits"].replace(0, np.nan),
+    )
+
+
+def _with_second(table: Table) -> pd.DataFrame:
+    """The final snapshots that have a second code length, with its stride_bytes and lengths."""
+    second = table.overlapping[table.overlapping["snapshot"] == "final"]
+    strides = second[["run_id", "snapshot", "stride_bytes"]].drop_duplicates()
+    cells = table.cells.merge(strides, on=["run_id", "snapshot"])
+    parts = segments_by(second, ["run_id", "part"])
+    ends = zip(cells["run_id"], cells["subset_bytes"], cells["heldout_bytes"], strict=True)
+    none = np.empty((0, 3))
+    bits = [
+        (span_bits(parts.get((run, "train"), none), 0, own), span_bits(parts.get((run, "heldout"), none), 0, heldout))
+        for run, own, heldout in ends
+    ]
+    own_bits, heldout_bits = zip(*bits, strict=True) if bits else ((), ())
+    return cells.assign(second_own_bits=own_bits, second_heldout_bits=heldout_bits)
+
+
+def write(rows: list[Json]) -> list[Block]:
+    """A line a dataset size and model size, its two code lengths as rates."""
+    if not rows:
+        return []
+    header = ("dataset", "stride", "shape", "own", "overlapping", "gain", "held out", "overlapping", "gain")
+    cells = [_line(row) for row in rows]
+    return [Text(_ABOUT), named_grid(header, cells, "lrlrrrrrr", [row["group"] for row in rows])]
+
+
+def _line(row: Json) -> tuple[str, ...]:
+    stride = f"{row['stride_bytes']:,} of {row['context_bytes']:,}"
+    both = (*_rates(row, "own", row["subset_bytes"]), *_rates(row, "heldout", row["heldout_bytes"]))
+    return (format_bytes(row["subset_bytes"]), stride, row["size"], *both)
+
+
+def _rates(row: Json, part: str, n_bytes: int) -> tuple[str, str, str]:
+    """By either code length, and the gain."""
+    gain = row[f"{part}_gain"]
+    if gain is None:
+        return "–", "–", "–"
+    first, second = (format_percent(row[name] / (8 * n_bytes)) for name in (f"{part}_bits", f"second_{part}_bits"))
+    return first, second, f"{100 * gain:.2f} %"
+
+
+_ABOUT = (
+    "The same weights (of the final snapshot) code the same bytes a second time, in windows that overlap: one begins "
+    "every so many bytes (stride), and of every window but the first only the last so many bytes count, with the rest "
+    "of it as context. No other number of this report contains this code length. mdl compress --stride-bytes and mdl "
+    "pack write archives of that length, which take context / stride times as long; mdl report --stride-bytes has the "
+    "critical sizes by it."
+)
+
+
+def told(summary: Json) -> str:
+    """What a report by the second code length says on its first page; nothing for any other."""
+    stride = summary["stride_bytes"]
+    if not stride:
+        return ""
+    return (
+        "Overlapping windows: every model's code length here is the second one, of windows that begin every "
+        f"{stride:,} bytes. mdl compress --stride-bytes {stride} and mdl pack decode at that length, at context / "
+        "stride times the time."
+    )
+
+
+def _measure(study: Study) -> dict[str, Any]:
+    return {"overlapping": compare(study.table) if len(study.table.overlapping) else []}
+
+
+register_section(
+    WideSection(
+        name="overlapping",
+        title="Overlapping windows",
+        measure=_measure,
+        write=lambda summary: write(summary["overlapping"]),
+    ),
+)
