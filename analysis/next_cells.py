@@ -28,7 +28,7 @@ _ALIKE = math.log(1.1)  # nearer to one that was run, a shape tells little more
 
 
 class Rung(NamedTuple):
-    """A shape that could be trained: its label, parameters, and training FLOPs a byte seen."""
+    """A shape that could be trained: its label, parameters, and training FLOPs per byte seen."""
 
     label: str
     n_params: int
@@ -96,7 +96,7 @@ def _telling(estimate: Estimate) -> npt.NDArray[np.float64]:
 
 
 def _speeds(runs: pd.DataFrame) -> pd.DataFrame:
-    """FLOPs a second of every cohort, measuring included, by n_params."""
+    """FLOPs per second of every cohort, measuring included, by n_params."""
     cohorts = (
         runs[runs["status"] == "ok"]
         .groupby("cohort_id")

@@ -48,7 +48,7 @@ class UsedRows(ParameterCost):
     @property
     def noun(self) -> str:
         """As in: at …"""
-        return "two bytes a parameter without the embedding's rows of byte values that do not occur"
+        return "two bytes per parameter without the embedding's rows of byte values that do not occur"
 
     @property
     def sentence(self) -> str:

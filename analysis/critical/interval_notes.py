@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypedDict
 
 from analysis.critical.estimates import Estimate
 from analysis.critical.shape_effects import USUAL_SHAPE
 
 
-def describe(estimates: Sequence[Estimate], n_replicates: int) -> dict[str, object]:
-    """kind, n_replicates and a sentence: what the intervals of these critical sizes are about."""
+class Intervals(TypedDict):
+    """What the intervals of critical sizes cover."""
+
+    kind: str  # what varies beside the shapes: seeds, corpus seeds, both, pooled; shapes alone, or none
+    n_replicates: int  # draws of each
+    note: str  # the same in sentences
+
+
+def describe(estimates: Sequence[Estimate], n_replicates: int) -> Intervals:
+    """What the intervals of these critical sizes cover."""
     kinds = {str(estimate.row["interval"]) for estimate in estimates} - {"none"}
     if not kinds:
         note = "Fewer than three model sizes were run, so there is no interval; mdl suggest names more."

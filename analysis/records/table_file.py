@@ -41,7 +41,7 @@ _BETWEEN = {"\t": "tabs", ";": "semicolons", ",": "commas", "|": "bars"}
 
 @dataclass(frozen=True)
 class TableFile:
-    """`frame` has a column a name, of text or of numbers; `lines` says which line of the file each row stands in."""
+    """`frame` has a column per name, of text or of numbers; `lines` says which line of the file each row stands in."""
 
     frame: pd.DataFrame
     lines: list[int]

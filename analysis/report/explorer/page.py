@@ -30,7 +30,7 @@ _CODES = {
     "prequential": (
         "block-prequential",
         False,
-        "Each block is coded by the model trained on the blocks before it, the first at 8 bits a byte or by a "
+        "Each block is coded by the model trained on the blocks before it, the first at 8 bits per byte or by a "
         "classical coder: parameters are learned by the decoder too and cost nothing (Blier & Ollivier 2018).",
     ),
 }
@@ -65,7 +65,7 @@ def _template(name: str) -> str:
 
 
 def explorer_data(study: Study) -> Json:
-    """What the page draws: per group and code, a curve a dataset size with mean code lengths in bits."""
+    """What the page draws: per group and code, a curve per dataset size with mean code lengths in bits."""
     own = _own_prices(study)
     frames = {
         "two-part": _own_subset(study),
@@ -99,7 +99,7 @@ def _own_subset(study: Study) -> pd.DataFrame:
 
 
 def _at_own_price(study: Study, cost: ParameterCost) -> pd.DataFrame:
-    """A price that the slider cannot set: with the bits a parameter of every size."""
+    """A price that the slider cannot set: with the bits per parameter of every size."""
     return _of_cells(shortest_codes(study.table, cost)).rename(columns={"bits_per_param": "prices"})
 
 

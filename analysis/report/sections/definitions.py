@@ -13,11 +13,11 @@ _DEFINITIONS = {
     "comes (Shannon 1948). An arithmetic coder reaches it within a fraction of a per cent.",
     "raw rate": "code length / (8·D), on the subset that the model was trained on; parameters are not counted "
     "(Delétang et al. 2024, section 2).",
-    "adjusted rate": "(code length + parameters) / raw size = raw rate + c·N / (8·D), with c bits a parameter; "
+    "adjusted rate": "(code length + parameters) / raw size = raw rate + c·N / (8·D), with c bits per parameter; "
     "Delétang et al. 2024, Table 1, with c = 16. The decoder's program is left out. Of the final and the best snapshot "
     "the one with the shorter code counts. Of a model that reads tokens the tokenizer's bytes are added, whatever a "
     "parameter costs.",
-    "two-part code": "first the model, then the data given the model: T(N) = c·N + D·L(N, D), with L in bits a byte "
+    "two-part code": "first the model, then the data given the model: T(N) = c·N + D·L(N, D), with L in bits per byte "
     "(Rissanen 1978; Grünwald 2007). The adjusted rate is T / (8·D).",
     "critical model size N*": "the N at which the adjusted rate is least for a dataset size; beyond it parameters cost "
     "more than they save (Delétang et al. 2024, section 3). Found as the least of a smooth law of the code length, "
@@ -36,7 +36,7 @@ _DEFINITIONS = {
     "form γ = 1/(1+α), with α of all shapes at the largest dataset size: a test of the theory. Its interval is of the "
     "shapes, the replicates and what the sizes scatter about the line beyond their noise.",
     "least of all": "the dataset sizes at which a model size has the least adjusted rate of all sizes that were run; "
-    "between dataset sizes the bits a byte are linear in log D and the parameters' bits exact.",
+    "between dataset sizes the bits per byte are linear in log D and the parameters' bits exact.",
     "unconverged": "the 95 % interval of the critical size over that after half of the training leaves out 1.",
     "interval": "from where the total falls to where it rises with 95 % certainty. Noise: of a shape, common to all "
     "dataset sizes; of replicates, by dataset size; and smooth bends of the law. How great they are is weighed by "
@@ -45,7 +45,7 @@ _DEFINITIONS = {
     "pooled": "a size that was run once has no spread of its own; that of the sizes run several times is used for it.",
     "held-out rate": "rate on bytes of the corpus that no subset contains, by the snapshot that did best on a sample "
     "of them: selected there, so slightly favourable.",
-    "scaling law": "L(N, D) = E + A·N^−α + B·D^−β, of the held-out loss in bits a byte; Huber loss of log-residuals "
+    "scaling law": "L(N, D) = E + A·N^−α + B·D^−β, of the held-out loss in bits per byte; Huber loss of log-residuals "
     "(Hoffmann et al. 2022, approach 3; Besiroglu et al. 2024). E: what no model of this kind removes. "
     "Where data were read more than once also forms for that: repeated (Muennighoff et al. 2023), and overfitting, in "
     "which the cost of few data grows with the model.",
@@ -66,9 +66,9 @@ _DEFINITIONS = {
     "2018): the decoder learns the parameters itself, so they cost nothing. It must repeat the training exactly, and "
     "may choose only by what it has decoded; any other choice is announced, in log₂ of the number of candidates.",
     "block-prequential": "blocks end at the dataset sizes of the grid; a sum of recorded segments, which "
-    "measure.reach_ratio of 3 or more records for sizes of 1, 3, 10 … KB. The first block, by "
-    "8 bits a byte or the best classical coder, is counted. Coarse blocks make it longer than a code whose models are "
-    "trained anew after every byte: an upper bound.",
+    "measure.reach_ratio of 3 or more records for sizes of 1, 3, 10 … KB. The first block, by 8 bits per byte or the "
+    "best classical coder, is counted. Coarse blocks make it longer than a code whose models are trained anew after "
+    "every byte: an upper bound.",
     "online prequential": "one pass in which each window is coded, then learned from (Bornschein et al. 2022). "
     "Σ(L_i − L_end), the area above the loss at the end, is what learning cost: the estimate of epiplexity.",
     "leaked": "a share of every subset's blocks replaced by blocks of the held-out part, one after another and over "

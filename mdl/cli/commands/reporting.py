@@ -56,7 +56,7 @@ def report(
     columns = {"n": n, "d": d, "code_bits": code_bits, "seed": seed_column}
     made = build_report(place, target, cost=cost, formats=wanted, columns=columns)
     if as_json:
-        known = {key: made.summary[key] for key in _KNOWN_IN_SUMMARY if key in made.summary}
+        known = {key: value for key, value in made.summary.items() if key in _KNOWN_IN_SUMMARY}
         print_json({"folder": str(target), "documents": [str(path) for path in made.documents], **known})
     else:
         typer.echo(terminal_table(made.summary))
