@@ -77,6 +77,11 @@ def format_place(subset_bytes: float, group: str = "") -> str:
     return f"{size} of {group}" if group else size
 
 
+def format_counted(n: int, noun: str) -> str:
+    """1 row, 2 rows."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
 def join(words: Iterable[object]) -> str:
     """a, b and c."""
     items = [str(word) for word in words]

@@ -253,7 +253,7 @@ def describe(suggestions: Sequence[Suggestion]) -> list[tuple[str, ...]]:
     several = len({one.group for one in suggestions}) > 1
     return [
         (
-            f"{one.group} " * several + format_bytes(one.subset_bytes),
+            f"{one.group} {format_bytes(one.subset_bytes)}" if several else format_bytes(one.subset_bytes),
             one.size,
             f"{one.n_params:,}",
             ", ".join(map(str, one.seeds)),

@@ -102,7 +102,8 @@ def _blocks(
     for i, n in enumerate(sizes):
         for k, (start, end) in enumerate(itertools.pairwise(edges)):
             runs = [run for run in at.get((n, start), []) if run in by_run]
-            found = [block for run in runs if (block := span_bits(by_run[run], start, end)) == block]
+            blocks = [span_bits(by_run[run], start, end) for run in runs]
+            found = [block for block in blocks if not np.isnan(block)]
             if found:
                 bits[i, k] = min(found) + np.log2(len(found))
     return bits
@@ -145,6 +146,6 @@ def fixed_sizes(table: Table, snapshot: str = "final") -> pd.DataFrame:
             rows += [
                 row | {"raw_bytes": end, "code_bits": float(bits)}
                 for end, bits in zip(chain.edges[1:], total, strict=True)
-                if bits == bits
+                if not np.isnan(bits)
             ]
     return pd.DataFrame(rows, columns=["group", "n_params", "chain", "raw_bytes", "code_bits"])

@@ -90,10 +90,9 @@ def theory(found: PowerLaw, draws: LawDraws | None, estimates: Sequence[Estimate
     exponent = next((e.exponent for e in estimates if e.exponent), None)
     if found.gamma is None or exponent is None or exponent.alpha <= 0:
         return None
-    keys = ("alpha_low", "alpha_high", "predicted_low", "predicted_high", "difference_low", "difference_high",
-            "detectable", "agrees")  # fmt: skip
+    ends = [f"{name}_{end}" for name in ("alpha", "predicted", "difference") for end in ("low", "high")]
     predicted = 1 / (1 + exponent.alpha)
-    result: dict[str, Any] = dict.fromkeys(keys)
+    result: dict[str, Any] = dict.fromkeys([*ends, "detectable", "agrees"])
     result |= {"alpha": exponent.alpha, "gamma_predicted": predicted, "difference": found.gamma - predicted}
     if draws is None:
         return cast(Theory, result | {"message": "it is not tested: γ has no interval here"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -150,7 +151,11 @@ def rows_of(frame: pd.DataFrame) -> list[Row]:
 
 def known_rows(frame: pd.DataFrame) -> list[Row]:
     """The same; what is not known is None, not NaN."""
-    return [{name: None if value != value else value for name, value in row.items()} for row in rows_of(frame)]
+    return [{name: None if _is_nan(value) else value for name, value in row.items()} for row in rows_of(frame)]
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)
 
 
 def name_of(path: Path) -> str:

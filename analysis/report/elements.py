@@ -71,7 +71,7 @@ class Document:
         return next(block.text for block in self.blocks if isinstance(block, Text))
 
 
-def grouped_grid(header: Sequence[str], rows: Sequence[tuple[str, ...]], align: str, groups: Sequence[str]) -> Grid:
+def named_grid(header: Sequence[str], rows: Sequence[tuple[str, ...]], align: str, groups: Sequence[str]) -> Grid:
     """A table whose rows belong to groups. Columns in which nothing is known are left out."""
     kept = [i for i in range(len(header)) if not rows or any(row[i] != UNKNOWN for row in rows)]
     return Grid(

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from analysis.errors import AnalysisError
-from analysis.formatting import join
+from analysis.formatting import format_counted, join
 from analysis.records import Numbers, Table, column_numbers, find_column, given, longest, read_table, refusals
 from analysis.types import Floats
 
@@ -154,7 +154,7 @@ def _dropped(
 
 
 def _why(dropped: tuple[Dropped, ...]) -> str:
-    return join(f"{d.reason} in {d.n_rows} row{'s' * (d.n_rows > 1)} ({d.where})" for d in dropped)
+    return join(f"{d.reason} in {format_counted(d.n_rows, 'row')} ({d.where})" for d in dropped)
 
 
 def _refused(numbers: dict[str, Numbers], name: str) -> dict[int, str]:

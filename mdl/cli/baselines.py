@@ -99,7 +99,7 @@ class Table:
         if loaded or checkpoints or (beside and self.as_paper):
             yield _LINE.format("", "model", "", "raw", "adjusted", "paper raw", "paper adjusted")
         for model in loaded:
-            whole = [None] if model.about.context_bytes > self.chunk_bytes else []
+            whole = [None] if model.about.context_tokens > self.chunk_bytes else []
             for chunk in (*whole, self.chunk_bytes):
                 job = TransferJob(subset_bytes, chunk, self.models.sample_bytes)
                 self.evaluated.append(run_transfer(corpus, model, job, self.paths, self.models.command))

@@ -29,6 +29,7 @@ from .schema import TrainingInfo as TrainingInfo
 from .schema import TransferRecord as TransferRecord
 from .schema import ladder as ladder
 from .schema import reach as reach
+from .store import content_of as content_of
 from .store import read_as as read_as
 from .store import read_baseline as read_baseline
 from .store import read_cell as read_cell

@@ -97,7 +97,7 @@ class Answer:
 
     def _carried_on(self, name: str) -> float | None:
         value = None if self.row is None else self.row[name]
-        if value is None or value != value or self.study is None:
+        if value is None or math.isnan(value) or self.study is None:
             return None
         law = next(iter(self.study.size_laws.values()))
         gamma = law.gamma if self.is_extrapolated else 0.0
@@ -216,7 +216,7 @@ def _pays_for(answer: Answer, row: dict[str, Any], cost: str) -> str:
 
 
 def _flatness(row: dict[str, Any]) -> list[str]:
-    if row["near_low"] != row["near_low"]:
+    if math.isnan(row["near_low"]):
         return []
     low, high = format_count(row["near_low"]), format_count(row["near_high"])
     return [f"Any size from {low} to {high} is within 1 % of the shortest code."]
@@ -224,14 +224,14 @@ def _flatness(row: dict[str, Any]) -> list[str]:
 
 def _coded(answer: Answer, cost: str) -> str:
     row = None if answer.coded is None or cost.startswith("coded") else _largest(answer.coded.critical)
-    if row is None or row["n_params"] != row["n_params"]:
+    if row is None or math.isnan(row["n_params"]):
         return ""
     return f", and for {format_count(row['n_params'])} whose weights are coded"
 
 
 def _beside_coders(row: dict[str, Any]) -> list[str]:
     own, theirs = row["adjusted_rate"], row.get("classical_rate")
-    if theirs is None or theirs != theirs:
+    if theirs is None or math.isnan(theirs):
         return []
     points = f"{100 * abs(theirs - own):.2g} points"
     coder = row["coder"]

@@ -15,7 +15,7 @@ from analysis.formatting import (
     format_percent,
     format_size,
 )
-from analysis.report.elements import Grid, grouped_grid
+from analysis.report.elements import Grid, named_grid
 from analysis.report.rows.critical import CriticalRow
 from analysis.report.summary_keys import Summary
 
@@ -39,7 +39,7 @@ def answer_table(summary: Summary) -> Grid:
         for row, interval in zip(summary["critical"], intervals, strict=True)
     ]
     columns = "l" + "r" * (len(header) - 1)
-    return grouped_grid(header, rows, columns, [row["group"] for row in summary["critical"]])
+    return named_grid(header, rows, columns, [row["group"] for row in summary["critical"]])
 
 
 def in_print(ends: Ends | None) -> str:

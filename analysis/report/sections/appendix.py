@@ -9,7 +9,7 @@ import pandas as pd
 from analysis.codes import classical_rates
 from analysis.formatting import format_bytes, format_known, format_percent
 from analysis.report.csv_tables import CsvTable
-from analysis.report.elements import Block, Grid, Heading, Text, grouped_grid
+from analysis.report.elements import Block, Grid, Heading, Text, named_grid
 from analysis.report.rows.codes import ClassicalRow, RateRow
 from analysis.report.section import WideSection, register_section
 from analysis.report.summary_keys import Summary
@@ -23,7 +23,7 @@ def write_measured(summary: Summary) -> list[Block]:
         return []
     header = ("dataset", "shape", "parameters", "seeds", "code, bytes", "raw", "adjusted", "held out")
     cells = [_measured_row(row) for row in rows]
-    return [Heading("All cells"), grouped_grid(header, cells, "llrrrrrr", [row["group"] for row in rows])]
+    return [Heading("All cells"), named_grid(header, cells, "llrrrrrr", [row["group"] for row in rows])]
 
 
 def _measured_row(row: RateRow) -> tuple[str, ...]:
@@ -72,7 +72,7 @@ def write_classical(summary: Summary) -> list[Block]:
         f"{whole} In chunks: each chunk of a sample of these bytes is compressed by itself. Header once: the same, "
         "with the coder's header counted once (Delétang et al.)."
     )
-    grid = grouped_grid(header, [_classical_row(row) for row in rows], "lllrrrrr", [row["corpus"] for row in rows])
+    grid = named_grid(header, [_classical_row(row) for row in rows], "lllrrrrr", [row["corpus"] for row in rows])
     return [Heading("Classical coders"), Text(text), grid]
 
 

@@ -10,7 +10,7 @@ from analysis.costs import COSTS, ParameterCost
 from analysis.critical import averages
 from analysis.formatting import UNKNOWN, format_bytes, format_count, format_percent, join
 from analysis.report.csv_tables import CsvTable
-from analysis.report.elements import Block, Text, grouped_grid
+from analysis.report.elements import Block, Text, named_grid
 from analysis.report.rows.codes import ShortestRow
 from analysis.report.section import WideSection, register_section
 from analysis.report.summary_keys import Summary
@@ -101,7 +101,7 @@ def write(summary: Summary) -> list[Block]:
     codes = list(dict.fromkeys(sorted((row["code"] for row in rows), key=CODES.index)))
     found = {(row["group"], row["subset_bytes"], row["code"]): row for row in rows}
     cells = [(format_bytes(d), *(_won(found.get((group, d, code))) for code in codes)) for group, d in places]
-    grid = grouped_grid(("dataset", *codes), cells, "l" + "r" * len(codes), [group for group, _ in places])
+    grid = named_grid(("dataset", *codes), cells, "l" + "r" * len(codes), [group for group, _ in places])
     return [Text(f"{_ABOUT}{_decoders(rows)}{_missing(codes)}"), grid]
 
 

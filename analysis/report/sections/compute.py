@@ -12,7 +12,7 @@ from analysis.formatting import format_bytes, format_count, format_known, format
 from analysis.plots import log_scales, new_axes
 from analysis.records import rows_of
 from analysis.report.csv_tables import CsvTable
-from analysis.report.elements import Block, Text, grouped_grid
+from analysis.report.elements import Block, Text, named_grid
 from analysis.report.rows.comparisons import ComputeRow
 from analysis.report.section import Figure, Measured, WideSection, register_section
 from analysis.report.sections.shown import groups_shown
@@ -41,7 +41,7 @@ def write(summary: Summary) -> list[Block]:
         "MDL-optimal is the critical size. Compute-optimal is the size with the least held-out loss for as many "
         "training FLOPs, if there were no limit on the data. –: it lies beyond the sizes that were run."
     )
-    return [Text(text), grouped_grid(header, cells, "lrrr", [row["group"] for row in rows])]
+    return [Text(text), named_grid(header, cells, "lrrr", [row["group"] for row in rows])]
 
 
 _KINDS = {"compute-optimal": ("o", (0, (4, 2)), "0.45"), "MDL-optimal": ("*", "-", "black")}

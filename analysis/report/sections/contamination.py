@@ -12,7 +12,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter
 from analysis.formatting import format_bytes, format_percent, join
 from analysis.plots import OF_OURS, draw, name_curves, new_axes, size_curves
 from analysis.report.csv_tables import CsvTable
-from analysis.report.elements import Block, Text, grouped_grid
+from analysis.report.elements import Block, Text, named_grid
 from analysis.report.rows.comparisons import ContaminationRow
 from analysis.report.section import Figure, Measured, WideSection, register_section
 from analysis.report.sections.shown import groups_shown
@@ -75,7 +75,7 @@ def write(rows: list[ContaminationRow]) -> list[Block]:
         f"trained on, leaked blocks included, with the parameters. {_fooled(rows)}"
     )
     header = ("dataset", "shape", "leaked", "leaked text", "raw", "adjusted", "two-part")
-    return [Text(text), grouped_grid(header, cells, "llrrrrr", [row["group"] for row in rows])]
+    return [Text(text), named_grid(header, cells, "llrrrrr", [row["group"] for row in rows])]
 
 
 def _fooled(rows: list[ContaminationRow]) -> str:

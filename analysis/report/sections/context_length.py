@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from analysis.formatting import format_bytes, format_known, format_percent
 from analysis.plots import OF_OURS, draw, name_curves, new_axes, octaves, size_curves
 from analysis.report.csv_tables import CsvTable
-from analysis.report.elements import Block, Text, grouped_grid
+from analysis.report.elements import Block, Text, named_grid
 from analysis.report.rows.comparisons import ContextRow
 from analysis.report.section import Figure, Measured, WideSection, register_section
 from analysis.study import Study
@@ -50,7 +50,7 @@ def write(rows: list[ContextRow]) -> list[Block]:
         )
         for row in rows
     ]
-    return [Text(_best(rows)), grouped_grid(header, lines, "lrrrrrr", [row["corpus"] for row in rows])]
+    return [Text(_best(rows)), named_grid(header, lines, "lrrrrrr", [row["corpus"] for row in rows])]
 
 
 def _best(rows: list[ContextRow]) -> str:

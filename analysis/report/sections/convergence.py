@@ -5,7 +5,7 @@ from __future__ import annotations
 from analysis.critical import MARGIN
 from analysis.formatting import UNKNOWN, format_bytes, format_count, format_known, format_range, join
 from analysis.report.csv_tables import CsvTable
-from analysis.report.elements import Block, Heading, Text, grouped_grid
+from analysis.report.elements import Block, Heading, Text, named_grid
 from analysis.report.group_names import place
 from analysis.report.rows.critical import ConvergenceRow
 from analysis.report.section import WideSection, register_section
@@ -36,7 +36,7 @@ def write(summary: Summary) -> list[Block]:
         Heading("Less training" if several else "Half the training"),
         Text(_told(summary)),
         Text(_LIMIT, "small"),
-        grouped_grid(header, cells, align, [row["group"] for row in rows]),
+        named_grid(header, cells, align, [row["group"] for row in rows]),
     ]
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis.formatting import UNKNOWN, format_bytes, join
 from analysis.report.csv_tables import CsvTable
-from analysis.report.elements import Block, Text, grouped_grid
+from analysis.report.elements import Block, Text, named_grid
 from analysis.report.rows.crossings import CrossingRow, Form, LeastRow
 from analysis.report.section import Figure, Measured, WideSection, register_section
 from analysis.report.sections.crossover_figures import plot_envelope
@@ -43,7 +43,7 @@ def write(summary: Summary) -> list[Block]:
         "sizes that were run, bits per byte are interpolated linearly in log D. An interval with one end is open: in "
         "some replicates the two sizes do not cross inside the grid."
     )
-    return [Text(text), grouped_grid(header, cells, "rrrrrr", [row["group"] for row in rows])]
+    return [Text(text), named_grid(header, cells, "rrrrrr", [row["group"] for row in rows])]
 
 
 def _beats(row: CrossingRow) -> str:

@@ -19,7 +19,7 @@ from analysis.critical import (
 )
 from analysis.formatting import UNKNOWN, format_bytes, format_count, format_known
 from analysis.report.csv_tables import CsvTable
-from analysis.report.elements import Block, Heading, Text, grouped_grid
+from analysis.report.elements import Block, Heading, Text, named_grid
 from analysis.report.rows.comparisons import CostLawRow, CostRow
 from analysis.report.section import WideSection, register_section
 from analysis.report.summary_keys import Summary
@@ -151,7 +151,7 @@ def write(summary: Summary) -> list[Block]:
             own.append(("γ (s.e.)", *(_exponent(laws.get((group, name))) for name, _ in names)))
         cells, groups = [*cells, *own], [*groups, *[group] * len(own)]
     header = ("dataset", *(label for _, label in names))
-    grid = grouped_grid(header, cells, "l" + "r" * len(names), groups)
+    grid = named_grid(header, cells, "l" + "r" * len(names), groups)
     by_the_law = _law_of_price(_not_elsewhere(summary), _sizes_run(summary))
     return [Heading("What a parameter costs"), Text(_ABOUT), grid, *by_the_law]
 
@@ -245,7 +245,7 @@ def _law_of_price(rows: list[CostRow], sizes: dict[tuple[str, int], list[float]]
     if any(shift.is_outside for shift in shifts):
         text += " †: beyond the sizes that were run, so the measured size cannot equal it."
     header = ("dataset", "cost", "c, bits", "N* measured", "N* by the law", "measured / law")
-    return [Text(text), grouped_grid(header, cells, "llrrrr", [shift.row["group"] for shift in shifts])]
+    return [Text(text), named_grid(header, cells, "llrrrr", [shift.row["group"] for shift in shifts])]
 
 
 def _measure(study: Study) -> dict[str, Any]:

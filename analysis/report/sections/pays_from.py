@@ -11,7 +11,7 @@ import pandas as pd
 
 from analysis.critical import crossing
 from analysis.formatting import format_bytes, format_percent
-from analysis.report.elements import Block, Text, grouped_grid
+from analysis.report.elements import Block, Text, named_grid
 from analysis.report.rows.crossings import PaysFromRow
 from analysis.report.section import Section, register_section
 from analysis.report.sections.least_rate import own_points
@@ -81,7 +81,7 @@ def write(rows: list[PaysFromRow]) -> list[Block]:
         )
         for row in rows
     ]
-    return [Text(text), grouped_grid(header, cells, "lrrrrr", [row["group"] for row in rows])]
+    return [Text(text), named_grid(header, cells, "lrrrrr", [row["group"] for row in rows])]
 
 
 def _pays_from(row: PaysFromRow) -> str:

@@ -12,7 +12,7 @@ from analysis.codes import block_codes, online_codes, online_curves
 from analysis.formatting import UNKNOWN, format_bytes, format_count, format_known, format_percent, join
 from analysis.plots import draw, log_scales, name_curves, new_axes, size_curves
 from analysis.report.csv_tables import CsvTable
-from analysis.report.elements import Block, Text, grouped_grid
+from analysis.report.elements import Block, Text, named_grid
 from analysis.report.rows.codes import OnlineRow, PrequentialRow
 from analysis.report.section import Figure, Measured, WideSection, register_section
 from analysis.report.sections.code_comparison import who_wins
@@ -79,7 +79,7 @@ def _blocks(every: list[PrequentialRow]) -> list[Block]:
         "whole code. Coarseness: the most that training anew after every byte could save, by the rates on unseen bytes."
     )
     header = ("dataset", "code", "size", "bits per byte", "first block", "sample", "coarseness", "choices, bits")
-    return [Text(text), grouped_grid(header, cells, "llrrrrrr", [row["group"] for row in rows])]
+    return [Text(text), named_grid(header, cells, "llrrrrrr", [row["group"] for row in rows])]
 
 
 def _coder(name: str) -> str:
@@ -112,7 +112,7 @@ def _online(rows: list[OnlineRow]) -> list[Block]:
         "estimates the structure that the model took from the data (epiplexity, arXiv 2601.03220)."
     )
     header = ("dataset", "shape", "parameters", "seeds", "bits per byte", "at the end", "learning")
-    return [Text(text), grouped_grid(header, cells, "llrrrrr", [row["group"] for row in rows])]
+    return [Text(text), named_grid(header, cells, "llrrrrr", [row["group"] for row in rows])]
 
 
 def plot_online(curves: pd.DataFrame, ax: Axes | None = None) -> Axes:

@@ -12,7 +12,7 @@ from analysis.critical import Theory
 from analysis.formatting import format_bytes, format_count, format_known, format_range, join, known_digits, sentence
 from analysis.plots import plot_critical_size
 from analysis.report.csv_tables import CsvTable
-from analysis.report.elements import Block, Text, grouped_grid
+from analysis.report.elements import Block, Text, named_grid
 from analysis.report.group_names import place
 from analysis.report.rows.critical import CriticalRow, LawRow
 from analysis.report.section import Figure, Measured, WideSection, register_section
@@ -53,7 +53,7 @@ def estimates(summary: Summary) -> list[Block]:
     if not both:
         return _predicted(summary)
     header = ("dataset", "smooth law", "95 % interval", "local", "95 %, of replicates")
-    grid = grouped_grid(header, [_estimates(one) for one in both], "lrrrr", [one.row["group"] for one in both])
+    grid = named_grid(header, [_estimates(one) for one in both], "lrrrr", [one.row["group"] for one in both])
     return [Text(_apart(both, summary)), grid, *_predicted(summary)]
 
 
@@ -142,7 +142,7 @@ def _predicted(summary: Summary) -> list[Block]:
         )
         for row in rows
     ]
-    grid = grouped_grid(("dataset", "predicted", "95 % interval", ""), cells, "lrrl", [row["group"] for row in rows])
+    grid = named_grid(("dataset", "predicted", "95 % interval", ""), cells, "lrrl", [row["group"] for row in rows])
     return [Text("What the law predicts for dataset sizes outside the grid:"), grid]
 
 

@@ -11,7 +11,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocat
 from analysis.formatting import format_bytes, format_known, format_percent, format_place
 from analysis.plots import OF_OURS, draw, name_curves, new_axes, size_curves
 from analysis.report.csv_tables import CsvTable
-from analysis.report.elements import Block, Text, grouped_grid
+from analysis.report.elements import Block, Text, named_grid
 from analysis.report.rows.comparisons import TokenisationRow
 from analysis.report.section import Figure, Measured, WideSection, register_section
 from analysis.report.sections.shown import groups_shown
@@ -82,7 +82,7 @@ def write(rows: list[TokenisationRow]) -> list[Block]:
         "= adjusted",
         "held out",
     )
-    return [Text(text), grouped_grid(header, cells, "lllrrrrrrr", [row["group"] for row in rows])]
+    return [Text(text), named_grid(header, cells, "lllrrrrrrr", [row["group"] for row in rows])]
 
 
 def vocabulary_name(vocabulary: int) -> str:

@@ -12,7 +12,7 @@ import pandas as pd
 from analysis.costs import CAPACITY_BITS
 from analysis.formatting import format_bytes, format_count, format_known, format_percent
 from analysis.records import Row, rows_of
-from analysis.report.elements import Block, Text, grouped_grid
+from analysis.report.elements import Block, Text, named_grid
 from analysis.report.rows.critical import TwoPartsRow
 from analysis.report.section import Section, register_section
 from analysis.study import Study, shortest_codes
@@ -99,7 +99,7 @@ def write(rows: list[TwoPartsRow]) -> list[Block]:
         )
         for row in rows
     ]
-    return [Text(text), grouped_grid(header, cells, "lrrrrr", [row["group"] for row in rows])]
+    return [Text(text), named_grid(header, cells, "lrrrrr", [row["group"] for row in rows])]
 
 
 register_section(Section(name="two_parts", title="The two parts of the code", measure=measure, write=write))

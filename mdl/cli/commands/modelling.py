@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -67,7 +66,9 @@ def baselines(
         if not as_json:
             typer.echo(line)
     if as_json:
-        rows = {"coders": [asdict(r) for r in table.coded], "models": [asdict(r) for r in table.evaluated]}
+        from mdl.records import content_of
+
+        rows = {"coders": content_of(table.coded), "models": content_of(table.evaluated)}
         print_json({"records": str(out), **rows, "pretrained": [content(r) for r in table.pretrained]})
     else:
         typer.echo(f"records: {out}; next: mdl report {out}")

@@ -72,7 +72,8 @@ def column_of(member: Member, wanted: str | None = None, *, first_of_several: bo
         raise MdlError(f"{member.name} has no column '{wanted}' of text{nearest(wanted, columns)} (it has {there})")
     if not columns:
         has = ", ".join(f"{column}: {kind}" for column, kind in list(kinds.items())[:20])
-        raise MdlError(f"{member.name} has no column of text or binary values" + f" (it has {has})" * bool(has))
+        known = f" (it has {has})" if has else ""
+        raise MdlError(f"{member.name} has no column of text or binary values{known}")
     usual = next((column for column in _USUAL_COLUMNS if column in columns), None)
     if not (wanted or usual) and len(columns) > 1:
         if not first_of_several:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from analysis.records.groups import Group
-from analysis.report.elements import Grid, grouped_grid
+from analysis.report.elements import Grid, named_grid
 from analysis.report.group_names import with_group_column
 from analysis.report.rows.records import GroupRow
 
@@ -13,7 +13,7 @@ def rows_of(*groups: Group) -> list[GroupRow]:
 
 
 def first_column(*groups: Group) -> tuple[str, list[str]]:
-    grid = grouped_grid(("a", "b"), [("1", "–")] * len(groups), "lr", [group.label for group in groups])
+    grid = named_grid(("a", "b"), [("1", "–")] * len(groups), "lr", [group.label for group in groups])
     assert grid.header == ("a",), "nothing is known in the second column"
     named = with_group_column(grid, rows_of(*groups))
     assert named.align == "ll"

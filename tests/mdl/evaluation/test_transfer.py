@@ -163,7 +163,7 @@ def measured(
         name=f"{size}-x",
         size=size,
         n_params=n,
-        context_bytes=context_bytes,
+        context_tokens=context_bytes,
         weights_sha256="ab" * 32,
         trained_on=trained_on,
         trained_bytes=10**6,
