@@ -100,9 +100,9 @@ def _edge(sizes: Floats, best: int) -> tuple[Status, str]:
     if sizes.size < LEAST_SIZES:
         return "too few sizes", f"{format_counted(sizes.size, 'model size')}; at least {LEAST_SIZES} are needed"
     if best == 0:
-        return "below", f"not bracketed, extend the grid below {format_count(sizes[0])} parameters"
+        return "below", f"not bracketed; extend the grid below {format_count(sizes[0])} parameters"
     if best == sizes.size - 1:
-        return "above", f"not bracketed, extend the grid above {format_count(sizes[-1])} parameters"
+        return "above", f"not bracketed; extend the grid above {format_count(sizes[-1])} parameters"
     return "bracketed", "bracketed"
 
 
@@ -145,7 +145,7 @@ def fit_power_law(dataset_bytes: npt.ArrayLike, n_params: npt.ArrayLike) -> Powe
         return PowerLaw(k=None, gamma=None, gamma_se=None, n_points=x.size, message=message)
     if x.size == 2:
         gamma, intercept = np.polyfit(x, y, 1)
-        message = "through two dataset sizes any law passes, so that its exponent has no interval"
+        message = "a power law passes through any two dataset sizes, so its exponent has no interval"
         return PowerLaw(k=float(np.exp(intercept)), gamma=float(gamma), gamma_se=None, n_points=2, message=message)
     (gamma, intercept), covariance = np.polyfit(x, y, 1, cov=True)
     se = float(np.sqrt(covariance[0, 0]))

@@ -95,7 +95,7 @@ def theory(found: PowerLaw, draws: LawDraws | None, estimates: Sequence[Estimate
     result: dict[str, Any] = dict.fromkeys([*ends, "detectable", "agrees"])
     result |= {"alpha": exponent.alpha, "gamma_predicted": predicted, "difference": found.gamma - predicted}
     if draws is None:
-        return cast(Theory, result | {"message": "it is not tested: γ has no interval here"})
+        return cast(Theory, result | {"message": "this is not tested, because γ has no interval here"})
     alphas = np.maximum(exponent.draws, -0.5)
     difference = draws.gamma - 1 / (1 + alphas)
     for name, values in (("alpha", alphas), ("predicted", 1 / (1 + alphas)), ("difference", difference)):
@@ -103,8 +103,8 @@ def theory(found: PowerLaw, draws: LawDraws | None, estimates: Sequence[Estimate
     agrees = bool(result["difference_low"] <= 0 <= result["difference_high"])
     sd = (result["difference_high"] - result["difference_low"]) / (2 * 1.96)
     result |= {"detectable": _FOUND_BY_80_PERCENT * sd, "agrees": agrees}
-    said = f"the difference is {'within' if agrees else 'more than'} the noise of shapes, replicates and the line"
-    power = f"a difference of {result['detectable']:.2g} would be found in four of five such studies"
+    said = f"the difference is {'within' if agrees else 'larger than'} the noise of shapes, replicates and the line"
+    power = f"four of five such studies would find a difference of {result['detectable']:.2g}"
     return cast(Theory, result | {"message": f"{said}; {power}"})
 
 

@@ -68,7 +68,7 @@ def read_numbers(column: pd.Series[Any]) -> Numbers:
     if pd.api.types.is_bool_dtype(column):
         return Numbers(
             np.full(len(column), np.nan),
-            refused=dict.fromkeys(range(len(column)), "true and false are no numbers"),
+            refused=dict.fromkeys(range(len(column)), "true and false are not numbers"),
         )
     if pd.api.types.is_numeric_dtype(column):
         values: Floats = column.to_numpy(np.float64, na_value=np.nan)

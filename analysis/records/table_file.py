@@ -127,7 +127,7 @@ def _object(line: str, number: int) -> Any:
     try:
         return json.loads(line)
     except ValueError as error:
-        raise ValueError(f"line {number} is no JSON: {error}") from None
+        raise ValueError(f"line {number} is not JSON: {error}") from None
 
 
 def _separated(path: Path, text: str) -> TableFile:

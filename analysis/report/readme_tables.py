@@ -69,10 +69,10 @@ def _summary(path: Path) -> Summary:
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise AnalysisError(f"{path} is no summary: {error}; make it with mdl report --out {path.parent}") from None
+        raise AnalysisError(f"{path} is not a summary: {error}; make it with mdl report --out {path.parent}") from None
     if not isinstance(content, dict) or not isinstance(content.get("critical"), list):
         raise AnalysisError(
-            f"{path} is no summary: it has no critical sizes; make it with mdl report --out {path.parent}"
+            f"{path} is not a summary: it has no critical sizes; make it with mdl report --out {path.parent}"
         )
     return cast(Summary, content)
 

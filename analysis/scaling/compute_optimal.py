@@ -33,15 +33,15 @@ def not_asked(table: Table, fit: OwnFit | None) -> str | None:
     seen, passes = cells["bytes_seen"], (cells["bytes_seen"] / cells["subset_bytes"]).max()
     reasons = [] if fit["success"] else ["no law of the held-out loss is identified"]
     if seen.nunique() < 2:
-        reasons.append(f"every cell saw as many bytes, {format_bytes(seen.max())}")
+        reasons.append(f"every cell read the same number of bytes, {format_bytes(seen.max())}")
     if round(passes) > _MOST_PASSES:
-        reasons.append(f"cells saw their data up to {passes:.3g} times where the law counts unique bytes")
+        reasons.append(f"cells read their data up to {passes:.3g} times, while the law counts unique bytes")
     if not reasons:
         return None
     return (
-        f"Not asked: which size as much training compute would rather buy, because {join(reasons)}. A grid allows it "
-        f"whose cells see more bytes the larger their dataset, each byte at most about {_MOST_PASSES} times, with "
-        "dataset sizes and corpus seeds enough to identify the law."
+        f"The compute-optimal size is not given, because {join(reasons)}. It needs a grid whose cells read more bytes "
+        f"the larger their dataset is, each byte at most about {_MOST_PASSES} times, with enough dataset sizes and "
+        "corpus seeds to identify the law."
     )
 
 

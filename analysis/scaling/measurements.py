@@ -139,7 +139,7 @@ def _dropped(
         reasons = {
             f"{name} is missing or NaN": np.isnan(values)
             & ~np.isin(np.arange(len(frame)), list(_refused(numbers, name))),
-            f"{name} is no number": np.isnan(values),
+            f"{name} is not a number": np.isnan(values),
             f"{name} is infinite": np.isinf(values),
             f"{name} is not above 0": values <= 0,
         }

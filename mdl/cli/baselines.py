@@ -145,7 +145,7 @@ def _head(corpus: Corpus, subset_bytes: int, chunk_bytes: int) -> Iterator[str]:
         f"{n_sample:,} of {n_chunks:,} chunks of {chunk_bytes:,} bytes"
     )
     yield "compressed size in % of the raw size; paper: Delétang et al. 2024, " + (
-        f"{_data_set(corpus) or 'which has no such data'}, 1 GB, a header once"
+        f"{_data_set(corpus) or 'which has no data of this kind'}, 1 GB, a header once"
     )
     titles = ("chunk", "compressor", "settings", "true size", "header once", "paper raw", "paper adjusted")
     yield _LINE.format(*titles)

@@ -93,7 +93,7 @@ def _spec(model: str) -> str:
         raise MdlError(f"{model} is a run of mdl's own; use mdl baselines CORPUS --model {model}")
     if not is_pretrained(Path(model)):
         raise MdlError(
-            f"'{model}' is no pretrained model; write {PREFIX}{model} (models first, the corpus last), or "
+            f"'{model}' is not a pretrained model; write {PREFIX}{model} (models first, the corpus last), or "
             f"{OWN_PREFIX}NAME for one that a --plugin registers"
         )
     return f"{PREFIX}{model}"

@@ -92,7 +92,7 @@ def _coded(snapshot: Snapshot) -> dict[str, tuple[float, int]]:
 
 def _rates(snapshot: Snapshot) -> str:
     coded = _coded(snapshot).items()
-    return "; ".join(f"{part}: {bits / n:.4f} bits a byte of {n:,}" for part, (bits, n) in coded if n)
+    return "; ".join(f"{part}: {bits / n:.4f} bits per byte of {n:,}" for part, (bits, n) in coded if n)
 
 
 def _sweep(state: progress.Status, records: Sequence[CellRecord]) -> Told:

@@ -58,7 +58,9 @@ def look(place: Path, cost: str, within: float) -> Looked:
 def sweep_of(place: Path) -> str:
     """The name of the sweep whose run folder it is; MdlError where a round would have nothing to join."""
     if not RunPaths(place).manifest.exists():
-        raise MdlError(f"{place} is no run folder of a sweep (it has no sweep.json); leave out --run, or name another")
+        raise MdlError(
+            f"{place} is not a run folder of a sweep (it has no sweep.json); leave out --run, or name another"
+        )
     return place.resolve().name
 
 
@@ -91,7 +93,7 @@ def told(before: Looked, after: Looked, file: Path) -> list[str]:
         if (old := former.get((row["group"], row["subset_bytes"]))) and _size(old) != _size(row)
     ]
     n = len(suggest.cells(after.found))
-    again = f"next: the same command again, {n} cells more" if n else after.lines[0]
+    again = f"next: run the same command again, for {n} more cells" if n else after.lines[0]
     return [after.answer, "", *changed, f"trained: {file}; {again}"]
 
 

@@ -32,7 +32,7 @@ def valid_keys() -> dict[str, str]:
             keys |= {f"{name}.{leaf}": str(inner.description) for leaf, inner in part.model_fields.items()}
         else:
             keys[name] = str(spec.description)
-    return keys | {_BATCH_BYTES: "bytes a step and member, in place of batch_windows: whole windows of the context"}
+    return keys | {_BATCH_BYTES: "bytes per step and member, in place of batch_windows; a multiple of the context"}
 
 
 @cache

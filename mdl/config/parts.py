@@ -146,7 +146,7 @@ class TrainConfig(Part):
         "subset", description="subset: passes over it; prequential: one, each window predicted before it is learned"
     )
     steps: Count = Field(1000, ge=1, description="optimiser steps")
-    batch_windows: Count = Field(4, ge=1, le=1 << 16, description="windows of the context a step and member")
+    batch_windows: Count = Field(4, ge=1, le=1 << 16, description="windows of the context per step and member")
     optimizer: Annotated[str, _of_recipe(_optimizer), AfterValidator(_known_optimizer)] = Field(
         "auto", validate_default=True, description="adamw | muon | a plugin's; auto: adamw with recipe 1, muon with 2"
     )

@@ -126,7 +126,7 @@ def read_as(path: Path, cls: type[T], kind: str) -> T:
 def require_kind(path: Path, raw: Any, kind: str) -> dict[str, Any]:
     """A JSON object of a kind and a schema that this version knows; RecordError for anything else."""
     if not isinstance(raw, dict) or raw.get("kind") != kind:
-        got = f"its kind is {reprlib.repr(raw.get('kind'))}" if isinstance(raw, dict) else "it is no object"
+        got = f"its kind is {reprlib.repr(raw.get('kind'))}" if isinstance(raw, dict) else "it is not an object"
         raise RecordError(f"{path} is not a {kind} record: {got}; delete it to have it made again")
     version = raw.get("schema_version")
     if type(version) is not int or version < 1:

@@ -104,7 +104,7 @@ class Search:
     def _why_nothing(self, answer: Answer) -> str:
         if answer.width() <= self.within:
             return f"the interval is within a factor of {self.within:g}"
-        return "no cell that would tell more fits into the time that is left"
+        return "no further useful cell fits into the time that is left"
 
     def _longer(self, answer: Answer) -> list[dict[str, Any]]:
         """The shapes about the size found, trained as much longer as most of the time left is enough for."""

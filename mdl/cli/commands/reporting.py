@@ -86,14 +86,14 @@ def fit(
         str | None, typer.Option("--delta", help="Huber's δ; auto: 1.345 residual scales. Default: 1e-3, sweeps auto.")
     ] = None,
     holdout: Annotated[
-        list[str] | None, typer.Option("--holdout", help="Rows to predict without having seen them, such as 'C>1e21'.")
+        list[str] | None, typer.Option("--holdout", help="Rows to leave out of the fit and predict, such as 'C>1e21'.")
     ] = None,
     cluster: Annotated[
         str, typer.Option("--cluster", help="Columns whose equal values mark rows with common noise.")
     ] = "",
     group: Annotated[str | None, typer.Option("--group", help="Which corpus of a sweep with several.")] = None,
     epochs: Annotated[
-        str, typer.Option("--epochs", help="Column of how often D, the unique data, were read; there need be none.")
+        str, typer.Option("--epochs", help="Column of how often the unique data D were read; optional.")
     ] = "epochs",
     form: Annotated[
         str | None,

@@ -97,7 +97,7 @@ def row_documents(member: Member, column: str) -> Iterator[list[bytes]]:
                 # The place is put into words only where it is needed: there are millions of rows.
                 yield [value if isinstance(value, bytes) else _encoded(value, column, (member.name, kind.unit, number))]
     if n_without:
-        log.warning("%s: %d of %d rows have no '%s' and are no documents", member.name, n_without, n_rows, column)
+        log.warning("%s: %d of %d rows have no '%s' and are left out", member.name, n_without, n_rows, column)
 
 
 def _format_of(member: Member) -> TableFormat:

@@ -180,7 +180,7 @@ def test_the_report_reads_the_same_forms_and_takes_a_str(tmp_path: Path) -> None
         ("params,parameters,D,code_bits\n1,1,1,1\n", "'params' and 'parameters' may both be N; say which with --n"),
         ("N,tokens,code_bits\n1,1,1\n", "no column 'D'; it has N, tokens, code_bits; want N .parameters., D .bytes."),
         ("N,N,D,code_bits\n1,1,1,1\n", "names the column 'N' twice"),
-        ('{"N": 1, "D": 1, "code_bits": 1}\n{"N": 1,\n', "line 2 is no JSON"),
+        ('{"N": 1, "D": 1, "code_bits": 1}\n{"N": 1,\n', "line 2 is not JSON"),
         ('{"N": 1, "D": 1, "code_bits": [1]}\n', r"line 2: code_bits is \[1\]"),
         ("[1, 2]", "a JSON table is a list of objects"),
         ("# only\n# comments\n", "it has no line with names"),

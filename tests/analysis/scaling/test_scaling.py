@@ -289,7 +289,7 @@ def test_rows_without_a_positive_number_are_dropped_named_and_counted(tmp_path: 
     measured = read_csv(write_csv(tmp_path / "t.csv", rows))
     assert measured.loss.tolist() == [3, 3]
     assert {(d.reason, d.n_rows, d.lines) for d in measured.dropped} == {
-        ("N is missing or NaN", 1, (2,)), ("loss is no number", 1, (3,)), ("loss is not above 0", 1, (4,)),
+        ("N is missing or NaN", 1, (2,)), ("loss is not a number", 1, (3,)), ("loss is not above 0", 1, (4,)),
         ("D is infinite", 1, (5,)), ("loss is missing or NaN", 1, (6,)), ("D is not above 0", 1, (8,)),
     }  # fmt: skip
     assert measured.notes == ("1 rows repeat another; each is kept",)
@@ -317,7 +317,7 @@ BAD = {
     "N,D,loss\n": "has no usable row: it has only a header",
     "N,D\n1,2\n": "has no column 'loss'; it has N, D; see --n, --d, --loss, --c",
     "N,loss\n1,2\n": "has no column 'D'",
-    "N,D,loss\n1,2,x\n1,2,y\n": "has no usable row: loss is no number in 2 rows",
+    "N,D,loss\n1,2,x\n1,2,y\n": "has no usable row: loss is not a number in 2 rows",
     "N,D,loss\n1,2,-3\n": "has no usable row: loss is not above 0 in 1 row",
     "N,D,loss\n1,2\n1,2,3,4,5\n": "line 3 has 5 fields, the header 3",
 }

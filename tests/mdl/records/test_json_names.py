@@ -1,4 +1,4 @@
-"""Names of schema 1 are for ever: what Python calls by another name has its old one in JSON, and in a table's columns."""
+"""Names of schema 1 are for ever: what Python calls by another name has its old one in JSON and in tables."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ def test_times_are_read_as_people_write_them(text: str, seconds: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "soon", "10 parsecs", "min", "1:30", "-5s", "5 6"])
 def test_what_is_no_time_is_one_line(text: str) -> None:
-    with pytest.raises(MdlError, match="is no time; write 90s, 10min or 1h"):
+    with pytest.raises(MdlError, match="is not a time; write 90s, 10min or 1h"):
         parse_seconds(text)
 
 
