@@ -162,7 +162,7 @@ class _Place:
             low, high = np.exp(estimate.minimum.window) if estimate.minimum else (0.0, math.inf)
             for n in self.sizes[(self.sizes >= 0.99 * low) & (self.sizes <= 1.01 * high)]:
                 seeds = tuple(sorted(set(self._of(n)["seed"])))
-                yield self._known(n, seeds, fresh, why + ", another draw of the corpus")
+                yield self._known(n, seeds, fresh, why + ", another sample of the corpus")
             return
         for n in _telling(estimate).round().astype(np.int64):
             cells = self._of(n)

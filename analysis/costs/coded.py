@@ -39,7 +39,7 @@ class CodedWeights(ParameterCost):
 
     def price(self, cells: pd.DataFrame) -> Floats:
         """Not a function of sizes alone: AnalysisError."""
-        raise AnalysisError(f"the price '{self.name}' is known of whole subsets that were coded, and of nothing else")
+        raise AnalysisError(f"the price '{self.name}' is known only for whole subsets that were coded")
 
     @property
     def label(self) -> str:
@@ -57,8 +57,8 @@ class CodedWeights(ParameterCost):
         if self.bits is None:
             best = "at each dataset size's best precision"
             return f"Parameters cost the actual size of the coded weights, {best} ({self.name})."
-        come_to = f"weights coded at {self.bits} bits each come to in models of their size"
-        return f"Parameters cost what {come_to} ({self.name})."
+        size = f"the measured size of weights coded at {self.bits} bits each"
+        return f"Parameters cost {size}, in models of their size ({self.name})."
 
     @property
     def rank(self) -> float:

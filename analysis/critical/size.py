@@ -65,7 +65,7 @@ def critical_size(
         )
     located = float(found.n_params[0])
     if n_pooled:
-        message = f"bracketed; the code length rose with N at some sizes, {n_pooled} were averaged with a neighbour"
+        message = f"bracketed; the code length rose with N at some sizes, {n_pooled} were averaged with a neighbor"
     return CriticalSize(
         n_params=located,
         total_bits=code + float(price_at(sizes, price, located)) * located,
@@ -83,14 +83,16 @@ def _checked(
 ) -> tuple[Floats, Floats, Floats]:
     n, bits = np.asarray(n_params, np.float64).ravel(), np.asarray(code_bits, np.float64).ravel()
     if n.size != bits.size or not n.size:
-        raise AnalysisError(f"a critical size needs one code length a size, got {n.size} sizes and {bits.size} lengths")
+        raise AnalysisError(
+            f"a critical size needs one code length per size, got {n.size} sizes and {bits.size} lengths"
+        )
     if not (np.isfinite(n).all() and (n >= 1).all()):
         raise AnalysisError("model sizes must be parameter counts of at least 1")
     if not (np.isfinite(bits).all() and (bits >= 0).all()):
         raise AnalysisError("code lengths must be finite and at least 0 bits; leave out what was not measured")
     prices = np.asarray(bits_per_param, np.float64).ravel()
     if prices.size not in (1, n.size):
-        raise AnalysisError(f"a price is one number or one a size, got {prices.size} prices of {n.size} sizes")
+        raise AnalysisError(f"a price is one number or one per size, got {prices.size} prices of {n.size} sizes")
     for price in prices[~(np.isfinite(prices) & (prices >= 0))][:1]:
         raise AnalysisError(f"a parameter cannot cost {price:g} bits; give a number of at least 0")
     return n, bits, np.broadcast_to(prices, n.shape)

@@ -153,7 +153,7 @@ def _sandwich(measured: Measurements, at: Located, cluster: Ints) -> Uncertainty
     draws = np.random.default_rng(0).multivariate_normal(theta[0], inverse @ (scores.T @ scores) @ inverse, 4000)
     laws = natural(draws, measured)
     named = _named(NAMES, _all_seven(laws), int(cluster.max()) + 1)
-    message = f"sandwich covariance: with {rows.x.size} rows the bootstrap's limit serves"
+    message = f"sandwich covariance: with {rows.x.size} rows the bootstrap has practically this limit"
     return Uncertainty(**named, n_replicates=0, varies=measured.varies, message=message, draws=laws)
 
 

@@ -60,7 +60,7 @@ def _only_identified(made: Report) -> Report:
     if made.fit.success:
         why = made.uncertainty.reason
         if not made.uncertainty.identified:
-            why += ", for they keep fewer than three dataset sizes or an exponent ran to its bound"
+            why += ", because they keep fewer than three dataset sizes or an exponent ran to its bound"
         why += "; add dataset sizes and corpus seeds"
     none = replace(made.fit, params=None, objective=None, message=why)
     return replace(made, fit=none, held_out=())

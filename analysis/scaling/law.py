@@ -193,7 +193,7 @@ def _agreement(found: Minima) -> str:
 def _described(measured: Measurements, rows: Rows, found: Minima, delta: float, agreement: str) -> Fit:
     """The optimum as a law, unless it lies where the data do not determine it."""
     theta = found.theta[0]
-    problem = _open_end(rows, theta, delta) or ("" if found.converged[0] else "the optimiser did not converge")
+    problem = _open_end(rows, theta, delta) or ("" if found.converged[0] else "the optimizer did not converge")
     if problem:
         return _no_fit(measured, delta, problem)
     E, A, B, alpha, beta = (float(value) for value in natural(theta[None], measured)[0])

@@ -215,7 +215,9 @@ def _varies(own: pd.DataFrame) -> str:
     text = "whole (corpus seed, D) columns are resampled: "
     if own["shuffle_seed"].nunique() > 1:
         return text + "the interval is over corpus seeds and dataset sizes, and the training seeds within them"
-    return text + "one corpus seed, so the interval is over dataset sizes and does not cover another draw of the corpus"
+    return (
+        text + "one corpus seed, so the interval is over dataset sizes and does not cover another sample of the corpus"
+    )
 
 
 def _repeats(own: pd.DataFrame) -> tuple[str, ...]:

@@ -188,7 +188,7 @@ def sentences(answer: Answer, cost: str) -> list[str]:
     what = f"{answer.source}, {format_bytes(answer.size_bytes)},"
     row = answer.row
     if row is None or answer.study is None:
-        return [f"{what} is not known yet: {answer.stopped or 'too few models have been trained'}."]
+        return [f"{what} has no known model size yet: {answer.stopped or 'too few models have been trained'}."]
     ended = [f"The search ended because {answer.stopped}."] if answer.stopped else []
     if row["adjusted_rate"] >= 1:
         rate = format_percent(row["adjusted_rate"])
@@ -212,7 +212,7 @@ def _pays_for(answer: Answer, row: dict[str, Any], cost: str) -> str:
     if row["status"] == "above":
         return f"pays for at least {format_count(row['most_size'])} parameters: the largest model tried was the best"
     if answer.study is None or answer.n_params is None:
-        return f"is not known yet: {row['message']}"
+        return f"has no known model size yet: {row['message']}"
     price = answer.study.cost.bytes_per_param
     noun = answer.study.cost.noun if price is None else f"{price:g} bytes each"
     between = f" ({format_count(answer.interval[0])} to {format_count(answer.interval[1])})" if answer.interval else ""

@@ -124,8 +124,8 @@ def require_enough(data: Data) -> None:
     """MdlError for so few bytes that models of all sizes learn nothing from them."""
     if data.train_bytes < _LEAST_SUBSET:
         raise MdlError(
-            f"corpus '{data.source}' leaves {data.train_bytes:,} of its {data.size_bytes:,} bytes to train on; fewer "
-            f"than {_LEAST_SUBSET:,} tell nothing of a model's size"
+            f"corpus '{data.source}' leaves {data.train_bytes:,} of its {data.size_bytes:,} bytes to train on; a "
+            f"model size needs at least {_LEAST_SUBSET:,}"
         )
 
 

@@ -25,13 +25,14 @@ _CODES = {
     "held-out": (
         "held-out rate × D",
         True,
-        "What D unseen bytes would cost, and the parameters: what is known by heart earns nothing. Seeds are averaged.",
+        "What D unseen bytes would cost, and the parameters. What a model has memorized earns nothing. Seeds are "
+        "averaged.",
     ),
     "prequential": (
         "block-prequential",
         False,
         "Each block is coded by the model trained on the blocks before it, the first at 8 bits per byte or by a "
-        "classical coder: parameters are learned by the decoder too and cost nothing (Blier & Ollivier 2018).",
+        "classical coder. The decoder learns the parameters too, so they cost nothing (Blier & Ollivier 2018).",
     ),
 }
 

@@ -184,7 +184,7 @@ def test_the_report_reads_the_same_forms_and_takes_a_str(tmp_path: Path) -> None
         ('{"N": 1, "D": 1, "code_bits": [1]}\n', r"line 2: code_bits is \[1\]"),
         ("[1, 2]", "a JSON table is a list of objects"),
         ("# only\n# comments\n", "it has no line with names"),
-        ("N,D,code_bits\n1,2,3,14\n", "a number with a comma in it stands in quotation marks"),
+        ("N,D,code_bits\n1,2,3,14\n", "a number with a comma in it must be in quotation marks"),
         (",".join(f"c{i}" for i in range(100_001)) + "\n", "100,001 columns, a table at most 10,000"),
         ("N,D,code_bits\n" + "".join(f"1e3,{i},5\n" for i in range(1, 2001)), "over 2,000 dataset sizes; a report"),
     ],

@@ -397,7 +397,7 @@ def test_a_sweeps_held_out_law_is_recovered_in_bits_a_byte_over_unique_bytes(tmp
 
 def test_one_corpus_seed_is_said_to_be_one(tmp_path: Path) -> None:
     measured = from_records(load(sweep(tmp_path / "grid", n_seeds=1)))
-    assert "does not cover another draw of the corpus" in measured.varies
+    assert "does not cover another sample of the corpus" in measured.varies
 
 
 def test_several_corpora_are_not_mixed(tmp_path: Path) -> None:

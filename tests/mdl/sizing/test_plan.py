@@ -88,7 +88,9 @@ def test_the_shapes_lie_about_the_forecast(off_by: float) -> None:
 
 
 def test_too_few_bytes_are_refused_with_both_numbers() -> None:
-    with pytest.raises(MdlError, match="leaves 1,900 of its 2,000 bytes to train on; fewer than 4,000 tell nothing"):
+    with pytest.raises(
+        MdlError, match="leaves 1,900 of its 2,000 bytes to train on; a model size needs at least 4,000"
+    ):
         first_plan(data_of(2000), SETTING, LAPTOP, 600)
 
 

@@ -78,7 +78,7 @@ def test_a_dry_run_plans_and_makes_nothing(tmp_path: Path) -> None:
         (["my.txt", "--within", "1"], "above 1"),
         (["my.txt", "--name", "../x"], "cannot be a folder name"),
         (["my.txt", "--column", "text"], "unknown corpus"),
-        (["tiny.txt"], "tell nothing of a model's size"),
+        (["tiny.txt"], "a model size needs at least 4,000"),
     ],
 )
 @pytest.mark.usefixtures("text")
