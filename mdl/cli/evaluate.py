@@ -83,7 +83,7 @@ def _escaped(checkpoint: Checkpoint, corpus: Corpus, records: Sequence[CellRecor
     n_bytes = max(record.subset_bytes for record in records)
     why = next((lost for piece in pieces(view, 0, n_bytes) if (lost := tokenizer.lost_in(piece))), "")
     because = f"; {why}" if why else ""
-    yield f"  warning: {share:.1%} of the bytes are not covered by tokens, and cost 8 bits or more each{because}"
+    yield f"  warning: {share:.1%} of the bytes are coded as they are, at 8 bits or more each{because}"
 
 
 def _spec(model: str) -> str:
