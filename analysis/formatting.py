@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable
 
 
 def format_bytes(n_bytes: float) -> str:
@@ -30,9 +29,9 @@ def known_digits(n: float, low: float | None, high: float | None) -> float:
     return float(f"{n:.{min(max(2, 1 - math.floor(math.log10(error))), 6)}g}")
 
 
-def format_flops(flops: float) -> str:
-    """Three significant digits: 1.52e14."""
-    return f"{flops:.3g}".replace("e+0", "e").replace("e+", "e")
+def format_number(value: float) -> str:
+    """Three significant digits of any number, such as FLOPs: 0.34, 407, 1.52e14."""
+    return f"{value:.3g}".replace("e+0", "e").replace("e+", "e")
 
 
 def _scaled(value: float, units: tuple[tuple[str, float], ...]) -> str:
@@ -54,9 +53,17 @@ def format_seconds(seconds: float) -> str:
     return f"{seconds / 60:.3g} min" if seconds < 7200 else f"{seconds / 3600:.3g} h"
 
 
+UNKNOWN = "–"  # what stands in a table where nothing is known
+
+
+def format_known(value: float | None, name: Callable[[float], str]) -> str:
+    """Its name, or – where it is not known."""
+    return UNKNOWN if value is None else name(value)
+
+
 def format_range(low: float | None, high: float | None, name: Callable[[float], str]) -> str:
     """Both ends of an interval, 9.8 K to 13 K; – where there is none."""
-    return "–" if low is None or high is None else f"{name(low)} to {name(high)}"
+    return UNKNOWN if low is None or high is None else f"{name(low)} to {name(high)}"
 
 
 def format_end(value: float, least: float, most: float, name: Callable[[float], str]) -> str:
@@ -64,10 +71,15 @@ def format_end(value: float, least: float, most: float, name: Callable[[float], 
     return f"{'≤ ' if value <= least else '≥ ' if value >= most else ''}{name(value)}"
 
 
-def format_place(row: Mapping[str, Any], *, several: bool) -> str:
-    """1 MB, or 1 MB of its group where there are several."""
-    size = format_bytes(row["subset_bytes"])
-    return f"{size} of {' '.join(row['group'].split())}" if several else size
+def format_place(subset_bytes: float, group: str = "") -> str:
+    """A dataset size: 1 MB, or 1 MB of a group where it is named."""
+    size = format_bytes(subset_bytes)
+    return f"{size} of {group}" if group else size
+
+
+def format_counted(n: int, noun: str) -> str:
+    """1 row, 2 rows."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
 def join(words: Iterable[object]) -> str:

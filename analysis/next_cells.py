@@ -28,7 +28,7 @@ _ALIKE = math.log(1.1)  # nearer to one that was run, a shape tells little more
 
 
 class Rung(NamedTuple):
-    """A shape that could be trained: its label, parameters, and training FLOPs a byte seen."""
+    """A shape that could be trained: its label, parameters, and training FLOPs per byte seen."""
 
     label: str
     n_params: int
@@ -96,7 +96,7 @@ def _telling(estimate: Estimate) -> npt.NDArray[np.float64]:
 
 
 def _speeds(runs: pd.DataFrame) -> pd.DataFrame:
-    """FLOPs a second of every cohort, measuring included, by n_params."""
+    """FLOPs per second of every cohort, measuring included, by n_params."""
     cohorts = (
         runs[runs["status"] == "ok"]
         .groupby("cohort_id")
@@ -162,7 +162,7 @@ class _Place:
             low, high = np.exp(estimate.minimum.window) if estimate.minimum else (0.0, math.inf)
             for n in self.sizes[(self.sizes >= 0.99 * low) & (self.sizes <= 1.01 * high)]:
                 seeds = tuple(sorted(set(self._of(n)["seed"])))
-                yield self._known(n, seeds, fresh, why + ", another draw of the corpus")
+                yield self._known(n, seeds, fresh, why + ", another sample of the corpus")
             return
         for n in _telling(estimate).round().astype(np.int64):
             cells = self._of(n)
@@ -253,7 +253,7 @@ def describe(suggestions: Sequence[Suggestion]) -> list[tuple[str, ...]]:
     several = len({one.group for one in suggestions}) > 1
     return [
         (
-            f"{one.group} " * several + format_bytes(one.subset_bytes),
+            f"{one.group} {format_bytes(one.subset_bytes)}" if several else format_bytes(one.subset_bytes),
             one.size,
             f"{one.n_params:,}",
             ", ".join(map(str, one.seeds)),

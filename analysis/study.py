@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +13,9 @@ from analysis.codes import adjusted_compression_rate, best_classical, classical_
 from analysis.costs import PAPER, ParameterCost
 from analysis.critical import (
     N_REPLICATES,
+    Intervals,
     PowerLaw,
+    Theory,
     averages,
     between,
     columns,
@@ -32,7 +33,7 @@ from analysis.critical import (
 from analysis.errors import AnalysisError
 from analysis.formatting import join
 from analysis.records import Table, longest
-from analysis.scaling import compute_view, not_asked, own_fit
+from analysis.scaling import OwnFit, compute_view, not_asked, own_fit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,11 +71,11 @@ class Study:
     critical: pd.DataFrame
     laws: dict[str, PowerLaw]
     classical: pd.DataFrame
-    intervals: dict[str, Any]
+    intervals: Intervals
     crossings: pd.DataFrame
-    theory: dict[str, dict[str, Any] | None]
+    theory: dict[str, Theory | None]
     predictions: pd.DataFrame
-    fit: dict[str, Any] | None
+    fit: OwnFit | None
     compute: pd.DataFrame
     compute_not_asked: str | None
     seeds: pd.DataFrame
@@ -216,7 +217,7 @@ def law_line(law: PowerLaw, critical: pd.DataFrame) -> pd.DataFrame | None:
 
 
 def in_context(table: Table, group: str) -> pd.DataFrame:
-    """Held-out bits a byte by position in the window, `best` snapshots on the group's largest subset, over all seeds.
+    """Held-out bits per byte by position in the window, `best` snapshots on the group's largest subset, over all seeds.
 
     Columns n_params, size, position (the bin's last, from 1), bits_per_byte.
     """

@@ -38,7 +38,14 @@ def shared(seed: int) -> Measurements:
 
 def _measured(N: np.ndarray, D: np.ndarray, noise: np.ndarray, clusters: np.ndarray) -> Measurements:
     loss = TRUTH["E"] + TRUTH["A"] * N ** -TRUTH["alpha"] + TRUTH["B"] * D ** -TRUTH["beta"]
-    return Measurements(N, D, loss * np.exp(noise), 6 * N * D, clusters, "synthetic")
+    return Measurements(
+        n_params=N,
+        data=D,
+        loss=loss * np.exp(noise),
+        flops=6 * N * D,
+        clusters=clusters,
+        varies="synthetic",
+    )
 
 
 def coverage(noise: str, n_trials: int) -> dict[str, float]:

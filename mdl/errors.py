@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import reprlib
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 
 class MdlError(Exception):
@@ -40,6 +41,11 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """`'; did you mean X?'` for the known name closest to `word`, or an empty string."""
     matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f"; did you mean '{matches[0]}'?" if matches else ""
+
+
+def problem_of(problem: Mapping[str, Any]) -> str:
+    """What one of pydantic's `errors()` says: our own words where a validator of ours refused the value."""
+    return str(problem["ctx"]["error"] if problem["type"] == "value_error" else problem["msg"])
 
 
 def one_line(error: OSError) -> str:

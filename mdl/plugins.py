@@ -99,7 +99,7 @@ def _load(file: Path) -> str:
         return sha256
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
-        raise MdlError(f"plugin {file} is no Python file; its name must end in .py")
+        raise MdlError(f"plugin {file} is not a Python file; its name must end in .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:

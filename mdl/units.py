@@ -40,7 +40,7 @@ def format_bytes(n_bytes: float) -> str:
 
 def counted(n: int, what: str) -> str:
     """1 cell, 2 cells."""
-    return f"{n:,} {what}{'s' * (n != 1)}"
+    return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"
 
 
 def short_bytes(n_bytes: int) -> str:

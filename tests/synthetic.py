@@ -128,7 +128,7 @@ def cell(
             width=8,
             depth=1,
             n_heads=1,
-            context_bytes=context_bytes,
+            context_tokens=context_bytes,
             n_params=N,
             n_params_by_group={"all": N},
         ),

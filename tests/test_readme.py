@@ -88,7 +88,7 @@ def test_a_summary_that_is_none_is_one_line_and_2(
         (tmp_path / "s.json").write_text(content)
     assert main([str(tmp_path / "README.md")]) == 2
     said = capsys.readouterr().err
-    assert said.startswith(f"error: {tmp_path}/s.json is no summary: ")
+    assert said.startswith(f"error: {tmp_path}/s.json is not a summary: ")
     assert said.count("\n") == 1
 
 

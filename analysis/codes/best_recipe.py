@@ -18,7 +18,7 @@ _FOR_A_PARABOLA = 3  # rates
 
 
 def recipe_envelope(cells: pd.DataFrame) -> pd.DataFrame:
-    """Of priced cells, one row a (shape, dataset size, replicate, recipe), one a (shape, dataset size, replicate).
+    """Of priced cells, one row per (shape, dataset size, replicate, recipe), one a (shape, dataset size, replicate).
 
     Columns as given, with optimizer and learning_rate among them. `own_bits` are at the best rate: at the least of the
     parabola through three rates or more (least squares), between the least and the greatest of them; with two rates

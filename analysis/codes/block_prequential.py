@@ -51,7 +51,7 @@ class Coded(NamedTuple):
 
 
 def block_codes(table: Table) -> pd.DataFrame:
-    """A row a (group, dataset size but the smallest, code, snapshot), averaged over the seeds that reach it: COLUMNS.
+    """A row per (group, dataset size but the smallest, code, snapshot), averaged over the seeds that reach it: COLUMNS.
 
     Whether final or best snapshots code is announced too, in one bit where both are there.
     """

@@ -13,7 +13,7 @@ LAST = 0.1  # share of the bytes whose mean code is taken for the loss at the en
 
 
 def online_codes(table: Table) -> pd.DataFrame:
-    """A row a (group, D, N) whose subset was coded to its end, averaged over seeds: COLUMNS.
+    """A row per (group, D, N) whose subset was coded to its end, averaged over seeds: COLUMNS.
 
     code_bits of the whole subset, choice_bits (log₂ of how many recipes there were to choose from) included;
     final_bits_per_byte L_final, over the last tenth; area_bits = Σ (L_i − L_final), what was paid beyond that while

@@ -4,7 +4,7 @@ Blocks end at the dataset sizes of a group. The decoder trains the same models o
 on the same machine; that it can is taken for granted, and the time is not counted), so whatever is chosen, a model size
 or a snapshot, must be chosen from bytes that it has, or be announced in bits that are counted (Dawid 1984; Blier &
 Ollivier 2018). `final` snapshots need nothing. A `best` snapshot was chosen on a held-out sample, which the decoder has
-only if it was sent first: it is counted at 8 bits a byte.
+only if it was sent first: it is counted at 8 bits per byte.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Chain:
     bits: Floats  # (C, m) of a block by the model trained up to its start; NaN: not evaluated
     heldout: Floats  # (C, m + 1) rate on unseen bytes of the model trained up to each edge; NaN: not known
     first_bits: float  # of [0, D₀), with the choice of its coder
-    first_coder: str  # uniform: 8 bits a byte
+    first_coder: str  # uniform: 8 bits per byte
     validation_bits: float  # of the sample by which snapshots were chosen; 0 for final
 
 
@@ -102,7 +102,8 @@ def _blocks(
     for i, n in enumerate(sizes):
         for k, (start, end) in enumerate(itertools.pairwise(edges)):
             runs = [run for run in at.get((n, start), []) if run in by_run]
-            found = [block for run in runs if (block := span_bits(by_run[run], start, end)) == block]
+            blocks = [span_bits(by_run[run], start, end) for run in runs]
+            found = [block for block in blocks if not np.isnan(block)]
             if found:
                 bits[i, k] = min(found) + np.log2(len(found))
     return bits
@@ -117,7 +118,7 @@ def _unseen(own: pd.DataFrame, sizes: tuple[int, ...], edges: tuple[int, ...]) -
 def _first(table: Table, corpus: str, shuffle_seed: int, n_bytes: int) -> tuple[float, str]:
     """Bits of [0, n_bytes), and by which coder: 8 a byte, or the shortest classical code of those bytes in that order.
 
-    A classical coder's name is announced: log₂ of how many there are, 8 bits a byte among them.
+    A classical coder's name is announced: log₂ of how many there are, 8 bits per byte among them.
     """
     coded = classical_rates(table.baselines)
     own = coded[
@@ -145,6 +146,6 @@ def fixed_sizes(table: Table, snapshot: str = "final") -> pd.DataFrame:
             rows += [
                 row | {"raw_bytes": end, "code_bits": float(bits)}
                 for end, bits in zip(chain.edges[1:], total, strict=True)
-                if bits == bits
+                if not np.isnan(bits)
             ]
     return pd.DataFrame(rows, columns=["group", "n_params", "chain", "raw_bytes", "code_bits"])

@@ -39,7 +39,7 @@ class CodedWeights(ParameterCost):
 
     def price(self, cells: pd.DataFrame) -> Floats:
         """Not a function of sizes alone: AnalysisError."""
-        raise AnalysisError(f"the price '{self.name}' is known of whole subsets that were coded, and of nothing else")
+        raise AnalysisError(f"the price '{self.name}' is known only for whole subsets that were coded")
 
     @property
     def label(self) -> str:
@@ -57,8 +57,8 @@ class CodedWeights(ParameterCost):
         if self.bits is None:
             best = "at each dataset size's best precision"
             return f"Parameters cost the actual size of the coded weights, {best} ({self.name})."
-        come_to = f"weights coded at {self.bits} bits each come to in models of their size"
-        return f"Parameters cost what {come_to} ({self.name})."
+        size = f"the measured size of weights coded at {self.bits} bits each"
+        return f"Parameters cost {size}, in models of their size ({self.name})."
 
     @property
     def rank(self) -> float:
@@ -73,7 +73,7 @@ class CodedWeights(ParameterCost):
 
 
 def coded_cost(name: str) -> CodedWeights | None:
-    """`coded`, or `coded4` at 4 bits a weight; None for another name."""
+    """`coded`, or `coded4` at 4 bits per weight; None for another name."""
     match = _CODED.fullmatch(name)
     return CodedWeights(name, int(match[1]) if match[1] else None) if match else None
 
@@ -103,7 +103,7 @@ def _smoothed(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def smooth_price(n_params: Floats, bits_per_param: Floats) -> Floats:
-    """b + k·N^−½ through measured bits a parameter, all (n,), by least squares of relative errors.
+    """b + k·N^−½ through measured bits per parameter, all (n,), by least squares of relative errors.
 
     Scales are coded a row and a matrix has some √N rows. What lies between shapes beyond that is the coders'
     granularity, a few per cent; as a price that jumps it would pin a critical size to a shape.

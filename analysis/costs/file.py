@@ -49,7 +49,7 @@ class FileBytes(ParameterCost):
 
     @property
     def rank(self) -> float:
-        """Beside the paper's: most files hold two bytes a parameter."""
+        """Beside the paper's: most files hold two bytes per parameter."""
         return 2.0
 
 

@@ -71,7 +71,7 @@ class Capacity(Fixed):
         return False
 
 
-PAPER = Fixed("float16", 2.0)  # Delétang et al. 2024 count two bytes a parameter
+PAPER = Fixed("float16", 2.0)  # Delétang et al. 2024 count two bytes per parameter
 register_cost(Fixed("float32", 4.0))
 register_cost(PAPER)
 register_cost(Capacity("capacity", CAPACITY_BITS / 8))

@@ -13,7 +13,7 @@ from analysis.errors import AnalysisError
 
 
 def parse_cost(cost: str | float | ParameterCost) -> ParameterCost:
-    """A cost by name (`capacity:3.8`: with other bits; `coded4`: at 4 bits a weight), or bytes per parameter.
+    """A cost by name (`capacity:3.8`: with other bits; `coded4`: at 4 bits per weight), or bytes per parameter.
 
     AnalysisError for anything else.
     """

@@ -48,14 +48,14 @@ class UsedRows(ParameterCost):
     @property
     def noun(self) -> str:
         """As in: at …"""
-        return "two bytes a parameter without the embedding's rows of byte values that do not occur"
+        return "two bytes per parameter without the embedding's rows of byte values that do not occur"
 
     @property
     def sentence(self) -> str:
         """What is counted."""
         return (
-            "A parameter costs 2 bytes; embedding rows of byte values that do not occur in the subset cost nothing, a "
-            f"mask of those that do {MASK_BITS // 8} bytes a model ({self.name})."
+            "A parameter costs 2 bytes. Embedding rows of byte values that do not occur in the subset cost nothing, "
+            f"and a mask of the values that occur costs {MASK_BITS // 8} bytes per model ({self.name})."
         )
 
     @property

@@ -8,6 +8,7 @@ from .estimates import estimate_all as estimate_all
 from .flatness import between as between
 from .interpolation import marginal_price as marginal_price
 from .interpolation import minima as minima
+from .interval_notes import Intervals as Intervals
 from .interval_notes import describe as describe
 from .minimum import ENDS as ENDS
 from .resampling import N_REPLICATES as N_REPLICATES
@@ -17,8 +18,10 @@ from .resampling import columns as columns
 from .resampling import interval as interval
 from .resampling import relative_spread as relative_spread
 from .size import PowerLaw as PowerLaw
+from .size import Status as Status
 from .size import critical_size as critical_size
 from .size import fit_power_law as fit_power_law
+from .size_law import Theory as Theory
 from .size_law import law as law
 from .size_law import prediction_table as prediction_table
 from .size_law import predictions as predictions

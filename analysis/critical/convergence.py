@@ -20,9 +20,27 @@ from analysis.records import halved, longest
 
 MARGIN = 1.1  # a smaller factor is no difference
 _DATA = ["group", "subset_bytes"]
-COLUMNS = ["group", "subset_bytes", "bytes_seen", "half_bytes_seen", "n_params", "low", "high", "n_params_half",
-           "status_half", "ratio", "ratio_low", "ratio_high", "points", "verdict", "limit",
-           "limit_low", "limit_high", "points_least", "points_most"]  # fmt: skip
+COLUMNS = [
+    "group",
+    "subset_bytes",
+    "bytes_seen",
+    "half_bytes_seen",
+    "n_params",
+    "low",
+    "high",
+    "n_params_half",
+    "status_half",
+    "ratio",
+    "ratio_low",
+    "ratio_high",
+    "points",
+    "verdict",
+    "limit",
+    "limit_low",
+    "limit_high",
+    "points_least",
+    "points_most",
+]
 _FALL = 0.5, 1.0  # p: with b times the training a gain is b^−p of what it was
 _STREAM = 1987
 

@@ -1,4 +1,4 @@
-"""From which dataset size on a larger model pays: D·(l₁(D) − l₂(D)) = c·(N₂ − N₁), adjacent sizes, l in bits a byte."""
+"""From which dataset size on a larger model pays: D·(l₁(D) − l₂(D)) = c·(N₂ − N₁), adjacent sizes, l in bits/byte."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from analysis.critical.resampling import Column, interval
 from analysis.formatting import format_bytes
 from analysis.types import Floats
 
-COLUMNS = ["group", "n_small", "n_large", "subset_bytes", "low", "high", "message"]
+COLUMNS = ["group", "n_small", "n_large", "subset_bytes", "low", "high", "message", "beyond", "beyond_bytes"]
 
 
 class Crossing(NamedTuple):
@@ -56,7 +56,8 @@ def crossing(subset_bytes: Floats, saved_bits: Floats, price_bits: float | Float
 def crossings(columns: Sequence[Column]) -> pd.DataFrame:
     """A row for each two adjacent sizes of a group: COLUMNS, subset_bytes NaN where they do not cross in the grid.
 
-    An end of the interval is NaN where it lies beyond the grid.
+    An end of the interval is NaN where it lies beyond the grid. Where the sizes do not cross in it, `beyond` is the
+    side on which the crossing lies, above or below, and `beyond_bytes` that end of the grid.
     """
     rows = []
     for group, found in itertools.groupby(columns, key=lambda column: column.group):
@@ -80,8 +81,11 @@ def _row(both: list[Column], small: float, large: float) -> dict[str, object]:
         found = crossing(data, _saved(draws, both, small, large), price)
         if point.crossed[0] or found.crossed.any():
             row["low"], row["high"] = _open(*interval(found.subset_bytes), data, point)
-    where = f"above {format_bytes(data[-1])}" if point.above[0] else f"below {format_bytes(data[0])}"
-    return row | {"message": "crossed" if point.crossed[0] else f"not crossed in the grid: {where}"}
+    if point.crossed[0]:
+        return row | {"message": "crossed", "beyond": None, "beyond_bytes": np.nan}
+    side, end = ("above", data[-1]) if point.above[0] else ("below", data[0])
+    message = f"not crossed in the grid: {side} {format_bytes(end)}"
+    return row | {"message": message, "beyond": side, "beyond_bytes": float(end)}
 
 
 def _open(low: float, high: float, data: Floats, point: Crossing) -> tuple[float, float]:

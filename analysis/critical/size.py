@@ -10,14 +10,14 @@ import numpy.typing as npt
 
 from analysis.critical.interpolation import minima, price_at
 from analysis.errors import AnalysisError
-from analysis.formatting import format_bytes, format_count
+from analysis.formatting import format_bytes, format_count, format_counted
 from analysis.types import Floats
 
 Status = Literal["bracketed", "below", "above", "too few sizes"]
 LEAST_SIZES = 3  # a minimum between two neighbours needs both
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CriticalSize:
     """Where code length + parameter bits is least. `below` and `above`: beyond the smallest or the largest size."""
 
@@ -53,13 +53,29 @@ def critical_size(
     best, code, n_pooled = int(found.best[0]), float(found.code_bits[0]), int(found.n_pooled[0])
     status, message = _edge(sizes, best)
     if status != "bracketed":
-        total = float(mean[best] + price[best] * sizes[best])
-        return CriticalSize(None, total, float(mean[best]), status, message, int(sizes[best]), sizes.size, 0)
+        return CriticalSize(
+            n_params=None,
+            total_bits=float(mean[best] + price[best] * sizes[best]),
+            code_bits=float(mean[best]),
+            status=status,
+            message=message,
+            grid_best=int(sizes[best]),
+            n_sizes=sizes.size,
+            n_pooled=0,
+        )
     located = float(found.n_params[0])
     if n_pooled:
-        message = f"bracketed; the code length rose with N at some sizes, {n_pooled} were averaged with a neighbour"
-    total = code + float(price_at(sizes, price, located)) * located
-    return CriticalSize(located, total, code, "bracketed", message, int(sizes[best]), sizes.size, n_pooled)
+        message = f"bracketed; the code length rose with N at some sizes, {n_pooled} were averaged with a neighbor"
+    return CriticalSize(
+        n_params=located,
+        total_bits=code + float(price_at(sizes, price, located)) * located,
+        code_bits=code,
+        status="bracketed",
+        message=message,
+        grid_best=int(sizes[best]),
+        n_sizes=sizes.size,
+        n_pooled=n_pooled,
+    )
 
 
 def _checked(
@@ -67,14 +83,16 @@ def _checked(
 ) -> tuple[Floats, Floats, Floats]:
     n, bits = np.asarray(n_params, np.float64).ravel(), np.asarray(code_bits, np.float64).ravel()
     if n.size != bits.size or not n.size:
-        raise AnalysisError(f"a critical size needs one code length a size, got {n.size} sizes and {bits.size} lengths")
+        raise AnalysisError(
+            f"a critical size needs one code length per size, got {n.size} sizes and {bits.size} lengths"
+        )
     if not (np.isfinite(n).all() and (n >= 1).all()):
         raise AnalysisError("model sizes must be parameter counts of at least 1")
     if not (np.isfinite(bits).all() and (bits >= 0).all()):
         raise AnalysisError("code lengths must be finite and at least 0 bits; leave out what was not measured")
     prices = np.asarray(bits_per_param, np.float64).ravel()
     if prices.size not in (1, n.size):
-        raise AnalysisError(f"a price is one number or one a size, got {prices.size} prices of {n.size} sizes")
+        raise AnalysisError(f"a price is one number or one per size, got {prices.size} prices of {n.size} sizes")
     for price in prices[~(np.isfinite(prices) & (prices >= 0))][:1]:
         raise AnalysisError(f"a parameter cannot cost {price:g} bits; give a number of at least 0")
     return n, bits, np.broadcast_to(prices, n.shape)
@@ -82,15 +100,15 @@ def _checked(
 
 def _edge(sizes: Floats, best: int) -> tuple[Status, str]:
     if sizes.size < LEAST_SIZES:
-        return "too few sizes", f"{sizes.size} model size{'s' * (sizes.size > 1)}; at least {LEAST_SIZES} are needed"
+        return "too few sizes", f"{format_counted(sizes.size, 'model size')}; at least {LEAST_SIZES} are needed"
     if best == 0:
-        return "below", f"not bracketed, extend the grid below {format_count(sizes[0])} parameters"
+        return "below", f"not bracketed; extend the grid below {format_count(sizes[0])} parameters"
     if best == sizes.size - 1:
-        return "above", f"not bracketed, extend the grid above {format_count(sizes[-1])} parameters"
+        return "above", f"not bracketed; extend the grid above {format_count(sizes[-1])} parameters"
     return "bracketed", "bracketed"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PowerLaw:
     """N* = k · D^gamma, D in bytes. `gamma_se` is the standard error, None with fewer than three points."""
 
@@ -104,9 +122,7 @@ class PowerLaw:
     k_low: float | None = None
     k_high: float | None = None
     scatter: float | None = None  # standard deviation of log N* about the line, n − 2 degrees of freedom
-    left_out_bytes: float | None = (
-        None  # the largest D, and predicted / measured N* there by the law through the others
-    )
+    left_out_bytes: float | None = None  # the largest D, and predicted / measured N* there by the law through the rest
     left_out_ratio: float | None = None
     gamma_least: float | None = None  # of the laws without one of the dataset sizes each, from four sizes on
     gamma_most: float | None = None
@@ -127,13 +143,12 @@ def fit_power_law(dataset_bytes: npt.ArrayLike, n_params: npt.ArrayLike) -> Powe
     x, y = np.log(d[known]), np.log(n[known])
     if np.unique(x).size < 2:
         one = f"only {format_bytes(d[known][0])} has one" if x.size else "none has one"
-        return PowerLaw(
-            None, None, None, x.size, f"a law needs two dataset sizes with a bracketed critical size; {one}"
-        )
+        message = f"a law needs two dataset sizes with a bracketed critical size; {one}"
+        return PowerLaw(k=None, gamma=None, gamma_se=None, n_points=x.size, message=message)
     if x.size == 2:
         gamma, intercept = np.polyfit(x, y, 1)
-        message = "through two dataset sizes any law passes, so that its exponent has no interval"
-        return PowerLaw(float(np.exp(intercept)), float(gamma), None, 2, message)
+        message = "a power law passes through any two dataset sizes, so its exponent has no interval"
+        return PowerLaw(k=float(np.exp(intercept)), gamma=float(gamma), gamma_se=None, n_points=2, message=message)
     (gamma, intercept), covariance = np.polyfit(x, y, 1, cov=True)
     se = float(np.sqrt(covariance[0, 0]))
     scatter = float(np.sqrt(((y - gamma * x - intercept) ** 2).sum() / (x.size - 2)))
@@ -143,9 +158,17 @@ def fit_power_law(dataset_bytes: npt.ArrayLike, n_params: npt.ArrayLike) -> Powe
     message = f"least squares through {x.size} points"
     least, most = _without_one(x, y) if x.size > 3 else (None, None)
     return PowerLaw(
-        float(np.exp(intercept)), float(gamma), se, x.size, message, scatter=scatter,
-        left_out_bytes=float(d[known][last]), left_out_ratio=ratio, gamma_least=least, gamma_most=most,
-    )  # fmt: skip
+        k=float(np.exp(intercept)),
+        gamma=float(gamma),
+        gamma_se=se,
+        n_points=x.size,
+        message=message,
+        scatter=scatter,
+        left_out_bytes=float(d[known][last]),
+        left_out_ratio=ratio,
+        gamma_least=least,
+        gamma_most=most,
+    )
 
 
 def _without_one(x: Floats, y: Floats) -> tuple[float, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict, cast
 
 import numpy as np
 import pandas as pd
@@ -63,8 +63,25 @@ def _misfit(found: PowerLaw, x: Floats, log_n: Floats) -> Floats:
     return np.asarray(excess * rng.standard_normal((n, n_draws)) / np.sqrt(rng.chisquare(n - 2, n_draws) / (n - 2)))
 
 
-def theory(found: PowerLaw, draws: LawDraws | None, estimates: Sequence[Estimate]) -> dict[str, Any] | None:
-    """γ against 1/(1+α): alpha, gamma_predicted, difference with intervals, detectable, agrees, message; None: no law.
+class Theory(TypedDict):
+    """γ against the closed form's 1/(1+α); intervals are of 95 %, None without draws of the law."""
+
+    alpha: float  # α, the exponent of the code length in N
+    alpha_low: float | None
+    alpha_high: float | None
+    gamma_predicted: float  # 1/(1+α)
+    predicted_low: float | None
+    predicted_high: float | None
+    difference: float  # γ − 1/(1+α)
+    difference_low: float | None
+    difference_high: float | None
+    detectable: float | None  # a difference as great as this would be found in four of five such studies
+    agrees: bool | None  # whether 0 lies within the difference's interval
+    message: str  # the verdict in words
+
+
+def theory(found: PowerLaw, draws: LawDraws | None, estimates: Sequence[Estimate]) -> Theory | None:
+    """The test of γ = 1/(1+α); None without a law or without α.
 
     α is that of all shapes at the largest dataset size (`estimates.Exponent`), with their scatter in its error.
     `agrees`: whether 0 lies within the difference's interval, None without one. `detectable`: how great a difference
@@ -73,13 +90,12 @@ def theory(found: PowerLaw, draws: LawDraws | None, estimates: Sequence[Estimate
     exponent = next((e.exponent for e in estimates if e.exponent), None)
     if found.gamma is None or exponent is None or exponent.alpha <= 0:
         return None
-    keys = ("alpha_low", "alpha_high", "predicted_low", "predicted_high", "difference_low", "difference_high",
-            "detectable", "agrees")  # fmt: skip
+    ends = [f"{name}_{end}" for name in ("alpha", "predicted", "difference") for end in ("low", "high")]
     predicted = 1 / (1 + exponent.alpha)
-    result: dict[str, Any] = dict.fromkeys(keys)
+    result: dict[str, Any] = dict.fromkeys([*ends, "detectable", "agrees"])
     result |= {"alpha": exponent.alpha, "gamma_predicted": predicted, "difference": found.gamma - predicted}
     if draws is None:
-        return result | {"message": "it is not tested: γ has no interval here"}
+        return cast(Theory, result | {"message": "this is not tested, because γ has no interval here"})
     alphas = np.maximum(exponent.draws, -0.5)
     difference = draws.gamma - 1 / (1 + alphas)
     for name, values in (("alpha", alphas), ("predicted", 1 / (1 + alphas)), ("difference", difference)):
@@ -87,9 +103,9 @@ def theory(found: PowerLaw, draws: LawDraws | None, estimates: Sequence[Estimate
     agrees = bool(result["difference_low"] <= 0 <= result["difference_high"])
     sd = (result["difference_high"] - result["difference_low"]) / (2 * 1.96)
     result |= {"detectable": _FOUND_BY_80_PERCENT * sd, "agrees": agrees}
-    said = f"the difference is {'within' if agrees else 'more than'} the noise of shapes, replicates and the line"
-    power = f"a difference of {result['detectable']:.2g} would be found in four of five such studies"
-    return result | {"message": f"{said}; {power}"}
+    said = f"the difference is {'within' if agrees else 'larger than'} the noise of shapes, replicates and the line"
+    power = f"four of five such studies would find a difference of {result['detectable']:.2g}"
+    return cast(Theory, result | {"message": f"{said}; {power}"})
 
 
 def predictions(

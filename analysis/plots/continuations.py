@@ -1,6 +1,6 @@
 """What compressors make of a prompt, drawn from the JSON that `mdl generate --figure` leaves. Computes nothing.
 
-A row a prompt: what really follows, then what each coder goes on with, as in the paper's figure of generated data.
+A row per prompt: what really follows, then what each coder goes on with, as in the paper's figure of generated data.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from analysis.errors import AnalysisError
 from analysis.plots.figure_file import figure_bytes
 from analysis.records import read_object
 
-_COLUMNS = 64  # pixels a row of a patch
+_COLUMNS = 64  # pixels per row of a patch
 _LINE, _LINES = 40, 14  # characters of text a line, and lines
 _CUT = "#c44e52"  # where the prompt ends
 _WIDTH = 2.1  # of a panel, inches
@@ -49,7 +49,7 @@ def draw_continuations(record: Path, figure: Path) -> None:
 
 
 def plot_continuations(samples: list[Sample]) -> Figure:
-    """A grid of panels: rows prompts, the first column what really follows, then a column a coder."""
+    """A grid of panels: rows prompts, the first column what really follows, then a column per coder."""
     from matplotlib import pyplot as plt
 
     prompts = list(dict.fromkeys((s["prompt"], s["given"], s["modality"]) for s in samples))
@@ -57,9 +57,13 @@ def plot_continuations(samples: list[Sample]) -> Figure:
     n_columns = 1 + max(len(row) for row in rows)
     heights = [_PANEL.get(modality, 0.13 * _LINES + 0.1) for _, _, modality in prompts]
     figure, panels = plt.subplots(
-        len(rows), n_columns, squeeze=False, figsize=(_WIDTH * n_columns, sum(heights) + 0.25 * len(rows)),
-        gridspec_kw={"height_ratios": heights}, layout="constrained",
-    )  # fmt: skip
+        len(rows),
+        n_columns,
+        squeeze=False,
+        figsize=(_WIDTH * n_columns, sum(heights) + 0.25 * len(rows)),
+        gridspec_kw={"height_ratios": heights},
+        layout="constrained",
+    )
     for axes_row, row in zip(panels, rows, strict=True):
         truth = row[0] | {"coder": "what follows" if row[0]["truth"] else "the prompt", "content": row[0]["truth"]}
         for axes, sample in zip(axes_row, [truth, *row], strict=False):

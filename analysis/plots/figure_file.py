@@ -54,10 +54,20 @@ def theme() -> Iterator[None]:
     import seaborn as sns
 
     ours = {
-        "axes.grid": True, "grid.color": "0.92", "grid.linewidth": 0.6, "axes.linewidth": 0.8, "axes.edgecolor": "0.3",
-        "font.family": ["STIXGeneral"], "mathtext.fontset": "stix", "font.size": 10, "axes.labelsize": 10.5,
-        "xtick.labelsize": 9.5, "ytick.labelsize": 9.5, "pdf.fonttype": 42, "svg.hashsalt": "mdl",
+        "axes.grid": True,
+        "grid.color": "0.92",
+        "grid.linewidth": 0.6,
+        "axes.linewidth": 0.8,
+        "axes.edgecolor": "0.3",
+        "font.family": ["STIXGeneral"],
+        "mathtext.fontset": "stix",
+        "font.size": 10,
+        "axes.labelsize": 10.5,
+        "xtick.labelsize": 9.5,
+        "ytick.labelsize": 9.5,
+        "pdf.fonttype": 42,
+        "svg.hashsalt": "mdl",
         "savefig.bbox": "tight",
-    }  # fmt: skip
+    }
     with mpl.rc_context(sns.axes_style("ticks") | sns.plotting_context("paper") | ours):
         yield

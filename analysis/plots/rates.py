@@ -1,7 +1,7 @@
 """Figures, `plot_x(tables already computed, ax=None) -> Axes`. They compute nothing; the theme is the report's.
 
-A curve a dataset size, named at its end. Colours run from dark to light with the size, so that they read in grey print
-and to the colour-blind; marker and line style differ too. Tables are those of `study.Study`, of one group.
+A curve per dataset size, named at its end. Colors run from dark to light with the size, so that they read in gray
+print and to the color-blind; marker and line style differ too. Tables are those of `study.Study`, of one group.
 """
 
 from __future__ import annotations
@@ -31,9 +31,13 @@ from analysis.plots.style import (
 
 CEILING_OVER_MINIMA = 2.5  # adjusted rates span decades; the minima are what is to be read
 _STAR: dict[str, Any] = {
-    "linestyle": "none", "marker": "*", "markersize": 13, "markerfacecolor": "white", "markeredgecolor": "black",
+    "linestyle": "none",
+    "marker": "*",
+    "markersize": 13,
+    "markerfacecolor": "white",
+    "markeredgecolor": "black",
     "zorder": 5,
-}  # fmt: skip
+}
 _EDGE: dict[str, Any] = {"linestyle": "none", "color": "0.35", "markersize": 7, "zorder": 5}
 
 
@@ -71,7 +75,7 @@ def plot_raw_rate(rates: pd.DataFrame, critical: pd.DataFrame | None = None, ax:
 
 
 def plot_heldout_rate(rates: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Rate on bytes that no subset contains against N, a curve a size of the subset trained on."""
+    """Rate on bytes that no subset contains against N, a curve per size of the subset trained on."""
     axes = _rate_axes(rates[rates["heldout_rate"].notna()], "heldout_rate", None, ax)
     axes.set_ylabel("held-out rate: code / raw, %")
     return axes
@@ -144,8 +148,16 @@ def _size_labels(axes: Axes, critical: pd.DataFrame, law: pd.DataFrame | None) -
 
 
 def _predicted(axes: Axes, predictions: pd.DataFrame) -> None:
-    axes.plot(predictions["subset_bytes"], predictions["n_params"], linestyle="none", marker="o", color="0.35",
-              markerfacecolor="white", markersize=6, zorder=5)  # fmt: skip
+    axes.plot(
+        predictions["subset_bytes"],
+        predictions["n_params"],
+        linestyle="none",
+        marker="o",
+        color="0.35",
+        markerfacecolor="white",
+        markersize=6,
+        zorder=5,
+    )
     _bars(axes, predictions, "0.6")
     for row in predictions[predictions["n_params"].notna()].to_dict("records"):
         place = (row["subset_bytes"], row["n_params"])
@@ -153,7 +165,7 @@ def _predicted(axes: Axes, predictions: pd.DataFrame) -> None:
 
 
 def plot_in_context(positions: pd.DataFrame, ax: Axes | None = None, unit: str = "byte") -> Axes:
-    """Held-out bits a byte against the position in the window; `positions` as made by `study.in_context`.
+    """Held-out bits per byte against the position in the window; `positions` as made by `study.in_context`.
 
     `unit`: what a position is, a byte or a token.
     """
@@ -169,9 +181,13 @@ def plot_in_context(positions: pd.DataFrame, ax: Axes | None = None, unit: str =
 
 
 def _rate_axes(
-    rates: pd.DataFrame, column: str, critical: pd.DataFrame | None, ax: Axes | None,
-    between: pd.DataFrame | None = None, ceiling: float = np.inf,
-) -> Axes:  # fmt: skip
+    rates: pd.DataFrame,
+    column: str,
+    critical: pd.DataFrame | None,
+    ax: Axes | None,
+    between: pd.DataFrame | None = None,
+    ceiling: float = np.inf,
+) -> Axes:
     """Curves of a rate against N, axes logarithmic, in percent: marks at what was run, lines as `between` has them."""
     axes, curves = new_axes(ax), []
     for (subset_bytes, own), style in styled(rates, "subset_bytes"):

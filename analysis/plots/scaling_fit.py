@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -81,7 +80,7 @@ def plot_residuals(*, points: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 
 def plot_held_out(*, tests: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Mean error on rows left out of the fit, a line a split: of the law, and of two guesses that fit nothing."""
+    """Mean error on rows left out of the fit, a line per split: of the law, and of two guesses that fit nothing."""
     axes = new_axes(ax)
     places = np.arange(len(tests))[::-1]
     for i, (column, name, look) in enumerate(_GUESSES):
@@ -90,19 +89,21 @@ def plot_held_out(*, tests: pd.DataFrame, ax: Axes | None = None) -> Axes:
         axes.plot(100 * tests[column][known], beside, linestyle="none", markersize=6, label=name, **look)
     for place, missing in zip(places, tests["error"].isna(), strict=True):
         if missing:
-            axes.annotate("no law", (0, place), (4, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
-                          fontsize=9, va="center", color="0.35")  # fmt: skip
+            axes.annotate(
+                "no law",
+                (0, place),
+                (4, 0),
+                xycoords=("axes fraction", "data"),
+                textcoords="offset points",
+                fontsize=9,
+                va="center",
+                color="0.35",
+            )
     log_scales(axes, lambda percent: f"{percent:g}", None)
-    rows = zip(tests["held_out"], tests["n_held_out"], strict=True)
-    axes.set_yticks(places, [f"{_condition(held_out)}\n({n} row{'s' * (n != 1)})" for held_out, n in rows])
+    rows = zip(tests["name"], tests["n_held_out"], strict=True)
+    axes.set_yticks(places, [f"{name}\n({n} row{'' if n == 1 else 's'})" for name, n in rows])
     axes.set_ylim(-0.6, len(tests) - 0.4)
     axes.set_xlabel("mean error on rows left out, %")
     axes.set_title("Held-out test", fontsize=10)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.3), ncols=len(_GUESSES), handletextpad=0.2, **_LEGEND)
     return axes
-
-
-def _condition(text: str) -> str:
-    """C>7.92723e+14 as C > 7.93e14."""
-    match = re.fullmatch(r"(\w+)([<>]=?)(.+)", text)
-    return f"{match[1]} {match[2]} {float(match[3]):.3g}".replace("e+", "e") if match else text

@@ -20,9 +20,14 @@ _LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (6, 1.5, 1.5, 
 _TICKS = ((1, 1.5, 2, 3, 4, 5, 6, 8), (1, 2, 3, 5), (1, 3), (1,))  # of a decade, densest first
 # Without a patch to keep clear of, a straight line costs no search for where it meets one.
 _LEADER: dict[str, Any] = {
-    "arrowstyle": "-", "color": "0.75", "linewidth": 0.6, "relpos": (0, 0.5), "patchA": None, "shrinkA": 1,
+    "arrowstyle": "-",
+    "color": "0.75",
+    "linewidth": 0.6,
+    "relpos": (0, 0.5),
+    "patchA": None,
+    "shrinkA": 1,
     "shrinkB": 0,
-}  # fmt: skip
+}
 _LINE_POINTS = 11.5  # from one curve's name to the next
 OF_OURS = "a whole figure"  # what axes are called that have a margin for names
 _SHORT = 0.6  # of the width: a curve that ends before is named there
@@ -46,10 +51,15 @@ def styled(frame: pd.DataFrame, by: str) -> list[tuple[tuple[Any, pd.DataFrame],
     groups = list(frame.groupby(by, sort=True))
     colours = sns.color_palette("viridis", len(groups) + 2)  # the two palest are left out
     styles = [
-        {"color": colours[i], "marker": _MARKERS[i % len(_MARKERS)], "linestyle": _LINES[i % len(_LINES)],
-         "markersize": 4.5, "linewidth": 1.5}
+        {
+            "color": colours[i],
+            "marker": _MARKERS[i % len(_MARKERS)],
+            "linestyle": _LINES[i % len(_LINES)],
+            "markersize": 4.5,
+            "linewidth": 1.5,
+        }
         for i in range(len(groups))
-    ]  # fmt: skip
+    ]
     return list(zip(groups, styles, strict=True))
 
 
@@ -64,7 +74,7 @@ def new_axes(ax: Axes | None) -> Axes:
 
 
 def size_curves(rows: pd.DataFrame, x: str, y: str, by: str = "n_params", **look: Any) -> list[Curve]:
-    """A curve a model size of two columns of `rows`, named by the column `size`; `by` tells the sizes apart."""
+    """A curve per model size of two columns of `rows`, named by the column `size`; `by` tells the sizes apart."""
     return [
         Curve(own[x].tolist(), own[y].tolist(), str(own["size"].iloc[0]), style | look)
         for (_, own), style in styled(rows, by)
@@ -113,17 +123,30 @@ def name_curves(axes: Axes, curves: Sequence[Curve]) -> None:
     line = _LINE_POINTS / (axes.get_window_extent().height * 72 / axes.figure.dpi)
     for (curve, x, end), y in zip(inside, _apart(ends, line), strict=True):
         axes.annotate(
-            curve.label, (x, end), (1.015, y), xycoords="axes fraction", textcoords="axes fraction", va="center",
-            fontsize=9.5, color=curve.style["color"], arrowprops=_LEADER,
-        )  # fmt: skip
+            curve.label,
+            (x, end),
+            (1.015, y),
+            xycoords="axes fraction",
+            textcoords="axes fraction",
+            va="center",
+            fontsize=9.5,
+            color=curve.style["color"],
+            arrowprops=_LEADER,
+        )
     outside = [c for c in curves if c.y[-1] > high]
     exits = [to_axes.transform((_crossing(c, high), high))[0] for c in outside]
     for curve, x, at in zip(outside, exits, _apart(exits, 0.14), strict=True):
         text = f"{curve.label} ↑"
         axes.annotate(
-            text, (x, 1.0), (at, 1.03), xycoords="axes fraction", textcoords="axes fraction", ha="center",
-            fontsize=9.5, color=curve.style["color"],
-        )  # fmt: skip
+            text,
+            (x, 1.0),
+            (at, 1.03),
+            xycoords="axes fraction",
+            textcoords="axes fraction",
+            ha="center",
+            fontsize=9.5,
+            color=curve.style["color"],
+        )
 
 
 def _key(curve: Curve) -> Line2D:
@@ -161,9 +184,16 @@ def name_below(axes: Axes, x: Sequence[float], y: Sequence[float], names: Sequen
     feet = _apart([place[0] for place in places], 0.102, within=(0.055, 0.945))
     for name, value, height, at in zip(names, x, y, feet, strict=True):
         axes.annotate(
-            name, (value, height), (at, 0.02), textcoords="axes fraction", ha="center", fontsize=9,
-            path_effects=HALO, zorder=3, arrowprops=_LEADER | {"relpos": (0.5, 1), "linestyle": ":", "color": "0.5"},
-        )  # fmt: skip
+            name,
+            (value, height),
+            (at, 0.02),
+            textcoords="axes fraction",
+            ha="center",
+            fontsize=9,
+            path_effects=HALO,
+            zorder=3,
+            arrowprops=_LEADER | {"relpos": (0.5, 1), "linestyle": ":", "color": "0.5"},
+        )
 
 
 def label(axes: Axes, text: str, at: tuple[float, float], offset: tuple[float, float], **how: Any) -> None:

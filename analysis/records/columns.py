@@ -41,6 +41,7 @@ RENAMED = {
     "corpus.size_bytes": "corpus_bytes",
     "training.peak_learning_rate": "learning_rate",
     "model.name": "model",  # of a transfer: the run's id
+    "model.context_tokens": "context_bytes",  # as in records; bytes where a model reads bytes
     "device": "coded_on",  # of a transfer; `device` is of its provenance
     "name": "snapshot",  # final, or best: least on a held-out sample
     "bits": "precision_bits",  # aimed at for a weight; 32: float32 as it is

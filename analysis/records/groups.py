@@ -23,10 +23,25 @@ class Group:
 
     @property
     def label(self) -> str:
-        """The parts that tell it apart, numbers with blanks in front: then names sort as their numbers do."""
-        parts = [f"{self.leak} % leaked"] if self.leak else []
-        parts += [f"{name} {n}" for name in ("context", "vocabulary") if (n := getattr(self, name)) is not None]
-        return ", ".join([self.corpus, *parts])
+        """The corpus and `parts`, numbers with blanks in front: then labels sort as their numbers do."""
+        return ", ".join([self.corpus, *_parts(self.leak, self.context, self.vocabulary)])
+
+    @property
+    def parts(self) -> list[str]:
+        """What tells it apart from other groups of the corpus: 5 % leaked, context 64, vocabulary 1,024."""
+        numbers = (self.leak, self.context, self.vocabulary)
+        return _parts(*(None if number is None else number.strip() for number in numbers))
+
+    @property
+    def name(self) -> str:
+        """The corpus and `parts`, as people read them."""
+        return ", ".join([self.corpus, *self.parts])
+
+
+def _parts(leak: str | None, context: str | None, vocabulary: str | None) -> list[str]:
+    parts = [f"{leak} % leaked"] if leak else []
+    parts += [f"context {context}"] if context is not None else []
+    return parts + ([f"vocabulary {vocabulary}"] if vocabulary is not None else [])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -63,12 +63,20 @@ class Numbers:
     missing: set[int] = field(default_factory=set)
 
 
+@dataclass(frozen=True)
+class _Refused:
+    """Why a text is not read as a number."""
+
+    reason: str
+    is_doubtful: bool = False  # it may be one number or another
+
+
 def read_numbers(column: pd.Series[Any]) -> Numbers:
     """A column's numbers; what is none is NaN, with a reason."""
     if pd.api.types.is_bool_dtype(column):
         return Numbers(
             np.full(len(column), np.nan),
-            refused=dict.fromkeys(range(len(column)), "true and false are no numbers"),
+            refused=dict.fromkeys(range(len(column)), "true and false are not numbers"),
         )
     if pd.api.types.is_numeric_dtype(column):
         values: Floats = column.to_numpy(np.float64, na_value=np.nan)
@@ -90,7 +98,7 @@ def _read_others(texts: list[str], rows: list[int], found: Numbers) -> None:
     told = [texts[i] for i in rows]
     comma_is = _meaning(dict.fromkeys(texts))
     has_bytes = any(re.search(r"\d\s*[kmgt]i?b$", text, re.IGNORECASE) for text in told)
-    known: dict[str, float | str] = {}
+    known: dict[str, float | _Refused] = {}
     dots = [i for i, text in enumerate(texts) if "." in text] if comma_is in ("decimal", "both") else []
     for i in dict.fromkeys([*rows, *dots]):  # where a comma is the decimal sign, 1.234 is not what it looks like
         text = texts[i]
@@ -102,12 +110,12 @@ def _read_others(texts: list[str], rows: list[int], found: Numbers) -> None:
             if math.isnan(value):
                 found.missing.add(i)
             continue
-        found.values[i], found.refused[i] = np.nan, value
-        if value.startswith("it may be"):
+        found.values[i], found.refused[i] = np.nan, value.reason
+        if value.is_doubtful:
             found.doubtful.add(i)
 
 
-def _number(text: str, comma_is: str | None, has_bytes: bool) -> float | str:
+def _number(text: str, comma_is: str | None, has_bytes: bool) -> float | _Refused:
     """Its value, NaN where nothing stands, or what was tried in vain."""
     if text.lower() in _MISSING:
         return math.nan
@@ -116,16 +124,16 @@ def _number(text: str, comma_is: str | None, has_bytes: bool) -> float | str:
     match = _NUMBER.fullmatch(text)
     scale = _SCALES.get(match[4].lower()) if match else None
     if match is None or scale is None:
-        return "tried as a number with k, M, B or T behind it"
+        return _Refused("tried as a number with k, M, B or T behind it")
     if match[4].lower() == "b" and has_bytes:
-        return "it may be bytes or billions; write it out"
+        return _Refused("it may be bytes or billions; write it out", is_doubtful=True)
     mantissa = _mantissa(match[2].strip(), _evidence(text) or comma_is)
     if mantissa is None:
         return _readings(match[2].strip())
     try:
         return float(f"{match[1]}{mantissa}e{match[3] or 0}") * scale
     except (ValueError, OverflowError):
-        return "tried as a number"
+        return _Refused("tried as a number")
 
 
 def _mantissa(text: str, comma_is: str | None) -> str | None:
@@ -174,8 +182,9 @@ def _evidence(text: str) -> str | None:
     return "decimal" if sign == "," else "grouping"
 
 
-def _readings(text: str) -> str:
+def _readings(text: str) -> _Refused:
     without = re.sub(r"[,.]", "", text)
     if len(text) - len(without) == 1 and without.isdigit():
-        return f"it may be {without} or {text.replace(',', '.')}, and the column does not say which"
-    return "its commas and dots do not agree with the rest of the column"
+        both = f"it may be {without} or {text.replace(',', '.')}, and the column does not say which"
+        return _Refused(both, is_doubtful=True)
+    return _Refused("its commas and dots do not agree with the rest of the column")

@@ -41,7 +41,7 @@ _BETWEEN = {"\t": "tabs", ";": "semicolons", ",": "commas", "|": "bars"}
 
 @dataclass(frozen=True)
 class TableFile:
-    """`frame` has a column a name, of text or of numbers; `lines` says which line of the file each row stands in."""
+    """`frame` has a column per name, of text or of numbers; `lines` says which line of the file each row stands in."""
 
     frame: pd.DataFrame
     lines: list[int]
@@ -119,7 +119,7 @@ def _json(text: str) -> pd.DataFrame:
     else:
         rows = [_object(line, i) for i, line in enumerate(text.splitlines(), 1) if line.strip()]
     if not all(isinstance(row, dict) for row in rows):
-        raise ValueError("a JSON table is a list of objects, or an object a line")
+        raise ValueError("a JSON table is a list of objects, or one object per line")
     return pd.DataFrame(rows)
 
 
@@ -127,7 +127,7 @@ def _object(line: str, number: int) -> Any:
     try:
         return json.loads(line)
     except ValueError as error:
-        raise ValueError(f"line {number} is no JSON: {error}") from None
+        raise ValueError(f"line {number} is not JSON: {error}") from None
 
 
 def _separated(path: Path, text: str) -> TableFile:
@@ -210,9 +210,9 @@ def _check_width(path: Path, n_columns: int) -> None:
 
 def _too_long(path: Path, line: int, n_fields: int, n_names: int, between: str | None) -> str:
     what = _BETWEEN.get(between or "", "blanks")
-    mend = f"take off the {what.removesuffix('s')} that is too much, or name the column"
+    mend = f"remove one {what.removesuffix('s')}, or name the column"
     if between == ",":
-        mend += "; a number with a comma in it stands in quotation marks"
+        mend += "; a number with a comma in it must be in quotation marks"
     return f"{path}, line {line} has {n_fields} fields, the header {n_names}; {mend}"
 
 

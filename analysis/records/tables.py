@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,7 +26,7 @@ from mdl.records import RunPaths, read_manifest
 class Table:
     """A sweep. The columns read from records are described, with units, in `analysis.records.columns`; added ones here.
 
-    runs       one row a record, failed ones too: RUN_COLUMNS, and
+    runs       one row per record, failed ones too: RUN_COLUMNS, and
                corpus  short name of the corpus, the same for cells and baselines of the same bytes
                group   cells whose sizes can be compared: corpus, and context and vocabulary where there are several
                byte_group  the group without the vocabulary
@@ -33,15 +34,16 @@ class Table:
     cells      one row per (run_id, snapshot) of runs that are not online: the columns of `runs`, SNAPSHOT_COLUMNS, and
                own_bits      code length of the own subset [0, D), bits; NaN if not evaluated in full
                heldout_bits  code length of the whole held-out part, bits; NaN if not evaluated in full
-    segments   one row a segment: run_id, snapshot, SEGMENT_COLUMNS
-    overlapping  one row a segment of the second code length, of windows that begin every stride_bytes, where measured:
+    segments   one row per segment: run_id, snapshot, SEGMENT_COLUMNS
+    overlapping  one row per segment of the second code length, of windows every stride_bytes, where measured:
                run_id, snapshot, OVERLAPPING_COLUMNS; no other table holds any of it, unless `by_second_code` made it
-    positions  one row a position bin: run_id, snapshot, POSITION_COLUMNS
-    coded      one row a precision of a snapshot's weights, where measured: run_id, snapshot, CODED_COLUMNS
-    online     one row a place of an online run's cumulative code: run_id, ONLINE_COLUMNS
-    curves     one row a look during training: run_id, CURVE_COLUMNS
-    baselines  one row a classical coder's record: BASELINE_COLUMNS, and corpus
-    transfers  one row a trained model on any data (`mdl baselines --model`): TRANSFER_COLUMNS, and positions
+    positions  one row per position bin: run_id, snapshot, POSITION_COLUMNS
+    coded      one row per precision of a snapshot's weights, where measured: run_id, snapshot, CODED_COLUMNS
+    online     one row per place of an online run's cumulative code: run_id, ONLINE_COLUMNS
+    curves     one row per look during training: run_id, CURVE_COLUMNS
+    baselines  one row per classical coder's record: BASELINE_COLUMNS, and corpus
+    transfers  one row per trained model on any data (`mdl baselines --model`): TRANSFER_COLUMNS, and positions
+    groups     the parts of every label in the columns corpus, group, byte_group and clean_group
     """
 
     name: str
@@ -57,6 +59,8 @@ class Table:
     transfers: pd.DataFrame = field(default_factory=pd.DataFrame)
     overlapping: pd.DataFrame = field(default_factory=pd.DataFrame)
     stride_bytes: int | None = None  # of the second code length that stands in `cells` and `segments`; None: the first
+    groups: dict[str, Group] = field(default_factory=dict)
+    needless: tuple[str, ...] = ()  # run ids of longer trainings that were left out, foretold to gain too little
 
     @property
     def failed(self) -> pd.DataFrame:
@@ -66,7 +70,7 @@ class Table:
     @property
     def n_missing(self) -> int:
         """Cells that the sweep asks for and that have no record yet."""
-        return len(set(self.manifest.get("run_ids", [])) - set(self.runs["run_id"]))
+        return len(set(self.manifest.get("run_ids", [])) - {*self.runs["run_id"], *self.needless})
 
 
 def load(path: str | Path, *, n: str = "N", d: str = "D", code_bits: str = "code_bits", seed: str = "seed") -> Table:
@@ -91,8 +95,10 @@ def _load_folder(folder: Path) -> Table:
     transfers = [records.read_transfer(p) for p in sorted((folder / "transfer").glob("*.json"))]
     if not (content or cells or baselines or transfers):
         raise AnalysisError(f"no sweep at {folder}: it holds no records; name a run folder such as runs/quick")
-    table = _table(str(content.get("name", name_of(folder))), cells, baselines, content)
-    return replace(table, transfers=_frame(transfers, records.TRANSFER_COLUMNS))
+    trained = [cell for cell in cells if cell.run["status"] != "needless"]
+    left_out = tuple(cell.run["run_id"] for cell in cells if cell.run["status"] == "needless")
+    table = _table(str(content.get("name", name_of(folder))), trained, baselines, content)
+    return replace(table, transfers=_frame(transfers, records.TRANSFER_COLUMNS), needless=left_out)
 
 
 def _table(name: str, read: list[records.CellRows], baselines: list[Row], manifest: dict[str, Any]) -> Table:
@@ -106,14 +112,17 @@ def _table(name: str, read: list[records.CellRows], baselines: list[Row], manife
     reads_bytes = runs["vocabulary"].isna()
     for column, known in (("vocabulary", 256), ("tokenizer_bytes", 0), ("n_tokens", runs["subset_bytes"])):
         runs[column] = runs[column].astype(float).mask(reads_bytes, known).astype("int64")
+    groups: dict[str, Group] = {}
     for frame in (runs, coded):
         frame["leak_fraction"] = frame["leak_fraction"].astype(float).fillna(0.0)
         both = zip(named(frame, names), leak_texts(frame["leak_fraction"]), strict=True)
-        labels = [Group(corpus=corpus, leak=leak).label for corpus, leak in both]
+        corpora = [Group(corpus=corpus, leak=leak) for corpus, leak in both]
+        labels = [of.label for of in corpora]
         frame["corpus"] = pd.Series(labels, index=frame.index, dtype=object)  # text, also of no rows
-    groups = groups_of(runs, named(runs, names))
-    for column, found in vars(groups).items():
+        groups |= {of.label: of for of in corpora}
+    for column, found in vars(groups_of(runs, named(runs, names))).items():
         runs[column] = pd.Series([group.label for group in found], index=runs.index, dtype=object)
+        groups |= {group.label: group for group in found}
     online = _frame((p for c in read for p in c.online), [*key, *records.ONLINE_COLUMNS])
     runs["is_online"] = runs["run_id"].isin(online["run_id"])
     snapshots = _frame((s for c in read for s in c.snapshots), [*key, *records.SNAPSHOT_COLUMNS])
@@ -136,6 +145,7 @@ def _table(name: str, read: list[records.CellRows], baselines: list[Row], manife
         baselines=coded,
         manifest=manifest,
         overlapping=overlapping,
+        groups=groups,
     )
 
 
@@ -144,13 +154,17 @@ def _frame(rows: Iterable[Row], columns: list[str]) -> pd.DataFrame:
 
 
 def rows_of(frame: pd.DataFrame) -> list[Row]:
-    """A dictionary a row."""
+    """A dictionary per row."""
     return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
 
 
 def known_rows(frame: pd.DataFrame) -> list[Row]:
     """The same; what is not known is None, not NaN."""
-    return [{name: None if value != value else value for name, value in row.items()} for row in rows_of(frame)]
+    return [{name: None if _is_nan(value) else value for name, value in row.items()} for row in rows_of(frame)]
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)
 
 
 def name_of(path: Path) -> str:

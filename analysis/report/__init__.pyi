@@ -6,5 +6,6 @@ from .section import SECTIONS as SECTIONS
 from .section import Section as Section
 from .section import register_section as register_section
 from .summary import summarise as summarise
+from .summary_keys import Summary as Summary
 from .terminal import terminal_table as terminal_table
 from .text_table import plain_table as plain_table

@@ -7,42 +7,23 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
 
 from analysis.costs import ParameterCost, parse_cost
 from analysis.errors import AnalysisError
 from analysis.records import Table, by_second_code, load
 from analysis.report.contents import which_sweep, write
+from analysis.report.csv_tables import write_tables
 from analysis.report.explorer import page
 from analysis.report.figures import draw
 from analysis.report.markdown import markdown
 from analysis.report.output_folder import move_in, require_ours
 from analysis.report.pdf import typeset
+from analysis.report.section import SECTIONS
 from analysis.report.summary import measure, summarise
+from analysis.report.summary_keys import Summary
 from analysis.report.web import article
-from analysis.study import Study, study
+from analysis.study import study
 
-_RATES = [
-    "group",
-    "context_bytes",
-    "subset_bytes",
-    "size",
-    "n_params",
-    "n_seeds",
-    "code_bits",
-    "code_bits_sd",
-    "raw_rate",
-    "adjusted_rate",
-    "rate_sd",
-    "heldout_rate",
-    "vocabulary",
-    "tokenizer_bytes",
-]
-
-
-_OF_COSTS = ["label", "is_coded", "precision_bits"]  # what the cost's name in a table says already
 FORMATS = {"pdf": "report.pdf", "md": "report.md", "html": "explorer.html"}
 
 
@@ -52,7 +33,7 @@ class ReportPaths:
 
     folder: Path
     formats: tuple[str, ...]
-    summary: dict[str, Any]
+    summary: Summary
     names: tuple[str, ...]  # of every file written, below `folder`
 
     @property
@@ -87,7 +68,9 @@ def build_report(
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as name:
         made = Path(name)
         document = write(summary, draw(explained, measured, made / "figures"))
-        _write_tables(explained, measured, summary, made)
+        content = json.dumps(summary, indent=1, allow_nan=False, ensure_ascii=False)
+        (made / "summary.json").write_text(content + "\n", encoding="utf-8")
+        write_tables([table for section in SECTIONS.values() for table in section.tables], measured, made)
         if "pdf" in wanted:
             typeset(document, made, summary["provenance"]["created"])
         if "md" in wanted:
@@ -114,17 +97,3 @@ def _checked(formats: Sequence[str]) -> tuple[str, ...]:
     if unknown or not formats:
         raise AnalysisError(f"unknown format '{', '.join(unknown)}': want {' or '.join(FORMATS)}")
     return tuple(name for name in FORMATS if name in formats)
-
-
-def _write_tables(explained: Study, measured: Mapping[str, Any], summary: dict[str, Any], folder: Path) -> None:
-    content = json.dumps(summary, indent=1, allow_nan=False, ensure_ascii=False)
-    (folder / "summary.json").write_text(content + "\n", encoding="utf-8")
-    explained.rates[_RATES].to_csv(folder / "rates.csv", index=False)
-    explained.critical.to_csv(folder / "critical_size.csv", index=False)
-    if summary["precisions"]:
-        pd.DataFrame(summary["precisions"]).drop(columns=_OF_COSTS).to_csv(folder / "precision.csv", index=False)
-    if summary["overlapping"]:
-        pd.DataFrame(summary["overlapping"]).to_csv(folder / "overlapping.csv", index=False)
-    table_1: pd.DataFrame = measured["paper_table"]
-    if len(table_1):
-        table_1.to_csv(folder / "paper_table.csv", index=False)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from analysis.report.elements import Document, Picture
+from analysis.report.elements import Document, Grid, Picture
+from analysis.report.group_names import with_group_column
 from analysis.report.section import SECTIONS
-from analysis.types import Json
+from analysis.report.summary_keys import Summary
 
 
-def write(summary: Json, pictures: Sequence[Picture]) -> Document:
+def write(summary: Summary, pictures: Sequence[Picture]) -> Document:
     """The report: the answer, then what it rests on, section by section. What has nothing to show is left out."""
-    blocks = [block for name in order(summary) for block in SECTIONS[name].blocks(summary, pictures)]
+    written = [block for name in order(summary) for block in SECTIONS[name].blocks(summary, pictures)]
+    blocks = [with_group_column(b, summary["groups"]) if isinstance(b, Grid) else b for b in written]
     only_table = summary.get("paper_table") and not summary["n_cells"]
     return Document(
         "Language models as compressors of any data" if only_table else "How big a model does this data pay for?",
@@ -20,7 +22,7 @@ def write(summary: Json, pictures: Sequence[Picture]) -> Document:
     )
 
 
-def order(summary: Json) -> list[str]:
+def order(summary: Summary) -> list[str]:
     """Names of the sections: codes that learn as they go come first where a sweep was made for them.
 
     What others have registered stands before the appendices.
@@ -34,7 +36,7 @@ def order(summary: Json) -> list[str]:
     return [*others, *appendices]
 
 
-def which_sweep(summary: Json) -> str:
+def which_sweep(summary: Summary) -> str:
     """The sweep, its corpora and how many cells it has."""
     names = sorted({c["corpus"] for c in summary["corpora"]})
     corpora = ("; " if any("," in name for name in names) else ", ").join(names) or "no corpus"

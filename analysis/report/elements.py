@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 
+from analysis.formatting import UNKNOWN
+
 
 @dataclass(frozen=True)
 class Heading:
@@ -28,7 +30,8 @@ class Text:
 class Grid:
     """A table; `align` has l or r for each column, `w` for a left one that takes the room there is.
 
-    `grey` are the numbers of columns that are not our own measurements.
+    `grey` are the numbers of columns that are not our own measurements. `groups`: the label of each row's group or
+    corpus, which becomes a first column where there are several (`analysis.report.group_names`).
     """
 
     header: tuple[str, ...]
@@ -36,6 +39,7 @@ class Grid:
     align: str
     _: KW_ONLY
     grey: tuple[int, ...] = ()
+    groups: tuple[str, ...] = ()
     kind: str = "grid"
 
 
@@ -67,25 +71,12 @@ class Document:
         return next(block.text for block in self.blocks if isinstance(block, Text))
 
 
-def named_grid(header: Sequence[str], rows: Sequence[tuple[str, ...]], align: str, names: Sequence[str]) -> Grid:
-    """A table with a first column of the rows' names, each said once, where there are several. Columns of – go."""
-    kept = [i for i in range(len(header)) if not rows or any(row[i] != "–" for row in rows)]
-    grid = Grid(
+def named_grid(header: Sequence[str], rows: Sequence[tuple[str, ...]], align: str, groups: Sequence[str]) -> Grid:
+    """A table whose rows belong to groups. Columns in which nothing is known are left out."""
+    kept = [i for i in range(len(header)) if not rows or any(row[i] != UNKNOWN for row in rows)]
+    return Grid(
         tuple(header[i] for i in kept),
         tuple(tuple(row[i] for i in kept) for row in rows),
         "".join(align[i] for i in kept),
+        groups=tuple(groups),
     )
-    if len(set(names)) < 2:
-        return grid
-    title, names = _short(names)
-    said = [name if name != before else "" for name, before in zip(names, [None, *names[:-1]], strict=True)]
-    named = tuple((name, *row) for name, row in zip(said, grid.rows, strict=True))
-    return Grid((title, *grid.header), named, f"l{grid.align}")
-
-
-def _short(names: Sequence[str]) -> tuple[str, Sequence[str]]:
-    """A title of the names and the names, without the corpus where all have the same and more behind it."""
-    parts = [name.partition(", ") for name in names]
-    if len({corpus for corpus, _, _ in parts}) > 1 or not all(rest for *_, rest in parts):
-        return "corpus", names
-    return "", [rest for *_, rest in parts]

@@ -14,11 +14,13 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import cast
 
 from analysis.errors import AnalysisError
 from analysis.formatting import format_size
-from analysis.report.sections.answer import answer_row, near_least, span
-from analysis.types import Json
+from analysis.report.rows.critical import CriticalRow
+from analysis.report.sections.answer_table import answer_row, in_print, near_least, span
+from analysis.report.summary_keys import Summary
 
 _HEADER = ("critical model size", "adjusted rate there", "raw rate there", "best classical coder")
 _NEAR = "within 1 %"
@@ -29,12 +31,12 @@ _TABLE = re.compile(
 )
 
 
-def results_table(summary: Json, of: str) -> str:
-    """A row a dataset size as Markdown, `of` the first column's head; the interval beside its critical size, and then
+def results_table(summary: Summary, of: str) -> str:
+    """A row per dataset size as Markdown, `of` the first column's head; the interval beside its critical size, and then
 
     the sizes whose rate is within a hundredth of the least.
     """
-    near = ["" if row.get("near_low") is None else near_least(row) for row in summary["critical"]]
+    near = [in_print(ends) if (ends := near_least(row)) else "" for row in summary["critical"]]
     rows = [(of, *_HEADER), *map(_row, summary["critical"])]
     if any(near):
         rows = [(*row[:2], cell, *row[2:]) for row, cell in zip(rows, [_NEAR, *near], strict=True)]
@@ -42,10 +44,11 @@ def results_table(summary: Json, of: str) -> str:
     return "\n".join([lines[0], "|---" * len(rows[0]) + "|", *lines[1:]]) + "\n"
 
 
-def _row(row: Json) -> tuple[str, ...]:
+def _row(row: CriticalRow) -> tuple[str, ...]:
     data, size, *rates = answer_row(row)
-    if row["status"] == "bracketed" and span(row, str) != "–":
-        size += f" ({span(row, lambda n: format_size(n, 0.95 * n, 1.05 * n))})"
+    ends = span(row, lambda n: format_size(n, 0.95 * n, 1.05 * n))
+    if row["status"] == "bracketed" and ends:
+        size += f" ({in_print(ends)})"
     return data, size, *rates
 
 
@@ -62,16 +65,16 @@ def with_tables(readme: Path) -> str:
     )
 
 
-def _summary(path: Path) -> Json:
+def _summary(path: Path) -> Summary:
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise AnalysisError(f"{path} is no summary: {error}; make it with mdl report --out {path.parent}") from None
+        raise AnalysisError(f"{path} is not a summary: {error}; make it with mdl report --out {path.parent}") from None
     if not isinstance(content, dict) or not isinstance(content.get("critical"), list):
         raise AnalysisError(
-            f"{path} is no summary: it has no critical sizes; make it with mdl report --out {path.parent}"
+            f"{path} is not a summary: it has no critical sizes; make it with mdl report --out {path.parent}"
         )
-    return content
+    return cast(Summary, content)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+from analysis.report.csv_tables import CsvTable
 from analysis.report.elements import Block, Heading, Picture
-from analysis.types import Json
+from analysis.report.summary_keys import Summary
 from mdl.records import Registry
 
 if TYPE_CHECKING:
@@ -50,11 +51,16 @@ class Page(Protocol):
         """Key of summary.json → rows. It is asked once; words and figures are given what it returned."""
         ...
 
+    @property
+    def tables(self) -> Sequence[CsvTable]:
+        """The CSV files of its rows."""
+        ...
+
     def figures(self, study: Study, measured: Measured) -> list[Figure]:
         """All its figures; none where there is nothing to draw."""
         ...
 
-    def blocks(self, summary: Json, pictures: Sequence[Picture]) -> list[Block]:
+    def blocks(self, summary: Summary, pictures: Sequence[Picture]) -> list[Block]:
         """Heading, words, tables and those of the `pictures` that are its own; none where it has nothing to show."""
         ...
 
@@ -70,7 +76,7 @@ class Section:
     title
         Its heading.
     measure
-        Study → rows: a DataFrame, or lists and dicts of what JSON can say.
+        Study → rows: a DataFrame, or lists and dicts of what JSON can say. Rows are also a CSV file of that name.
     write
         Rows → blocks (`Text`, `Grid`, `Heading` of `analysis.report`). The rows are as summary.json has them: a
         DataFrame is a list of dicts, and NaN is None. No blocks: the section is left out.
@@ -99,6 +105,11 @@ class Section:
         """Its rows under its name."""
         return {self.name: self.measure(study)}
 
+    @property
+    def tables(self) -> Sequence[CsvTable]:
+        """Its rows, in a file of its name."""
+        return [CsvTable(key=self.name)]
+
     def figures(self, study: Study, measured: Measured) -> list[Figure]:
         """The one, where there are rows."""
         rows = measured[self.name]
@@ -106,9 +117,9 @@ class Section:
             return []
         return [Figure(name=self.name, plot=partial(self.plot, rows), caption=self.caption)]
 
-    def blocks(self, summary: Json, pictures: Sequence[Picture]) -> list[Block]:
+    def blocks(self, summary: Summary, pictures: Sequence[Picture]) -> list[Block]:
         """Words before the figure."""
-        words = self.write(summary[self.name]) if self.name in summary else []
+        words = self.write(dict(summary)[self.name]) if self.name in summary else []
         return under_heading(self.title, words, [p for p in pictures if p.name == self.name])
 
 
@@ -118,15 +129,16 @@ class WideSection:
 
     `measure` returns all its keys; those that begin with _ are for figures alone and not in summary.json. `write` is
     given the summary; without a title it writes its own headings. `draw` returns its figures, whose names are `shows`,
-    in the order in which they stand.
+    in the order in which they stand. `tables`: which of its keys are CSV files too.
     """
 
     name: str
     title: str = ""
     measure: Callable[[Study], dict[str, Any]] | None = None
-    write: Callable[[Json], Sequence[Block]] = lambda _: ()
+    write: Callable[[Summary], Sequence[Block]] = lambda _: ()
     draw: Callable[[Study, Measured], list[Figure]] | None = None
     shows: tuple[str, ...] = ()
+    tables: tuple[CsvTable, ...] = ()
 
     def measured(self, study: Study) -> dict[str, Any]:
         """Its keys of the summary."""
@@ -136,7 +148,7 @@ class WideSection:
         """As drawn by `draw`."""
         return self.draw(study, measured) if self.draw else []
 
-    def blocks(self, summary: Json, pictures: Sequence[Picture]) -> list[Block]:
+    def blocks(self, summary: Summary, pictures: Sequence[Picture]) -> list[Block]:
         """Words before figures, all of one name together."""
         shown = [p for name in self.shows for p in pictures if p.name == name]
         return under_heading(self.title, self.write(summary), shown)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,6 @@ from analysis.records import rows_of
 from analysis.report.section import SECTIONS, Measured
 from analysis.report.summary_keys import Summary
 from analysis.study import Study
-from analysis.types import Json
 
 SUMMARY_VERSION = 1
 
@@ -25,7 +24,7 @@ def measure(study: Study) -> dict[str, Any]:
     return measured
 
 
-def summarise(study: Study, measured: Measured | None = None) -> Json:
+def summarise(study: Study, measured: Measured | None = None) -> Summary:
     """The summary of a study. Not known: null, never NaN. Rates are fractions, lengths bits, sizes bytes.
 
     `measured` as of `measure`, for whoever has it already.
@@ -43,10 +42,14 @@ def summarise(study: Study, measured: Measured | None = None) -> Json:
         "n_cells": len(table.runs),
         "n_failed": len(table.failed),
         "n_missing": table.n_missing,
+        "n_needless": len(table.needless),
+        "groups": [
+            {"group": label, "corpus": group.corpus, "parts": group.parts} for label, group in table.groups.items()
+        ],
     }
     content |= {key: rows for key, rows in (measured or measure(study)).items() if not key.startswith("_")}
     known = {key: content[key] for key in Summary.__annotations__ if key in content}
-    return {key: _plain(value) for key, value in (known | content).items()}
+    return cast(Summary, {key: _plain(value) for key, value in (known | content).items()})
 
 
 def _plain(value: Any) -> Any:

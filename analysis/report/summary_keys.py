@@ -1,10 +1,36 @@
-"""Every key of summary.json, in order, with what it holds. Sections of a user's own add theirs behind."""
+"""Every key of summary.json, in order, with what it holds. Sections of a user's own add theirs behind.
+
+The rows are described key by key in `analysis.report.rows`, the scaling law in `analysis.scaling.fit_keys`.
+"""
 
 from __future__ import annotations
 
 from typing import TypedDict
 
-from analysis.types import Json
+from analysis.critical import Intervals
+from analysis.report.rows.codes import (
+    ClassicalRow,
+    Memorising,
+    OnlineRow,
+    PrequentialRow,
+    RateRow,
+    SeedsRow,
+    ShortestRow,
+)
+from analysis.report.rows.comparisons import (
+    ComputeRow,
+    ContaminationRow,
+    ContextRow,
+    CostLawRow,
+    CostRow,
+    OverlappingRow,
+    PaperRow,
+    TokenisationRow,
+)
+from analysis.report.rows.critical import ConvergenceRow, CriticalRow, LawRow, PredictionRow, TwoPartsRow
+from analysis.report.rows.crossings import CrossingRow, LeastRow, PaysFromRow
+from analysis.report.rows.records import CorpusRow, FailedRow, GroupRow, Provenance, Recipe
+from analysis.scaling import OwnFit
 
 
 class Cost(TypedDict):
@@ -15,48 +41,47 @@ class Cost(TypedDict):
     sentence: str  # what is paid
 
 
-class Summary(TypedDict, total=False):
-    """Numbers, names and messages, unrounded. Rates are fractions, lengths bits, sizes bytes; None: not known.
-
-    Rows are lists of dicts, a dict a row; `group` names corpus, context, vocabulary and leak as far as they vary.
-    """
+class Summary(TypedDict):
+    """Numbers, names and messages, unrounded. Rates are fractions, lengths bits, sizes bytes; None: not known."""
 
     summary_version: int  # 1
     name: str  # of the sweep
-    cost: Cost
+    cost: Cost  # of a parameter
     stride_bytes: int | None  # all code lengths are the second ones, of windows that begin so; None: the first ones
     n_cells: int  # recorded, failed ones too
     n_failed: int  # of these
     n_missing: int  # asked for by the sweep, not recorded yet
-    critical: list[Json]  # a row a (group, subset_bytes): the critical size, its intervals, the rates there
-    intervals: Json  # what varies in the intervals (kind), n_replicates, and a note in words
-    laws: list[Json]  # a group each: N* = k·D^gamma, its interval and scatter, and what theory asks for
-    two_parts: list[Json]  # at each critical size the bits of parameters and of data, and what is known by heart
-    crossings: list[Json]  # neighbours n_small, n_large, and the subset_bytes from which the larger codes shorter
-    pays_from: list[Json]  # of models not trained here: from which dataset size on each beats the best classical coder
-    least: list[Json]  # where a size has the least adjusted rate of all, by group and form (own subset or prefix)
-    predictions: list[Json]  # critical sizes by the law at dataset sizes asked for
-    fit: Json | None  # the scaling law of the held-out loss, its intervals, residuals and held-out tests
-    compute: list[Json]  # a row a dataset size: the MDL-optimal size and the compute-optimal at as many FLOPs
-    compute_not_asked: str  # why there is no such comparison; empty: there is
-    seeds: list[Json]  # relative standard deviation of code lengths between replicates, by size and dataset size
-    convergence: list[Json]  # critical sizes at half the training, with a verdict
-    rates: list[Json]  # a row a (group, subset_bytes, n_params), averaged over seeds
-    memorising: Json  # counts of models that know their subset by heart, and the largest gap
-    classical: list[Json]  # a row a (corpus, subset_bytes, coder): whole in both orders, and in chunks
-    failed: list[Json]  # run_id and reason
+    n_needless: int  # longer trainings that were left out, foretold to gain too little
+    groups: list[GroupRow]  # one per label that rows name as their group or corpus
+    critical: list[CriticalRow]  # one per (group, subset_bytes): the critical size, its intervals, the rates there
+    intervals: Intervals  # what the intervals of critical sizes cover
+    laws: list[LawRow]  # one per group: N* = k·D^gamma, its interval and scatter, and what theory asks for
+    two_parts: list[TwoPartsRow]  # at each critical size the bits of parameters and of data, and what is memorized
+    crossings: list[CrossingRow]  # neighboring sizes, and the dataset size from which on the larger codes shorter
+    pays_from: list[PaysFromRow]  # of models not trained here: from which dataset size on each beats the best coder
+    least: list[LeastRow]  # where each size has the least adjusted rate of all, per group and form
+    predictions: list[PredictionRow]  # critical sizes by the law at dataset sizes asked for
+    fit: OwnFit | None  # the scaling law of the held-out loss, its intervals, residuals and held-out tests
+    compute: list[ComputeRow]  # one per dataset size: the MDL-optimal and the compute-optimal size
+    compute_not_asked: str | None  # why there is no such comparison; None: there is one, or no fit
+    seeds: list[SeedsRow]  # relative standard deviation of code lengths between replicates
+    convergence: list[ConvergenceRow]  # critical sizes after less training, with a verdict
+    rates: list[RateRow]  # one per (group, subset_bytes, n_params), averaged over seeds
+    memorising: Memorising  # counts of models that know their subset by heart, and the largest gap
+    classical: list[ClassicalRow]  # one per (corpus, subset_bytes, coder): whole in both orders, and in chunks
+    failed: list[FailedRow]  # cells without a result
     not_evaluated: list[str]  # run ids whose own subset was not coded in full
-    corpora: list[Json]  # source, bytes, sha256, block length, shuffle seed, split, copies where known
-    recipe: Json  # shapes, budgets, passes and the settings that all cells share
-    provenance: Json  # command, commits, devices, versions, seconds, bytes seen, FLOPs
-    costs: list[Json]  # critical sizes under every price of a parameter, and the law of the price
-    cost_laws: list[Json]  # gamma under each price
-    precisions: list[Json]  # critical sizes with every weight coded at one precision
-    overlapping: list[Json]  # the second code length, of overlapping windows, beside the first, by model size
-    prequential: list[Json]  # block-prequential code lengths
-    online: list[Json]  # code lengths of models that code each window before they learn from it
-    who_wins: list[Json]  # the shortest code of every kind at every dataset size, everything counted
-    contamination: list[Json]  # rates by leaked share
-    tokenisation: list[Json]  # rates by vocabulary
-    contexts: list[Json]  # rates by context length
-    paper_table: list[Json]  # Table 1 of Delétang et al. on this data, the paper's rates beside
+    corpora: list[CorpusRow]  # source, hash, split, and copies where known
+    recipe: Recipe  # shapes, budgets, passes and the settings that all cells share
+    provenance: Provenance  # commands, commits, devices, versions, seconds, bytes seen, FLOPs
+    costs: list[CostRow]  # critical sizes under every price of a parameter, and the law of the price
+    cost_laws: list[CostLawRow]  # gamma under each price
+    precisions: list[CostRow]  # critical sizes with every weight coded at one precision
+    overlapping: list[OverlappingRow]  # the second code length, of overlapping windows, beside the first
+    prequential: list[PrequentialRow]  # block-prequential code lengths
+    online: list[OnlineRow]  # code lengths of models that code each window before they learn from it
+    who_wins: list[ShortestRow]  # the shortest code of every kind at every dataset size, everything counted
+    contamination: list[ContaminationRow]  # rates by leaked share
+    tokenisation: list[TokenisationRow]  # rates by vocabulary
+    contexts: list[ContextRow]  # rates by context length
+    paper_table: list[PaperRow]  # Table 1 of Delétang et al. on this data, the paper's rates beside

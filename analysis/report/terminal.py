@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from analysis.report.contents import write
+from analysis.report.group_names import with_group_column
 from analysis.report.sections import overlapping_windows
-from analysis.report.sections.answer import answer_table
+from analysis.report.sections.answer_table import answer_table
 from analysis.report.sections.warnings import warnings
+from analysis.report.summary_keys import Summary
 from analysis.report.text_table import plain_table
 
 
-def terminal_table(summary: dict[str, Any]) -> str:
-    """What a user came for, in plain text: a row a dataset size, then what failed, is missing or stands against it."""
+def terminal_table(summary: Summary) -> str:
+    """A row per dataset size in plain text, then what failed, what is missing, and what speaks against the answer."""
     if not summary["critical"]:
         return write(summary, []).lead
-    grid = answer_table(summary)
+    grid = with_group_column(answer_table(summary), summary["groups"])
     lines = plain_table(grid.header, grid.rows, grid.align)
-    counts = (("n_failed", "failed"), ("n_missing", "not recorded yet"))
-    asked = summary["n_cells"] + summary["n_missing"]
-    lines += [f"{summary[key]} of {asked} cells {word}" for key, word in counts if summary[key]]
+    counts = [
+        (summary["n_failed"], "failed"),
+        (summary["n_missing"], "not recorded yet"),
+        (summary["n_needless"], "left out: longer training would gain too little"),
+    ]
+    asked = summary["n_cells"] + summary["n_missing"] + summary["n_needless"]
+    lines += [f"{n} of {asked} cells {word}" for n, word in counts if n]
     lines += [f"note: {text}" for text in (overlapping_windows.told(summary), *warnings(summary)) if text]
     return "\n".join(lines)

@@ -43,5 +43,5 @@ def _row(cells: tuple[str, ...], grid: Grid, tag: str) -> str:
 
 
 def _class(column: int, grid: Grid) -> str:
-    names = ["left"] * (grid.align[column] != "r") + ["grey"] * (column in grid.grey)
+    names = [*([] if grid.align[column] == "r" else ["left"]), *(["grey"] if column in grid.grey else [])]
     return f' class="{" ".join(names)}"' if names else ""

@@ -2,8 +2,10 @@ from .compute_optimal import compute_view as compute_view
 from .compute_optimal import not_asked as not_asked
 from .fit_figure import FitTables as FitTables
 from .fit_figure import fit_tables as fit_tables
+from .fit_json import fit_content as fit_content
+from .fit_keys import HeldOutTest as HeldOutTest
+from .fit_keys import OwnFit as OwnFit
 from .fit_report import Report as Report
-from .fit_report import fit_content as fit_content
 from .fit_report import fit_report_of as fit_report_of
 from .fit_report import fit_to_text as fit_to_text
 from .fit_report import parse_delta as parse_delta

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from typing import TypedDict
 
 import numpy as np
 from scipy.special import ndtr, stdtrit
@@ -25,11 +26,12 @@ _FEW_SIZES = 100  # with more distinct sizes than this no replicate can lack thr
 _MOST_LOST = 0.025  # share of replicates without an answer; more and an end of the interval would be unknown
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Uncertainty:
     """Standard errors and 95 % intervals of E, A, B, α, β and of log A and log B; empty where there are none.
 
-    `varies` says what is resampled, hence what the interval is about; `message` how it was made, or why not.
+    `varies` says what is resampled, hence what the interval covers. `message` says how it was made, or that there is
+    none and why; `reason` is that why alone.
     `identified` is False where too many replicates leave a parameter open; too few groups to resample do not tell.
     """
 
@@ -38,6 +40,7 @@ class Uncertainty:
     n_replicates: int
     varies: str
     message: str
+    reason: str = ""
     identified: bool = True
     draws: Floats | None = field(default=None, repr=False, compare=False)  # (n, 5): E, A, B, α, β of each replicate
 
@@ -51,9 +54,9 @@ def bootstrap(measured: Measurements, at: Located, n_replicates: int = N_REPLICA
     _, cluster = np.unique(measured.clusters, return_inverse=True)
     n_clusters = int(cluster.max()) + 1 if cluster.size else 0
     if not at.fit.success:
-        return replace(_none(measured, at.fit.message), identified=False)
+        return _without_law(measured, at.fit)
     if n_clusters < _LEAST_CLUSTERS:
-        return _none(measured, f"no interval: {n_clusters} groups of rows; resampling needs {_LEAST_CLUSTERS}")
+        return _none(measured, f"{n_clusters} groups of rows; resampling needs {_LEAST_CLUSTERS}")
     if measured.loss.size > _MOST_ROWS:
         return _sandwich(measured, at, cluster)
     stream = np.random.default_rng([_STREAM, seed])
@@ -61,17 +64,12 @@ def bootstrap(measured: Measurements, at: Located, n_replicates: int = N_REPLICA
     draws = _refit(at, counts, cluster)
     lost = _at_a_bound(draws) | _too_few_sizes(measured, counts, cluster)
     if lost.mean() > _MOST_LOST:
-        why = f"no interval: {lost.sum()} of {n_replicates} replicates do not identify the parameters"
-        return replace(_none(measured, why), identified=False)
+        why = f"{lost.sum()} of {n_replicates} replicates do not identify the parameters"
+        return _none(measured, why, identified=False)
     laws = natural(draws[~lost], measured)
-    values = _all_seven(laws)
-    tail = _tail(n_clusters)
-    low, high = np.quantile(values, [tail, 1 - tail], axis=0)
-    unit = "rows" if n_clusters == cluster.size else "groups"
-    message = f"{n_replicates} bootstrap replicates of {n_clusters} {unit}"
-    if lost.any():
-        message += f"; {lost.sum()} that did not identify the parameters are left out"
-    return replace(_named(measured, values.std(axis=0, ddof=1), low, high, n_replicates, message), draws=laws)
+    named = _named(NAMES, _all_seven(laws), n_clusters)
+    message = _message(n_replicates, n_clusters, cluster.size, int(lost.sum()))
+    return Uncertainty(**named, n_replicates=n_replicates, varies=measured.varies, message=message, draws=laws)
 
 
 def bootstrap_form(measured: Measurements, fit: Fit, n_replicates: int = N_OF_FORMS, seed: int = 0) -> Uncertainty:
@@ -79,9 +77,9 @@ def bootstrap_form(measured: Measurements, fit: Fit, n_replicates: int = N_OF_FO
     _, cluster = np.unique(measured.clusters, return_inverse=True)
     n_clusters = int(cluster.max()) + 1 if cluster.size else 0
     if fit.params is None:
-        return replace(_none(measured, fit.message), identified=False)
+        return _without_law(measured, fit)
     if n_clusters < _LEAST_CLUSTERS:
-        return _none(measured, f"no interval: {n_clusters} groups of rows; resampling needs {_LEAST_CLUSTERS}")
+        return _none(measured, f"{n_clusters} groups of rows; resampling needs {_LEAST_CLUSTERS}")
     stream = np.random.default_rng([_STREAM, seed])
     rows = [np.flatnonzero(cluster == k) for k in range(n_clusters)]
     found = []
@@ -92,16 +90,17 @@ def bootstrap_form(measured: Measurements, fit: Fit, n_replicates: int = N_OF_FO
     draws = [values for values in found if values is not None]
     lost = n_replicates - len(draws)
     if lost > _MOST_LOST * n_replicates:
-        why = f"no interval: {lost} of {n_replicates} replicates do not identify the parameters"
-        return replace(_none(measured, why), identified=False)
-    values, tail, names = np.stack(draws), _tail(n_clusters), tuple(fit.params.parameters)
-    low, high = np.quantile(values, [tail, 1 - tail], axis=0)
-    message = (
-        f"{n_replicates} bootstrap replicates of {n_clusters} {'rows' if n_clusters == cluster.size else 'groups'}"
-    )
-    if lost:
-        message += f"; {lost} that did not identify the parameters are left out"
-    return _named(measured, values.std(axis=0, ddof=1), low, high, n_replicates, message, names)
+        why = f"{lost} of {n_replicates} replicates do not identify the parameters"
+        return _none(measured, why, identified=False)
+    named = _named(tuple(fit.params.parameters), np.stack(draws), n_clusters)
+    message = _message(n_replicates, n_clusters, cluster.size, lost)
+    return Uncertainty(**named, n_replicates=n_replicates, varies=measured.varies, message=message)
+
+
+def _message(n_replicates: int, n_clusters: int, n_rows: int, n_lost: int) -> str:
+    unit = "rows" if n_clusters == n_rows else "groups"
+    left_out = f"; {n_lost} that did not identify the parameters are left out" if n_lost else ""
+    return f"{n_replicates} bootstrap replicates of {n_clusters} {unit}{left_out}"
 
 
 def _refit(at: Located, counts: Ints, cluster: Ints) -> Floats:
@@ -153,19 +152,39 @@ def _sandwich(measured: Measurements, at: Located, cluster: Ints) -> Uncertainty
     inverse = np.linalg.pinv(hessian[0], hermitian=True)
     draws = np.random.default_rng(0).multivariate_normal(theta[0], inverse @ (scores.T @ scores) @ inverse, 4000)
     laws = natural(draws, measured)
-    values = _all_seven(laws)
-    tail = _tail(int(cluster.max()) + 1)
+    named = _named(NAMES, _all_seven(laws), int(cluster.max()) + 1)
+    message = f"sandwich covariance: with {rows.x.size} rows the bootstrap has practically this limit"
+    return Uncertainty(**named, n_replicates=0, varies=measured.varies, message=message, draws=laws)
+
+
+class _Named(TypedDict):
+    """Standard errors and intervals by the parameters' names."""
+
+    se: dict[str, float]
+    ci95: dict[str, tuple[float, float]]
+
+
+def _named(names: tuple[str, ...], values: Floats, n_clusters: int) -> _Named:
+    """Of the parameters of every replicate, (n, p)."""
+    tail = _tail(n_clusters)
     low, high = np.quantile(values, [tail, 1 - tail], axis=0)
-    message = f"sandwich covariance: with {rows.x.size} rows the bootstrap's limit serves"
-    return replace(_named(measured, values.std(axis=0, ddof=1), low, high, 0, message), draws=laws)
-
-
-def _named(
-    measured: Measurements, se: Floats, low: Floats, high: Floats, n: int, message: str, names: tuple[str, ...] = NAMES
-) -> Uncertainty:
+    se = values.std(axis=0, ddof=1).tolist()
     ci95 = {name: (float(a), float(b)) for name, a, b in zip(names, low, high, strict=True)}
-    return Uncertainty(dict(zip(names, se.tolist(), strict=True)), ci95, n, measured.varies, message)
+    return {"se": dict(zip(names, se, strict=True)), "ci95": ci95}
 
 
-def _none(measured: Measurements, message: str) -> Uncertainty:
-    return Uncertainty({}, {}, 0, measured.varies, message)
+def _none(measured: Measurements, reason: str, *, identified: bool = True) -> Uncertainty:
+    """There is a law, and no interval."""
+    return Uncertainty(
+        se={},
+        ci95={},
+        n_replicates=0,
+        varies=measured.varies,
+        message=f"no interval: {reason}",
+        reason=reason,
+        identified=identified,
+    )
+
+
+def _without_law(measured: Measurements, fit: Fit) -> Uncertainty:
+    return replace(_none(measured, fit.message, identified=False), message=fit.message)

@@ -1,8 +1,8 @@
 """Two kinds of best size at the same compute: least held-out loss, and least code with the parameters counted.
 
-FLOPs are those that records hold: 3 forward passes a byte seen, head and attention included. The budget of a dataset is
-what training its critical size takes; `compute-optimal` is what the same FLOPs buy where data are not the limit:
-the least of the fitted law L(N, D) with every byte seen once (Hoffmann et al. 2022, approach 3).
+FLOPs are those that records hold: 3 forward passes per byte seen, head and attention included. The budget of a dataset
+is what training its critical size takes; `compute-optimal` is what the same FLOPs buy where data are not the limit: the
+least of the fitted law L(N, D) with every byte seen once (Hoffmann et al. 2022, approach 3).
 
 The law is fitted in unique bytes. It can be read with D = bytes seen only where the two were about the same: cells that
 see more bytes the larger their dataset, none of them much more than four times (Muennighoff et al. 2023).
@@ -10,20 +10,19 @@ see more bytes the larger their dataset, none of them much more than four times 
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
 from analysis.formatting import format_bytes, join
 from analysis.records import Table
+from analysis.scaling.fit_keys import OwnFit
 from analysis.scaling.from_records import law_of
 
 COLUMNS = ["group", "subset_bytes", "flops", "n_params", "low", "high", "kind"]
 _MOST_PASSES = 4  # from there on a repeated byte is worth visibly less than a fresh one
 
 
-def not_asked(table: Table, fit: dict[str, Any] | None) -> str | None:
+def not_asked(table: Table, fit: OwnFit | None) -> str | None:
     """Why these records cannot tell what their compute would buy, and which would; None: they can, or there is no fit.
 
     `fit` as from `analysis.scaling.from_records`.
@@ -34,19 +33,19 @@ def not_asked(table: Table, fit: dict[str, Any] | None) -> str | None:
     seen, passes = cells["bytes_seen"], (cells["bytes_seen"] / cells["subset_bytes"]).max()
     reasons = [] if fit["success"] else ["no law of the held-out loss is identified"]
     if seen.nunique() < 2:
-        reasons.append(f"every cell saw as many bytes, {format_bytes(seen.max())}")
+        reasons.append(f"every cell read the same number of bytes, {format_bytes(seen.max())}")
     if round(passes) > _MOST_PASSES:
-        reasons.append(f"cells saw their data up to {passes:.3g} times where the law counts unique bytes")
+        reasons.append(f"cells read their data up to {passes:.3g} times, while the law counts unique bytes")
     if not reasons:
         return None
     return (
-        f"Not asked: which size as much training compute would rather buy, because {join(reasons)}. A grid allows it "
-        f"whose cells see more bytes the larger their dataset, each byte at most about {_MOST_PASSES} times, with "
-        "dataset sizes and corpus seeds enough to identify the law."
+        f"The compute-optimal size is not given, because {join(reasons)}. It needs a grid whose cells read more bytes "
+        f"the larger their dataset is, each byte at most about {_MOST_PASSES} times, with enough dataset sizes and "
+        "corpus seeds to identify the law."
     )
 
 
-def compute_view(table: Table, critical: pd.DataFrame, fit: dict[str, Any] | None) -> pd.DataFrame:
+def compute_view(table: Table, critical: pd.DataFrame, fit: OwnFit | None) -> pd.DataFrame:
     """Rows COLUMNS: for each bracketed critical size one of kind MDL-optimal, with its interval, and where it can be
 
     told one of kind compute-optimal at the same FLOPs, without (NaN). No rows where it is `not_asked`, nor of groups
@@ -71,10 +70,10 @@ def compute_view(table: Table, critical: pd.DataFrame, fit: dict[str, Any] | Non
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _of_law(fit: dict[str, Any], runs: pd.DataFrame, flops: float) -> float | None:
-    """N of least loss by the law, all of D read once, with D = FLOPs / FLOPs a byte of N; None at an edge of the sizes.
+def _of_law(fit: OwnFit, runs: pd.DataFrame, flops: float) -> float | None:
+    """N of least loss by the law, with D = FLOPs / (FLOPs per byte of N) read once; None at an edge of the sizes.
 
-    FLOPs a byte: those of the runs, between sizes log-log.
+    FLOPs per byte: those of the runs, between sizes log-log.
     """
     a_byte = (runs["flops"] / runs["bytes_seen"]).groupby(runs["n_params"]).mean()
     log_n = np.linspace(np.log(a_byte.index.min()), np.log(a_byte.index.max()), 4001)

@@ -24,14 +24,14 @@ class FitTables:
     """Of one fit; `group` numbers dataset sizes, or ranges of them, from 0 upwards."""
 
     points: pd.DataFrame
-    """A row a measurement: group, n_params, data, loss, fitted, residual (loss / fitted − 1)."""
+    """A row per measurement: group, n_params, data, loss, fitted, residual (loss / fitted − 1)."""
     lines: pd.DataFrame
-    """The law along N, a line a group: group, label, n_params, loss, low, high (95 % of the replicates; NaN: none).
+    """The law along N, a line per group: group, label, n_params, loss, low, high (95 % of the replicates; NaN: none).
 
     Of a range it is the law at the geometric mean of its sizes, and the label begins with ≈.
     """
     tests: pd.DataFrame
-    """A row a split: held_out, n_held_out, error, last_value_error, nearest_error (fractions; NaN: none)."""
+    """One row per split: name, n_held_out, error, last_value_error, nearest_error (fractions; NaN: none)."""
 
 
 def fit_tables(measured: Measurements, made: Report, *, in_bytes: bool) -> FitTables:
@@ -76,10 +76,14 @@ def _lines(points: pd.DataFrame, made: Report, name: Callable[[float], str]) -> 
         low, high = _band(made.uncertainty.draws, n_params, data)
         yield pd.DataFrame(
             {
-                "group": group, "label": f"{'≈ ' * (sizes.size > 1)}{name(data)}", "n_params": n_params,
-                "loss": made.fit.predict(n_params, data, own["epochs"].median()), "low": low, "high": high,
+                "group": group,
+                "label": f"≈ {name(data)}" if sizes.size > 1 else name(data),
+                "n_params": n_params,
+                "loss": made.fit.predict(n_params, data, own["epochs"].median()),
+                "low": low,
+                "high": high,
             }
-        )  # fmt: skip
+        )
 
 
 def _band(draws: Floats | None, n_params: Floats, data: float) -> tuple[Floats, Floats]:
@@ -93,6 +97,6 @@ def _band(draws: Floats | None, n_params: Floats, data: float) -> tuple[Floats, 
 
 
 def _tests(made: Report) -> pd.DataFrame:
-    columns = ["held_out", "n_held_out", "error", "last_value_error", "nearest_error"]
+    columns = ["name", "n_held_out", "error", "last_value_error", "nearest_error"]
     rows = [[getattr(split, column) for column in columns] for split in made.held_out]
     return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[2:], float))

@@ -1,10 +1,10 @@
-"""What `mdl fit` prints: a law, its uncertainty and its held-out test, as JSON or as lines to read."""
+"""A fit of a table: the law, its uncertainty and its held-out test, and what `mdl fit` prints of them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.errors import AnalysisError
@@ -13,12 +13,11 @@ from analysis.scaling.bootstrap import Uncertainty
 from analysis.scaling.form_choice import AUTO, FormFit, fit_forms
 from analysis.scaling.holdout import HeldOut
 from analysis.scaling.law import PUBLISHED_DELTA, Fit
-from analysis.scaling.law_forms import PARAMETERS, PLAIN, SYMBOLS
+from analysis.scaling.law_forms import PLAIN, SYMBOLS
 from analysis.scaling.measurements import Measurements, from_records, read_csv
-from analysis.types import Json
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Report:
     """A fit with all that has to be said beside it."""
 
@@ -67,49 +66,7 @@ def fit_report_of(
     """
     usual = PLAIN if measured.epochs is None else AUTO
     taken, tried = fit_forms(measured, delta, holdouts, form or usual)
-    return Report(taken.fit, taken.uncertainty, taken.held_out, tried)
-
-
-def fit_content(made: Report) -> Json:
-    """All that is known of a fit, under the names that JSON has."""
-    fit = made.fit
-    content: Json = parameters_of(fit) | {
-        "objective": fit.objective,
-        "delta": fit.delta,
-        "n_points": fit.n_points,
-        "success": fit.success,
-        "message": fit.message,
-        "dropped": [asdict(dropped) for dropped in fit.dropped],
-        "notes": list(fit.notes),
-    }
-    content["form"] = fit.params.form if fit.params else None
-    content["formula"] = fit.params.formula if fit.params else None
-    content["forms"] = [
-        {"form": one.form, "identified": one.identified, "held_out_error": one.error, "objective": one.fit.objective,
-         "message": one.fit.message if not one.fit.success else one.uncertainty.message}
-        for one in made.forms
-    ]  # fmt: skip
-    content["se"] = made.uncertainty.se
-    content["ci95"] = {name: list(ends) for name, ends in made.uncertainty.ci95.items()}
-    content["interval"] = {
-        "n_replicates": made.uncertainty.n_replicates,
-        "varies": made.uncertainty.varies,
-        "message": made.uncertainty.message,
-    }
-    content["held_out"] = [_split(split) for split in made.held_out]
-    return content
-
-
-def parameters_of(fit: Fit) -> Json:
-    """E, A, B, alpha, beta and what the form has beside them; each None without a law."""
-    return dict(fit.params.parameters) if fit.params else dict.fromkeys(PARAMETERS)
-
-
-def _split(split: HeldOut) -> Json:
-    content = asdict(replace(split, fit=None))
-    fit = split.fit
-    content["fit"] = parameters_of(fit) | {"objective": fit.objective, "n_points": fit.n_points} if fit else None
-    return content
+    return Report(fit=taken.fit, uncertainty=taken.uncertainty, held_out=taken.held_out, forms=tried)
 
 
 def fit_to_text(made: Report) -> str:
@@ -138,7 +95,7 @@ def _forms(made: Report) -> list[str]:
 
 def _of_form(one: FormFit) -> str:
     if not one.identified:
-        return f"not offered, {one.fit.message if not one.fit.success else one.uncertainty.message}"
+        return f"not offered, {one.message}"
     return "not tested" if one.error is None else _percent(one.error)
 
 

@@ -34,6 +34,11 @@ class FormFit:
         return float(np.mean(known)) if known and len(known) == len(errors) else None
 
     @property
+    def message(self) -> str:
+        """How its interval was made; why there is no interval, or no law."""
+        return self.uncertainty.message if self.fit.success else self.fit.message
+
+    @property
     def identified(self) -> bool:
         """Whether the data, and the tables resampled from them, determine its parameters."""
         return self.fit.success and self.uncertainty.identified

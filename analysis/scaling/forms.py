@@ -73,8 +73,8 @@ def law_at(theta: Floats, form: str, measured: Measurements) -> ScalingLaw:
     if form == REPEATED:
         more = {name: float(np.exp(value)) for name, value in more.items()}
     B = np.exp(b + beta * y - more.get("kappa", 0.0) * x)
-    return ScalingLaw(E=float(np.exp(e)), A=float(np.exp(a + alpha * x)), B=float(B), alpha=alpha, beta=beta,
-                      form=form, more=more)  # fmt: skip
+    E, A = float(np.exp(e)), float(np.exp(a + alpha * x))
+    return ScalingLaw(E=E, A=A, B=float(B), alpha=alpha, beta=beta, form=form, more=more)
 
 
 def refit(measured: Measurements, law: ScalingLaw, delta: float) -> Floats | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from analysis.errors import AnalysisError
 from analysis.records import Table
+from analysis.scaling.fit_keys import FittedRow, OwnFit
 from analysis.scaling.law import ScalingLaw
 from analysis.scaling.law_forms import EXTRA, PARAMETERS, PLAIN
 from analysis.scaling.measurements import Measurements, from_records
@@ -17,13 +19,14 @@ if TYPE_CHECKING:
     from analysis.scaling.fit_report import Report
 
 
-def own_fit(table: Table) -> dict[str, Any] | None:
-    """`analysis.scaling.fit_report`'s JSON of the group with most cells, with group, unit and residuals, a row a cell.
+def own_fit(table: Table) -> OwnFit | None:
+    """The law of the group with most cells; None where no cell's held-out part was coded in full.
 
-    None where no cell's held-out part was coded in full. A law without intervals is none: `success`
-    is False, `message` says why, and neither parameters nor fitted losses nor held-out errors are given.
+    A fit without confidence intervals is reported as failed: `success` is False, `message` says why, and neither
+    parameters nor fitted losses nor held-out errors are given.
     """
-    from analysis.scaling.fit_report import fit_content, fit_report_of
+    from analysis.scaling.fit_json import fit_content
+    from analysis.scaling.fit_report import fit_report_of
 
     coded = table.cells[table.cells["heldout_bits"].notna() & (table.cells["heldout_bytes"] > 0)]
     if coded.empty:
@@ -34,10 +37,15 @@ def own_fit(table: Table) -> dict[str, Any] | None:
         made = _only_identified(fit_report_of(measured, None))
     except AnalysisError:
         return None
-    return fit_content(made) | {"group": group, "unit": "held-out bits a byte", "residuals": _residuals(measured, made)}
+    return {
+        **fit_content(made),
+        "group": group,
+        "unit": "held-out bits a byte",
+        "residuals": _residuals(measured, made),
+    }
 
 
-def law_of(fit: dict[str, Any]) -> ScalingLaw:
+def law_of(fit: Mapping[str, Any]) -> ScalingLaw:
     """The law of what `own_fit` gives."""
     plain = {name: fit[name] for name in PARAMETERS}
     form = fit.get("form") or PLAIN
@@ -50,17 +58,24 @@ def _only_identified(made: Report) -> Report:
         return made
     why = made.fit.message
     if made.fit.success:
-        why = made.uncertainty.message.removeprefix("no interval: ")
+        why = made.uncertainty.reason
         if not made.uncertainty.identified:
-            why += ", for they keep fewer than three dataset sizes or an exponent ran to its bound"
+            why += ", because they keep fewer than three dataset sizes or an exponent ran to its bound"
         why += "; add dataset sizes and corpus seeds"
     none = replace(made.fit, params=None, objective=None, message=why)
     return replace(made, fit=none, held_out=())
 
 
-def _residuals(measured: Measurements, made: Report) -> list[dict[str, float | None]]:
-    """Every cell's loss beside the fitted one, None without a fit."""
+def _residuals(measured: Measurements, made: Report) -> list[FittedRow]:
+    """Every cell's loss beside the fitted one, NaN without a fit."""
     fitted = made.fit.predict_rows(measured) if made.fit.success else np.full(measured.loss.size, np.nan)
-    rows = zip(measured.n_params, measured.data, measured.times_read, measured.loss, fitted, strict=True)
-    names = ("n_params", "subset_bytes", "epochs", "loss", "fitted")
-    return [dict(zip(names, map(float, row), strict=True)) for row in rows]
+    return [
+        {
+            "n_params": float(measured.n_params[i]),
+            "subset_bytes": float(measured.data[i]),
+            "epochs": float(measured.times_read[i]),
+            "loss": float(measured.loss[i]),
+            "fitted": float(fitted[i]),
+        }
+        for i in range(measured.loss.size)
+    ]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import cast, get_args
 
 import numpy as np
 
 from analysis.errors import AnalysisError
+from analysis.formatting import format_number
+from analysis.scaling.fit_keys import Column, Operator
 from analysis.scaling.forms import fit_form
 from analysis.scaling.law import Fit
 from analysis.scaling.law_forms import PLAIN
@@ -16,10 +20,28 @@ from analysis.scaling.measurements import Measurements
 from analysis.types import Bools, Floats
 
 _CONDITION = re.compile(r"\s*(N|D|C|loss)\s*(>=|<=|>|<)\s*([0-9.]+(?:e[+-]?[0-9]+)?)\s*", re.IGNORECASE)
+_OPERATORS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
 _USUAL_SHARE = 0.1  # of the rows, those of most compute, are held out where no cut is given
 
 
 @dataclass(frozen=True)
+class Cut:
+    """A condition such as C > 1e21 on one column of the rows."""
+
+    column: Column
+    operator: Operator
+    bound: float
+
+    def __str__(self) -> str:
+        return f"{self.column} {self.operator} {format_number(self.bound)}"
+
+    def chosen(self, measured: Measurements) -> Bools:
+        """The rows that it holds for, shape (n,)."""
+        columns = {"N": measured.n_params, "D": measured.data, "C": measured.flops, "loss": measured.loss}
+        return np.asarray(_OPERATORS[self.operator](columns[self.column], self.bound))
+
+
+@dataclass(frozen=True, kw_only=True)
 class HeldOut:
     """One split. Errors are means over the rows held out of |predicted / measured − 1|, None where there is none.
 
@@ -27,15 +49,21 @@ class HeldOut:
     in (log N, log D); of equally near ones the one of most compute.
     """
 
-    held_out: str  # the condition
+    held_out: str  # the condition, as it was written
     n_kept: int
     n_held_out: int
-    error: float | None
-    largest_error: float | None
-    last_value_error: float | None
-    nearest_error: float | None
-    fit: Fit | None  # of the kept rows
+    error: float | None = None
+    largest_error: float | None = None
+    last_value_error: float | None = None
+    nearest_error: float | None = None
+    fit: Fit | None = None  # of the kept rows
     message: str
+    cut: Cut | None = None  # None: the largest N or D
+
+    @property
+    def name(self) -> str:
+        """The condition as a figure shows it: C > 7.93e14."""
+        return str(self.cut) if self.cut else self.held_out
 
 
 def held_out_tests(
@@ -45,47 +73,58 @@ def held_out_tests(
 
     `delta` as in `fit_scaling_law`. AnalysisError for a condition that cannot be read.
     """
-    cuts = list(conditions) or [_usual_cut(measured.flops)]
     largest = {
         "largest N": measured.n_params == measured.n_params.max(),
         "largest D": measured.data == measured.data.max(),
     }
-    splits = largest | {cut.replace(" ", ""): _chosen(measured, cut) for cut in cuts}
-    return tuple(_test(measured, name, out, (delta, form)) for name, out in splits.items())
+    cuts = {condition.replace(" ", ""): parse_cut(condition) for condition in conditions}
+    if not cuts:
+        usual = _usual_cut(measured.flops)
+        cuts = {f"{usual.column}{usual.operator}{usual.bound:.6g}": usual}
+    splits = largest | {name: cut.chosen(measured) for name, cut in cuts.items()}
+    tests = [_test(measured, name, out, (delta, form)) for name, out in splits.items()]
+    return tuple(replace(test, cut=cuts.get(test.held_out)) for test in tests)
 
 
-def _usual_cut(flops: Floats) -> str:
+def _usual_cut(flops: Floats) -> Cut:
     """A tenth of the rows, or where the largest compute is shared by more of them, those."""
     below = flops[flops < flops.max() * (1 - 1e-5)]  # wider than the rounding of what is printed
-    return f"C>{min(np.quantile(flops, 1 - _USUAL_SHARE), below.max(initial=0)):.6g}"
+    return Cut("C", ">", float(f"{min(np.quantile(flops, 1 - _USUAL_SHARE), below.max(initial=0)):.6g}"))
 
 
-def _chosen(measured: Measurements, condition: str) -> Bools:
+def parse_cut(condition: str) -> Cut:
+    """A cut as people write it, such as "C>1e21"; AnalysisError for anything else."""
     match = _CONDITION.fullmatch(condition)
     try:
-        bound = float(match[3]) if match else np.nan
+        bound = float(match[3]) if match else None
     except ValueError:
-        match = None
-    if match is None:
-        raise AnalysisError(f"'{condition}' is no condition; write one such as 'C>1e21' with N, D, C or loss")
-    columns = {"n": measured.n_params, "d": measured.data, "c": measured.flops, "loss": measured.loss}
-    values = columns[match[1].lower()]
-    return {">": values > bound, ">=": values >= bound, "<": values < bound, "<=": values <= bound}[match[2]]
+        bound = None
+    if match is None or bound is None:
+        raise AnalysisError(f"'{condition}' is not a condition; write one such as 'C>1e21' with N, D, C or loss")
+    column = next(name for name in get_args(Column) if name.lower() == match[1].lower())
+    return Cut(column, cast(Operator, match[2]), bound)
 
 
 def _test(measured: Measurements, name: str, out: Bools, how: tuple[float | None, str]) -> HeldOut:
     n_out, n_kept = int(out.sum()), int((~out).sum())
     if not n_out or not n_kept:
         message = f"no row is held out by {name}" if not n_out else f"{name} holds out every row"
-        return HeldOut(name, n_kept, n_out, None, None, None, None, None, message)
+        return HeldOut(held_out=name, n_kept=n_kept, n_held_out=n_out, message=message)
     kept, tested = measured.where(~out), measured.where(out)
     last = float(kept.loss[kept.flops.argmax()])
-    baselines = _mean(_errors(last, tested)), _mean(_errors(nearest(kept, tested), tested))
     fit = fit_form(kept, *how)
-    if not fit.success:
-        return HeldOut(name, n_kept, n_out, None, None, *baselines, fit, fit.message)
-    errors = _errors(fit.predict_rows(tested), tested)
-    return HeldOut(name, n_kept, n_out, _mean(errors), float(errors.max()), *baselines, fit, fit.message)
+    errors = _errors(fit.predict_rows(tested), tested) if fit.success else None
+    return HeldOut(
+        held_out=name,
+        n_kept=n_kept,
+        n_held_out=n_out,
+        error=None if errors is None else _mean(errors),
+        largest_error=None if errors is None else float(errors.max()),
+        last_value_error=_mean(_errors(last, tested)),
+        nearest_error=_mean(_errors(nearest(kept, tested), tested)),
+        fit=fit,
+        message=fit.message,
+    )
 
 
 def _errors(predicted: Floats | float, tested: Measurements) -> Floats:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.errors import AnalysisError
+from analysis.formatting import format_counted
 from analysis.scaling.huber import EXPONENTS, NO_FLOOR, Minima, Rows, derivatives, minimise, terms
 from analysis.scaling.initial_values import spread_starts, variable_projection
 from analysis.scaling.law_forms import FORMULAS, PLAIN, REPEATED, effective
@@ -144,12 +145,11 @@ def _undetermined(measured: Measurements) -> str:
     """What about the grid leaves the five parameters open, or nothing."""
     N, D = measured.n_params, measured.data
     if N.size < _LEAST_ROWS:
-        return f"{N.size} usable row{'s' * (N.size != 1)}; five parameters need at least {_LEAST_ROWS}"
+        return f"{format_counted(N.size, 'usable row')}; five parameters need at least {_LEAST_ROWS}"
     for name, values, exponent in (("model size", N, "α"), ("dataset size", D, "β")):
         n_distinct = np.unique(values).size
         if n_distinct < 3:
-            plural = "s" * (n_distinct > 1)
-            return f"not identified: {n_distinct} distinct {name}{plural}, {exponent} needs at least 3"
+            return f"not identified: {format_counted(n_distinct, f'distinct {name}')}, {exponent} needs at least 3"
     if abs(np.corrcoef(np.log(N), np.log(D))[0, 1]) > 1 - 1e-4:
         return (
             "not identified: log D is a linear function of log N in this table, so the two terms cannot be told apart; "
@@ -193,7 +193,7 @@ def _agreement(found: Minima) -> str:
 def _described(measured: Measurements, rows: Rows, found: Minima, delta: float, agreement: str) -> Fit:
     """The optimum as a law, unless it lies where the data do not determine it."""
     theta = found.theta[0]
-    problem = _open_end(rows, theta, delta) or ("" if found.converged[0] else "the optimiser did not converge")
+    problem = _open_end(rows, theta, delta) or ("" if found.converged[0] else "the optimizer did not converge")
     if problem:
         return _no_fit(measured, delta, problem)
     E, A, B, alpha, beta = (float(value) for value in natural(theta[None], measured)[0])

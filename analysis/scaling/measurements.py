@@ -10,12 +10,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from analysis.errors import AnalysisError
-from analysis.formatting import join
+from analysis.formatting import format_counted, join
 from analysis.records import Numbers, Table, column_numbers, find_column, given, longest, read_table, refusals
 from analysis.types import Floats
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Dropped:
     """Rows left out for one reason. `lines` are the first few of them, counted from 1 without the header.
 
@@ -33,13 +33,13 @@ class Dropped:
         return f"row {', '.join(map(str, self.lines))}" + (f": {self.readings[0]}" if self.readings else "")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Measurements:
     """Usable rows, all of shape (n,) and positive, in the order of the table."""
 
     n_params: Floats  # N, parameters
     data: Floats  # D, the table's unit (tokens, as a rule); bytes for records
-    loss: Floats  # L, the table's unit; held-out bits a byte for records
+    loss: Floats  # L, the table's unit; held-out bits per byte for records
     flops: Floats  # C
     clusters: npt.NDArray[np.int64]  # rows with the same number share noise and are resampled together
     varies: str  # what resampling says about: the interval's meaning
@@ -54,9 +54,15 @@ class Measurements:
 
     def where(self, chosen: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> Measurements:
         """Some of the rows, by a mask or by their numbers."""
-        N, D, loss, C = (column[chosen] for column in (self.n_params, self.data, self.loss, self.flops))
-        epochs = None if self.epochs is None else self.epochs[chosen]
-        return Measurements(N, D, loss, C, self.clusters[chosen], self.varies, epochs=epochs)
+        return Measurements(
+            n_params=self.n_params[chosen],
+            data=self.data[chosen],
+            loss=self.loss[chosen],
+            flops=self.flops[chosen],
+            clusters=self.clusters[chosen],
+            varies=self.varies,
+            epochs=None if self.epochs is None else self.epochs[chosen],
+        )
 
 
 def read_csv(
@@ -97,10 +103,17 @@ def read_csv(
     groups = frame.groupby(list(clusters), sort=False, dropna=False).ngroup().to_numpy() if clusters else None
     ids = np.arange(len(frame)) if groups is None else groups
     varies = f"whole groups of equal {join(clusters)} are resampled" if clusters else "rows are resampled"
-    notes = _notes(int(derived[usable].sum()), frame.loc[usable, list(numbers)])
-    N, D, L, C = (column[usable] for column in (N, D, numbers[loss].values, C))
-    epochs_read = read[times][usable] if times is not None else None
-    return Measurements(N, D, L, C, ids[usable].astype(np.int64), varies, dropped, notes, epochs_read)
+    return Measurements(
+        n_params=N[usable],
+        data=D[usable],
+        loss=numbers[loss].values[usable],
+        flops=C[usable],
+        clusters=ids[usable].astype(np.int64),
+        varies=varies,
+        dropped=dropped,
+        notes=_notes(int(derived[usable].sum()), frame.loc[usable, list(numbers)]),
+        epochs=read[times][usable] if times is not None else None,
+    )
 
 
 def _columns(
@@ -126,7 +139,7 @@ def _dropped(
         reasons = {
             f"{name} is missing or NaN": np.isnan(values)
             & ~np.isin(np.arange(len(frame)), list(_refused(numbers, name))),
-            f"{name} is no number": np.isnan(values),
+            f"{name} is not a number": np.isnan(values),
             f"{name} is infinite": np.isinf(values),
             f"{name} is not above 0": values <= 0,
         }
@@ -134,13 +147,14 @@ def _dropped(
             rows = np.flatnonzero(bad & usable)
             if rows.size:
                 said = tuple(_reading(frame, name, int(i), numbers) for i in rows[:5]) if name in frame else ()
-                found.append(Dropped(reason, rows.size, tuple(int(i) + 1 for i in rows[:5]), said))
+                lines = tuple(int(i) + 1 for i in rows[:5])
+                found.append(Dropped(reason=reason, n_rows=rows.size, lines=lines, readings=said))
                 usable[rows] = False
     return tuple(found), usable
 
 
 def _why(dropped: tuple[Dropped, ...]) -> str:
-    return join(f"{d.reason} in {d.n_rows} row{'s' * (d.n_rows > 1)} ({d.where})" for d in dropped)
+    return join(f"{d.reason} in {format_counted(d.n_rows, 'row')} ({d.where})" for d in dropped)
 
 
 def _refused(numbers: dict[str, Numbers], name: str) -> dict[int, str]:
@@ -164,7 +178,7 @@ def _notes(n_derived: int, used: pd.DataFrame) -> tuple[str, ...]:
 
 
 def from_records(table: Table, group: str | None = None) -> Measurements:
-    """Held-out bits a byte of a sweep's `best` snapshots on N and the unique bytes D; FLOPs count every byte seen.
+    """Held-out bits per byte of a sweep's `best` snapshots on N and the unique bytes D; FLOPs count every byte seen.
 
     Of several budgets of one cell the longest counts, of several recipes then the least held-out loss. Cells of one
     (corpus seed, D) trained on the same bytes and share noise. `group` as in `table.Table`, needed where there are
@@ -185,15 +199,25 @@ def from_records(table: Table, group: str | None = None) -> Measurements:
     columns = own.groupby(["shuffle_seed", "subset_bytes"], sort=True).ngroup().to_numpy().astype(np.int64)
     names = ("n_params", "subset_bytes", "loss", "flops", "bytes_seen")
     N, D, L, C, seen = (own[name].to_numpy(np.float64) for name in names)
-    epochs = seen / D if (seen > 0).all() else None  # 0: not told
-    return Measurements(N, D, L, C, columns, _varies(own), (), _repeats(own), epochs)
+    return Measurements(
+        n_params=N,
+        data=D,
+        loss=L,
+        flops=C,
+        clusters=columns,
+        varies=_varies(own),
+        notes=_repeats(own),
+        epochs=seen / D if (seen > 0).all() else None,  # 0: not told
+    )
 
 
 def _varies(own: pd.DataFrame) -> str:
     text = "whole (corpus seed, D) columns are resampled: "
     if own["shuffle_seed"].nunique() > 1:
         return text + "the interval is over corpus seeds and dataset sizes, and the training seeds within them"
-    return text + "one corpus seed, so the interval is over dataset sizes and does not cover another draw of the corpus"
+    return (
+        text + "one corpus seed, so the interval is over dataset sizes and does not cover another sample of the corpus"
+    )
 
 
 def _repeats(own: pd.DataFrame) -> tuple[str, ...]:

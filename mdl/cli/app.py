@@ -57,14 +57,14 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _main(
     _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which it is.")] = False,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress, no notes; also after a command.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("-q", "--quiet", help="Print no progress and no notes; also after a command.")
+    ] = False,
     plugin: Annotated[
         list[Path] | None,
         typer.Option("--plugin", help="A Python file of yours that registers coders, sources …; also after a command."),
     ] = None,
-    verbose: Annotated[
-        bool, typer.Option("-v", "--verbose", help="More of what is done; also after a command.")
-    ] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Print more details; also after a command.")] = False,
 ) -> None:
     level = logging.ERROR if quiet else logging.INFO if verbose else logging.WARNING
     logging.basicConfig(level=level, format="note: %(message)s")

@@ -99,7 +99,7 @@ class Table:
         if loaded or checkpoints or (beside and self.as_paper):
             yield _LINE.format("", "model", "", "raw", "adjusted", "paper raw", "paper adjusted")
         for model in loaded:
-            whole = [None] if model.about.context_bytes > self.chunk_bytes else []
+            whole = [None] if model.about.context_tokens > self.chunk_bytes else []
             for chunk in (*whole, self.chunk_bytes):
                 job = TransferJob(subset_bytes, chunk, self.models.sample_bytes)
                 self.evaluated.append(run_transfer(corpus, model, job, self.paths, self.models.command))
@@ -145,7 +145,7 @@ def _head(corpus: Corpus, subset_bytes: int, chunk_bytes: int) -> Iterator[str]:
         f"{n_sample:,} of {n_chunks:,} chunks of {chunk_bytes:,} bytes"
     )
     yield "compressed size in % of the raw size; paper: Delétang et al. 2024, " + (
-        f"{_data_set(corpus) or 'which has no such data'}, 1 GB, a header once"
+        f"{_data_set(corpus) or 'which has no data of this kind'}, 1 GB, a header once"
     )
     titles = ("chunk", "compressor", "settings", "true size", "header once", "paper raw", "paper adjusted")
     yield _LINE.format(*titles)

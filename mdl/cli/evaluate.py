@@ -82,7 +82,8 @@ def _escaped(checkpoint: Checkpoint, corpus: Corpus, records: Sequence[CellRecor
     tokenizer, view = open_tokenizer(checkpoint), corpus.source_train
     n_bytes = max(record.subset_bytes for record in records)
     why = next((lost for piece in pieces(view, 0, n_bytes) if (lost := tokenizer.lost_in(piece))), "")
-    yield f"  warning: {share:.1%} of the bytes are coded as they are, 8 bits each and more" + f"; {why}" * bool(why)
+    because = f"; {why}" if why else ""
+    yield f"  warning: {share:.1%} of the bytes are coded as they are, at 8 bits or more each{because}"
 
 
 def _spec(model: str) -> str:
@@ -92,7 +93,7 @@ def _spec(model: str) -> str:
         raise MdlError(f"{model} is a run of mdl's own; use mdl baselines CORPUS --model {model}")
     if not is_pretrained(Path(model)):
         raise MdlError(
-            f"'{model}' is no pretrained model; write {PREFIX}{model} (models first, the corpus last), or "
+            f"'{model}' is not a pretrained model; write {PREFIX}{model} (models first, the corpus last), or "
             f"{OWN_PREFIX}NAME for one that a --plugin registers"
         )
     return f"{PREFIX}{model}"

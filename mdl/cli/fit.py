@@ -33,7 +33,7 @@ def draw(measured: Measurements, made: Report, path: Path, *, of_records: bool) 
         points=tables.points,
         lines=tables.lines,
         tests=tables.tests,
-        loss_name="held-out loss, bits a byte" if of_records else "loss L",
-        data_name=f"dataset size D{', bytes' * of_records}",
+        loss_name="held-out loss, bits per byte" if of_records else "loss L",
+        data_name="dataset size D, bytes" if of_records else "dataset size D",
     )
     write_atomically(path, figure_bytes(plot, path.suffix.removeprefix(".").lower()))

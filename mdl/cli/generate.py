@@ -83,7 +83,7 @@ def run(wanted: Wanted, how: Sampling, out: Path | None, figure: Path | None) ->
     if figure is not None and (out is not None or figure.suffix not in FIGURES):
         raise MdlError(f"give --figure a file ending in {', '.join(FIGURES)}, and no -o beside it")
     if figure is None and out is None and wanted.prompts[0].startswith(_MEDIA):
-        raise MdlError(f"{wanted.prompts[0]} is no text to print; name the output with -o")
+        raise MdlError(f"{wanted.prompts[0]} is not text that can be printed; name the output with -o")
     if (target := figure or out) is not None:
         require_writable(target)
     if figure is not None:

@@ -14,8 +14,8 @@ _KINDS = {"path": "PATH", "int": "N", "float": "X"}
 _ENDING = {
     "Exit codes": [
         ("0", "done"),
-        ("2", "something to mend, told in one line; what is done stays"),
-        ("130, 143", "stopped by Ctrl-C, by SIGTERM; a sweep keeps what is done, and the same command goes on"),
+        ("2", "an error that you can fix, in one line; finished work is kept"),
+        ("130, 143", "stopped by Ctrl-C, by SIGTERM; finished work is kept, and the same command continues"),
     ],
     "Environment": [
         ("MDL_CACHE", "where corpora and hashes are kept; default ~/.cache/mdl"),

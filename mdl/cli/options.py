@@ -29,7 +29,7 @@ Cost = Annotated[
 Device = Annotated[str, typer.Option(help="auto (a CUDA device where there is one), cpu or cuda.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object, and nothing else.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be trained; train nothing.")]
-Within = Annotated[float, typer.Option(help="Wanted: an interval's upper end over its lower end, at the most.")]
+Within = Annotated[float, typer.Option(help="Widest interval wanted: its upper end divided by its lower end.")]
 Baselines = Annotated[bool, typer.Option(help="Run the classical coders too.")]
 StrideBytes = Annotated[
     str | None,
@@ -39,7 +39,7 @@ StrideBytes = Annotated[
         "work. Default: side by side; mdl pack: as recorded, 0: side by side.",
     ),
 ]
-RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Run cells again that failed.")]
+RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Run failed cells again.")]
 
 
 def in_bytes(text: str | None) -> int | None:

@@ -26,12 +26,18 @@ def inspect(place: Path) -> Told:
     raise MdlError(f"{place} is neither a run's folder nor a run folder (it has no record.json below it){way}")
 
 
+def _context(record: CellRecord) -> str:
+    if record.tokens:
+        return f"{record.tokens.context_tokens:,} tokens"
+    return f"{record.model.context_tokens:,} {'tokens' if record.tokenisation else 'bytes'}"
+
+
 def _run(record: CellRecord, place: Path) -> list[tuple[str, str]]:
     model, corpus = record.model, record.corpus
     rows = [
         ("run", f"{record.run_id} of {record.sweep}"),
         ("status", record.status + (f": {record.reason}" if record.reason else "")),
-        ("model", f"{model.size}, context {model.context_bytes:,} bytes, {model.n_params:,} parameters"),
+        ("model", f"{model.size}, context {_context(record)}, {model.n_params:,} parameters"),
         ("corpus", f"{corpus.source}, {corpus.size_bytes:,} bytes, sha256 {corpus.sha256}"),
         (
             "trained on",
@@ -102,7 +108,7 @@ def _coded(segments: Sequence[Segment]) -> dict[str, tuple[float, int]]:
 
 def _rates(segments: Sequence[Segment]) -> str:
     coded = _coded(segments).items()
-    return "; ".join(f"{part}: {bits / n:.4f} bits a byte of {n:,}" for part, (bits, n) in coded if n)
+    return "; ".join(f"{part}: {bits / n:.4f} bits per byte of {n:,}" for part, (bits, n) in coded if n)
 
 
 def _sweep(state: progress.Status, records: Sequence[CellRecord]) -> Told:

@@ -39,7 +39,7 @@ class Looked:
 
     @property
     def critical(self) -> list[dict[str, Any]]:
-        """A row a dataset size; what is not known is None."""
+        """A row per dataset size; what is not known is None."""
         return known_rows(self.explained.critical)
 
     @property
@@ -58,12 +58,14 @@ def look(place: Path, cost: str, within: float) -> Looked:
 def sweep_of(place: Path) -> str:
     """The name of the sweep whose run folder it is; MdlError where a round would have nothing to join."""
     if not RunPaths(place).manifest.exists():
-        raise MdlError(f"{place} is no run folder of a sweep (it has no sweep.json); leave out --run, or name another")
+        raise MdlError(
+            f"{place} is not a run folder of a sweep (it has no sweep.json); leave out --run, or name another"
+        )
     return place.resolve().name
 
 
 def free_file(place: Path) -> Path:
-    """One file a round, in the run folder: suggested-1.yaml, suggested-2.yaml …"""
+    """One file per round, in the run folder: suggested-1.yaml, suggested-2.yaml …"""
     n = 1
     while (file := place / f"suggested-{n}.yaml").exists():
         n += 1
@@ -82,14 +84,16 @@ def run(file: Path, place: Path, shown: Console | None = None) -> None:
 def told(before: Looked, after: Looked, file: Path) -> list[str]:
     """The new answer, what it was before, and what to do next."""
     former = {(row["group"], row["subset_bytes"]): row for row in before.critical}
+    groups = after.explained.table.groups
     several = len({row["group"] for row in after.critical}) > 1
     changed = [
-        f"{format_place(row, several=several)}: {_size(row)}, was {_size(old)}"
+        f"{format_place(row['subset_bytes'], groups[row['group']].name if several else '')}: {_size(row)}, "
+        f"was {_size(old)}"
         for row in after.critical
         if (old := former.get((row["group"], row["subset_bytes"]))) and _size(old) != _size(row)
     ]
     n = len(suggest.cells(after.found))
-    again = f"next: the same command again, {n} cells more" if n else after.lines[0]
+    again = f"next: run the same command again, for {n} more cells" if n else after.lines[0]
     return [after.answer, "", *changed, f"trained: {file}; {again}"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,7 @@ def lines(suggestions: Sequence[Suggestion], within: float) -> list[str]:
     printed = plain_table(header, describe(suggestions))
     n = sum(n_cells(one) for one in suggestions)
     flops, seconds = (sum(getattr(one, name) * n_cells(one) for one in suggestions) for name in ("flops", "seconds"))
-    time = f", about {format_seconds(seconds)} at the records' speed" if seconds == seconds else ""
+    time = f", about {format_seconds(seconds)} at the records' speed" if not math.isnan(seconds) else ""
     return [*printed, f"{n} cells, {flops:.3g} training FLOPs{time}"]
 
 
@@ -85,7 +86,7 @@ def content(suggestions: Sequence[Suggestion]) -> list[dict[str, Any]]:
     return [
         {
             **{k: v for k, v in vars(one).items() if k != "recipe"},
-            "seconds": one.seconds if one.seconds == one.seconds else None,
+            "seconds": None if math.isnan(one.seconds) else one.seconds,
         }
         for one in suggestions
     ]

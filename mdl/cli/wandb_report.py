@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ def require_wandb() -> None:
         raise MdlError("--wandb needs the wandb package: pip install wandb, or leave out --wandb")
 
 
-def log_report(summary: dict[str, Any], folder: Path, sweep: Path, names: Sequence[str]) -> str:
+def log_report(summary: Mapping[str, Any], folder: Path, sweep: Path, names: Sequence[str]) -> str:
     """Log the report in `folder`, files `names`, of the run folder `sweep`.
 
     Returns where it can be seen, or is kept until `wandb sync`.
@@ -61,7 +61,7 @@ def log_report(summary: dict[str, Any], folder: Path, sweep: Path, names: Sequen
     return run.url or f"wandb sync {Path(run.dir).parent}"
 
 
-def flat(summary: dict[str, Any]) -> dict[str, Any]:
+def flat(summary: Mapping[str, Any]) -> dict[str, Any]:
     """Counts, and each critical size with its rates, as flat keys: `100KB/critical_size`."""
     groups = list(dict.fromkeys(row["group"] for row in summary["critical"]))
     values: dict[str, Any] = {name: summary[name] for name in _FIGURES}

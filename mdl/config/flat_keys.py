@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from mdl.config.parts import Part
 from mdl.config.run_config import RunConfig
-from mdl.errors import MdlError, nearest, quoted
+from mdl.errors import MdlError, nearest, problem_of, quoted
 from mdl.models import check_shape
 from mdl.units import parse_bytes
 
@@ -32,7 +32,7 @@ def valid_keys() -> dict[str, str]:
             keys |= {f"{name}.{leaf}": str(inner.description) for leaf, inner in part.model_fields.items()}
         else:
             keys[name] = str(spec.description)
-    return keys | {_BATCH_BYTES: "bytes a step and member, in place of batch_windows: whole windows of the context"}
+    return keys | {_BATCH_BYTES: "bytes per step and member, in place of batch_windows; a multiple of the context"}
 
 
 @cache
@@ -101,7 +101,7 @@ def _one_line(error: ValidationError) -> str:
     """`key: message, got value` for the first thing wrong."""
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"] if not str(part).startswith("function-"))
-    text = first["msg"].removeprefix("Value error, ")
+    text = problem_of(first)
     if first["loc"] in ((), ("model",)):
         return text
     return (

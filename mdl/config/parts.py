@@ -179,9 +179,9 @@ class TrainConfig(Part):
         description="a longer budget is left out that is foretold to shorten the two-part code by less than this share",
     )
     price: Annotated[float | Literal["coded"], PlainValidator(_price)] = Field(
-        2.0, description="bytes a parameter in that code; coded: what its coded weights take"
+        2.0, description="bytes per parameter in that code; coded: what its coded weights take"
     )
-    batch_windows: Count = Field(4, ge=1, le=1 << 16, description="windows of the context a step and member")
+    batch_windows: Count = Field(4, ge=1, le=1 << 16, description="windows of the context per step and member")
     optimizer: Annotated[str, _of_recipe(_optimizer), AfterValidator(_known_optimizer)] = Field(
         "auto", validate_default=True, description="adamw | muon | a plugin's; auto: adamw with recipe 1, muon with 2"
     )

@@ -116,10 +116,10 @@ def from_content(content: bytes) -> BytePairs:
         low_left, low_right, high_left, high_right = np.frombuffer(lzma.decompress(content), np.uint8).reshape(4, -1)
         left, right = low_left + 256 * high_left.astype(int), low_right + 256 * high_right.astype(int)
     except (lzma.LZMAError, ValueError) as error:
-        raise MdlError(f"this is no tokenizer that mdl wrote ({error})") from None
+        raise MdlError(f"this is not a tokenizer that mdl wrote ({error})") from None
     merges = tuple(zip(left.tolist(), right.tolist(), strict=True))
     if any(max(pair) >= VOCABULARY + i for i, pair in enumerate(merges)):
-        raise MdlError("this is no tokenizer that mdl wrote (a merge of tokens that are not yet known)")
+        raise MdlError("this is not a tokenizer that mdl wrote (a merge of tokens that are not yet known)")
     return BytePairs(merges)
 
 

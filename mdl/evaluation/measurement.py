@@ -19,7 +19,7 @@ from mdl.evaluation.recording import subset_sizes
 from mdl.pretrained import OwnModel, Predictor, as_predictor, hash_files, is_module
 from mdl.records import CellRecord, RunPaths
 from mdl.storage import Progress
-from mdl.units import format_bytes
+from mdl.units import counted, format_bytes
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -71,7 +71,7 @@ class Measurement(Sequence[CellRecord]):
     def __repr__(self) -> str:
         about = self.records[0].model
         rates = ", ".join(f"{bits:.4f} bits per byte of {format_bytes(D)}" for D, bits in self.bits_per_byte.items())
-        return f"Measurement({about.size}, {about.n_params:,} parameter{'s' * (about.n_params != 1)}: {rates})"
+        return f"Measurement({about.size}, {counted(about.n_params, 'parameter')}: {rates})"
 
 
 def measure(

@@ -89,7 +89,7 @@ def _subject(model: OwnModel, windows: Windows, command: str) -> Subject:
             width=0,
             depth=0,
             n_heads=0,
-            context_bytes=0,
+            context_tokens=0,
             n_params=int(predictor.n_params),
             n_params_by_group={"all": int(predictor.n_params)},
             file_bytes=model.file_bytes,

@@ -79,7 +79,7 @@ def load_trained_model(spec: str, device: torch.device | None = None) -> Loaded:
         name=cell.run_id if cell else Path(spec).name,
         size=shape.label,
         n_params=count_params(shape)["total"],
-        context_bytes=shape.context_tokens,
+        context_tokens=shape.context_tokens,
         weights_sha256=exact.sha256,
         trained_on=cell.corpus if cell else None,
         trained_bytes=cell.subset_bytes if cell else None,
@@ -96,7 +96,7 @@ def _load_own(spec: str, device: torch.device) -> Loaded:
         name=model.name,
         size=model.name,
         n_params=int(model.predictor.n_params),
-        context_bytes=windows.context_tokens,
+        context_tokens=windows.context_tokens,
         weights_sha256=model.files_sha256 or "",
         trained_on=None,
         trained_bytes=None,
@@ -142,7 +142,7 @@ def _path(corpus: Corpus, about: TrainedModel, job: TransferJob, paths: RunPaths
 def measure(corpus: Corpus, loaded: Loaded, job: TransferJob) -> TransferRecord:
     """Code at most `sample_bytes` of it, in evenly spread whole chunks."""
     corpus.require(job.subset_bytes)
-    length = min(job.chunk_bytes or loaded.about.context_bytes, job.subset_bytes)
+    length = min(job.chunk_bytes or loaded.about.context_tokens, job.subset_bytes)
     chunks = _chunks(corpus, job.subset_bytes, length, job.sample_bytes)
     started = time.perf_counter()
     bits, n_bytes = by_position(loaded.model, chunks)

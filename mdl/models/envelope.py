@@ -41,7 +41,7 @@ def ladder_of(text: str) -> tuple[str, ...] | None:
         return None
     match = _LADDER.fullmatch(text.strip())
     if not match:
-        raise MdlError(f"'{text}' is no ladder; write ladder(FEWEST, MOST, SHAPES), such as ladder(2K, 1M, 8)")
+        raise MdlError(f"'{text}' is not a ladder; write ladder(FEWEST, MOST, SHAPES), such as ladder(2K, 1M, 8)")
     low, high, n = _number(match[1], text), _number(match[2], text), _number(match[3], text)
     inside = [(size, count) for size, count in _counted() if low <= count <= high]
     if not 2 <= n <= len(inside) or n != int(n):
@@ -56,7 +56,7 @@ def ladder_of(text: str) -> tuple[str, ...] | None:
 def _number(text: str, ladder: str) -> float:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]?)", text.upper())
     if not match or not float(match[1]) > 0:
-        raise MdlError(f"'{ladder}': '{text}' is no number of parameters; write 2000, 2K or 1.5M")
+        raise MdlError(f"'{ladder}': '{text}' is not a number of parameters; write 2000, 2K or 1.5M")
     return float(match[1]) * _FACTOR[match[2]]
 
 

@@ -113,7 +113,7 @@ class Tokenizer:
             if run.raw:
                 text = run.raw.decode("utf-8", "replace")[:_TRIED_CHARACTERS]
                 if "\ufffd" in text:
-                    return f"bytes such as {run.raw[:_TRIED_CHARACTERS].hex(' ')} are no UTF-8"
+                    return f"bytes such as {run.raw[:_TRIED_CHARACTERS].hex(' ')} are not UTF-8"
                 return f"its tokenizer gives {text!r} back as {self.decode(self._encode(text))[:20]!r}"
         return ""
 

@@ -68,7 +68,7 @@ class Checkpoint:
                     for slice_ in slices:
                         n_of[slice_.get_dtype()] += prod(slice_.get_shape())
             except SafetensorError as error:
-                raise MdlError(f"{path} is no safetensors file ({error}); download it again") from None
+                raise MdlError(f"{path} is not a safetensors file ({error}); download it again") from None
         return " + ".join(_DTYPES.get(name, name) for name, _ in n_of.most_common())
 
 
@@ -82,7 +82,7 @@ def find_checkpoint(spec: str) -> Checkpoint:
     if not folder.is_dir():
         beside = (folder.parent / "config.json").is_file()
         way = f"give hf:{folder.parent}" if beside else "give the folder that has config.json and the weights"
-        raise MdlError(f"{spec} is no folder; {way}")
+        raise MdlError(f"{spec} is not a folder; {way}")
     if not (folder / "config.json").is_file():
         raise MdlError(f"{spec} has no config.json; give a folder as transformers' save_pretrained writes it")
     if not any((folder / file).is_file() for file in _TOKENIZER_FILES):
@@ -112,7 +112,7 @@ def _weights(spec: str, folder: Path) -> tuple[Path, ...]:
     try:
         shards = sorted({str(name) for name in json.loads(index.read_bytes())["weight_map"].values()})
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise MdlError(f"{index} is no index of weights; download it again") from None
+        raise MdlError(f"{index} is not an index of weights; download it again") from None
     missing = [name for name in shards if Path(name).name != name or not (folder / name).is_file()]
     if missing or not shards:
         raise MdlError(f"{spec} lacks {missing[0] if missing else 'weights'}, which its index names; download it again")

@@ -97,7 +97,7 @@ class Reader:
         self._caches[group] = getattr(output, name or "", None)
         if self._caches[group] is None:
             spec = self._model.checkpoint.spec
-            raise MdlError(f"{spec} hands over nothing to keep between tokens; it can be measured only (mdl evaluate)")
+            raise MdlError(f"{spec} returns no cache to keep between tokens; it can be measured only (mdl evaluate)")
         logits: Tensor = output.logits
         if logits.shape[:2] != tokens.shape:
             spec, got = self._model.checkpoint.spec, tuple(logits.shape[:2])

@@ -196,7 +196,7 @@ def _check_causal(checkpoint: Checkpoint, model: Any) -> int:
         logits = model(ids.to(model.device), use_cache=False).logits[:, :3].float()
     tolerance = max(_CAUSAL_TOLERANCE, 4 * torch.finfo(model.dtype).eps)
     if float((logits[0] - logits[1]).abs().max()) > tolerance * float(logits.abs().max()):
-        raise MdlError(f"{checkpoint.spec} is no causal model: its prediction depends on what comes after")
+        raise MdlError(f"{checkpoint.spec} is not a causal model: its prediction depends on later tokens")
     return int(logits.shape[-1])
 
 

@@ -80,7 +80,7 @@ def register_model(name: str, load: Load, *, files: Iterable[str | Path] = ()) -
     if not re.fullmatch(r"[\w.-]+", name):
         raise MdlError(f"a model's name is of letters, digits, dots, dashes and underscores; got '{name}'")
     if not callable(load):
-        raise MdlError(f"model '{name}': load is no function; give one without arguments that returns the model")
+        raise MdlError(f"model '{name}': load is not a function; give one without arguments that returns the model")
     listed = [files] if isinstance(files, str | Path) else files
     MODELS.register(name, Registration(load, tuple(Path(file).expanduser() for file in listed)))
 

@@ -31,6 +31,7 @@ from .schema import TrainingInfo as TrainingInfo
 from .schema import TransferRecord as TransferRecord
 from .segment_ladder import ladder as ladder
 from .segment_ladder import reach as reach
+from .store import content_of as content_of
 from .store import is_needless as is_needless
 from .store import read_as as read_as
 from .store import read_baseline as read_baseline

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Annotated, Any, Literal
 
-from mdl.records.fields import MOST_COUNT, MOST_DEPTH, MOST_MEASUREMENT, NAME, Form, Range, is_text
+from mdl.records.fields import MOST_COUNT, MOST_DEPTH, MOST_MEASUREMENT, NAME, Form, Range, is_text, key_of
 
 Decode = Callable[[Any], Any]
 _SHORT = reprlib.Repr()
@@ -60,10 +60,9 @@ def _wanted(value: Any, what: str) -> MismatchError:
 
 def _of_dataclass(cls: type) -> Decode:
     hints = typing.get_type_hints(cls, include_extras=True)
-    defaults = {f.name: make_default for f in dataclasses.fields(cls) if (make_default := _default_of(f))}
-    checks = [(f.name, decoder(hints[f.name])) for f in dataclasses.fields(cls)]
-    required = [check for check in checks if check[0] not in defaults]
-    optional = [check for check in checks if check[0] in defaults]
+    fields_of = dataclasses.fields(cls)
+    required = [(f.name, key_of(f), decoder(hints[f.name])) for f in fields_of if _default_of(f) is None]
+    optional = [(f.name, key_of(f), decoder(hints[f.name]), make) for f in fields_of if (make := _default_of(f))]
     new: Callable[[type], Any] = object.__new__
 
     def decode(value: Any) -> Any:
@@ -72,16 +71,16 @@ def _of_dataclass(cls: type) -> Decode:
             raise _wanted(value, "an object")
         instance = new(cls)
         fields = instance.__dict__
-        name = ""
+        key = ""
         try:
-            for name, decode_field in required:
-                fields[name] = decode_field(value[name])
-            for name, decode_field in optional:
-                fields[name] = decode_field(value[name]) if name in value else defaults[name]()
+            for name, key, decode_field in required:
+                fields[name] = decode_field(value[key])
+            for name, key, decode_field, make_default in optional:
+                fields[name] = decode_field(value[key]) if key in value else make_default()
         except MismatchError as bad:
-            raise bad.within(name) from None
+            raise bad.within(key) from None
         except KeyError:
-            raise MismatchError("is missing", name) from None
+            raise MismatchError("is missing", key) from None
         return instance
 
     return decode

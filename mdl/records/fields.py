@@ -6,18 +6,27 @@ and drawn: no control and no bidirectional characters. The kinds below say more.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Annotated
+from typing import Annotated, Any
 
 MOST_COUNT = 2**63 - 1
 MOST_MEASUREMENT = 1e100
 MOST_CHARACTERS = 100_000  # of any text; a name has at most MOST_NAME
 MOST_NAME = 5000
 MOST_DEPTH = 16  # of what a field of any JSON holds
+
+KEY = "key"  # in a field's metadata: the name that it has in JSON, where that is another one
+
+
+def key_of(field: dataclasses.Field[Any]) -> str:
+    """The name of a field in a record's JSON."""
+    return str(field.metadata.get(KEY, field.name))
+
 
 _CONTROL = re.compile("[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 _NEVER = re.compile("[\0\ud800-\udfff]")

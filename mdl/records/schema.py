@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from mdl.records.fields import FileName, Fraction, Positive, Text, Time
+from mdl.records.fields import KEY, FileName, Fraction, Positive, Text, Time
 
 SCHEMA_VERSION = 1
 
@@ -41,7 +41,7 @@ class ModelInfo:
     width: int
     depth: int
     n_heads: int
-    context_bytes: int  # tokens where there is a tokenisation; 0: see TokenInfo
+    context_tokens: int = field(metadata={KEY: "context_bytes"})  # bytes without a tokenisation; 0: see TokenInfo
     n_params: Positive
     n_params_by_group: dict[str, int]
     file_bytes: int | None = None  # of the weights as they lie on disk; None: not known
@@ -283,7 +283,7 @@ class TrainedModel:
     name: str  # the run's id, or the file's name
     size: str  # width x depth
     n_params: Positive  # N
-    context_bytes: int  # window length
+    context_tokens: int = field(metadata={KEY: "context_bytes"})  # window length; bytes of a model that reads bytes
     weights_sha256: str
     trained_on: CorpusInfo | None
     trained_bytes: int | None  # of the subset that it learned from

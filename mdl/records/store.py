@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from mdl.errors import MdlError
 from mdl.records.decode import MismatchError, decoder
-from mdl.records.fields import is_file_name, shown
+from mdl.records.fields import is_file_name, key_of, shown
 from mdl.records.json_file import RecordError, read_json
 from mdl.records.schema import SCHEMA_VERSION, BaselineRecord, CellRecord, TransferRecord
 from mdl.storage import create_once
@@ -31,10 +31,21 @@ Record = CellRecord | BaselineRecord | TransferRecord
 def to_json(record: Record) -> bytes:
     """The record as JSON. NaN and infinity are refused: a measurement that failed is a failed cell, not a number."""
     try:
-        text = json.dumps(dataclasses.asdict(record), indent=1, allow_nan=False, sort_keys=False)
+        text = json.dumps(content_of(record), indent=1, allow_nan=False, sort_keys=False)
     except ValueError as error:
         raise MdlError(f"a record may not hold NaN or infinity ({error})") from None
     return text.encode() + b"\n"
+
+
+def content_of(value: Any) -> Any:
+    """A record as its JSON has it: dataclasses as objects, each field under its name there."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {key_of(field): content_of(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, list | tuple):
+        return [content_of(item) for item in value]
+    if isinstance(value, dict):
+        return {key: content_of(item) for key, item in value.items()}
+    return value
 
 
 def write_record(record: Record, path: Path) -> None:
@@ -121,7 +132,7 @@ def read_as(path: Path, cls: type[T], kind: str) -> T:
 def require_kind(path: Path, raw: Any, kind: str) -> dict[str, Any]:
     """A JSON object of a kind and a schema that this version knows; RecordError for anything else."""
     if not isinstance(raw, dict) or raw.get("kind") != kind:
-        got = f"its kind is {reprlib.repr(raw.get('kind'))}" if isinstance(raw, dict) else "it is no object"
+        got = f"its kind is {reprlib.repr(raw.get('kind'))}" if isinstance(raw, dict) else "it is not an object"
         raise RecordError(f"{path} is not a {kind} record: {got}; delete it to have it made again")
     version = raw.get("schema_version")
     if type(version) is not int or version < 1:

@@ -97,7 +97,7 @@ class Answer:
 
     def _carried_on(self, name: str) -> float | None:
         value = None if self.row is None else self.row[name]
-        if value is None or value != value or self.study is None:
+        if value is None or math.isnan(value) or self.study is None:
             return None
         law = next(iter(self.study.size_laws.values()))
         gamma = law.gamma if self.is_extrapolated else 0.0
@@ -188,11 +188,15 @@ def sentences(answer: Answer, cost: str) -> list[str]:
     what = f"{answer.source}, {format_bytes(answer.size_bytes)},"
     row = answer.row
     if row is None or answer.study is None:
-        return [f"{what} cannot be told yet: {answer.stopped or 'too few models have been trained'}."]
+        return [f"{what} has no known model size yet: {answer.stopped or 'too few models have been trained'}."]
     ended = [f"The search ended because {answer.stopped}."] if answer.stopped else []
     if row["adjusted_rate"] >= 1:
         rate = format_percent(row["adjusted_rate"])
-        return [f"{what} pays for no model: with the best one found it takes {rate} of its own bytes.", *ended]
+        return [
+            f"{what} does not pay for any model: with the best model found, code and parameters take {rate} of its own "
+            "bytes.",
+            *ended,
+        ]
     return [
         f"{what} {_pays_for(answer, row, cost)}.",
         *_flatness(row),
@@ -208,7 +212,7 @@ def _pays_for(answer: Answer, row: dict[str, Any], cost: str) -> str:
     if row["status"] == "above":
         return f"pays for at least {format_count(row['most_size'])} parameters: the largest model tried was the best"
     if answer.study is None or answer.n_params is None:
-        return f"cannot be told yet: {row['message']}"
+        return f"has no known model size yet: {row['message']}"
     price = answer.study.cost.bytes_per_param
     noun = answer.study.cost.noun if price is None else f"{price:g} bytes each"
     between = f" ({format_count(answer.interval[0])} to {format_count(answer.interval[1])})" if answer.interval else ""
@@ -216,7 +220,7 @@ def _pays_for(answer: Answer, row: dict[str, Any], cost: str) -> str:
 
 
 def _flatness(row: dict[str, Any]) -> list[str]:
-    if row["near_low"] != row["near_low"]:
+    if math.isnan(row["near_low"]):
         return []
     low, high = format_count(row["near_low"]), format_count(row["near_high"])
     return [f"Any size from {low} to {high} is within 1 % of the shortest code."]
@@ -224,14 +228,14 @@ def _flatness(row: dict[str, Any]) -> list[str]:
 
 def _coded(answer: Answer, cost: str) -> str:
     row = None if answer.coded is None or cost.startswith("coded") else _largest(answer.coded.critical)
-    if row is None or row["n_params"] != row["n_params"]:
+    if row is None or math.isnan(row["n_params"]):
         return ""
     return f", and for {format_count(row['n_params'])} whose weights are coded"
 
 
 def _beside_coders(row: dict[str, Any]) -> list[str]:
     own, theirs = row["adjusted_rate"], row.get("classical_rate")
-    if theirs is None or theirs != theirs:
+    if theirs is None or math.isnan(theirs):
         return []
     points = f"{100 * abs(theirs - own):.2g} points"
     coder = row["coder"]
@@ -244,10 +248,13 @@ def _conditions(answer: Answer) -> list[str]:
     if answer.is_extrapolated:
         lines.append(
             f"Models were trained on {format_bytes(float(str(answer.subset_bytes)))} of "
-            f"{format_bytes(answer.train_bytes)}; the size of all of it is extrapolated by the law of the sizes."
+            f"{format_bytes(answer.train_bytes)}; the size for all of it is extrapolated by the law of the critical "
+            "sizes."
         )
     if answer.is_converged is None:
-        lines.append("Of this much training: whether more of it would move the size is not known; give more time.")
+        lines.append(
+            "The size is for this much training. Whether more training would move it is not known; give more time."
+        )
     elif not answer.is_converged:
         lines.append(
             f"Unconverged: with {answer.longer:.2g} times the training the size moved by a factor of "

@@ -13,7 +13,7 @@ from mdl.errors import MdlError
 from mdl.models import ENVELOPE, Shape, count_params, parse_size
 from mdl.sizing.forecast import forecast_of
 from mdl.sizing.speed import Speed
-from mdl.units import format_bytes
+from mdl.units import counted, format_bytes
 
 _SMALLER, _LARGER = 1 / 9, 6  # how far about the forecast the first shapes go, as factors of it
 _APART = 1.25  # at least, from one shape to the next
@@ -88,14 +88,14 @@ class SizePlan:
         params = [_n_params(size) for size in self.sizes]
         return [
             f"data     {self.data.source}: {format_bytes(self.data.size_bytes)} of {self.data.modality}, "
-            f"{self.data.n_documents:,} document{'s' * (self.data.n_documents != 1)}",
+            f"{counted(self.data.n_documents, 'document')}",
             f"subsets  {', '.join(format_bytes(d) for d in self.subsets)}",
             f"models   {len(self.sizes)} of {params[0]:,} to {params[-1]:,} parameters ({', '.join(self.sizes)}); "
             f"about {self.expected:,.0f} are expected",
             f"training {self.steps:,} steps, {format_bytes(self.bytes_seen)} seen: {self.passes:.3g} passes of the "
             "largest subset to begin with",
             f"time     about {self.seconds:.0f} s to the first answer, at most {self.budget_seconds:.0f} s in all, "
-            f"{self.setting.n_workers} process{'es' * (self.setting.n_workers != 1)}",
+            f"{self.setting.n_workers} {'process' if self.setting.n_workers == 1 else 'processes'}",
         ]
 
 
@@ -124,8 +124,8 @@ def require_enough(data: Data) -> None:
     """MdlError for so few bytes that models of all sizes learn nothing from them."""
     if data.train_bytes < _LEAST_SUBSET:
         raise MdlError(
-            f"corpus '{data.source}' leaves {data.train_bytes:,} of its {data.size_bytes:,} bytes to train on; fewer "
-            f"than {_LEAST_SUBSET:,} tell nothing of a model's size"
+            f"corpus '{data.source}' leaves {data.train_bytes:,} of its {data.size_bytes:,} bytes to train on; a "
+            f"model size needs at least {_LEAST_SUBSET:,}"
         )
 
 

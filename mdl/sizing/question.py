@@ -78,7 +78,7 @@ def parse_seconds(text: str | float) -> float:
     with contextlib.suppress(KeyError, ValueError):
         if parts and is_all and (len(parts) == 1 or all(unit for _, unit in parts)):
             return float(sum(float(number) * _SECONDS[unit or "s"] for number, unit in parts))
-    raise MdlError(f"'{text}' is no time; write 90s, 10min or 1h")
+    raise MdlError(f"'{text}' is not a time; write 90s, 10min or 1h")
 
 
 def name_of(source: str) -> str:

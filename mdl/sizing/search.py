@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -103,7 +104,7 @@ class Search:
     def _why_nothing(self, answer: Answer) -> str:
         if answer.width() <= self.within:
             return f"the interval is within a factor of {self.within:g}"
-        return "no cell that would tell more fits into the time that is left"
+        return "no further useful cell fits into the time that is left"
 
     def _longer(self, answer: Answer) -> list[dict[str, Any]]:
         """The shapes about the size found, trained as much longer as most of the time left is enough for."""
@@ -113,7 +114,7 @@ class Search:
         runs = cells[cells["bytes_seen"] == cells["bytes_seen"].max()].drop_duplicates("run_id")
         found = answer.row["n_params"] if answer.row else None
         rungs = sorted(set(zip(runs["n_params"], runs["size"], strict=True)))
-        if found is not None and found == found:
+        if found is not None and not math.isnan(found):
             rungs = [rung for rung in rungs if found / _ABOUT <= rung[0] <= found * _ABOUT]
         subsets = sorted(set(runs["subset_bytes"]), reverse=True)
         for some in (subsets, subsets[:1]):

@@ -163,7 +163,9 @@ class Claims:
                 self._let_go(key)
                 continue
             if not remove_own(record):
-                raise MdlError(f"{record} is to be made anew and is a link, or in a linked folder; remove the link")
+                raise MdlError(
+                    f"{record} is to be written again, but is a link or lies in a linked folder; remove the link"
+                )
             if before:
                 remove_dead_temporaries(record.parent)
             won.append(key)
@@ -173,7 +175,7 @@ class Claims:
         """SupersededError where a successor has taken a claim: this process was taken for dead."""
         for key, (generation, _) in list(self._held.items()):
             if self._path(key, generation + 1).exists():
-                raise SupersededError(f"{key} was taken over by another process while this one stood still")
+                raise SupersededError(f"{key} was taken over by another process while this one was suspended")
 
     def _path(self, key: str, generation: int) -> Path:
         return self.paths.claims / f"{key}.{generation}"

@@ -80,8 +80,9 @@ def _check_budgets(cells: Sequence[Cell]) -> None:
     for member in online.members:
         if len(member) > 1:
             raise MdlError(
-                f"train.steps: a prequential run takes one value, for the order of its data goes by its length, got "
-                f"{' and '.join(str(cell.resolved.recipe.steps) for cell in member[:2])}; give each a sweep of its own"
+                "train.steps: a prequential run takes one value, because the order of its data depends on its length; "
+                f"got {' and '.join(str(cell.resolved.recipe.steps) for cell in member[:2])}; give each a sweep of its "
+                "own"
             )
 
 

@@ -83,7 +83,7 @@ def _copies_told(corpus: Corpus) -> str:
     if share < _MANY_COPIED:
         return ""
     return (
-        f"{100 * share:.2g} % of the held-out bytes of corpus '{info.source}' also stand in its training part "
-        "(copies), so that rates on held-out bytes are too low"
+        f"{100 * share:.2g} % of the held-out bytes of corpus '{info.source}' also occur in its training part "
+        "(copies), so rates on held-out bytes are too low"
         + ("; corpus.deduplicate: true leaves later copies out" if info.deduplicated_bytes is None else "")
     )

@@ -14,7 +14,7 @@ from mdl.records import RunPaths
 from mdl.sweeps.grid import cells_of, cohorts_of, grid_cells
 from mdl.sweeps.plan import Plan, describe_plan
 from mdl.sweeps.sweep_file import check_name, check_runs_here, load_sweep
-from mdl.units import format_bytes
+from mdl.units import counted, format_bytes
 
 
 class Sweep:
@@ -103,7 +103,7 @@ class Sweep:
             f"; {key.rpartition('.')[2]} {', '.join(map(_told, sorted(values, key=_order)))}"
             for key, values in self._varied().items()
         )
-        return f"Sweep('{self.name}': {len(self)} cell{'s' * (len(self) != 1)}{varied})"
+        return f"Sweep('{self.name}': {counted(len(self), 'cell')}{varied})"
 
     def _repr_html_(self) -> str:
         rows = "".join(

@@ -174,7 +174,7 @@ def lines(state: Status) -> list[str]:
         first = next(run_id for run_id, why in state.failed.items() if why == reason)
         text.append(f"failed: {first}{f' and {count - 1} more' if count > 1 else ''}: {reason}")
     if len(reasons) > _SHOWN:
-        text.append(f"failed: {len(reasons) - _SHOWN} reasons more")
+        text.append(f"failed: {len(reasons) - _SHOWN} more reasons")
     return text
 
 
@@ -189,7 +189,7 @@ def _time(state: Status) -> str:
 def _half(one: HalfTrained) -> str:
     count = counted(len(one.run_ids), "cell")
     if one.step is None:
-        return f"{count} of {one.cohort_id}, whose checkpoint does not read: they begin anew"
+        return f"{count} of {one.cohort_id}, whose checkpoint cannot be read: they start again"
     of = f" of {one.n_steps:,}" if one.n_steps else ""
     return f"{count}, step {one.step:,}{of} ({one.cohort_id}.ckpt); goes on there"
 

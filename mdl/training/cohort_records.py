@@ -63,7 +63,7 @@ def _model_info(cohort: Cohort) -> ModelInfo:
         width=shape.width,
         depth=shape.depth,
         n_heads=shape.n_heads,
-        context_bytes=shape.context_tokens,
+        context_tokens=shape.context_tokens,
         n_params=groups.pop("total"),
         n_params_by_group=groups,
     )

@@ -202,7 +202,7 @@ def test_the_recipe_is_the_records_own(tmp_path: Path, settings: dict[str, objec
     """The file of a cell that is recorded names that very record, so a sweep would not make it again."""
     records = [real(r, **settings) for r in grid(NAMES, [30_000, *DATA], power_law)]
     if "model.context_bytes" in settings:
-        records = [dataclasses.replace(r, model=dataclasses.replace(r.model, context_bytes=128)) for r in records]
+        records = [dataclasses.replace(r, model=dataclasses.replace(r.model, context_tokens=128)) for r in records]
     found = suggest(explained(write_sweep(tmp_path / "synthetic", records)), ladder)
     known = [dataclasses.replace(found[0], seeds=(0,), size=name) for name in NAMES]
     file = tmp_path / "known.yaml"

@@ -26,7 +26,7 @@ const formatPercent = (rate) => `${(100 * rate).toLocaleString("en", rate < 10
 const group = () => data.groups[state.group];
 const code = () => group().codes.find((c) => c.key === state.code) || group().codes[0];
 const price = () => (code().priced ? state.price : 0);
-const pricesOf = (curve) => curve.prices || curve.n.map(price); // bits a parameter at each size
+const pricesOf = (curve) => curve.prices || curve.n.map(price); // bits per parameter at each size
 const rateOf = (curve, i) => (curve.bits[i] + pricesOf(curve)[i] * curve.n[i]) / (8 * curve.d);
 const twoPart = () => code().priced || code().own_price; // own_price: that of the records, whatever the slider says
 

@@ -25,13 +25,14 @@ _CODES = {
     "held-out": (
         "held-out rate × D",
         True,
-        "What D unseen bytes would cost, and the parameters: what is known by heart earns nothing. Seeds are averaged.",
+        "What D unseen bytes would cost, and the parameters. What a model has memorized earns nothing. Seeds are "
+        "averaged.",
     ),
     "prequential": (
         "block-prequential",
         False,
-        "Each block is coded by the model trained on the blocks before it, the first at 8 bits a byte or by a "
-        "classical coder: parameters are learned by the decoder too and cost nothing (Blier & Ollivier 2018).",
+        "Each block is coded by the model trained on the blocks before it, the first at 8 bits per byte or by a "
+        "classical coder. The decoder learns the parameters too, so they cost nothing (Blier & Ollivier 2018).",
     ),
 }
 
@@ -65,7 +66,7 @@ def _template(name: str) -> str:
 
 
 def explorer_data(study: Study) -> Json:
-    """What the page draws: per group and code, a curve a dataset size with mean code lengths in bits."""
+    """What the page draws: per group and code, a curve per dataset size with mean code lengths in bits."""
     own = _own_prices(study)
     frames = {
         "two-part": _own_subset(study),
@@ -99,7 +100,7 @@ def _own_subset(study: Study) -> pd.DataFrame:
 
 
 def _at_own_price(study: Study, cost: ParameterCost) -> pd.DataFrame:
-    """A price that the slider cannot set: with the bits a parameter of every size."""
+    """A price that the slider cannot set: with the bits per parameter of every size."""
     return _of_cells(shortest_codes(study.table, cost)).rename(columns={"bits_per_param": "prices"})
 
 

@@ -2,65 +2,70 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from typing import Any
 
-import pandas as pd
-
-from analysis.critical import FOLLOWED
-from analysis.formatting import (
-    format_bytes,
-    format_count,
-    format_end,
-    format_percent,
-    format_range,
-    format_size,
-    join,
-    known_digits,
-)
-from analysis.records import rows_of
-from analysis.report.elements import Block, Grid, Text, named_grid
+from analysis.formatting import format_bytes, format_count, format_percent, join, known_digits
+from analysis.report.csv_tables import CsvTable
+from analysis.report.elements import Block, Text
+from analysis.report.group_names import place
+from analysis.report.rows.critical import CriticalRow, LawRow
 from analysis.report.section import WideSection, register_section
-from analysis.report.sections import overlapping_windows, paper_table_page
+from analysis.report.sections import memorising, overlapping_windows, paper_table_page
+from analysis.report.sections.answer_table import answer_table, near_least, span
 from analysis.report.sections.convergence import budget_sentence
-from analysis.report.sections.warnings import place, warnings
+from analysis.report.sections.warnings import warnings
+from analysis.report.summary_keys import Summary
 from analysis.study import Study
-from analysis.types import Json
 
 _MOST_TOLD = 3  # groups that have a paragraph each
-_MOST_PHRASES = 3  # dataset sizes that are told in the paragraph; of more the largest, for the table has each
+_MOST_PHRASES = 3  # dataset sizes that the paragraph names; of more the largest alone, for the table has each
 _SAME_BYTES = 0.5  # share of the blocks that two subsets of one size have in common
 _SURE = 0.975  # of the replicates; with fewer inside, an end of the interval may be the grid's edge
 
 
-def answer(summary: Json) -> list[Block]:
+def answer(summary: Summary) -> list[Block]:
     """The sentences and the table that a reader came for."""
     if not summary["critical"]:
         return [Text(_nothing(summary), "lead")]
+    return [
+        *_lead(summary),
+        answer_table(summary),
+        *(Text(text, "note") for text in (overlapping_windows.told(summary), *warnings(summary)) if text),
+        Text(_caveat(summary), "small"),
+    ]
+
+
+def _lead(summary: Summary) -> list[Block]:
+    """A paragraph per group; one paragraph about all where there are many."""
+    laws = summary["laws"]
+    if len(laws) > _MOST_TOLD:
+        return [Text(_counted(summary), "lead")]
     blocks: list[Block] = []
-    warned = [Text(text, "note") for text in (overlapping_windows.told(summary), *warnings(summary)) if text]
-    if len(summary["laws"]) > _MOST_TOLD:
-        return [Text(_counted(summary), "lead"), answer_table(summary), *warned, Text(_caveat(summary), "small")]
-    for law in summary["laws"]:
+    for law in laws:
         own = [row for row in summary["critical"] if row["group"] == law["group"]]
-        begin = f"{law['group']}: " if len(summary["laws"]) > 1 else ""
+        begin = f"{law['group']}: " if len(laws) > 1 else ""
         sentences = [_law(law, own), _located(own), *_open(own), budget_sentence(summary, law["group"])]
         blocks.append(Text(begin + " ".join(s for s in sentences if s), "lead"))
-    return [*blocks, answer_table(summary), *warned, Text(_caveat(summary), "small")]
+    return blocks
 
 
-def _counted(summary: Json) -> str:
-    """Many corpora, contexts or vocabularies: the table tells of each."""
+def _counted(summary: Summary) -> str:
+    """Many corpora, contexts or vocabularies: the table has each."""
     rows = summary["critical"]
-    found = [row["n_params"] for row in rows if row["status"] == "bracketed"]
+    found = _bracketed(rows)
     text = f"{len(found)} of {len(rows)} critical model sizes lie within their grids"
     if not found:
-        return text + "; the table says which way each lies."
-    return f"{text}, from {format_count(min(found))} to {format_count(max(found))} parameters; the table has each."
+        return text + ". The table shows on which side each of them lies."
+    sizes = [n for _, n in found]
+    return f"{text}, from {format_count(min(sizes))} to {format_count(max(sizes))} parameters. The table has each."
 
 
-def _nothing(summary: Json) -> str:
+def _bracketed(rows: list[CriticalRow]) -> list[tuple[CriticalRow, float]]:
+    """Rows whose critical size lies inside the grid, with it."""
+    return [(row, row["n_params"]) for row in rows if row["status"] == "bracketed" and row["n_params"] is not None]
+
+
+def _nothing(summary: Summary) -> str:
     if said := paper_table_page.lead(summary):
         return said
     if not summary["n_cells"]:
@@ -69,45 +74,47 @@ def _nothing(summary: Json) -> str:
         return "Every cell failed, so nothing can be said about a critical model size. The reasons are below."
     if summary.get("online"):
         return (
-            "Every cell is an online run, whose parameters cost nothing, so nothing can be said about a critical model "
-            "size; what they code is below."
+            "Every cell is an online run, whose parameters cost nothing, so there is no critical model size. The code "
+            "lengths of these runs are below."
         )
     return "No cell's own subset was coded in full, so nothing can be said about a critical model size."
 
 
-def _located(rows: list[Json]) -> str:
-    found = [row for row in rows if row["status"] == "bracketed"]
+def _located(rows: list[CriticalRow]) -> str:
+    found = _bracketed(rows)
     if not found:
         return "No critical model size can be given within this grid."
-    told = found if len(found) <= _MOST_PHRASES else [found[-1]]
-    phrases = [_phrase(row, *(("", "") if i else (" parameters", " of data"))) for i, row in enumerate(told)]
-    return f"The adjusted rate is least at {join(phrases)}. {_flat(told[-1])}".strip()
+    told = found if len(found) <= _MOST_PHRASES else found[-1:]
+    units = [(" parameters", " of data"), *[("", "")] * len(told)]
+    phrases = [_phrase(row, n, *unit) for (row, n), unit in zip(told, units, strict=False)]
+    return f"The adjusted rate has its minimum at {join(phrases)}. {_flat(told[-1][0])}".strip()
 
 
-def _phrase(row: Json, parameters: str, of_data: str) -> str:
+def _phrase(row: CriticalRow, n_params: float, parameters: str, of_data: str) -> str:
     """11 K parameters for 300 KB of data (95 %: 9.8 K to 13 K)."""
-    interval = span(row, format_count)
-    known = f" (95 %: {interval})" if interval != "–" else ""
-    n = format_count(known_digits(row["n_params"], row.get("low"), row.get("high")))
+    ends = span(row, format_count)
+    known = f" (95 %: {ends[0]} to {ends[1]})" if ends else ""
+    n = format_count(known_digits(n_params, row.get("low"), row.get("high")))
     return f"{n}{parameters} for {format_bytes(row['subset_bytes'])}{of_data}{known}"
 
 
-def _flat(row: Json) -> str:
+def _flat(row: CriticalRow) -> str:
     """How much the choice matters, at one dataset size."""
-    if row.get("near_low") is None:
+    ends = near_least(row)
+    if ends is None:
         return ""
-    sizes = _ends(row, row["near_low"], row["near_high"], format_count).replace(" to ", " and ")
-    return f"At {format_bytes(row['subset_bytes'])} any size between {sizes} is within 1 % of the minimum."
+    size = format_bytes(row["subset_bytes"])
+    return f"At {size} any size between {ends[0]} and {ends[1]} is within 1 % of the minimum."
 
 
-def _open(rows: list[Json]) -> list[str]:
+def _open(rows: list[CriticalRow]) -> list[str]:
     return [f"For {format_bytes(r['subset_bytes'])}: {r['message']}." for r in rows if r["status"] != "bracketed"]
 
 
-def _law(law: Json, rows: list[Json]) -> str:
-    if law["gamma"] is None:
-        return f"How the critical size grows with the data cannot be said: {law['message']}." if len(rows) > 1 else ""
-    error = "through two dataset sizes, which any such law passes: no interval"
+def _law(law: LawRow, rows: list[CriticalRow]) -> str:
+    if law["gamma"] is None or law["k"] is None:
+        return f"How the critical size grows with the data is not known: {law['message']}." if len(rows) > 1 else ""
+    error = "no interval: a power law passes through any two dataset sizes"
     if law["gamma_se"] is not None:
         error = f"standard error {law['gamma_se']:.2g}, {law['n_points']} dataset sizes"
     if law.get("gamma_low") is not None and law.get("gamma_high") is not None:
@@ -116,76 +123,27 @@ def _law(law: Json, rows: list[Json]) -> str:
     return f"{text}: about {format_count(law['k'] * 1e6 ** law['gamma'])} × (D / 1 MB)^γ parameters."
 
 
-def answer_table(summary: Json) -> Grid:
-    """Dataset size, critical model size, how flat it lies, adjusted and raw rate there, best classical coder."""
-    intervals = [span(row, format_count) for row in summary["critical"]]
-    kinds = {row["interval"] for row in summary["critical"] if row["low"] is not None}
-    if kinds > {"pooled"}:
-        intervals = [f"{text}, pooled" if row["interval"] == "pooled" else text
-                     for text, row in zip(intervals, summary["critical"], strict=True)]  # fmt: skip
-    known = ("95 % interval, pooled" if kinds == {"pooled"} else "95 % interval",) if kinds else ()
-    near = ("within 1 %",) if any(row.get("near_low") is not None for row in summary["critical"]) else ()
-    header = ("dataset", "critical size", *known, *near, "adjusted rate", "raw rate", "best classical coder")
-    rows = [
-        answer_row(row, (*((interval,) if known else ()), *((near_least(row),) if near else ())))
-        for row, interval in zip(summary["critical"], intervals, strict=True)
-    ]
-    columns = "l" + "r" * (len(header) - 1)
-    return named_grid(header, rows, columns, [row["group"] for row in summary["critical"]])
-
-
-def near_least(row: Json) -> str:
-    """The sizes whose adjusted rate is within a hundredth of the least."""
-    return _ends(row, row.get("near_low"), row.get("near_high"), format_count)
-
-
-def span(row: Json, name: Callable[[float], str]) -> str:
-    """The 95 % interval."""
-    return _ends(row, row.get("low"), row.get("high"), name)
-
-
-def _ends(row: Json, low: float | None, high: float | None, name: Callable[[float], str]) -> str:
-    """9.8 K to 13 K; with ≤ or ≥ where what was looked at ends there."""
-    least, most = row.get("least_size") or 0, row.get("most_size") or math.inf
-    if low is not None and high is not None and (low < 0.99 * least or high > 1.01 * most):
-        least, most = 1.01 * least / FOLLOWED, most * FOLLOWED / 1.01  # so far beyond the sizes the law was followed
-    return format_range(low, high, lambda n: format_end(n, least, most, name))
-
-
-def answer_row(row: Json, interval: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """Of one of the summary's critical sizes; `interval`: cells after the size."""
-    best = format_count(row["grid_best"])
-    size, at = "too few sizes", f" at {best}"
-    if row["status"] == "bracketed":
-        size, at = format_size(row["n_params"], row.get("low"), row.get("high")), ""
-    elif row["status"] in ("below", "above"):
-        size = f"{'≤' if row['status'] == 'below' else '≥'} {best}, not bracketed"
-    coder = f"{row['coder']} {format_percent(row['classical_rate'])}" if row["coder"] else "not run"
-    rates = format_percent(row["adjusted_rate"]) + at, format_percent(row["raw_rate"])
-    return format_bytes(row["subset_bytes"]), size, *interval, *rates, coder
-
-
-def _caveat(summary: Json) -> str:
+def _caveat(summary: Summary) -> str:
     seeds = sorted({row["n_seeds"] for row in summary["rates"]})
     number = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
     text = (
-        f"Adjusted rate: (code of the subset + parameters) / subset. Cells (seeds) a point: {number}. "
-        f"{summary['intervals']['note'] or ''}{_shared(summary)} Within 1 %: the model sizes "
-        "whose adjusted rate is at most a hundredth above the least. A critical size, and the rates there, are those "
-        "of a smooth law of the code length through the shapes about the minimum, and belong to this training recipe. "
-        "Models: ideal code length. Classical coders: true file size of the same "
-        "bytes, whole."
+        "The adjusted rate is (code of the subset + parameters) / subset. Each point averages "
+        f"{number} cell{'' if number == '1' else 's'} (seeds). {summary['intervals']['note'] or ''}{_shared(summary)} "
+        "Within 1 %: the model sizes whose adjusted rate is at most 1 % above the minimum. The critical sizes, and the "
+        "rates there, are read from a smooth law of the code length, fitted to the shapes about the minimum. They hold "
+        "for this training recipe. Code lengths of models are ideal ones. Those of classical coders are true file "
+        "sizes of the same bytes, compressed as a whole."
     )
-    inside = [row for row in summary["critical"] if row["status"] == "bracketed" and row["p_bracketed"] is not None]
-    at_edge = [row for row in inside if row["p_bracketed"] < _SURE]
+    inside = [(row, row["p_bracketed"]) for row, _ in _bracketed(summary["critical"])]
+    at_edge = [(row, p) for row, p in inside if p is not None and p < _SURE]
     if at_edge:
-        rows = [f"{format_percent(1 - row['p_bracketed'])} at {place(row, summary)}" for row in at_edge]
-        text += f" With a chance of {join(rows)} the minimum lies beyond the sizes that were run."
+        rows = [f"{format_percent(1 - p)} at {place(row, summary)}" for row, p in at_edge]
+        text += f" With a probability of {join(rows)}, the minimum lies beyond the sizes that were run."
     return text
 
 
-def _shared(summary: Json) -> str:
-    """How far two orders of one corpus are two draws: of the largest subsets they share most bytes."""
+def _shared(summary: Summary) -> str:
+    """How far two shuffles of one corpus are two samples: of the largest subsets they share most bytes."""
     seeds: dict[str, set[int]] = {}
     for corpus in summary["corpora"]:
         seeds.setdefault(corpus["corpus"], set()).add(corpus["shuffle_seed"])
@@ -198,84 +156,50 @@ def _shared(summary: Json) -> str:
     if not shares:
         return ""
     share, d = max(shares)
-    hardly = "; there they are hardly two draws" if share > _SAME_BYTES else ""
-    return (
-        f" Two orders of a corpus have as great a share of their blocks in common as a subset is of it: "
-        f"{format_percent(share)} at {format_bytes(d)}{hardly}."
-    )
+    hardly = ", so they are not independent samples" if share > _SAME_BYTES else ""
+    return f" Two shuffles of a corpus share {format_percent(share)} of their bytes at {format_bytes(d)}{hardly}."
 
 
-def notes(summary: Json) -> list[Block]:
+def notes(summary: Summary) -> list[Block]:
     """What a reader might otherwise take wrongly."""
-    said = [_memorising(summary), _unpaid(summary), _against_classical(summary)]
+    said = [memorising.note(summary), _unpaid(summary), _against_classical(summary)]
     return [Text(note, "note") for note in said if note]
 
 
-def _memorising(summary: Json) -> str:
-    found = summary["memorising"]
-    gap = found["largest_gap"]
-    if gap is None:
-        return ""
-    own, unseen, adjusted = (format_percent(gap[name]) for name in ("raw_rate", "heldout_rate", "adjusted_rate"))
-    text = (
-        f"Memorising: {found['n_memorising']} of {found['n_models']} cells code their own subset better than unseen "
-        f"bytes, by over a tenth more than a model too small to memorise does, most of all {gap['size']} on "
-        f"{place(gap, summary)} ({own} on the subset, {unseen} held out). What they know by heart is in their "
-        f"parameters; the adjusted rate, {adjusted} there, counts them."
-    )
-    if found["n_by_heart"]:
-        text += (
-            f" {found['n_by_heart']} of them code unseen bytes at 100 % or more: they have learned nothing but the "
-            "subset by heart, and their raw rate below 100 % is no compression."
-        )
-    return text
-
-
-def _unpaid(summary: Json) -> str:
+def _unpaid(summary: Summary) -> str:
     sizes = [place(row, summary) for row in summary["critical"] if row["adjusted_rate"] >= 1]
     if not sizes:
         return ""
-    return f"Not paid for: at {join(sizes)} even the least adjusted rate is 100 % or more; plain bytes cost less."
+    return f"Not paid for: at {join(sizes)} even the least adjusted rate is 100 % or more, so plain bytes cost less."
 
 
-def _against_classical(summary: Json) -> str:
-    rows = [row for row in summary["critical"] if row["classical_rate"] is not None]
-    won = [place(row, summary) for row in rows if row["adjusted_rate"] < row["classical_rate"]]
-    if not rows:
+def _against_classical(summary: Summary) -> str:
+    rows = [(row, row["classical_rate"]) for row in summary["critical"]]
+    known = [(row, classical) for row, classical in rows if classical is not None]
+    won = [place(row, summary) for row, classical in known if row["adjusted_rate"] < classical]
+    if not known:
         return ""
     if not won:
-        return "At every dataset size the best classical coder is shorter than the best model with its parameters."
-    return f"At {join(won)} the best model with its parameters counted is shorter than the best classical coder."
-
-
-def memorising(rates: pd.DataFrame) -> Json:
-    """Models that code their own subset better than unseen bytes by a tenth more than the least memorising model does.
-
-    Held-out files may be harder or easier than the rest: that model's ratio of the two rates, 1 at the most, tells.
-    And nobody knows more by heart than two bytes a parameter: a larger gap is of other files.
-    """
-    known = rates[rates["heldout_rate"].notna()]
-    ratios = known["raw_rate"] / known["heldout_rate"]
-    usual = ratios.groupby(known["group"]).transform("max").clip(upper=1.0)
-    # Held-out bytes cost as much as they are: what such a model knows of its subset is that subset alone.
-    by_heart = known[(known["heldout_rate"] >= 1) & (known["raw_rate"] < 1)]
-    gap_bytes = (known["heldout_rate"] - known["raw_rate"]) * known["subset_bytes"]
-    held = (ratios < 0.9 * usual) & (gap_bytes <= 2 * known["n_params"])
-    below = known[held | known.index.isin(by_heart.index)]
-    ratio = below["raw_rate"] / below["heldout_rate"]
-    columns = ["group", "size", "subset_bytes", "n_params", "raw_rate", "heldout_rate", "adjusted_rate"]
-    return {
-        "n_models": len(known),
-        "n_memorising": len(below),
-        "n_by_heart": len(by_heart),
-        "largest_gap": rows_of(below.loc[[ratio.idxmin()], columns])[0] if len(below) else None,
-    }
+        return (
+            "At every dataset size, the best classical coder is shorter than the best model with its parameters "
+            "counted."
+        )
+    return f"At {join(won)}, the best model with its parameters counted is shorter than the best classical coder."
 
 
 def _measure(study: Study) -> dict[str, Any]:
-    return {"critical": study.critical, "intervals": study.intervals, "memorising": memorising(study.rates)}
+    return {
+        "critical": study.critical,
+        "intervals": study.intervals,
+        "memorising": memorising.memorising(study.rates),
+    }
 
 
 register_section(
-    WideSection(name="answer", measure=_measure, write=lambda summary: [*answer(summary), *notes(summary)]),
+    WideSection(
+        name="answer",
+        measure=_measure,
+        write=lambda summary: [*answer(summary), *notes(summary)],
+        tables=(CsvTable("critical", "critical_size", even_empty=True),),
+    ),
 )

@@ -7,45 +7,43 @@ from typing import Any
 import pandas as pd
 
 from analysis.codes import classical_rates
-from analysis.formatting import format_bytes, format_percent
+from analysis.formatting import format_bytes, format_known, format_percent
+from analysis.report.csv_tables import CsvTable
 from analysis.report.elements import Block, Grid, Heading, Text, named_grid
+from analysis.report.rows.codes import ClassicalRow, RateRow
 from analysis.report.section import WideSection, register_section
+from analysis.report.summary_keys import Summary
 from analysis.study import Study
-from analysis.types import Json
 
 
-def write_measured(summary: Json) -> list[Block]:
+def write_measured(summary: Summary) -> list[Block]:
     """Every (dataset size, model size), averaged over seeds."""
-    if not summary["rates"]:
+    rows = summary["rates"]
+    if not rows:
         return []
     header = ("dataset", "shape", "parameters", "seeds", "code, bytes", "raw", "adjusted", "held out")
-    rows = [_measured_row(row) for row in summary["rates"]]
-    return [
-        Heading("All cells"),
-        named_grid(header, rows, "llrrrrrr", _names(summary["rates"], "group")),
-    ]
+    cells = [_measured_row(row) for row in rows]
+    return [Heading("All cells"), named_grid(header, cells, "llrrrrrr", [row["group"] for row in rows])]
 
 
-def _measured_row(row: Json) -> tuple[str, ...]:
+def _measured_row(row: RateRow) -> tuple[str, ...]:
     return (
         format_bytes(row["subset_bytes"]),
         row["size"],
         f"{row['n_params']:,}",
         str(row["n_seeds"]),
         f"{row['code_bits'] / 8:,.0f}",
-        *(_rate(row[name]) for name in ("raw_rate", "adjusted_rate", "heldout_rate")),
+        format_percent(row["raw_rate"]),
+        format_percent(row["adjusted_rate"]),
+        _rate(row["heldout_rate"]),
     )
 
 
-def _names(rows: list[Json], key: str) -> list[str]:
-    return [row[key] for row in rows]
-
-
 def _rate(rate: float | None) -> str:
-    return "–" if rate is None else format_percent(rate)
+    return format_known(rate, format_percent)
 
 
-def write_failed(summary: Json) -> list[Block]:
+def write_failed(summary: Summary) -> list[Block]:
     """Cells without a result, and cells whose result does not cover their own subset."""
     blocks: list[Block] = []
     if summary["failed"]:
@@ -53,41 +51,45 @@ def write_failed(summary: Json) -> list[Block]:
         blocks += [Heading("Failed cells"), Grid(("cell", "reason"), rows, "lw")]
     if summary["not_evaluated"]:
         cells = ", ".join(summary["not_evaluated"])
-        blocks += [Heading("Cells left out"), Text(f"Their own subset was not coded in full: {cells}.")]
+        blocks += [Heading("Cells left out"), Text(f"The own subset of these cells was not coded in full: {cells}.")]
     return blocks
 
 
-def write_classical(summary: Json) -> list[Block]:
+def write_classical(summary: Summary) -> list[Block]:
     """Every classical coder on every dataset size."""
-    if not summary["classical"]:
+    rows = summary["classical"]
+    if not rows:
         return []
     header = ("dataset", "coder", "settings", "shuffled", "original", "chunks", "in chunks", "header once")
-    rows = [_classical_row(row) for row in summary["classical"]]
     whole = (
-        "Whole: the subset as the models see it (shuffled), and as many bytes from the beginning of the source in "
-        "their original order: other bytes than the models', which may be easier or harder."
+        "Shuffled: the whole subset, in the order in which the models see it. Original: as many bytes from the "
+        "beginning of the source, in their original order. These are other bytes than the models', and may be easier "
+        "or harder to compress."
     )
     if not summary["n_cells"]:
-        whole = "Whole: the first bytes of the source in its original order."
-    text = f"{whole} In chunks, on a sample of the first: true size, and the header counted once (Delétang et al.)."
-    grid = named_grid(header, rows, "lllrrrrr", _names(summary["classical"], "corpus"))
+        whole = "Whole: the first bytes of the source, in their original order."
+    text = (
+        f"{whole} In chunks: each chunk of a sample of these bytes is compressed by itself. Header once: the same, "
+        "with the coder's header counted once (Delétang et al.)."
+    )
+    grid = named_grid(header, [_classical_row(row) for row in rows], "lllrrrrr", [row["corpus"] for row in rows])
     return [Heading("Classical coders"), Text(text), grid]
 
 
-def _classical_row(row: Json) -> tuple[str, ...]:
+def _classical_row(row: ClassicalRow) -> tuple[str, ...]:
     return (
         format_bytes(row["subset_bytes"]),
         row["coder"],
         row["settings"],
         _rate(row["shuffled_rate"]),
         _rate(row["contiguous_rate"]),
-        "–" if row["chunk_bytes"] is None else f"{row['chunk_bytes']:.0f} B",
+        format_known(row["chunk_bytes"], lambda n_bytes: f"{n_bytes:.0f} B"),
         _rate(row["chunked_rate"]),
         _rate(row["chunked_rate_header_once"]),
     )
 
 
-def classical(baselines: pd.DataFrame) -> list[Json]:
+def classical(baselines: pd.DataFrame) -> list[ClassicalRow]:
     """Every coder at every D: whole in both orders, and in chunks at true size and with the header counted once.
 
     Chunks are of the order that models read: where that is shuffled, the source's own order is easier or harder.
@@ -98,19 +100,18 @@ def classical(baselines: pd.DataFrame) -> list[Json]:
         as_read = chunked[chunked["order"] == "shuffled"]  # by models, where the corpus has such an order
         chunked = as_read if len(as_read) else chunked
         chunked = chunked[chunked["chunk_bytes"] == chunked["chunk_bytes"].max()]  # the longest of several contexts
-        rows.append(
-            {
-                "corpus": corpus,
-                "subset_bytes": subset_bytes,
-                "coder": coder,
-                "settings": (whole if len(whole) else own)["settings"].iloc[0],
-                "shuffled_rate": whole.loc[whole["order"] == "shuffled", "rate"].mean(),
-                "contiguous_rate": whole.loc[whole["order"] == "contiguous", "rate"].mean(),
-                "chunk_bytes": chunked["chunk_bytes"].max(),
-                "chunked_rate": chunked["rate"].mean(),
-                "chunked_rate_header_once": chunked["rate_header_once"].mean(),
-            }
-        )
+        row: ClassicalRow = {
+            "corpus": str(corpus),
+            "subset_bytes": int(str(subset_bytes)),
+            "coder": str(coder),
+            "settings": (whole if len(whole) else own)["settings"].iloc[0],
+            "shuffled_rate": whole.loc[whole["order"] == "shuffled", "rate"].mean(),
+            "contiguous_rate": whole.loc[whole["order"] == "contiguous", "rate"].mean(),
+            "chunk_bytes": chunked["chunk_bytes"].max(),
+            "chunked_rate": chunked["rate"].mean(),
+            "chunked_rate_header_once": chunked["rate_header_once"].mean(),
+        }
+        rows.append(row)
     return rows
 
 
@@ -125,7 +126,10 @@ register_section(
         name="classical",
         measure=lambda study: {"classical": classical(study.table.baselines)},
         write=write_classical,
+        tables=(CsvTable("classical"),),
     ),
 )
 register_section(WideSection(name="measured", write=write_measured))
-register_section(WideSection(name="failed", measure=_measure_failed, write=write_failed))
+register_section(
+    WideSection(name="failed", measure=_measure_failed, write=write_failed, tables=(CsvTable("failed"),)),
+)

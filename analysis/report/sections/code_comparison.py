@@ -8,21 +8,25 @@ import pandas as pd
 from analysis.codes import best_classical
 from analysis.costs import COSTS, ParameterCost
 from analysis.critical import averages
-from analysis.formatting import format_bytes, format_count, format_percent, join
+from analysis.formatting import UNKNOWN, format_bytes, format_count, format_percent, join
+from analysis.report.csv_tables import CsvTable
 from analysis.report.elements import Block, Text, named_grid
+from analysis.report.rows.codes import ShortestRow
 from analysis.report.section import WideSection, register_section
+from analysis.report.summary_keys import Summary
 from analysis.study import Study, shortest_codes
-from analysis.types import Json
 
-CODES = ("float16 two-part", "coded two-part", "prequential block", "prequential online", "best classical coder")
-COLUMNS = ["group", "subset_bytes", "code", "n_params", "detail", "total_bits", "rate", "shortest"]
+CLASSICAL = "best classical coder"
+CODES = ("float16 two-part", "coded two-part", "prequential block", "prequential online", CLASSICAL)
+COLUMNS = list(ShortestRow.__annotations__)
 
 
 def who_wins(study: Study, blocks: pd.DataFrame, online: pd.DataFrame) -> pd.DataFrame:
     """Rows COLUMNS for what was measured, of sizes that were run (no interpolation); `shortest`: of its dataset size.
 
     `blocks` as from `block_codes.block_codes`, `online` from `online.online_codes`. Choosing among sizes is counted in
-    prequential codes; a two-part code carries its size in its header, which is not counted. `detail`: which variant.
+    prequential codes; a two-part code carries its size in its header, which is not counted. `variant` names the price,
+    block code or coder; `detail` says the same in words.
     """
     found = pd.concat(
         [
@@ -41,7 +45,7 @@ def who_wins(study: Study, blocks: pd.DataFrame, online: pd.DataFrame) -> pd.Dat
 
 
 def _frame(rows: pd.DataFrame) -> pd.DataFrame:
-    frame = rows[["group", "subset_bytes", "code", "n_params", "detail", "total_bits"]]
+    frame = rows[["group", "subset_bytes", "code", "n_params", "detail", "variant", "total_bits"]]
     return frame.astype({"subset_bytes": "int64", "n_params": "float64", "total_bits": "float64"})
 
 
@@ -55,8 +59,8 @@ def _two_part(study: Study, cost: ParameterCost) -> pd.DataFrame:
     """The least of code and parameters, each averaged over seeds."""
     means = averages(shortest_codes(study.table, cost))
     means["total_bits"] = means["own_bits"] + means["bits_per_param"] * means["n_params"]
-    details = [f"{bits:.3g} bits a parameter" for bits in means["bits_per_param"]]
-    return _least(means.assign(detail=details), f"{cost.name} two-part")
+    details = [f"{bits:.3g} bits per parameter" for bits in means["bits_per_param"]]
+    return _least(means.assign(detail=details, variant=cost.name), f"{cost.name} two-part")
 
 
 def _block(blocks: pd.DataFrame) -> pd.DataFrame:
@@ -65,7 +69,7 @@ def _block(blocks: pd.DataFrame) -> pd.DataFrame:
     n_variants = blocks.groupby(places)["code"].transform("nunique").astype(float)
     announced = blocks.assign(total_bits=blocks["code_bits"].astype(float) + np.log2(n_variants))
     details = [f"{row.code}, {row.snapshot} snapshots" for row in blocks.itertuples()]
-    return _least(announced.assign(detail=details), "prequential block")
+    return _least(announced.assign(detail=details, variant=announced["code"]), "prequential block")
 
 
 def _online(online: pd.DataFrame) -> pd.DataFrame:
@@ -73,7 +77,7 @@ def _online(online: pd.DataFrame) -> pd.DataFrame:
     places = ["group", "subset_bytes"]
     n_sizes = online.groupby(places)["n_params"].transform("size").astype(float)
     announced = online.assign(total_bits=online["code_bits"].astype(float) + np.log2(n_sizes))
-    return _least(announced.assign(detail="one pass"), "prequential online")
+    return _least(announced.assign(detail="one pass", variant="online"), "prequential online")
 
 
 def _classical(study: Study) -> pd.DataFrame:
@@ -84,50 +88,64 @@ def _classical(study: Study) -> pd.DataFrame:
     known = places.merge(best_classical(study.table.baselines), on=["corpus", "subset_bytes"])
     details = [f"{row.coder}, {row.order} order" for row in known.itertuples()]
     total_bits = 8 * known["rate"].astype(float) * known["subset_bytes"]
-    return _frame(known.assign(code="best classical coder", n_params=np.nan, detail=details, total_bits=total_bits))
+    named = known.assign(code=CLASSICAL, n_params=np.nan, detail=details, variant=known["coder"])
+    return _frame(named.assign(total_bits=total_bits))
 
 
-def write(rows: list[Json]) -> list[Block]:
-    """One row a dataset size and kind of code; the shortest of each dataset size marked."""
+def write(summary: Summary) -> list[Block]:
+    """One row per dataset size, one column per kind of code; the shortest of each dataset size marked."""
+    rows = summary["who_wins"]
     if not rows:
         return []
     places = list(dict.fromkeys((row["group"], row["subset_bytes"]) for row in rows))
     codes = list(dict.fromkeys(sorted((row["code"] for row in rows), key=CODES.index)))
     found = {(row["group"], row["subset_bytes"], row["code"]): row for row in rows}
     cells = [(format_bytes(d), *(_won(found.get((group, d, code))) for code in codes)) for group, d in places]
-    missing = [code for code in CODES if code not in codes]
-    text = (
-        "Rate of everything that is sent, and the model size or coder that sends it; of sizes that were run. * marks "
-        "the shortest that was measured of a dataset size. Prequential codes hold their first block, the choice of "
-        "size and, for best snapshots, the sample that chose them. No decoder's program is counted, neither a model's "
-        "nor a classical coder's; nor is the time. Prequential codes are ideal ones: their decoder has to repeat the "
-        "training to the bit, which a GPU's, adding in no fixed order, does not allow."
-    )
-    coders = dict.fromkeys(row["detail"].split(",")[0] for row in rows if row["code"] == CODES[-1])
-    sizes = [f"{coder} {format_bytes(_DECODER_BYTES[coder])}" for coder in coders if coder in _DECODER_BYTES]
-    if sizes:
-        text += (
-            f" The compiled library that decodes (x86-64 Linux): {join(sizes)}; a model's is this package and torch."
-        )
-    if missing:
-        text += f" Not measured: {join(missing)}."
     grid = named_grid(("dataset", *codes), cells, "l" + "r" * len(codes), [group for group, _ in places])
-    return [Text(text), grid]
+    return [Text(f"{_ABOUT}{_decoders(rows)}{_missing(codes)}"), grid]
+
+
+_ABOUT = (
+    "Rate of everything that is sent, and the model size or coder that sends it; only sizes that were run. * marks the "
+    "shortest measured code of a dataset size. Prequential codes include their first block, the choice of size and, "
+    "for best snapshots, the sample that chose them. No decoder's program is counted, neither a model's nor a "
+    "classical coder's. Neither is the time. Prequential codes are ideal ones: their decoder must repeat the training "
+    "bit by bit. A GPU does not allow that, because it adds in no fixed order."
+)
+
+
+def _decoders(rows: list[ShortestRow]) -> str:
+    coders = dict.fromkeys(row["variant"] for row in rows if row["code"] == CLASSICAL)
+    sizes = [f"{coder} {format_bytes(_DECODER_BYTES[coder])}" for coder in coders if coder in _DECODER_BYTES]
+    if not sizes:
+        return ""
+    return (
+        f" The compiled libraries that decode (x86-64 Linux) have these sizes: {join(sizes)}. A model's decoder is "
+        "this package and torch."
+    )
+
+
+def _missing(codes: list[str]) -> str:
+    missing = [code for code in CODES if code not in codes]
+    return f" Not measured: {join(missing)}." if missing else ""
 
 
 # Of zlib 1.2.13, libbz2 1.0.8, liblzma 5.4.1 and pyppmd 1.3.1 as installed, encoder and all.
 _DECODER_BYTES = {"gzip": 121_280, "bzip2": 74_688, "xz": 190_456, "ppmd": 357_016, "ppmd-o6": 357_016}
 
 
-def _won(row: Json | None) -> str:
+def _won(row: ShortestRow | None) -> str:
     if row is None:
-        return "–"
-    who = format_count(row["n_params"]) if row["n_params"] else row["detail"].split(",")[0]
+        return UNKNOWN
+    who = format_count(row["n_params"]) if row["n_params"] else row["variant"]
     return f"{format_percent(row['rate'])}, {who}{' *' if row['shortest'] else ''}"
 
 
 register_section(
     WideSection(
-        name="who_wins", title="Who wins, everything counted", write=lambda summary: write(summary["who_wins"])
+        name="who_wins",
+        title="The shortest code, everything counted",
+        write=write,
+        tables=(CsvTable("who_wins"),),
     ),
 )

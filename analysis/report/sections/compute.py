@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.formatting import format_bytes, format_count, format_flops
+from analysis.formatting import format_bytes, format_count, format_known, format_number
 from analysis.plots import log_scales, new_axes
 from analysis.records import rows_of
+from analysis.report.csv_tables import CsvTable
 from analysis.report.elements import Block, Text, named_grid
+from analysis.report.rows.comparisons import ComputeRow
 from analysis.report.section import Figure, Measured, WideSection, register_section
 from analysis.report.sections.shown import groups_shown
+from analysis.report.summary_keys import Summary
 from analysis.study import Study
-from analysis.types import Json
 
 
-def write(summary: Json) -> list[Block]:
+def write(summary: Summary) -> list[Block]:
     """Per dataset size what the code pays for and what as much training compute would buy, or why it is not asked."""
     if reason := summary.get("compute_not_asked"):
         return [Text(reason, "small")]
@@ -26,14 +28,18 @@ def write(summary: Json) -> list[Block]:
     if not any(row["compute_optimal_n"] is not None for row in rows):
         return []
     cells = [
-        (format_bytes(row["subset_bytes"]), format_count(row["mdl_optimal_n"]), format_flops(row["mdl_optimal_flops"]),
-         "–" if row["compute_optimal_n"] is None else format_count(row["compute_optimal_n"]))
+        (
+            format_bytes(row["subset_bytes"]),
+            format_known(row["mdl_optimal_n"], format_count),
+            format_known(row["mdl_optimal_flops"], format_number),
+            format_known(row["compute_optimal_n"], format_count),
+        )
         for row in rows
-    ]  # fmt: skip
+    ]
     header = ("dataset", "MDL-optimal size", "its training FLOPs", "compute-optimal at as many FLOPs")
     text = (
-        "The size with the least held-out loss for as many training FLOPs as training the critical size takes, were "
-        "data no limit. –: beyond the sizes that were run."
+        "MDL-optimal is the critical size. Compute-optimal is the size with the least held-out loss for as many "
+        "training FLOPs, if there were no limit on the data. –: it lies beyond the sizes that were run."
     )
     return [Text(text), named_grid(header, cells, "lrrr", [row["group"] for row in rows])]
 
@@ -52,28 +58,38 @@ def plot_compute(compute: pd.DataFrame, ax: Axes | None = None) -> Axes:
         if own.empty:
             continue
         size = 10 if marker == "*" else 5
-        axes.plot(own["flops"], own["n_params"], marker=marker, linestyle=line, color=color, markersize=size,
-                  markerfacecolor="white", linewidth=1.3, label=kind)  # fmt: skip
+        axes.plot(
+            own["flops"],
+            own["n_params"],
+            marker=marker,
+            linestyle=line,
+            color=color,
+            markersize=size,
+            markerfacecolor="white",
+            linewidth=1.3,
+            label=kind,
+        )
         known = own[own["low"].notna() & own["high"].notna()]
         axes.vlines(known["flops"], known["low"], known["high"], color=color, linewidth=1)
-    log_scales(axes, format_flops, format_count)
+    log_scales(axes, format_number, format_count)
     axes.set_xlabel("training compute, FLOPs")
     axes.set_ylabel("model size N, parameters")
     axes.legend(frameon=False, fontsize=9.5)
     return axes
 
 
-def per_dataset_size(compute: pd.DataFrame) -> list[Json]:
+def per_dataset_size(compute: pd.DataFrame) -> list[ComputeRow]:
     """Per dataset size the MDL-optimal size, what training it takes, and the compute-optimal size at as much."""
     at = ["group", "subset_bytes", "flops"]
     kinds = compute["kind"]
     best = compute.loc[kinds == "compute-optimal", [*at, "n_params"]].rename(columns={"n_params": "compute_optimal_n"})
     paid = compute[kinds == "MDL-optimal"].merge(best, on=at, how="left")
     names = {"flops": "mdl_optimal_flops", "n_params": "mdl_optimal_n"}
-    return rows_of(paid.rename(columns=names)[["group", "subset_bytes", *names.values(), "compute_optimal_n"]])
+    rows = paid.rename(columns=names)[["group", "subset_bytes", *names.values(), "compute_optimal_n"]]
+    return cast(list[ComputeRow], rows_of(rows))
 
 
-_CAPTION = "The size that the code pays for, and the size that makes the most of as much training compute."
+_CAPTION = "The size that the code pays for, and the size with the least loss for as much training compute."
 
 
 def _measure(study: Study) -> dict[str, Any]:
@@ -100,5 +116,6 @@ register_section(
         write=write,
         draw=_figures,
         shows=("compute",),
+        tables=(CsvTable("compute"),),
     ),
 )

@@ -11,18 +11,18 @@ from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from analysis.formatting import format_bytes, format_percent, join
 from analysis.plots import OF_OURS, draw, name_curves, new_axes, size_curves
+from analysis.report.csv_tables import CsvTable
 from analysis.report.elements import Block, Text, named_grid
+from analysis.report.rows.comparisons import ContaminationRow
 from analysis.report.section import Figure, Measured, WideSection, register_section
 from analysis.report.sections.shown import groups_shown
 from analysis.study import Study
-from analysis.types import Json
 
-COLUMNS = ["group", "subset_bytes", "n_params", "size", "leak_fraction", "n_seeds", "evaluation_bytes", "leaked_bytes",
-           "raw_rate", "adjusted_rate", "two_part_rate"]  # fmt: skip
+COLUMNS = list(ContaminationRow.__annotations__)
 
 
 def contamination(study: Study) -> pd.DataFrame:
-    """A row a (corpus without its leak, D, N, leak fraction), averaged over seeds; none where nothing was leaked.
+    """A row per (corpus without its leak, D, N, leak fraction), averaged over seeds; none where nothing was leaked.
 
     evaluation_bytes  the held-out part, from which blocks were leaked, one after another and over again
     leaked_bytes      leak fraction · D: more than evaluation_bytes means that blocks were seen several times in a pass
@@ -51,45 +51,51 @@ def contamination(study: Study) -> pd.DataFrame:
     return rates.sort_values(["group", "subset_bytes", "n_params", "leak_fraction"]).reset_index(drop=True)[COLUMNS]
 
 
-_RATES = ("raw_rate", "adjusted_rate", "two_part_rate")
-
-
-def write(rows: list[Json]) -> list[Block]:
+def write(rows: list[ContaminationRow]) -> list[Block]:
     """Rates by leak fraction."""
     if not rows:
         return []
     cells = [
-        (format_bytes(r["subset_bytes"]), r["size"], format_percent(r["leak_fraction"]),
-         format_bytes(r["leaked_bytes"]), *(format_percent(r[name]) for name in _RATES))
+        (
+            format_bytes(r["subset_bytes"]),
+            r["size"],
+            format_percent(r["leak_fraction"]),
+            format_bytes(r["leaked_bytes"]),
+            format_percent(r["raw_rate"]),
+            format_percent(r["adjusted_rate"]),
+            format_percent(r["two_part_rate"]),
+        )
         for r in rows
-    ]  # fmt: skip
+    ]
     sizes = join(sorted({format_bytes(row["evaluation_bytes"]) for row in rows}))
     text = (
-        f"A share of every subset was replaced by blocks of the evaluation text, {sizes} long; the dataset size is the "
-        "same. Raw: that text by the final model, parameters not counted. Adjusted: the same with the parameters, over "
-        "the text's own size. Two-part: the subset that was trained on, what leaked included, with the parameters. "
-        f"{_fooled(rows)}"
+        f"A share of every subset was replaced by blocks of the evaluation text, which is {sizes} long. The dataset "
+        "size stays the same. Raw: rate of the evaluation text by the final model, parameters not counted. Adjusted: "
+        "the same with the parameters, over the size of the evaluation text. Two-part: rate of the subset that was "
+        f"trained on, leaked blocks included, with the parameters. {_fooled(rows)}"
     )
     header = ("dataset", "shape", "leaked", "leaked text", "raw", "adjusted", "two-part")
     return [Text(text), named_grid(header, cells, "llrrrrr", [row["group"] for row in rows])]
 
 
-def _fooled(rows: list[Json]) -> str:
+def _fooled(rows: list[ContaminationRow]) -> str:
     """As measured, from the least to the largest leak of each model."""
-    models: dict[tuple[Any, ...], list[Json]] = {}
+    models: dict[tuple[Any, ...], list[ContaminationRow]] = {}
     for row in rows:
         models.setdefault((row["group"], row["subset_bytes"], row["n_params"]), []).append(row)
     ends = [(own[0], own[-1]) for own in models.values() if len(own) > 1]
     if not ends:
         return ""
-    said = []
-    for name, what in (("raw_rate", "raw"), ("adjusted_rate", "adjusted"), ("two_part_rate", "two-part")):
-        fell = sum(last[name] < first[name] for first, last in ends)
-        said.append(f"the {what} rate falls for {fell} of {len(ends)} models")
+    fell = {
+        "raw": sum(last["raw_rate"] < first["raw_rate"] for first, last in ends),
+        "adjusted": sum(last["adjusted_rate"] < first["adjusted_rate"] for first, last in ends),
+        "two-part": sum(last["two_part_rate"] < first["two_part_rate"] for first, last in ends),
+    }
+    said = join(f"the {name} rate falls for {n} of {len(ends)} models" for name, n in fell.items())
     best = [min(end[i]["adjusted_rate"] for end in ends) for i in (0, 1)]
     return (
-        f"From the least leak to the largest {join(said)}; the least adjusted rate goes from {format_percent(best[0])} "
-        f"to {format_percent(best[1])}."
+        f"From the smallest leak to the largest, {said}. The minimum of the adjusted rate goes from "
+        f"{format_percent(best[0])} to {format_percent(best[1])}."
     )
 
 
@@ -101,7 +107,7 @@ _TITLES = {
 
 
 def plot_leak(leaks: pd.DataFrame, column: str, ax: Axes | None = None) -> Axes:
-    """One rate against the leak fraction, a curve a size; `leaks` of one dataset size, as from `contamination`."""
+    """One rate against the leak fraction, one curve per size; `leaks` of one dataset size, as from `contamination`."""
     axes = new_axes(ax)
     percent = leaks.assign(leak=100 * leaks["leak_fraction"], rate=100 * leaks[column])
     lines = size_curves(percent, "leak", "rate")
@@ -129,8 +135,8 @@ def plot_contamination(leaks: pd.DataFrame) -> Axes:
 
 
 _CAPTION = (
-    "Rates against the share of the largest subset that was replaced by evaluation text, a curve a model size. The "
-    "first two are of that text, the third of the subset itself."
+    "Rates against the share of the largest subset that was replaced by evaluation text, one curve per model size. The "
+    "first two panels show the rate of that text, the third the rate of the subset itself."
 )
 
 
@@ -154,5 +160,6 @@ register_section(
         write=lambda summary: write(summary["contamination"]),
         draw=_figures,
         shows=("contamination",),
+        tables=(CsvTable("contamination"),),
     ),
 )

@@ -7,19 +7,19 @@ from functools import partial
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.formatting import format_bytes, format_percent
+from analysis.formatting import format_bytes, format_known, format_percent
 from analysis.plots import OF_OURS, draw, name_curves, new_axes, octaves, size_curves
+from analysis.report.csv_tables import CsvTable
 from analysis.report.elements import Block, Text, named_grid
+from analysis.report.rows.comparisons import ContextRow
 from analysis.report.section import Figure, Measured, WideSection, register_section
 from analysis.study import Study
-from analysis.types import Json
 
-COLUMNS = ["corpus", "subset_bytes", "n_params", "size", "context_bytes", "n_seeds", "raw_rate", "adjusted_rate",
-           "heldout_rate", "bytes_seen"]  # fmt: skip
+COLUMNS = list(ContextRow.__annotations__)
 
 
 def contexts(study: Study) -> pd.DataFrame:
-    """A row a (corpus, D, size, context), of the largest D of each corpus; none where there is one context.
+    """A row per (corpus, D, size, context), of the largest D of each corpus; none where there is one context.
 
     Each context is a group of its own, with its own critical sizes. bytes_seen: in training, repeats counted.
     """
@@ -33,42 +33,46 @@ def contexts(study: Study) -> pd.DataFrame:
     return both.sort_values(["corpus", "n_params", "context_bytes"]).reset_index(drop=True)[COLUMNS]
 
 
-def write(rows: list[Json]) -> list[Block]:
+def write(rows: list[ContextRow]) -> list[Block]:
     """Which context codes the subset best at each size, and all rates; nothing where there is one context."""
     if not rows:
         return []
     header = ("shape", "parameters", "context", "seen in training", "raw", "adjusted", "held out")
     lines = [
-        (row["size"], f"{row['n_params']:,}", f"{row['context_bytes']:,}", format_bytes(row["bytes_seen"]),
-         *(_rate(row[name]) for name in ("raw_rate", "adjusted_rate", "heldout_rate")))
+        (
+            row["size"],
+            f"{row['n_params']:,}",
+            f"{row['context_bytes']:,}",
+            format_bytes(row["bytes_seen"]),
+            format_percent(row["raw_rate"]),
+            format_percent(row["adjusted_rate"]),
+            format_known(row["heldout_rate"], format_percent),
+        )
         for row in rows
-    ]  # fmt: skip
+    ]
     return [Text(_best(rows)), named_grid(header, lines, "lrrrrrr", [row["corpus"] for row in rows])]
 
 
-def _best(rows: list[Json]) -> str:
+def _best(rows: list[ContextRow]) -> str:
     sizes = list(dict.fromkeys((row["corpus"], row["size"]) for row in rows))
     best = [min((r for r in rows if (r["corpus"], r["size"]) == size), key=lambda r: r["raw_rate"]) for size in sizes]
     several = len({row["corpus"] for row in rows}) > 1
     told = [
-        f"{(row['corpus'] + ' ') * several}{row['size']} {row['context_bytes']:,} bytes ({_rate(row['raw_rate'])})"
+        f"{row['corpus'] + ' ' if several else ''}{row['size']} {row['context_bytes']:,} bytes "
+        f"({format_percent(row['raw_rate'])})"
         for row in best
     ]
     d = ", ".join(dict.fromkeys(format_bytes(row["subset_bytes"]) for row in rows))
     unequal = len({row["bytes_seen"] for row in rows}) > 1
-    caveat = " The cells saw unlike amounts of data in training, which moves the rates too." if unequal else ""
+    caveat = " The cells saw different amounts of data in training, which changes the rates too." if unequal else ""
     return (
-        f"Of {d}, the context with the least raw rate: {'; '.join(told)}.{caveat} Every context has its own models; "
-        "the other figures show those of the longest."
+        f"The context with the least raw rate on {d}: {'; '.join(told)}.{caveat} Every context has its own models. The "
+        "other figures show those of the longest context."
     )
 
 
-def _rate(rate: float | None) -> str:
-    return "–" if rate is None else format_percent(rate)
-
-
 def plot_contexts(rates: pd.DataFrame) -> Axes:
-    """Rate on the own subset and, where measured, on held-out bytes, side by side; rows as from `context.contexts`."""
+    """Rate on the own subset and, where measured, on held-out bytes, side by side; rows as from `contexts`."""
     import matplotlib.pyplot as plt
 
     columns = ["raw_rate", "heldout_rate"] if rates["heldout_rate"].notna().all() else ["raw_rate"]
@@ -90,7 +94,7 @@ def plot_contexts(rates: pd.DataFrame) -> Axes:
 
 
 def plot_context(rates: pd.DataFrame, column: str = "raw_rate", ax: Axes | None = None) -> Axes:
-    """A rate in % against the context length, a curve a model size; rows of one corpus, as from `context.contexts`."""
+    """A rate in % against the context length, one curve per model size; rows of one corpus, as from `contexts`."""
     axes = new_axes(ax)
     lines = size_curves(rates.assign(rate=100 * rates[column]), "context_bytes", "rate")
     draw(axes, lines)
@@ -105,17 +109,22 @@ _RATES = {"raw_rate": "raw rate on the subset, %", "heldout_rate": "held-out rat
 
 
 _CAPTION = (
-    "Rate against context length, largest subset, a curve a model size: own subset on the left, held-out bytes on the "
-    "right, parameters not counted. Every context has its own models and critical sizes."
+    "Rate against context length on the largest subset, one curve per model size: the own subset on the left, held-out "
+    "bytes on the right, parameters not counted. Every context has its own models and critical sizes."
 )
 
 
 def _figures(_: Study, measured: Measured) -> list[Figure]:
     """A corpus each."""
     of_corpora = list(measured["contexts"].groupby("corpus"))
-    several = len(of_corpora) > 1
+    begins = {corpus: f"{corpus}: " if len(of_corpora) > 1 else "" for corpus, _ in of_corpora}
     return [
-        Figure(name="context", plot=partial(plot_contexts, own), caption=f"{corpus}: " * several + _CAPTION, index=i)
+        Figure(
+            name="context",
+            plot=partial(plot_contexts, own),
+            caption=begins[corpus] + _CAPTION,
+            index=i,
+        )
         for i, (corpus, own) in enumerate(of_corpora)
     ]
 
@@ -125,8 +134,9 @@ register_section(
         name="contexts",
         title="Context length",
         measure=lambda study: {"contexts": contexts(study)},
-        write=lambda summary: write(summary.get("contexts") or []),
+        write=lambda summary: write(summary["contexts"]),
         draw=_figures,
         shows=("context",),
+        tables=(CsvTable("contexts"),),
     ),
 )

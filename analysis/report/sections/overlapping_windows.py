@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.formatting import format_bytes, format_percent
+from analysis.formatting import UNKNOWN, format_bytes, format_percent
 from analysis.records import Table, segments_by, span_bits
-from analysis.report.elements import Block, Text, named_grid
+from analysis.report.csv_tables import CsvTable
+from analysis.report.elements import Block, Grid, Text
+from analysis.report.rows.comparisons import OverlappingRow
 from analysis.report.section import WideSection, register_section
+from analysis.report.summary_keys import Summary
 from analysis.study import Study
-from analysis.types import Json
 
 _KEY = ["group", "context_bytes", "stride_bytes", "subset_bytes", "size", "n_params"]
 _LENGTHS = ["own_bits", "second_own_bits", "heldout_bits", "second_heldout_bits"]
@@ -53,28 +55,27 @@ def _with_second(table: Table) -> pd.DataFrame:
     return cells.assign(second_own_bits=own_bits, second_heldout_bits=heldout_bits)
 
 
-def write(rows: list[Json]) -> list[Block]:
+def write(rows: list[OverlappingRow]) -> list[Block]:
     """A line a dataset size and model size, its two code lengths as rates."""
     if not rows:
         return []
     header = ("dataset", "stride", "shape", "own", "overlapping", "gain", "held out", "overlapping", "gain")
-    cells = [_line(row) for row in rows]
-    return [Text(_ABOUT), named_grid(header, cells, "lrlrrrrrr", [row["group"] for row in rows])]
+    lines = tuple(_line(row) for row in rows)
+    return [Text(_ABOUT), Grid(header, lines, "lrlrrrrrr", groups=tuple(row["group"] for row in rows))]
 
 
-def _line(row: Json) -> tuple[str, ...]:
+def _line(row: OverlappingRow) -> tuple[str, ...]:
     stride = f"{row['stride_bytes']:,} of {row['context_bytes']:,}"
-    both = (*_rates(row, "own", row["subset_bytes"]), *_rates(row, "heldout", row["heldout_bytes"]))
-    return (format_bytes(row["subset_bytes"]), stride, row["size"], *both)
+    own = _rates(row["own_bits"], row["second_own_bits"], row["subset_bytes"])
+    heldout = _rates(row["heldout_bits"], row["second_heldout_bits"], row["heldout_bytes"])
+    unseen = heldout if row["heldout_gain"] is not None else (UNKNOWN, UNKNOWN, UNKNOWN)
+    return (format_bytes(row["subset_bytes"]), stride, row["size"], *own, *unseen)
 
 
-def _rates(row: Json, part: str, n_bytes: int) -> tuple[str, str, str]:
+def _rates(first_bits: float, second_bits: float, n_bytes: int) -> tuple[str, str, str]:
     """By either code length, and the gain."""
-    gain = row[f"{part}_gain"]
-    if gain is None:
-        return "–", "–", "–"
-    first, second = (format_percent(row[name] / (8 * n_bytes)) for name in (f"{part}_bits", f"second_{part}_bits"))
-    return first, second, f"{100 * gain:.2f} %"
+    first, second = (format_percent(bits / (8 * n_bytes)) for bits in (first_bits, second_bits))
+    return first, second, f"{100 * (1 - second_bits / first_bits):.2f} %"
 
 
 _ABOUT = (
@@ -86,7 +87,7 @@ _ABOUT = (
 )
 
 
-def told(summary: Json) -> str:
+def told(summary: Summary) -> str:
     """What a report by the second code length says on its first page; nothing for any other."""
     stride = summary["stride_bytes"]
     if not stride:
@@ -108,5 +109,6 @@ register_section(
         title="Overlapping windows",
         measure=_measure,
         write=lambda summary: write(summary["overlapping"]),
+        tables=(CsvTable("overlapping"),),
     ),
 )

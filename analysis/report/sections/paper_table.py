@@ -11,7 +11,10 @@ from importlib import resources
 import pandas as pd
 
 from analysis.codes import adjusted_compression_rate, classical_rates, raw_rate
+from analysis.paper import PAPER_CODERS
 from analysis.records import Row, Table, rows_of, short_source
+from analysis.report.csv_tables import CsvTable
+from analysis.report.rows.comparisons import PaperRow
 from analysis.report.section import Figure, Measured, WideSection, register_section
 from analysis.report.sections.paper_table_figures import plot_position_panels
 from analysis.report.sections.paper_table_page import paper_table as write
@@ -22,20 +25,18 @@ _PAPER_DATA = {"text": "enwik9", "image": "ImageNet", "audio": "LibriSpeech", "r
 _NAMES = {"text": "text", "image": "images", "audio": "speech", "random": "random bytes", "bytes": "bytes"}
 _PAPER_SHAPES = {"64x4": "Transformer 200K", "128x4": "Transformer 800K", "256x4": "Transformer 3.2M"}
 _DATA = ["sha256", "heldout_bytes", "subset_bytes"]
-COLUMNS = ["data", "source", "paper_data", "subset_bytes", "kind", "chunk_bytes", "compressor", "trained_on",
-           "own_corpus", "n_params", "context_bytes", "sample_bytes", "raw_rate", "adjusted_rate", "adjusted_rate_1gb",
-           "paper_raw_rate", "paper_adjusted_rate"]  # fmt: skip
+COLUMNS = list(PaperRow.__annotations__)
 
 
 def paper_table(table: Table) -> pd.DataFrame:
-    """One row a (data set, chunk length, compressor), in the paper's order; none of a folder that is a plain sweep.
+    """One row per (data set, chunk length, compressor), in the paper's order; none of a folder that is a plain sweep.
 
     data         text, images, speech, random; with the source and D where there are several of a kind
     kind         classical, model, or paper: one of the paper's own models, which has no rate of ours
     own_corpus   whether the model learned from a part of the same corpus
     raw_rate     of what was coded; a chunked classical coder's header counts once, as in the paper
     context_bytes  of a model; 0: none
-    adjusted_rate  with 2 bytes a parameter over D; adjusted_rate_1gb the same if D were the paper's 1 GB
+    adjusted_rate  with 2 bytes per parameter over D; adjusted_rate_1gb the same if D were the paper's 1 GB
     """
     if table.transfers.empty and len(table.runs):
         return pd.DataFrame(columns=COLUMNS)
@@ -69,21 +70,32 @@ def _classical(baselines: pd.DataFrame) -> pd.DataFrame:
     chunks = own["chunk_bytes"].astype(float).fillna(0)
     rates = own["rate"].where(chunks == 0, own["rate_header_once"])
     return own[[*_DATA, "source", "modality", "sample_bytes"]].assign(
-        kind="classical", chunk_bytes=chunks, compressor=own["coder"], trained_on="", own_corpus=False, n_params=0,
-        context_bytes=0, raw_rate=rates, adjusted_rate=rates, adjusted_rate_1gb=rates,
-    )  # fmt: skip
+        kind="classical",
+        chunk_bytes=chunks,
+        compressor=own["coder"],
+        trained_on="",
+        own_corpus=False,
+        n_params=0,
+        context_bytes=0,
+        raw_rate=rates,
+        adjusted_rate=rates,
+        adjusted_rate_1gb=rates,
+    )
 
 
 def _models(transfers: pd.DataFrame) -> pd.DataFrame:
     raw = raw_rate(transfers["code_bits"].astype(float), transfers["sample_bytes"].astype(float))
     N, D = (transfers[name].astype(float) for name in ("n_params", "subset_bytes"))
     return transfers[[*_DATA, "source", "modality", "sample_bytes", "n_params", "context_bytes"]].assign(
-        kind="model", chunk_bytes=transfers["chunk_bytes"].astype(float).fillna(0), compressor=transfers["size"],
+        kind="model",
+        chunk_bytes=transfers["chunk_bytes"].astype(float).fillna(0),
+        compressor=transfers["size"],
         trained_on=[trained_on(row) for row in rows_of(transfers)],
         own_corpus=[(row["trained_on"] or {}).get("sha256") == row["sha256"] for row in rows_of(transfers)],
-        raw_rate=raw, adjusted_rate=adjusted_compression_rate(raw, N, D),
+        raw_rate=raw,
+        adjusted_rate=adjusted_compression_rate(raw, N, D),
         adjusted_rate_1gb=adjusted_compression_rate(raw, N, PAPER_BYTES),
-    )  # fmt: skip
+    )
 
 
 def _paper_coder(row: Row) -> str:
@@ -118,7 +130,7 @@ def _data_sets(own: pd.DataFrame) -> pd.DataFrame:
 
 
 def _paper() -> pd.DataFrame:
-    """The paper's rates, a row a (data set, chunk length, compressor); fractions."""
+    """The paper's rates, a row per (data set, chunk length, compressor); fractions."""
     with resources.files("analysis.paper").joinpath("table1.csv").open(encoding="utf-8") as file:
         wide = pd.read_csv(file, comment="#").assign(chunk_bytes=lambda frame: frame["chunk_bytes"].fillna(0))
     of_each = [
@@ -135,13 +147,13 @@ def _paper() -> pd.DataFrame:
 def _of_the_papers_models(data: pd.DataFrame) -> pd.DataFrame:
     """Rows of the models that only the paper has, for the kinds of data that are here."""
     theirs = _paper()
-    models = theirs[theirs["compressor"].str.contains(" ")]  # our registry's names have no space
+    models = theirs[~theirs["compressor"].isin(PAPER_CODERS)]
     rows = data.merge(models, on="paper_data")
     return rows.assign(kind="paper", trained_on="", own_corpus=False)
 
 
 def position_curves(transfers: pd.DataFrame) -> pd.DataFrame:
-    """Bits a byte by position in the window, of the shortest chunks: a row a bin.
+    """Bits per byte by position in the window, of the shortest chunks: a row per bin.
 
     Columns data, compressor, trained_on, n_params, position (the bin's geometric middle, from 1), bits_per_byte.
     """
@@ -151,11 +163,17 @@ def position_curves(transfers: pd.DataFrame) -> pd.DataFrame:
     own = transfers[transfers["chunk_bytes"].notna()]
     data = _data_sets(own).set_index(_DATA)
     rows = [
-        {"data": data.loc[tuple(row[name] for name in _DATA), "data"], "compressor": row["size"],
-         "trained_on": trained_on(row), "n_params": row["n_params"], "position": _middle(b),
-         "bits_per_byte": b["code_bits"] / b["n_bytes"]}
-        for row in rows_of(own) for b in row["positions"]
-    ]  # fmt: skip
+        {
+            "data": data.loc[tuple(row[name] for name in _DATA), "data"],
+            "compressor": row["size"],
+            "trained_on": trained_on(row),
+            "n_params": row["n_params"],
+            "position": _middle(b),
+            "bits_per_byte": b["code_bits"] / b["n_bytes"],
+        }
+        for row in rows_of(own)
+        for b in row["positions"]
+    ]
     order = {name: i for i, name in enumerate(data["data"])}  # the paper's order of data sets
     return pd.DataFrame(rows, columns=columns).sort_values("data", key=lambda names: names.map(order), kind="stable")
 
@@ -166,8 +184,8 @@ def _middle(b: Row) -> float:
 
 
 _CAPTION = (
-    "Bits a byte by position in the window, in bins of a quarter octave: models trained on one kind of data coding "
-    "each kind, bytes as they are. Dotted: 8 bits, no compression."
+    "Bits per byte by position in the window, in bins of a quarter octave. Each model was trained on one kind of data "
+    "and codes every kind. Dotted: 8 bits per byte, which is no compression."
 )
 
 
@@ -187,5 +205,6 @@ register_section(
         write=write,
         draw=_figures,
         shows=("transfer",),
+        tables=(CsvTable("paper_table"),),
     ),
 )

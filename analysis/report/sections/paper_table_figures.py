@@ -10,9 +10,9 @@ from analysis.plots import new_axes, octaves, styled
 
 
 def plot_positions(curves: pd.DataFrame, ax: Axes | None = None, every: pd.DataFrame | None = None) -> Axes:
-    """Bits a byte against the position in the window, both logarithmic; `transfer.position_curves` of one data set.
+    """Bits per byte against the position in the window, both logarithmic; `transfer.position_curves` of one data set.
 
-    A curve a model: its colour is what it learned from, its line its size. Dotted: 8 bits, no compression.
+    A curve per model: its colour is what it learned from, its line its size. Dotted: 8 bits, no compression.
     `every`: the curves of all data sets, in which a model looks the same.
     """
     axes = new_axes(ax)
@@ -22,8 +22,14 @@ def plot_positions(curves: pd.DataFrame, ax: Axes | None = None, every: pd.DataF
     for n_params, of_size in curves.groupby("n_params", sort=True):
         for name, own in of_size.groupby("trained_on", sort=True):
             text = f"{own['compressor'].iloc[0]}, trained on {name}"
-            axes.plot(own["position"], own["bits_per_byte"], color=colours[str(name)], linestyle=lines[n_params],
-                      linewidth=1.4, label=text)  # fmt: skip
+            axes.plot(
+                own["position"],
+                own["bits_per_byte"],
+                color=colours[str(name)],
+                linestyle=lines[n_params],
+                linewidth=1.4,
+                label=text,
+            )
     axes.axhline(8, color="0.5", linewidth=0.9, linestyle=":")
     ticks = [2**k for k in range(int(curves["position"].max()).bit_length() + 1)]
     octaves(axes, ticks[:: -(-len(ticks) // 7)])
@@ -37,16 +43,21 @@ def plot_positions(curves: pd.DataFrame, ax: Axes | None = None, every: pd.DataF
 
 
 def plot_position_panels(curves: pd.DataFrame) -> Axes:
-    """A panel a data set, two a row, the models named once for all; the first of the axes is returned."""
+    """A panel per data set, two a row, the models named once for all; the first of the axes is returned."""
     import matplotlib.pyplot as plt
 
     groups = list(curves.groupby("data", sort=False))
     n_columns = min(2, len(groups))
     n_rows = -(-len(groups) // n_columns)
     grid = plt.subplots(
-        n_rows, n_columns, squeeze=False, sharex=True, sharey=True, layout="constrained",
+        n_rows,
+        n_columns,
+        squeeze=False,
+        sharex=True,
+        sharey=True,
+        layout="constrained",
         figsize=(3.6 * n_columns + 0.3, 2.4 * n_rows + 0.5),
-    )  # fmt: skip
+    )
     panels = list(grid[1].flat)
     for axes, (name, own) in zip(panels, groups, strict=False):
         plot_positions(own, axes, curves)

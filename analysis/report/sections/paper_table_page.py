@@ -6,14 +6,15 @@ from typing import Any
 
 from analysis.formatting import format_bytes, join
 from analysis.report.elements import Block, Grid, Text
-from analysis.types import Json
+from analysis.report.rows.comparisons import PaperRow
+from analysis.report.summary_keys import Summary
 
 _CITATION = "Delétang et al. 2024 (arXiv 2309.10668v2), Table 1"
 
 
-def paper_table(summary: Json) -> list[Block]:
+def paper_table(summary: Summary) -> list[Block]:
     """What was coded, then raw and adjusted rates; nothing where `mdl baselines` was not run."""
-    rows = summary.get("paper_table")
+    rows = summary["paper_table"]
     if not rows:
         return []
     data = list(dict.fromkeys(row["data"] for row in rows))
@@ -23,118 +24,130 @@ def paper_table(summary: Json) -> list[Block]:
     return blocks
 
 
-def _what(rows: list[Json], data: list[str]) -> str:
+def _what(rows: list[PaperRow], data: list[str]) -> str:
     own = [next(r for r in rows if r["data"] == name and r["kind"] != "paper") for name in data]
     sizes = [f"{row['data']}: {format_bytes(row['subset_bytes'])} of {row['source']}" for row in own]
     theirs = join(dict.fromkeys(_paper_name(rows, name) for name in data))
     return (
-        f"Raw rates in %, parameters not counted. {'; '.join(sizes)}. Chunks are coded each by itself, a classical "
-        f"coder's header counted once; in brackets what a model learned from. {_sampled(rows)}{_windows(rows)}"
-        f"{theirs}, grey: {_CITATION}, 1 GB each; its models learned from text."
+        f"Raw rates in %, parameters not counted. {'; '.join(sizes)}. Each chunk is coded by itself, and a classical "
+        "coder's header counts once. Brackets give the kind of data that a model learned from. "
+        f"{_sampled(rows)}{_windows(rows)}Gray ({theirs}): {_CITATION}, with 1 GB of each. The paper's models learned "
+        "from text."
     )
 
 
-def _sampled(rows: list[Json]) -> str:
+def _sampled(rows: list[PaperRow]) -> str:
     """How much was coded in chunks, where that is a part."""
     said = []
     for kind, name in (("classical", "classical coders"), ("model", "models")):
         own = [row for row in rows if row["kind"] == kind and row["chunk_bytes"]]
-        sizes = dict.fromkeys(format_bytes(r["sample_bytes"]) for r in own if r["sample_bytes"] < r["subset_bytes"])
-        said += [f"by {name} {join(sizes)}"] if sizes else []
-    return f"In chunks an evenly spread sample of each was coded: {' and '.join(said)}. " if said else ""
+        coded = [row["sample_bytes"] for row in own if (row["sample_bytes"] or 0) < row["subset_bytes"]]
+        sizes = dict.fromkeys(format_bytes(n_bytes) for n_bytes in coded if n_bytes is not None)
+        said += [f"{join(sizes)} by {name}"] if sizes else []
+    return f"In chunks, an evenly spread sample of each data set was coded: {' and '.join(said)}. " if said else ""
 
 
-def _windows(rows: list[Json]) -> str:
+def _windows(rows: list[PaperRow]) -> str:
     """Models whose context is shorter than a chunk."""
-    models = [row for row in rows if row["kind"] == "model" and 0 < row["context_bytes"] < row["chunk_bytes"]]
-    contexts = sorted({(row["context_bytes"], row["trained_on"]) for row in models})
+    known = [(row, row["context_bytes"] or 0) for row in rows if row["kind"] == "model"]
+    models = [(row, context) for row, context in known if 0 < context < row["chunk_bytes"]]
+    contexts = sorted({(context, row["trained_on"]) for row, context in models})
     if not contexts:
         return ""
-    which = join(f"models of {name} {context:,.0f}" for context, name in contexts)
-    chunk = join(f"{length:,.0f}" for length in sorted({row["chunk_bytes"] for row in models}))
+    which = join(f"{context:,.0f} bytes for models of {name}" for context, name in contexts)
+    chunk = join(f"{length:,.0f}" for length in sorted({row["chunk_bytes"] for row, _ in models}))
     return (
-        f"A chunk of {chunk} bytes is coded in windows of the model's own context where that is shorter, each by "
-        f"itself, which costs some rate: {which}. "
+        f"Where a model's context is shorter than a chunk of {chunk} bytes, the chunk is coded in windows of that "
+        f"context, each by itself: {which}. This costs some rate. "
     )
 
 
-def _how(rows: list[Json]) -> str:
+def _how(rows: list[PaperRow]) -> str:
     text = (
-        "Adjusted rates in %, 2 bytes a parameter counted: over the data coded (D), and as if D were the paper's 1 GB "
-        "at the same raw rate, beside the paper's."
+        "Adjusted rates in %, with 2 bytes per parameter: over the data that were coded (D), and as if D were the "
+        "paper's 1 GB at the same raw rate. The paper's adjusted rates stand beside."
     )
     if any(row["own_corpus"] for row in rows):
-        text += " †: the model learned from a part of this corpus, and what it codes may be in it."
+        text += " †: the model learned from a part of this corpus, which may contain what it codes."
     return text
 
 
-def _raw(rows: list[Json], data: list[str]) -> Grid:
+def _raw(rows: list[PaperRow], data: list[str]) -> Grid:
     header = ["chunk", "compressor"]
     for name in data:
         header += [name, _paper_name(rows, name)]
-    return _grid(header, [[*_begin(own), *_pairs(own, data, "raw_rate")] for own in _together(rows)], len(data), 2, 2)
+    lines = [[*_begin(own), *(cell for name in data for cell in _raw_cells(own.get(name)))] for own in _together(rows)]
+    return _grid(header, lines, n_data=len(data), n_before=2, n_each=2)
 
 
-def _adjusted(rows: list[Json], data: list[str]) -> Grid:
+def _adjusted(rows: list[PaperRow], data: list[str]) -> Grid:
     header = ["compressor"]
     for name in data:
         header += [name, "at 1 GB", _paper_name(rows, name)]
     lines = [
-        [*_begin(own)[1:], *_pairs(own, data, "adjusted_rate", "adjusted_rate_1gb")]
+        [*_begin(own)[1:], *(cell for name in data for cell in _adjusted_cells(own.get(name)))]
         for own in _together(rows)
         if next(iter(own.values()))["kind"] != "classical"
     ]
-    return _grid(header, lines, len(data), 1, 3)
+    return _grid(header, lines, n_data=len(data), n_before=1, n_each=3)
 
 
-def _grid(header: list[str], lines: list[list[str]], n_data: int, n_before: int, n_each: int) -> Grid:
+def _grid(header: list[str], lines: list[list[str]], *, n_data: int, n_before: int, n_each: int) -> Grid:
     """The last of each data set's columns is the paper's."""
     grey = tuple(n_before + n_each * (k + 1) - 1 for k in range(n_data))
     align = "l" * n_before + "r" * (n_each * n_data)
     return Grid(tuple(header), tuple(tuple(line) for line in lines), align, grey=grey)
 
 
-def _together(rows: list[Json]) -> list[dict[str, Json]]:
+def _together(rows: list[PaperRow]) -> list[dict[str, PaperRow]]:
     """Rows of the same compressor and chunk, by data set, in the order given."""
-    found: dict[tuple[Any, ...], dict[str, Json]] = {}
+    found: dict[tuple[Any, ...], dict[str, PaperRow]] = {}
     for row in rows:
         key = (row["kind"], row["chunk_bytes"], row["compressor"], row["trained_on"], row["n_params"])
         found.setdefault(key, {})[row["data"]] = row
     return list(found.values())
 
 
-def _begin(own: dict[str, Json]) -> list[str]:
+def _begin(own: dict[str, PaperRow]) -> list[str]:
     row = next(iter(own.values()))
     chunk = f"{row['chunk_bytes']:.0f}" if row["chunk_bytes"] else "whole"
     return [chunk, f"{row['compressor']} ({row['trained_on']})" if row["trained_on"] else row["compressor"]]
 
 
-def _pairs(own: dict[str, Json], data: list[str], *columns: str) -> list[str]:
-    """For each data set our columns, then the paper's of the first of them."""
-    cells = []
-    for name in data:
-        row = own.get(name, {})
-        mark = "†" if row.get("own_corpus") else ""
-        cells += [_percent(row.get(column), mark if column == columns[0] else "") for column in columns]
-        cells.append(_percent(row.get(f"paper_{columns[0]}")))
-    return cells
+def _raw_cells(row: PaperRow | None) -> list[str]:
+    """Of one data set ours, then the paper's."""
+    if row is None:
+        return ["", ""]
+    return [_percent(row["raw_rate"], _mark(row)), _percent(row["paper_raw_rate"])]
+
+
+def _adjusted_cells(row: PaperRow | None) -> list[str]:
+    """Of one data set ours over D and over 1 GB, then the paper's."""
+    if row is None:
+        return ["", "", ""]
+    ours = [_percent(row["adjusted_rate"], _mark(row)), _percent(row["adjusted_rate_1gb"])]
+    return [*ours, _percent(row["paper_adjusted_rate"])]
+
+
+def _mark(row: PaperRow) -> str:
+    return "†" if row["own_corpus"] else ""
 
 
 def _percent(rate: float | None, mark: str = "") -> str:
     return "" if rate is None else f"{100 * rate:,.{1 if rate < 10 else 0}f}{mark}"
 
 
-def _paper_name(rows: list[Json], name: str) -> str:
+def _paper_name(rows: list[PaperRow], name: str) -> str:
     known = next((row["paper_data"] for row in rows if row["data"] == name and row["paper_data"]), None)
     return known if known and known != name else "theirs"
 
 
-def lead(summary: Json) -> str:
+def lead(summary: Summary) -> str:
     """What a report says first that has this table and no sweep; empty where it has none."""
-    rows = summary.get("paper_table")
+    rows = summary["paper_table"]
     if not rows:
         return ""
     n = len({(row["compressor"], row["trained_on"]) for row in rows if row["kind"] == "model"})
-    models = f" and {n} trained model{'s' * (n > 1)}" if n else ""
+    models = f" and {n} trained model{'s' if n > 1 else ''}" if n else ""
     data = list(dict.fromkeys(row["data"] for row in rows))
     return f"Classical coders{models} on {join(data)}, beside the paper's Table 1. No sweep was run."

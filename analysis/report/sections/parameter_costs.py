@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,14 +17,16 @@ from analysis.critical import (
     interval,
     marginal_price,
 )
-from analysis.formatting import format_bytes, format_count
+from analysis.formatting import UNKNOWN, format_bytes, format_count, format_known
+from analysis.report.csv_tables import CsvTable
 from analysis.report.elements import Block, Heading, Text, named_grid
+from analysis.report.rows.comparisons import CostLawRow, CostRow
 from analysis.report.section import WideSection, register_section
+from analysis.report.summary_keys import Summary
 from analysis.study import Study, shortest_codes
-from analysis.types import Json
 
 
-def cost_models(study: Study) -> list[Json]:
+def cost_models(study: Study) -> list[CostRow]:
     """Rows as of `side_by_side` under all of `cost.COSTS` that the records allow and the study's own, dearest first."""
     costs = known_costs(study.cost)
     order = {cost.name: i for i, cost in enumerate(sorted(costs, key=lambda cost: -cost.rank))}
@@ -30,26 +34,22 @@ def cost_models(study: Study) -> list[Json]:
     return sorted(rows, key=lambda row: (row["group"], row["subset_bytes"], order[row["cost"]]))
 
 
-def side_by_side(study: Study, costs: Sequence[ParameterCost]) -> list[Json]:
-    """Rows group, subset_bytes, cost, bytes_per_param (None where not one number), status, n_params (None unless
+def side_by_side(study: Study, costs: Sequence[ParameterCost]) -> list[CostRow]:
+    """A row per (group, dataset size, price). A price that the records do not have gives no rows.
 
-    bracketed), low, high (95 % interval, None without one), grid_best, adjusted_rate (there or at the best measured
-    size), is_code, and of the law: bits_per_param, c, what one more parameter costs at n_params (None unless
-    bracketed); n_predicted, the closed form's shift from the paper's price, N*·(c / 16)^(−1/(1+α)), α that of the own
-    subset's code under the paper's price (None: not known); ratio_low and ratio_high, 95 % of n_params / n_predicted.
-    label, is_coded and precision_bits are the cost's. A cost that the records do not have gives no rows.
+    `n_predicted` is the closed form's shift from the paper's price, N*·(c / 16)^(−1/(1+α)), with α that of the own
+    subset's code under the paper's price.
     """
     paper = _under(study, PAPER)
     alpha, rows = _exponents([found.estimate for found in paper.values()]), []
     for cost in costs:
         for place, found in (paper if cost == PAPER else _under(study, cost)).items():
-            rows.append(
-                found.row(cost) | _by_the_law(found, paper.get(place), alpha.get(str(found.estimate.row["group"])))
-            )
+            law = _by_the_law(found, paper.get(place), alpha.get(str(found.estimate.row["group"])))
+            rows.append(found.row(cost, law))
     return rows
 
 
-def cost_laws(rows: Sequence[Json]) -> list[Json]:
+def cost_laws(rows: Sequence[CostRow]) -> list[CostLawRow]:
     """Rows group, cost, gamma, gamma_se, n_points of N* ∝ D^γ under each cost; None where too few sizes are known."""
     found: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for row in rows:
@@ -62,6 +62,15 @@ def cost_laws(rows: Sequence[Json]) -> list[Json]:
     ]
 
 
+@dataclass(frozen=True)
+class _ByTheLaw:
+    """What the law of the price makes of the paper's critical size; None: not known."""
+
+    n_predicted: float | None = None
+    ratio_low: float | None = None  # 95 % of n_params / n_predicted
+    ratio_high: float | None = None
+
+
 class _Found:
     """The critical size of a column, with its draws."""
 
@@ -71,16 +80,29 @@ class _Found:
         self.n_params = None if np.isnan(n) else n
         self.c = None if self.n_params is None else marginal_price(column.sizes, column.price, self.n_params)
 
-    def row(self, cost: ParameterCost) -> Json:
-        """What is measured of a row of `side_by_side`."""
-        row = self.estimate.row
+    def row(self, cost: ParameterCost, law: _ByTheLaw) -> CostRow:
+        """A row of `side_by_side`."""
+        row: dict[str, Any] = self.estimate.row
         return {
-            "group": row["group"], "subset_bytes": row["subset_bytes"], "cost": cost.name,
-            "bytes_per_param": cost.bytes_per_param, "status": row["status"], "n_params": self.n_params,
-            "low": row.get("low"), "high": row.get("high"), "grid_best": row["grid_best"],
-            "adjusted_rate": row["adjusted_rate"], "is_code": cost.is_code, "bits_per_param": self.c,
-            "label": cost.label, "is_coded": cost.is_coded, "precision_bits": cost.precision_bits,
-        }  # fmt: skip
+            "group": row["group"],
+            "subset_bytes": row["subset_bytes"],
+            "cost": cost.name,
+            "bytes_per_param": cost.bytes_per_param,
+            "status": row["status"],
+            "n_params": self.n_params,
+            "low": row.get("low"),
+            "high": row.get("high"),
+            "grid_best": row["grid_best"],
+            "adjusted_rate": row["adjusted_rate"],
+            "is_code": cost.is_code,
+            "bits_per_param": self.c,
+            "label": cost.label,
+            "is_coded": cost.is_coded,
+            "precision_bits": cost.precision_bits,
+            "n_predicted": law.n_predicted,
+            "ratio_low": law.ratio_low,
+            "ratio_high": law.ratio_high,
+        }
 
 
 def _under(study: Study, cost: ParameterCost) -> dict[tuple[str, int], _Found]:
@@ -89,17 +111,15 @@ def _under(study: Study, cost: ParameterCost) -> dict[tuple[str, int], _Found]:
     return {(one.column.group, one.column.subset_bytes): _Found(one) for one in found}
 
 
-def _by_the_law(found: _Found, paper: _Found | None, alpha: float | None) -> Json:
-    """n_predicted, ratio_low and ratio_high; draws of both costs are of the same noise, cell by cell."""
-    rows: Json = {"n_predicted": None, "ratio_low": None, "ratio_high": None}
+def _by_the_law(found: _Found, paper: _Found | None, alpha: float | None) -> _ByTheLaw:
+    """Draws of both costs are of the same noise, cell by cell."""
     if paper is None or paper.n_params is None or alpha is None or not found.c:
-        return rows
-    rows["n_predicted"] = shifted(paper.n_params, alpha, found.c)
+        return _ByTheLaw()
+    predicted = shifted(paper.n_params, alpha, found.c)
     drawn, under_paper = found.estimate.draws, paper.estimate.draws
-    if drawn is not None and under_paper is not None:
-        shift = shifted(1.0, alpha, found.c)
-        rows["ratio_low"], rows["ratio_high"] = interval(drawn / (under_paper * shift))
-    return rows
+    if drawn is None or under_paper is None:
+        return _ByTheLaw(predicted)
+    return _ByTheLaw(predicted, *interval(drawn / (under_paper * shifted(1.0, alpha, found.c))))
 
 
 def shifted(n_params: float, alpha: float, bits_per_param: float) -> float:
@@ -112,7 +132,7 @@ def _exponents(paper: Sequence[Estimate]) -> dict[str, float]:
     return {one.column.group: one.exponent.alpha for one in paper if one.exponent and one.exponent.alpha > 0}
 
 
-def write(summary: Json) -> list[Block]:
+def write(summary: Summary) -> list[Block]:
     """The critical size under each price of a parameter, and what the law of the price makes of the shift."""
     rows = summary["costs"]
     if all(row["status"] == "too few sizes" for row in rows):
@@ -123,8 +143,10 @@ def write(summary: Json) -> list[Block]:
     cells: list[tuple[str, ...]] = []
     groups: list[str] = []
     for group in dict.fromkeys(row["group"] for row in rows):
-        own = [(format_bytes(d), *(located(found.get((group, d, name))) for name, _ in names))
-               for d in dict.fromkeys(row["subset_bytes"] for row in rows if row["group"] == group)]  # fmt: skip
+        own = [
+            (format_bytes(d), *(located(found.get((group, d, name))) for name, _ in names))
+            for d in dict.fromkeys(row["subset_bytes"] for row in rows if row["group"] == group)
+        ]
         if any((group, name) in laws for name, _ in names):
             own.append(("γ (s.e.)", *(_exponent(laws.get((group, name))) for name, _ in names)))
         cells, groups = [*cells, *own], [*groups, *[group] * len(own)]
@@ -135,80 +157,107 @@ def write(summary: Json) -> list[Block]:
 
 
 _ABOUT = (
-    "The critical size, in parameters, under several prices of a parameter. The decoder's program and the "
-    "hyper-parameters are left out of all of them. A capacity is a bound, not a code: nobody can decode from so few "
-    "bits. Where parameters are free, only noise, poor training and the grid end the growth. γ: exponent of N* ∝ D^γ "
-    "through the sizes inside the grid, with its standard error where there are three."
+    "The critical size, in parameters, under several prices of a parameter. All of them leave out the decoder's "
+    "program and the hyperparameters. A capacity is a bound, not a code: no decoder can work with so few bits. Where "
+    "parameters are free, N* is limited only by noise, undertraining and the grid. γ: exponent of N* ∝ D^γ through the "
+    "sizes inside the grid, with its standard error where there are at least three."
 )
 
 
-def _exponent(law: Json | None) -> str:
-    if law is None:
-        return "–"
+def _exponent(law: CostLawRow | None) -> str:
+    if law is None or law["gamma"] is None:
+        return UNKNOWN
     return f"{law['gamma']:.2f}" + ("" if law["gamma_se"] is None else f" ({law['gamma_se']:.2g})")
 
 
-def located(row: Json | None) -> str:
+def located(row: CostRow | None) -> str:
     """A critical size as a cell of a table: 10.8 K, or ≤ 2.84 K where it is beyond the grid."""
     if row is None:
-        return "–"
+        return UNKNOWN
     if row["status"] == "bracketed":
-        return format_count(row["n_params"])
+        return format_known(row["n_params"], format_count)
     sign = {"below": "≤ ", "above": "≥ "}.get(row["status"])
     return f"{sign}{format_count(row['grid_best'])}" if sign else row["status"]
 
 
-def _price_verdict(rows: list[Json]) -> str:
+def _price_verdict(rows: list[CostRow]) -> str:
     """How many measured sizes' intervals leave out what the law makes of float16's."""
-    sure = [row for row in rows if None not in (row.get("ratio_low"), row.get("ratio_high"))]
-    if not sure:
+    ends = [(row.get("ratio_low"), row.get("ratio_high")) for row in rows]
+    known = [(low, high) for low, high in ends if low is not None and high is not None]
+    if not known:
         return ""
-    off = sum(not row["ratio_low"] <= 1 <= row["ratio_high"] for row in sure)
+    off = sum(not low <= 1 <= high for low, high in known)
     return (
-        f" At {off} of {len(sure)} the 95 % interval of measured over law leaves out 1: shapes that do not lie on one "
-        "smooth curve, or no one exponent."
+        f" At {off} of {len(known)} places, the 95 % interval of measured / law does not contain 1: the shapes do not "
+        "lie on one smooth curve, or there is no single exponent."
     )
 
 
-def _sizes_run(summary: Json) -> dict[tuple[str, int], list[float]]:
+def _sizes_run(summary: Summary) -> dict[tuple[str, int], list[float]]:
     sizes: dict[tuple[str, int], list[float]] = {}
     for row in summary["rates"]:
         sizes.setdefault((row["group"], row["subset_bytes"]), []).append(row["n_params"])
     return sizes
 
 
-def _not_elsewhere(summary: Json) -> list[Json]:
+def _not_elsewhere(summary: Summary) -> list[CostRow]:
     """The section on precisions sets coded weights against the law where there are several precisions."""
     coded = bool(summary.get("precisions"))
     return [row for row in summary["costs"] if not (coded and row["is_coded"])]
 
 
-def _law_of_price(rows: list[Json], sizes: dict[tuple[str, int], list[float]]) -> list[Block]:
-    known = [row for row in rows if row["n_predicted"] is not None and row["cost"] != "float16"]
-    if not known:
+class _Shift(NamedTuple):
+    """A critical size beside the one that the law predicts."""
+
+    row: CostRow
+    measured: float
+    predicted: float
+    is_outside: bool  # whether the prediction lies beyond the sizes that were run
+
+
+def _shifts(rows: list[CostRow], sizes: dict[tuple[str, int], list[float]]) -> Iterator[_Shift]:
+    for row in rows:
+        measured, predicted, run = row["n_params"], row["n_predicted"], sizes[row["group"], row["subset_bytes"]]
+        if measured is not None and predicted is not None and row["cost"] != PAPER.name:
+            yield _Shift(row, measured, predicted, not min(run) <= predicted <= max(run))
+
+
+def _law_of_price(rows: list[CostRow], sizes: dict[tuple[str, int], list[float]]) -> list[Block]:
+    shifts = list(_shifts(rows, sizes))
+    if not shifts:
         return []
-    run = [sizes[row["group"], row["subset_bytes"]] for row in known]
-    outside = [not min(own) <= row["n_predicted"] <= max(own) for row, own in zip(known, run, strict=True)]
     cells = [
-        (format_bytes(row["subset_bytes"]), row["label"],
-         f"{row['bits_per_param']:.3g}", format_count(row["n_params"]),
-         f"{format_count(row['n_predicted'])}{' †' if out else ''}", f"{row['n_params'] / row['n_predicted']:.2f}")
-        for row, out in zip(known, outside, strict=True)
-    ]  # fmt: skip
+        (
+            format_bytes(shift.row["subset_bytes"]),
+            shift.row["label"],
+            format_known(shift.row["bits_per_param"], lambda bits: f"{bits:.3g}"),
+            format_count(shift.measured),
+            format_count(shift.predicted) + (" †" if shift.is_outside else ""),
+            f"{shift.measured / shift.predicted:.2f}",
+        )
+        for shift in shifts
+    ]
     text = (
-        "The closed form has N* ∝ c^(−1/(1+α)): from float16's critical size and α of its code lengths it says where "
-        "every other price would put it. c: bits that one more parameter costs there."
+        "The closed form has N* ∝ c^(−1/(1+α)). From float16's critical size and the α of its code lengths, it "
+        "predicts the critical size under every other price. c: bits that one more parameter costs there."
     )
-    text += _price_verdict(known)
-    if any(outside):
-        text += " †: beyond the sizes that were run, so that the measured one cannot be equal."
+    text += _price_verdict([shift.row for shift in shifts])
+    if any(shift.is_outside for shift in shifts):
+        text += " †: beyond the sizes that were run, so the measured size cannot equal it."
     header = ("dataset", "cost", "c, bits", "N* measured", "N* by the law", "measured / law")
-    return [Text(text), named_grid(header, cells, "llrrrr", [row["group"] for row in known])]
+    return [Text(text), named_grid(header, cells, "llrrrr", [shift.row["group"] for shift in shifts])]
 
 
-def _measure(study: Study) -> dict[str, list[Json]]:
+def _measure(study: Study) -> dict[str, Any]:
     rows = cost_models(study)
     return {"costs": rows, "cost_laws": cost_laws(rows)}
 
 
-register_section(WideSection(name="costs", measure=_measure, write=write))
+register_section(
+    WideSection(
+        name="costs",
+        measure=_measure,
+        write=write,
+        tables=(CsvTable("costs"), CsvTable("cost_laws")),
+    ),
+)

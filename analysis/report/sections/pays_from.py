@@ -12,18 +12,14 @@ import pandas as pd
 from analysis.critical import crossing
 from analysis.formatting import format_bytes, format_percent
 from analysis.report.elements import Block, Text, named_grid
+from analysis.report.rows.crossings import PaysFromRow
 from analysis.report.section import Section, register_section
-from analysis.report.sections.crossovers import own_points
+from analysis.report.sections.least_rate import own_points
 from analysis.study import Study
-from analysis.types import Json
 
 
-def measure(study: Study) -> list[Json]:
-    """A row a model: group, size, n_params, first_bytes, from_bytes, extrapolated, message; and of the largest dataset
-
-    size subset_bytes, raw_rate, classical_rate and coder. from_bytes None: it pays from first_bytes on, the smallest
-    that was measured (`always`), or by its rate at the largest it never does (`never`).
-    """
+def measure(study: Study) -> list[PaysFromRow]:
+    """A row per model that was not trained here, at the dataset sizes where a classical coder was run too."""
     cells, rows = study.table.cells, []
     evaluated = cells[cells["n_steps"] == 0]
     beside = study.critical[study.critical["classical_rate"].notna()]
@@ -31,48 +27,64 @@ def measure(study: Study) -> list[Json]:
         classical = beside[beside["group"] == group].set_index("subset_bytes")
         points = own_points(study, group)
         points = points[points["data_bytes"].isin(classical.index)]
-        for _, own in points.groupby("n_params", sort=True):
-            rows.append({"group": group, "n_params": int(own["n_params"].iloc[0])} | _row(own, classical))
+        rows += [_row(group, own, classical) for _, own in points.groupby("n_params", sort=True)]
     return rows
 
 
-def _row(own: pd.DataFrame, classical: pd.DataFrame) -> Json:
+def _row(group: str, own: pd.DataFrame, classical: pd.DataFrame) -> PaysFromRow:
     """Of one model's points, ascending in D."""
     data = own["data_bytes"].to_numpy(np.float64)
     code, price = (own[name].to_numpy(np.float64) for name in ("code_bits", "model_bits"))
     best = classical.loc[own["data_bytes"]]
     saved = 8 * data * best["classical_rate"].to_numpy(np.float64) - code
     found = crossing(data, saved[None], price)
-    row: Json = {"size": str(own["size"].iloc[-1]), "from_bytes": None, "extrapolated": False, "message": "always"}
+    row: PaysFromRow = {
+        "group": group,
+        "n_params": int(own["n_params"].iloc[0]),
+        "size": str(own["size"].iloc[-1]),
+        "from_bytes": None,
+        "extrapolated": False,
+        "message": "always",
+        "first_bytes": int(data[0]),
+        "subset_bytes": int(data[-1]),
+        "raw_rate": float(code[-1] / (8 * data[-1])),
+        "classical_rate": float(best["classical_rate"].iloc[-1]),
+        "coder": str(best["coder"].iloc[-1]),
+    }
     if found.crossed[0]:
         row |= {"from_bytes": float(found.subset_bytes[0]), "message": "crossed"}
     elif found.above[0] and saved[-1] > 0:
         row |= {"from_bytes": float(data[-1] * price[-1] / saved[-1]), "extrapolated": True, "message": "beyond"}
     elif found.above[0]:
         row["message"] = "never"
-    last = {"first_bytes": int(data[0]), "subset_bytes": int(data[-1]), "raw_rate": float(code[-1] / (8 * data[-1]))}
-    return row | last | {"classical_rate": float(best["classical_rate"].iloc[-1]), "coder": str(best["coder"].iloc[-1])}
+    return row
 
 
-def write(rows: list[Json]) -> list[Block]:
-    """A line a model."""
+def write(rows: list[PaysFromRow]) -> list[Block]:
+    """A line per model."""
     if not rows:
         return []
     text = (
-        "From how many bytes on a model codes shorter than the best classical coder, its parameters counted. ≈: beyond "
-        "what was measured, if both rates stay as they are at the largest dataset size. never: there the model's own "
-        "code is no shorter."
+        "Pays from: the dataset size from which on a model codes shorter than the best classical coder, its parameters "
+        "counted. ≈: beyond what was measured, if both rates stay as they are at the largest dataset size. Never: at "
+        "the largest dataset size the model's own code is no shorter than the classical coder's."
     )
     header = ("model", "parameters", "pays from", "of", "raw rate", "best classical coder")
     cells = [
-        (row["size"], f"{row['n_params']:,}", _place(row), format_bytes(row["subset_bytes"]),
-         format_percent(row["raw_rate"]), f"{row['coder']} {format_percent(row['classical_rate'])}")
+        (
+            row["size"],
+            f"{row['n_params']:,}",
+            _pays_from(row),
+            format_bytes(row["subset_bytes"]),
+            format_percent(row["raw_rate"]),
+            f"{row['coder']} {format_percent(row['classical_rate'])}",
+        )
         for row in rows
-    ]  # fmt: skip
+    ]
     return [Text(text), named_grid(header, cells, "lrrrrr", [row["group"] for row in rows])]
 
 
-def _place(row: Json) -> str:
+def _pays_from(row: PaysFromRow) -> str:
     if row["from_bytes"] is None:
         return f"≤ {format_bytes(row['first_bytes'])}" if row["message"] == "always" else "never"
     return ("≈ " if row["extrapolated"] else "") + format_bytes(row["from_bytes"])

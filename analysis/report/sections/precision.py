@@ -15,21 +15,22 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.costs import PAPER, parse_cost
-from analysis.formatting import format_bytes, format_count
+from analysis.formatting import UNKNOWN, format_bytes, format_count, format_known
 from analysis.plots import Curve, label, log_scales, name_curves, new_axes, styled
+from analysis.report.csv_tables import CsvTable
 from analysis.report.elements import Block, Grid, Text
+from analysis.report.rows.comparisons import CostRow
 from analysis.report.section import Figure, Measured, WideSection, register_section
 from analysis.report.sections.parameter_costs import located, side_by_side
 from analysis.report.sections.shown import groups_shown
 from analysis.study import Study
-from analysis.types import Json
 
 _N_STEPS = 40
 LINES = ["group", "subset_bytes", "bits_per_param", "n_params"]
 
 
-def precisions(study: Study) -> list[Json]:
-    """Rows as of `cost_models.side_by_side`: the paper's float16, every precision in the records from the most bits
+def precisions(study: Study) -> list[CostRow]:
+    """Rows as of `side_by_side`: the paper's float16, every precision in the records from the most bits
 
     down, and the shortest for each dataset size (coded). No rows without coded weights.
     """
@@ -51,17 +52,19 @@ def law_lines(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(lines) if lines else pd.DataFrame(columns=LINES)
 
 
-def nominal(row: Json) -> str:
+def nominal(row: CostRow) -> str:
     """A row's cost in a table: float16, 4 bits, shortest."""
     bits = row["precision_bits"]
-    return f"{bits} bits" if bits is not None else "shortest" if row["cost"] == "coded" else str(row["cost"])
+    if bits is not None:
+        return f"{bits} bits"
+    return "shortest" if row["cost"] == "coded" else row["cost"]
 
 
 _NOTHING = 0.02  # off the law by less is nothing, however sure
-_Cell = Callable[[Json], str]
+_Cell = Callable[[CostRow], str]
 
 
-def write(rows: list[Json]) -> list[Block]:
+def write(rows: list[CostRow]) -> list[Block]:
     """N* at each precision and dataset size, and how far it is from the law of the price; none: no coded weights."""
     groups = list(dict.fromkeys(row["group"] for row in rows))
     blocks: list[Block] = [Text(_ABOUT)] if rows else []
@@ -69,63 +72,74 @@ def write(rows: list[Json]) -> list[Block]:
         own = [row for row in rows if row["group"] == group]
         begin = f"{group}: " if len(groups) > 1 else ""
         known = any(row.get("low") is not None for row in own)
-        where = " (intervals: figure, and precision.csv)" if known else ""
+        where = " (for intervals see the figure and precision.csv)" if known else ""
         found = Text(f"{begin}Critical size by precision and dataset size{where}:")
         blocks += [found, _table(own, "c, bits", _price, located)]
-        if any(_ratio(row) != "–" for row in own if row["cost"] != "float16"):
-            star = " *: off by more than 2 %, 1 outside the 95 % interval." if _outside(own) else ""
-            against = Text(f"{begin}Measured critical size / that of the law from float16's.{star}")
-            blocks += [against, _table([row for row in own if row["cost"] != "float16"], "", lambda _: "", _ratio)]
+        coded = [row for row in own if row["cost"] != PAPER.name]
+        if any(_ratio(row) is not None for row in coded):
+            star = " *: off by more than 2 %, and the 95 % interval does not contain 1." if _any_off(coded) else ""
+            against = Text(f"{begin}Measured critical size / critical size by the law from float16's.{star}")
+            blocks += [against, _table(coded, "", lambda _: "", _against_law)]
     return blocks
 
 
-def _outside(rows: list[Json]) -> bool:
-    return any("*" in _ratio(row) for row in rows)
+def _any_off(rows: list[CostRow]) -> bool:
+    return any(_is_off(row) for row in rows)
 
 
 _ABOUT = (
-    "Every weight coded at one nominal precision, the data by the weights as they decode: what rounding costs the data "
-    "is paid for. c is what one more parameter costs at the critical size, measured; the law is N* ∝ c^(−1/(1+α)) from "
-    "float16's critical size, α of its code lengths. float16: weights as trained, 16 bits by name. Shortest: at each "
-    "dataset size the precision of the shortest code, at what the weights of each shape came to; at a fixed precision "
-    "c is a smooth function of N."
+    "Every weight is coded at one nominal precision, and the data are coded by the weights as they decode. So the loss "
+    "by rounding is paid for. c is what one more parameter costs at the critical size, as measured. The law is N* ∝ "
+    "c^(−1/(1+α)) from float16's critical size, with the α of its code lengths. float16: weights as trained, at 16 "
+    "bits. Shortest: at each dataset size the precision with the shortest code, at the size to which the weights of "
+    "each shape were coded. At a fixed precision c is a smooth function of N."
 )
 
 
-def _table(rows: list[Json], more: str, extra: Callable[[list[Json]], str], cell: _Cell) -> Grid:
-    """A row a precision, a column a dataset size; `extra` of all of a row where it is named."""
+def _table(rows: list[CostRow], more: str, extra: Callable[[list[CostRow]], str], cell: _Cell) -> Grid:
+    """A row per precision, a column per dataset size; `extra` of all of a row where it is named."""
     sizes = sorted({row["subset_bytes"] for row in rows})
     lines = []
     for cost in dict.fromkeys(row["cost"] for row in rows):
         own = {row["subset_bytes"]: row for row in rows if row["cost"] == cost}
-        cells = [cell(own[d]) if d in own else "–" for d in sizes]
+        cells = [cell(own[d]) if d in own else UNKNOWN for d in sizes]
         lines.append((nominal(next(iter(own.values()))), *((extra(list(own.values())),) if more else ()), *cells))
     names = ("precision", *((more,) if more else ()), *map(format_bytes, sizes))
     return Grid(names, tuple(lines), "l" + "r" * (len(names) - 1))
 
 
-def _price(rows: list[Json]) -> str:
+def _price(rows: list[CostRow]) -> str:
     known = [row["bits_per_param"] for row in rows if row["bits_per_param"] is not None]
-    ends = sorted({f"{bits:.3g}" for bits in (min(known), max(known))}, key=float) if known else ["–"]
+    ends = sorted({f"{bits:.3g}" for bits in (min(known), max(known))}, key=float) if known else [UNKNOWN]
     return " to ".join(ends)
 
 
-def _ratio(row: Json) -> str:
-    if row["n_predicted"] is None:
-        return "–"
-    ratio = row["n_params"] / row["n_predicted"]
-    outside = row["ratio_low"] is not None and not row["ratio_low"] <= 1 <= row["ratio_high"]
-    return f"{ratio:.2f}{' *' if outside and abs(ratio - 1) > _NOTHING else ''}"
+def _ratio(row: CostRow) -> float | None:
+    """Measured over predicted; None: not known."""
+    measured, predicted = row["n_params"], row["n_predicted"]
+    return None if measured is None or predicted is None else measured / predicted
+
+
+def _is_off(row: CostRow) -> bool:
+    """Whether it is surely, and not by next to nothing, off the law."""
+    ratio, low, high = _ratio(row), row["ratio_low"], row["ratio_high"]
+    if ratio is None or low is None or high is None:
+        return False
+    return not low <= 1 <= high and abs(ratio - 1) > _NOTHING
+
+
+def _against_law(row: CostRow) -> str:
+    return format_known(_ratio(row), lambda ratio: f"{ratio:.2f}{' *' if _is_off(row) else ''}")
 
 
 _STAR: dict[str, Any] = {"linestyle": "none", "marker": "*", "markersize": 12, "markerfacecolor": "white", "zorder": 5}
 
 
 def plot_precision(rows: pd.DataFrame, lines: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """N* against bits a parameter, both logarithmic: marks and bars measured, lines the law, one a dataset size.
+    """N* against bits per parameter, both logarithmic: marks and bars measured, lines the law, one a dataset size.
 
     Stars: float16. Precisions are named at the dataset size that has most of them, of several the largest. Tables as of
-    `precision.precisions` and `precision.law_lines`, of one group.
+    `precisions` and `law_lines`, of one group.
     """
     axes, curves = new_axes(ax), []
     found = rows[(rows["status"] == "bracketed") & (rows["cost"] != "coded")]
@@ -150,11 +164,26 @@ def plot_precision(rows: pd.DataFrame, lines: pd.DataFrame, ax: Axes | None = No
 def _marks(axes: Axes, own: pd.DataFrame, style: dict[str, Any]) -> None:
     color, paper = style["color"], own["cost"] == PAPER.name
     known = own[own["low"].notna() & own["high"].notna()]
-    axes.vlines(known["bits_per_param"], known["low"].astype(float), known["high"].astype(float), color=color,
-                linewidth=1, alpha=0.6, zorder=3)  # fmt: skip
+    axes.vlines(
+        known["bits_per_param"],
+        known["low"].astype(float),
+        known["high"].astype(float),
+        color=color,
+        linewidth=1,
+        alpha=0.6,
+        zorder=3,
+    )
     coded, float16 = own[~paper], own[paper]
-    axes.plot(coded["bits_per_param"], coded["n_params"], linestyle="none", marker=style["marker"], color=color,
-              markersize=5, markeredgewidth=0, zorder=4)  # fmt: skip
+    axes.plot(
+        coded["bits_per_param"],
+        coded["n_params"],
+        linestyle="none",
+        marker=style["marker"],
+        color=color,
+        markersize=5,
+        markeredgewidth=0,
+        zorder=4,
+    )
     axes.plot(float16["bits_per_param"], float16["n_params"], markeredgecolor=color, **_STAR)
 
 
@@ -165,8 +194,9 @@ def _name_precisions(axes: Axes, own: pd.DataFrame) -> None:
 
 
 _CAPTION = (
-    "Critical size against what a parameter costs, a line a dataset size: the law from float16's critical size (stars) "
-    "and, as marks, what was measured at each precision; at one dataset size they are named, in bits."
+    "Critical size against what a parameter costs, one line per dataset size. The lines are the law from float16's "
+    "critical size (stars). Markers show what was measured at each precision. At one dataset size they are labeled "
+    "with the precision in bits."
 )
 
 
@@ -189,5 +219,6 @@ register_section(
         write=lambda summary: write(summary["precisions"]),
         draw=_figures,
         shows=("precision",),
+        tables=(CsvTable("precisions", "precision", leaves_out=("label", "is_coded", "precision_bits")),),
     ),
 )

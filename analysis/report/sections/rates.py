@@ -7,21 +7,38 @@ from functools import partial
 import pandas as pd
 
 from analysis.plots import plot_adjusted_rate, plot_heldout_rate, plot_in_context, plot_raw_rate
+from analysis.report.csv_tables import CsvTable
 from analysis.report.section import Figure, Measured, WideSection, register_section
 from analysis.report.sections.shown import Shown, groups_shown
 from analysis.study import Study, in_context
 
 _CAPTIONS = {
-    "adjusted_rate": "Adjusted rate against model size, a curve a dataset size: marks were measured, lines are the "
-    "smooth law about the minimum, and interpolated beyond it. Stars mark critical sizes, arrowheads a least rate at "
-    "the grid's edge. Curves leave through the top where the parameters dwarf the data.",
-    "raw_rate": "Raw rate on the subset itself, parameters not counted: it falls as models grow, and below the rate of "
-    "unseen bytes of the same kind where they memorise.",
-    "heldout_rate": "Rate on bytes that no subset contains, a curve a size of the subset trained on.",
-    "in_context": "Held-out bits a byte by position in the window, for models trained on the largest subset.",
+    "adjusted_rate": "Adjusted rate against model size, one curve per dataset size. Markers are measurements. Lines "
+    "show the smooth law about the minimum, and interpolate the measurements elsewhere. Stars mark critical sizes. "
+    "Arrowheads mark a minimum at the edge of the grid. Curves leave through the top where parameter cost dominates.",
+    "raw_rate": "Raw rate on the subset itself, parameters not counted. It falls as models grow. Where models "
+    "memorize, it falls below the rate of unseen bytes of the same kind.",
+    "heldout_rate": "Rate on bytes that no subset contains, one curve per size of the training subset.",
+    "in_context": "Held-out bits per byte by position in the window, for models trained on the largest subset.",
 }
-_CLASSICAL = " Short lines on the left: the best classical coder on the same bytes."
-_SPREAD = " Bars: standard deviation over seeds."
+_COLUMNS = (
+    "group",
+    "context_bytes",
+    "subset_bytes",
+    "size",
+    "n_params",
+    "n_seeds",
+    "code_bits",
+    "code_bits_sd",
+    "raw_rate",
+    "adjusted_rate",
+    "rate_sd",
+    "heldout_rate",
+    "vocabulary",
+    "tokenizer_bytes",
+)
+_CLASSICAL = " Short lines on the left show the best classical coder on the same bytes."
+_SPREAD = " Bars show the standard deviation over seeds."
 
 
 def _caption(name: str, rates: pd.DataFrame, critical: pd.DataFrame) -> str:
@@ -72,6 +89,7 @@ register_section(
         measure=lambda study: {"rates": study.rates},
         draw=_adjusted,
         shows=("adjusted_rate",),
+        tables=(CsvTable("rates", columns=_COLUMNS, even_empty=True),),
     ),
 )
 register_section(

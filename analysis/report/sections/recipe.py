@@ -2,65 +2,78 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
+import pandas as pd
+
 from analysis.formatting import format_bytes, format_percent, join
-from analysis.records import Table, rows_of
+from analysis.records import Row, Table, rows_of
+from analysis.report.csv_tables import CsvTable
 from analysis.report.elements import Block, Grid, Heading, Text
+from analysis.report.rows.records import BudgetRow, PassesRow, Recipe, RecipeRow, ShapeRow
 from analysis.report.section import WideSection, register_section
-from analysis.types import Json
+from analysis.report.summary_keys import Summary
 
 _SHAPE = ["size", "n_params", "n_heads", "embedding_params", "learning_rate"]
 _RECIPE = ["recipe", "optimizer"]
 _BUDGET = ["n_steps", "context_bytes", "bytes_seen"]
 
 
-def recipe(table: Table) -> Json:
-    """`shapes`, a row a shape; `budgets`, a row a (steps, context, bytes seen); `passes`, a row a (D, budget).
-
-    Empty where the records do not say, as of a table of others' measurements. `recipes`: a row a version of the recipe
-    and optimizer. `settings`: what all cells have in common of batch, warm-up, decay and clipping, dotted.
-    """
+def recipe(table: Table) -> Recipe:
+    """What was trained, and how. Empty where the records do not say, as of a table of others' measurements."""
     told = table.runs[["n_heads", "embedding_params", "learning_rate"]].notna().all(axis=1)
     runs = table.runs[told & (table.runs["n_steps"] > 0)]
-    shapes = runs[_SHAPE].drop_duplicates().sort_values(["n_params", "learning_rate"])
     seen = runs.assign(passes=runs["bytes_seen"] / runs["subset_bytes"])
     passes = seen.groupby(["subset_bytes", *_BUDGET], as_index=False).agg(passes=("passes", "mean"))
     return {
-        "recipes": rows_of(runs[_RECIPE].drop_duplicates().sort_values(_RECIPE)),
-        "shapes": rows_of(shapes),
-        "budgets": rows_of(runs[_BUDGET].drop_duplicates().sort_values(_BUDGET)),
-        "passes": rows_of(passes[["subset_bytes", "n_steps", "passes"]]),
+        "recipes": cast(list[RecipeRow], _distinct(runs, _RECIPE, by=_RECIPE)),
+        "shapes": cast(list[ShapeRow], _distinct(runs, _SHAPE, by=["n_params", "learning_rate"])),
+        "budgets": cast(list[BudgetRow], _distinct(runs, _BUDGET, by=_BUDGET)),
+        "passes": cast(list[PassesRow], rows_of(passes[["subset_bytes", "n_steps", "passes"]])),
         "settings": _common([config for config in runs["config"] if isinstance(config, dict)]),
     }
 
 
-def _common(configs: list[Json]) -> Json:
+def _distinct(runs: pd.DataFrame, columns: list[str], by: list[str]) -> list[Row]:
+    return rows_of(runs[columns].drop_duplicates().sort_values(by))
+
+
+def _common(configs: list[dict[str, Any]]) -> dict[str, Any]:
     """Settings of training that are the same everywhere."""
     first = configs[0] if configs else {}
     names = [name for name in first if name.startswith("train.") and name not in ("train.learning_rate", "train.steps")]
     return {name: first[name] for name in names if all(config.get(name) == first[name] for config in configs)}
 
 
-def write(summary: Json) -> list[Block]:
-    """What every critical size of the report is of; nothing where the records do not say."""
+def write(summary: Summary) -> list[Block]:
+    """The recipe that every critical size of the report belongs to; nothing where the records do not say."""
     found = summary["recipe"]
     if not found["shapes"]:
         return []
     header = ("shape", "parameters", "of which embedding", "heads", "learning rate")
     rows = tuple(
-        (row["size"], f"{row['n_params']:,}", format_percent(row["embedding_params"] / row["n_params"]),
-         str(row["n_heads"]), f"{row['learning_rate']:.3g}")
+        (
+            row["size"],
+            f"{row['n_params']:,}",
+            format_percent(row["embedding_params"] / row["n_params"]),
+            str(row["n_heads"]),
+            f"{row['learning_rate']:.3g}",
+        )
         for row in found["shapes"]
-    )  # fmt: skip
-    of = " (of Muon, for matrices)" * any(row["optimizer"] == "muon" for row in found["recipes"])
-    shapes = f"Shapes are width × depth; their learning rates{of} are a table's or the sweep's, not tuned on this data."
+    )
+    of = " (of Muon, for matrices)" if any(row["optimizer"] == "muon" for row in found["recipes"]) else ""
+    shapes = (
+        f"Shapes are given as width × depth. Their learning rates{of} come from a table or from the sweep file. They "
+        "were not tuned on this data."
+    )
     return [Heading("Recipe"), Text(f"{_training(found)} {_passes(found)} {shapes}"), Grid(header, rows, "lrrrr")]
 
 
-def _training(found: Json) -> str:
+def _training(found: Recipe) -> str:
     steps = join(sorted({row["n_steps"] for row in found["budgets"]}))
     contexts = join(f"{n:,}" for n in sorted({row["context_bytes"] for row in found["budgets"]}))
     words = {
-        "train.batch_windows": "{} windows a step",
+        "train.batch_windows": "{} windows per step",
         "train.warmup_steps": "{} steps of warm-up",
         "train.decay_start": "a rate that falls linearly from {:.0%} of the steps on",
         "train.final_lr_fraction": "to {:.0%} of itself",
@@ -72,22 +85,27 @@ def _training(found: Json) -> str:
     return f"{how}, {steps} steps, windows of {contexts}" + "".join(f", {each}" for each in said) + "."
 
 
-def _optimizer(row: Json) -> str:
+def _optimizer(row: RecipeRow) -> str:
     """Its name in prose; a plugin's as it is registered. The first recipe goes without saying."""
     optimizer = str(row["optimizer"])
     name = {"adamw": "AdamW", "muon": "Muon on matrices and AdamW on the rest"}.get(optimizer, optimizer)
     return name if row["recipe"] == 1 else f"Recipe {row['recipe']}: {name}"
 
 
-def _passes(found: Json) -> str:
+def _passes(found: Recipe) -> str:
     most = max(row["n_steps"] for row in found["passes"])
     passes = [row for row in found["passes"] if row["n_steps"] == most]
     if not passes or len({row["subset_bytes"] for row in passes}) < len(passes):
         return ""
     each = join(f"{format_bytes(row['subset_bytes'])} {row['passes']:.3g} times" for row in passes)
-    return f"In {most:,} steps models saw {each}."
+    return f"In {most:,} steps models read {each}."
 
 
 register_section(
-    WideSection(name="recipe", measure=lambda study: {"recipe": recipe(study.table)}, write=write),
+    WideSection(
+        name="recipe",
+        measure=lambda study: {"recipe": recipe(study.table)},
+        write=write,
+        tables=(CsvTable("recipe", "shapes", within="shapes"),),
+    ),
 )

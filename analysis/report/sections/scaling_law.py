@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import re
 from functools import partial
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.formatting import format_bytes, format_count, format_flops, format_range, join, sentence
+from analysis.formatting import format_bytes, format_count, format_known, format_number, format_range, join, sentence
 from analysis.plots import Curve, draw_marks, log_scales, name_curves, new_axes, styled
+from analysis.report.csv_tables import CsvTable
 from analysis.report.elements import Block, Grid, Heading, Text
 from analysis.report.section import Figure, Measured, WideSection, register_section
 from analysis.report.sections.shown import groups_shown
-from analysis.scaling import FORMULAS, SYMBOLS, law_of
+from analysis.report.summary_keys import Summary
+from analysis.scaling import FORMULAS, SYMBOLS, HeldOutTest, OwnFit, law_of
 from analysis.study import Study
-from analysis.types import Json
 
 
-def fit(summary: Json) -> list[Block]:
+def fit(summary: Summary) -> list[Block]:
     """The scaling law of the held-out loss."""
     found = summary["fit"]
     if not found:
@@ -27,77 +27,76 @@ def fit(summary: Json) -> list[Block]:
     of = f" of {found['group']}" if found.get("group") and len(summary["laws"]) > 1 else ""
     if not found["success"]:
         return [Text(f"No scaling law can be given for the held-out loss{of}: {found['message']}.")]
-    text = (
-        f"L(N, D) = {FORMULAS[_form(found)]} for the held-out loss{of} in bits a byte, {found['n_points']} points, "
-        f"Huber loss of log-residuals with δ = {found['delta']:.3g}. "
-        f"{sentence(found.get('interval', {}).get('message'))} "
-        f"{sentence(found.get('interval', {}).get('varies'))}"
-    )
-    rows = tuple(_parameter(found, name) for name in law_of(found).parameters)
-    text = " ".join(
-        [text.strip(), *_choice(found), *(f"{note[:1].upper()}{note[1:]}." for note in found.get("notes") or ())]
-    )
-    return [Text(text), Grid(("", "value", "95 % interval"), rows, "lrr"), *_worst(found)]
+    said = [
+        f"L(N, D) = {FORMULAS[_form(found)]} for the held-out loss{of} in bits per byte, fitted to {found['n_points']} "
+        f"points by the Huber loss of log-residuals with δ = {found['delta']:.3g}.",
+        *map(sentence, (found["interval"]["message"], found["interval"]["varies"])),
+        *_choice(found),
+        *map(sentence, found["notes"]),
+    ]
+    values = law_of(found).parameters
+    rows = tuple(_parameter(name, value, found["ci95"].get(name)) for name, value in values.items())
+    return [Text(" ".join(said)), Grid(("", "value", "95 % interval"), rows, "lrr"), *_worst(found)]
 
 
-def _form(found: Json) -> str:
+def _form(found: OwnFit) -> str:
     return found.get("form") or "plain"
 
 
-def _choice(found: Json) -> list[str]:
+def _choice(found: OwnFit) -> list[str]:
     """Which forms were tried, and why this one is here."""
-    tried = found.get("forms") or []
+    tried = found["forms"]
     if len(tried) < 2:
         return []
     known = [one for one in tried if one["identified"] and one["held_out_error"] is not None]
-    off = join(f"{one['form']} {_error(one['held_out_error'])}" for one in known)
-    said = [f"Of the forms that the cells identify it is off least on cells held out, on average: {off}."]
+    errors = join(f"{one['form']} {_error(one['held_out_error'])}" for one in known)
+    said = [f"Of the forms that the cells identify, this one has the least mean error on held-out cells: {errors}."]
     said += [f"The form {one['form']} is not offered: {one['message']}." for one in tried if not one["identified"]]
     return said
 
 
-def _parameter(found: Json, name: str) -> tuple[str, ...]:
+def _parameter(name: str, value: float, ends: list[float] | None) -> tuple[str, ...]:
     """Without a standard error: the draws of A and B are log-normal."""
-    symbol = SYMBOLS.get(name, name)
-    ends = found["ci95"].get(name) or (None, None)
-    return symbol, _plain(found[name], 3), format_range(ends[0], ends[1], lambda value: _plain(value, 3))
+    low, high = ends or (None, None)
+    return SYMBOLS.get(name, name), format_number(value), format_range(low, high, format_number)
 
 
-def _worst(found: Json) -> list[Block]:
+def _worst(found: OwnFit) -> list[Block]:
     """Where the form fails: the plain one knows no overfitting."""
-    rows = [row for row in found.get("residuals") or [] if row["fitted"]]
-    if not rows:
+    off = [(row, row["loss"] / row["fitted"] - 1) for row in found["residuals"] if row["fitted"]]
+    if not off:
         return []
-    worst = max(rows, key=lambda row: abs(row["loss"] / row["fitted"] - 1))
-    off = 100 * (worst["loss"] / worst["fitted"] - 1)
+    worst, error = max(off, key=lambda pair: abs(pair[1]))
     text = (
-        f"The cell farthest from it is {off:+.0f} % off, {format_count(worst['n_params'])} parameters trained on "
-        f"{format_bytes(worst['subset_bytes'])}."
+        f"The cell farthest from the law is {100 * error:+.0f} % off: {format_count(worst['n_params'])} parameters, "
+        f"trained on {format_bytes(worst['subset_bytes'])}."
     )
     if _form(found) == "plain":
         text += " In this form the loss never rises with N, so it cannot hold where models overfit a small subset."
     return [Text(text)]
 
 
-def _plain(value: float, digits: int) -> str:
-    return f"{value:.{digits}g}".replace("e+0", "e").replace("e+", "e")
-
-
-def held_out(summary: Json) -> list[Block]:
+def held_out(summary: Summary) -> list[Block]:
     """How far the law is off on runs that it has not seen, beside two guesses that fit nothing."""
-    splits = (summary["fit"] or {}).get("held_out") or []
+    splits = summary["fit"]["held_out"] if summary["fit"] else []
     if not splits:
         return []
     cells = tuple(
-        (_condition(s["held_out"]), f"{s['n_held_out']} of {s['n_held_out'] + s['n_kept']}", _error(s["error"]),
-         _error(s["last_value_error"]), _error(s["nearest_error"]))
-        for s in splits
-    )  # fmt: skip
-    reasons = [sentence(s["message"]) for s in splits if s["error"] is None]
+        (
+            _condition(split),
+            f"{split['n_held_out']} of {split['n_held_out'] + split['n_kept']}",
+            _error(split["error"]),
+            _error(split["last_value_error"]),
+            _error(split["nearest_error"]),
+        )
+        for split in splits
+    )
+    reasons = [sentence(split["message"]) for split in splits if split["error"] is None]
     header = ("held out", "cells", "law", "last value", "nearest run")
     text = (
-        "The law fitted without some of the runs, and its mean relative error on those, beside two guesses that fit "
-        "nothing: the loss of the kept run of most compute, and that of the nearest kept run."
+        "The law was fitted without some of the runs. The table shows its mean relative error on those runs, beside "
+        "two guesses that fit nothing: the loss of the remaining run with the most compute (last value), and the loss "
+        "of the nearest remaining run."
     )
     return [
         Heading("Held-out test"),
@@ -108,46 +107,50 @@ def held_out(summary: Json) -> list[Block]:
     ]
 
 
-def _beaten(splits: list[Json]) -> list[Block]:
+def _beaten(splits: list[HeldOutTest]) -> list[Block]:
     """Where the nearest run predicts the runs left out better than the law does."""
-    beaten = [s for s in splits if s["error"] is not None and s["nearest_error"] < s["error"]]
+    errors = [(split, split["error"], split["nearest_error"]) for split in splits]
+    tested = [(split, law, nearest) for split, law, nearest in errors if law is not None and nearest is not None]
+    beaten = [(split, law, nearest) for split, law, nearest in tested if nearest < law]
     if not beaten:
         return []
-    tested = sum(s["error"] is not None for s in splits)
-    where = join(f"{_error(s['nearest_error'])} against {_error(s['error'])} ({_split(s)})" for s in beaten)
+    where = join(f"{_error(nearest)} against {_error(law)} ({_split(split)})" for split, law, nearest in beaten)
     text = (
-        f"In {len(beaten)} of {tested} tests the nearest run, a guess that fits nothing, is closer than the law: "
-        f"{where}. There the law has not shown that it predicts."
+        f"In {len(beaten)} of {len(tested)} tests, the nearest run is closer than the law: {where}. The nearest run is "
+        "a guess that fits nothing, so there the law has not shown that it predicts."
     )
     return [Text(text)]
 
 
-def _split(split: Json) -> str:
-    """`largest N` as it is; a cut such as C>7.9e14 is too long for a sentence."""
-    return "most compute" if split["held_out"].startswith("C>") else str(split["held_out"])
+def _split(split: HeldOutTest) -> str:
+    """For a sentence: a cut such as C > 7.93e14 would be too long."""
+    return "most compute" if split["cut"] and split["cut"]["column"] == "C" else split["held_out"]
 
 
-def _condition(text: str) -> str:
-    """C>7.92723e+14 as C > 7.93e14 FLOPs."""
-    name, sign, bound = re.match(r"(C?)([<>]=?)?(.*)", text).groups()  # type: ignore[union-attr]
-    return f"{name} {sign} {format_flops(float(bound))} FLOPs" if name and sign else text
+def _condition(split: HeldOutTest) -> str:
+    """C > 7.93e14 FLOPs, or largest N."""
+    cut = split["cut"]
+    if cut is None:
+        return split["held_out"]
+    unit = " FLOPs" if cut["column"] == "C" else ""
+    return f"{cut['column']} {cut['operator']} {format_number(cut['bound'])}{unit}"
 
 
 def _error(error: float | None) -> str:
-    return "–" if error is None else f"{100 * error:.2f} %"
+    return format_known(error, lambda known: f"{100 * known:.2f} %")
 
 
 _N_STEPS = 60
 
 
-def fit_points(fit: Json) -> pd.DataFrame:
+def fit_points(fit: OwnFit) -> pd.DataFrame:
     """The fitted cells: n_params, subset_bytes, loss, fitted, residual = loss / fitted − 1."""
     points = pd.DataFrame(fit["residuals"])
     return points.assign(residual=points["loss"] / points["fitted"] - 1)
 
 
-def fit_lines(fit: Json) -> pd.DataFrame:
-    """The law over the sizes that were fitted, a line a dataset size: n_params, subset_bytes, loss."""
+def fit_lines(fit: OwnFit) -> pd.DataFrame:
+    """The law over the sizes that were fitted, a line per dataset size: n_params, subset_bytes, loss."""
     points, law = pd.DataFrame(fit["residuals"]), law_of(fit)
     n_params = np.geomspace(points["n_params"].min(), points["n_params"].max(), _N_STEPS)
     return pd.concat(
@@ -161,13 +164,13 @@ def _epochs(points: pd.DataFrame, subset_bytes: float) -> float:
     return float(own["epochs"].median()) if "epochs" in own else 1.0
 
 
-_DODGE = 1.06  # a mark's place at its N, as a factor of its neighbour's
+_DODGE = 1.06  # a marker's place at its N, as a factor of its neighbor's
 
 
 def plot_fit(points: pd.DataFrame, lines: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Held-out loss against N: measured cells as marks, the fitted law as lines, one a dataset size.
+    """Held-out loss against N: measured cells as marks, the fitted law as lines, one per dataset size.
 
-    Tables as made by `lines.fit_points` and `lines.fit_lines`.
+    Tables as of `fit_points` and `fit_lines`.
     """
     axes, curves = new_axes(ax), []
     for (subset_bytes, own), style in styled(points, "subset_bytes"):
@@ -184,7 +187,7 @@ def plot_fit(points: pd.DataFrame, lines: pd.DataFrame, ax: Axes | None = None) 
 
 
 def plot_residuals(points: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Measured over fitted loss, less one, against N; mark and colour say the dataset size, side by side at each N."""
+    """Measured over fitted loss, less one, against N; marker and color give the dataset size."""
     axes, groups = new_axes(ax), styled(points, "subset_bytes")
     axes.axhline(0, color="0.4", linewidth=0.8, zorder=1)
     for i, ((subset_bytes, own), style) in enumerate(groups):
@@ -199,9 +202,9 @@ def plot_residuals(points: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 
 _CAPTIONS = {
-    "fit": "Held-out loss: measured cells (marks) and the fitted law (lines), one a dataset size.",
-    "residuals": "What the fit leaves: measured over fitted loss, less one, against model size. The dataset sizes "
-    "stand side by side.",
+    "fit": "Held-out loss: measured cells (markers) and the fitted law (lines), one line per dataset size.",
+    "residuals": "Residuals of the fit: measured loss / fitted loss − 1, against model size. Markers of different "
+    "dataset sizes are set side by side.",
 }
 
 
@@ -228,6 +231,10 @@ register_section(
         write=fit,
         draw=_figures,
         shows=("fit", "residuals"),
+        tables=(
+            CsvTable("fit", "fit_residuals", within="residuals"),
+            CsvTable("fit", "held_out_test", within="held_out"),
+        ),
     ),
 )
 register_section(WideSection(name="held_out_test", write=held_out))

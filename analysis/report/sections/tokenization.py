@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
-from analysis.formatting import format_bytes, format_percent
+from analysis.formatting import format_bytes, format_known, format_percent, format_place
 from analysis.plots import OF_OURS, draw, name_curves, new_axes, size_curves
+from analysis.report.csv_tables import CsvTable
 from analysis.report.elements import Block, Text, named_grid
+from analysis.report.rows.comparisons import TokenisationRow
 from analysis.report.section import Figure, Measured, WideSection, register_section
 from analysis.report.sections.shown import groups_shown
 from analysis.study import Study
-from analysis.types import Json
 
-COLUMNS = ["group", "subset_bytes", "n_byte_params", "size", "vocabulary", "n_params", "n_seeds", "bytes_per_token",
-           "raw_rate", "parameter_rate", "tokenizer_rate", "adjusted_rate", "heldout_rate"]  # fmt: skip
+COLUMNS = list(TokenisationRow.__annotations__)
 
 
 def tokenisation(study: Study) -> pd.DataFrame:
-    """A row a (group without its vocabulary, D, shape, vocabulary), averaged over seeds; none with one vocabulary.
+    """A row per (group without its vocabulary, D, shape, vocabulary), averaged over seeds; none with one vocabulary.
 
     n_byte_params    the shape's least parameters, those of the smallest vocabulary run: what orders the shapes
     bytes_per_token  of the own subset; 1: bytes
@@ -44,27 +43,45 @@ def tokenisation(study: Study) -> pd.DataFrame:
     return rates.sort_values(["group", "subset_bytes", "n_byte_params", "vocabulary"]).reset_index(drop=True)[COLUMNS]
 
 
-_PARTS = ("raw_rate", "parameter_rate", "tokenizer_rate", "adjusted_rate", "heldout_rate")
-
-
-def write(rows: list[Json]) -> list[Block]:
+def write(rows: list[TokenisationRow]) -> list[Block]:
     """Rates by vocabulary, and which shape and vocabulary are best."""
     if not rows:
         return []
     cells = [
-        (format_bytes(r["subset_bytes"]), r["size"], vocabulary_name(r["vocabulary"]), f"{r['n_params']:,}",
-         f"{r['bytes_per_token']:.2f}", *("–" if r[part] is None else format_percent(r[part]) for part in _PARTS))
+        (
+            format_bytes(r["subset_bytes"]),
+            r["size"],
+            vocabulary_name(r["vocabulary"]),
+            f"{r['n_params']:,}",
+            f"{r['bytes_per_token']:.2f}",
+            format_percent(r["raw_rate"]),
+            format_percent(r["parameter_rate"]),
+            format_percent(r["tokenizer_rate"]),
+            format_percent(r["adjusted_rate"]),
+            format_known(r["heldout_rate"], format_percent),
+        )
         for r in rows
-    ]  # fmt: skip
+    ]
     text = (
-        "Byte pairs learned on the subset itself against bytes; all rates are of raw bytes. Code, parameters (the "
-        "embedding's row for every token among them) and the tokenizer's own bytes, its merges compressed, add up to "
-        "the adjusted rate; the tokenizer is paid in full whatever a parameter costs. Windows hold as many tokens as "
-        "they would bytes, and every model takes as many steps, so with a larger vocabulary a model reaches further "
-        f"back and sees its subset more often. {_best(rows)}"
+        "Models of byte pairs, which were learned on the subset itself, beside models of bytes. All rates are relative "
+        "to raw bytes. The code, the parameters and the tokenizer add up to the adjusted rate. The parameters include "
+        "the embedding's row for every token. The tokenizer is the compressed list of its merges, and is paid in full "
+        "whatever a parameter costs. All models have windows of the same number of tokens and train for the same "
+        "number of steps. With a larger vocabulary a model therefore reaches further back and reads its subset more "
+        f"often. {_best(rows)}"
     )
-    header = ("dataset", "shape", "vocabulary", "parameters", "bytes a token", "code", "+ parameters",
-              "+ tokenizer", "= adjusted", "held out")  # fmt: skip
+    header = (
+        "dataset",
+        "shape",
+        "vocabulary",
+        "parameters",
+        "bytes per token",
+        "code",
+        "+ parameters",
+        "+ tokenizer",
+        "= adjusted",
+        "held out",
+    )
     return [Text(text), named_grid(header, cells, "lllrrrrrrr", [row["group"] for row in rows])]
 
 
@@ -73,22 +90,22 @@ def vocabulary_name(vocabulary: int) -> str:
     return "bytes" if vocabulary == 256 else f"{vocabulary:,}"
 
 
-def _best(rows: list[Json]) -> str:
+def _best(rows: list[TokenisationRow]) -> str:
     """Of every dataset size the least adjusted rate of all, beside that of bytes."""
-    datasets: dict[tuple[Any, ...], list[Json]] = {}
+    datasets: dict[tuple[str, int], list[TokenisationRow]] = {}
     for row in rows:
         datasets.setdefault((row["group"], row["subset_bytes"]), []).append(row)
     several = len({group for group, _ in datasets}) > 1
     said = []
     for (group, d), own in datasets.items():
-        of = f"{format_bytes(d)} of {group}" if several else format_bytes(d)
         with_bytes = [row for row in own if row["vocabulary"] == 256]
-        beside = f"; with bytes, {_least(with_bytes)}" if with_bytes else ""
+        beside = f"; with bytes it is {_least(with_bytes)}" if with_bytes else ""
+        of = format_place(d, group if several else "")
         said.append(f"The least adjusted rate of {of} is {_least(own)}{beside}.")
     return " ".join(said)
 
 
-def _least(rows: list[Json]) -> str:
+def _least(rows: list[TokenisationRow]) -> str:
     best = min(rows, key=lambda row: row["adjusted_rate"])
     name = "" if best["vocabulary"] == 256 else f" with {vocabulary_name(best['vocabulary'])} tokens"
     return f"{format_percent(best['adjusted_rate'])}, of {best['size']}{name}"
@@ -104,7 +121,7 @@ _WIDE = 5
 
 
 def plot_rate(rows: pd.DataFrame, column: str, ax: Axes | None = None) -> Axes:
-    """One rate against the vocabulary, a curve a shape; `rows` of one dataset size, as from `tokenisation`."""
+    """One rate against the vocabulary, one curve per shape; `rows` of one dataset size, as from `tokenisation`."""
     axes = new_axes(ax)
     lines = size_curves(rows.assign(rate=100 * rows[column]), "vocabulary", "rate", by="n_byte_params")
     draw(axes, lines)
@@ -123,15 +140,20 @@ def plot_rate(rows: pd.DataFrame, column: str, ax: Axes | None = None) -> Axes:
 
 
 def plot_tokenisation(rows: pd.DataFrame) -> Axes:
-    """Adjusted, raw and held-out rates side by side, a line of panels a dataset size; the first axes are returned."""
+    """Adjusted, raw and held-out rates side by side, one line of panels per dataset size; returns the first axes."""
     import matplotlib.pyplot as plt
 
     data = sorted(set(rows["subset_bytes"]))[-MOST_ROWS:]
     columns = [column for column in _TITLES if rows[column].notna().any()]
     panels = plt.subplots(
-        len(data), len(columns), figsize=(7.2, 0.4 + 2.3 * len(data)), squeeze=False, sharex=True,
-        gridspec_kw={"wspace": 0.55, "hspace": 0.3}, subplot_kw={"label": OF_OURS},
-    )[1]  # fmt: skip
+        len(data),
+        len(columns),
+        figsize=(7.2, 0.4 + 2.3 * len(data)),
+        squeeze=False,
+        sharex=True,
+        gridspec_kw={"wspace": 0.55, "hspace": 0.3},
+        subplot_kw={"label": OF_OURS},
+    )[1]
     for d, line in zip(data, panels, strict=True):
         for column, axes in zip(columns, line, strict=True):
             plot_rate(rows[(rows["subset_bytes"] == d) & rows[column].notna()], column, axes)
@@ -144,8 +166,8 @@ def plot_tokenisation(rows: pd.DataFrame) -> Axes:
 
 
 _CAPTION = (
-    "Rates of raw bytes against the vocabulary, a curve a shape; the leftmost marks are bytes. The adjusted rate "
-    "counts parameters, the embedding among them, and the tokenizer."
+    "Rates of raw bytes against the vocabulary, one curve per shape. The leftmost marks are models of bytes. The "
+    "adjusted rate counts the tokenizer and all parameters, the embedding included."
 )
 
 
@@ -163,10 +185,11 @@ def _figures(study: Study, measured: Measured) -> list[Figure]:
 register_section(
     WideSection(
         name="tokenisation",
-        title="Tokenisation",
+        title="Tokenization",
         measure=lambda study: {"tokenisation": tokenisation(study)},
         write=lambda summary: write(summary["tokenisation"]),
         draw=_figures,
         shows=("tokenisation",),
+        tables=(CsvTable("tokenisation"),),
     ),
 )

@@ -10,41 +10,41 @@ import numpy as np
 import pandas as pd
 
 from analysis.costs import CAPACITY_BITS
-from analysis.formatting import format_bytes, format_count, format_percent
-from analysis.records import rows_of
+from analysis.formatting import format_bytes, format_count, format_known, format_percent
+from analysis.records import Row, rows_of
 from analysis.report.elements import Block, Text, named_grid
+from analysis.report.rows.critical import TwoPartsRow
 from analysis.report.section import Section, register_section
 from analysis.study import Study, shortest_codes
-from analysis.types import Json
 
 _PLACE = ["group", "subset_bytes"]
 
 
-def measure(study: Study) -> list[Json]:
-    """A row a bracketed critical size: group, subset_bytes, n_params, model_bits (and of a tokenizer), data_bits,
-
-    model_share, and memorised_bits_per_param (None: no bytes behind the subset were coded).
-    """
+def measure(study: Study) -> list[TwoPartsRow]:
+    """A row per bracketed critical size; nothing is known by heart where no bytes behind the subset were coded."""
     found = study.critical[study.critical["status"] == "bracketed"]
     memorised = dict(list(memorised_bits(study).groupby(_PLACE)))
-    return [_parts(row, memorised.get((row["group"], row["subset_bytes"]))) for row in rows_of(found[_KEPT])]
+    return [_parts(row, memorised.get((row["group"], row["subset_bytes"]))) for row in rows_of(found)]
 
 
-_KEPT = [*_PLACE, "n_params", "adjusted_rate", "raw_rate"]
-
-
-def _parts(row: Json, memorised: pd.DataFrame | None) -> Json:
-    n_bits = 8 * row["subset_bytes"]
-    data, total = row["raw_rate"] * n_bits, row["adjusted_rate"] * n_bits
+def _parts(critical: Row, memorised: pd.DataFrame | None) -> TwoPartsRow:
+    """Of a row of `Study.critical`."""
+    n_params, n_bits = float(critical["n_params"]), 8 * critical["subset_bytes"]
+    data, total = critical["raw_rate"] * n_bits, critical["adjusted_rate"] * n_bits
     by_heart = None
     if memorised is not None:
-        # The bits change little from shape to shape; those a parameter fall as 1/N, which no straight line follows.
-        bits = np.interp(np.log(row["n_params"]), np.log(memorised["n_params"]), memorised["memorised_bits"])
-        by_heart = float(bits / row["n_params"])
-    return {name: row[name] for name in (*_PLACE, "n_params")} | {
-        "model_bits": total - data, "data_bits": data, "model_share": 1 - data / total,
+        # The bits change little from shape to shape; those per parameter fall as 1/N, which no straight line follows.
+        bits = np.interp(np.log(n_params), np.log(memorised["n_params"]), memorised["memorised_bits"])
+        by_heart = float(bits / n_params)
+    return {
+        "group": critical["group"],
+        "subset_bytes": critical["subset_bytes"],
+        "n_params": n_params,
+        "model_bits": total - data,
+        "data_bits": data,
+        "model_share": 1 - data / total,
         "memorised_bits_per_param": by_heart,
-    }  # fmt: skip
+    }
 
 
 def memorised_bits(study: Study) -> pd.DataFrame:
@@ -73,27 +73,32 @@ def _following(segments: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     ]
 
 
-def write(rows: list[Json]) -> list[Block]:
-    """A line a dataset size."""
+def write(rows: list[TwoPartsRow]) -> list[Block]:
+    """A line per dataset size."""
     if not rows:
         return []
     text = (
-        "At the critical size the output is so many bytes of parameters and so many of data: the two parts of the "
-        "description."
+        "The two parts of the description at the critical size: the bytes of the parameters, and the bytes of the data "
+        "given the parameters."
     )
     if any(row["memorised_bits_per_param"] is not None for row in rows):
         text += (
-            " By heart: what the own subset takes less than as many of the bytes that follow it in the same shuffle, "
-            f"over the parameters. A model that learns random data holds about {CAPACITY_BITS} bits a parameter "
-            "(Morris et al. 2025); at the critical size more memory no longer pays."
+            " By heart: how many bits shorter the own subset is than the same number of bytes that follow it in the "
+            "shuffle, divided by the parameters. A model that learns random data stores about "
+            f"{CAPACITY_BITS} bits per parameter (Morris et al. 2025). At the critical size more memory no longer pays."
         )
-    header = ("dataset", "critical size", "model", "data", "model's share", "by heart, bits a parameter")
+    header = ("dataset", "critical size", "model", "data", "model's share", "by heart, bits per parameter")
     cells = [
-        (format_bytes(row["subset_bytes"]), format_count(row["n_params"]), format_bytes(row["model_bits"] / 8),
-         format_bytes(row["data_bits"] / 8), format_percent(row["model_share"]),
-         "–" if row["memorised_bits_per_param"] is None else f"{row['memorised_bits_per_param']:.1f}")
+        (
+            format_bytes(row["subset_bytes"]),
+            format_count(row["n_params"]),
+            format_bytes(row["model_bits"] / 8),
+            format_bytes(row["data_bits"] / 8),
+            format_percent(row["model_share"]),
+            format_known(row["memorised_bits_per_param"], lambda bits: f"{bits:.1f}"),
+        )
         for row in rows
-    ]  # fmt: skip
+    ]
     return [Text(text), named_grid(header, cells, "lrrrrr", [row["group"] for row in rows])]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -33,7 +32,7 @@ def baselines(
         ),
     ] = None,
     model_bytes: Annotated[
-        str, typer.Option("--model-bytes", help="Models code this much of it at the most, evenly spread.")
+        str, typer.Option("--model-bytes", help="Models code at most this much of it, evenly spread.")
     ] = "1MB",
     runs: Runs = RUNS,
     device: Device = "auto",
@@ -67,7 +66,9 @@ def baselines(
         if not as_json:
             typer.echo(line)
     if as_json:
-        rows = {"coders": [asdict(r) for r in table.coded], "models": [asdict(r) for r in table.evaluated]}
+        from mdl.records import content_of
+
+        rows = {"coders": content_of(table.coded), "models": content_of(table.evaluated)}
         print_json({"records": str(out), **rows, "pretrained": [content(r) for r in table.pretrained]})
     else:
         typer.echo(f"records: {out}; next: mdl report {out}")
@@ -82,10 +83,10 @@ def evaluate(
     ],
     out: Made = Path("runs/evaluate"),
     sizes: Sizes = None,
-    context: Annotated[int | None, typer.Option(help="Tokens a window; default: the model's, 2048 at most.")] = None,
+    context: Annotated[int | None, typer.Option(help="Tokens per window; default: the model's, 2048 at most.")] = None,
     stride: Annotated[int | None, typer.Option(help="Tokens from window to window; default: the context.")] = None,
     dtype: Annotated[str, typer.Option(help="Of the arithmetic: float32, bfloat16, float16.")] = "float32",
-    batch: Annotated[int | None, typer.Option(min=1, help="Windows a call; default: what fits.")] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Windows per call; default: what fits.")] = None,
     device: Device = "auto",
     baselines: Baselines = True,
     as_json: AsJson = False,
@@ -140,8 +141,10 @@ def generate(
         int | None, typer.Option("--length", help="Bytes to make; default: the chunk's rest; of a file 512.")
     ] = None,
     prompt_bytes: Annotated[int | None, typer.Option(help="Default: half of the chunk; of a file all.")] = None,
-    temperature: Annotated[float, typer.Option(help="Below 1: likelier bytes yet likelier; 0: the likeliest.")] = 1,
-    top_p: Annotated[float, typer.Option(help="Only the likeliest that have this much of the probability.")] = 1,
+    temperature: Annotated[
+        float, typer.Option(help="Below 1: likely bytes become likelier; 0: always the likeliest byte.")
+    ] = 1,
+    top_p: Annotated[float, typer.Option(help="Only the likeliest bytes, which together have this probability.")] = 1,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
     context_bytes: Annotated[int, typer.Option("--context-bytes", help="What a classical coder sees.")] = 2048,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="The continuation; a .png or .wav beside it.")] = None,

@@ -61,7 +61,7 @@ def report(
     columns = {"n": n, "d": d, "code_bits": code_bits, "seed": seed_column}
     made = build_report(place, target, cost=cost, formats=wanted, columns=columns, stride_bytes=stride)
     if as_json:
-        known = {key: made.summary[key] for key in _KNOWN_IN_SUMMARY if key in made.summary}
+        known = {key: value for key, value in made.summary.items() if key in _KNOWN_IN_SUMMARY}
         print_json({"folder": str(target), "documents": [str(path) for path in made.documents], **known})
     else:
         typer.echo(terminal_table(made.summary))
@@ -91,14 +91,14 @@ def fit(
         str | None, typer.Option("--delta", help="Huber's δ; auto: 1.345 residual scales. Default: 1e-3, sweeps auto.")
     ] = None,
     holdout: Annotated[
-        list[str] | None, typer.Option("--holdout", help="Rows to predict without having seen them, such as 'C>1e21'.")
+        list[str] | None, typer.Option("--holdout", help="Rows to leave out of the fit and predict, such as 'C>1e21'.")
     ] = None,
     cluster: Annotated[
         str, typer.Option("--cluster", help="Columns whose equal values mark rows with common noise.")
     ] = "",
     group: Annotated[str | None, typer.Option("--group", help="Which corpus of a sweep with several.")] = None,
     epochs: Annotated[
-        str, typer.Option("--epochs", help="Column of how often D, the unique data, were read; there need be none.")
+        str, typer.Option("--epochs", help="Column of how often the unique data D were read; optional.")
     ] = "epochs",
     form: Annotated[
         str | None,

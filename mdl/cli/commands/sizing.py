@@ -20,7 +20,9 @@ def size(
         bool, typer.Option("--any", help="Of a folder take every file, text or not, packed or not.")
     ] = False,
     column: Annotated[str | None, typer.Option(help="A table's column to code; default: the one of text.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one a GPU, or one a core.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes; default: one per GPU, or one per core.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Of the run folder; default: after the file.")] = None,
     runs: Runs = RUNS,
     dry_run: DryRun = False,

@@ -30,13 +30,15 @@ def sweep(
     file: SweepFile,
     runs: Runs = RUNS,
     dry_run: DryRun = False,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one a GPU, or one a core.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes; default: one per GPU, or one per core.")
+    ] = None,
     baselines: Baselines = True,
     retry_failed: RetryFailed = False,
     per_gpu: Annotated[int, typer.Option(min=1, help="Cohorts that share a GPU; small ones may leave it idle.")] = 1,
     wandb: Annotated[bool, typer.Option("--wandb", hidden=True)] = False,
     backend: Annotated[
-        str, typer.Option(help="local, slurm (an array, a task a cohort), wandb, or your own.")
+        str, typer.Option(help="local, slurm (an array with one task per cohort), wandb, or your own.")
     ] = "local",
     option: Annotated[
         list[str] | None, typer.Option("--option", help="key=value, an option of the back end; several allowed.")
@@ -60,7 +62,7 @@ def sweep(
 
     runs = renamed(out, runs, "--out", "--runs")
     if as_json and not dry_run:
-        raise MdlError("--json of mdl sweep goes with --dry-run; mdl status --json tells how far a sweep is")
+        raise MdlError("--json of mdl sweep goes with --dry-run; mdl status --json prints the state of a sweep")
     backend = renamed("wandb" if wandb else None, backend, "--wandb", "--backend wandb")
     asked = {
         "workers": workers,
@@ -122,7 +124,7 @@ def suggest(
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Sweep file that is written; with --run: in the run folder.")
     ] = None,
-    train: Annotated[bool, typer.Option("--run", help="Train them here and now, and tell the new answer.")] = False,
+    train: Annotated[bool, typer.Option("--run", help="Train them now, and print the new answer.")] = False,
     cost: Cost = "float16",
     within: Within = 1.25,
     runs: Runs = RUNS,
@@ -163,7 +165,7 @@ def status(
         Path | None, typer.Argument(metavar="PLACE", help="A run folder or a sweep file; default: the newest in runs/.")
     ] = None,
     runs: Runs = RUNS,
-    watch: Annotated[bool, typer.Option("--watch", help="Go on telling until nothing is left.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Print the state again until nothing is left.")] = False,
     as_json: AsJson = False,
     out: FormerOut = None,
 ) -> None:
@@ -175,7 +177,7 @@ def status(
     from mdl.cli import status as status_cli
 
     if as_json and watch:
-        raise MdlError("--json tells the state once; leave out --watch, or ask again every so often")
+        raise MdlError("--json prints the state once; leave out --watch")
     look = status_cli.looking_at(file, renamed(out, runs, "--out", "--runs"))
     if as_json:
         print_json(status_cli.content(look()))

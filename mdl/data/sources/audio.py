@@ -66,7 +66,7 @@ def read_u8(path: Path) -> Iterator[bytes]:
             raise MdlError(f"it claims a rate of {file.samplerate:,} Hz; those {limits} are read")
         for mono in _at_16_khz(_mono(file), file.samplerate):
             if not np.isfinite(mono).all():
-                raise MdlError("it holds samples that are no numbers")
+                raise MdlError("it holds samples that are not numbers")
             yield (np.floor(np.clip(mono, -1, 1) * 128).clip(-128, 127) + 128).astype(np.uint8).tobytes()
 
 

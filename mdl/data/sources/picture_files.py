@@ -110,7 +110,7 @@ def _why_no_picture(path: Path) -> str:
                 except Exception as error:  # whatever it raises is its reason
                     said = str(error) or type(error).__name__
                     return f"as {name} it cannot be read ({said}); if another program shows it, save it there as PNG"
-    return "it is no picture"
+    return "it is not a picture"
 
 
 def _in_bands(image: Image, to_grey: Callable[[Image], Pixels]) -> Pixels:

@@ -72,7 +72,8 @@ def column_of(member: Member, wanted: str | None = None, *, first_of_several: bo
         raise MdlError(f"{member.name} has no column '{wanted}' of text{nearest(wanted, columns)} (it has {there})")
     if not columns:
         has = ", ".join(f"{column}: {kind}" for column, kind in list(kinds.items())[:20])
-        raise MdlError(f"{member.name} has no column of text or binary values" + f" (it has {has})" * bool(has))
+        known = f" (it has {has})" if has else ""
+        raise MdlError(f"{member.name} has no column of text or binary values{known}")
     usual = next((column for column in _USUAL_COLUMNS if column in columns), None)
     if not (wanted or usual) and len(columns) > 1:
         if not first_of_several:
@@ -96,7 +97,7 @@ def row_documents(member: Member, column: str) -> Iterator[list[bytes]]:
                 # The place is put into words only where it is needed: there are millions of rows.
                 yield [value if isinstance(value, bytes) else _encoded(value, column, (member.name, kind.unit, number))]
     if n_without:
-        log.warning("%s: %d of %d rows have no '%s' and are no documents", member.name, n_without, n_rows, column)
+        log.warning("%s: %d of %d rows have no '%s' and are left out", member.name, n_without, n_rows, column)
 
 
 def _format_of(member: Member) -> TableFormat:

@@ -97,10 +97,8 @@ def _texts(place: str, members: list[Member]) -> list[Member]:
     left_out = Counter(kind for kind in kinds.values() if kind not in ("text", "table"))
     reasons = ", ".join(f"{n} {kind}" for kind, n in left_out.items())
     if not taken:
-        raise MdlError(
-            f"no text found in {place} ({len(members)} files{': ' * bool(reasons)}{reasons}); to code other bytes name "
-            "one file of them"
-        )
+        found = f"{len(members)} files: {reasons}" if reasons else f"{len(members)} files"
+        raise MdlError(f"no text found in {place} ({found}); to code other bytes, name one of the files")
     if left_out:
         log.warning("%s: left out %d of %d files: %s", place, left_out.total(), len(members), reasons)
     return taken

@@ -123,19 +123,21 @@ def _kernels(shape: Shape, dtype: torch.dtype, *, trained: bool) -> dict[str, Ca
 
 def _wide_first(x: Tensor, gain: Tensor, qkv: Tensor, cos: Tensor, sin: Tensor, n_heads: int) -> tuple[Tensor, ...]:
     """What `first_half` gives, from the plain model's functions."""
-    M, B, T, C = x.shape
-    parts = before_attention(x, gain, qkv, cos, sin, n_heads)
-    return x, *(part.transpose(1, 2).reshape(M, B, T, C).contiguous() for part in parts)
+    return x, *_heads_joined(before_attention(x, gain, qkv, cos, sin, n_heads), x)
 
 
 def _first_2(
     x: Tensor, first_value: Tensor | None, own: Mapping[str, Tensor], *, cos: Tensor, sin: Tensor, n_heads: int
 ) -> tuple[Tensor, ...]:
     """What `heads_2` of `_kernels` gives, from the plain model's functions."""
-    (M, B, T, C), D = x.shape, x.shape[-1] // n_heads
+    (M, B, T, _), D = x.shape, x.shape[-1] // n_heads
     first_heads = first_value if first_value is None else first_value.view(M * B, T, n_heads, D).transpose(1, 2)
-    parts = block_2.before_attention_2(x, first_heads, own, cos=cos, sin=sin, n_heads=n_heads)
-    return x, *(part.transpose(1, 2).reshape(M, B, T, C).contiguous() for part in parts)
+    return x, *_heads_joined(block_2.before_attention_2(x, first_heads, own, cos=cos, sin=sin, n_heads=n_heads), x)
+
+
+def _heads_joined(parts: tuple[Tensor, ...], x: Tensor) -> tuple[Tensor, ...]:
+    """Queries, keys and values (M·B, H, T, D) as the kernels have them, of the shape of `x` (M, B, T, C)."""
+    return tuple(part.transpose(1, 2).reshape(x.shape).contiguous() for part in parts)
 
 
 def _threads(n: int) -> ThreadPoolExecutor:

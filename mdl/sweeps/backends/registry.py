@@ -29,7 +29,7 @@ from typing import Any, Protocol
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
 from rich.console import Console
 
-from mdl.errors import MdlError, nearest
+from mdl.errors import MdlError, nearest, problem_of
 from mdl.records import Registry
 from mdl.sweeps.plan import Plan, plan_sweep
 
@@ -143,7 +143,7 @@ def parse_options(name: str, given: Mapping[str, Any], words: Sequence[str] = ()
 
 def _first_problem(error: ValidationError) -> str:
     first = error.errors()[0]
-    text = first["msg"].removeprefix("Value error, ")
+    text = problem_of(first)
     if not first["loc"]:  # of all of them together
         return f": {text}"
     key = str(first["loc"][0])

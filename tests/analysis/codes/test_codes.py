@@ -436,8 +436,8 @@ def test_what_records_know_of_copies_is_told_and_a_corpus_without_them_is_anothe
     plain, other = sorted(made.summary["corpora"], key=lambda each: str(each["corpus"]))
     assert (plain["heldout_copied_bytes"], other["deduplicated_bytes"]) == (1_600, 2_000_000)
     text = " ".join((made.folder / "report.md").read_text().split())
-    assert "50,000 held out, of which 3.2 % also stand in the training part" in text
-    assert "of which 0.0 % also stand in the training part; 2,000,000 bytes left out as copies" in text
+    assert "50,000 held out, of which 3.2 % also occur in the training part" in text
+    assert "of which 0.0 % also occur in the training part; 2,000,000 bytes left out as copies" in text
 
 
 # ---- who wins
@@ -469,4 +469,4 @@ def test_who_wins_counts_everything_and_marks_the_shortest(tmp_path: Path) -> No
     assert rows.loc[(900_000, "prequential block"), "total_bits"] == pytest.approx(first + largest + sum(said.values()))
     text = (made.folder / "report.md").read_text()
     assert "No decoder's program is counted" in text
-    assert "xz 190 KB; a model's is this package and torch" in text
+    assert "xz 190 KB. A model's decoder is this package and torch." in text

@@ -18,7 +18,8 @@ from analysis.plots import figure_file
 from analysis.records import load
 from analysis.report.contents import write
 from analysis.report.elements import Grid
-from analysis.report.sections.crossovers import POINTS, envelope, own_points, plot_envelope, prefix_points, spans
+from analysis.report.sections.crossover_figures import plot_envelope
+from analysis.report.sections.least_rate import POINTS, envelope, own_points, prefix_points, spans
 from analysis.report.summary import summarise
 from analysis.study import Study, study
 from mdl.records import Segment

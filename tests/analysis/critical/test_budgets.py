@@ -113,7 +113,7 @@ def test_the_ratio_is_judged_by_itself_and_needs_no_replicates(tmp_path: Path) -
 
 def test_the_table_says_why_a_size_is_not_judged_and_that_one_is_outside(tmp_path: Path) -> None:
     moved = study(load(sweep(tmp_path / "moved", 0.25)), PAPER)
-    assert "another: unconverged" in repr(write(summarise(moved), []))
+    assert "different: unconverged" in repr(write(summarise(moved), []))
     whole, half = grid(LADDER, SUBSETS, noisy, seeds=(0, 1)), grid(LADDER[:4], SUBSETS, noisy, seeds=(0, 1))
     short = study(load(write_sweep(tmp_path / "s", [*trained(whole, 1), *trained(half, 0.5)])), PAPER)
     text = repr(write(summarise(short), []))

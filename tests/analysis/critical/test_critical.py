@@ -54,9 +54,9 @@ def test_the_best_cell_at_an_end_is_not_a_critical_size() -> None:
     small = critical_size(sizes, code_bits(sizes, 1e3, 0.4, 60), C)
     large = critical_size(sizes, code_bits(sizes, 1e9, 0.4, 60), C)
     assert (small.status, small.n_params, small.grid_best) == ("below", None, 1228)
-    assert small.message == "not bracketed, extend the grid below 1.23 K parameters"
+    assert small.message == "not bracketed; extend the grid below 1.23 K parameters"
     assert (large.status, large.n_params, large.grid_best) == ("above", None, 115008)
-    assert large.message == "not bracketed, extend the grid above 115 K parameters"
+    assert large.message == "not bracketed; extend the grid above 115 K parameters"
 
 
 def test_free_parameters_have_no_critical_size() -> None:
@@ -311,8 +311,9 @@ def test_how_far_estimators_lie_apart_is_told_of_every_corpus() -> None:
              "subset_bytes": 10**6, "n_params": 1000.0}  # fmt: skip
     apart = known | {"group": "file:a", "n_local": 1500.0}
     near = known | {"group": "file:b", "n_local": 1010.0, "local_low": 950.0}
-    text = str(estimates_page({"critical": [apart, near], "predictions": []})[0])
-    assert "a factor of 1.50 at most, at 1 MB of file:a" in text
-    assert "At 1 MB of file:a the local one lies outside the interval" in text
-    alone = str(estimates_page({"critical": [apart], "predictions": []})[0])
-    assert "at 1 MB. At 1 MB the local one" in alone
+    nothing = {"predictions": [], "groups": []}
+    text = str(estimates_page({"critical": [apart, near], **nothing})[0])
+    assert "a factor of at most 1.50, at 1 MB of file:a" in text
+    assert "At 1 MB of file:a the local estimate lies outside the interval" in text
+    alone = str(estimates_page({"critical": [apart], **nothing})[0])
+    assert "at 1 MB. At 1 MB the local estimate" in alone

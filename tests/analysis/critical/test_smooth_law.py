@@ -106,7 +106,7 @@ def test_one_dataset_size_or_few_shapes_take_the_scatter_of_the_committed_studie
     for few in (cells(data=DATA[1:2], seeds=2), cells(shapes=SHAPES[::3], seeds=2)):
         found = estimate_all(columns(few, 10), 10)
         assert all(e.row["shapes_are_usual"] for e in found)
-        assert "that of the committed studies" in str(describe(found, 10)["note"])
+        assert "taken from the committed studies" in str(describe(found, 10)["note"])
         assert width(found[0]) > 1.05
     assert not estimate_all(columns(cells(seeds=2), 10), 10)[0].row["shapes_are_usual"]
 

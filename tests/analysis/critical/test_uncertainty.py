@@ -244,11 +244,11 @@ def test_two_dataset_sizes_give_no_interval_of_the_exponent_and_no_test() -> Non
     found = estimate_all(columns(cells(range(3), sd=0.001, data=DATA[1:])))
     fitted, draws = law(found)
     assert (fitted.n_points, fitted.gamma_low, fitted.gamma_high, draws) == (2, None, None, None)
-    assert "any law passes" in fitted.message
+    assert "passes through any two dataset sizes" in fitted.message
     tested = theory(fitted, draws, found)
     assert tested is not None
     assert tested["agrees"] is tested["difference_low"] is None
-    assert tested["message"] == "it is not tested: γ has no interval here"
+    assert tested["message"] == "this is not tested, because γ has no interval here"
 
 
 def test_a_prediction_outside_the_grid_says_so() -> None:
@@ -313,7 +313,7 @@ def test_a_summary_holds_every_number_and_no_nan(tmp_path: Path) -> None:
     assert len(summary["seeds"]) == len(NAMES) * len(DATA)
     assert len(summary["fit"]["residuals"]) == 2 * len(NAMES) * len(DATA)
     assert summary["compute"] == []
-    assert "every cell saw as many bytes, 922 KB" in summary["compute_not_asked"]
+    assert "every cell read the same number of bytes, 922 KB" in summary["compute_not_asked"]
     again = summarise(study(table, parse_cost("float16")))
     assert again == summary, "the same records, the same numbers"
 
@@ -361,7 +361,8 @@ def seen(folder: Path, n_passes: int | None) -> Study:
 
 
 @pytest.mark.parametrize(
-    ("n_passes", "why"), [(None, "every cell saw as many bytes, 922 KB"), (40, "cells saw their data up to 40 times")]
+    ("n_passes", "why"),
+    [(None, "every cell read the same number of bytes, 922 KB"), (40, "cells read their data up to 40 times")],
 )
 def test_a_law_of_unique_bytes_is_not_read_as_one_of_bytes_seen(tmp_path: Path, n_passes: int | None, why: str) -> None:
     """Neither rows, nor figure: one line in the place of the section."""
@@ -373,7 +374,7 @@ def test_a_law_of_unique_bytes_is_not_read_as_one_of_bytes_seen(tmp_path: Path, 
     blocks = write(summary, pictures).blocks
     at = next(i for i, block in enumerate(blocks) if getattr(block, "text", "") == "What the compute would buy")
     assert isinstance(blocks[at + 1], Text)
-    assert blocks[at + 1].text.startswith("Not asked: ")
+    assert blocks[at + 1].text.startswith("The compute-optimal size is not given, ")
     assert why in blocks[at + 1].text
     assert isinstance(blocks[at + 2], Heading)
 

@@ -108,7 +108,8 @@ def test_the_report_says_it(tmp_path: Path) -> None:
     made = build_report(written(tmp_path / "contexts"), tmp_path / "report", formats=("md",))
     text = (tmp_path / "report" / "report.md").read_text()
     assert "Context length" in text
-    assert "the context with the least raw rate: 8x1 1,024 bytes" in text
+    assert "The context with the least raw rate on " in text
+    assert ": 8x1 1,024 bytes (" in text
     assert (tmp_path / "report" / "figures" / "context.svg").exists()
     assert len(made.summary["contexts"]) == 9
     # Figures are of the longest context, one is of all; tables go by the number, not by its digits.

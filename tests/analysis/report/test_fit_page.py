@@ -64,16 +64,19 @@ def test_an_identified_law_keeps_its_table_and_its_test(tmp_path: Path) -> None:
     assert len(found.fit["held_out"]) == 3
 
 
-def split(name: str, error: float | None, nearest_error: float) -> dict[str, Any]:
+def split(name: str, error: float | None, nearest_error: float, cut: dict[str, Any] | None = None) -> dict[str, Any]:
     return {"held_out": name, "n_kept": 9, "n_held_out": 3, "error": error, "last_value_error": 0.2,
-            "nearest_error": nearest_error, "message": ""}  # fmt: skip
+            "nearest_error": nearest_error, "message": "", "cut": cut}  # fmt: skip
 
 
 def test_where_the_nearest_run_beats_the_law_a_sentence_says_so() -> None:
-    splits = [split("largest N", 0.05, 0.09), split("largest D", 0.0314, 0.0056), split("C>8.9e13", None, 0.01)]
+    cut = {"column": "C", "operator": ">", "bound": 8.91e13}
+    splits = [split("largest N", 0.05, 0.09), split("largest D", 0.0314, 0.0056), split("C>8.9e13", None, 0.01, cut)]
+    (grid,) = [block for block in held_out({"fit": {"held_out": splits}}) if isinstance(block, Grid)]
+    assert [row[0] for row in grid.rows] == ["largest N", "largest D", "C > 8.91e13 FLOPs"]
     *_, last = held_out({"fit": {"held_out": splits}})
     assert isinstance(last, Text)
-    assert last.text.startswith("In 1 of 2 tests the nearest run")
+    assert last.text.startswith("In 1 of 2 tests, the nearest run")
     assert "0.56 % against 3.14 % (largest D)" in last.text
     *_, table = held_out({"fit": {"held_out": splits[:1]}})
     assert isinstance(table, Grid)

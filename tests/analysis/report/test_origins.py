@@ -44,7 +44,7 @@ def test_every_commit_and_command_is_named_with_its_cells_newest_first(tmp_path:
     ]
     found, rows, said = explained(tmp_path, records)
     assert [(row["git_commit"], row["n_records"]) for row in found["commits"]] == [(NEW, 1), (OLD, 2), (None, 1)]
-    assert rows["commits"].startswith("c0ffeec0ffee+ (1 cell), 012345678901 (2 cells) and unrecorded (1 cell); +:")
+    assert rows["commits"].startswith("c0ffeec0ffee+ (1 cell), 012345678901 (2 cells) and unrecorded (1 cell); + marks")
     assert rows["commands"] == "mdl sweep a (3 cells)"
     assert rows[""] == "mdl sweep b (1 cell)"
     assert said == [], "no replicates, nothing to confound"
@@ -69,7 +69,7 @@ def test_a_replicate_that_is_another_version_too_is_told(tmp_path: Path) -> None
     assert found["confounded"] == [{"axis": "shuffle_seed", "n_apart": 3, "n_replicated": 3}]
     assert len(said) == 1
     assert said[0].startswith("In 3 of 3 cells with several corpus seeds")
-    assert "there corpus seed and version are confounded" in said[0]
+    assert "There, corpus seed and version are confounded" in said[0]
 
 
 def test_versions_that_cut_across_the_replicates_are_not_confounded(tmp_path: Path) -> None:

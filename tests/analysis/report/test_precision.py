@@ -141,7 +141,7 @@ def test_a_ratio_to_the_law_that_the_noise_does_not_explain_is_marked() -> None:
     assert isinstance(ratios, Grid)
     assert ratios.rows == (("4 bits", "0.71 *"), ("8 bits", "0.91"))
     assert isinstance(told, Text)
-    assert "1 outside the 95 % interval" in told.text
+    assert "the 95 % interval does not contain 1" in told.text
     assert precision([]) == []
 
 

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 from analysis.report import SECTIONS
-from analysis.report.summary_keys import Summary
 from tests.synthetic import grid, write_sweep
 
 MINE = '''
@@ -64,6 +63,7 @@ def test_a_section_of_ones_own_stands_in_every_format_and_in_the_summary(tmp_pat
     assert text.index("## What a parameter costs") < head < appendices
     assert all(f"| {factor} |" in text for factor in shown)
     assert "![The largest rate over the least.](figures/spread_of_sizes.svg)" in text
+    assert (out / "spread_of_sizes.csv").read_text().startswith("subset_bytes,min,max,factor\n100000,")
     assert (out / "figures/spread_of_sizes.pdf").read_bytes().startswith(b"%PDF")
     page = (out / "explorer.html").read_text()
     assert "<h2>What the size matters</h2>" in page
@@ -74,13 +74,3 @@ def test_a_section_of_ones_own_stands_in_every_format_and_in_the_summary(tmp_pat
 
 def test_every_section_that_comes_along_is_registered_by_its_module_under_its_own_name() -> None:
     assert all(SECTIONS[name].name == name for name in SECTIONS)
-
-
-def test_every_key_of_the_summary_is_documented(tmp_path: Path) -> None:
-    from analysis.costs import PAPER
-    from analysis.records import load as table_of
-    from analysis.report.summary import summarise
-    from analysis.study import study
-
-    sweep = write_sweep(tmp_path / "s", grid(["8x1", "16x2"], [10**5]))
-    assert list(summarise(study(table_of(sweep), PAPER))) == list(Summary.__annotations__)

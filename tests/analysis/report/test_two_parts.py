@@ -28,7 +28,7 @@ def test_parts_add_up_to_the_adjusted_rate_and_memory_is_own_against_following_b
         assert row["model_bits"] == pytest.approx(16 * row["n_params"])
         assert row["memorised_bits_per_param"] == pytest.approx(0.1 * row["data_bits"] / row["n_params"], rel=0.03)
     text = "\n".join(str(block) for block in write(rows))
-    assert "3.6 bits a parameter" in text
+    assert "3.6 bits per parameter" in text
 
 
 def test_what_nobody_coded_behind_the_subset_is_not_guessed(tmp_path: Path) -> None:

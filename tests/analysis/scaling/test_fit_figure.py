@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from analysis.plots import figure_bytes, plot_scaling_fit
 from analysis.scaling import Measurements, fit_report_of, fit_tables
 from tests import ROOT
+from tests.analysis.scaling.rows import measurements
 from tests.command import assert_one_line, mdl
 
 HEAD = {"pdf": b"%PDF", "png": b"\x89PNG", "svg": b"<?xml"}
@@ -32,7 +33,7 @@ def measured(n_rows: int = 80, seed: int = 0, n_sizes: int | None = None) -> Mea
     if n_sizes:
         D = np.geomspace(1e9, 1e12, n_sizes)[rng.integers(n_sizes, size=n_rows)]
     loss = law(N, D) * np.exp(0.003 * rng.normal(size=n_rows))
-    return Measurements(N, D, loss, 6 * N * D, np.arange(n_rows), "rows are resampled")
+    return measurements(N, D, loss, varies="rows are resampled")
 
 
 @settings(max_examples=15, deadline=None, derandomize=True)

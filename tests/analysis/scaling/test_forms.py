@@ -10,6 +10,7 @@ import pytest
 
 from analysis.errors import AnalysisError
 from analysis.scaling import Measurements, ScalingLaw, fit_report_of
+from tests.analysis.scaling.rows import measurements
 from tests.command import mdl
 
 PLAIN = ScalingLaw(E=1.1, A=16.0, B=20.0, alpha=0.27, beta=0.35)
@@ -25,7 +26,7 @@ def table_of(law: ScalingLaw, noise: float = 0.003, *, most_epochs: float = 60.0
     N, D, k = (v.ravel() for v in np.meshgrid(np.geomspace(1e3, 1e6, 10), np.geomspace(1e5, 1e8, 7), np.arange(3)))
     epochs = most_epochs ** (k / 2)
     loss = law.predict(N, D, epochs) * np.exp(rng.normal(0, noise, N.size))
-    return Measurements(N, D, loss, 6 * N * D * epochs, np.arange(N.size), "rows are resampled", epochs=epochs)
+    return measurements(N, D, loss, varies="rows are resampled", flops=6 * N * D * epochs, epochs=epochs)
 
 
 @pytest.mark.parametrize("law", [PLAIN, REPEATED, OVERFITTING], ids=lambda law: law.form)

@@ -18,12 +18,13 @@ from analysis.errors import AnalysisError
 from analysis.records import load
 from analysis.scaling import fit_report
 from analysis.scaling.bootstrap import NAMES, bootstrap
-from analysis.scaling.fit_report import parameters_of
-from analysis.scaling.holdout import held_out_tests, nearest
+from analysis.scaling.fit_json import fit_content, parameters_of
+from analysis.scaling.holdout import Cut, held_out_tests, nearest
 from analysis.scaling.huber import Rows, derivatives, huber, minimise, objective
 from analysis.scaling.initial_values import spread_starts
 from analysis.scaling.law import Fit, fit_scaling_law, locate
 from analysis.scaling.measurements import Measurements, from_records, read_csv
+from tests.analysis.scaling.rows import measurements
 from tests.synthetic import SIZES, cell, corpus, write_sweep
 
 Floats = npt.NDArray[np.float64]
@@ -41,7 +42,7 @@ def table(n_rows: int = 240, noise: float = 0.01, seed: int = 0) -> Measurements
     C = 10 ** rng.uniform(18, np.log10(3e21), n_rows)
     N = np.clip(np.sqrt(C / 120) * np.exp(rng.normal(0, 1, n_rows)), 44e6, 16e9)
     D = C / (6 * N)
-    return Measurements(N, D, law(N, D) * np.exp(noise * rng.standard_t(4, n_rows)), C, np.arange(n_rows), "rows")
+    return measurements(N, D, law(N, D) * np.exp(noise * rng.standard_t(4, n_rows)), flops=C)
 
 
 def parameters(fit: Fit) -> dict[str, float]:
@@ -135,7 +136,7 @@ def test_delta_from_the_residuals_is_1345_of_their_robust_scale() -> None:
 
 def grid(n_sizes: int, n_data: int) -> Measurements:
     N, D = (a.ravel() for a in np.meshgrid(np.geomspace(1e6, 1e9, n_sizes), np.geomspace(1e8, 1e11, n_data)))
-    return Measurements(N, D, law(N, D), 6 * N * D, np.arange(N.size), "rows")
+    return measurements(N, D, law(N, D))
 
 
 UNIDENTIFIED = {
@@ -244,6 +245,8 @@ def test_a_noise_free_law_predicts_what_it_has_not_seen() -> None:
     measured = table(noise=0)
     splits = held_out_tests(measured, 1e-3, ["C>1e21", "N >= 5e9"])
     assert [s.held_out for s in splits] == ["largest N", "largest D", "C>1e21", "N>=5e9"]
+    assert [s.cut for s in splits] == [None, None, Cut("C", ">", 1e21), Cut("N", ">=", 5e9)]
+    assert [s.name for s in splits] == ["largest N", "largest D", "C > 1e21", "N >= 5e9"]
     for split in splits:
         assert split.error == pytest.approx(0, abs=1e-8)
         assert split.n_kept + split.n_held_out == 240
@@ -254,12 +257,12 @@ def test_a_noise_free_law_predicts_what_it_has_not_seen() -> None:
 
 def test_baselines_are_the_largest_kept_run_and_the_nearest_kept_run() -> None:
     N, D, loss = np.array([1e6, 1e7, 1e8]), np.array([1e9, 1e9, 1e9]), np.array([4.0, 3.0, 2.0])
-    split = held_out_tests(Measurements(N, D, loss, 6 * N * D, np.arange(3), "rows"), 1e-3, ["C>1e17"])[2]
+    split = held_out_tests(measurements(N, D, loss), 1e-3, ["C>1e17"])[2]
     assert split.last_value_error == split.nearest_error == 0.5
     assert split.error is None
     assert "five parameters" in split.message
-    kept = Measurements(N[[0, 2]], D[[0, 2]], loss[[0, 2]], np.array([1.0, 9.0]), np.arange(2), "rows")
-    middle = Measurements(N[[1]], D[[1]], loss[[1]], np.ones(1), np.arange(1), "rows")
+    kept = measurements(N[[0, 2]], D[[0, 2]], loss[[0, 2]], flops=np.array([1.0, 9.0]))
+    middle = measurements(N[[1]], D[[1]], loss[[1]], flops=np.ones(1))
     assert nearest(kept, middle) == [2.0]  # equally far: the one of more compute
 
 
@@ -272,7 +275,7 @@ def test_without_a_cut_the_rows_of_most_compute_are_held_out() -> None:
 
 @pytest.mark.parametrize("condition", ["C", "C=1", "X>1", "C>1.2.3", "", "C>1e21; rm"])
 def test_a_condition_that_cannot_be_read_is_refused(condition: str) -> None:
-    with pytest.raises(AnalysisError, match="is no condition"):
+    with pytest.raises(AnalysisError, match="is not a condition"):
         held_out_tests(table(20), 1e-3, [condition])
 
 
@@ -286,7 +289,7 @@ def test_rows_without_a_positive_number_are_dropped_named_and_counted(tmp_path: 
     measured = read_csv(write_csv(tmp_path / "t.csv", rows))
     assert measured.loss.tolist() == [3, 3]
     assert {(d.reason, d.n_rows, d.lines) for d in measured.dropped} == {
-        ("N is missing or NaN", 1, (2,)), ("loss is no number", 1, (3,)), ("loss is not above 0", 1, (4,)),
+        ("N is missing or NaN", 1, (2,)), ("loss is not a number", 1, (3,)), ("loss is not above 0", 1, (4,)),
         ("D is infinite", 1, (5,)), ("loss is missing or NaN", 1, (6,)), ("D is not above 0", 1, (8,)),
     }  # fmt: skip
     assert measured.notes == ("1 rows repeat another; each is kept",)
@@ -314,7 +317,7 @@ BAD = {
     "N,D,loss\n": "has no usable row: it has only a header",
     "N,D\n1,2\n": "has no column 'loss'; it has N, D; see --n, --d, --loss, --c",
     "N,loss\n1,2\n": "has no column 'D'",
-    "N,D,loss\n1,2,x\n1,2,y\n": "has no usable row: loss is no number in 2 rows",
+    "N,D,loss\n1,2,x\n1,2,y\n": "has no usable row: loss is not a number in 2 rows",
     "N,D,loss\n1,2,-3\n": "has no usable row: loss is not above 0 in 1 row",
     "N,D,loss\n1,2\n1,2,3,4,5\n": "line 3 has 5 fields, the header 3",
 }
@@ -357,7 +360,7 @@ def test_text_and_json_say_that_two_rows_are_no_law(tmp_path: Path) -> None:
     measured = read_csv(write_csv(tmp_path / "t.csv", ["1e6,1e9,3", "1e7,1e9,2"]))
     made = fit_report.fit_report_of(measured, 1e-3)
     assert fit_report.fit_to_text(made).startswith("no law: 2 usable rows; five parameters need at least 6\n")
-    content = json.loads(json.dumps(fit_report.fit_content(made), allow_nan=False))
+    content = json.loads(json.dumps(fit_content(made), allow_nan=False))
     assert (content["success"], content["E"], content["se"], content["ci95"]) == (False, None, {}, {})
 
 
@@ -370,7 +373,7 @@ def test_a_delta_that_is_no_number_is_refused(text: str) -> None:
 
 
 def sweep(folder: Path, n_seeds: int = 2) -> Path:
-    """Held-out losses that follow a law of N and unique bytes, in bits a byte."""
+    """Held-out losses that follow a law of N and unique bytes, in bits per byte."""
     cells = []
     for seed in range(n_seeds):
         for size, N in SIZES.items():
@@ -394,7 +397,7 @@ def test_a_sweeps_held_out_law_is_recovered_in_bits_a_byte_over_unique_bytes(tmp
 
 def test_one_corpus_seed_is_said_to_be_one(tmp_path: Path) -> None:
     measured = from_records(load(sweep(tmp_path / "grid", n_seeds=1)))
-    assert "does not cover another draw of the corpus" in measured.varies
+    assert "does not cover another sample of the corpus" in measured.varies
 
 
 def test_several_corpora_are_not_mixed(tmp_path: Path) -> None:

@@ -193,7 +193,7 @@ def test_a_record_without_tokens_is_read_as_before(folder: Path, tmp_path: Path)
     ("arguments", "match"),
     [
         (["corpus.txt"], "at least a model and a corpus"),
-        (["pythia", "corpus.txt"], "'pythia' is no pretrained model; write hf:pythia"),
+        (["pythia", "corpus.txt"], "'pythia' is not a pretrained model; write hf:pythia"),
         (["hf:small-2", "nothing.txt"], "unknown corpus 'nothing.txt'"),
         (["hf:small-2", "empty.txt"], "is empty"),
         (["hf:small-2", "corpus.txt", "--sizes", "1GB"], "--sizes asks for 1,000,000,000 bytes"),

@@ -377,7 +377,7 @@ def test_floating_point_is_clipped_at_full_scale(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", np.repeat([2.0, -2.0, 0.0, 0.5], 512), 16_000, subtype="FLOAT")
     assert heard(tmp_path / "a.wav")[::512].tolist() == [255, 0, 128, 192]
     soundfile.write(tmp_path / "n.wav", np.full(4096, np.nan), 16_000, subtype="FLOAT")
-    assert refusal(f"audio:{tmp_path}/n.wav").endswith("n.wav: it holds samples that are no numbers")
+    assert refusal(f"audio:{tmp_path}/n.wav").endswith("n.wav: it holds samples that are not numbers")
 
 
 @pytest.mark.parametrize("rate_hz", [8000, 44_100, 48_000])

@@ -223,7 +223,7 @@ def test_rows_without_a_value_are_told(tmp_path: Path, caplog: pytest.LogCapture
     with caplog.at_level(logging.WARNING):
         for name, n in (("a.jsonl", 30), ("a.parquet", 1), ("a.csv", 1)):
             assert len(documents_of(f"rows:{tmp_path}/{name},column=text")) == n
-    assert "a.jsonl: 30 of 60 rows have no 'text' and are no documents" in caplog.text
+    assert "a.jsonl: 30 of 60 rows have no 'text' and are left out" in caplog.text
     assert "a.parquet: 2 of 3 rows have no 'text'" in caplog.text
     assert "a.csv: " not in caplog.text
 

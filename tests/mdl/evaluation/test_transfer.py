@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import re
 from pathlib import Path
@@ -39,6 +38,7 @@ from mdl.records import (
     TrainedModel,
     TransferRecord,
     read_transfer,
+    to_json,
     write_record,
 )
 from tests import synthetic
@@ -163,7 +163,7 @@ def measured(
         name=f"{size}-x",
         size=size,
         n_params=n,
-        context_bytes=context_bytes,
+        context_tokens=context_bytes,
         weights_sha256="ab" * 32,
         trained_on=trained_on,
         trained_bytes=10**6,
@@ -188,7 +188,7 @@ def measured(
     name = f"{size}-{trained_on.modality if trained_on else 'none'}-{corpus.modality}-{corpus.sha256[:4]}"
     path = folder / "transfer" / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(dataclasses.asdict(record)))
+    path.write_bytes(to_json(record))
 
 
 def info(source: str, modality: str, sha: str) -> CorpusInfo:
@@ -300,8 +300,8 @@ def test_a_report_says_what_was_run_on_what(folder: Path, tmp_path: Path) -> Non
     assert "| commits | c0ffee (2 records) and unrecorded (" in text
     assert "t: file:a.txt, file:b.txt, file:book.txt, image:photos, random:9MB." in text
     assert "in its own order" in text
-    assert "A chunk of 2,048 bytes is coded in windows of the model's own context where that is shorter" in text
-    assert "which costs some rate: models of text 1,024." in text
+    assert "Where a model's context is shorter than a chunk of 2,048 bytes, the chunk is coded in windows" in text
+    assert "each by itself: 1,024 bytes for models of text. This costs some rate." in text
     assert "FLOPs" not in text.split("Provenance")[1].split("Definitions")[0]
 
 

@@ -301,7 +301,7 @@ def test_text_alone_is_printed(text_file: Path) -> None:
         (["--prompt", "file:{file}", "--chunk", "99"], "--chunk must be 0 to 3"),
         (["--prompt", "file:{file}", "--prompt-bytes", "2048"], "--prompt-bytes must be less than the chunk"),
         (["--coder", "gzip", "--coder", "zstd"], "2 continuations go into one --figure"),
-        (["--prompt", "image:photos"], "image:photos is no text to print; name the output with -o"),
+        (["--prompt", "image:photos"], "image:photos is not text that can be printed; name the output with -o"),
         (["--figure", "out.svg"], "give --figure a file ending in .pdf, .png"),
         (["--coder", "gzip,zstd", "--figure", "x.pdf"], "--coder gzip,zstd: 2 given for 1 prompts"),
     ],

@@ -50,13 +50,13 @@ def test_steps_of_a_ladder_are_alike() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("ladder(2K, 1M)", "is no ladder; write ladder(FEWEST, MOST, SHAPES), such as ladder(2K, 1M, 8)"),
-        ("ladder(two, 1M, 8)", "'two' is no number of parameters; write 2000, 2K or 1.5M"),
+        ("ladder(2K, 1M)", "is not a ladder; write ladder(FEWEST, MOST, SHAPES), such as ladder(2K, 1M, 8)"),
+        ("ladder(two, 1M, 8)", "'two' is not a number of parameters; write 2000, 2K or 1.5M"),
         ("ladder(1M, 2K, 8)", "between 1M and 2K parameters there are 0 shapes; ask"),
         ("ladder(2K, 1M, 99)", "ask for 2 or more of them"),
         ("ladder(2K, 1M, 1)", "ask for 2 or more of them"),
         ("ladder(2K, 1M, 2.5)", "ask for 2 or more of them"),
-        ("ladder(0, 1M, 3)", "'0' is no number of parameters"),
+        ("ladder(0, 1M, 3)", "'0' is not a number of parameters"),
     ],
 )
 def test_a_ladder_that_cannot_be_had_is_one_line(text: str, said: str) -> None:

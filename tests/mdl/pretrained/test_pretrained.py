@@ -368,7 +368,7 @@ def test_a_model_that_looks_ahead_is_refused(tmp_path: Path) -> None:
         vocab_size=300, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32
     )
     model = tiny_models._seeded(transformers.BertLMHeadModel, config)
-    refused(tiny_models.save(tmp_path / "bert", model, tiny_models.byte_level()), "no causal model")
+    refused(tiny_models.save(tmp_path / "bert", model, tiny_models.byte_level()), "not a causal model")
 
 
 def test_a_name_that_is_nothing_is_one_line() -> None:

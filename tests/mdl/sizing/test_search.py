@@ -72,13 +72,13 @@ def test_a_dry_run_plans_and_makes_nothing(tmp_path: Path) -> None:
     ("words", "said"),
     [
         (["nowhere.txt"], "unknown corpus 'nowhere.txt'"),
-        (["my.txt", "--budget", "soon"], "'soon' is no time"),
+        (["my.txt", "--budget", "soon"], "'soon' is not a time"),
         (["my.txt", "--budget", "5s"], "a budget of 5 s is too short; give at least 30 s"),
         (["my.txt", "--cost", "flaot16"], "did you mean 'float16'"),
         (["my.txt", "--within", "1"], "above 1"),
         (["my.txt", "--name", "../x"], "cannot be a folder name"),
         (["my.txt", "--column", "text"], "unknown corpus"),
-        (["tiny.txt"], "tell nothing of a model's size"),
+        (["tiny.txt"], "a model size needs at least 4,000"),
     ],
 )
 @pytest.mark.usefixtures("text")
@@ -128,4 +128,4 @@ def test_noise_pays_for_no_model(tmp_path: Path) -> None:
     (tmp_path / "noise").write_bytes(np.random.default_rng(0).bytes(30_000))
     done = mdl("size", "noise", "--budget", "90s", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "pays for no model: with the best one found it takes 1" in done.stdout
+    assert "does not pay for any model: with the best model found, code and parameters take 1" in done.stdout

@@ -31,7 +31,7 @@ def test_copies_are_told_in_one_line_with_the_way_out(text_file: Path, tmp_path:
     _, line = told(tmp_path, source)
     share = float(line.partition(" %")[0])
     assert 40 < share <= 50
-    assert f"of the held-out bytes of corpus 'file:{text_file}' also stand in its training part" in line
+    assert f"of the held-out bytes of corpus 'file:{text_file}' also occur in its training part" in line
     assert line.endswith("corpus.deduplicate: true leaves later copies out")
     (line,) = told(tmp_path, source, "deduplicate=true")
     assert line.endswith("left out as copies")

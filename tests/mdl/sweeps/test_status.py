@@ -162,7 +162,7 @@ def test_after_a_stop_the_half_trained_cells_and_their_step_are_told(tmp_path: P
     told = "\n".join(lines(status(plan)))
     assert f"half trained: 2 cells, step {half.step:,} of 4,000 ({checkpoint.name})" in told
     checkpoint.write_bytes(b"x" * 100)
-    assert "whose checkpoint does not read" in "\n".join(lines(status(plan)))
+    assert "whose checkpoint cannot be read" in "\n".join(lines(status(plan)))
 
 
 def test_budgets_that_share_a_training_are_recorded_one_by_one_and_half_trained_together(

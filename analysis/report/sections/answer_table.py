@@ -1,0 +1,80 @@
+"""Page one's table: a row per dataset size, with its critical size. The terminal and the READMEs have it too."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from analysis.critical import FOLLOWED
+from analysis.formatting import (
+    UNKNOWN,
+    format_bytes,
+    format_count,
+    format_end,
+    format_known,
+    format_percent,
+    format_size,
+)
+from analysis.report.elements import Grid, named_grid
+from analysis.report.rows.critical import CriticalRow
+from analysis.report.summary_keys import Summary
+
+Ends = tuple[str, str]  # both ends of an interval, in print
+
+
+def answer_table(summary: Summary) -> Grid:
+    """Dataset size, critical model size, how flat it lies, adjusted and raw rate there, best classical coder."""
+    intervals = [in_print(span(row, format_count)) for row in summary["critical"]]
+    kinds = {row["interval"] for row in summary["critical"] if row["low"] is not None}
+    if kinds > {"pooled"}:
+        intervals = [
+            f"{text}, pooled" if row["interval"] == "pooled" else text
+            for text, row in zip(intervals, summary["critical"], strict=True)
+        ]
+    known = ("95 % interval, pooled" if kinds == {"pooled"} else "95 % interval",) if kinds else ()
+    near = ("within 1 %",) if any(row.get("near_low") is not None for row in summary["critical"]) else ()
+    header = ("dataset", "critical size", *known, *near, "adjusted rate", "raw rate", "best classical coder")
+    rows = [
+        answer_row(row, (*((interval,) if known else ()), *((in_print(near_least(row)),) if near else ())))
+        for row, interval in zip(summary["critical"], intervals, strict=True)
+    ]
+    columns = "l" + "r" * (len(header) - 1)
+    return named_grid(header, rows, columns, [row["group"] for row in summary["critical"]])
+
+
+def in_print(ends: Ends | None) -> str:
+    """9.8 K to 13 K; – where there is no interval."""
+    return UNKNOWN if ends is None else " to ".join(ends)
+
+
+def near_least(row: CriticalRow) -> Ends | None:
+    """The sizes whose adjusted rate is at most 1 % above the minimum."""
+    return _ends(row, row.get("near_low"), row.get("near_high"), format_count)
+
+
+def span(row: CriticalRow, name: Callable[[float], str]) -> Ends | None:
+    """The 95 % interval."""
+    return _ends(row, row.get("low"), row.get("high"), name)
+
+
+def _ends(row: CriticalRow, low: float | None, high: float | None, name: Callable[[float], str]) -> Ends | None:
+    """Both, with ≤ or ≥ where the sizes that were looked at end there."""
+    if low is None or high is None:
+        return None
+    least, most = row.get("least_size") or 0, row.get("most_size") or math.inf
+    if low < 0.99 * least or high > 1.01 * most:
+        least, most = 1.01 * least / FOLLOWED, most * FOLLOWED / 1.01  # so far beyond the sizes the law was followed
+    return format_end(low, least, most, name), format_end(high, least, most, name)
+
+
+def answer_row(row: CriticalRow, interval: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Of one of the summary's critical sizes; `interval`: cells after the size."""
+    best = format_count(row["grid_best"])
+    size, at = "too few sizes", f" at {best}"
+    if row["status"] == "bracketed":
+        size, at = format_known(row["n_params"], lambda n: format_size(n, row.get("low"), row.get("high"))), ""
+    elif row["status"] in ("below", "above"):
+        size = f"{'≤' if row['status'] == 'below' else '≥'} {best}, not bracketed"
+    coder = f"{row['coder']} {format_known(row['classical_rate'], format_percent)}" if row["coder"] else "not run"
+    rates = format_percent(row["adjusted_rate"]) + at, format_percent(row["raw_rate"])
+    return format_bytes(row["subset_bytes"]), size, *interval, *rates, coder

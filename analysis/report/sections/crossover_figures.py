@@ -1,0 +1,74 @@
+"""Figures of adjusted rates against dataset size. They compute nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from analysis.formatting import format_bytes, format_count
+from analysis.plots import Curve, log_scales, name_below, name_curves, new_axes, styled
+from analysis.report.sections.least_rate import Envelope
+
+CEILING = 1.2  # of raw size: above it no model compresses, and curves of large models go far beyond
+_FOOT: dict[str, Any] = {"color": "0.85", "linewidth": 7, "solid_capstyle": "round", "zorder": 1}
+_TAKEOVER: dict[str, Any] = {
+    "linestyle": "none",
+    "marker": "o",
+    "markersize": 7,
+    "markerfacecolor": "white",
+    "markeredgecolor": "black",
+    "zorder": 5,
+}
+
+
+def plot_envelope(found: Envelope, ax: Axes | None = None) -> Axes:
+    """Adjusted rate against dataset size, both logarithmic, a curve per model size; grey below: the least of all.
+
+    Circles: where the next size takes over, named at the foot by its parameters and the dataset size.
+    Curves leave through the top at 120 %.
+    """
+    axes, curves = new_axes(ax), []
+    axes.plot(found.least["data_bytes"], found.least["adjusted_rate"], **_FOOT)
+    for (n_params, own), style in styled(found.lines, "n_params"):
+        marks = found.measured[found.measured["n_params"] == n_params]
+        axes.plot(
+            own["data_bytes"], own["adjusted_rate"], color=style["color"], linestyle=style["linestyle"], linewidth=1.3
+        )
+        axes.plot(
+            marks["data_bytes"],
+            marks["adjusted_rate"],
+            linestyle="none",
+            color=style["color"],
+            marker=style["marker"],
+            markersize=3.5,
+            markeredgewidth=0,
+        )
+        curves.append(Curve(own["data_bytes"].tolist(), own["adjusted_rate"].tolist(), format_count(n_params), style))
+    _limits(axes, found.least, found.lines)
+    name_curves(axes, [curve for curve in curves if min(curve.y) <= axes.get_ylim()[1]])
+    _takeovers(axes, found.spans)
+    axes.set_xlabel("dataset size D, bytes")
+    axes.set_ylabel("adjusted rate: (code + parameters) / raw, %")
+    return axes
+
+
+def _limits(axes: Axes, least: pd.DataFrame, lines: pd.DataFrame) -> None:
+    """From where the least rate is below the ceiling; room at the foot for two lines of names."""
+    low, high = least["adjusted_rate"].min(), min(CEILING, 1.1 * lines["adjusted_rate"].max())
+    high = max(high, 1.1 * low)
+    shown = least.loc[least["adjusted_rate"] <= high, "data_bytes"]
+    axes.set_xscale("log")
+    axes.set_xlim(shown.min() / 1.12, least["data_bytes"].max() * 1.12)
+    axes.set_yscale("log")
+    axes.set_ylim(low / (high / low) ** 0.28, high)
+    log_scales(axes, format_bytes, lambda rate: f"{100 * rate:g}")
+
+
+def _takeovers(axes: Axes, spans: pd.DataFrame) -> None:
+    found = spans[spans["from_bytes"].notna() & (spans["from_rate"] <= axes.get_ylim()[1])]
+    axes.plot(found["from_bytes"], found["from_rate"], **_TAKEOVER)
+    pairs = zip(found["n_params"], found["from_bytes"], strict=True)
+    names = [f"{format_count(n)}\n{format_bytes(d)}" for n, d in pairs]
+    name_below(axes, found["from_bytes"].tolist(), found["from_rate"].tolist(), names)
