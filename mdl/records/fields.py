@@ -80,6 +80,7 @@ def is_time(text: str) -> bool:
 
 Positive = Annotated[int, Range(1, MOST_COUNT)]
 Fraction = Annotated[float, Range(0, 1)]
+Signed = Annotated[float, Range(-MOST_MEASUREMENT, MOST_MEASUREMENT)]  # other numbers are at least 0
 Text = Annotated[str, Form(f"text of at most {MOST_CHARACTERS:,} characters, without NUL or half characters", is_text)]
 FileName = Annotated[str, Form("the name of a file, without a folder", is_file_name)]
 Time = Annotated[str, Form("a time such as 2026-01-02T03:04:05+00:00", is_time)]

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from mdl.records.fields import KEY, FileName, Fraction, Positive, Text, Time
+from mdl.records.fields import KEY, FileName, Fraction, Positive, Signed, Text, Time
 
 SCHEMA_VERSION = 1
 
@@ -160,8 +160,8 @@ class BudgetGain:
     None: nothing was foretold with fewer than two budgets before it; nothing came where it is the first, or left out.
     """
 
-    foretold: float | None
-    came: float | None
+    foretold: Fraction | None
+    came: Signed | None
 
 
 @dataclass(frozen=True)

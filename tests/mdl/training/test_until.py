@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from mdl.config import Cohort, budgets
 from mdl.errors import MdlError
-from mdl.records import CellRecord, RunPaths, read_cell
+from mdl.records import CellRecord, RunPaths, read_cell, write_record
 from mdl.sweeps.jobs import missing
 from mdl.training import run_cohort
 from mdl.training.cohort_module import CohortModule
@@ -133,6 +133,22 @@ def test_what_was_foretold_and_what_came_are_recorded(text_file: Path, tmp_path:
             budget = by_steps[n].budget
             assert budget is not None
             assert budget.foretold == foretold(STEPS[: len(done) + 1], lengths)
+
+
+def test_a_budget_that_loses_is_recorded_and_read_and_foretells_no_gain(text_file: Path, tmp_path: Path) -> None:
+    """Found where a model of 200 K parameters had 100 KB by heart: a gain below 0 made a record that did not read."""
+    cohort, paths = auto(text_file, subset_bytes="10KB"), RunPaths(tmp_path)
+    first = run_cohort(cohort.branches[0], "s", paths)[0]
+    file = paths.record(first.run_id)
+    segments = tuple(replace(segment, code_bits=1.0) for segment in first.snapshots[0].segments)
+    file.unlink()
+    write_record(replace(first, snapshots=(replace(first.snapshots[0], segments=segments),)), file)
+    second, *left_out = run_cohort(cohort, "s", paths)
+    assert read_cell(paths.record(second.run_id)) == second
+    assert second.budget is not None
+    assert second.budget.came is not None
+    assert second.budget.came < 0
+    assert [record.status for record in left_out] == ["needless", "needless"]
 
 
 def test_the_price_decides_too(text_file: Path, tmp_path: Path) -> None:
