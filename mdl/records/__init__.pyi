@@ -26,9 +26,7 @@ from .schema import Snapshot as Snapshot
 from .schema import StreamSample as StreamSample
 from .schema import TokenInfo as TokenInfo
 from .schema import Tokenisation as Tokenisation
-from .schema import TrainedModel as TrainedModel
 from .schema import TrainingInfo as TrainingInfo
-from .schema import TransferRecord as TransferRecord
 from .segment_ladder import ladder as ladder
 from .segment_ladder import reach as reach
 from .store import content_of as content_of
@@ -41,3 +39,5 @@ from .store import read_transfer as read_transfer
 from .store import require_kind as require_kind
 from .store import to_json as to_json
 from .store import write_record as write_record
+from .transfer_schema import TrainedModel as TrainedModel
+from .transfer_schema import TransferRecord as TransferRecord

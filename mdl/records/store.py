@@ -17,7 +17,8 @@ from mdl.errors import MdlError
 from mdl.records.decode import MismatchError, decoder
 from mdl.records.fields import is_file_name, key_of, shown
 from mdl.records.json_file import RecordError, read_json
-from mdl.records.schema import SCHEMA_VERSION, BaselineRecord, CellRecord, TransferRecord
+from mdl.records.schema import SCHEMA_VERSION, BaselineRecord, CellRecord
+from mdl.records.transfer_schema import TransferRecord
 from mdl.storage import create_once
 
 _VERSION = re.compile(rb'^ "schema_version": (\d{1,9}),?$', re.MULTILINE)
