@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,8 +17,16 @@ from tests.synthetic import cell, write_sweep
 RECORD = next((ROOT / "reports/quick/records").glob("*/record.json"))
 
 
-def test_a_record_is_written_with_the_bytes_that_were_read() -> None:
-    assert to_json(read_cell(RECORD)) == RECORD.read_bytes()
+def test_a_record_is_written_as_it_was_read_and_keys_that_came_later_say_none() -> None:
+    written = without_none(json.loads(to_json(read_cell(RECORD))))
+    assert json.dumps(written) == json.dumps(without_none(json.loads(RECORD.read_bytes()))), "in the same order too"
+
+
+def without_none(content: Any) -> Any:
+    """The same without keys that are null."""
+    if isinstance(content, dict):
+        return {key: without_none(value) for key, value in content.items() if value is not None}
+    return [without_none(value) for value in content] if isinstance(content, list) else content
 
 
 def test_a_context_is_of_tokens_in_python_and_keeps_its_key(tmp_path: Path) -> None:
