@@ -18,7 +18,7 @@ import torch
 
 from mdl.archives.format import Block, checked_crc
 from mdl.entropy import Guard, StreamDecoder, StreamEncoder, grid_of, guard_list, symbol_intervals
-from mdl.models import StackedTransformer, Stepper, check_agreement, parallel_logits
+from mdl.models import StackedModel, Stepper, check_agreement, require_exact
 from mdl.units import VOCABULARY
 
 Bytes = npt.NDArray[np.uint8]
@@ -36,7 +36,7 @@ def windows_of(data: Bytes, context_bytes: int) -> Bytes:
     return padded.reshape(n_windows, length)
 
 
-def probe(model: StackedTransformer, data: Bytes) -> None:
+def probe(model: StackedModel, data: Bytes) -> None:
     """MdlError where the model computes too unsteadily on the first bytes of `data` for exact decoding."""
     windows = windows_of(data, model.shape.context_tokens)
     check_agreement(model, windows[:_PROBE_WINDOWS, :_PROBE_BYTES])
@@ -52,12 +52,12 @@ class Placed:
     listed: Guard
 
 
-def encode_block(model: StackedTransformer, data: Bytes) -> Block:
+def encode_block(model: StackedModel, data: Bytes) -> Block:
     """Code `data` (n,) > 0 bytes with a one-member float64 model, in one parallel pass."""
     return write_block(place_block(model, data))
 
 
-def place_block(model: StackedTransformer, data: Bytes) -> Placed:
+def place_block(model: StackedModel, data: Bytes) -> Placed:
     """The model's part of encoding, which an accelerator does."""
     windows = windows_of(data, model.shape.context_tokens)
     left, width = np.empty(windows.shape, np.int64), np.empty(windows.shape, np.int64)
@@ -95,20 +95,20 @@ def time_major(n_bytes: int, length: int) -> npt.NDArray[np.int64]:
 
 @torch.inference_mode()
 def _place_windows(
-    model: StackedTransformer, windows: Bytes, n_bytes: int
+    model: StackedModel, windows: Bytes, n_bytes: int
 ) -> tuple[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]], Guard]:
     """Intervals of every byte of the windows, and the guard list of the first `n_bytes` of them."""
-    symbols = torch.from_numpy(windows).to(model.cos.device)
-    grid, place, up = grid_of(parallel_logits(model, symbols).reshape(-1, VOCABULARY))
+    symbols = torch.from_numpy(windows).to(model.device)
+    grid, place, up = grid_of(require_exact(model.shape, "archives").parallel(model, symbols).reshape(-1, VOCABULARY))
     left, width = symbol_intervals(grid, symbols.reshape(-1).long())
     inside = place < n_bytes * VOCABULARY  # not in what fills up the last window
     listed = Guard(place[inside].cpu().numpy(), up[inside].cpu().numpy())
     return (left.cpu().numpy(), width.cpu().numpy()), listed
 
 
-def _windows_a_call(model: StackedTransformer, length: int) -> int:
+def _windows_a_call(model: StackedModel, length: int) -> int:
     """Windows that keep one call's logits near 4 MB on a CPU (its caches) and 1 GB on an accelerator."""
-    limit_bytes = 2**22 if model.cos.device.type == "cpu" else 2**30
+    limit_bytes = 2**22 if model.device.type == "cpu" else 2**30
     return max(1, limit_bytes // (length * VOCABULARY * 8))
 
 
@@ -119,7 +119,7 @@ class BlockDecoder:
     of the other.
     """
 
-    def __init__(self, model: StackedTransformer) -> None:
+    def __init__(self, model: StackedModel) -> None:
         self._model = model
         self._steppers: dict[int, Stepper] = {}  # of each half: what they recorded serves the next blocks
 
@@ -152,7 +152,7 @@ class BlockDecoder:
         old = self._steppers.pop(half, None)
         if old is None or (old.n_windows, old.length) != (n_windows, length):
             old = None  # its memory goes first
-            old = Stepper(self._model, n_windows, length)
+            old = require_exact(self._model.shape, "archives").stepwise(self._model, n_windows, length)
         old.restart()
         self._steppers[half] = old
         return old

@@ -21,7 +21,7 @@ from mdl import __version__
 from mdl.archives import Archive, ArchiveWriter, Block, Header, block_codec, windows_per_block
 from mdl.device import choose_device
 from mdl.errors import MdlError
-from mdl.models import Shape, StackedTransformer, count_params, load_weights, stack
+from mdl.models import Shape, StackedModel, count_params, load_weights, stack
 from mdl.quantization import decode_weights as decode_weights
 
 Progress = Callable[[int], None]  # called with the number of bytes just coded
@@ -33,7 +33,7 @@ _MOST_WINDOWS = 8192  # in lockstep on an accelerator; more is no faster
 class ExactModel:
     """One float64 model ready to code, and the hash of the weights file (or coded model) that it is."""
 
-    model: StackedTransformer
+    model: StackedModel
     sha256: str
     weights: Path
     coded: bytes = b""  # the coded model that it was decoded from; archives then embed that
@@ -110,7 +110,7 @@ def compress_stream(
     return writer
 
 
-def _encoded(model: StackedTransformer, contents: Iterable[bytes]) -> Iterator[tuple[Block, bytes]]:
+def _encoded(model: StackedModel, contents: Iterable[bytes]) -> Iterator[tuple[Block, bytes]]:
     """Blocks with their content; the host codes one while the model works on the next."""
     pending: tuple[Future[Block], bytes] | None = None
     with ThreadPoolExecutor(1) as host:
@@ -146,7 +146,7 @@ def decompress_stream(
             f"{exact.sha256}; give the right one with --model"
         )
     content = hashlib.sha256()
-    at_a_time = _blocks_at_a_time(header, exact.model.cos.device)
+    at_a_time = _blocks_at_a_time(header, exact.model.device)
     blocks, decoder = archive.blocks(), block_codec.BlockDecoder(exact.model)
     while batch := list(islice(blocks, at_a_time)):
         for decoded in decoder.decode(batch):

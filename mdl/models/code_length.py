@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -19,16 +19,13 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 
 from mdl.data import Readable
 from mdl.entropy import StreamEncoder, counts, to_grid
-from mdl.models.kernels import fused_parts
-from mdl.models.kernels.limits import MOST_WIDTH
-from mdl.models.transformer import Parts, StackedTransformer, byte_nats, stack
+from mdl.models.architecture import architecture_of, stack
+from mdl.models.stacked_model import StackedModel
 from mdl.records import PositionBin, Segment, StreamSample, ladder
 from mdl.units import VOCABULARY
 
 Part = Literal["train", "heldout"]
 BytesProgress = Callable[[int], None]  # called with the number of bytes just coded (of all members)
-
-_COMPILE_BYTES = 1 << 28  # of all members; compiling takes some 8 s, coding this eagerly 5 to 25
 
 
 @dataclass(frozen=True)
@@ -41,7 +38,7 @@ class PartLengths:
 
 
 def window_bits(
-    model: StackedTransformer, windows_BT: npt.NDArray[Any], parts: Parts | None = None, *, half: bool = True
+    model: StackedModel, windows_BT: npt.NDArray[Any], parts: Any = None, *, half: bool = True
 ) -> torch.Tensor:
     """−log2 p (M, B, T) in float32 of every byte, or token, of the windows.
 
@@ -50,20 +47,17 @@ def window_bits(
     On CUDA the products of the layers are in float16 if `half`: within 2e-5 bits a byte of float32 as measured on
     trained models, at three times its speed. The head's are not: that costs nothing, and in float16 8.6e-5 was seen.
     """
-    embedding, parts = model.weight("embedding"), parts or Parts()
-    on_cuda = embedding.is_cuda
+    on_cuda = model.device.type == "cuda"
     windows = torch.from_numpy(windows_BT)
     if on_cuda:
         windows = windows.pin_memory()  # so that the copy need not wait for what the device still does
-    bytes_MBT = windows.to(embedding.device, non_blocking=True).expand(model.n_members, -1, -1)
+    bytes_MBT = windows.to(model.device, non_blocking=True).expand(model.n_members, -1, -1)
     with torch.inference_mode():
-        with torch.autocast("cuda", torch.float16, enabled=half and on_cuda):
-            x = model.residual(bytes_MBT, parts)
-        return parts.byte_nats(x.float(), embedding, bytes_MBT) / math.log(2.0)
+        return model.measured_nats(bytes_MBT, parts, half=half and on_cuda) / math.log(2.0)
 
 
 def code_lengths(
-    model: StackedTransformer,
+    model: StackedModel,
     view: Readable,
     part: Part,
     ends: Sequence[int],
@@ -89,7 +83,7 @@ def code_lengths(
 
 
 def sum_bits(
-    model: StackedTransformer,
+    model: StackedModel,
     view: Readable,
     ends: Sequence[int],
     shared: Sequence[int],
@@ -110,10 +104,10 @@ class _Sums:
     """Bits of every member between the boundaries `shared`, and by position, added up where the model is."""
 
     def __init__(
-        self, model: StackedTransformer, view: Readable, ends: Sequence[int], shared: Sequence[int], half: bool = True
+        self, model: StackedModel, view: Readable, ends: Sequence[int], shared: Sequence[int], half: bool = True
     ) -> None:
         self._model, self._view, self._ends, self._shared, self._half = model, view, ends, shared, half
-        self._device = model.weight("embedding").device
+        self._device = model.device
         double = {"dtype": torch.float64, "device": self._device}
         self.bits = torch.zeros(len(ends), len(shared), **double)  # type: ignore[call-overload]
         self.by_position = torch.zeros(len(ends), model.shape.context_tokens, **double)  # type: ignore[call-overload]
@@ -130,7 +124,7 @@ class _Sums:
         return self
 
     def _code(
-        self, model: StackedTransformer, active: list[int], start: int, end: int, progress: BytesProgress | None
+        self, model: StackedModel, active: list[int], start: int, end: int, progress: BytesProgress | None
     ) -> int:
         """From a window's start to `end`, or to the start of the window that it lies in while others go on."""
         T = model.shape.context_tokens
@@ -148,7 +142,7 @@ class _Sums:
             self._add(ending, self._window_bits(model, stop, end, None)[rows], stop, end)
         return stop
 
-    def _window_bits(self, model: StackedTransformer, start: int, stop: int, parts: Parts | None) -> torch.Tensor:
+    def _window_bits(self, model: StackedModel, start: int, stop: int, parts: Any) -> torch.Tensor:
         """Bits (members, windows, T) in float64 of bytes from a window's start, 0 past `stop`."""
         T = model.shape.context_tokens
         data = self._view.read(start, stop)
@@ -167,24 +161,15 @@ class _Sums:
             self.bits[rows, k] += flat[:, a - start : b - start].sum(dim=1)
 
 
-def measuring_parts(model: StackedTransformer, n_bytes: int, *, half: bool = True) -> Parts | None:
-    """What measures that much fastest on the model's device; None: the plain functions.
-
-    Fused kernels start soon, others are compiled where that takes less time than it saves. The head stays in float32.
-    """
-    long = n_bytes >= _COMPILE_BYTES
-    if not model.weight("embedding").is_cuda:
-        return None
-    if half and (long or model.shape.width <= MOST_WIDTH):
-        fused = fused_parts(model.shape, torch.float16, trained=False)
-        if fused:
-            return replace(fused, byte_nats=byte_nats)
-    return Parts().compiled() if long else None
+def measuring_parts(model: StackedModel, n_bytes: int, *, half: bool = True) -> Any:
+    """What measures that much fastest on the model's device; None: the plain functions."""
+    fast = architecture_of(model.shape).fast_parts
+    return fast.measuring(model.shape, n_bytes, half) if fast and model.device.type == "cuda" else None
 
 
-def windows_a_call(model: StackedTransformer) -> int:
+def windows_a_call(model: StackedModel) -> int:
     """Windows that keep one call's logits near 4 MB on a CPU (its caches) and 1 GB on an accelerator."""
-    limit_bytes = 2**22 if model.weight("embedding").device.type == "cpu" else 2**30
+    limit_bytes = 2**22 if model.device.type == "cpu" else 2**30
     return max(1, limit_bytes // (model.n_members * model.shape.context_tokens * model.shape.vocabulary * 4))
 
 
@@ -219,7 +204,7 @@ def position_bins(lengths: PartLengths) -> tuple[PositionBin, ...]:
     return tuple(bins)
 
 
-def stream_sample(model: StackedTransformer, view: Readable, n_bytes: int) -> StreamSample:
+def stream_sample(model: StackedModel, view: Readable, n_bytes: int) -> StreamSample:
     """Really code the first `n_bytes` of `view` with a one-member model, beside the ideal length of the same bytes."""
     encoder, ideal_bits = StreamEncoder(), 0.0
     step = windows_a_call(model) * model.shape.context_tokens
@@ -232,13 +217,13 @@ def stream_sample(model: StackedTransformer, view: Readable, n_bytes: int) -> St
     return StreamSample(n_bytes, ideal_bits, len(encoder.finish()))
 
 
-def window_logits(model: StackedTransformer, data: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+def window_logits(model: StackedModel, data: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
     """Logits (n, 256) of a one-member model for n bytes cut into windows, computed in one parallel pass."""
     T = model.shape.context_tokens
     n_windows = -(-data.size // T)
     padded = np.zeros(n_windows * T, np.uint8)
     padded[: data.size] = data
-    device = model.weight("embedding").device
+    device = model.device
     with torch.inference_mode():
         logits = model(torch.from_numpy(padded.reshape(1, n_windows, T)).to(device))
     flat: npt.NDArray[np.float64] = logits.reshape(-1, VOCABULARY)[: data.size].double().cpu().numpy()

@@ -7,7 +7,8 @@ import re
 from functools import cache
 
 from mdl.errors import MdlError
-from mdl.models.shape import Shape, count_params, parse_size
+from mdl.models.architecture import count_params
+from mdl.models.shape import Shape, parse_size
 
 # Which depth codes shortest at as many parameters: to 20 K by trial (benchmarks/recipe_log.md, section 11), to 1 M by
 # how far the reference study's shapes are off one law, beyond by the usual proportions.

@@ -15,8 +15,10 @@ from torch import Tensor
 
 from mdl.entropy import EPSILON
 from mdl.errors import MdlError
+from mdl.models.architecture import require_exact
 from mdl.models.block_2 import before, mixed_values, normalized_heads, shifted_keys
-from mdl.models.float64_stepwise import Stepper, folded_weights, normalised
+from mdl.models.float64_stepwise import folded_weights, normalised
+from mdl.models.stacked_model import StackedModel
 from mdl.models.transformer import StackedTransformer
 
 # On the data itself, parallel and stepwise logits must agree to this: a model of wild inner activations does not.
@@ -80,18 +82,19 @@ def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def largest_difference(model: StackedTransformer, windows_BT: npt.NDArray[np.uint8]) -> float:
+def largest_difference(model: StackedModel, windows_BT: npt.NDArray[np.uint8]) -> float:
     """Largest |parallel − stepwise| logit over the windows (B, T) of a one-member float64 model."""
     B, T = windows_BT.shape
-    parallel = parallel_logits(model, torch.from_numpy(windows_BT).to(model.cos.device))
-    stepper, largest = Stepper(model, B, T), 0.0
+    exact = require_exact(model.shape, "archives")
+    parallel = exact.parallel(model, torch.from_numpy(windows_BT).to(model.device))
+    stepper, largest = exact.stepwise(model, B, T), 0.0
     for t in range(T):
         logits = stepper.logits(windows_BT[:, t - 1] if t else None)
         largest = max(largest, float((logits - parallel[:, t]).abs().amax()))
     return largest
 
 
-def check_agreement(model: StackedTransformer, windows_BT: npt.NDArray[np.uint8]) -> None:
+def check_agreement(model: StackedModel, windows_BT: npt.NDArray[np.uint8]) -> None:
     """MdlError where on these windows the two ways of computing differ by more than a hundredth of EPSILON."""
     difference = largest_difference(model, windows_BT)
     if not difference <= _TOLERANCE:

@@ -8,9 +8,9 @@ one batched product over M. Nothing mixes members, so M = 1 is the ordinary case
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from mdl.models import block_2
 from mdl.models.layer import rms_normalised, transformer_layer
 from mdl.models.shape import Shape
+from mdl.models.stacked_model import StackedModel
 
 Result = TypeVar("Result")
 
@@ -33,7 +34,7 @@ def rotary_tables(shape: Shape, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     return angle.cos().to(dtype), angle.sin().to(dtype)
 
 
-class StackedTransformer(nn.Module):
+class StackedTransformer(StackedModel):
     """M decoder-only byte Transformers: RMSNorm, rotary, tied embedding, GELU 4x, a learned start vector."""
 
     cos: Tensor
@@ -49,15 +50,6 @@ class StackedTransformer(nn.Module):
         cos, sin = rotary_tables(shape, torch.float32)
         self.register_buffer("cos", cos, persistent=False)
         self.register_buffer("sin", sin, persistent=False)
-
-    @property
-    def n_members(self) -> int:
-        """How many models are stacked, M."""
-        return self.weight("embedding").shape[0]
-
-    def weight(self, name: str) -> Tensor:
-        """The stacked weight of that name, its first axis M."""
-        return cast(Tensor, getattr(self, name))
 
     def double(self) -> StackedTransformer:
         """In float64, the rotary tables recomputed: rounding them through float32 would not be the same everywhere."""
@@ -99,9 +91,12 @@ class StackedTransformer(nn.Module):
         parts = parts or Parts()
         return parts.byte_nats(self.residual(bytes_MBT, parts), self.weight("embedding"), bytes_MBT)
 
-    def member(self, index: int) -> dict[str, Tensor]:
-        """One member's weights without the member axis, copied to the CPU."""
-        return {name: weight[index].detach().cpu().clone() for name, weight in self.named_parameters()}
+    def measured_nats(self, bytes_MBT: Tensor, parts: Parts | None = None, *, half: bool = False) -> Tensor:
+        """The same. Where `half`, the products of the layers are in float16, those of the head are not."""
+        parts = parts or Parts()
+        with torch.autocast("cuda", torch.float16, enabled=half):
+            x = self.residual(bytes_MBT, parts)
+        return parts.byte_nats(x.float(), self.weight("embedding"), bytes_MBT)
 
 
 def embedded(embedding: Tensor, start: Tensor, bytes_MBT: Tensor) -> Tensor:
@@ -199,7 +194,7 @@ def layer_shapes(shape: Shape, layer: int) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def stack(shape: Shape, members: Sequence[dict[str, Tensor]]) -> StackedTransformer:
+def stack(shape: Shape, members: Sequence[Mapping[str, Tensor]]) -> StackedTransformer:
     """A stacked model of given members' weights (see `StackedTransformer.member`)."""
     with torch.device("meta"):
         model = StackedTransformer(shape, [0] * len(members))

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -103,7 +104,8 @@ def _model(shape: Shape, matrices: Mapping[str, Tensor]) -> StackedTransformer:
         from_matrices(shape, {name: weight[m].detach().float().numpy() for name, weight in matrices.items()})
         for m in range(n_members)
     ]
-    return stack(shape, [{name: torch.from_numpy(weight) for name, weight in member.items()} for member in members])
+    tensors = [{name: torch.from_numpy(weight) for name, weight in member.items()} for member in members]
+    return cast(StackedTransformer, stack(shape, tensors))
 
 
 def _named(shape: Shape, matrices: Mapping[str, Tensor]) -> dict[str, Tensor]:

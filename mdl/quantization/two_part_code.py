@@ -8,14 +8,14 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from itertools import repeat
 from multiprocessing import get_context
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from mdl.data import Readable
-from mdl.models import BytesProgress, Shape, code_lengths, stack
+from mdl.models import BytesProgress, Shape, StackedTransformer, code_lengths, require_coded, stack
 from mdl.quantization.fine_tune import Tuning, tuned
 from mdl.quantization.precision_list import PRECISIONS
 from mdl.quantization.quantize import quantise
@@ -58,10 +58,13 @@ def coded_models(
     spread: Spread = map,
 ) -> list[CodedModel]:
     """The weights coded at every precision, errors weighed by the windows (n, T) of `calibration`; tuned if asked."""
+    require_coded(shape, "packed files and prices of coded weights")
     plain = {name: tensor.float().cpu().numpy() for name, tensor in weights.items()}
     device = "cuda" if torch.cuda.is_available() else "cpu"
     matrices = to_matrices(shape, plain)
-    forms = _folded(shape, sensitivity(stack(shape, [weights]).to(device), calibration), plain)
+    forms = _folded(
+        shape, sensitivity(cast(StackedTransformer, stack(shape, [weights]).to(device)), calibration), plain
+    )
     aims = [bits for bits in precisions if bits != FULL_BITS]
     rounded = dict(zip(aims, spread(quantise, repeat(matrices), repeat(forms), aims), strict=True))
     coarse = [bits for bits in rounded if tuning and tuning.n_steps and bits <= TUNED_BITS]

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from mdl.config import Cohort
 from mdl.data import ByteView, Corpus, Gatherable
-from mdl.models import BytesProgress, PartLengths, StackedTransformer, code_lengths, stack, stream_sample
+from mdl.models import BytesProgress, PartLengths, StackedModel, code_lengths, stack, stream_sample
 from mdl.records import StreamSample, Tokenisation
 from mdl.training.measured_parts import end_bytes, sample_starts
 from mdl.training.members import Member
@@ -48,7 +48,7 @@ class ByteReading:
         return heldout.gather(starts, length), None
 
     def code(
-        self, model: StackedTransformer, rows: Sequence[int], progress: BytesProgress
+        self, model: StackedModel, rows: Sequence[int], progress: BytesProgress
     ) -> tuple[list[PartLengths], list[PartLengths]]:
         """The members of one corpus at once."""
         train: dict[int, PartLengths] = {}
@@ -59,20 +59,20 @@ class ByteReading:
             readers = model
             if len(places) < len(rows):
                 members = [model.member(i) for i in places]
-                readers = stack(model.shape, members).to(model.weight("embedding").device)
+                readers = stack(model.shape, members).to(model.device)
             train |= zip(places, self._code_train(readers, corpus, [rows[i] for i in places], progress), strict=True)
         heldout, n = self.corpora[0].heldout, len(rows)
         unseen = code_lengths(model, heldout, "heldout", [len(heldout)] * n, progress=progress)
         return [train[i] for i in range(n)], unseen
 
     def _code_train(
-        self, model: StackedTransformer, corpus: Corpus, rows: Sequence[int], progress: BytesProgress
+        self, model: StackedModel, corpus: Corpus, rows: Sequence[int], progress: BytesProgress
     ) -> list[PartLengths]:
         ends = [end_bytes(self.cohort, corpus, m) for m in rows]
         subset_ends = [self.cohort.cells[m].resolved.subset_bytes for m in rows]
         return code_lengths(model, corpus.train, "train", ends, subset_ends=subset_ends, progress=progress)
 
-    def stream(self, model: StackedTransformer, m: int, unseen: PartLengths) -> StreamSample | None:
+    def stream(self, model: StackedModel, m: int, unseen: PartLengths) -> StreamSample | None:
         """Of as many bytes as `measure.stream_bytes` asks for, where the code is finite."""
         heldout = self.corpora[m].heldout
         n_bytes = min(self.cohort.cells[m].resolved.measure.stream_bytes, len(heldout))

@@ -178,12 +178,13 @@ FIRST_RECORDED = FIRST_REQUESTED | {
 
 
 def test_where_no_recipe_is_said_all_is_named_and_recorded_as_before_there_were_two() -> None:
-    """Golden; what has come since is AdamW's name."""
+    """Golden; what has come since is AdamW's name, and the Transformer's."""
     asked = {"size": "16x2", "subset_bytes": "1MB", "steps": 700}
+    later = {"train.optimizer": "adamw", "model.architecture": "transformer"}
     for config in (from_flat(asked), from_flat(asked | {"recipe": 1, "optimizer": "adamw"}), from_flat(FIRST_RECORDED)):
         assert config.run_id == FIRST_ID
-        assert config.flat() == FIRST_RECORDED | {"train.optimizer": "adamw"}
-    assert from_flat(asked).requested() == FIRST_REQUESTED | {"train.optimizer": "adamw"}
+        assert config.flat() == FIRST_RECORDED | later
+    assert from_flat(asked).requested() == FIRST_REQUESTED | later
     assert from_flat(FIRST_REQUESTED) == from_flat(asked)
     others = {"64x4-100KB-s0-7759495f": {"size": "64x4", "learning_rate": 0.003},
               "8x1-100KB-s0-373795c5": {"size": "8x1", "weight_decay": 0.1},
