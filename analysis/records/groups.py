@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -20,33 +20,47 @@ class Group:
     leak: str = ""  # percent of the held-out part that was trained on
     context: str | None = None  # tokens
     vocabulary: str | None = None
+    architecture: str | None = None
 
     @property
     def label(self) -> str:
         """The parts that tell it apart, numbers with blanks in front: then names sort as their numbers do."""
         parts = [f"{self.leak} % leaked"] if self.leak else []
+        parts += [self.architecture] if self.architecture else []
         parts += [f"{name} {n}" for name in ("context", "vocabulary") if (n := getattr(self, name)) is not None]
         return ", ".join([self.corpus, *parts])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Groups:
-    """Of every run: its group, the same without the vocabulary, and without the leak."""
+    """Of every run: its group, the same without the vocabulary, without the leak, and without the architecture."""
 
     group: list[Group]
     byte_group: list[Group]
     clean_group: list[Group]
+    peer_group: list[Group]
 
 
 def groups_of(runs: pd.DataFrame, corpora: list[str]) -> Groups:
-    """`runs` with leak_fraction, context_bytes and vocabulary; `corpora`: what each is called without a leak."""
-    leaks = leak_texts(runs["leak_fraction"])
-    contexts, vocabularies = _told_apart(runs["context_bytes"]), _told_apart(runs["vocabulary"])
-    rows = list(zip(corpora, leaks, contexts, vocabularies, strict=True))
+    """`runs` with leak_fraction, context_bytes, vocabulary and architecture; `corpora`: each one's name without a leak.
+
+    An architecture is told where there are several.
+    """
+    leaks, architectures = leak_texts(runs["leak_fraction"]), runs["architecture"]
+    several = architectures.nunique() > 1
+    columns = {
+        "corpus": corpora,
+        "leak": leaks,
+        "context": _told_apart(runs["context_bytes"]),
+        "vocabulary": _told_apart(runs["vocabulary"]),
+        "architecture": [name if several and isinstance(name, str) else None for name in architectures],
+    }
+    groups = [Group(**dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True)]
     return Groups(
-        group=[Group(corpus=c, leak=leak, context=length, vocabulary=v) for c, leak, length, v in rows],
-        byte_group=[Group(corpus=c, leak=leak, context=length) for c, leak, length, _ in rows],
-        clean_group=[Group(corpus=c, context=length, vocabulary=v) for c, _, length, v in rows],
+        group=groups,
+        byte_group=[replace(group, vocabulary=None) for group in groups],
+        clean_group=[replace(group, leak="") for group in groups],
+        peer_group=[replace(group, architecture=None) for group in groups],
     )
 
 

@@ -57,4 +57,6 @@ class Summary(TypedDict, total=False):
     contamination: list[Json]  # rates by leaked share
     tokenisation: list[Json]  # rates by vocabulary
     contexts: list[Json]  # rates by context length
+    architectures: list[Json]  # critical sizes and rates of each architecture, and the shortest
+    overtakings: list[Json]  # of each two architectures: from which dataset size on the second pays more
     paper_table: list[Json]  # Table 1 of Delétang et al. on this data, the paper's rates beside
