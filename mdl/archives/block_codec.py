@@ -18,7 +18,7 @@ import torch
 
 from mdl.archives.format import Block, checked_crc
 from mdl.entropy import Guard, StreamDecoder, StreamEncoder, grid_of, guard_list, symbol_intervals
-from mdl.models import StackedModel, Stepper, check_agreement, require_exact
+from mdl.models import StackedModel, Stepped, check_agreement, require_exact
 from mdl.units import VOCABULARY
 
 Bytes = npt.NDArray[np.uint8]
@@ -121,7 +121,7 @@ class BlockDecoder:
 
     def __init__(self, model: StackedModel) -> None:
         self._model = model
-        self._steppers: dict[int, Stepper] = {}  # of each half: what they recorded serves the next blocks
+        self._steppers: dict[int, Stepped] = {}  # of each half: what they recorded serves the next blocks
 
     def decode(self, blocks: Sequence[Block]) -> list[bytes]:
         """Their contents; MdlError where a checksum is wrong.
@@ -147,7 +147,7 @@ class BlockDecoder:
                     team.launch(t)
         return [content for team in teams for content in team.contents()]
 
-    def _stepper(self, half: int, blocks: Sequence[Block], length: int) -> Stepper:
+    def _stepper(self, half: int, blocks: Sequence[Block], length: int) -> Stepped:
         n_windows = sum(-(-block.n_bytes // length) for block in blocks)
         old = self._steppers.pop(half, None)
         if old is None or (old.n_windows, old.length) != (n_windows, length):
@@ -161,7 +161,7 @@ class BlockDecoder:
 class _Team:
     """Blocks that step together: launch the tables of time t, then read the bytes of time t."""
 
-    def __init__(self, blocks: Sequence[Block], length: int, stepper: Stepper) -> None:
+    def __init__(self, blocks: Sequence[Block], length: int, stepper: Stepped) -> None:
         self._blocks = blocks
         self._lanes = [Lane(block.n_bytes, block.stream, block.guard, length) for block in blocks]
         rows = np.cumsum([0, *(-(-block.n_bytes // length) for block in blocks)])

@@ -38,7 +38,7 @@ class RunConfig(Part):
     @model_validator(mode="after")
     def _what_the_architecture_can(self) -> Self:
         name = self.model.architecture
-        if self.measure.coded_weights and not ARCHITECTURES[name].has_coded_weights:
+        if self.measure.coded_weights and ARCHITECTURES[name].coded is None:
             raise ValueError(f"measure.coded_weights is not possible with the architecture '{name}'; leave it out")
         if self.model.vocabulary != VOCABULARY and not ARCHITECTURES[name].reads_tokens:
             raise ValueError(f"the architecture '{name}' reads bytes only; use model.vocabulary 256")

@@ -1,5 +1,6 @@
 from .architecture import ARCHITECTURES as ARCHITECTURES
 from .architecture import Architecture as Architecture
+from .architecture import CodedMatrices as CodedMatrices
 from .architecture import ExactPasses as ExactPasses
 from .architecture import FastParts as FastParts
 from .architecture import add_architecture as add_architecture
@@ -52,8 +53,10 @@ from .shape import shape_label as shape_label
 from .shape import usual_heads as usual_heads
 from .shape import vocabulary_label as vocabulary_label
 from .stacked_model import StackedModel as StackedModel
+from .stepped import Stepped as Stepped
+from .tied_model import TiedModel as TiedModel
+from .tied_model import embedded as embedded
 from .transformer import Parts as Parts
 from .transformer import StackedTransformer as StackedTransformer
-from .transformer import embedded as embedded
 from .weights_file import load_weights as load_weights
 from .weights_file import weights_bytes as weights_bytes

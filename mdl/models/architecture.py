@@ -8,7 +8,7 @@ same, and says what it lacks, in one line, where that is asked for.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any
 
 from mdl.errors import MdlError
@@ -31,6 +31,27 @@ class FastParts:
     """For so many bytes to measure; are products in float16? None: the plain functions."""
 
 
+@dataclass(frozen=True)
+class CodedMatrix:
+    """A matrix of every layer, of so many widths; its name there ends in _0, _1, …"""
+
+    name: str
+    rows: int
+    columns: int
+    _: KW_ONLY
+    gain: str | None = None
+    """The norm's gain before it, which a coded matrix takes in."""
+
+
+@dataclass(frozen=True)
+class CodedMatrices:
+    """Optional: what `mdl.quantization` has to know of weights; `embedding` and `start` are one more matrix."""
+
+    layer: tuple[CodedMatrix, ...]
+    vectors: Callable[[Shape], dict[str, int]]
+    """Names and sizes of all that is neither a matrix nor a gain, in the order of the format."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ExactPasses:
     """Optional: the float64 passes of archives. They agree to a hundredth of `mdl.entropy.EPSILON`."""
@@ -38,7 +59,7 @@ class ExactPasses:
     parallel: Callable[[Any, Tensor], Tensor]
     """Of a one-member float64 model and windows (B, T): logits (B, T, V), all bytes known."""
     stepwise: Callable[[Any, int, int], Any]
-    """Of a model, n windows and their length: a `Stepper`."""
+    """Of a model, n windows and their length: a `mdl.models.Stepped`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,15 +86,16 @@ class Architecture:
     """Versions of its layers' arithmetic; a later recipe than there are takes the last."""
     reads_tokens: bool = False
     """Does it take vocabularies of more than bytes?"""
-    has_coded_weights: bool = False
-    """Optional: do `mdl.quantization` and `mdl pack` know its matrices?"""
+    coded: CodedMatrices | None = None
     fast_parts: FastParts | None = None
     exact: ExactPasses | None = None
     own_module: Callable[[Shape], Any] | None = None
     """Of an architecture of a user's own its module (`mdl.models.own_module`), which is tried for peeking."""
 
 
-ARCHITECTURES: Registry[Architecture] = Registry("architecture", {TRANSFORMER: "mdl.models.transformer_architecture"})
+ARCHITECTURES: Registry[Architecture] = Registry(
+    "architecture", {TRANSFORMER: "mdl.models.transformer_architecture", "mingru": "mdl.models.mingru_architecture"}
+)
 
 
 def add_architecture(name: str, architecture: Architecture) -> None:
@@ -145,10 +167,12 @@ def require_exact(shape: Shape, what: str) -> ExactPasses:
     return exact
 
 
-def require_coded(shape: Shape, what: str) -> None:
-    """MdlError saying that `what` need coded weights, where a shape's architecture has none."""
-    if not architecture_of(shape).has_coded_weights:
+def require_coded(shape: Shape, what: str = "packed files and prices of coded weights") -> CodedMatrices:
+    """What coding a shape's weights has to know; MdlError saying that `what` need it where there is nothing."""
+    coded = architecture_of(shape).coded
+    if coded is None:
         raise MdlError(
             f"{what} need coded weights, which the architecture '{shape.architecture}' does not have; its parameters "
             "are counted at any fixed price (mdl report --cost)"
         )
+    return coded

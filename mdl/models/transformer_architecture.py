@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mdl.models.architecture import Architecture, ExactPasses, FastParts, add_architecture
+from mdl.models.architecture import Architecture, CodedMatrices, CodedMatrix, ExactPasses, FastParts, add_architecture
 from mdl.models.shape import TRANSFORMER, Shape
 
 if TYPE_CHECKING:
@@ -94,6 +94,14 @@ def _stepwise(model: Any, n_windows: int, length: int) -> Any:
     return Stepper(model, n_windows, length)
 
 
+def _vectors(shape: Shape) -> dict[str, int]:
+    """A row each are the smear and every layer's query gains; then all value mixes."""
+    if shape.block == 1:
+        return {}
+    mixes = {f"value_mix_{k}": 1 for k in range(1, shape.depth)}
+    return {"smear": shape.width, **{f"query_gain_{k}": shape.width for k in range(shape.depth)}, **mixes}
+
+
 add_architecture(
     TRANSFORMER,
     Architecture(
@@ -106,7 +114,15 @@ add_architecture(
         stack=_stack,
         n_blocks=2,
         reads_tokens=True,
-        has_coded_weights=True,
+        coded=CodedMatrices(
+            layer=(
+                CodedMatrix("qkv", 1, 3, gain="attention_gain"),
+                CodedMatrix("out", 1, 1),
+                CodedMatrix("up", 1, 4, gain="mlp_gain"),
+                CodedMatrix("down", 4, 1),
+            ),
+            vectors=_vectors,
+        ),
         fast_parts=FastParts(training=_training_parts, measuring=_measuring_parts),
         exact=ExactPasses(parallel=_parallel, stepwise=_stepwise),
     ),

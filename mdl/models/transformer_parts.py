@@ -9,7 +9,8 @@ import torch
 from mdl.models.kernels import fused_parts
 from mdl.models.kernels.limits import MOST_WIDTH
 from mdl.models.shape import Shape
-from mdl.models.transformer import Parts, byte_nats
+from mdl.models.tied_model import byte_nats
+from mdl.models.transformer import Parts
 
 _COMPILE_BYTES = 1 << 28  # of all members; compiling takes some 8 s, coding this eagerly 5 to 25
 
