@@ -21,11 +21,14 @@ from mdl import __version__
 from mdl.archives import Archive, ArchiveWriter, Block, Header, block_codec, windows_per_block
 from mdl.device import choose_device
 from mdl.errors import MdlError
-from mdl.models import Shape, StackedModel, count_params, load_weights, stack
+from mdl.models import Shape, StackedModel, count_params, load_weights, require_exact, stack
 from mdl.quantization import decode_weights as decode_weights
+from mdl.units import format_seconds
 
 Progress = Callable[[int], None]  # called with the number of bytes just coded
 
+MOST_DECODING_FLOPS = 3e13
+_FLOPS_A_SECOND = 2e9  # in float64 on a core, of small models
 _MOST_WINDOWS = 8192  # in lockstep on an accelerator; more is no faster
 
 
@@ -101,13 +104,27 @@ def compress_stream(
         coded=bool(exact.coded),
     )
     writer = ArchiveWriter(target, header, weights)
-    contents = iter(lambda: _read_fully(source, header.block_bytes), b"")
+    contents = _affordable(iter(lambda: _read_fully(source, header.block_bytes), b""), exact.shape)
     for block, content in _encoded(exact.model, contents):
         writer.add(block.or_stored(content), content)
         if progress:
             progress(len(content))
     writer.finish()
     return writer
+
+
+def _affordable(contents: Iterator[bytes], shape: Shape) -> Iterator[bytes]:
+    """The same; MdlError where decoding so much would take longer than anyone means to wait."""
+    cost, flops = require_exact(shape, "archives").decoding_flops_per_byte, 0.0
+    for content in contents:
+        flops += cost(shape) * len(content) if cost else 0.0
+        if flops > MOST_DECODING_FLOPS:
+            raise MdlError(
+                f"'{shape.architecture}' has no step of its own, so that decoding computes each window anew for every "
+                f"byte: this file would take more than {MOST_DECODING_FLOPS:.0e} floating point operations, some "
+                f"{format_seconds(MOST_DECODING_FLOPS / _FLOPS_A_SECOND)} on a core; give a shorter file"
+            )
+        yield content
 
 
 def _encoded(model: StackedModel, contents: Iterable[bytes]) -> Iterator[tuple[Block, bytes]]:

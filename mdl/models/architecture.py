@@ -60,6 +60,8 @@ class ExactPasses:
     """Of a one-member float64 model and windows (B, T): logits (B, T, V), all bytes known."""
     stepwise: Callable[[Any, int, int], Any]
     """Of a model, n windows and their length: a `mdl.models.Stepped`."""
+    decoding_flops_per_byte: Callable[[Shape], float] | None = None
+    """Where decoding takes far more than encoding, what it takes; files that would take too long are refused."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,10 +25,10 @@ Then a sweep file may say `model.architecture: my_rnn`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mdl.errors import MdlError
-from mdl.models.architecture import Architecture, add_architecture
+from mdl.models.architecture import Architecture, ExactPasses, add_architecture
 from mdl.models.shape import Shape
 
 if TYPE_CHECKING:
@@ -38,6 +38,18 @@ if TYPE_CHECKING:
     from mdl.models.stacked_model import StackedModel
 
 Make = Callable[[Shape], "nn.Module"]
+
+
+def _parallel(model: Any, windows_BT: Tensor) -> Tensor:
+    from mdl.models.prefix_stepper import parallel_logits
+
+    return parallel_logits(model, windows_BT)
+
+
+def _stepwise(model: Any, n_windows: int, length: int) -> Any:
+    from mdl.models.prefix_stepper import PrefixStepper
+
+    return PrefixStepper(model, n_windows, length)
 
 
 def register_architecture(
@@ -102,16 +114,24 @@ def register_architecture(
     def made(shape: Shape, seeds: Sequence[int]) -> StackedModel:
         return stacked(shape, [module(shape).build(seed)[1] for seed in seeds])
 
+    def flops(shape: Shape) -> float:
+        return flops_per_byte(shape) if flops_per_byte else module(shape).flops_per_byte
+
     add_architecture(
         name,
         Architecture(
             count_params=lambda shape: module(shape).n_params_by_group,
-            forward_flops_per_byte=flops_per_byte or (lambda shape: module(shape).flops_per_byte),
+            forward_flops_per_byte=flops,
             training_bytes=training_bytes or (lambda shape, n: module(shape).training_bytes(n)),
             weight_shapes=weight_shapes,
             count_weights=lambda shape: len(weight_shapes(shape)),
             make=made,
             stack=stacked,
+            exact=ExactPasses(
+                parallel=_parallel,
+                stepwise=_stepwise,
+                decoding_flops_per_byte=lambda shape: flops(shape) * shape.context_tokens,
+            ),
             own_module=module,
         ),
     )

@@ -139,8 +139,8 @@ class OwnModule:
         return rows
 
     def aligned(self, module: nn.Module, rows: Tensor) -> Tensor:
-        """Rows (…, T, 256) as logits in float32, row t of byte t."""
-        logits = rows.float()
+        """Rows (…, T, 256) as logits in float32, or float64, row t of byte t."""
+        logits = rows if rows.dtype == torch.float64 else rows.float()
         if getattr(module, "returns", "logits") == "probabilities":
             logits = logits.log()
         if predicts(module) == "this":

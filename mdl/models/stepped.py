@@ -26,10 +26,10 @@ class Stepped(ABC):
     than the GPU to run. A graph attends to a fixed length, so there is one for every `_GRAPH_STEPS` bytes.
     """
 
-    def __init__(self, n_windows: int, length: int, device: torch.device) -> None:
-        """For `n_windows` windows in lockstep of at most `length` bytes each."""
+    def __init__(self, n_windows: int, length: int, device: torch.device, *, recorded: bool = True) -> None:
+        """For `n_windows` windows in lockstep of at most `length` bytes each; `recorded`: as graphs, on CUDA."""
         self.n_windows, self.length = n_windows, length
-        self._cuda = device.type == "cuda"
+        self._cuda = device.type == "cuda" and recorded
         self._at = torch.zeros(1, dtype=torch.long, device=device)
         self._previous = torch.empty(n_windows, dtype=torch.long, device=device)
         self._host = torch.empty(n_windows, VOCABULARY, dtype=torch.float64, pin_memory=self._cuda)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from mdl.archives import block_codec
 from mdl.errors import MdlError
 from mdl.models import (
     ARCHITECTURES,
     Shape,
     StackedModel,
+    add_architecture,
     check_member,
     count_params,
     forward_flops_per_byte,
@@ -198,9 +202,21 @@ def test_what_cannot_be_trained_is_one_line(name: str) -> None:
     assert "\n" not in str(refused.value)
 
 
+@each_honest
+@pytest.mark.parametrize("n_bytes", [1, T, 3 * T + 5])
+def test_a_block_is_decoded_by_repeated_prefixes(name: str, n_bytes: int) -> None:
+    model = stack(shape_of(name), [make_models(shape_of(name), [3]).member(0)]).double()
+    data = np.random.default_rng(n_bytes).integers(0, 256, n_bytes).astype(np.uint8)
+    block_codec.probe(model, data)
+    decoder = block_codec.BlockDecoder(model)
+    for _ in range(2):
+        assert decoder.decode([block_codec.encode_block(model, data)]) == [data.tobytes()]
+
+
 def test_what_it_lacks_is_said_where_it_is_asked_for() -> None:
-    with pytest.raises(MdlError, match="archives need float64 passes, which the architecture 'own_lstm' does not"):
-        require_exact(shape_of("own_lstm"), "archives")
+    add_architecture("no_passes", replace(ARCHITECTURES["own_lstm"], exact=None))
+    with pytest.raises(MdlError, match="archives need float64 passes, which the architecture 'no_passes' does not"):
+        require_exact(shape_of("no_passes"), "archives")
     with pytest.raises(MdlError, match="need coded weights, which the architecture 'own_lstm' does not have"):
         require_coded(shape_of("own_lstm"), "packed files")
     with pytest.raises(MdlError, match=r"unknown architecture 'no_such' .*--plugin"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from pathlib import Path
@@ -12,9 +13,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from mdl.compressors import byte_model
 from mdl.config import Recipe
 from mdl.data import CorpusSpec, open_corpus
 from mdl.device import resolve_machine
+from mdl.errors import MdlError
 from mdl.models import Shape
 from mdl.training.checkpoint import set_damaged_aside
 from mdl.training.cohort_module import CohortModule
@@ -99,9 +102,30 @@ def test_a_trained_member_is_measured_elsewhere_and_what_it_lacks_is_said(swept:
     assert measured.returncode == 0, measured.stderr
     without = mdl("baselines", "text.txt", "--model", run, cwd=swept)
     assert_one_line(without, "unknown architecture 'own_lstm'")
-    for command in (["compress", "text.txt", "--model", run, "-o", "x.mdl"], ["pack", run, "-o", "x.mdl"]):
-        assert_one_line(mdl(*command, "--plugin", PLUGIN, cwd=swept), "the architecture 'own_lstm' does not have")
+    packed = mdl("pack", run, "-o", "x.mdl", "--plugin", PLUGIN, cwd=swept)
+    assert_one_line(packed, "need coded weights, which the architecture 'own_lstm' does not have")
     assert not (swept / "x.mdl").exists()
+
+
+def test_an_archive_comes_back_by_repeated_prefixes_and_a_long_one_is_refused(
+    swept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = next((swept / "runs/tiny").glob("own_lstm-8x1-20KB*"))
+    (swept / "book.txt").write_bytes((swept / "text.txt").read_bytes()[:1000])
+    made = mdl("compress", "book.txt", "--model", run, "-o", "book.mdl", "--plugin", PLUGIN, cwd=swept)
+    assert made.returncode == 0, made.stderr
+    back = mdl("decompress", "book.mdl", "-o", "back.txt", "--plugin", PLUGIN, cwd=swept)
+    assert back.returncode == 0, back.stderr
+    assert (swept / "back.txt").read_bytes() == (swept / "book.txt").read_bytes()
+    without = mdl("decompress", "book.mdl", "-o", "other.txt", cwd=swept)
+    assert_one_line(without, "unknown architecture 'own_lstm'")
+    monkeypatch.setattr(byte_model, "MOST_DECODING_FLOPS", 1e6)
+    with pytest.raises(MdlError, match=r"has no step of its own, .* more than 1e\+06 floating point operations"):
+        byte_model.compress_stream(
+            io.BytesIO(b"a" * 1000), io.BytesIO(), byte_model.load_model(next(run.glob("final*.safetensors")))
+        )
+    drawn = mdl("generate", "--coder", run, "--prompt", "book.txt", "--length", "9", "--plugin", PLUGIN, cwd=swept)
+    assert drawn.returncode == 0, drawn.stderr
 
 
 def test_an_edited_plugin_makes_other_runs_and_one_that_is_not_named_is_asked_for(swept: Path, tmp_path: Path) -> None:
