@@ -117,7 +117,7 @@ class ModelConfig(Part):
     """Which model: its architecture, and its shape as a size name, or width and depth."""
 
     architecture: Annotated[str, _known_in(ARCHITECTURES)] = Field(
-        TRANSFORMER, description="transformer, or the name of one that a plugin registers"
+        TRANSFORMER, description="transformer, mingru, or the name of one that a plugin registers"
     )
 
     size: str | None = Field(None, description="width x depth, such as 16x2, or a preset such as paper-200k")

@@ -17,16 +17,21 @@ from mdl.models.no_peeking import require_no_peeking
 from mdl.models.own_module import OwnModule, predicts
 from mdl.models.predictor import Bytes, Predictor
 from mdl.models.shape import Shape
+from mdl.units import VOCABULARY
 
 _WINDOWS = 3
+_SUM_TOLERANCE = 1e-3
 _DRAWN = 0.1  # weights that are all 0 hide what they would pass on
 
 
-def check_member(shape: Shape, weights: Mapping[str, Tensor], beginning: npt.NDArray[np.uint8]) -> None:
+def check_member(
+    shape: Shape, weights: Mapping[str, Tensor], beginning: npt.NDArray[np.uint8], *, trains: bool = False
+) -> None:
     """MdlError naming the position where a user's module of these weights sees what it may not, on bytes (n,) and any.
 
-    In eval mode, which is measured, and in train mode. There statistics of the batch (BatchNorm) stay those of eval
-    mode, since a batch is what they are of; random numbers are the same at each call. What comes along is not tried.
+    In eval mode, which is measured, and where it `trains` in train mode too. There statistics of the batch (BatchNorm)
+    stay those of eval mode, since a batch is what they are of; random numbers are the same at each call. What comes
+    along is not tried.
     """
     build = architecture_of(shape).own_module
     if build is None:
@@ -34,7 +39,8 @@ def check_member(shape: Shape, weights: Mapping[str, Tensor], beginning: npt.NDA
     own: OwnModule = build(shape)
     module = own.load(weights)
     _awake(module)
-    for train in (False, True):
+    _require_logits(own, module)
+    for train in (False, True) if trains else (False,):
         predict = _in_training(module) if train else module_predict(module)
         said: dict[str, Any] = {"predicts": predicts(module), "returns": getattr(module, "returns", "logits")}
         if predicts(module) == "next":
@@ -45,6 +51,20 @@ def check_member(shape: Shape, weights: Mapping[str, Tensor], beginning: npt.NDA
         except MdlError as error:
             mode = " in train mode" * train
             raise MdlError(f"architecture '{own.name}', {shape.label}{mode}: {error}") from error.__cause__
+
+
+def _require_logits(own: OwnModule, module: nn.Module) -> None:
+    """MdlError for probabilities that are not said to be: as logits they would code badly, and nobody would see why."""
+    if getattr(module, "returns", None) is not None:
+        return
+    window = torch.arange(own.shape.context_tokens)[None] % VOCABULARY
+    with torch.no_grad(), own.named("fails on"):
+        rows = own.checked(module, window, module.eval()(window))
+    if bool((rows >= 0).all()) and bool(((rows.sum(-1) - 1).abs() < _SUM_TOLERANCE).all()):
+        raise MdlError(
+            f"{own} returns probabilities; return logits or log-probabilities, or give it an attribute "
+            "returns = 'probabilities'"
+        )
 
 
 def _awake(module: nn.Module) -> None:

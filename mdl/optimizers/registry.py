@@ -59,6 +59,8 @@ class OptimizerSettings:
     """Each member's factor on every rate (M,); None: 1 for all."""
     matrices: Mapping[str, MatrixForm] | None = None
     """The layers' matrices by name; None: `matrices_by_name`."""
+    same_in_company: bool = False
+    """Are a member's bits on a CPU the same in any company under recipe 1 too? Its Transformers are as they were."""
     capturable: bool = False
     """May a step be recorded in a CUDA graph? The `lr` of every group is then a tensor on the device."""
 

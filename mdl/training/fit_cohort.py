@@ -52,7 +52,7 @@ def train_cohort(cohort: Cohort, data: Reading, stretch: Stretch, loggers: Seque
     execution, recipe = cohort.execution, cohort.recipe
     machine = machine_of(cohort)
     module = cohort_module(cohort, data)
-    check_member(cohort.shape, module.model.member(0), first_windows(cohort, data.corpora[0], 0))
+    check_member(cohort.shape, module.model.member(0), first_windows(cohort, data.corpora[0], 0), trains=True)
     if module.model.note:
         print(module.model.note, flush=True)
     if why := set_damaged_aside(stretch.checkpoint, module):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mdl.config import Recipe
-from mdl.models import StackedModel
+from mdl.models import TRANSFORMER, StackedModel
 from mdl.optimizers import OptimizerSettings, make_optimizer
 
 
@@ -35,6 +35,7 @@ def _settings(
         weight_decay=recipe.weight_decay,
         lr_scale=lr_scale,
         matrices=model.matrices(),
+        same_in_company=model.shape.architecture != TRANSFORMER,
         capturable=capturable,
     )
 

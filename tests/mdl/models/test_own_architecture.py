@@ -165,14 +165,31 @@ CAUGHT = {
 def test_a_module_that_sees_what_it_may_not_is_refused_with_the_position(name: str) -> None:
     model = make_models(shape_of(name), [0])
     with pytest.raises(MdlError, match=rf"architecture '{name}', {name}-12x1.*{CAUGHT[name]}") as refused:
-        check_member(model.shape, model.member(0), np.zeros(100, np.uint8))
+        check_member(model.shape, model.member(0), np.zeros(100, np.uint8), trains=True)
     assert "\n" not in str(refused.value)
 
 
 @each_honest
 def test_an_honest_module_passes(name: str) -> None:
     model = make_models(shape_of(name), [0])
-    check_member(model.shape, model.member(0), np.arange(100, dtype=np.uint8))
+    check_member(model.shape, model.member(0), np.arange(100, dtype=np.uint8), trains=True)
+
+
+def test_probabilities_are_said_to_be_such() -> None:
+    class Probabilities(Lstm):
+        def forward(self, windows: Tensor) -> Tensor:
+            return super().forward(windows).softmax(-1)
+
+    class Said(Probabilities):
+        returns = "probabilities"
+
+    register_architecture("unsaid", lambda shape: Probabilities(shape.width))
+    register_architecture("said", lambda shape: Said(shape.width))
+    unsaid, said, plain = (make_models(shape_of(name), [0]) for name in ("unsaid", "said", "own_lstm"))
+    with pytest.raises(MdlError, match="returns probabilities; return logits or log-probabilities, or give it"):
+        check_member(unsaid.shape, unsaid.member(0), np.zeros(9, np.uint8))
+    check_member(said.shape, said.member(0), np.zeros(9, np.uint8), trains=True)
+    assert torch.allclose(said.nats(WINDOWS[:1]), plain.nats(WINDOWS[:1]), atol=1e-5)
 
 
 def _fails(shape: Shape) -> nn.Module:

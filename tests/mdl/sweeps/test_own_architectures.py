@@ -154,27 +154,28 @@ def cohort(name: str, members: list[Member], recipe: int = 2) -> CohortModule:
     return CohortModule(Shape(8, 1, 1, context_tokens=T, architecture=name), members, chosen, HELDOUT)
 
 
-def trained(name: str, members: list[Member], path: Path, until: int | None = None) -> CohortModule:
-    module = cohort(name, members)
+def trained(name: str, members: list[Member], path: Path, until: int | None = None, recipe: int = 2) -> CohortModule:
+    module = cohort(name, members, recipe)
     fit(module, SOURCE, resolve_machine("auto", "auto"), path, until=until)
     return module
 
 
+@pytest.mark.parametrize("recipe", [1, 2])
 @pytest.mark.parametrize("name", HONEST)
 def test_a_member_trains_in_company_as_alone_and_a_stopped_run_goes_on_as_if_it_had_not(
-    name: str, tmp_path: Path
+    name: str, recipe: int, tmp_path: Path
 ) -> None:
     """To the bit, dropout and batch statistics too: `fit` to step 9 and from there on."""
     torch.set_num_threads(1)
-    together = trained(name, MEMBERS, tmp_path / "together")
+    together = trained(name, MEMBERS, tmp_path / "together", recipe=recipe)
     for m, member in enumerate(MEMBERS):
-        alone = trained(name, [member], tmp_path / f"alone-{m}")
+        alone = trained(name, [member], tmp_path / f"alone-{m}", recipe=recipe)
         assert [bits[m] for _, bits in together.curve] == [bits[0] for _, bits in alone.curve]
         for weight, tensor in together.model.member(m).items():
             assert torch.equal(tensor, alone.model.member(0)[weight]), weight
-    trained(name, MEMBERS, tmp_path / "part", until=9)
-    assert set_damaged_aside(tmp_path / "part", cohort(name, MEMBERS)) is None
-    resumed = trained(name, MEMBERS, tmp_path / "part")
+    trained(name, MEMBERS, tmp_path / "part", until=9, recipe=recipe)
+    assert set_damaged_aside(tmp_path / "part", cohort(name, MEMBERS, recipe)) is None
+    resumed = trained(name, MEMBERS, tmp_path / "part", recipe=recipe)
     assert resumed.curve == together.curve
     for weight, tensor in together.best_weights(1).items():
         assert torch.equal(tensor, resumed.best_weights(1)[weight]), weight
