@@ -71,6 +71,17 @@ class Dropping(StateSpace):
         return nn.functional.dropout(super().forward(windows), 0.1, self.training)
 
 
+class Order0(nn.Module):
+    """The same logits everywhere, and no product that could be counted."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.logits = nn.Parameter(torch.zeros(256))
+
+    def forward(self, windows: torch.Tensor) -> torch.Tensor:
+        return self.logits.expand(*windows.shape, 256)
+
+
 class Shifted(Lstm):
     """Says that row t is of byte t, and sees it."""
 
@@ -112,7 +123,7 @@ class AcrossWindows(Lstm):
         return rows + rows.mean(0, keepdim=True)
 
 
-HONEST = {"own_lstm": Lstm, "own_ssm": StateSpace, "own_gated": Gated, "own_dropping": Dropping}
+HONEST = {"own_lstm": Lstm, "own_ssm": StateSpace, "own_gated": Gated, "own_dropping": Dropping, "own_order_0": Order0}
 CHEATS = {
     "cheat_shifted": Shifted,
     "cheat_both_ends": Bidirectional,

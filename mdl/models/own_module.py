@@ -98,37 +98,45 @@ class OwnModule:
             if not isinstance(owners[name], nn.Embedding | nn.EmbeddingBag) and VOCABULARY not in weight.shape
         }
 
-    @property
+    @cached_property
     def flops_per_byte(self) -> float:
-        """Counted in a forward pass over one window; where nothing is, two a trained number."""
-        return self._pass[0] or 2.0 * sum(self.n_params_by_group.values())
+        """Of products and convolutions in a forward pass over one window; where there are none, two a number of N."""
+        from torch.utils.flop_counter import FlopCounterMode
+
+        module, learned = self.build(0)
+        window, fixed = self._window(), {name: tensor.detach() for name, tensor in learned.items()}
+        counter = FlopCounterMode(display=False)
+        plain = torch.backends.mkldnn.flags(enabled=False)  # whose one operation for all of an LSTM is not counted
+        with self._trying(), torch.no_grad(), plain, counter:
+            torch.func.functional_call(module, fixed, (window,))
+        return counter.get_total_flops() / window.numel() or 2.0 * sum(self.n_params_by_group.values())
 
     def training_bytes(self, n_windows: int) -> int:
         """Copies of the weights, and what a forward pass kept for the gradients of one window, times so many."""
-        return 4 * _COPIES * sum(self.n_params_by_group.values()) + n_windows * self._pass[1]
+        return 4 * _COPIES * sum(self.n_params_by_group.values()) + n_windows * self._kept_bytes
 
     @cached_property
-    def _pass(self) -> tuple[float, int]:
-        """Operations a byte, and bytes kept, of a forward pass over one window."""
-        from torch.utils.flop_counter import FlopCounterMode
-
+    def _kept_bytes(self) -> int:
+        """Of a window until its gradients are known, and as much again for these, and logits."""
         module, _ = self.build(0)
-        window = torch.zeros(1, self.shape.context_tokens, dtype=torch.long)
-        kept: dict[int, int] = {}
+        window, kept = self._window(), dict[int, int]()
 
         def keep(tensor: Tensor) -> Tensor:
-            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            kept[_place(tensor)] = tensor.untyped_storage().nbytes()
             return tensor
 
-        with self.named("fails on"), torch.random.fork_rng(devices=[]), without_warnings():
-            counter = FlopCounterMode(display=False)
-            with torch.backends.mkldnn.flags(enabled=False), counter, torch.no_grad():
-                module(window)
-            with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-                rows = self.checked(module, window, module(window))
+        with self._trying(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            rows = self.checked(module, window, module(window))
         weights = {_place(weight) for weight in module.parameters()}
-        activations = sum(n_bytes for place, n_bytes in kept.items() if place not in weights)
-        return counter.get_total_flops() / window.numel(), 2 * activations + 8 * rows.numel()
+        return 2 * sum(n for place, n in kept.items() if place not in weights) + 8 * rows.numel()
+
+    @contextmanager
+    def _trying(self) -> Iterator[None]:
+        with without_warnings(), self.named("fails on"), torch.random.fork_rng(devices=[]):
+            yield
+
+    def _window(self) -> Tensor:
+        return torch.zeros(1, self.shape.context_tokens, dtype=torch.long)
 
     def checked(self, module: nn.Module, windows: Tensor, rows: Any) -> Tensor:
         """What the module made of windows (B, T); MdlError where that is not (B, T, 256) floating-point numbers."""

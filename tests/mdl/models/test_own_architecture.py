@@ -33,7 +33,7 @@ from mdl.optimizers import MatrixForm
 from tests.own_architectures import CHEATS, HONEST, Gated, Lstm, StateSpace
 
 T = 24
-STACKED = {"own_lstm": False, "own_ssm": True, "own_gated": False, "own_dropping": False}
+STACKED = {"own_lstm": False, "own_ssm": True, "own_gated": False, "own_dropping": False, "own_order_0": True}
 each_honest = pytest.mark.parametrize("name", HONEST)
 WINDOWS = torch.randint(0, 256, (3, 4, T), generator=torch.Generator().manual_seed(3))
 
@@ -127,6 +127,7 @@ def test_what_a_shape_costs_is_counted_with_each_storage_once() -> None:
     assert forward_flops_per_byte(shape_of("own_ssm")) == 2 * 12 * 256
     lstm = shape_of("own_lstm")
     assert forward_flops_per_byte(lstm) == 2 * 12 * 256 + 2 * 4 * 12 * 24
+    assert forward_flops_per_byte(shape_of("own_order_0")) == 2 * 256, "nothing was counted"
     one, two = training_bytes(lstm, 1), training_bytes(lstm, 2)
     assert one > 4 * 6 * count_params(lstm)["total"]
     assert two - one > 4 * T * 256
