@@ -6,6 +6,8 @@ costs up to 2·t of a parallel pass's, and a window of T some T times its encodi
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -35,6 +37,12 @@ class PrefixStepper(Stepped):
 
     def _forget(self) -> None:
         self._bytes.zero_()
+
+    def prefill(self, known: npt.NDArray[np.uint8]) -> None:
+        """The same at no cost."""
+        self.restart()
+        self._t = known.shape[1]
+        self._bytes[:, : self._t] = torch.from_numpy(known).to(self._bytes)
 
     def _logits(self, length: int) -> Tensor:
         t = length - 1

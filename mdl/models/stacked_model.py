@@ -34,9 +34,15 @@ class StackedModel(nn.Module, ABC):
         """−ln p (M, B, T) in float32 of every byte, in training; `parts` as `fast_parts` gives them."""
         return row_nats(self(bytes_MBT), bytes_MBT)
 
-    def measured_nats(self, bytes_MBT: Tensor, parts: Any = None, *, half: bool = False) -> Tensor:
-        """−ln p (M, B, T) in float32, as it is measured: where `half`, products may be in 16 bits."""
-        return self.nats(bytes_MBT, parts)
+    def measured_nats(
+        self, bytes_MBT: Tensor, parts: Any = None, *, half: bool = False, n_last: int | None = None
+    ) -> Tensor:
+        """−ln p (M, B, T) in float32, as it is measured; (M, B, n_last) of the last bytes alone.
+
+        Where `half`, products may be in 16 bits.
+        """
+        of = last(bytes_MBT, n_last)
+        return row_nats(self(bytes_MBT)[:, :, of], bytes_MBT[:, :, of])
 
     def begin_step(self, step: int, seeds: Any) -> None:
         """Tells which step of training comes, and the members' seeds: for what draws numbers there."""
@@ -72,6 +78,11 @@ class StackedModel(nn.Module, ABC):
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(iter(self.parameters())).device
+
+
+def last(bytes_MBT: Tensor, n_last: int | None) -> slice:
+    """Of the places of a window the last so many; None: all."""
+    return slice(None if n_last is None else bytes_MBT.shape[-1] - n_last, None)
 
 
 def row_nats(logits: Tensor, bytes_MBT: Tensor) -> Tensor:

@@ -88,10 +88,6 @@ class StackedModules(StackedModel):
         """−ln p (M, B, T) of every byte in train mode."""
         return row_nats(self._rows(bytes_MBT, train=True), bytes_MBT)
 
-    def measured_nats(self, bytes_MBT: Tensor, parts: Any = None, *, half: bool = False) -> Tensor:
-        """The same in eval mode, always in float32."""
-        return row_nats(self(bytes_MBT), bytes_MBT)
-
     def _rows(self, bytes_MBT: Tensor, *, train: bool) -> Tensor:
         windows, module = bytes_MBT.long(), self.module
         module.train(train)

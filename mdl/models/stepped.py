@@ -52,6 +52,13 @@ class Stepped(ABC):
         self._forget()
 
     @torch.inference_mode()
+    def prefill(self, known: npt.NDArray[np.uint8]) -> None:
+        """Other windows whose first bytes (n, k) are known: the next launch, after the last of them, is of byte k."""
+        self.restart()
+        for i in range(known.shape[1]):
+            self._advance(known[:, i - 1] if i else None)
+
+    @torch.inference_mode()
     def launch(self, previous: npt.NDArray[np.uint8] | None, places: Guard) -> None:
         """Begin the next byte's tables, given every window's byte before (n,) (None at the start).
 

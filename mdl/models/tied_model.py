@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from mdl.models.layer import rms_normalised
 from mdl.models.shape import Shape
-from mdl.models.stacked_model import StackedModel
+from mdl.models.stacked_model import StackedModel, last
 
 _WRITING = ("out", "down")  # to the residual stream
 
@@ -51,11 +51,14 @@ class TiedModel(StackedModel):
         """−ln p (M, B, T) of every byte in float32."""
         return self._nats(self.residual(bytes_MBT, parts), bytes_MBT, parts)
 
-    def measured_nats(self, bytes_MBT: Tensor, parts: Any = None, *, half: bool = False) -> Tensor:
-        """The same. Where `half`, the products of the layers are in float16, those of the head are not."""
+    def measured_nats(
+        self, bytes_MBT: Tensor, parts: Any = None, *, half: bool = False, n_last: int | None = None
+    ) -> Tensor:
+        """As `StackedModel` says. Where `half`, products of layers are in float16, those of the head are not."""
         with torch.autocast("cuda", torch.float16, enabled=half):
             x = self.residual(bytes_MBT, parts)
-        return self._nats(x.float(), bytes_MBT, parts)
+        of = last(bytes_MBT, n_last)
+        return self._nats(x[:, :, of].float(), bytes_MBT[:, :, of], parts)
 
     def _nats(self, x: Tensor, bytes_MBT: Tensor, parts: Any) -> Tensor:
         function = parts.byte_nats if parts else byte_nats
