@@ -16,7 +16,8 @@ from torch import Tensor
 from mdl.models import Shape
 from mdl.models.kernels.limits import MOST_NARROW
 from mdl.models.layer import rms_normalised, rotated
-from mdl.models.transformer import Parts, StackedTransformer, byte_nats, embedded
+from mdl.models.tied_model import byte_nats, embedded
+from mdl.models.transformer import Parts, StackedTransformer
 
 Switches = Mapping[str, float]
 

@@ -69,7 +69,11 @@ def _part(annotation: Any) -> type | None:
 
 
 PROVENANCE = tuple(f.name for f in fields(Provenance) if f.name != "cohort_size")
-_OF_CONFIG = {"optimizer": ("train.optimizer", "adamw"), "recipe": ("train.recipe", 1)}  # keys, and unsaid
+_OF_CONFIG = {  # keys, and unsaid
+    "optimizer": ("train.optimizer", "adamw"),
+    "recipe": ("train.recipe", 1),
+    "architecture": ("model.architecture", "transformer"),
+}
 RUN_COLUMNS = [*columns_of(CellRecord), "embedding_params", *_OF_CONFIG]
 SNAPSHOT_COLUMNS = ["snapshot", "step"]
 SEGMENT_COLUMNS = [*columns_of(Segment)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -20,17 +20,18 @@ class Group:
     leak: str = ""  # percent of the held-out part that was trained on
     context: str | None = None  # tokens
     vocabulary: str | None = None
+    architecture: str | None = None
 
     @property
     def label(self) -> str:
         """The corpus and `parts`, numbers with blanks in front: then labels sort as their numbers do."""
-        return ", ".join([self.corpus, *_parts(self.leak, self.context, self.vocabulary)])
+        return ", ".join([self.corpus, *_parts(self, self.leak, self.context, self.vocabulary)])
 
     @property
     def parts(self) -> list[str]:
-        """What tells it apart from other groups of the corpus: 5 % leaked, context 64, vocabulary 1,024."""
+        """What tells it apart from other groups of the corpus: 5 % leaked, mingru, context 64, vocabulary 1,024."""
         numbers = (self.leak, self.context, self.vocabulary)
-        return _parts(*(None if number is None else number.strip() for number in numbers))
+        return _parts(self, *(None if number is None else number.strip() for number in numbers))
 
     @property
     def name(self) -> str:
@@ -38,30 +39,43 @@ class Group:
         return ", ".join([self.corpus, *self.parts])
 
 
-def _parts(leak: str | None, context: str | None, vocabulary: str | None) -> list[str]:
+def _parts(group: Group, leak: str | None, context: str | None, vocabulary: str | None) -> list[str]:
     parts = [f"{leak} % leaked"] if leak else []
+    parts += [group.architecture] if group.architecture else []
     parts += [f"context {context}"] if context is not None else []
     return parts + ([f"vocabulary {vocabulary}"] if vocabulary is not None else [])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Groups:
-    """Of every run: its group, the same without the vocabulary, and without the leak."""
+    """Of every run: its group, the same without the vocabulary, without the leak, and without the architecture."""
 
     group: list[Group]
     byte_group: list[Group]
     clean_group: list[Group]
+    peer_group: list[Group]
 
 
 def groups_of(runs: pd.DataFrame, corpora: list[str]) -> Groups:
-    """`runs` with leak_fraction, context_bytes and vocabulary; `corpora`: what each is called without a leak."""
-    leaks = leak_texts(runs["leak_fraction"])
-    contexts, vocabularies = _told_apart(runs["context_bytes"]), _told_apart(runs["vocabulary"])
-    rows = list(zip(corpora, leaks, contexts, vocabularies, strict=True))
+    """`runs` with leak_fraction, context_bytes, vocabulary and architecture; `corpora`: each one's name without a leak.
+
+    An architecture is told where there are several.
+    """
+    leaks, architectures = leak_texts(runs["leak_fraction"]), runs["architecture"]
+    several = architectures.nunique() > 1
+    columns = {
+        "corpus": corpora,
+        "leak": leaks,
+        "context": _told_apart(runs["context_bytes"]),
+        "vocabulary": _told_apart(runs["vocabulary"]),
+        "architecture": [name if several and isinstance(name, str) else None for name in architectures],
+    }
+    groups = [Group(**dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True)]
     return Groups(
-        group=[Group(corpus=c, leak=leak, context=length, vocabulary=v) for c, leak, length, v in rows],
-        byte_group=[Group(corpus=c, leak=leak, context=length) for c, leak, length, _ in rows],
-        clean_group=[Group(corpus=c, context=length, vocabulary=v) for c, _, length, v in rows],
+        group=groups,
+        byte_group=[replace(group, vocabulary=None) for group in groups],
+        clean_group=[replace(group, leak="") for group in groups],
+        peer_group=[replace(group, architecture=None) for group in groups],
     )
 
 

@@ -28,9 +28,11 @@ class Table:
 
     runs       one row per record, failed ones too: RUN_COLUMNS, and
                corpus  short name of the corpus, the same for cells and baselines of the same bytes
-               group   cells whose sizes can be compared: corpus, and context and vocabulary where there are several
+               group   cells whose sizes can be compared: corpus, and architecture, context and vocabulary where there
+                       are several
                byte_group  the group without the vocabulary
                clean_group  the group of the same cells without a leak; is_online  an online prequential run
+               peer_group  the group without the architecture
     cells      one row per (run_id, snapshot) of runs that are not online: the columns of `runs`, SNAPSHOT_COLUMNS, and
                own_bits      code length of the own subset [0, D), bits; NaN if not evaluated in full
                heldout_bits  code length of the whole held-out part, bits; NaN if not evaluated in full

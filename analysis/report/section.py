@@ -171,6 +171,7 @@ SECTIONS: Registry[Page] = Registry(
             "contamination": "contamination",
             "tokenisation": "tokenization",
             "contexts": "context_length",
+            "architectures": "architectures",
             "rates": "rates",
             "size_law": "size_law",
             "two_parts": "two_parts",

@@ -18,12 +18,14 @@ from analysis.report.rows.codes import (
     ShortestRow,
 )
 from analysis.report.rows.comparisons import (
+    ArchitectureRow,
     ComputeRow,
     ContaminationRow,
     ContextRow,
     CostLawRow,
     CostRow,
     OverlappingRow,
+    OvertakingRow,
     PaperRow,
     TokenisationRow,
 )
@@ -84,4 +86,6 @@ class Summary(TypedDict):
     contamination: list[ContaminationRow]  # rates by leaked share
     tokenisation: list[TokenisationRow]  # rates by vocabulary
     contexts: list[ContextRow]  # rates by context length
+    architectures: list[ArchitectureRow]  # critical sizes and rates of each architecture, and the shortest
+    overtakings: list[OvertakingRow]  # of each two architectures: from which dataset size on the second pays more
     paper_table: list[PaperRow]  # Table 1 of Delétang et al. on this data, the paper's rates beside

@@ -5,7 +5,7 @@ first byte, then every window's second byte, and so on (*time-major*), so that t
 lockstep. Blocks are independent: a decoder takes as many at a time as its memory holds.
 
 Where windows overlap, a longer *stretch* stands for such a window. Whenever its next window begins to count, what of it
-is known already is taken in at once by the decoder (`Stepper.prefill`), and its new bytes go step by step.
+is known already is taken in at once by the decoder (`Stepped.prefill`), and its new bytes go step by step.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import torch
 
 from mdl.archives.format import Block, checked_crc
 from mdl.entropy import Guard, StreamDecoder, StreamEncoder, grid_of, guard_list, symbol_intervals
-from mdl.models import StackedTransformer, Stepper, WindowCut, check_agreement, parallel_logits
+from mdl.models import StackedModel, Stepped, WindowCut, check_agreement, require_exact
 from mdl.units import VOCABULARY
 
 Bytes = npt.NDArray[np.uint8]
@@ -38,7 +38,7 @@ class Lanes:
     n_bytes: int  # of a lane: of a window, or where windows overlap of a stretch
 
     @staticmethod
-    def side_by_side(model: StackedTransformer) -> Lanes:
+    def side_by_side(model: StackedModel) -> Lanes:
         """Each window a lane."""
         T = model.shape.context_tokens
         return Lanes(WindowCut(T, T), T)
@@ -58,7 +58,7 @@ def windows_of(data: Bytes, n_bytes: int) -> Bytes:
     return padded.reshape(n_windows, length)
 
 
-def probe(model: StackedTransformer, data: Bytes, lanes: Lanes | None = None) -> None:
+def probe(model: StackedModel, data: Bytes, lanes: Lanes | None = None) -> None:
     """MdlError where the model computes too unsteadily on the first bytes of `data` for exact decoding."""
     T, lanes = model.shape.context_tokens, lanes or Lanes.side_by_side(model)
     windows = windows_of(data, T)
@@ -78,12 +78,12 @@ class Placed:
     listed: Guard
 
 
-def encode_block(model: StackedTransformer, data: Bytes, lanes: Lanes | None = None) -> Block:
+def encode_block(model: StackedModel, data: Bytes, lanes: Lanes | None = None) -> Block:
     """Code `data` (n,) > 0 bytes with a one-member float64 model, in parallel passes; `lanes` None: side by side."""
     return write_block(place_block(model, data, lanes))
 
 
-def place_block(model: StackedTransformer, data: Bytes, lanes: Lanes | None = None) -> Placed:
+def place_block(model: StackedModel, data: Bytes, lanes: Lanes | None = None) -> Placed:
     """The model's part of encoding, which an accelerator does: the windows that begin together in all lanes at once."""
     lanes = lanes or Lanes.side_by_side(model)
     rows = windows_of(data, lanes.n_bytes)
@@ -128,20 +128,21 @@ def time_major(n_bytes: int, length: int) -> npt.NDArray[np.int64]:
 
 @torch.inference_mode()
 def _place_windows(
-    model: StackedTransformer, windows: Bytes, n_last: int
+    model: StackedModel, windows: Bytes, n_last: int
 ) -> tuple[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]], Guard]:
     """Intervals (windows, n_last) of the last bytes of the windows, and the guard list of these."""
-    symbols = torch.from_numpy(np.ascontiguousarray(windows)).to(model.cos.device)
+    symbols = torch.from_numpy(np.ascontiguousarray(windows)).to(model.device)
     counted = symbols[:, symbols.shape[1] - n_last :]
-    grid, place, up = grid_of(parallel_logits(model, symbols, n_last).reshape(-1, VOCABULARY))
+    logits = require_exact(model.shape, "archives").parallel(model, symbols, n_last)
+    grid, place, up = grid_of(logits.reshape(-1, VOCABULARY))
     left, width = symbol_intervals(grid, counted.reshape(-1).long())
     listed = Guard(place.cpu().numpy(), up.cpu().numpy())
     return (left.cpu().numpy().reshape(counted.shape), width.cpu().numpy().reshape(counted.shape)), listed
 
 
-def _windows_a_call(model: StackedTransformer, length: int) -> int:
+def _windows_a_call(model: StackedModel, length: int) -> int:
     """Windows that keep one call's logits near 4 MB on a CPU (its caches) and 1 GB on an accelerator."""
-    limit_bytes = 2**22 if model.cos.device.type == "cpu" else 2**30
+    limit_bytes = 2**22 if model.device.type == "cpu" else 2**30
     return max(1, limit_bytes // (length * VOCABULARY * 8))
 
 
@@ -152,9 +153,9 @@ class BlockDecoder:
     of the other.
     """
 
-    def __init__(self, model: StackedTransformer, lanes: Lanes | None = None) -> None:
+    def __init__(self, model: StackedModel, lanes: Lanes | None = None) -> None:
         self._model, self._lanes = model, lanes or Lanes.side_by_side(model)
-        self._steppers: dict[int, Stepper] = {}  # of each half: what they recorded serves the next blocks
+        self._steppers: dict[int, Stepped] = {}  # of each half: what they recorded serves the next blocks
 
     def decode(self, blocks: Sequence[Block]) -> list[bytes]:
         """Their contents; MdlError where a checksum is wrong.
@@ -179,13 +180,13 @@ class BlockDecoder:
                     team.launch(t)
         return [content for team in teams for content in team.contents()]
 
-    def _stepper(self, half: int, blocks: Sequence[Block], length: int) -> Stepper:
+    def _stepper(self, half: int, blocks: Sequence[Block], length: int) -> Stepped:
         n_windows = sum(-(-block.n_bytes // length) for block in blocks)
         window = min(length, self._model.shape.context_tokens)
         old = self._steppers.pop(half, None)
         if old is None or (old.n_windows, old.length) != (n_windows, window):
             old = None  # its memory goes first
-            old = Stepper(self._model, n_windows, window)
+            old = require_exact(self._model.shape, "archives").stepwise(self._model, n_windows, window)
         old.restart()
         self._steppers[half] = old
         return old
@@ -194,7 +195,7 @@ class BlockDecoder:
 class _Team:
     """Blocks that step together: launch the tables of time t, then read the bytes of time t."""
 
-    def __init__(self, blocks: Sequence[Block], length: int, stepper: Stepper, cut_as: Lanes) -> None:
+    def __init__(self, blocks: Sequence[Block], length: int, stepper: Stepped, cut_as: Lanes) -> None:
         self._blocks, self._cut, self._overlap = blocks, cut_as.cut, cut_as.overlap
         self._lanes = [Lane(block.n_bytes, block.stream, block.guard, length) for block in blocks]
         rows = np.cumsum([0, *(-(-block.n_bytes // length) for block in blocks)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from mdl.errors import MdlError
@@ -34,7 +34,7 @@ class Header:
 
     def __post_init__(self) -> None:
         """MdlError for values that no writer makes, or that would take unbounded memory to decode."""
-        counts = (self.windows_per_block, self.embedded_bytes, *self._overlap, *asdict(self.shape).values())
+        counts = (self.windows_per_block, self.embedded_bytes, *self._overlap)
         if any(type(count) is not int for count in counts) or type(self.coded) is not bool:
             raise MdlError("the archive's header is damaged or forged: a count is not a whole number")
         self.shape.require_bytes("archives")

@@ -21,11 +21,14 @@ from mdl import __version__
 from mdl.archives import Archive, ArchiveWriter, Block, Header, block_codec, stretch_bytes, windows_per_block
 from mdl.device import choose_device
 from mdl.errors import MdlError
-from mdl.models import Shape, StackedTransformer, count_params, load_weights, stack
+from mdl.models import Shape, StackedModel, count_params, load_weights, require_exact, stack
 from mdl.quantization import decode_weights as decode_weights
+from mdl.units import format_seconds
 
 Progress = Callable[[int], None]  # called with the number of bytes just coded
 
+MOST_DECODING_FLOPS = 3e13
+_FLOPS_A_SECOND = 2e9  # in float64 on a core, of small models
 _MOST_WINDOWS = 8192  # in lockstep on an accelerator; more is no faster
 
 
@@ -33,7 +36,7 @@ _MOST_WINDOWS = 8192  # in lockstep on an accelerator; more is no faster
 class ExactModel:
     """One float64 model ready to code, and the hash of the weights file (or coded model) that it is."""
 
-    model: StackedTransformer
+    model: StackedModel
     sha256: str
     weights: Path
     coded: bytes = b""  # the coded model that it was decoded from; archives then embed that
@@ -123,7 +126,7 @@ def compress_stream(
         stretch_bytes=stretch,
     )
     writer = ArchiveWriter(target, header, weights)
-    contents = iter(lambda: _read_fully(source, header.block_bytes), b"")
+    contents = _affordable(iter(lambda: _read_fully(source, header.block_bytes), b""), exact.shape)
     for block, content in _encoded(exact.model, contents, _lanes(header)):
         writer.add(block.or_stored(content), content)
         if progress:
@@ -136,9 +139,21 @@ def _lanes(header: Header) -> block_codec.Lanes:
     return block_codec.Lanes(header.cut, header.lane_bytes)
 
 
-def _encoded(
-    model: StackedTransformer, contents: Iterable[bytes], lanes: block_codec.Lanes
-) -> Iterator[tuple[Block, bytes]]:
+def _affordable(contents: Iterator[bytes], shape: Shape) -> Iterator[bytes]:
+    """The same; MdlError where decoding so much would take longer than anyone means to wait."""
+    cost, flops = require_exact(shape, "archives").decoding_flops_per_byte, 0.0
+    for content in contents:
+        flops += cost(shape) * len(content) if cost else 0.0
+        if flops > MOST_DECODING_FLOPS:
+            raise MdlError(
+                f"'{shape.architecture}' has no step of its own, so that decoding computes each window anew for every "
+                f"byte: this file would take more than {MOST_DECODING_FLOPS:.0e} floating point operations, some "
+                f"{format_seconds(MOST_DECODING_FLOPS / _FLOPS_A_SECOND)} on a core; give a shorter file"
+            )
+        yield content
+
+
+def _encoded(model: StackedModel, contents: Iterable[bytes], lanes: block_codec.Lanes) -> Iterator[tuple[Block, bytes]]:
     """Blocks with their content; the host codes one while the model works on the next."""
     pending: tuple[Future[Block], bytes] | None = None
     with ThreadPoolExecutor(1) as host:
@@ -174,7 +189,7 @@ def decompress_stream(
             f"{exact.sha256}; give the right one with --model"
         )
     content = hashlib.sha256()
-    at_a_time = _blocks_at_a_time(header, exact.model.cos.device)
+    at_a_time = _blocks_at_a_time(header, exact.model.device)
     blocks, decoder = archive.blocks(), block_codec.BlockDecoder(exact.model, _lanes(header))
     while batch := list(islice(blocks, at_a_time)):
         for decoded in decoder.decode(batch):

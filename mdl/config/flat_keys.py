@@ -16,7 +16,6 @@ from pydantic import BaseModel, ValidationError
 from mdl.config.parts import Part
 from mdl.config.run_config import RunConfig
 from mdl.errors import MdlError, nearest, problem_of, quoted
-from mdl.models import check_shape
 from mdl.units import parse_bytes
 
 _BATCH_BYTES = "train.batch_bytes"  # short for batch_windows
@@ -62,7 +61,7 @@ def from_flat(values: Mapping[str, Any]) -> RunConfig:
         config = RunConfig.model_validate({key: _checked_once(key, value) for key, value in nested.items()})
     except ValidationError as error:
         raise MdlError(_one_line(error)) from None
-    check_shape(*config.model.dimensions())
+    config.check_shape()
     return config
 
 

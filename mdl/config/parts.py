@@ -20,8 +20,9 @@ from pydantic import (
 
 from mdl.data import CorpusSpec
 from mdl.errors import MdlError
-from mdl.models import MOST_DEPTH, MOST_VOCABULARY, MOST_WIDTH, parse_size, usual_heads
+from mdl.models import ARCHITECTURES, MOST_DEPTH, MOST_VOCABULARY, MOST_WIDTH, TRANSFORMER, parse_size, usual_heads
 from mdl.optimizers import OPTIMIZERS, usual_optimizer
+from mdl.records import Registry
 from mdl.units import VOCABULARY, parse_bytes
 
 
@@ -57,12 +58,17 @@ def _price(value: Any) -> float | str:
     return number
 
 
-def _known_optimizer(name: str) -> str:
-    try:
-        _ = OPTIMIZERS[name]
-    except MdlError as error:  # pydantic adds the key to a ValueError
-        raise ValueError(str(error)) from None
-    return name
+def _known_in(registry: Registry[Any]) -> AfterValidator:
+    """A name that is registered."""
+
+    def known(name: str) -> str:
+        try:
+            _ = registry[name]
+        except MdlError as error:  # pydantic adds the key to a ValueError
+            raise ValueError(str(error)) from None
+        return name
+
+    return AfterValidator(known)
 
 
 def _of_recipe(usual: Callable[[dict[str, Any]], Any]) -> BeforeValidator:
@@ -130,7 +136,11 @@ class CorpusConfig(Part):
 
 
 class ModelConfig(Part):
-    """Which model shape: a size name, or width and depth."""
+    """Which model: its architecture, and its shape as a size name, or width and depth."""
+
+    architecture: Annotated[str, _known_in(ARCHITECTURES)] = Field(
+        TRANSFORMER, description="transformer, mingru, or the name of one that a plugin registers"
+    )
 
     size: str | None = Field(None, description="width x depth, such as 16x2, or a preset such as paper-200k")
     width: Count | None = Field(None, ge=2, le=MOST_WIDTH, description="residual width, dimensions")
@@ -182,7 +192,7 @@ class TrainConfig(Part):
         2.0, description="bytes per parameter in that code; coded: what its coded weights take"
     )
     batch_windows: Count = Field(4, ge=1, le=1 << 16, description="windows of the context per step and member")
-    optimizer: Annotated[str, _of_recipe(_optimizer), AfterValidator(_known_optimizer)] = Field(
+    optimizer: Annotated[str, _of_recipe(_optimizer), _known_in(OPTIMIZERS)] = Field(
         "auto", validate_default=True, description="adamw | muon | a plugin's; auto: adamw with recipe 1, muon with 2"
     )
     learning_rate: Annotated[float | None, BeforeValidator(_auto_or_number)] = Field(

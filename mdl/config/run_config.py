@@ -10,7 +10,16 @@ from pydantic import BaseModel, Field, model_validator
 from mdl.config.parts import Bytes, CorpusConfig, MeasureConfig, ModelConfig, Part, TrainConfig
 from mdl.config.resolved import Execution, Measuring, Recipe, ResolvedConfig
 from mdl.data import SOURCES
-from mdl.models import Shape, shape_label, training_bytes, vocabulary_label
+from mdl.models import (
+    ARCHITECTURES,
+    TRANSFORMER,
+    Shape,
+    architecture_label,
+    check_shape,
+    shape_label,
+    training_bytes,
+    vocabulary_label,
+)
 from mdl.optimizers import OPTIMIZERS
 from mdl.storage import digest
 from mdl.units import VOCABULARY, short_bytes
@@ -25,6 +34,15 @@ class RunConfig(Part):
     train: TrainConfig = TrainConfig()
     measure: MeasureConfig = MeasureConfig()
     logger: Literal["none", "csv", "wandb"] = Field("none", description="curves of each member, beside the record")
+
+    @model_validator(mode="after")
+    def _what_the_architecture_can(self) -> Self:
+        name = self.model.architecture
+        if self.measure.coded_weights and ARCHITECTURES[name].coded is None:
+            raise ValueError(f"measure.coded_weights is not possible with the architecture '{name}'; leave it out")
+        if self.model.vocabulary != VOCABULARY and not ARCHITECTURES[name].reads_tokens:
+            raise ValueError(f"the architecture '{name}' reads bytes only; use model.vocabulary 256")
+        return self
 
     @model_validator(mode="after")
     def _what_tokens_can(self) -> Self:
@@ -110,16 +128,22 @@ class RunConfig(Part):
             ),
         )
 
+    def check_shape(self) -> None:
+        """MdlError for a shape that its architecture does not have."""
+        check_shape(self._shape)
+
     @cached_property
     def _shape(self) -> Shape:
         width, depth, heads = self.model.dimensions()
+        architecture = self.model.architecture
         return Shape(
             width,
             depth,
             heads,
             context_tokens=self.model.context_bytes,
             vocabulary=self.model.vocabulary,
-            block=self.train.recipe,
+            block=min(self.train.recipe, ARCHITECTURES[architecture].n_blocks),
+            architecture=architecture,
         )
 
     @cached_property
@@ -142,6 +166,7 @@ class RunConfig(Part):
         settings |= {"plugins": self.plugins} if self.plugins else {}
         content = digest(settings)
         shape = shape_label(width, depth, heads) + vocabulary_label(self.model.vocabulary)
+        shape = architecture_label(self.model.architecture) + shape
         return f"{shape}-{short_bytes(self.subset_bytes)}-s{self.train.seed}-{content}"
 
     @property
@@ -151,6 +176,7 @@ class RunConfig(Part):
         found = {
             "corpus.source": SOURCES.plugin_of(kind) if kind in SOURCES else None,
             "train.optimizer": OPTIMIZERS.plugin_of(optimizer),
+            "model.architecture": ARCHITECTURES.plugin_of(self.model.architecture),
         }
         return {key: sha256 for key, sha256 in found.items() if sha256}
 
@@ -188,6 +214,7 @@ _LATER = {
     "corpus.deduplicate": False,
     "train.objective": "subset",
     "model.vocabulary": 256,
+    "model.architecture": TRANSFORMER,
     "train.recipe": 1,
     "train.optimizer": "adamw",
 }

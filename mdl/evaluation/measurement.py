@@ -16,7 +16,8 @@ from mdl.evaluation.classical import BaselineJob, run_baseline
 from mdl.evaluation.own_models import evaluate_own
 from mdl.evaluation.pretrained import EvaluationSettings
 from mdl.evaluation.recording import subset_sizes
-from mdl.pretrained import OwnModel, Predictor, as_predictor, hash_files, is_module
+from mdl.models import Predictor, is_module
+from mdl.pretrained import OwnModel, as_predictor, hash_files
 from mdl.records import CellRecord, RunPaths
 from mdl.storage import Progress
 from mdl.units import counted, format_bytes
@@ -24,7 +25,7 @@ from mdl.units import counted, format_bytes
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from mdl.pretrained import Predict, Predicts, Returns
+    from mdl.models import Predict, Predicts, Returns
 
 
 @dataclass(frozen=True)

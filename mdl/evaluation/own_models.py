@@ -10,7 +10,8 @@ import numpy as np
 from mdl.data import Corpus
 from mdl.evaluation.pretrained import EvaluationSettings
 from mdl.evaluation.recording import Place, Subject, recorded
-from mdl.pretrained import OwnModel, Predictor, Stretch, byte_windows, check_model, code_bytes
+from mdl.models import Predictor
+from mdl.pretrained import OwnModel, Stretch, byte_windows, check_model, code_bytes
 from mdl.records import CellRecord, ModelInfo, Provenance, RunPaths, TokenInfo, provenance_now
 from mdl.storage import Progress, digest
 

@@ -38,7 +38,7 @@ from mdl.storage import digest
 if TYPE_CHECKING:
     import torch
 
-    from mdl.models import StackedTransformer
+    from mdl.models import StackedModel
 
 _BINS_AN_OCTAVE = 4
 Floats = npt.NDArray[np.float64]
@@ -49,7 +49,7 @@ class Loaded:
     """A model ready to code, and what the record says of it."""
 
     about: TrainedModel
-    model: StackedTransformer | OwnModel
+    model: StackedModel | OwnModel
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def measure(corpus: Corpus, loaded: Loaded, job: TransferJob) -> TransferRecord:
     if not np.isfinite(bits).all():
         raise MdlError(f"{loaded.about.name} gives {corpus.info.source} no finite code length; use another model")
     own = loaded.model if isinstance(loaded.model, OwnModel) else None
-    device = "cpu" if isinstance(loaded.model, OwnModel) else loaded.model.cos.device.type
+    device = "cpu" if isinstance(loaded.model, OwnModel) else loaded.model.device.type
     return TransferRecord(
         model=loaded.about,
         corpus=corpus.info,
@@ -173,9 +173,7 @@ def _chunks(corpus: Corpus, subset_bytes: int, length: int, sample_bytes: int) -
     return corpus.source_train.gather(starts, length)
 
 
-def by_position(
-    model: StackedTransformer | OwnModel, chunks: npt.NDArray[np.uint8]
-) -> tuple[Floats, npt.NDArray[np.int64]]:
+def by_position(model: StackedModel | OwnModel, chunks: npt.NDArray[np.uint8]) -> tuple[Floats, npt.NDArray[np.int64]]:
     """Bits and bytes (T,) by position in the window, of chunks (n, length) coded each by itself."""
     T = byte_windows(model, None, None).context_tokens if isinstance(model, OwnModel) else model.shape.context_tokens
     bits, n_bytes = np.zeros(T), np.zeros(T, np.int64)
@@ -187,7 +185,7 @@ def by_position(
     return bits, n_bytes
 
 
-def _window_sums(model: StackedTransformer, windows: npt.NDArray[np.uint8]) -> Iterator[Floats]:
+def _window_sums(model: StackedModel, windows: npt.NDArray[np.uint8]) -> Iterator[Floats]:
     """Bits (t,) of some windows (n, t) after others, as many as keep a call's memory in bounds."""
     import torch
 

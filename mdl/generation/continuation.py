@@ -88,10 +88,10 @@ def gzip_lengths(context: bytes) -> list[int]:
 
 def by_model(exact: ExactModel) -> Predict:
     """A model's own distribution, in float64, of content that grows by a byte from call to call."""
-    from mdl.models import Stepper
+    from mdl.models import require_exact
 
     T = exact.shape.context_tokens
-    stepper = Stepper(exact.model, 1, T)
+    stepper = require_exact(exact.shape, "texts drawn by a trained model").stepwise(exact.model, 1, T)
     window = b""  # what has been stepped through; the stepper has one more place for the byte to come
     logits: Nats = np.empty(0)
 

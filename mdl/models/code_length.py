@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -19,17 +19,14 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 
 from mdl.data import Readable
 from mdl.entropy import StreamEncoder, counts, to_grid
-from mdl.models.kernels import fused_parts
-from mdl.models.kernels.limits import MOST_WIDTH
-from mdl.models.transformer import Parts, StackedTransformer, byte_nats, stack
+from mdl.models.architecture import architecture_of, stack
+from mdl.models.stacked_model import StackedModel
 from mdl.models.window_cut import WindowCut
 from mdl.records import PositionBin, Segment, StreamSample, ladder
 from mdl.units import VOCABULARY
 
 Part = Literal["train", "heldout"]
 BytesProgress = Callable[[int], None]  # called with the number of bytes just coded (of all members)
-
-_COMPILE_BYTES = 1 << 28  # of all members; compiling takes some 8 s, coding this eagerly 5 to 25
 
 
 @dataclass(frozen=True)
@@ -42,9 +39,9 @@ class PartLengths:
 
 
 def window_bits(
-    model: StackedTransformer,
+    model: StackedModel,
     windows_BT: npt.NDArray[Any],
-    parts: Parts | None = None,
+    parts: Any = None,
     *,
     half: bool = True,
     n_last: int | None = None,
@@ -56,21 +53,17 @@ def window_bits(
     On CUDA the products of the layers are in float16 if `half`: within 2e-5 bits a byte of float32 as measured on
     trained models, at three times its speed. The head's are not: that costs nothing, and in float16 8.6e-5 was seen.
     """
-    embedding, parts = model.weight("embedding"), parts or Parts()
-    on_cuda = embedding.is_cuda
+    on_cuda = model.device.type == "cuda"
     windows = torch.from_numpy(windows_BT)
     if on_cuda:
         windows = windows.pin_memory()  # so that the copy need not wait for what the device still does
-    bytes_MBT = windows.to(embedding.device, non_blocking=True).expand(model.n_members, -1, -1)
+    bytes_MBT = windows.to(model.device, non_blocking=True).expand(model.n_members, -1, -1)
     with torch.inference_mode():
-        with torch.autocast("cuda", torch.float16, enabled=half and on_cuda):
-            x = model.residual(bytes_MBT, parts)
-        of = slice(None if n_last is None else bytes_MBT.shape[-1] - n_last, None)
-        return parts.byte_nats(x[:, :, of].float(), embedding, bytes_MBT[:, :, of]) / math.log(2.0)
+        return model.measured_nats(bytes_MBT, parts, half=half and on_cuda, n_last=n_last) / math.log(2.0)
 
 
 def code_lengths(
-    model: StackedTransformer,
+    model: StackedModel,
     view: Readable,
     part: Part,
     ends: Sequence[int],
@@ -98,7 +91,7 @@ def code_lengths(
 
 
 def sum_bits(
-    model: StackedTransformer,
+    model: StackedModel,
     view: Readable,
     ends: Sequence[int],
     shared: Sequence[int],
@@ -117,7 +110,7 @@ def sum_bits(
     return sums.bits.cpu().numpy(), sums.by_position.cpu().numpy()
 
 
-def _cut(model: StackedTransformer, stride: int | None) -> WindowCut:
+def _cut(model: StackedModel, stride: int | None) -> WindowCut:
     T = model.shape.context_tokens
     return WindowCut(T, T if stride is None else stride)
 
@@ -127,7 +120,7 @@ class _Sums:
 
     def __init__(
         self,
-        model: StackedTransformer,
+        model: StackedModel,
         view: Readable,
         ends: Sequence[int],
         shared: Sequence[int],
@@ -137,7 +130,7 @@ class _Sums:
     ) -> None:
         self._model, self._view, self._ends, self._shared = model, view, ends, shared
         self._cut, self._half = cut, half
-        self._device = model.weight("embedding").device
+        self._device = model.device
         double = {"dtype": torch.float64, "device": self._device}
         self.bits = torch.zeros(len(ends), len(shared), **double)  # type: ignore[call-overload]
         self.by_position = torch.zeros(len(ends), cut.context, **double)  # type: ignore[call-overload]
@@ -154,7 +147,7 @@ class _Sums:
         return self
 
     def _code(
-        self, model: StackedTransformer, active: list[int], start: int, end: int, progress: BytesProgress | None
+        self, model: StackedModel, active: list[int], start: int, end: int, progress: BytesProgress | None
     ) -> int:
         """From an edge of the windows to `end`, or to the last edge before it while others go on."""
         cut = self._cut
@@ -173,7 +166,7 @@ class _Sums:
             self._add(ending, self._window_bits(model, stop, end, None)[rows], stop, end)
         return stop
 
-    def _window_bits(self, model: StackedTransformer, start: int, stop: int, parts: Parts | None) -> torch.Tensor:
+    def _window_bits(self, model: StackedModel, start: int, stop: int, parts: Any) -> torch.Tensor:
         """Bits (members, windows, counted) in float64 of bytes from an edge of the windows on, 0 past `stop`."""
         windows = self._cut.read(self._view, start, stop)
         n_last = self._cut.n_counted(start)
@@ -190,24 +183,15 @@ class _Sums:
             self.bits[rows, k] += flat[:, a - start : b - start].sum(dim=1)
 
 
-def measuring_parts(model: StackedTransformer, n_bytes: int, *, half: bool = True) -> Parts | None:
-    """What measures that much fastest on the model's device; None: the plain functions.
-
-    Fused kernels start soon, others are compiled where that takes less time than it saves. The head stays in float32.
-    """
-    long = n_bytes >= _COMPILE_BYTES
-    if not model.weight("embedding").is_cuda:
-        return None
-    if half and (long or model.shape.width <= MOST_WIDTH):
-        fused = fused_parts(model.shape, torch.float16, trained=False)
-        if fused:
-            return replace(fused, byte_nats=byte_nats)
-    return Parts().compiled() if long else None
+def measuring_parts(model: StackedModel, n_bytes: int, *, half: bool = True) -> Any:
+    """What measures that much fastest on the model's device; None: the plain functions."""
+    fast = architecture_of(model.shape).fast_parts
+    return fast.measuring(model.shape, n_bytes, half) if fast and model.device.type == "cuda" else None
 
 
-def windows_a_call(model: StackedTransformer) -> int:
+def windows_a_call(model: StackedModel) -> int:
     """Windows that keep one call's logits near 4 MB on a CPU (its caches) and 1 GB on an accelerator."""
-    limit_bytes = 2**22 if model.weight("embedding").device.type == "cpu" else 2**30
+    limit_bytes = 2**22 if model.device.type == "cpu" else 2**30
     return max(1, limit_bytes // (model.n_members * model.shape.context_tokens * model.shape.vocabulary * 4))
 
 
@@ -242,7 +226,7 @@ def position_bins(lengths: PartLengths) -> tuple[PositionBin, ...]:
     return tuple(bins)
 
 
-def stream_sample(model: StackedTransformer, view: Readable, n_bytes: int) -> StreamSample:
+def stream_sample(model: StackedModel, view: Readable, n_bytes: int) -> StreamSample:
     """Really code the first `n_bytes` of `view` with a one-member model, beside the ideal length of the same bytes."""
     encoder, ideal_bits = StreamEncoder(), 0.0
     step = windows_a_call(model) * model.shape.context_tokens
@@ -255,13 +239,13 @@ def stream_sample(model: StackedTransformer, view: Readable, n_bytes: int) -> St
     return StreamSample(n_bytes, ideal_bits, len(encoder.finish()))
 
 
-def window_logits(model: StackedTransformer, data: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+def window_logits(model: StackedModel, data: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
     """Logits (n, 256) of a one-member model for n bytes cut into windows, computed in one parallel pass."""
     T = model.shape.context_tokens
     n_windows = -(-data.size // T)
     padded = np.zeros(n_windows * T, np.uint8)
     padded[: data.size] = data
-    device = model.weight("embedding").device
+    device = model.device
     with torch.inference_mode():
         logits = model(torch.from_numpy(padded.reshape(1, n_windows, T)).to(device))
     flat: npt.NDArray[np.float64] = logits.reshape(-1, VOCABULARY)[: data.size].double().cpu().numpy()

@@ -7,7 +7,8 @@ import re
 from functools import cache
 
 from mdl.errors import MdlError
-from mdl.models.shape import Shape, count_params, parse_size
+from mdl.models.architecture import count_params
+from mdl.models.shape import Shape, parse_size
 
 # Which shapes code shortest at as many parameters: 39 of 1 to 6 layers tried at 1 and 10 MB (benchmarks/recipe_log.md,
 # section 12). From 100 K to 300 K four and six layers are level, and four are faster. Below 8x2 nothing deeper was

@@ -6,7 +6,7 @@ Shape letters: B windows, T bytes, C width, H heads, V = 256 byte values.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
@@ -15,9 +15,12 @@ from torch import Tensor
 from mdl.models.block_2 import before, mixed_values, normalized_heads, shifted_keys
 from mdl.models.layer import RMS_EPS, rms_normalised
 from mdl.models.shape import Shape
-from mdl.models.transformer import StackedTransformer
+from mdl.models.tied_model import TiedModel
 
 _QUERIES = 64  # at a time, to their past alone
+
+Gains = Sequence[tuple[str, str]]  # of norms, and the matrix that each is multiplied into
+_GAINS = (("attention_gain", "qkv"), ("mlp_gain", "up"))
 
 # Called with a layer, its turned keys and its values (B, H, T, C/H), and the last key (B, H, 1, C/H) not yet turned.
 Keep = Callable[[int, Tensor, Tensor, Tensor], None]
@@ -89,10 +92,10 @@ def normalised(x: Tensor) -> Tensor:
     return over_it
 
 
-def folded_weights(model: StackedTransformer) -> dict[str, Tensor]:
+def folded_weights(model: TiedModel, gains: Gains = _GAINS) -> dict[str, Tensor]:
     """The weights of a one-member model without the member axis, each norm's gain multiplied into what follows it."""
     w = {name: parameter.detach()[0] for name, parameter in model.named_parameters()}
     for layer in range(model.shape.depth):
-        for gain, into in (("attention_gain", "qkv"), ("mlp_gain", "up")):
+        for gain, into in gains:
             w[f"{into}_{layer}"] = w.pop(f"{gain}_{layer}")[:, None] * w[f"{into}_{layer}"]
     return w

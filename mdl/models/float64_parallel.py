@@ -12,8 +12,9 @@ from torch import Tensor
 
 from mdl.entropy import EPSILON
 from mdl.errors import MdlError
+from mdl.models.architecture import require_exact
 from mdl.models.float64_layers import folded_weights, normalised, plain_residual
-from mdl.models.float64_stepwise import Stepper
+from mdl.models.stacked_model import StackedModel
 from mdl.models.transformer import StackedTransformer
 
 # On the data itself, parallel and stepwise logits must agree to this: a model of wild inner activations does not.
@@ -39,14 +40,15 @@ def _in_plain_products(model: StackedTransformer, windows_BT: Tensor, n_last: in
 
 
 @torch.inference_mode()
-def largest_difference(model: StackedTransformer, windows_BT: npt.NDArray[np.uint8], n_prefilled: int = 0) -> float:
+def largest_difference(model: StackedModel, windows_BT: npt.NDArray[np.uint8], n_prefilled: int = 0) -> float:
     """Largest |parallel − stepwise| logit over the windows (B, T) of a one-member float64 model.
 
     Of the bytes behind the first `n_prefilled`, which the stepwise pass takes in at once.
     """
     B, T = windows_BT.shape
-    parallel = parallel_logits(model, torch.from_numpy(windows_BT).to(model.cos.device))
-    stepper, largest = Stepper(model, B, T), 0.0
+    exact = require_exact(model.shape, "archives")
+    parallel = exact.parallel(model, torch.from_numpy(windows_BT).to(model.device), None)
+    stepper, largest = exact.stepwise(model, B, T), 0.0
     if n_prefilled:
         stepper.prefill(windows_BT[:, :n_prefilled])
     for t in range(n_prefilled, T):
@@ -55,7 +57,7 @@ def largest_difference(model: StackedTransformer, windows_BT: npt.NDArray[np.uin
     return largest
 
 
-def check_agreement(model: StackedTransformer, windows_BT: npt.NDArray[np.uint8], n_prefilled: int = 0) -> None:
+def check_agreement(model: StackedModel, windows_BT: npt.NDArray[np.uint8], n_prefilled: int = 0) -> None:
     """MdlError where on these windows the two ways of computing differ by more than a hundredth of EPSILON."""
     difference = largest_difference(model, windows_BT, n_prefilled)
     if not difference <= _TOLERANCE:

@@ -6,7 +6,6 @@ Shape letters: n windows, t bytes decoded so far, C width, H heads, V = 256 byte
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -15,42 +14,31 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
-from mdl.entropy import Guard, float64_counts, guided_grid, nearest_grid
 from mdl.models.block_2 import mixed_values, normalized_heads, shifted_keys
 from mdl.models.float64_layers import folded_weights, normalised, plain_residual
 from mdl.models.layer import rotated
 from mdl.models.shape import Shape
+from mdl.models.stepped import Stepped
 from mdl.models.transformer import StackedTransformer
 from mdl.units import VOCABULARY
 
 _PREFILL_BYTES = {"cpu": 2**25, "cuda": 2**31}  # of memory, for as many windows at a time as take no more
-_GRAPH_STEPS = 32  # a graph attends to so many bytes more than needed at the most
 
 
-class Stepper:
-    """The same one-member float64 model, one byte of each of n windows at a time, and the coder's tables for it.
-
-    On CUDA a step is a recorded graph, launched as one: a step's hundred small kernels take the host longer to launch
-    than the GPU to run. A graph attends to a fixed length, so there is one for every `_GRAPH_STEPS` bytes.
-    """
+class Stepper(Stepped):
+    """A one-member Transformer."""
 
     def __init__(self, model: StackedTransformer, n_windows: int, length: int) -> None:
         """For `n_windows` windows in lockstep of at most `length` bytes each."""
-        self.n_windows, self.length = n_windows, length
+        device = model.device
+        super().__init__(n_windows, length, device)
         self._shape, self._weights = model.shape, folded_weights(model)
         self._tokens = torch.cat([self._weights["embedding"], self._weights["start"][None]])
         self._cos, self._sin = model.cos, model.sin
-        device = model.cos.device
-        self._cuda = self._plain = device.type == "cuda"
+        self._plain = self._cuda
         self._keys, self._values = self._cache(device), self._cache(device)
         self._before = _Before(model.shape, self._weights, n_windows) if model.shape.block == 2 else None
-        self._at = torch.zeros(1, dtype=torch.long, device=device)
         self._to_come = torch.arange(length, device=device)
-        self._previous = torch.empty(n_windows, dtype=torch.long, device=device)
-        self._host = torch.empty(n_windows, VOCABULARY, dtype=torch.float64, pin_memory=self._cuda)
-        self._sent = torch.empty(n_windows, dtype=torch.long, pin_memory=self._cuda)
-        self._arrived = torch.cuda.Event() if self._cuda else None  # type: ignore[no-untyped-call]
-        self._graphs: dict[int, _Graph] = {}
         self.restart()
 
     def _cache(self, device: torch.device) -> list[Tensor]:
@@ -59,22 +47,19 @@ class Stepper:
         # Zeros: what is to come is multiplied by 0, which must not be a NaN of uninitialised memory.
         return [torch.zeros(size, dtype=torch.float64, device=device) for _ in range(self._shape.depth)]
 
-    def restart(self) -> None:
-        """Other windows from their first byte."""
-        self._t = 0
-        self._previous.fill_(VOCABULARY)  # the start
+    def _forget(self) -> None:
         if self._before:
             self._before.forget()
 
     @torch.inference_mode()
-    def prefill(self, windows: npt.NDArray[np.uint8]) -> None:
-        """Other windows (n, P), their first P bytes taken in at once: the next byte comes after them."""
-        n_bytes = windows.shape[1]
+    def prefill(self, known: npt.NDArray[np.uint8]) -> None:
+        """As `Stepped` says, in parallel passes."""
+        n_bytes = known.shape[1]
         per_row = 128 * n_bytes * self._shape.width  # some 16 arrays in float64
         step = max(1, _PREFILL_BYTES[self._at.device.type] // per_row)
         for first in range(0, self.n_windows, step):
             rows = slice(first, first + step)
-            part = torch.from_numpy(np.ascontiguousarray(windows[rows])).to(self._at.device)
+            part = torch.from_numpy(np.ascontiguousarray(known[rows])).to(self._at.device)
             plain_residual(self._shape, self._weights, (self._cos, self._sin), part, partial(self._take_over, rows))
             if self._before:
                 last = part[:, -2].long() if n_bytes > 1 else torch.full_like(part[:, 0], VOCABULARY, dtype=torch.long)
@@ -90,52 +75,6 @@ class Stepper:
         self._values[layer][rows, :, :n_bytes] = values
         if self._before:
             self._before.take_key(rows, layer, last_key)
-
-    @torch.inference_mode()
-    def launch(self, previous: npt.NDArray[np.uint8] | None, places: Guard) -> None:
-        """Begin the next byte's tables, given every window's byte before (n,) (None at the start).
-
-        `places` are the listed logits, flat. On CUDA the host goes on meanwhile; `tables` waits.
-        """
-        logits, counts = self._advance(previous)
-        if places.index.size:  # seldom: some rows again, as the encoder saw them
-            row, byte = np.divmod(places.index, VOCABULARY)
-            distinct, where = np.unique(row, return_inverse=True)
-            parts = (distinct, where * VOCABULARY + byte, places.up)
-            rows, flat, up = (torch.from_numpy(part).to(logits.device) for part in parts)
-            counts[rows] = float64_counts(guided_grid(logits[rows], flat, up))
-        self._host.copy_(counts, non_blocking=self._arrived is not None)
-        if self._arrived:
-            self._arrived.record()
-
-    def tables(self) -> npt.NDArray[np.float64]:
-        """The coder's counts (n, V) last launched, whole numbers; good until the next launch."""
-        if self._arrived:
-            self._arrived.synchronize()
-        return self._host.numpy()
-
-    @torch.inference_mode()
-    def logits(self, previous: npt.NDArray[np.uint8] | None) -> Tensor:
-        """The next byte's logits (n, V)."""
-        return self._advance(previous)[0]
-
-    def _advance(self, previous: npt.NDArray[np.uint8] | None) -> tuple[Tensor, Tensor]:
-        """Logits and counts (n, V) of the next byte."""
-        if previous is not None:
-            self._sent.copy_(torch.from_numpy(previous))
-            self._previous.copy_(self._sent, non_blocking=True)
-        self._at.fill_(self._t)
-        self._t += 1
-        if not self._cuda:
-            return self._step(self._t)
-        length = min(self.length, -(-self._t // _GRAPH_STEPS) * _GRAPH_STEPS)
-        if length not in self._graphs:
-            self._graphs[length] = _Graph(lambda: self._step(length), next(iter(self._graphs.values()), None))
-        return self._graphs[length].replay()
-
-    def _step(self, length: int) -> tuple[Tensor, Tensor]:
-        logits = self._logits(length)
-        return logits, float64_counts(nearest_grid(logits))
 
     def _logits(self, length: int) -> Tensor:
         w, position = self._weights, self._at
@@ -209,24 +148,3 @@ class _Before:
         else:
             self._first_value.copy_(v)
         return torch.stack([q, k, v], dim=1)
-
-
-class _Graph:
-    """A step on CUDA, recorded once and launched as one."""
-
-    def __init__(self, step: Callable[[], tuple[Tensor, Tensor]], other: _Graph | None) -> None:
-        """It shares its memory with `other`, which must not run at the same time."""
-        if other is None:  # libraries set themselves up before the first recording
-            aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-            aside.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(aside):
-                step()
-            torch.cuda.current_stream().wait_stream(aside)
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph, pool=other._graph.pool() if other else None):
-            self._made = step()
-
-    def replay(self) -> tuple[Tensor, Tensor]:
-        """What the step gives; good until the next replay."""
-        self._graph.replay()
-        return self._made

@@ -1,4 +1,4 @@
-"""Model shapes: their names, what they cost in parameters and in arithmetic. Free of torch, so that a plan is cheap."""
+"""Model shapes and their names. Free of torch, so that a plan is cheap."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ MOST_DEPTH = 256
 MOST_CONTEXT = 1 << 20  # its keys and values at every width still fit a machine
 MOST_VOCABULARY = 1 << 16
 BLOCKS = (1, 2)
+TRANSFORMER = "transformer"  # where nothing else is said, for ever
+ARCHITECTURE_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+NAME_FORM = "small letters, digits and underscores, such as my_rnn"
 
 
 @dataclass(frozen=True)
@@ -29,12 +32,15 @@ class Shape:
     context_tokens: int  # T, the longest window; of bytes where the vocabulary is bytes
     vocabulary: int = VOCABULARY  # V, bytes or tokens
     block: int = 1  # version of the layers' arithmetic (`mdl.models.transformer`)
+    architecture: str = TRANSFORMER  # its name in `mdl.models.ARCHITECTURES`
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if type(value) is not int:
+            if name != "architecture" and type(value) is not int:
                 raise MdlError(f"a model's {name} is a whole number, got {value!r:.40}")
-        check_shape(self.width, self.depth, self.n_heads)
+        if not isinstance(self.architecture, str) or not ARCHITECTURE_NAME.fullmatch(self.architecture):
+            raise MdlError(f"a model's architecture is named by {NAME_FORM}; got {self.architecture!r:.40}")
+        check_dimensions(self.width, self.depth, self.n_heads, self.architecture)
         if not 1 <= self.context_tokens <= MOST_CONTEXT:
             raise MdlError(f"a model has a context of 1 to {MOST_CONTEXT:,} bytes, got {self.context_tokens}")
         if not VOCABULARY <= self.vocabulary <= MOST_VOCABULARY:
@@ -44,16 +50,20 @@ class Shape:
 
     @property
     def label(self) -> str:
-        """`16x2`, `64x4h4` where the number of heads is not the usual one, `16x2-v512` where it reads tokens."""
-        return shape_label(self.width, self.depth, self.n_heads) + vocabulary_label(self.vocabulary)
+        """`16x2`, `64x4h4` where the number of heads is not the usual one, `16x2-v512` where it reads tokens.
+
+        Before it another architecture than the Transformer: `mingru-16x2`.
+        """
+        size = shape_label(self.width, self.depth, self.n_heads)
+        return architecture_label(self.architecture) + size + vocabulary_label(self.vocabulary)
 
     def told(self) -> dict[str, Any]:
         """The fields as files name them, for ever; the context is one of bytes there.
 
-        Bytes and the first block go without saying.
+        Bytes, the first block and the Transformer go without saying.
         """
         fields = {"context_bytes" if name == "context_tokens" else name: value for name, value in asdict(self).items()}
-        unsaid = {"vocabulary": VOCABULARY, "block": 1}
+        unsaid = {"vocabulary": VOCABULARY, "block": 1, "architecture": TRANSFORMER}
         return {name: value for name, value in fields.items() if name not in unsaid or value != unsaid[name]}
 
     @classmethod
@@ -81,11 +91,16 @@ def vocabulary_label(vocabulary: int) -> str:
     return "" if vocabulary == VOCABULARY else f"-v{vocabulary}"
 
 
-def check_shape(width: int, depth: int, n_heads: int) -> None:
+def architecture_label(architecture: str) -> str:
+    """`mingru-`; nothing for the Transformer."""
+    return "" if architecture == TRANSFORMER else f"{architecture}-"
+
+
+def check_dimensions(width: int, depth: int, n_heads: int, architecture: str = TRANSFORMER) -> None:
     """MdlError for dimensions that do not make a model."""
     if min(width, depth, n_heads) < 1:
         raise MdlError(f"a model needs width, depth and heads of at least 1, got {width}, {depth}, {n_heads}")
-    if width % (2 * n_heads):
+    if architecture == TRANSFORMER and width % (2 * n_heads):
         raise MdlError(
             f"width {width} does not divide into {n_heads} head(s) of even size (rotary turns pairs); "
             f"use a width that is a multiple of {2 * n_heads}"
@@ -113,41 +128,3 @@ def parse_size(name: str) -> tuple[int, int, int]:
     if width > MOST_WIDTH or depth > MOST_DEPTH:
         raise MdlError(f"size '{name}' is beyond what is trained here, {MOST_WIDTH} wide and {MOST_DEPTH} deep")
     return width, depth, int(match[3]) if match[3] else usual_heads(width)
-
-
-def count_params(shape: Shape) -> dict[str, int]:
-    """Parameters by group, and their `total`. The output head is the embedding (tied), counted once."""
-    C, L = shape.width, shape.depth
-    groups = {
-        "embedding": shape.vocabulary * C,
-        "start": C,
-        "attention": L * 4 * C * C,
-        "mlp": L * 8 * C * C,
-        "norm": L * 2 * C,
-    }
-    if shape.block == 2:
-        groups |= {"norm": L * 3 * C, "mixing": C + L - 1}
-    return {**groups, "total": sum(groups.values())}
-
-
-def count_weights(shape: Shape) -> int:
-    """How many tensors they are, told without listing them."""
-    return 2 + 6 * shape.depth if shape.block == 1 else 2 + 8 * shape.depth
-
-
-def forward_flops_per_byte(shape: Shape) -> float:
-    """Floating point operations to predict one byte (or token) of a full window, the head and attention included.
-
-    Attention is causal: a byte meets (T + 1) / 2 others on average, 4·C operations each a layer.
-    """
-    C, L, T = shape.width, shape.depth, shape.context_tokens
-    return 2.0 * (L * 12 * C * C + shape.vocabulary * C) + L * 4.0 * C * (T + 1) / 2
-
-
-def training_bytes(shape: Shape, batch_windows: int) -> int:
-    """Estimated memory of training one member, bytes: six copies of the weights (gradient, two moments, best, a look)
-    and, for every byte of a batch, some 24 float32 activations a width and layer and three copies of the logits.
-    """
-    n_positions = batch_windows * shape.context_tokens
-    activations = n_positions * (24 * shape.width * shape.depth + 3 * shape.vocabulary)
-    return 4 * (6 * count_params(shape)["total"] + activations)

@@ -7,18 +7,17 @@ one batched product over M. Nothing mixes members, so M = 1 is the ordinary case
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - its usual name
-from torch import Tensor, nn
+from torch import Tensor
 
 from mdl.models import block_2
-from mdl.models.layer import rms_normalised, transformer_layer
+from mdl.models.layer import transformer_layer
 from mdl.models.shape import Shape
+from mdl.models.tied_model import TiedModel, byte_nats, embedded, initial_weights
 
 Result = TypeVar("Result")
 
@@ -33,7 +32,7 @@ def rotary_tables(shape: Shape, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     return angle.cos().to(dtype), angle.sin().to(dtype)
 
 
-class StackedTransformer(nn.Module):
+class StackedTransformer(TiedModel):
     """M decoder-only byte Transformers: RMSNorm, rotary, tied embedding, GELU 4x, a learned start vector."""
 
     cos: Tensor
@@ -41,23 +40,10 @@ class StackedTransformer(nn.Module):
 
     def __init__(self, shape: Shape, seeds: Sequence[int]):
         """One member a seed; a member's initial weights depend on its seed and the shape alone."""
-        super().__init__()
-        self.shape = shape
-        members = [_initial_weights(shape, seed) for seed in seeds]
-        for name in members[0]:
-            self.register_parameter(name, nn.Parameter(torch.stack([m[name] for m in members])))
+        super().__init__(shape, [_initial(shape, seed) for seed in seeds])
         cos, sin = rotary_tables(shape, torch.float32)
         self.register_buffer("cos", cos, persistent=False)
         self.register_buffer("sin", sin, persistent=False)
-
-    @property
-    def n_members(self) -> int:
-        """How many models are stacked, M."""
-        return self.weight("embedding").shape[0]
-
-    def weight(self, name: str) -> Tensor:
-        """The stacked weight of that name, its first axis M."""
-        return cast(Tensor, getattr(self, name))
 
     def double(self) -> StackedTransformer:
         """In float64, the rotary tables recomputed: rounding them through float32 would not be the same everywhere."""
@@ -65,21 +51,6 @@ class StackedTransformer(nn.Module):
         cos, sin = rotary_tables(self.shape, torch.float64)
         self.cos, self.sin = cos.to(self.cos.device), sin.to(self.sin.device)
         return self
-
-    def forward(self, bytes_MBT: Tensor, n_last: int | None = None) -> Tensor:
-        """Logits (M, B, T, V) for every byte of every window, each from the bytes before it in its window.
-
-        (M, B, n_last, V) of the last ones alone.
-        """
-        x = self.hidden(bytes_MBT)
-        if n_last is not None:
-            x = x[:, :, bytes_MBT.shape[-1] - n_last :]
-        M, B, T, C = x.shape
-        return torch.bmm(x.reshape(M, B * T, C), self.weight("embedding").mT).view(M, B, T, -1)
-
-    def hidden(self, bytes_MBT: Tensor) -> Tensor:
-        """The normalised last residual stream (M, B, T, C)."""
-        return rms_normalised(self.residual(bytes_MBT))
 
     def residual(self, bytes_MBT: Tensor, parts: Parts | None = None) -> Tensor:
         """The last residual stream (M, B, T, C)."""
@@ -98,33 +69,6 @@ class StackedTransformer(nn.Module):
 
     def _layer(self, k: int) -> dict[str, Tensor]:
         return {name: self.weight(f"{name}_{k}") for name in layer_shapes(self.shape, k)}
-
-    def nats(self, bytes_MBT: Tensor, parts: Parts | None = None) -> Tensor:
-        """−ln p (M, B, T) of every byte in float32; `parts` stand in for the functions below, compiled for example."""
-        parts = parts or Parts()
-        return parts.byte_nats(self.residual(bytes_MBT, parts), self.weight("embedding"), bytes_MBT)
-
-    def member(self, index: int) -> dict[str, Tensor]:
-        """One member's weights without the member axis, copied to the CPU."""
-        return {name: weight[index].detach().cpu().clone() for name, weight in self.named_parameters()}
-
-
-def embedded(embedding: Tensor, start: Tensor, bytes_MBT: Tensor) -> Tensor:
-    """The start vector (M, C), then the embeddings (M, V, C) of all bytes but the last: (M, B, T, C)."""
-    M, B, T = bytes_MBT.shape
-    V = embedding.shape[1]
-    table = embedding.reshape(M * V, -1)  # one look-up for all members
-    offset = torch.arange(M, device=bytes_MBT.device).view(M, 1, 1) * V
-    previous = F.embedding(bytes_MBT[:, :, : T - 1].long() + offset, table)
-    return torch.cat([start[:, None, None, :].expand(M, B, 1, -1), previous], dim=2)
-
-
-def byte_nats(x: Tensor, embedding: Tensor, bytes_MBT: Tensor) -> Tensor:
-    """−ln p (M, B, T) of the bytes in float32, from the last residual stream (M, B, T, C)."""
-    M, B, T, C = x.shape
-    logits = torch.bmm(rms_normalised(x).reshape(M, B * T, C), embedding.mT)
-    nats = F.cross_entropy(logits.view(-1, embedding.shape[1]), bytes_MBT.reshape(-1).long(), reduction="none")
-    return nats.view(M, B, T)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,23 +95,10 @@ def compiled(part: Callable[..., Result]) -> Callable[..., Result]:
     return torch.compile(part, dynamic=False)
 
 
-def _initial_weights(shape: Shape, seed: int) -> dict[str, Tensor]:
-    """Normal matrices of variance 1/fan-in, those that write to the residual stream scaled down by the depth."""
-    generator = torch.Generator().manual_seed(seed)
-    residual = 1 / math.sqrt(2 * shape.depth)
-
-    def initial(name: str, size: tuple[int, ...]) -> Tensor:
-        kind = name.rstrip("_0123456789")
-        if kind in _CONSTANTS:
-            return torch.full(size, _CONSTANTS[kind])
-        std = 1 / math.sqrt(shape.width) if kind in ("embedding", "start") else size[0] ** -0.5
-        rows = size if len(size) == 2 else (1, *size)
-        return (torch.randn(rows, generator=generator) * (residual * std if kind in _WRITING else std)).view(size)
-
-    return {name: initial(name, size) for name, size in weight_shapes(shape).items()}
+def _initial(shape: Shape, seed: int) -> dict[str, Tensor]:
+    return initial_weights(shape, seed, weight_shapes(shape), _CONSTANTS)
 
 
-_WRITING = ("out", "down")  # to the residual stream
 _CONSTANTS = {
     "attention_gain": 1.0,
     "mlp_gain": 1.0,
@@ -204,7 +135,7 @@ def layer_shapes(shape: Shape, layer: int) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def stack(shape: Shape, members: Sequence[dict[str, Tensor]]) -> StackedTransformer:
+def stack(shape: Shape, members: Sequence[Mapping[str, Tensor]]) -> StackedTransformer:
     """A stacked model of given members' weights (see `StackedTransformer.member`)."""
     with torch.device("meta"):
         model = StackedTransformer(shape, [0] * len(members))

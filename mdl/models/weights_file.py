@@ -10,8 +10,8 @@ from safetensors.torch import save as safetensors_bytes
 from torch import Tensor, float32
 
 from mdl.errors import MdlError
-from mdl.models.shape import Shape, count_weights
-from mdl.models.transformer import weight_shapes
+from mdl.models.architecture import architecture_of, count_weights, weight_shapes
+from mdl.models.shape import Shape
 from mdl.storage import write_atomically
 
 
@@ -52,7 +52,7 @@ def load_weights(path: Path, *, tokens: bool = False) -> tuple[Shape, dict[str, 
     if len(shapes) != count_weights(shape) or shapes != weight_shapes(shape):  # a forged depth has no end
         raise MdlError(f"{path}: the weights do not fit the shape {shape.label} that the file names")
     for name, tensor in weights.items():
-        if tensor.dtype != float32:
+        if tensor.dtype != float32 and not architecture_of(shape).own_module:  # which may keep counts
             raise MdlError(f"{path}: {name} is {tensor.dtype}, and mdl writes float32")
     return shape, weights
 

@@ -1,8 +1,10 @@
 from .adamw import usual_learning_rate as usual_learning_rate
 from .registry import OPTIMIZERS as OPTIMIZERS
+from .registry import MatrixForm as MatrixForm
 from .registry import OptimizerKind as OptimizerKind
 from .registry import OptimizerSettings as OptimizerSettings
 from .registry import make_optimizer as make_optimizer
+from .registry import matrices_by_name as matrices_by_name
 from .registry import matrix_parts as matrix_parts
 from .registry import register_optimizer as register_optimizer
 from .registry import usual_optimizer as usual_optimizer

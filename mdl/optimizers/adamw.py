@@ -50,19 +50,19 @@ def usual_learning_rate(width: int, depth: int, recipe: int = 1) -> float:
 def _make(weights: Mapping[str, Tensor], settings: OptimizerSettings) -> torch.optim.Optimizer:
     """Decay on all that has rows and columns, the embedding among it.
 
-    Recipe 1 is torch's own to the bit for ever, though that one rounds the last numbers of a tensor otherwise: at
-    widths 4, 6, 10, 12 and 20 a member's last bits depend on its company. Recipe 2's do not.
+    Recipe 1 of the Transformer is torch's own to the bit for ever, though that one rounds the last numbers of a tensor
+    otherwise: at widths 4, 6, 10, 12 and 20 a member's last bits depend on its company. Recipe 2's do not.
     """
     import torch
 
     from mdl.optimizers.stacked_adamw import StackedAdamW
 
     groups = [
-        {"params": [w for w in weights.values() if w.ndim == 3], "weight_decay": settings.weight_decay},
+        {"params": [w for w in weights.values() if w.ndim >= 3], "weight_decay": settings.weight_decay},
         {"params": [w for w in weights.values() if w.ndim < 3], "weight_decay": 0.0},
     ]
     rate, capturable = settings.learning_rate, settings.capturable
-    if settings.recipe == 1:
+    if settings.recipe == 1 and not settings.same_in_company:
         return torch.optim.AdamW(groups, lr=rate, betas=BETAS, fused=True, capturable=capturable)
     return StackedAdamW(groups, lr=rate, lr_scale=settings.lr_scale, betas=BETAS, capturable=capturable)
 

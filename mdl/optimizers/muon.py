@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from mdl.optimizers.adamw import BETAS, usual_learning_rate
-from mdl.optimizers.registry import OptimizerSettings, matrix_parts, register_optimizer
+from mdl.optimizers.registry import MatrixForm, OptimizerSettings, matrices_by_name, register_optimizer
 
 if TYPE_CHECKING:
     import torch
@@ -34,12 +34,16 @@ def _make(weights: Mapping[str, Tensor], settings: OptimizerSettings) -> torch.o
     """
     from mdl.optimizers.stacked_muon import StackedMuon
 
-    parts, by_parts = matrix_parts(weights), defaultdict(list)
-    for name, n in parts.items():
-        by_parts[n].append(weights[name])
+    forms = matrices_by_name(weights) if settings.matrices is None else settings.matrices
+    by_form: dict[MatrixForm, list[Tensor]] = defaultdict(list)
+    for name, form in forms.items():
+        by_form[form].append(weights[name])
     of_matrices = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
-    groups = [{"params": matrices, "parts": n, **of_matrices} for n, matrices in by_parts.items()]
-    rest = [weight for name, weight in weights.items() if name not in parts]
+    groups = [
+        {"params": matrices, "parts": form.n_parts, "transposed": form.transposed, **of_matrices}
+        for form, matrices in by_form.items()
+    ]
+    rest = [weight for name, weight in weights.items() if name not in forms]
     rest_rate = settings.learning_rate / _NARROW_RATE * usual_learning_rate(settings.width, settings.depth, 2)
     return StackedMuon(
         [*groups, {"params": rest}],

@@ -31,6 +31,16 @@ if TYPE_CHECKING:
 _OF_RECIPES = {1: "adamw", 2: "muon"}
 
 
+@dataclass(frozen=True)
+class MatrixForm:
+    """What a stacked weight (M, rows, columns) is as a matrix of a layer."""
+
+    n_parts: int = 1
+    """So many lie side by side in it: 3 for query, key and value."""
+    transposed: bool = False
+    """Is it (M, columns, rows), with its parts one below the other, as torch.nn.Linear keeps it?"""
+
+
 @dataclass(frozen=True, kw_only=True)
 class OptimizerSettings:
     """What the optimizer of one cohort is to do."""
@@ -47,6 +57,10 @@ class OptimizerSettings:
     """Decoupled, on matrices."""
     lr_scale: Tensor | None = None
     """Each member's factor on every rate (M,); None: 1 for all."""
+    matrices: Mapping[str, MatrixForm] | None = None
+    """The layers' matrices by name; None: `matrices_by_name`."""
+    same_in_company: bool = False
+    """Are a member's bits on a CPU the same in any company under recipe 1 too? Its Transformers are as they were."""
     capturable: bool = False
     """May a step be recorded in a CUDA graph? The `lr` of every group is then a tensor on the device."""
 
@@ -115,13 +129,23 @@ def make_optimizer(name: str, weights: Mapping[str, Tensor], settings: Optimizer
     return optimizer
 
 
-def matrix_parts(weights: Mapping[str, Tensor]) -> dict[str, int]:
-    """The layers' matrices (M, rows, columns) by name, and how many lie side by side in each: 3 for query, key, value.
+def matrices_by_name(weights: Mapping[str, Tensor]) -> dict[str, MatrixForm]:
+    """The layers' matrices among weights that are named as the Transformer names them.
 
     The embedding is a table of vectors and none of them.
     """
     return {
-        name: 3 if name.startswith("qkv_") else 1
+        name: MatrixForm(3 if name.startswith("qkv_") else 1)
         for name, weight in weights.items()
         if weight.ndim == 3 and name != "embedding"
     }
+
+
+def matrix_parts(weights: Mapping[str, Tensor], settings: OptimizerSettings | None = None) -> dict[str, int]:
+    """The layers' matrices by name, and how many lie side by side in each: 3 for query, key, value.
+
+    As `settings` tells them, else by their names.
+    """
+    told = settings.matrices if settings else None
+    forms = matrices_by_name(weights) if told is None else told
+    return {name: form.n_parts for name, form in forms.items()}

@@ -42,7 +42,7 @@ def orthogonal(matrices: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class _Matrix:
-    """A weight (M, P, parts · Q) and its group."""
+    """A weight (M, P, parts · Q), or (M, parts · Q, P) where its group is `transposed`."""
 
     weight: Tensor
     group: dict[str, Any]
@@ -52,32 +52,38 @@ class _Matrix:
         return int(self.group["parts"])
 
     @property
-    def tall(self) -> bool:
-        """Has a part more rows than columns? Then its transpose is made orthogonal."""
-        return self.weight.shape[1] * self.n_parts > self.weight.shape[2]
+    def size(self) -> tuple[int, int]:
+        """How many values enter the weight, and how many leave one of its parts."""
+        rows, columns = self._upright(self.weight).shape[1:]
+        return rows, columns // self.n_parts
+
+    def _upright(self, of: Tensor) -> Tensor:
+        return of.mT if self.group.get("transposed") else of  # an older checkpoint's groups do not say
 
     def pieces(self, of: Tensor) -> Tensor:
         """(parts, M, P, Q) with P ≤ Q: views of what has the weight's form."""
-        M, rows, columns = of.shape
-        split = of.view(M, rows, self.n_parts, columns // self.n_parts).permute(2, 0, 1, 3)
-        return split.mT if self.tall else split
+        rows, columns = self.size
+        split = self._upright(of).view(-1, rows, self.n_parts, columns).permute(2, 0, 1, 3)
+        return split.mT if rows > columns else split
 
     @property
     def gain(self) -> float:
         """√(columns/rows) where more values leave a part than enter it: an update moves each output alike."""
-        return math.sqrt(max(1.0, self.weight.shape[2] / self.n_parts / self.weight.shape[1]))
+        rows, columns = self.size
+        return math.sqrt(max(1.0, columns / rows))
 
 
 class StackedMuon(StackedAdamW):
     """Muon for groups whose `parts` is 1 or more, AdamW for groups without `parts`.
 
     `parts`: how many matrices lie side by side in each weight (M, rows, columns): 3 for queries, keys and values.
+    `transposed`: weights are (M, columns, rows), the parts one below the other, as torch.nn.Linear keeps them.
     Such a group has its own `momentum`. Schedulers see one optimizer; all else is as in `StackedAdamW`.
     """
 
     def __init__(self, params: Iterable[dict[str, Any]], *, momentum: float = 0.95, **settings: Any) -> None:
         """ValueError for a weight of `parts` that are not matrices of equal size, or a rate that is not above 0."""
-        super().__init__(params, parts=0, momentum=momentum, **settings)
+        super().__init__(params, parts=0, transposed=False, momentum=momentum, **settings)
         self._matrices()  # refuses what does not divide
 
     def _step_groups(self) -> None:
@@ -95,7 +101,7 @@ class StackedMuon(StackedAdamW):
     def _matrices(self) -> list[_Matrix]:
         matrices = [_Matrix(w, group) for group in self.param_groups if group["parts"] for w in group["params"]]
         for m in matrices:
-            if m.weight.ndim != 3 or m.weight.shape[2] % m.n_parts:
+            if m.weight.ndim != 3 or m.weight.shape[1 if m.group["transposed"] else 2] % m.n_parts:
                 raise ValueError(
                     f"a weight of {m.n_parts} part(s) is (members, rows, columns) with columns to divide; "
                     f"got {tuple(m.weight.shape)}"

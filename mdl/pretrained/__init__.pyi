@@ -13,17 +13,12 @@ from .model import cache_name as cache_name
 from .model import load_pretrained as load_pretrained
 from .model import open_tokenizer as open_tokenizer
 from .model import windows_of as windows_of
-from .modules import is_module as is_module
 from .own_models import OWN_PREFIX as OWN_PREFIX
 from .own_models import OwnModel as OwnModel
 from .own_models import as_predictor as as_predictor
 from .own_models import hash_files as hash_files
 from .own_models import open_own_model as open_own_model
 from .own_models import register_model as register_model
-from .predictor import Predict as Predict
-from .predictor import Predictor as Predictor
-from .predictor import Predicts as Predicts
-from .predictor import Returns as Returns
 from .predictor_code import byte_windows as byte_windows
 from .predictor_code import check_model as check_model
 from .predictor_code import code_bytes as code_bytes

@@ -25,9 +25,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mdl.errors import MdlError, one_line
+from mdl.models import Predictor, is_module, module_params, module_predict
 from mdl.plugins import function_of_plugin
-from mdl.pretrained.modules import is_module, module_params, module_predict
-from mdl.pretrained.predictor import Predictor
 from mdl.records import Registry
 from mdl.storage import cache_folder, digest, sha256_of
 

@@ -11,12 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from mdl.errors import MdlError
+from mdl.models import Predictor, require_no_peeking
 from mdl.pretrained.code_length import Stretch
 from mdl.pretrained.model import Windows, cut_of, window_batches
-from mdl.pretrained.no_peeking import require_no_peeking
-from mdl.pretrained.predictor import Floats, Predictor
 from mdl.records import ladder
 from mdl.storage import Progress
+
+Floats = npt.NDArray[np.float64]
 
 if TYPE_CHECKING:
     from mdl.data import Readable

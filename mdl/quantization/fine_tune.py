@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +24,7 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
 from mdl.data import Readable
-from mdl.models import Shape, StackedTransformer, stack
+from mdl.models import Shape, TiedModel, stack
 from mdl.quantization.quantize import Rounded
 from mdl.quantization.weight_codec import VECTORS, Quantised, from_matrices, vector_names
 
@@ -85,9 +86,7 @@ def _steps(form: Quantised) -> Tensor:
     return torch.from_numpy(2.0 ** (form.scales[None] / 2)).float()
 
 
-def _divergence(
-    teacher: StackedTransformer, student: StackedTransformer, weights: dict[str, Tensor], windows_1BT: Tensor
-) -> Tensor:
+def _divergence(teacher: TiedModel, student: TiedModel, weights: dict[str, Tensor], windows_1BT: Tensor) -> Tensor:
     """Sum over members of the mean nats a byte that it costs to take the student's distribution for the teacher's."""
     with torch.no_grad():
         wanted = F.log_softmax(teacher(windows_1BT), dim=-1)
@@ -97,13 +96,14 @@ def _divergence(
     return divergence.sum(dim=-1).mean(dim=(1, 2)).sum()
 
 
-def _model(shape: Shape, matrices: Mapping[str, Tensor]) -> StackedTransformer:
+def _model(shape: Shape, matrices: Mapping[str, Tensor]) -> TiedModel:
     n_members = next(iter(matrices.values())).shape[0]
     members = [
         from_matrices(shape, {name: weight[m].detach().float().numpy() for name, weight in matrices.items()})
         for m in range(n_members)
     ]
-    return stack(shape, [{name: torch.from_numpy(weight) for name, weight in member.items()} for member in members])
+    tensors = [{name: torch.from_numpy(weight) for name, weight in member.items()} for member in members]
+    return cast(TiedModel, stack(shape, tensors))
 
 
 def _named(shape: Shape, matrices: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -18,7 +18,7 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from mdl.models import Parts, StackedTransformer, embedded, rms_normalised
+from mdl.models import Parts, TiedModel, embedded, rms_normalised
 from mdl.units import VOCABULARY
 
 Floats = npt.NDArray[np.float64]
@@ -50,7 +50,7 @@ class _Products(TorchFunctionMode):
         return result
 
 
-def sensitivity(model: StackedTransformer, windows: npt.NDArray[np.uint8]) -> dict[str, Sensitivity]:
+def sensitivity(model: TiedModel, windows: npt.NDArray[np.uint8]) -> dict[str, Sensitivity]:
     """Of every matrix of a one-member model, from windows (n, T) of the bytes that it codes.
 
     `embedding` is taken as the matrix (C, 257) of all bytes' vectors and, last, the start vector: what the inputs
@@ -65,10 +65,8 @@ def sensitivity(model: StackedTransformer, windows: npt.NDArray[np.uint8]) -> di
     return {"embedding": _joined(head, looked_up), **means}
 
 
-def _add(
-    sums: dict[str, list[Floats]], model: StackedTransformer, matrices: Mapping[str, Tensor], bytes_1BT: Tensor
-) -> None:
-    bytes_1BT = bytes_1BT.to(model.cos.device)
+def _add(sums: dict[str, list[Floats]], model: TiedModel, matrices: Mapping[str, Tensor], bytes_1BT: Tensor) -> None:
+    bytes_1BT = bytes_1BT.to(model.device)
     inputs: list[Tensor] = []
 
     def watched(*args: Tensor) -> Tensor:

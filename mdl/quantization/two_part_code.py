@@ -8,14 +8,14 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from itertools import repeat
 from multiprocessing import get_context
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from mdl.data import Readable
-from mdl.models import BytesProgress, Shape, code_lengths, stack
+from mdl.models import BytesProgress, Shape, TiedModel, code_lengths, require_coded, stack
 from mdl.quantization.fine_tune import Tuning, tuned
 from mdl.quantization.precision_list import PRECISIONS
 from mdl.quantization.quantize import quantise
@@ -58,10 +58,11 @@ def coded_models(
     spread: Spread = map,
 ) -> list[CodedModel]:
     """The weights coded at every precision, errors weighed by the windows (n, T) of `calibration`; tuned if asked."""
+    require_coded(shape)
     plain = {name: tensor.float().cpu().numpy() for name, tensor in weights.items()}
     device = "cuda" if torch.cuda.is_available() else "cpu"
     matrices = to_matrices(shape, plain)
-    forms = _folded(shape, sensitivity(stack(shape, [weights]).to(device), calibration), plain)
+    forms = _folded(shape, sensitivity(cast(TiedModel, stack(shape, [weights]).to(device)), calibration), plain)
     aims = [bits for bits in precisions if bits != FULL_BITS]
     rounded = dict(zip(aims, spread(quantise, repeat(matrices), repeat(forms), aims), strict=True))
     coarse = [bits for bits in rounded if tuning and tuning.n_steps and bits <= TUNED_BITS]
@@ -102,8 +103,9 @@ def _folded(
 ) -> dict[str, Sensitivity]:
     """The forms of matrices that have taken in the gain before them: their inputs come without it."""
     folded = dict(forms)
+    gains_of = {matrix.name: matrix.gain for matrix in require_coded(shape).layer if matrix.gain}
     for k in range(shape.depth):
-        for name, gain in (("qkv", "attention_gain"), ("up", "mlp_gain")):
+        for name, gain in gains_of.items():
             gains = weights[f"{gain}_{k}"].astype(np.float64)
             over = np.where(np.abs(gains) < 1e-6, 1e-6, gains)
             form = forms[f"{name}_{k}"]

@@ -11,7 +11,7 @@ A coded model is made of these bytes (what it is a model of, the shape, stands e
 A *row* is what one output of a matrix multiplies (a column of W in y = x·W), or a byte's vector of the embedding. Its
 scale is 2^(k/2) with a whole k, and a weight is its number times that scale in float32, rounded once: the same on every
 machine. Quantised, the gain of a norm is part of the matrix that follows it, and stands as ones. What the block of
-version 2 has beside matrices is one more of them, `vectors` (see `vector_names`).
+version 2 has beside matrices, or another architecture, is one more of them, `vectors` (see `vector_names`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from mdl.entropy import integer_codec
 from mdl.errors import MdlError
-from mdl.models import Shape, count_params
+from mdl.models import Shape, count_params, require_coded
 from mdl.units import VOCABULARY
 
 Floats = npt.NDArray[np.float32]
@@ -68,12 +68,12 @@ class CodedModel:
 
 def matrix_shapes(shape: Shape) -> dict[str, tuple[int, int]]:
     """(in, out) of every matrix that is quantised; the embedding's last column is the start vector."""
-    C = shape.width
+    C, coded = shape.width, require_coded(shape)
     shapes = {"embedding": (C, VOCABULARY + 1)}
-    if shape.block == 2:
-        shapes[VECTORS] = (C, 1 + shape.depth + -(-(shape.depth - 1) // C))
+    if sizes := coded.vectors(shape):
+        shapes[VECTORS] = (C, -(-sum(sizes.values()) // C))
     for k in range(shape.depth):
-        shapes |= {f"qkv_{k}": (C, 3 * C), f"out_{k}": (C, C), f"up_{k}": (C, 4 * C), f"down_{k}": (4 * C, C)}
+        shapes |= {f"{matrix.name}_{k}": (matrix.rows * C, matrix.columns * C) for matrix in coded.layer}
     return shapes
 
 
@@ -81,25 +81,20 @@ def to_matrices(shape: Shape, weights: Mapping[str, Floats]) -> dict[str, npt.ND
     """The matrices of `matrix_shapes` in float64, gains multiplied into what follows them."""
     matrices = {"embedding": np.concatenate([weights["embedding"], weights["start"][None]]).T.astype(np.float64)}
     for k in range(shape.depth):
-        for name, gain in (("qkv", "attention_gain"), ("out", None), ("up", "mlp_gain"), ("down", None)):
-            matrix = weights[f"{name}_{k}"].astype(np.float64)
-            matrices[f"{name}_{k}"] = matrix * weights[f"{gain}_{k}"].astype(np.float64)[:, None] if gain else matrix
-    if shape.block == 2:
-        joined = np.concatenate([weights[name].reshape(-1) for name in vector_names(shape)]).astype(np.float64)
+        for of in require_coded(shape).layer:
+            matrix = weights[f"{of.name}_{k}"].astype(np.float64)
+            gain = weights[f"{of.gain}_{k}"].astype(np.float64)[:, None] if of.gain else None
+            matrices[f"{of.name}_{k}"] = matrix if gain is None else matrix * gain
+    if sizes := vector_names(shape):
+        joined = np.concatenate([weights[name].reshape(-1) for name in sizes]).astype(np.float64)
         n_in, n_out = matrix_shapes(shape)[VECTORS]
         matrices[VECTORS] = np.pad(joined, (0, n_in * n_out - joined.size)).reshape(n_out, n_in).T
     return matrices
 
 
 def vector_names(shape: Shape) -> dict[str, int]:
-    """Names and sizes of the weights that are rows of `vectors`: one after another, zeros to the end of the last row.
-
-    A row each are the smear and every layer's query gains; then all value mixes.
-    """
-    if shape.block == 1:
-        return {}
-    mixes = {f"value_mix_{k}": 1 for k in range(1, shape.depth)}
-    return {"smear": shape.width, **{f"query_gain_{k}": shape.width for k in range(shape.depth)}, **mixes}
+    """Names and sizes of the weights that are rows of `vectors`, one after another; zeros end the last row."""
+    return require_coded(shape).vectors(shape)
 
 
 def from_matrices(shape: Shape, matrices: Mapping[str, Floats]) -> dict[str, Floats]:
@@ -107,9 +102,9 @@ def from_matrices(shape: Shape, matrices: Mapping[str, Floats]) -> dict[str, Flo
     embedding = matrices["embedding"].T
     weights = {"embedding": np.ascontiguousarray(embedding[:-1]), "start": embedding[-1].copy()}
     for k in range(shape.depth):
-        for name in ("attention_gain", "qkv", "out", "mlp_gain", "up", "down"):
-            ones = np.ones(shape.width, np.float32)
-            weights[f"{name}_{k}"] = ones if "gain" in name else matrices[f"{name}_{k}"]
+        for of in require_coded(shape).layer:
+            weights |= {f"{of.gain}_{k}": np.ones(shape.width, np.float32)} if of.gain else {}
+            weights[f"{of.name}_{k}"] = matrices[f"{of.name}_{k}"]
     start, names = 0, vector_names(shape)
     for name, size in names.items():
         weights[name] = matrices[VECTORS].T.reshape(-1)[start : start + size]

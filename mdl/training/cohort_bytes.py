@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from mdl.config import Cohort
 from mdl.data import ByteView, Corpus, Gatherable
-from mdl.models import BytesProgress, PartLengths, StackedTransformer, code_lengths, stack, stream_sample
+from mdl.models import BytesProgress, PartLengths, StackedModel, code_lengths, stack, stream_sample
 from mdl.records import OverlappingCode, StreamSample, Tokenisation
 from mdl.training.measured_parts import end_bytes, sample_starts
 from mdl.training.members import Member
@@ -48,14 +48,14 @@ class ByteReading:
         return heldout.gather(starts, length), None
 
     def code(
-        self, model: StackedTransformer, rows: Sequence[int], progress: BytesProgress
+        self, model: StackedModel, rows: Sequence[int], progress: BytesProgress
     ) -> tuple[list[PartLengths], list[PartLengths]]:
         """The members of one corpus at once."""
         ends = [end_bytes(self.cohort, self.corpora[m], m) for m in rows]
         return self._code(model, rows, ends, None, progress)
 
     def code_overlapping(
-        self, model: StackedTransformer, rows: Sequence[int], progress: BytesProgress
+        self, model: StackedModel, rows: Sequence[int], progress: BytesProgress
     ) -> list[OverlappingCode | None]:
         """Of the own subsets and the held-out part, where `measure.stride_bytes` asks for it."""
         stride = self.cohort.cells[0].resolved.measure.stride_bytes  # the same in all cells
@@ -72,7 +72,7 @@ class ByteReading:
 
     def _code(
         self,
-        model: StackedTransformer,
+        model: StackedModel,
         rows: Sequence[int],
         ends: Sequence[int],
         stride: int | None,
@@ -87,7 +87,7 @@ class ByteReading:
             readers = model
             if len(places) < len(rows):
                 members = [model.member(i) for i in places]
-                readers = stack(model.shape, members).to(model.weight("embedding").device)
+                readers = stack(model.shape, members).to(model.device)
             lengths = code_lengths(
                 readers,
                 corpus.train,
@@ -102,7 +102,7 @@ class ByteReading:
         unseen = code_lengths(model, heldout, "heldout", [len(heldout)] * n, stride=stride, progress=progress)
         return [train[i] for i in range(n)], unseen
 
-    def stream(self, model: StackedTransformer, m: int, unseen: PartLengths) -> StreamSample | None:
+    def stream(self, model: StackedModel, m: int, unseen: PartLengths) -> StreamSample | None:
         """Of as many bytes as `measure.stream_bytes` asks for, where the code is finite."""
         heldout = self.corpora[m].heldout
         n_bytes = min(self.cohort.cells[m].resolved.measure.stream_bytes, len(heldout))

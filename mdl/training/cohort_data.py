@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from mdl.config import Cohort
 from mdl.data import Corpus, Gatherable, open_corpus
-from mdl.models import BytesProgress, PartLengths, StackedTransformer
+from mdl.models import BytesProgress, PartLengths, StackedModel
 from mdl.records import OverlappingCode, StreamSample, Tokenisation
 from mdl.training.cohort_bytes import ByteReading
 from mdl.training.cohort_tokens import TokenReading
@@ -36,18 +36,18 @@ class Reading(Protocol):
         ...
 
     def code(
-        self, model: StackedTransformer, rows: Sequence[int], progress: BytesProgress
+        self, model: StackedModel, rows: Sequence[int], progress: BytesProgress
     ) -> tuple[list[PartLengths], list[PartLengths]]:
         """Training and held-out part under the members `rows`, which `model` is stacked of."""
         ...
 
     def code_overlapping(
-        self, model: StackedTransformer, rows: Sequence[int], progress: BytesProgress
+        self, model: StackedModel, rows: Sequence[int], progress: BytesProgress
     ) -> list[OverlappingCode | None]:
         """The same members' second code length; None: not asked for, or not possible."""
         ...
 
-    def stream(self, model: StackedTransformer, m: int, unseen: PartLengths) -> StreamSample | None:
+    def stream(self, model: StackedModel, m: int, unseen: PartLengths) -> StreamSample | None:
         """A real stream of the first held-out bytes by a one-member model; None: not asked for, or not possible."""
         ...
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from mdl.config import Recipe
 from mdl.data import Gatherable
 from mdl.device import Machine
-from mdl.models import Parts, Shape, StackedTransformer, fused_parts, measuring_parts, window_bits
+from mdl.models import Shape, StackedModel, architecture_of, make_models, measuring_parts, window_bits
 from mdl.training.cuda_graph import RecordedStep
 from mdl.training.data_parallel import ALONE
 from mdl.training.members import Member
@@ -53,7 +53,7 @@ class CohortModule(pl.LightningModule):
         super().__init__()
         self.members, self.recipe, self.heldout_windows = tuple(members), recipe, heldout_windows
         self.sample_bytes = tuple(sample_bytes or [heldout_windows.size] * len(members))
-        self.model = StackedTransformer(shape, [member.seed for member in members])
+        self.model = make_models(shape, [member.seed for member in members])
         M = len(members)
         self.register_buffer("first_bad_step", torch.full((M,), -1))
         self.register_buffer("best_bits", torch.full((M,), torch.inf, dtype=torch.float64))
@@ -64,11 +64,11 @@ class CohortModule(pl.LightningModule):
         n_coded = recipe.steps if recipe.online else 0
         self.register_buffer("online_nats", torch.zeros(n_coded, M, dtype=torch.float64))
         self.register_buffer("_steps_done", torch.zeros((), dtype=torch.long), persistent=False)
-        for name, weight in self.model.named_parameters():
+        for name, weight in self.model.weights().items():
             self.register_buffer(f"best_{name}", weight.detach().clone())
         self.on_cuda = False
         self.ranks = ALONE  # where a cohort is too large for one device
-        self._parts = Parts()
+        self._parts: Any = None  # kernels, or what is compiled
         self._resident: Tensor | None = None  # the corpus on the device, as far as any member reads
         self._recorded: RecordedStep | None = None
         self.curve: list[tuple[int, list[float]]] = []  # (step, held-out sample's bits a member)
@@ -81,10 +81,10 @@ class CohortModule(pl.LightningModule):
     def prepare(self, machine: Machine, source: Gatherable) -> None:
         """Compile and, on CUDA, put the corpus beside the model where a quarter of the free memory holds it."""
         self.on_cuda = machine.accelerator == "cuda"
-        if machine.compiled:
+        fast = architecture_of(self.model.shape).fast_parts
+        if machine.compiled and fast:
             fused = self.on_cuda and machine.precision == "bf16"
-            parts = fused_parts(self.model.shape, torch.bfloat16, trained=True) if fused else None
-            self._parts = parts or Parts().compiled()
+            self._parts = fast.training(self.model.shape, torch.bfloat16 if fused else None)
         n_bytes = max(member.first + member.subset_length for member in self.members)
         if self.recipe.online or (self.on_cuda and n_bytes < torch.cuda.mem_get_info()[0] / 4):
             device = "cuda" if self.on_cuda else "cpu"
@@ -131,6 +131,7 @@ class CohortModule(pl.LightningModule):
 
     def _loss(self, batch: Tensor) -> Tensor:
         """The sum over members of their mean nats: each member's gradient is then its own."""
+        self.model.begin_step(self.global_step, [member.seed for member in self.members])
         nats = self.model.nats(self._windows(batch), self._parts)
         per_member = nats.flatten(1).mean(dim=1)
         with torch.no_grad():
@@ -164,7 +165,7 @@ class CohortModule(pl.LightningModule):
         self._steps_done.fill_(self.global_step)
         for step, bits in self.curve:
             self._log_members(step, bits)
-        recorded = self.on_cuda and self.ranks.n == 1
+        recorded = self.on_cuda and self.ranks.n == 1 and self.model.recordable
         for group in self._optimizer().param_groups:
             rate = float(group["initial_lr"]) * self.recipe.lr_factor(self.global_step)
             group["lr"] = torch.tensor(rate).to(self.device) if recorded else rate
@@ -185,11 +186,14 @@ class CohortModule(pl.LightningModule):
 
     def on_before_optimizer_step(self, *_: Any) -> None:
         """Clip each member's gradient by its own norm."""
+        for weight in self.model.parameters():
+            if weight.requires_grad and weight.grad is None:  # this step's loss did not use it
+                weight.grad = torch.zeros_like(weight)
         gradients = [w.grad for w in self.model.parameters() if w.grad is not None]
         squares = torch.zeros_like(self._lr_scale)
         # One by one: a reduction over stacked sums orders them by how many members there are.
         for gradient in gradients:
-            squares += gradient.flatten(1).square().sum(dim=1)
+            squares += gradient.reshape(len(gradient), -1).square().sum(dim=1)
         scale = (self.recipe.clip_norm / (squares.sqrt() + 1e-6)).clamp(max=1.0)
         for gradient in gradients:
             gradient.mul_(scale.view(-1, *[1] * (gradient.ndim - 1)))
@@ -236,7 +240,7 @@ class CohortModule(pl.LightningModule):
         better = bits < self.best_bits  # never true for NaN
         self.best_bits = torch.where(better, bits, self.best_bits)
         self.best_step[better] = step
-        for name, weight in self.model.named_parameters():
+        for name, weight in self.model.weights().items():
             getattr(self, f"best_{name}")[better] = weight.detach()[better]
         steps_since = step - (self.curve[-1][0] if self.curve else 0)
         self._trained_bits[step] = (self._nats_since_look / max(1, steps_since) / np.log(2)).tolist()
@@ -276,12 +280,12 @@ class CohortModule(pl.LightningModule):
     def best_weights(self, index: int) -> dict[str, Tensor]:
         """The weights of the look with the least held-out bits."""
         return {
-            name: getattr(self, f"best_{name}")[index].detach().cpu().clone()
-            for name, _ in self.model.named_parameters()
+            self.model.name_in_files(name): getattr(self, f"best_{name}")[index].detach().cpu().clone()
+            for name in self.model.weights()
         }
 
 
-def sum_sample_bits(model: StackedTransformer, windows: npt.NDArray[Any], parts: Parts | None = None) -> Tensor:
+def sum_sample_bits(model: StackedModel, windows: npt.NDArray[Any], parts: Any = None) -> Tensor:
     """Bits (M,) in float64 of the sample's windows (n, T) or (M, n, T), a few windows a call."""
     n_windows, T = windows.shape[-2:]
     rows = max(1, 2**24 // (model.n_members * T * model.shape.vocabulary * 4))

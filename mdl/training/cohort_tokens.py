@@ -13,7 +13,7 @@ import numpy.typing as npt
 from mdl.config import Cohort
 from mdl.data import Corpus, TokenisedSubset, Tokens, tokenised
 from mdl.errors import MdlError
-from mdl.models import BytesProgress, Part, PartLengths, StackedTransformer, stack, sum_bits
+from mdl.models import BytesProgress, Part, PartLengths, StackedModel, stack, sum_bits
 from mdl.records import OverlappingCode, Segment, StreamSample, Tokenisation, ladder
 from mdl.training.measured_parts import end_bytes, sample_starts
 from mdl.training.members import Member
@@ -79,12 +79,12 @@ class TokenReading:
         return np.stack(windows), n_bytes
 
     def code(
-        self, model: StackedTransformer, rows: Sequence[int], progress: BytesProgress
+        self, model: StackedModel, rows: Sequence[int], progress: BytesProgress
     ) -> tuple[list[PartLengths], list[PartLengths]]:
         """One member after another."""
         train, heldout = [], []
         for i, m in enumerate(rows):
-            alone = stack(model.shape, [model.member(i)]).to(model.weight("embedding").device)
+            alone = stack(model.shape, [model.member(i)]).to(model.device)
             subset, d = self._of(m), self._subset_bytes(m)
             end = end_bytes(self.cohort, self.corpus, m)
             train.append(token_lengths(alone, subset, "train", [*ladder(end), d, end], progress))
@@ -93,12 +93,12 @@ class TokenReading:
         return train, heldout
 
     def code_overlapping(
-        self, model: StackedTransformer, rows: Sequence[int], progress: BytesProgress
+        self, model: StackedModel, rows: Sequence[int], progress: BytesProgress
     ) -> list[OverlappingCode | None]:
         """None: it is measured for archives, which hold bytes only."""
         return [None] * len(rows)
 
-    def stream(self, model: StackedTransformer, m: int, unseen: PartLengths) -> StreamSample | None:
+    def stream(self, model: StackedModel, m: int, unseen: PartLengths) -> StreamSample | None:
         """None: the entropy coder of files knows bytes only."""
         return None
 
@@ -123,7 +123,7 @@ class TokenReading:
 
 
 def token_lengths(
-    model: StackedTransformer, subset: TokenisedSubset, part: Part, ends: Sequence[int], progress: BytesProgress | None
+    model: StackedModel, subset: TokenisedSubset, part: Part, ends: Sequence[int], progress: BytesProgress | None
 ) -> PartLengths:
     """Code the first max(ends) bytes of a part with a one-member model, in segments that end at `ends`, bytes."""
     tokens = subset.train if part == "train" else subset.heldout

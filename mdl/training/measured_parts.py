@@ -17,6 +17,11 @@ def sample_starts(n: int, T: int, n_wanted: int) -> tuple[npt.NDArray[np.int64],
     return np.linspace(0, n - length, n_windows).astype(np.int64), length
 
 
+def first_windows(cohort: Cohort, corpus: Corpus, m: int) -> npt.NDArray[np.uint8]:
+    """The first two windows of a cell's subset, if it has so many, on which a user's own model is tried."""
+    return corpus.train.read(0, min(cohort.cells[m].resolved.subset_bytes, 2 * cohort.shape.context_tokens))
+
+
 def end_bytes(cohort: Cohort, corpus: Corpus, m: int) -> int:
     """How far a cell's code of the training part is measured."""
     config = cohort.cells[m].resolved

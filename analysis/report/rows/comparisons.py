@@ -118,6 +118,34 @@ class OverlappingRow(TypedDict):
     heldout_gain: float | None
 
 
+class ArchitectureRow(TypedDict):
+    """One architecture at its own critical size, or at the best size of its grid."""
+
+    group: str  # label of the group without its architecture
+    subset_bytes: int  # dataset size D
+    architecture: str  # its name
+    n_params: float | None  # N*; None unless bracketed
+    low: float | None  # 95 % interval of N*
+    high: float | None
+    status: Status  # whether the minimum lies inside the grid
+    raw_rate: float  # of the code there
+    adjusted_rate: float  # with the parameters
+    rate_low: float | None  # 95 % of it, by how far shapes are off one smooth law
+    rate_high: float | None
+    is_least: bool  # whether no other architecture has a lower one
+
+
+class OvertakingRow(TypedDict):
+    """Two architectures, and from which dataset size on one of them pays more."""
+
+    group: str  # label of the group without its architecture
+    better: str  # has the lower adjusted rate at the largest dataset size, and from `from_bytes` on
+    other: str
+    from_bytes: float | None  # None: at all sizes measured
+    low: float | None  # 95 % of that place; 0: below the sizes measured; None: above them, or not known
+    high: float | None
+
+
 class PaperRow(TypedDict):
     """A compressor on a data set, beside the paper's Table 1."""
 

@@ -17,8 +17,8 @@ from analysis.costs import parse_cost
 from analysis.records import load
 from analysis.study import study
 from mdl.errors import MdlError
+from mdl.models.predictor import Predictor, first_nats
 from mdl.pretrained import OwnModel, Windows, check_model, code_bytes
-from mdl.pretrained.predictor import Predictor, first_nats
 from mdl.records import read_cell
 from tests.conftest import markov_text
 from tests.own_models import Lstm, StateSpace, misaligned, peeks, softmax

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mdl.errors import MdlError
-from mdl.pretrained.predictor import Bytes, Nats, Predictor
+from mdl.models.predictor import Bytes, Nats, Predictor
 
 _FLOOR = -60.0  # nats: what is less likely is not compared
 _TOLERANCE = 1e-4  # nats: convolutions by FFT move what they must not by less

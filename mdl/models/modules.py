@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mdl.errors import MdlError
-from mdl.pretrained.predictor import Bytes, Predict
+from mdl.models.predictor import Bytes, Predict
 
 if TYPE_CHECKING:
     import torch
@@ -47,3 +50,11 @@ def module_predict(module: torch.nn.Module) -> Predict:
                 part.training = was_training
 
     return predict
+
+
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """Within, what libraries say of speed or of versions to come is not told: nobody here can heed it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
