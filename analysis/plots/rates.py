@@ -219,7 +219,7 @@ def _stars(axes: Axes, critical: pd.DataFrame, x: str, y: str, **look: Any) -> N
 
 
 def _classical_ticks(axes: Axes, classical: pd.DataFrame, curves: Sequence[Curve]) -> None:
-    """In a band left of all curves: short lines, each in the colour and with the marker of its dataset size's curve."""
+    """In a band left of all curves: short lines, each in the color and with the marker of its dataset size's curve."""
     if classical.empty:
         return
     low, high = np.log(axes.get_xlim())

@@ -49,10 +49,10 @@ class Curve(NamedTuple):
 def styled(frame: pd.DataFrame, by: str) -> list[tuple[tuple[Any, pd.DataFrame], dict[str, Any]]]:
     """Groups of a frame in order, each with its look."""
     groups = list(frame.groupby(by, sort=True))
-    colours = sns.color_palette("viridis", len(groups) + 2)  # the two palest are left out
+    colors = sns.color_palette("viridis", len(groups) + 2)  # the two palest are left out
     styles = [
         {
-            "color": colours[i],
+            "color": colors[i],
             "marker": _MARKERS[i % len(_MARKERS)],
             "linestyle": _LINES[i % len(_LINES)],
             "markersize": 4.5,

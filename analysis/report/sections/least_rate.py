@@ -95,7 +95,7 @@ def spans(points: pd.DataFrame) -> pd.DataFrame:
     """SPANS: from which dataset size to which a model size has the least adjusted rate of all that were run.
 
     In order. from_bytes is NaN where it is least from the first dataset size on, to_bytes where it is to the last, both
-    where nothing crosses: where its neighbour was not run. from_rate: the adjusted rate at from_bytes.
+    where nothing crosses: where its neighbor was not run. from_rate: the adjusted rate at from_bytes.
     """
     data, code, model = _between(points)
     if not data.size:

@@ -12,12 +12,12 @@ from analysis.plots import new_axes, octaves, styled
 def plot_positions(curves: pd.DataFrame, ax: Axes | None = None, every: pd.DataFrame | None = None) -> Axes:
     """Bits per byte against the position in the window, both logarithmic; `transfer.position_curves` of one data set.
 
-    A curve per model: its colour is what it learned from, its line its size. Dotted: 8 bits, no compression.
+    A curve per model: its color is what it learned from, its line its size. Dotted: 8 bits, no compression.
     `every`: the curves of all data sets, in which a model looks the same.
     """
     axes = new_axes(ax)
     named = curves if every is None else every
-    colours = {name: style["color"] for (name, _), style in styled(named, "trained_on")}
+    colors = {name: style["color"] for (name, _), style in styled(named, "trained_on")}
     lines = {n: style["linestyle"] for (n, _), style in styled(named, "n_params")}
     for n_params, of_size in curves.groupby("n_params", sort=True):
         for name, own in of_size.groupby("trained_on", sort=True):
@@ -25,7 +25,7 @@ def plot_positions(curves: pd.DataFrame, ax: Axes | None = None, every: pd.DataF
             axes.plot(
                 own["position"],
                 own["bits_per_byte"],
-                color=colours[str(name)],
+                color=colors[str(name)],
                 linestyle=lines[n_params],
                 linewidth=1.4,
                 label=text,

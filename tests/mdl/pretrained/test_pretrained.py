@@ -341,7 +341,7 @@ def test_an_index_that_names_what_is_not_there_is_refused(tmp_path: Path) -> Non
     (folder / "model.safetensors").unlink()
     index = folder / "model.safetensors.index.json"
     for content, match in (
-        ("{", "no index of weights"),
+        ("{", "not an index of weights"),
         ('{"weight_map": {"a": "model-1.safetensors"}}', r"lacks model-1\.safetensors"),
         ('{"weight_map": {"a": "../../x.safetensors"}}', r"lacks \.\./\.\./x"),
     ):
