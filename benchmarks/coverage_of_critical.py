@@ -10,6 +10,8 @@ making intervals gave is logged in benchmarks/README.md.
 from __future__ import annotations
 
 import argparse
+import ast
+import importlib
 import itertools
 import multiprocessing
 import os
@@ -24,14 +26,13 @@ import pandas as pd
 from scipy.optimize import minimize_scalar
 
 from analysis.critical import columns, estimate_all, law, predictions
-from analysis.critical.minimum import locate
-from analysis.critical.shape_effects import Effects
 from analysis.critical.smooth_law import smooth_law
 
 PRICE = 16.0
 DATA = np.array([100_000, 300_000, 1_000_000, 3_000_000, 10_000_000])
 PREDICTED = 100_000_000
 _AT_A_TIME = 5  # trials
+_ORACLE_FACTOR = 3.3  # the oracle goes by seven shapes, and all within this factor of N*
 CELL_SD, CORPUS_SD, COLUMN_SD = 0.004, 0.003, 0.01  # of a cell; of a cell by its corpus; of all of a (corpus, D)
 
 
@@ -190,22 +191,20 @@ _ORACLES: dict[tuple[Setting, float], float] = {}
 
 
 def _oracle(of: Setting, truth: Truth, d: float) -> float:
-    """log high/low by the law's own least squares with all variances known, of a sweep without noise."""
+    """log high/low of the law's least squares by one that knows all variances, and that no exponent drifts."""
     if (of, d) not in _ORACLES:
         sizes = of.sizes()
-        fitted = smooth_law(sizes, truth.bits(sizes, d), np.full(sizes.size, PRICE))
-        noise = np.full(fitted.log_n.size, of.noise())
-        shape = float(np.sqrt((of.effect_sd()[fitted.chosen] ** 2).mean()))
-        known = Effects(
-            shape=np.array([shape]),
-            bend=np.zeros(1),
-            depth=np.zeros(1),
-            weight=np.ones(1),
-            noise=[noise],
-            is_usual=False,
+        fitted = smooth_law(sizes, truth.bits(sizes, d), np.full(sizes.size, PRICE), factor=_ORACLE_FACTOR)
+        variance = of.noise() + (of.effect_sd()[fitted.chosen] ** 2).mean()
+        known = np.append(np.full(fitted.log_n.size, 1 / variance), 1.0)  # and the exponent to 1, as by the estimator
+        weighed = fitted.tangent.T * known
+        covariance = np.linalg.inv(weighed @ fitted.tangent)
+        k = int((fitted.bits + fitted.price_bits)[1:-1].argmin()) + 1
+        slope, price, tangent = (
+            np.gradient(v, fitted.places, axis=0) for v in (fitted.bits, fitted.price_bits, fitted.tangent_bits)
         )
-        low, high = locate(fitted, noise, known).interval
-        _ORACLES[of, d] = float(np.log(high / low))
+        curvature = np.gradient(slope + price, fitted.places)[k]
+        _ORACLES[of, d] = float(2 * 1.96 * np.sqrt(tangent[k] @ covariance @ tangent[k]) / curvature)
     return _ORACLES[of, d]
 
 
@@ -214,11 +213,23 @@ def run(of: Setting, n_trials: int, first: int = 0) -> list[Found]:
     return [found for trial in range(first, first + n_trials) for found in trial_of(trial, of)]
 
 
-def run_all(chosen: Sequence[Setting], n_trials: int, n_workers: int, seconds: float) -> dict[Setting, list[Found]]:
+def try_instead(constants: Sequence[str]) -> None:
+    """Another way: MODULE.NAME=VALUE of constants, such as analysis.critical.smooth_law.FACTOR=5."""
+    for constant in constants:
+        name, value = constant.split("=")
+        module, _, attribute = name.rpartition(".")
+        was = getattr(importlib.import_module(module), attribute)
+        new = ast.literal_eval(value)
+        setattr(importlib.import_module(module), attribute, np.array(new) if isinstance(was, np.ndarray) else new)
+
+
+def run_all(
+    chosen: Sequence[Setting], n_trials: int, n_workers: int, seconds: float, instead: Sequence[str] = ()
+) -> dict[Setting, list[Found]]:
     """A few trials of every setting, then a few more; what is not begun when the seconds are over is left out."""
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     found: dict[Setting, list[Found]] = {of: [] for of in chosen}
-    with ProcessPoolExecutor(n_workers, multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(n_workers, multiprocessing.get_context("spawn"), try_instead, (instead,)) as pool:
         jobs = {
             pool.submit(run, of, min(_AT_A_TIME, n_trials - first), first): of
             for first in range(0, n_trials, _AT_A_TIME)
@@ -257,10 +268,11 @@ def main() -> None:
     parser.add_argument("--only", default="")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--seconds", type=float, default=1e6)
+    parser.add_argument("--set", action="append", default=[], metavar="MODULE.NAME=VALUE", help="of constants")
     options = parser.parse_args()
     chosen = [of for of in SETTINGS if options.only in of.name]
     began = time.perf_counter()
-    every = run_all(chosen, options.trials, options.workers, options.seconds)
+    every = run_all(chosen, options.trials, options.workers, options.seconds, options.set)
     worst: dict[str, list[float]] = defaultdict(list)
     for of, found in every.items():
         for what in ("N*", "gamma", "predicted"):

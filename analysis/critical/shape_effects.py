@@ -1,8 +1,8 @@
 """What shapes leave over from a smooth law of their sizes: noise of a shape, common to all dataset sizes, and bends.
 
 A shape's code length lies off the law by an effect of its own (its depth, its learning rate) that is much the same at
-every dataset size, of relative standard deviation `shape`. The law itself may bend otherwise than E + A·N^−a does: a
-smooth function of log N, a Gaussian process of standard deviation `bend`. Depth beyond the usual at a size may have a
+every dataset size, of relative standard deviation `shape`. The exponent of the law may drift over log N, a random walk
+of standard deviation `walk` a unit of log N (`drift`). Depth beyond the usual at a size may have a
 slope, of standard deviation `depth` or 0; the law is that of shapes of usual depth. All are weighed by restricted
 maximum likelihood (Patterson & Thompson 1971) of all dataset sizes together, on a grid over which results are averaged.
 """
@@ -18,12 +18,12 @@ from analysis.critical.smooth_law import EXPONENT_SD, SmoothLaw
 from analysis.types import Floats
 
 DEPTHS = np.array([0.0, 0.06])  # relative code length a unit of log depth; six corpora gave −0.09 to +0.01
-BEND_LENGTH = 1.0  # in log N: within a factor of e a bend is much the same
 SHAPES = np.array([0.0005, 0.001, 0.002, 0.0035, 0.005, 0.0075, 0.01, 0.014, 0.02, 0.028, 0.04, 0.06, 0.09])
-BENDS = np.array([0.0, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06])
-_USUAL_BEND = 0.005
+WALKS = np.array([0.025, 0.05, 0.1, 0.2, 0.4])
+USUAL_WALK, WALK_SPREAD = 0.1, 0.5
 # Of the committed studies, rms about one law a dataset size: text 1.4 %, photographs 0.5 %, speech 2.2 %.
-USUAL_SHAPE, _USUAL_SPREAD = 0.013, 0.6
+USUAL_SHAPE, USUAL_SPREAD = 0.013, 0.6
+SHAPE_SPREAD = 1e9
 FEWEST_SHAPES = 7  # of fewer, or of one dataset size, the shapes' scatter is taken from the studies
 _MOST_LAWS = 9  # of more dataset sizes so many, evenly apart, weigh the effects
 _LEAST_NOISE = 5e-4  # relative, of a code length; no training gives the same twice
@@ -36,7 +36,7 @@ class Effects:
     """Relative standard deviations on a grid, (g,) each, and their weights, which sum to 1."""
 
     shape: Floats
-    bend: Floats
+    walk: Floats
     depth: Floats
     weight: Floats
     noise: list[Floats]  # a law each: (m,) relative variance of its code lengths by replicates, or by interaction
@@ -48,19 +48,14 @@ class Effects:
         return float(np.sqrt(self.weight @ self.shape**2))
 
     @property
-    def typical_bend(self) -> float:
-        """The same of the bends."""
-        return float(np.sqrt(self.weight @ self.bend**2))
+    def typical_walk(self) -> float:
+        """The same of the walk of the exponent, a unit of log N."""
+        return float(np.sqrt(self.weight @ self.walk**2))
 
     @property
     def typical_depth(self) -> float:
         """The same of the slope over depth."""
         return float(np.sqrt(self.weight @ self.depth**2))
-
-
-def kernel(log_n: Floats, other: Floats) -> Floats:
-    """Correlation of bends at two sizes."""
-    return np.asarray(np.exp(-(((log_n[:, None] - other) / BEND_LENGTH) ** 2) / 2))
 
 
 def weigh_effects(laws: Sequence[SmoothLaw], noise: Sequence[Floats | None], n_shapes: int) -> Effects:
@@ -70,19 +65,19 @@ def weigh_effects(laws: Sequence[SmoothLaw], noise: Sequence[Floats | None], n_s
     size alone tells it then, the likeliest of a few.
     """
     depths = DEPTHS if any(law.depth.any() for law in laws) else DEPTHS[:1]
-    shape, bend, depth = grid = [axis.ravel() for axis in np.meshgrid(SHAPES, BENDS, depths, indexing="ij")]
+    shape, walk, depth = grid = [axis.ravel() for axis in np.meshgrid(SHAPES, WALKS, depths, indexing="ij")]
     filled = [None if own is None else np.maximum(own, _LEAST_NOISE**2) for own in noise]
     usual = max((_fits(laws, filled, grid, sd) for sd in _noises(filled, len(laws))), key=lambda fit: fit[0])
     _, fits, known = usual
     is_usual = len(laws) < 2 or n_shapes < FEWEST_SHAPES
-    log_weight = fits - np.log1p((bend / _USUAL_BEND) ** 2)
-    if is_usual:
-        log_weight = log_weight - (np.log(shape / USUAL_SHAPE) / _USUAL_SPREAD) ** 2 / 2
+    log_weight = fits - (np.log(walk / USUAL_WALK) / WALK_SPREAD) ** 2 / 2
+    spread = USUAL_SPREAD if is_usual else SHAPE_SPREAD
+    log_weight = log_weight - (np.log(shape / USUAL_SHAPE) / spread) ** 2 / 2
     weight = np.exp(log_weight - log_weight.max())
     kept = weight > _NEGLIGIBLE
     return Effects(
         shape=shape[kept],
-        bend=bend[kept],
+        walk=walk[kept],
         depth=depth[kept],
         weight=weight[kept] / weight[kept].sum(),
         noise=known,
@@ -91,25 +86,24 @@ def weigh_effects(laws: Sequence[SmoothLaw], noise: Sequence[Floats | None], n_s
 
 
 def inverse_covariance(laws: Sequence[SmoothLaw], noise: Sequence[Floats], grid: Sequence[Floats]) -> Floats:
-    """`grid`: shape, bend, depth (g,).
+    """`grid`: shape, walk, depth (g,).
 
     (g, m, m) of what was measured about the laws, one after another, and of what is known of their exponents."""
-    log_n = np.concatenate([np.append(law.log_n, np.nan) for law in laws])
     names = np.concatenate([np.append(law.chosen, -1) for law in laws])
     real = names >= 0
     same = (names[:, None] == names) & real[:, None] & real
-    bends = np.where(real[:, None] & real, kernel(np.where(real, log_n, 0.0), np.where(real, log_n, 0.0)), 0.0)
+    drift = np.concatenate([np.vstack([law.drift, np.zeros_like(law.drift[:1])]) for law in laws])
     own = np.concatenate([np.append(each, EXPONENT_SD**2) for each in noise])
     deep = np.concatenate([np.append(law.depth, 0.0) for law in laws])
     covariance = np.diag(own)
-    for sd, part in zip(grid, (same, bends, np.outer(deep, deep)), strict=True):
+    for sd, part in zip(grid, (same, drift @ drift.T, np.outer(deep, deep)), strict=True):
         covariance = covariance + sd[:, None, None] ** 2 * part
     return np.asarray(np.linalg.inv(covariance))
 
 
 def depth_slope(laws: Sequence[SmoothLaw], effects: Effects) -> float:
     """Relative code length a unit of log depth beyond the usual, as the shapes tell it."""
-    typical = [np.array([sd]) for sd in (effects.typical_shape, effects.typical_bend, effects.typical_depth)]
+    typical = [np.array([sd]) for sd in (effects.typical_shape, effects.typical_walk, effects.typical_depth)]
     inverse = inverse_covariance(laws, effects.noise, typical)[0]
     tangent, residual = _block_diagonal([law.tangent for law in laws]), np.concatenate([law.residual for law in laws])
     weighed = tangent.T @ inverse
