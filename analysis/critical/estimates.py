@@ -25,7 +25,7 @@ COLUMNS = ["group", "subset_bytes", "n_params", "low", "high", "interval", "p_br
            "least_size", "most_size", "near_low", "near_high", "shape_sd", "bend_sd",
            "shapes_are_usual"]  # fmt: skip
 _NO_NUMBERS = ("group", "interval", "status", "message", "doubt", "shapes_are_usual")
-_BENT = 0.03  # bends as great as this leave little of a power law
+_BENT = 0.02  # drifts that bend the code lengths by so much leave little of a power law
 _OUTER = 1  # shapes at either end between which a minimum is hardly bracketed
 
 

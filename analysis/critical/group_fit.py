@@ -49,12 +49,15 @@ class GroupFit:
         return np.exp(np.stack(log_n)), self.alpha + z[-1] * np.sqrt(together[-1, -1])
 
 
-def fit_group(columns: Sequence[Column]) -> GroupFit:
-    """Columns of one group with three sizes at least. What is equal in size is the same shape."""
+def fit_group(columns: Sequence[Column], shape_sd: float | None = None) -> GroupFit:
+    """Columns of one group with three sizes at least. What is equal in size is the same shape.
+
+    `shape_sd`: what a shape is off, relative, where that is known from elsewhere.
+    """
     names = np.unique(np.concatenate([column.sizes for column in columns]))
     wanted = [LEAST_SHAPES] * len(columns)
     for _ in range(_MOST_ROUNDS):
-        fit = _fit(columns, names, wanted)
+        fit = _fit(columns, names, wanted, shape_sd)
         short = [
             _runs_out(minimum, law, column.sizes)
             for column, law, minimum in zip(columns, fit.laws, fit.minima, strict=True)
@@ -65,7 +68,7 @@ def fit_group(columns: Sequence[Column]) -> GroupFit:
     return fit
 
 
-def _fit(columns: Sequence[Column], names: Floats, wanted: Sequence[int]) -> GroupFit:
+def _fit(columns: Sequence[Column], names: Floats, wanted: Sequence[int], shape_sd: float | None) -> GroupFit:
     laws, noise, deep = [], [], depth_beside_usual(columns, names)
     steps = steps_between(float(names[0]), float(names[-1]))
     for column, n in zip(columns, wanted, strict=True):
@@ -73,7 +76,7 @@ def _fit(columns: Sequence[Column], names: Floats, wanted: Sequence[int]) -> Gro
         noise.append(None if column.noise is None else column.noise[law.chosen])
         chosen = _named(names, column.sizes[law.chosen])
         laws.append(with_drift(replace(law, chosen=chosen, depth=deep[chosen]), steps))
-    effects = weigh_effects(laws, noise, names.size)
+    effects = weigh_effects(laws, noise, names.size, shape_sd)
     minima = [
         locate(law, own, effects, column.subset_bytes)
         for column, law, own in zip(columns, laws, effects.noise, strict=True)

@@ -85,10 +85,10 @@ def locate(law: SmoothLaw, noise: Floats, effects: Effects, subset_bytes: int = 
     """`noise` (m,): relative variance of what was measured."""
     m, p = law.log_n.size, law.places.size
     inverse, gain = _gain(law, noise, effects)
-    bends = np.zeros((p, m + 1))
-    bends[:, :m] = law.drift_bits @ law.drift.T
-    bent = (effects.walk**2)[:, None, None] * (bends @ (inverse - inverse @ law.tangent @ gain))
-    weights = law.tangent_bits @ gain + bent  # (g, p, m + 1): the curve from residuals
+    drifts = np.zeros((p, m + 1))
+    drifts[:, :m] = law.drift_bits @ law.drift.T
+    drifted = (effects.walk**2)[:, None, None] * (drifts @ (inverse - inverse @ law.tangent @ gain))
+    weights = law.tangent_bits @ gain + drifted  # (g, p, m + 1): the curve from residuals
     steps = np.diff(weights, axis=1)
     sd = np.sqrt(_step_variance(law, steps, noise, effects))
     code = np.diff(law.bits) + steps @ law.residual

@@ -1,10 +1,10 @@
-"""What shapes leave over from a smooth law of their sizes: noise of a shape, common to all dataset sizes, and bends.
+"""What shapes leave over from a smooth law of their sizes: noise of a shape, common to all dataset sizes, and drifts.
 
 A shape's code length lies off the law by an effect of its own (its depth, its learning rate) that is much the same at
-every dataset size, of relative standard deviation `shape`. The exponent of the law may drift over log N, a random walk
-of standard deviation `walk` a unit of log N (`drift`). Depth beyond the usual at a size may have a
-slope, of standard deviation `depth` or 0; the law is that of shapes of usual depth. All are weighed by restricted
-maximum likelihood (Patterson & Thompson 1971) of all dataset sizes together, on a grid over which results are averaged.
+every dataset size, of relative standard deviation `shape`. The exponent of the law may drift over log N: a random walk
+(`drift`) of standard deviation `walk` a unit of log N. Depth beyond the usual at a size may have a slope, of standard
+deviation `depth` or 0; the law is that of shapes of usual depth. All are weighed by restricted maximum likelihood
+(Patterson & Thompson 1971) of all dataset sizes together, on a grid over which results are averaged.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from analysis.types import Floats
 
 DEPTHS = np.array([0.0, 0.06])  # relative code length a unit of log depth; six corpora gave −0.09 to +0.01
 SHAPES = np.array([0.0005, 0.001, 0.002, 0.0035, 0.005, 0.0075, 0.01, 0.014, 0.02, 0.028, 0.04, 0.06, 0.09])
-WALKS = np.array([0.025, 0.05, 0.1, 0.2, 0.4])
+WALKS = np.array([0.025, 0.05, 0.1, 0.2, 0.4, 0.8])
+# Of six committed corpora by themselves one has 0.1, two 0.1 to 0.2, three 0.4 to 0.8: long tails leave it to records.
 USUAL_WALK, WALK_SPREAD = 0.1, 0.5
 # Of the committed studies, rms about one law a dataset size: text 1.4 %, photographs 0.5 %, speech 2.2 %.
-USUAL_SHAPE, USUAL_SPREAD = 0.013, 0.6
-SHAPE_SPREAD = 1e9
+USUAL_SHAPE, _USUAL_SPREAD = 0.013, 0.6
 FEWEST_SHAPES = 7  # of fewer, or of one dataset size, the shapes' scatter is taken from the studies
 _MOST_LAWS = 9  # of more dataset sizes so many, evenly apart, weigh the effects
 _LEAST_NOISE = 5e-4  # relative, of a code length; no training gives the same twice
@@ -58,22 +58,23 @@ class Effects:
         return float(np.sqrt(self.weight @ self.depth**2))
 
 
-def weigh_effects(laws: Sequence[SmoothLaw], noise: Sequence[Floats | None], n_shapes: int) -> Effects:
+def weigh_effects(
+    laws: Sequence[SmoothLaw], noise: Sequence[Floats | None], n_shapes: int, shape_sd: float | None = None
+) -> Effects:
     """Of several dataset sizes of one group; `chosen` of each law are indices of the same `n_shapes` shapes.
 
     `noise`: relative variance at the shapes of each law; None: not replicated. What shapes leave over at one dataset
-    size alone tells it then, the likeliest of a few.
+    size alone tells it then, the mean of a few variances by their likelihoods. `shape_sd`: None: not known.
     """
     depths = DEPTHS if any(law.depth.any() for law in laws) else DEPTHS[:1]
-    shape, walk, depth = grid = [axis.ravel() for axis in np.meshgrid(SHAPES, WALKS, depths, indexing="ij")]
+    shapes = SHAPES if shape_sd is None else np.array([shape_sd])
+    shape, walk, depth = grid = [axis.ravel() for axis in np.meshgrid(shapes, WALKS, depths, indexing="ij")]
     filled = [None if own is None else np.maximum(own, _LEAST_NOISE**2) for own in noise]
-    usual = max((_fits(laws, filled, grid, sd) for sd in _noises(filled, len(laws))), key=lambda fit: fit[0])
-    _, fits, known = usual
     is_usual = len(laws) < 2 or n_shapes < FEWEST_SHAPES
-    log_weight = fits - (np.log(walk / USUAL_WALK) / WALK_SPREAD) ** 2 / 2
-    spread = USUAL_SPREAD if is_usual else SHAPE_SPREAD
-    log_weight = log_weight - (np.log(shape / USUAL_SHAPE) / spread) ** 2 / 2
-    weight = np.exp(log_weight - log_weight.max())
+    known_before = _known_before(shape, walk, is_usual)
+    variance = _noise_variance(laws, filled, grid, known_before)
+    fits, known = _fits(laws, filled, grid, variance)
+    weight = np.exp(fits + known_before - (fits + known_before).max())
     kept = weight > _NEGLIGIBLE
     return Effects(
         shape=shape[kept],
@@ -83,6 +84,24 @@ def weigh_effects(laws: Sequence[SmoothLaw], noise: Sequence[Floats | None], n_s
         noise=known,
         is_usual=is_usual,
     )
+
+
+def _known_before(shape: Floats, walk: Floats, is_usual: bool) -> Floats:
+    """Log weights (g,) before any code length of the group is seen."""
+    drifts = -np.log1p((np.log(walk / USUAL_WALK) / WALK_SPREAD) ** 2)
+    return drifts - (np.log(shape / USUAL_SHAPE) / _USUAL_SPREAD) ** 2 / 2 if is_usual else drifts
+
+
+def _noise_variance(
+    laws: Sequence[SmoothLaw], noise: Sequence[Floats | None], grid: Sequence[Floats], known_before: Floats
+) -> float:
+    """Relative, of one measurement by itself where nothing was replicated."""
+    if len(laws) < 2 or all(own is not None for own in noise):
+        return _LEAST_NOISE**2
+    variances = np.array(_UNREPLICATED) ** 2
+    told = np.array([np.logaddexp.reduce(_fits(laws, noise, grid, one)[0] + known_before) for one in variances])
+    weight = np.exp(told - told.max())
+    return float(weight @ variances / weight.sum())
 
 
 def inverse_covariance(laws: Sequence[SmoothLaw], noise: Sequence[Floats], grid: Sequence[Floats]) -> Floats:
@@ -112,21 +131,15 @@ def depth_slope(laws: Sequence[SmoothLaw], effects: Effects) -> float:
     return float(effects.typical_depth**2 * deep @ inverse @ rest)
 
 
-def _noises(noise: Sequence[Floats | None], n_laws: int) -> Sequence[float]:
-    """Of one measurement by itself, standard deviations to try where nothing was replicated."""
-    return _UNREPLICATED if n_laws > 1 and any(own is None for own in noise) else [_LEAST_NOISE]
-
-
 def _fits(
     laws: Sequence[SmoothLaw], noise: Sequence[Floats | None], grid: Sequence[Floats], unreplicated: float
-) -> tuple[float, Floats, list[Floats]]:
-    """The greatest log-likelihood, all of them (g,), and the noise of every law, filled with `unreplicated`."""
+) -> tuple[Floats, list[Floats]]:
+    """Log-likelihoods (g,), and the noise of every law, filled with the variance `unreplicated`."""
     known = [
-        np.full(law.log_n.size, unreplicated**2) if own is None else own for law, own in zip(laws, noise, strict=True)
+        np.full(law.log_n.size, unreplicated) if own is None else own for law, own in zip(laws, noise, strict=True)
     ]
     some = np.unique(np.linspace(0, len(laws) - 1, min(len(laws), _MOST_LAWS)).round().astype(int))
-    fits = _log_likelihood([laws[i] for i in some], [known[i] for i in some], grid)
-    return float(fits.max()), fits, known
+    return _log_likelihood([laws[i] for i in some], [known[i] for i in some], grid), known
 
 
 def _log_likelihood(laws: Sequence[SmoothLaw], noise: Sequence[Floats], grid: Sequence[Floats]) -> Floats:

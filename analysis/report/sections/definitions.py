@@ -39,9 +39,9 @@ _DEFINITIONS = {
     "between dataset sizes the bits a byte are linear in log D and the parameters' bits exact.",
     "unconverged": "the 95 % interval of the critical size over that after half of the training leaves out 1.",
     "interval": "from where the total falls to where it rises with 95 % certainty. Noise: of a shape, common to all "
-    "dataset sizes; of replicates, by dataset size; and smooth bends of the law. How great they are is weighed by "
-    "restricted maximum likelihood over all dataset sizes of a corpus, and averaged over. Its coverage is simulated in "
-    "benchmarks/coverage_of_critical.py. It is about these, one corpus and one recipe, and about nothing else.",
+    "dataset sizes; of replicates, by dataset size; and a drift of the law's exponent. How great they are is "
+    "weighed by restricted maximum likelihood over all dataset sizes of a corpus, and averaged over. Its coverage is "
+    "simulated in benchmarks/coverage_of_critical.py. It is about these, one corpus and one recipe, and nothing else.",
     "pooled": "a size that was run once has no spread of its own; that of the sizes run several times is used for it.",
     "held-out rate": "rate on bytes of the corpus that no subset contains, by the snapshot that did best on a sample "
     "of them: selected there, so slightly favourable.",
