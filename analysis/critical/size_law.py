@@ -57,7 +57,7 @@ def _misfit(found: PowerLaw, x: Floats, log_n: Floats) -> Floats:
     design = np.column_stack([np.ones(n), x])
     rest = log_n - log_n.mean(axis=1, keepdims=True)
     rest = rest - design @ np.linalg.lstsq(design, rest, rcond=None)[0]
-    expected = float(((rest**2).sum(axis=0)).mean()) / (n - 2)
+    expected = float(np.median((rest**2).sum(axis=0))) / (n - 2)
     excess = np.sqrt(max(0.0, found.scatter**2 - expected))
     rng = np.random.default_rng([_STREAM, n])
     return np.asarray(excess * rng.standard_normal((n, n_draws)) / np.sqrt(rng.chisquare(n - 2, n_draws) / (n - 2)))
