@@ -91,8 +91,7 @@ def _telling(estimate: Estimate) -> npt.NDArray[np.float64]:
         return estimate.column.sizes[[0, -1]]
     error = estimate.minimum.error
     moved = np.abs(error.by_shape) * np.sqrt(error.noise)
-    sizes = np.exp(error.log_n[: moved.size])
-    return np.sort(sizes[np.argsort(-moved, kind="stable")[:2]])
+    return np.sort(np.exp(error.log_n)[np.argsort(-moved, kind="stable")[:2]])
 
 
 def _speeds(runs: pd.DataFrame) -> pd.DataFrame:

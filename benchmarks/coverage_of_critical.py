@@ -3,13 +3,16 @@
 python -m benchmarks coverage_of_critical [--trials 400] [--only NAME] [--workers 2] [--seconds 500]. A worker is a
 process of one thread; when the seconds are over what there is is printed. Wanted, of all settings together: 94–96.5 %
 for N*, γ and a predicted size, no setting below 91 %; doubtful at most 10 % of the sizes inside a grid, at least 80 %
-of those at its edge; a median width of at most 1.3 of an oracle's that knows the shapes' variance. What several ways of
-making intervals gave is logged in benchmarks/README.md.
+of those at its edge; a median width of at most 1.3 of an oracle's that knows the shapes' variance. `told` is the width
+over that of the same estimator told it; `all told`, harder, over least squares of E + A·N^−a by one who knows all
+variances, and that no exponent drifts. What several ways gave is logged in benchmarks/README.md; --set tries others.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
+import importlib
 import itertools
 import multiprocessing
 import os
@@ -24,14 +27,15 @@ import pandas as pd
 from scipy.optimize import minimize_scalar
 
 from analysis.critical import columns, estimate_all, law, predictions
-from analysis.critical.minimum import locate
-from analysis.critical.shape_effects import Effects
+from analysis.critical.group_fit import fit_group
 from analysis.critical.smooth_law import smooth_law
 
 PRICE = 16.0
 DATA = np.array([100_000, 300_000, 1_000_000, 3_000_000, 10_000_000])
 PREDICTED = 100_000_000
 _AT_A_TIME = 5  # trials
+_TOLD_EVERY = 5  # trials an oracle that is told the shapes' variance is asked
+_ORACLE_FACTOR = 3.3  # the oracle goes by seven shapes, and all within this factor of N*
 CELL_SD, CORPUS_SD, COLUMN_SD = 0.004, 0.003, 0.01  # of a cell; of a cell by its corpus; of all of a (corpus, D)
 
 
@@ -149,29 +153,35 @@ def sweep(trial: int, of: Setting) -> pd.DataFrame:
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """One interval of one trial; `doubtful` and `wider`, its width over the oracle's, of an N* alone."""
+    """One interval of one trial; of an N* alone `doubtful`, and its width over those of two oracles."""
 
     trial: int
     what: str
     covers: bool
     doubtful: bool | None = None
-    wider: float | None = None
+    all_told: float | None = None
+    told: float | None = None
 
 
 def trial_of(trial: int, of: Setting, n_draws: int = 400) -> Iterator[Found]:
     """The intervals of one sweep; a size that is not bracketed has none."""
     truth = TRUTHS[of.truth]
     true = [truth.minimum(float(d)) for d in DATA]
-    found = estimate_all(columns(sweep(trial, of), n_draws, trial), n_draws)
+    own = columns(sweep(trial, of), n_draws, trial)
+    found = estimate_all(own, n_draws)
+    told = fit_group(own, max(float(np.sqrt((of.effect_sd() ** 2).mean())), 1e-4)) if trial % _TOLD_EVERY == 0 else None
     sizes = of.sizes()
-    for d, n, estimate in zip(DATA, true, found, strict=True):
+    for k, (d, n, estimate) in enumerate(zip(DATA, true, found, strict=True)):
         row = estimate.row
         if row["status"] == "bracketed":
             low, high = float(str(row["low"])), float(str(row["high"]))
             inside = sizes[1] < n < sizes[-2]
             what = "N*" if inside else "N* at an edge"
-            wider = np.log(high / low) / _oracle(of, truth, float(d))
-            yield Found(trial=trial, what=what, covers=low <= n <= high, doubtful=bool(row["doubt"]), wider=wider)
+            wide, is_doubtful = float(np.log(high / low)), bool(row["doubt"])
+            widths = {"all_told": wide / _oracle(of, truth, float(d))}
+            if told is not None:
+                widths["told"] = wide / float(np.log(np.divide(*told.minima[k].interval[::-1])))
+            yield Found(trial=trial, what=what, covers=low <= n <= high, doubtful=is_doubtful, **widths)
         elif not sizes[1] < n < sizes[-2]:
             # No size is given, and the edge is told.
             yield Found(trial=trial, what="N* at an edge", covers=True, doubtful=True)
@@ -190,22 +200,20 @@ _ORACLES: dict[tuple[Setting, float], float] = {}
 
 
 def _oracle(of: Setting, truth: Truth, d: float) -> float:
-    """log high/low by the law's own least squares with all variances known, of a sweep without noise."""
+    """log high/low of the law's least squares by one that knows all variances, and that no exponent drifts."""
     if (of, d) not in _ORACLES:
         sizes = of.sizes()
-        fitted = smooth_law(sizes, truth.bits(sizes, d), np.full(sizes.size, PRICE))
-        noise = np.full(fitted.log_n.size, of.noise())
-        shape = float(np.sqrt((of.effect_sd()[fitted.chosen] ** 2).mean()))
-        known = Effects(
-            shape=np.array([shape]),
-            bend=np.zeros(1),
-            depth=np.zeros(1),
-            weight=np.ones(1),
-            noise=[noise],
-            is_usual=False,
+        fitted = smooth_law(sizes, truth.bits(sizes, d), np.full(sizes.size, PRICE), factor=_ORACLE_FACTOR)
+        variance = of.noise() + (of.effect_sd()[fitted.chosen] ** 2).mean()
+        known = np.append(np.full(fitted.log_n.size, 1 / variance), 1.0)  # and the exponent to 1, as by the estimator
+        weighed = fitted.tangent.T * known
+        covariance = np.linalg.inv(weighed @ fitted.tangent)
+        k = int((fitted.bits + fitted.price_bits)[1:-1].argmin()) + 1
+        slope, price, tangent = (
+            np.gradient(v, fitted.places, axis=0) for v in (fitted.bits, fitted.price_bits, fitted.tangent_bits)
         )
-        low, high = locate(fitted, noise, known).interval
-        _ORACLES[of, d] = float(np.log(high / low))
+        curvature = np.gradient(slope + price, fitted.places)[k]
+        _ORACLES[of, d] = float(2 * 1.96 * np.sqrt(tangent[k] @ covariance @ tangent[k]) / curvature)
     return _ORACLES[of, d]
 
 
@@ -214,11 +222,23 @@ def run(of: Setting, n_trials: int, first: int = 0) -> list[Found]:
     return [found for trial in range(first, first + n_trials) for found in trial_of(trial, of)]
 
 
-def run_all(chosen: Sequence[Setting], n_trials: int, n_workers: int, seconds: float) -> dict[Setting, list[Found]]:
+def try_instead(constants: Sequence[str]) -> None:
+    """Another way: MODULE.NAME=VALUE of constants, such as analysis.critical.smooth_law.FACTOR=5."""
+    for constant in constants:
+        name, value = constant.split("=")
+        module, _, attribute = name.rpartition(".")
+        was = getattr(importlib.import_module(module), attribute)
+        new = ast.literal_eval(value)
+        setattr(importlib.import_module(module), attribute, np.array(new) if isinstance(was, np.ndarray) else new)
+
+
+def run_all(
+    chosen: Sequence[Setting], n_trials: int, n_workers: int, seconds: float, instead: Sequence[str] = ()
+) -> dict[Setting, list[Found]]:
     """A few trials of every setting, then a few more; what is not begun when the seconds are over is left out."""
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     found: dict[Setting, list[Found]] = {of: [] for of in chosen}
-    with ProcessPoolExecutor(n_workers, multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(n_workers, multiprocessing.get_context("spawn"), try_instead, (instead,)) as pool:
         jobs = {
             pool.submit(run, of, min(_AT_A_TIME, n_trials - first), first): of
             for first in range(0, n_trials, _AT_A_TIME)
@@ -246,8 +266,10 @@ def _line(found: list[Found]) -> str:
     inside, edge = ([o for o in found if o.what == what] for what in ("N*", "N* at an edge"))
     parts.append(f"doubtful inside {100 * np.mean([o.doubtful for o in inside]) if inside else np.nan:4.1f}")
     parts.append(f"at an edge {100 * np.mean([o.doubtful for o in edge]) if edge else np.nan:5.1f}")
-    wider = [o.wider for o in inside if o.wider is not None]
-    return "  ".join([*parts, f"width/oracle {np.median(wider) if wider else np.nan:.2f}"])
+    for name in ("told", "all_told"):
+        ratios = [ratio for one in inside if (ratio := getattr(one, name)) is not None]
+        parts.append(f"width/{name.replace('_', ' ')} {np.median(ratios) if ratios else np.nan:.2f}")
+    return "  ".join(parts)
 
 
 def main() -> None:
@@ -257,10 +279,11 @@ def main() -> None:
     parser.add_argument("--only", default="")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--seconds", type=float, default=1e6)
+    parser.add_argument("--set", action="append", default=[], metavar="MODULE.NAME=VALUE", help="of constants")
     options = parser.parse_args()
     chosen = [of for of in SETTINGS if options.only in of.name]
     began = time.perf_counter()
-    every = run_all(chosen, options.trials, options.workers, options.seconds)
+    every = run_all(chosen, options.trials, options.workers, options.seconds, options.set)
     worst: dict[str, list[float]] = defaultdict(list)
     for of, found in every.items():
         for what in ("N*", "gamma", "predicted"):

@@ -25,7 +25,7 @@ COLUMNS = ["group", "subset_bytes", "n_params", "low", "high", "interval", "p_br
            "least_size", "most_size", "near_low", "near_high", "shape_sd", "bend_sd",
            "shapes_are_usual"]  # fmt: skip
 _NO_NUMBERS = ("group", "interval", "status", "message", "doubt", "shapes_are_usual")
-_BENT = 0.03  # bends as great as this leave little of a power law
+_BENT = 0.02  # drifts that bend the code lengths by so much leave little of a power law
 _OUTER = 1  # shapes at either end between which a minimum is hardly bracketed
 
 
@@ -62,7 +62,7 @@ def estimate_all(columns: Sequence[Column], n_draws: int = N_REPLICATES) -> list
             fit = fit_group([columns[i] for i in enough])
             draws, alphas = fit.draws(n_draws, [zlib.crc32(group.encode())])
             for k, i in enumerate(enough):
-                row = found[i].row | _smooth(columns[i], fit.minima[k], fit, found[i].row)
+                row = found[i].row | _smooth(columns[i], k, fit, found[i].row)
                 found[i] = Estimate(row, columns[i], fit.minima[k], draws[k], Exponent(fit.alpha, alphas))
     return [found[i] for i in range(len(columns))]
 
@@ -84,14 +84,15 @@ def _local(column: Column) -> dict[str, object]:
     return row
 
 
-def _smooth(column: Column, minimum: Minimum, fit: GroupFit, local: dict[str, object]) -> dict[str, object]:
-    """What the smooth law adds."""
+def _smooth(column: Column, k: int, fit: GroupFit, local: dict[str, object]) -> dict[str, object]:
+    """What the smooth law of the k-th of the group's dataset sizes adds."""
+    minimum = fit.minima[k]
     low, high = minimum.interval
     least, most = float(column.sizes[0]), float(column.sizes[-1])
     row: dict[str, object] = {
         "low": low, "high": high, "interval": "shapes" if column.kind == "none" else column.kind,
         "p_bracketed": minimum.share_below(most) - minimum.share_below(least),
-        "shape_sd": fit.effects.typical_shape, "bend_sd": fit.effects.typical_bend,
+        "shape_sd": fit.effects.typical_shape, "bend_sd": fit.bends[k],
         "shapes_are_usual": fit.effects.is_usual,
     }  # fmt: skip
     if local["status"] != "bracketed":
@@ -101,17 +102,17 @@ def _smooth(column: Column, minimum: Minimum, fit: GroupFit, local: dict[str, ob
     price = float(prices_at(column.sizes, column.price, np.log([n]))[0])
     row |= {"n_params": n, "raw_rate": code / d, "adjusted_rate": (code + price) / d}
     row["near_low"], row["near_high"] = near_least(column, minimum)
-    return row | {"doubt": _doubt(column, n, (low, high), fit)}
+    return row | {"doubt": _doubt(column, n, (low, high), fit.bends[k])}
 
 
-def _doubt(column: Column, n: float, ends: tuple[float, float], fit: GroupFit) -> str:
+def _doubt(column: Column, n: float, ends: tuple[float, float], bend: float) -> str:
     """Why the law of this dataset size is to be taken with care; empty: nothing is known against it."""
     sizes = column.sizes
     if not sizes[_OUTER] <= n <= sizes[-1 - _OUTER]:
         return f"the minimum is at the edge of the sizes that were run, {_between(sizes)}"
     if ends[0] < sizes[0] or ends[1] > sizes[-1]:
         return f"the interval reaches beyond the sizes that were run, {_between(sizes)}"
-    if fit.effects.typical_bend > _BENT:
+    if bend > _BENT:
         return "the code lengths bend otherwise than a power law with a floor does"
     return ""
 

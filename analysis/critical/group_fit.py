@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.critical.depth import depth_beside_usual
+from analysis.critical.drift import bend, mean_drift, steps_between, with_drift
 from analysis.critical.linear_errors import LinearError, correlation, covariance
 from analysis.critical.minimum import Minimum, exponent_of, locate, normal_share
 from analysis.critical.resampling import Column
@@ -27,9 +28,14 @@ class GroupFit:
     laws: list[SmoothLaw]
     minima: list[Minimum]
     effects: Effects
-    alpha: float  # exponent of the law of all shapes at the largest dataset size, where fewest know it by heart
+    alpha: float  # exponent at critical sizes, by all shapes at the largest dataset size, where fewest know it by heart
     alpha_error: LinearError
     depth_slope: float  # relative code length a unit of log depth beyond the usual
+
+    @property
+    def bends(self) -> list[float]:
+        """Relative standard deviation of what the laws' exponents drift makes of the code lengths of each."""
+        return [bend(law, self.effects.typical_walk) for law in self.laws]
 
     def draws(self, n_draws: int, stream: Sequence[int] = ()) -> tuple[Floats, Floats]:
         """Together: N* (n, R), each with its own distribution, and α (R,)."""
@@ -43,12 +49,15 @@ class GroupFit:
         return np.exp(np.stack(log_n)), self.alpha + z[-1] * np.sqrt(together[-1, -1])
 
 
-def fit_group(columns: Sequence[Column]) -> GroupFit:
-    """Columns of one group with three sizes at least. What is equal in size is the same shape."""
+def fit_group(columns: Sequence[Column], shape_sd: float | None = None) -> GroupFit:
+    """Columns of one group with three sizes at least. What is equal in size is the same shape.
+
+    `shape_sd`: what a shape is off, relative, where that is known from elsewhere.
+    """
     names = np.unique(np.concatenate([column.sizes for column in columns]))
     wanted = [LEAST_SHAPES] * len(columns)
     for _ in range(_MOST_ROUNDS):
-        fit = _fit(columns, names, wanted)
+        fit = _fit(columns, names, wanted, shape_sd)
         short = [
             _runs_out(minimum, law, column.sizes)
             for column, law, minimum in zip(columns, fit.laws, fit.minima, strict=True)
@@ -59,19 +68,20 @@ def fit_group(columns: Sequence[Column]) -> GroupFit:
     return fit
 
 
-def _fit(columns: Sequence[Column], names: Floats, wanted: Sequence[int]) -> GroupFit:
+def _fit(columns: Sequence[Column], names: Floats, wanted: Sequence[int], shape_sd: float | None) -> GroupFit:
     laws, noise, deep = [], [], depth_beside_usual(columns, names)
+    steps = steps_between(float(names[0]), float(names[-1]))
     for column, n in zip(columns, wanted, strict=True):
         law = smooth_law(column.sizes, column.mean, column.price, n)
         noise.append(None if column.noise is None else column.noise[law.chosen])
         chosen = _named(names, column.sizes[law.chosen])
-        laws.append(replace(law, chosen=chosen, depth=deep[chosen]))
-    effects = weigh_effects(laws, noise, names.size)
+        laws.append(with_drift(replace(law, chosen=chosen, depth=deep[chosen]), steps))
+    effects = weigh_effects(laws, noise, names.size, shape_sd)
     minima = [
         locate(law, own, effects, column.subset_bytes)
         for column, law, own in zip(columns, laws, effects.noise, strict=True)
     ]
-    alpha, error = _alpha(columns, names, effects, deep)
+    alpha, error = _alpha(columns, names, effects, deep, minima)
     return GroupFit(
         laws=laws,
         minima=minima,
@@ -82,14 +92,20 @@ def _fit(columns: Sequence[Column], names: Floats, wanted: Sequence[int]) -> Gro
     )
 
 
-def _alpha(columns: Sequence[Column], names: Floats, effects: Effects, deep: Floats) -> tuple[float, LinearError]:
+def _alpha(
+    columns: Sequence[Column], names: Floats, effects: Effects, deep: Floats, minima: Sequence[Minimum]
+) -> tuple[float, LinearError]:
+    """By the law of all shapes, averaged over log N from the least critical size to the greatest."""
     largest = max(range(len(columns)), key=lambda i: columns[i].subset_bytes)
-    column = columns[largest]
+    column, steps = columns[largest], steps_between(float(names[0]), float(names[-1]))
     law = smooth_law(column.sizes, column.mean, column.price, column.sizes.size)
     usual = np.full(column.sizes.size, float(effects.noise[largest].mean()))
     chosen = _named(names, column.sizes)
-    whole = replace(law, chosen=chosen, depth=deep[chosen])
-    return exponent_of(whole, usual if column.noise is None else column.noise, effects, column.subset_bytes)
+    whole = with_drift(replace(law, chosen=chosen, depth=deep[chosen]), steps)
+    critical = np.clip([float(one.quantile(0.5)) for one in minima], *np.log(column.sizes[[0, -1]]))
+    drift = mean_drift(whole, steps, critical.min(), critical.max())
+    noise = usual if column.noise is None else column.noise
+    return exponent_of(whole, noise, effects, drift, column.subset_bytes)
 
 
 def _named(names: Floats, sizes: Floats) -> Ints:

@@ -1,4 +1,4 @@
-"""Errors that are linear in what shapes, bends of the law and replicates are off, and how they go together."""
+"""Errors that are linear in what shapes, the walk of the exponent and replicates are off, and how they go together."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.critical.shape_effects import Effects, kernel
+from analysis.critical.shape_effects import Effects
 from analysis.types import Floats, Ints
 
 
@@ -17,10 +17,10 @@ class LinearError:
 
     subset_bytes: int  # replicates count for errors of the same dataset size together
     shapes: Ints  # (m,) which of the group's shapes
+    log_n: Floats  # (m,) their sizes
     by_shape: Floats  # (m,) weight of what each is off
     noise: Floats  # (m,) relative variance of what was measured, by replicates
-    log_n: Floats  # (q,) where bends count, log N
-    by_bend: Floats  # (q,) and with what weight
+    by_walk: Floats  # (q,) weight of each step of the exponent's walk
     by_depth: float  # weight of the slope over depth
     alone: float  # variance by what no other error has in it
 
@@ -31,18 +31,13 @@ def covariance(errors: Sequence[LinearError], effects: Effects) -> Floats:
     by_shape, noise = np.zeros((len(errors), n_shapes)), np.zeros((len(errors), n_shapes))
     for row, own, error in zip(by_shape, noise, errors, strict=True):
         row[error.shapes], own[error.shapes] = error.by_shape, error.by_shape * np.sqrt(error.noise)
-    log_n = np.concatenate([error.log_n for error in errors])
-    by_bend = np.zeros((len(errors), log_n.size))
-    start = 0
-    for row, error in zip(by_bend, errors, strict=True):
-        row[start : start + error.log_n.size] = error.by_bend
-        start += error.log_n.size
+    by_walk = np.stack([error.by_walk for error in errors])
     data = np.array([error.subset_bytes for error in errors])
     replicates = noise @ noise.T * (data[:, None] == data) + np.diag([error.alone for error in errors])
     shapes = effects.typical_shape**2 * by_shape @ by_shape.T
-    bends = effects.typical_bend**2 * by_bend @ kernel(log_n, log_n) @ by_bend.T
+    walks = effects.typical_walk**2 * by_walk @ by_walk.T
     deep = effects.typical_depth * np.array([error.by_depth for error in errors])
-    return np.asarray(shapes + bends + replicates + np.outer(deep, deep))
+    return np.asarray(shapes + walks + replicates + np.outer(deep, deep))
 
 
 def correlation(covariances: Floats) -> Floats:

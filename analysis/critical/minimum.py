@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from analysis.critical.linear_errors import LinearError
-from analysis.critical.shape_effects import BEND_LENGTH, Effects, inverse_covariance, kernel
+from analysis.critical.shape_effects import Effects, inverse_covariance
 from analysis.critical.smooth_law import EXPONENT_SD, SmoothLaw
 from analysis.types import Floats
 
@@ -85,10 +85,10 @@ def locate(law: SmoothLaw, noise: Floats, effects: Effects, subset_bytes: int = 
     """`noise` (m,): relative variance of what was measured."""
     m, p = law.log_n.size, law.places.size
     inverse, gain = _gain(law, noise, effects)
-    bends = np.zeros((p, m + 1))
-    bends[:, :m] = law.bits[:, None] * kernel(law.places, law.log_n)
-    bent = (effects.bend**2)[:, None, None] * (bends @ (inverse - inverse @ law.tangent @ gain))
-    weights = law.tangent_bits @ gain + bent  # (g, p, m + 1): the curve from residuals
+    drifts = np.zeros((p, m + 1))
+    drifts[:, :m] = law.drift_bits @ law.drift.T
+    drifted = (effects.walk**2)[:, None, None] * (drifts @ (inverse - inverse @ law.tangent @ gain))
+    weights = law.tangent_bits @ gain + drifted  # (g, p, m + 1): the curve from residuals
     steps = np.diff(weights, axis=1)
     sd = np.sqrt(_step_variance(law, steps, noise, effects))
     code = np.diff(law.bits) + steps @ law.residual
@@ -99,10 +99,9 @@ def locate(law: SmoothLaw, noise: Floats, effects: Effects, subset_bytes: int = 
     is_told = (below > _SURE) & (below < 1 - _SURE)  # else a chance says no more of how far away N* is
     slope = -effects.weight @ steps[:, k]
     error = LinearError(
-        subset_bytes=subset_bytes, shapes=law.chosen, by_shape=slope[:m], noise=noise,
-        log_n=np.append(law.log_n, law.places[k : k + 2]),
-        by_bend=np.append(slope[:m], [-law.bits[k], law.bits[k + 1]]), by_depth=float(slope[:m] @ law.depth),
-        alone=float((slope[m] * EXPONENT_SD) ** 2),
+        subset_bytes=subset_bytes, shapes=law.chosen, log_n=law.log_n, by_shape=slope[:m], noise=noise,
+        by_walk=slope[:m] @ law.drift + law.drift_bits[k + 1] - law.drift_bits[k],
+        by_depth=float(slope[:m] @ law.depth), alone=float((slope[m] * EXPONENT_SD) ** 2),
     )  # fmt: skip
     return Minimum(
         log_n=(law.places[1:] + law.places[:-1]) / 2, below=below,
@@ -113,20 +112,25 @@ def locate(law: SmoothLaw, noise: Floats, effects: Effects, subset_bytes: int = 
     )  # fmt: skip
 
 
-def exponent_of(law: SmoothLaw, noise: Floats, effects: Effects, subset_bytes: int = 0) -> tuple[float, LinearError]:
-    """a of a law, and its error."""
+def exponent_of(
+    law: SmoothLaw, noise: Floats, effects: Effects, drift: Floats, subset_bytes: int = 0
+) -> tuple[float, LinearError]:
+    """An exponent, and its error: a of the law and what the walk's steps add to it by `drift` (q,)."""
     m = law.log_n.size
-    row = effects.weight @ _gain(law, noise, effects)[1][:, 2]
+    inverse, gain = _gain(law, noise, effects)
+    drifted = np.append(law.drift @ drift, 0.0) @ (inverse - inverse @ law.tangent @ gain)
+    row = effects.weight @ (gain[:, 2] + (effects.walk**2)[:, None] * drifted)
     error = LinearError(
-        subset_bytes=subset_bytes, shapes=law.chosen, by_shape=row[:m], noise=noise, log_n=law.log_n, by_bend=row[:m],
-        by_depth=float(row[:m] @ law.depth), alone=float((row[m] * EXPONENT_SD) ** 2),
+        subset_bytes=subset_bytes, shapes=law.chosen, log_n=law.log_n, by_shape=row[:m], noise=noise,
+        by_walk=row[:m] @ law.drift - drift, by_depth=float(row[:m] @ law.depth),
+        alone=float((row[m] * EXPONENT_SD) ** 2),
     )  # fmt: skip
     return law.exponent + float(row @ law.residual), error
 
 
 def _gain(law: SmoothLaw, noise: Floats, effects: Effects) -> tuple[Floats, Floats]:
     """The inverse covariance (g, m + 1, m + 1), and the law's parameters from residuals (g, 3, m + 1)."""
-    inverse = inverse_covariance([law], [noise], [effects.shape, effects.bend, effects.depth])
+    inverse = inverse_covariance([law], [noise], [effects.shape, effects.walk, effects.depth])
     weighed = law.tangent.T @ inverse
     return inverse, np.asarray(np.linalg.solve(weighed @ law.tangent, weighed), np.float64)
 
@@ -143,16 +147,11 @@ def _step_variance(law: SmoothLaw, steps: Floats, noise: Floats, effects: Effect
     m = law.log_n.size
     squares = steps**2
     shapes = squares @ np.append(noise, EXPONENT_SD**2) + effects.shape[:, None] ** 2 * squares[:, :, :m].sum(axis=2)
-    here, there = law.bits[:-1], law.bits[1:]
-    close = np.exp(-((np.diff(law.places) / BEND_LENGTH) ** 2) / 2)
-    at = kernel(law.places, law.log_n)
-    across = there[:, None] * at[1:] - here[:, None] * at[:-1]
-    own = here**2 + there**2 - 2 * here * there * close
-    from_shapes = steps[:, :, :m]
-    among = (from_shapes @ kernel(law.log_n, law.log_n) * from_shapes).sum(axis=2)
-    bends = among - 2 * (from_shapes * across).sum(axis=2) + own
+    walks = effects.walk[:, None] ** 2 * ((steps[:, :, :m] @ law.drift - np.diff(law.drift_bits, axis=0)) ** 2).sum(
+        axis=2
+    )
     depths = (effects.depth[:, None] * (steps[:, :, :m] @ law.depth)) ** 2
-    return np.asarray(shapes + depths + effects.bend[:, None] ** 2 * np.maximum(bends, 0.0))
+    return np.asarray(shapes + depths + walks)
 
 
 def normal_share(z: Floats) -> Floats:

@@ -14,7 +14,8 @@ from analysis.critical.interpolation import price_exponents
 from analysis.types import Floats, Ints
 
 LEAST_SHAPES = 7  # of the window; fewer where fewer were run
-_FACTOR = 3.3  # and every shape within so great a factor of N*
+FACTOR = 10.0  # and the shapes within so great a factor of N*,
+MOST_SHAPES = 11  # no more than these, the nearest
 EXPONENT, EXPONENT_SD = 0.4, 1.0  # known of a beforehand: laws of language models have 0.1 to 0.6
 _SCALE = 0.01  # relative scatter against which that knowledge is weighed when a is searched for
 _SEARCHED = (-2.0, 5.0)
@@ -33,6 +34,8 @@ class SmoothLaw:
 
     chosen: Ints  # indices of the sizes of the column
     log_n: Floats  # (m,) of them
+    middle: float  # log N where u = 0
+    slope: float  # B, bits that the code falls there a unit of log N
     exponent: float  # a
     residual: Floats  # (m + 1,) relative: measured / law − 1
     tangent: Floats  # (m + 1, 3) derivative of the law by its parameters, relative to what was measured
@@ -41,19 +44,23 @@ class SmoothLaw:
     tangent_bits: Floats  # (p, 3) its derivative there
     price_bits: Floats  # (p,) bits of all parameters
     depth: Floats  # (m,) log depth beside the usual at that size; 0: not known
+    drift: Floats  # (m, q) relative code length by each step of the walk of the exponent; `drift.with_drift` fills them
+    drift_bits: Floats  # (p, q) the same at the places, bits
 
 
-def smooth_law(sizes: Floats, bits: Floats, price: Floats, n_shapes: int = LEAST_SHAPES) -> SmoothLaw:
+def smooth_law(
+    sizes: Floats, bits: Floats, price: Floats, n_shapes: int = LEAST_SHAPES, factor: float | None = None
+) -> SmoothLaw:
     """Through code lengths `bits` (n,) at `sizes` (n,) ascending, n ≥ 3, at `price` (n,) bits a parameter.
 
-    `n_shapes`: as many at least are in the window, where there are as many.
+    `n_shapes`: as many at least are in the window, where there are as many; and all within `factor` of N*.
     """
     log_n = np.log(sizes)
     total = bits + price * sizes
     middle = float(log_n[total.argmin()])
     for _ in range(_ROUNDS):
-        chosen = _window(log_n, middle, n_shapes)
-        x, y = log_n[chosen] - middle, bits[chosen]
+        chosen = _window(log_n, middle, n_shapes, factor or FACTOR)
+        about, x, y = middle, log_n[chosen] - middle, bits[chosen]
         places = _places(log_n, chosen, middle)
         price_bits = prices_at(sizes, price, places)
         a, (E, B) = _fit(x, y)
@@ -66,6 +73,8 @@ def smooth_law(sizes: Floats, bits: Floats, price: Floats, n_shapes: int = LEAST
     return SmoothLaw(
         chosen=chosen,
         log_n=log_n[chosen],
+        middle=about,
+        slope=B,
         exponent=a,
         residual=np.append(1 - (E - B * drop_here) / y, EXPONENT - a),
         tangent=np.vstack([tangent, [0.0, 0.0, 1.0]]),
@@ -74,6 +83,8 @@ def smooth_law(sizes: Floats, bits: Floats, price: Floats, n_shapes: int = LEAST
         tangent_bits=np.column_stack([np.ones_like(places), -drop, -B * steeper]),
         price_bits=price_bits,
         depth=np.zeros(chosen.size),
+        drift=np.zeros((chosen.size, 1)),
+        drift_bits=np.zeros((places.size, 1)),
     )
 
 
@@ -96,9 +107,10 @@ def _places(log_n: Floats, chosen: Ints, middle: float) -> Floats:
     return np.asarray(np.clip(places, first, last))
 
 
-def _window(log_n: Floats, middle: float, n_shapes: int) -> Ints:
+def _window(log_n: Floats, middle: float, n_shapes: int, factor: float) -> Ints:
     away = np.abs(log_n - middle)
-    n = max(min(n_shapes, log_n.size), int((away <= np.log(_FACTOR)).sum()))
+    within = int((away <= np.log(factor)).sum())
+    n = min(max(n_shapes, min(within, MOST_SHAPES)), log_n.size)
     return np.sort(np.argsort(away, kind="stable")[:n])
 
 

@@ -42,8 +42,8 @@ _DEFINITIONS = {
     "unconverged": "The ratio of the critical size after all of the training to that after half of it has a 95 % "
     "interval that does not contain 1.",
     "interval": "It reaches from where the total falls to where it rises, with 95 % certainty. Three kinds of noise "
-    "are in it: that of the shapes, which all dataset sizes share; that of the replicates; and smooth bends of the "
-    "law. Restricted maximum likelihood over all dataset sizes of a corpus says how large each is, and the interval "
+    "are in it: that of the shapes, which all dataset sizes share; that of the replicates; and a drift of the law's "
+    "exponent. Restricted maximum likelihood over all dataset sizes of a corpus says how large each is, and the interval "
     "averages over that. benchmarks/coverage_of_critical.py simulates its coverage. It holds for one corpus and one "
     "recipe.",
     "pooled": "A size that was run once has no spread of its own. The spread of the sizes that were run several times "
