@@ -95,16 +95,16 @@ def _fit(columns: Sequence[Column], names: Floats, wanted: Sequence[int], shape_
 def _alpha(
     columns: Sequence[Column], names: Floats, effects: Effects, deep: Floats, minima: Sequence[Minimum]
 ) -> tuple[float, LinearError]:
-    """By the law of all shapes, averaged over log N from the least critical size to the greatest."""
+    """By the law of all shapes that may be best, averaged over log N from the least critical size to the greatest."""
     largest = max(range(len(columns)), key=lambda i: columns[i].subset_bytes)
     column, steps = columns[largest], steps_between(float(names[0]), float(names[-1]))
     law = smooth_law(column.sizes, column.mean, column.price, column.sizes.size)
-    usual = np.full(column.sizes.size, float(effects.noise[largest].mean()))
-    chosen = _named(names, column.sizes)
+    usual = np.full(law.chosen.size, float(effects.noise[largest].mean()))
+    chosen = _named(names, column.sizes[law.chosen])
     whole = with_drift(replace(law, chosen=chosen, depth=deep[chosen]), steps)
     critical = np.clip([float(one.quantile(0.5)) for one in minima], *np.log(column.sizes[[0, -1]]))
     drift = mean_drift(whole, steps, critical.min(), critical.max())
-    noise = usual if column.noise is None else column.noise
+    noise = usual if column.noise is None else column.noise[law.chosen]
     return exponent_of(whole, noise, effects, drift, column.subset_bytes)
 
 

@@ -27,6 +27,7 @@ class Steps(NamedTuple):
     weight: Floats
     code: Floats  # (g, p − 1) bits
     sd: Floats  # (g, p − 1)
+    least: int  # the place inside the shapes where the total expected is least
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +71,7 @@ class Minimum:
             rises = _chance_of_rising(self.steps.code, self.steps.sd, np.exp(middle) * more)
             less = self.steps.weight @ rises < share
             low, high = np.where(less, middle, low), np.where(less, high, middle)
-        return np.minimum.accumulate(np.exp((low + high) / 2))
+        return -_rising(-np.exp((low + high) / 2), self.steps.least)
 
     def share_below(self, n_params: float) -> float:
         """The chance that N* is less."""
@@ -93,7 +94,10 @@ def locate(law: SmoothLaw, noise: Floats, effects: Effects, subset_bytes: int = 
     sd = np.sqrt(_step_variance(law, steps, noise, effects))
     code = np.diff(law.bits) + steps @ law.residual
     rises = _chance_of_rising(code, sd, np.diff(law.price_bits))
-    below = np.maximum.accumulate(effects.weight @ rises)
+    bits = law.bits + effects.weight @ (weights @ law.residual)
+    inside = (law.places >= law.log_n[0]) & (law.places <= law.log_n[-1])
+    least = int(np.where(inside, bits + law.price_bits, np.inf).argmin())
+    below = _rising(effects.weight @ rises, least)
     k = int(np.clip(np.searchsorted(below, 0.5), 0, p - 2))
     total = (effects.weight @ code + np.diff(law.price_bits)) / np.sqrt(effects.weight @ sd**2)
     is_told = (below > _SURE) & (below < 1 - _SURE)  # else a chance says no more of how far away N* is
@@ -106,9 +110,9 @@ def locate(law: SmoothLaw, noise: Floats, effects: Effects, subset_bytes: int = 
     return Minimum(
         log_n=(law.places[1:] + law.places[:-1]) / 2, below=below,
         deviate=np.where(is_told, _deviate(below), total), places=law.places,
-        bits=law.bits + effects.weight @ (weights @ law.residual),
+        bits=bits,
         window=(float(law.log_n[0]), float(law.log_n[-1])), error=error,
-        steps=Steps(effects.weight, code, sd),
+        steps=Steps(effects.weight, code, sd, least),
     )  # fmt: skip
 
 
@@ -133,6 +137,15 @@ def _gain(law: SmoothLaw, noise: Floats, effects: Effects) -> tuple[Floats, Floa
     inverse = inverse_covariance([law], [noise], [effects.shape, effects.walk, effects.depth])
     weighed = law.tangent.T @ inverse
     return inverse, np.asarray(np.linalg.solve(weighed @ law.tangent, weighed), np.float64)
+
+
+def _rising(values: Floats, least: int) -> Floats:
+    """Made not to fall. A minimum below a place means a total that rises from there to `least` without a break.
+
+    So a place on the far side of one where the total surely falls is no minimum, however little is known there.
+    """
+    left = np.minimum.accumulate(values[:least][::-1])[::-1]
+    return np.maximum.accumulate(np.concatenate([left, values[least:]]))
 
 
 def _chance_of_rising(code: Floats, sd: Floats, price: Floats) -> Floats:

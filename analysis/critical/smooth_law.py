@@ -14,6 +14,9 @@ from analysis.critical.interpolation import price_exponents
 from analysis.types import Floats, Ints
 
 LEAST_SHAPES = 7  # of the window; fewer where fewer were run
+# A shape whose parameters alone cost more than the best shape with its code is none of them: it may have its data by
+# heart, which no such law describes, and cannot be the minimum. The smallest so many are, whatever they cost.
+FEWEST = 4
 FACTOR = 10.0  # and the shapes within so great a factor of N*,
 MOST_SHAPES = 11  # no more than these, the nearest
 EXPONENT, EXPONENT_SD = 0.4, 1.0  # known of a beforehand: laws of language models have 0.1 to 0.6
@@ -58,8 +61,9 @@ def smooth_law(
     log_n = np.log(sizes)
     total = bits + price * sizes
     middle = float(log_n[total.argmin()])
+    told = log_n[: max(FEWEST, int((price * sizes <= total.min()).sum()))]
     for _ in range(_ROUNDS):
-        chosen = _window(log_n, middle, n_shapes, factor or FACTOR)
+        chosen = _window(told, middle, n_shapes, factor or FACTOR)
         about, x, y = middle, log_n[chosen] - middle, bits[chosen]
         places = _places(log_n, chosen, middle)
         price_bits = prices_at(sizes, price, places)

@@ -150,13 +150,14 @@ def test_two_sizes_ask_for_more_on_both_sides(tmp_path: Path) -> None:
     assert "too few sizes" in found[0].reason
 
 
-def test_several_corpus_seeds_ask_for_another_draw_of_the_whole_column(tmp_path: Path) -> None:
+def test_several_corpus_seeds_ask_for_another_draw_of_all_shapes_that_may_be_best(tmp_path: Path) -> None:
+    """The last costs more by its parameters than the best with its code."""
     found = suggest(explained(sweep(tmp_path, corpora=(0, 1, 2), sd=0.06)), lambda _: [])
     assert found
     assert {one.shuffle_seeds for one in found} == {(3,)}
     assert {one.seeds for one in found} == {(0,)}
     for d in {one.subset_bytes for one in found}:
-        assert {one.size for one in found if one.subset_bytes == d} == set(NAMES)
+        assert {one.size for one in found if one.subset_bytes == d} | {NAMES[-1]} == set(NAMES)
 
 
 def test_cost_is_that_of_the_records(tmp_path: Path) -> None:
