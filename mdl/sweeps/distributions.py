@@ -79,6 +79,8 @@ class Domain:
 def domain(spec: Mapping[str, Any], where: str) -> Domain:
     """A parameter as a sweep file describes it; MdlError in one line, beginning with `where`."""
     for word in spec:
+        if str(word).endswith(")"):  # YAML ends a value within braces at the comma
+            raise MdlError(f"{where}: put what has a comma within its brackets in quotes, or leave out the braces")
         if word not in _WORDS:
             raise MdlError(f"{where}: unknown key {quoted(word)}{nearest(str(word), _WORDS)}")
     spec = {word: as_number(value) if word in NUMBERS else value for word, value in spec.items()}

@@ -60,7 +60,7 @@ def load_sweep(path: Path) -> SweepFile:
             raise MdlError(f"{path}: unknown key '{key}'{nearest(str(key), _KEYS)}")
         if wrong := _KEYS[key](value):
             raise MdlError(f"{path}: {key}: {wrong}, got {quoted(value)}")
-    content = _with_ladders(content, path)
+    content = _with_short_forms(content, path)
     _check_program(content, path)
     name = _name(content, path)
     check_name(name)
@@ -109,18 +109,24 @@ def check_out(sweep: SweepFile, out: Path) -> None:
         raise MdlError(f"the file's command says --runs {theirs}, this one {out}: say --runs {theirs} here too")
 
 
-def _with_ladders(content: Any, path: Path) -> Any:
-    """The same with `ladder(2K, 1M, 8)`, alone or as a value, written as the sizes that it names, as W&B wants them."""
+def _with_short_forms(content: Any, path: Path) -> Any:
+    """The same with `size: ladder(2K, 1M, 8)`, alone or as a value, written as the sizes that it names.
+
+    So W&B wants them. `steps: auto(1500, 24000)` becomes a value: a run of W&B trains all that it stands for.
+    """
     if not isinstance(content, dict):
         return content
-    found = {}
+    found: dict[Any, Any] = {}
     for key, spec in content.items():
         value = spec.get("value", spec.get("values")) if isinstance(spec, dict) and len(spec) == 1 else spec
         try:
             sizes = ladder_of(value) if isinstance(value, str) and str(key).endswith("size") else None
         except MdlError as error:
             raise MdlError(f"{path}: parameter '{key}': {error}") from None
-        found[key] = {"values": list(sizes)} if sizes else _with_ladders(spec, path)
+        if isinstance(value, str) and str(key).endswith("steps") and value.startswith("auto"):
+            found[key] = {"value": value}
+        else:
+            found[key] = {"values": list(sizes)} if sizes else _with_short_forms(spec, path)
     return found
 
 

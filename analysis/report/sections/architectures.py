@@ -128,6 +128,8 @@ def _told(pair: OvertakingRow) -> str:
     where = "at every dataset size measured"
     if pair["from_bytes"] is not None:
         where = f"from {format_bytes(pair['from_bytes'])} on"
+    if pair["high"] is None:
+        return f"{pair['better']} has a lower adjusted rate than {pair['other']} {where}, but their intervals overlap."
     low, high = _end(pair["low"]), _end(pair["high"])
     known = f" (95 %: from {low if low == high else f'{low} to {high}'} on)"
     return f"{pair['better']} has a lower adjusted rate than {pair['other']} {where}{known}."

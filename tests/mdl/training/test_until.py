@@ -18,7 +18,9 @@ from hypothesis import strategies as st
 from mdl.config import Cohort, budgets
 from mdl.errors import MdlError
 from mdl.records import CellRecord, RunPaths, read_cell, write_record
+from mdl.sweeps.grid import cells_of
 from mdl.sweeps.jobs import missing
+from mdl.sweeps.sweep_file import load_sweep
 from mdl.training import run_cohort
 from mdl.training.cohort_module import CohortModule
 from mdl.training.until import foretold, two_part_bits
@@ -206,6 +208,18 @@ def test_a_smaller_share_or_none_makes_what_was_left_out(text_file: Path, tmp_pa
         left = missing(asked, paths)
         assert left is not None
         assert set(left.run_ids) == left_out
+
+
+@pytest.mark.parametrize("written", ["auto(20, 80)", "{value: 'auto(20, 80)'}", '{value: "auto(20, 80)"}'])
+def test_a_sweep_file_says_auto_with_or_without_quotes(written: str, tmp_path: Path) -> None:
+    """In braces YAML ends a value at its comma, which the message tells."""
+    path = tmp_path / "a.yaml"
+    path.write_text(f"parameters:\n  size: {{value: 4x1}}\n  train.steps: {written}\n")
+    cells = cells_of(load_sweep(path))
+    assert [cell.config.train.steps for cell in cells] == [20, 40, 80]
+    path.write_text("parameters:\n  size: {value: 4x1}\n  train.steps: {value: auto(20, 80)}\n")
+    with pytest.raises(MdlError, match="in quotes, or leave out the braces"):
+        load_sweep(path)
 
 
 def sweep_file(text: Path, tmp_path: Path, until: float) -> Path:
