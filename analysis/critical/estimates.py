@@ -20,10 +20,33 @@ from analysis.critical.smooth_law import prices_at
 from analysis.formatting import format_count
 from analysis.types import Floats
 
-COLUMNS = ["group", "subset_bytes", "n_params", "low", "high", "interval", "p_bracketed", "adjusted_rate", "raw_rate",
-           "status", "message", "doubt", "grid_best", "n_sizes", "n_pooled", "n_local", "local_low", "local_high",
-           "least_size", "most_size", "near_low", "near_high", "shape_sd", "bend_sd",
-           "shapes_are_usual"]  # fmt: skip
+COLUMNS = [
+    "group",
+    "subset_bytes",
+    "n_params",
+    "low",
+    "high",
+    "interval",
+    "p_bracketed",
+    "adjusted_rate",
+    "raw_rate",
+    "status",
+    "message",
+    "doubt",
+    "grid_best",
+    "n_sizes",
+    "n_pooled",
+    "n_local",
+    "local_low",
+    "local_high",
+    "least_size",
+    "most_size",
+    "near_low",
+    "near_high",
+    "shape_sd",
+    "bend_sd",
+    "shapes_are_usual",
+]
 _NO_NUMBERS = ("group", "interval", "status", "message", "doubt", "shapes_are_usual")
 _BENT = 0.02  # drifts that bend the code lengths by so much leave little of a power law
 _OUTER = 1  # shapes at either end between which a minimum is hardly bracketed
@@ -72,12 +95,22 @@ def _local(column: Column) -> dict[str, object]:
     found = critical_size(column.sizes, column.mean, column.price, column.n_seeds)
     d, local = column.subset_bytes, found.n_params
     row: dict[str, object] = {
-        "group": column.group, "subset_bytes": d, "interval": "none", "status": found.status, "n_params": np.nan,
-        "message": found.message, "doubt": "", "adjusted_rate": found.total_bits / (8 * d),
-        "raw_rate": found.code_bits / (8 * d), "grid_best": found.grid_best, "n_sizes": found.n_sizes,
-        "n_pooled": found.n_pooled, "least_size": float(column.sizes[0]), "most_size": float(column.sizes[-1]),
+        "group": column.group,
+        "subset_bytes": d,
+        "interval": "none",
+        "status": found.status,
+        "n_params": np.nan,
+        "message": found.message,
+        "doubt": "",
+        "adjusted_rate": found.total_bits / (8 * d),
+        "raw_rate": found.code_bits / (8 * d),
+        "grid_best": found.grid_best,
+        "n_sizes": found.n_sizes,
+        "n_pooled": found.n_pooled,
+        "least_size": float(column.sizes[0]),
+        "most_size": float(column.sizes[-1]),
         "n_local": np.nan if local is None else local,
-    }  # fmt: skip
+    }
     if local is not None and column.draws is not None:
         drawn = minima(column.sizes, column.draws, column.n_seeds, column.price).n_params
         row["local_low"], row["local_high"] = interval(drawn)
@@ -90,11 +123,14 @@ def _smooth(column: Column, k: int, fit: GroupFit, local: dict[str, object]) -> 
     low, high = minimum.interval
     least, most = float(column.sizes[0]), float(column.sizes[-1])
     row: dict[str, object] = {
-        "low": low, "high": high, "interval": "shapes" if column.kind == "none" else column.kind,
+        "low": low,
+        "high": high,
+        "interval": "shapes" if column.kind == "none" else column.kind,
         "p_bracketed": minimum.share_below(most) - minimum.share_below(least),
-        "shape_sd": fit.effects.typical_shape, "bend_sd": fit.bends[k],
+        "shape_sd": fit.effects.typical_shape,
+        "bend_sd": fit.bends[k],
         "shapes_are_usual": fit.effects.is_usual,
-    }  # fmt: skip
+    }
     if local["status"] != "bracketed":
         return row | {"doubt": f"the minimum is at the edge of the sizes that were run, {_between(column.sizes)}"}
     n = float(np.clip(np.exp(minimum.quantile(0.5)), least, most))

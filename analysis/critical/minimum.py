@@ -103,17 +103,25 @@ def locate(law: SmoothLaw, noise: Floats, effects: Effects, subset_bytes: int = 
     is_told = (below > _SURE) & (below < 1 - _SURE)  # else a chance says no more of how far away N* is
     slope = -effects.weight @ steps[:, k]
     error = LinearError(
-        subset_bytes=subset_bytes, shapes=law.chosen, log_n=law.log_n, by_shape=slope[:m], noise=noise,
+        subset_bytes=subset_bytes,
+        shapes=law.chosen,
+        log_n=law.log_n,
+        by_shape=slope[:m],
+        noise=noise,
         by_walk=slope[:m] @ law.drift + law.drift_bits[k + 1] - law.drift_bits[k],
-        by_depth=float(slope[:m] @ law.depth), alone=float((slope[m] * EXPONENT_SD) ** 2),
-    )  # fmt: skip
+        by_depth=float(slope[:m] @ law.depth),
+        alone=float((slope[m] * EXPONENT_SD) ** 2),
+    )
     return Minimum(
-        log_n=(law.places[1:] + law.places[:-1]) / 2, below=below,
-        deviate=np.where(is_told, _deviate(below), total), places=law.places,
+        log_n=(law.places[1:] + law.places[:-1]) / 2,
+        below=below,
+        deviate=np.where(is_told, _deviate(below), total),
+        places=law.places,
         bits=bits,
-        window=(float(law.log_n[0]), float(law.log_n[-1])), error=error,
+        window=(float(law.log_n[0]), float(law.log_n[-1])),
+        error=error,
         steps=Steps(effects.weight, code, sd, least),
-    )  # fmt: skip
+    )
 
 
 def exponent_of(
@@ -125,10 +133,15 @@ def exponent_of(
     drifted = np.append(law.drift @ drift, 0.0) @ (inverse - inverse @ law.tangent @ gain)
     row = effects.weight @ (gain[:, 2] + (effects.walk**2)[:, None] * drifted)
     error = LinearError(
-        subset_bytes=subset_bytes, shapes=law.chosen, log_n=law.log_n, by_shape=row[:m], noise=noise,
-        by_walk=row[:m] @ law.drift - drift, by_depth=float(row[:m] @ law.depth),
+        subset_bytes=subset_bytes,
+        shapes=law.chosen,
+        log_n=law.log_n,
+        by_shape=row[:m],
+        noise=noise,
+        by_walk=row[:m] @ law.drift - drift,
+        by_depth=float(row[:m] @ law.depth),
         alone=float((row[m] * EXPONENT_SD) ** 2),
-    )  # fmt: skip
+    )
     return law.exponent + float(row @ law.residual), error
 
 

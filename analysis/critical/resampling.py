@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,7 @@ _STREAM = 2014
 _MOST = 3.0  # e^±3 of a code length: beyond, a draw says nothing more
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Column:
     """Average code lengths of one (group, D) at its sizes, and draws of them."""
 
@@ -36,7 +36,7 @@ class Column:
     n_seeds: Floats  # (n,) cells averaged
     price: Floats  # (n,) bits a parameter, an average too; of a price for all that price
     kind: Kind
-    draws: Floats | None  # (R, n) bits; None: nothing was replicated
+    draws: Floats | None = None  # (R, n) bits; None: nothing was replicated
     noise: Floats | None = None  # (n,) relative variance of the averages, but for what is common to all sizes
     depth: Floats | None = None  # (n,) layers; 0: not known
 
@@ -56,9 +56,21 @@ def columns(chosen: pd.DataFrame, n_replicates: int = N_REPLICATES, seed: int = 
 def _of_group(group: str, own: pd.DataFrame, n_replicates: int, stream: list[int]) -> Iterator[Column]:
     cells = {int(str(d)): Cells(at) for d, at in own.groupby("subset_bytes", sort=True)}
     squares, freedom = np.sum([of.spread.pooled() for of in cells.values()], axis=0)
+    known = {
+        d: Column(
+            group=group,
+            subset_bytes=d,
+            sizes=of.sizes,
+            mean=of.mean,
+            n_seeds=of.n_seeds,
+            price=of.price,
+            kind="none",
+            depth=of.depth,
+        )
+        for d, of in cells.items()
+    }
     if not freedom or not n_replicates:
-        for d, of in cells.items():
-            yield Column(group, d, of.sizes, of.mean, of.n_seeds, of.price, "none", None, depth=of.depth)
+        yield from known.values()
         return
     rngs = {d: np.random.default_rng([*stream, d]) for d in cells}
     levels = {d: of.level(rngs[d], n_replicates) for d, of in cells.items()}
@@ -66,18 +78,8 @@ def _of_group(group: str, own: pd.DataFrame, n_replicates: int, stream: list[int
     for d, of in cells.items():
         parts = noise[d], levels[d]
         alone = [_student(rngs[d], n_replicates, degrees) for _, degrees in parts]
-        yield Column(
-            group,
-            d,
-            of.sizes,
-            of.mean,
-            of.n_seeds,
-            of.price,
-            of.kind(),
-            _drawn(of.mean, [normal for normal, _ in parts], alone),
-            of.variance(squares / freedom),
-            of.depth,
-        )
+        drawn = _drawn(of.mean, [normal for normal, _ in parts], alone)
+        yield replace(known[d], kind=of.kind(), draws=drawn, noise=of.variance(squares / freedom))
 
 
 def _drawn(mean: Floats, normal: list[Floats], factors: list[Floats]) -> Floats:
@@ -102,10 +104,17 @@ def _student(rng: np.random.Generator, n: int, freedom: float) -> Floats:
 def averages(chosen: pd.DataFrame) -> pd.DataFrame:
     """group, subset_bytes, n_params with own_bits and bits_per_param over replicates, as in `columns`."""
     rows = [
-        pd.DataFrame({"group": column.group, "subset_bytes": column.subset_bytes, "n_params": column.sizes.astype(int),
-                      "own_bits": column.mean, "bits_per_param": column.price})
+        pd.DataFrame(
+            {
+                "group": column.group,
+                "subset_bytes": column.subset_bytes,
+                "n_params": column.sizes.astype(int),
+                "own_bits": column.mean,
+                "bits_per_param": column.price,
+            }
+        )
         for column in columns(chosen, n_replicates=0)
-    ]  # fmt: skip
+    ]
     names = ["group", "subset_bytes", "n_params", "own_bits", "bits_per_param"]
     return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=names)
 

@@ -21,8 +21,20 @@ from analysis.report.section import Figure, Measured, WideSection, register_sect
 from analysis.study import Study
 from analysis.types import Floats
 
-COLUMNS = ["group", "subset_bytes", "architecture", "n_params", "low", "high", "status", "raw_rate", "adjusted_rate",
-           "rate_low", "rate_high", "is_least"]  # fmt: skip
+COLUMNS = [
+    "group",
+    "subset_bytes",
+    "architecture",
+    "n_params",
+    "low",
+    "high",
+    "status",
+    "raw_rate",
+    "adjusted_rate",
+    "rate_low",
+    "rate_high",
+    "is_least",
+]
 _Z = 1.96  # 95 % of a normal distribution
 _NEAR = 4.0  # sizes within this factor of the critical one tell its rate
 _N_DRAWS = 2000
@@ -106,11 +118,17 @@ def write(rows: list[ArchitectureRow], pairs: list[OvertakingRow]) -> list[Block
         return []
     header = ("dataset", "architecture", "critical size", "95 % interval", "raw rate", "adjusted rate", "95 % interval")
     lines = [
-        (format_bytes(row["subset_bytes"]), row["architecture"] + (" *" if row["is_least"] else ""), _size(row),
-         format_range(row["low"], row["high"], format_count), format_percent(row["raw_rate"]),
-         format_percent(row["adjusted_rate"]), format_range(row["rate_low"], row["rate_high"], format_percent))
+        (
+            format_bytes(row["subset_bytes"]),
+            row["architecture"] + (" *" if row["is_least"] else ""),
+            _size(row),
+            format_range(row["low"], row["high"], format_count),
+            format_percent(row["raw_rate"]),
+            format_percent(row["adjusted_rate"]),
+            format_range(row["rate_low"], row["rate_high"], format_percent),
+        )
         for row in rows
-    ]  # fmt: skip
+    ]
     several = len({row["group"] for row in rows}) > 1
     told = [(f"{pair['group']}: " if several else "") + _told(pair) for pair in pairs]
     text = (

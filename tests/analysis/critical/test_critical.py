@@ -150,7 +150,15 @@ def test_sizes_near_the_least_are_within_a_hundredth_of_it() -> None:
     """By brute force on a curve of which the closed form is known; at an edge of the sizes the edge."""
     sizes = np.array(GRIDS["six"], np.float64)
     bits = code_bits(sizes, 3e5, 0.4, 60)
-    column = Column("g", 300_000, sizes, bits, np.ones(6), np.full(6, float(C)), "none", None, None)
+    column = Column(
+        group="g",
+        subset_bytes=300_000,
+        sizes=sizes,
+        mean=bits,
+        n_seeds=np.ones(6),
+        price=np.full(6, float(C)),
+        kind="none",
+    )
     row = estimate_all([column])[0].row
     low, high = row["near_low"], row["near_high"]
     fine = np.geomspace(sizes[0], sizes[-1], 20_001)
@@ -188,7 +196,16 @@ def column(subset_bytes: int, saved_a_byte: float, draws_saved: Sequence[float])
     draws = np.array([[small, small - subset_bytes * saved] for saved in draws_saved])
     mean = np.array([small, small - subset_bytes * saved_a_byte])
     two = np.array([100_000.0, 200_000.0])
-    return Column("a", subset_bytes, two, mean, np.ones(2), np.full(2, C), "seeds", draws, None)
+    return Column(
+        group="a",
+        subset_bytes=subset_bytes,
+        sizes=two,
+        mean=mean,
+        n_seeds=np.ones(2),
+        price=np.full(2, C),
+        kind="seeds",
+        draws=draws,
+    )
 
 
 LOSES = 0.1  # bits saved a byte; 1.6 pays for 100,000 parameters at 1 MB

@@ -146,7 +146,15 @@ def test_free_parameters_and_three_sizes_are_no_faults() -> None:
     sizes = np.array([1e3, 1e4, 1e5])
     bits = np.array([9e5, 7e5, 6.5e5])
     for price in (0.0, 4.0, 16.0, 64.0):
-        column = Column("g", 100_000, sizes, bits, np.ones(3), np.full(3, price), "none", None, None)
+        column = Column(
+            group="g",
+            subset_bytes=100_000,
+            sizes=sizes,
+            mean=bits,
+            n_seeds=np.ones(3),
+            price=np.full(3, price),
+            kind="none",
+        )
         (found,) = estimate_all([column], 50)
         assert np.isfinite([float(str(found.row[name])) for name in ("low", "high")]).all()
         assert (found.row["status"] == "above") == (price == 0)
@@ -159,10 +167,18 @@ def test_depth_is_a_factor_and_its_slope_is_recovered_where_the_shapes_identify_
 
     def columns_of(slope: float, known: bool) -> list[Column]:
         return [
-            Column("g", d, sizes, d * (1.5 + 60 * sizes**-0.4) * (1 + slope * beyond), np.ones(sizes.size),
-                   np.full(sizes.size, PRICE), "none", None, depth=depth if known else None)
+            Column(
+                group="g",
+                subset_bytes=d,
+                sizes=sizes,
+                mean=d * (1.5 + 60 * sizes**-0.4) * (1 + slope * beyond),
+                n_seeds=np.ones(sizes.size),
+                price=np.full(sizes.size, PRICE),
+                kind="none",
+                depth=depth if known else None,
+            )
             for d in (300_000, 3_000_000)
-        ]  # fmt: skip
+        ]
 
     found, blind, plain = (fit_group(columns_of(*of)) for of in ((-0.07, True), (-0.07, False), (0.0, True)))
     assert abs(found.depth_slope + 0.07) < 0.005
