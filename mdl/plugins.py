@@ -77,6 +77,22 @@ def function_of_plugin(name: str) -> tuple[Callable[..., Any], str] | None:
     return None
 
 
+def plugin_fault(error: Exception) -> str | None:
+    """One line for an error that code of a user's own is the likely cause of; None where none is loaded.
+
+    Its file and line where it was raised there, or in what it called.
+    """
+    files = {str(getattr(sys.modules.get(name), "__file__", "")) for name in _LOADED}
+    if not files:
+        return None
+    said = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    inside = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in files]
+    if inside:
+        return f"plugin {inside[-1].filename}, line {inside[-1].lineno}: {said}"
+    loaded = ", ".join(sorted(files))
+    return f"{said} (what {loaded} registers may take or return something else; MDL_TRACEBACK=1 shows where it came)"
+
+
 def environment() -> dict[str, str]:
     """What a process that is not started from here has to find in its environment, a queued task's say."""
     return {name: value for name in (_FILES, _HASHES) if (value := os.environ.get(name))}

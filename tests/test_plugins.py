@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -196,3 +197,23 @@ def test_no_file_can_ask_for_code(place: Path) -> None:
     assert "unknown key 'plugin'" in done.stderr
     assert not (place / "ran").exists()
     assert "MDL_PLUGIN" not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("was", "is_now", "told"),
+    [
+        ("def fast(chunk_bytes)", "def fast()", r"TypeError: fast\(\) takes 0 .*mine\.py registers may take"),
+        ("zlib.compress(data, 1)", "zlib.compress(data, 99)", r"plugin \S*mine\.py, line 10: error: Bad compression"),
+    ],
+)
+def test_an_error_in_a_users_own_code_is_one_line_that_names_the_file(
+    was: str, is_now: str, told: str, text_file: Path, tmp_path: Path
+) -> None:
+    """Its traceback comes when it is asked for."""
+    (tmp_path / "mine.py").write_text(CODER.replace(was, is_now))
+    words = ("baselines", text_file, "--plugin", "mine.py", "--sizes", "10KB")
+    ended = mdl(*words, cwd=tmp_path)
+    assert ended.returncode == 2
+    assert "Traceback" not in ended.stderr
+    assert re.search(told, ended.stderr)
+    assert "Traceback" in mdl(*words, cwd=tmp_path, MDL_TRACEBACK="1").stderr

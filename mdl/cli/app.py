@@ -113,6 +113,12 @@ def main() -> None:
         _stop(stop)
     except KeyboardInterrupt as stop:  # before the command began, or after it
         _stop(Stopped("stopped", stop))
+    except Exception as error:
+        from mdl.plugins import plugin_fault
+
+        if os.environ.get("MDL_TRACEBACK") or not (told := plugin_fault(error)):
+            raise
+        _fail(told)
 
 
 def _prepare_process() -> None:
