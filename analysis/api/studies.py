@@ -86,7 +86,7 @@ class Records:
         Examples
         --------
         >>> analysis.load(RECORDS).study(cost=1).critical["n_params"].round().astype(int).to_list()
-        [7029, 15636, 39318]
+        [7191, 15823, 37773]
         """
         table = self.table if stride_bytes is None else by_second_code(self.table, stride_bytes)
         return Study(explain(table, parse_cost(cost)), self.path)
@@ -110,9 +110,9 @@ class Study:
     --------
     >>> study = analysis.load(RECORDS).study(cost="float16")
     >>> study
-    Study('quick' at float16: N* 3.77 K at 100 KB, 8.55 K at 300 KB, 21.9 K at 1 MB)
+    Study('quick' at float16: N* 3.66 K at 100 KB, 8.71 K at 300 KB, 21.9 K at 1 MB)
     >>> study.critical[["subset_bytes", "n_params"]].round().astype(int).to_numpy().tolist()
-    [[100000, 3773], [300000, 8546], [1000000, 21878]]
+    [[100000, 3660], [300000, 8715], [1000000, 21883]]
     """
 
     def __init__(self, explained: Explained, path: Path) -> None:
@@ -160,7 +160,7 @@ class Study:
         --------
         >>> law = analysis.load(RECORDS).study().size_law
         >>> round(law.gamma, 2), [round(end, 1) for end in law.interval], round(float(law.predict(3e6)), -3)
-        (0.76, [0.7, 0.9], 50000.0)
+        (0.78, [0.7, 0.9], 52000.0)
         """
         return self.size_laws[self._only_group()]
 
@@ -176,7 +176,7 @@ class Study:
         --------
         >>> study = analysis.load(RECORDS).study()
         >>> study.compare_costs(["float16", 1])["n_params"].round().astype(int).to_list()
-        [3773, 8546, 21878, 7029, 15636, 39318]
+        [3660, 8715, 21883, 7191, 15823, 37773]
         """
         frames = []
         for cost in costs:

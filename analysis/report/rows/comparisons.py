@@ -113,9 +113,9 @@ class OverlappingRow(TypedDict):
     own_bits: float  # the first code length of the own subset
     second_own_bits: float  # the second
     heldout_bits: float  # the first of the held-out part
-    second_heldout_bits: float
+    second_heldout_bits: float  # the second
     own_gain: float | None  # share of the first that the second saves; None: nothing to compare
-    heldout_gain: float | None
+    heldout_gain: float | None  # the same of the held-out part
 
 
 class ArchitectureRow(TypedDict):
@@ -140,7 +140,7 @@ class OvertakingRow(TypedDict):
 
     group: str  # label of the group without its architecture
     better: str  # has the lower adjusted rate at the largest dataset size, and from `from_bytes` on
-    other: str
+    other: str  # the one that it is compared with
     from_bytes: float | None  # None: at all sizes measured
     low: float | None  # 95 % of that place; 0: below the sizes measured; None: above them, or not known
     high: float | None

@@ -79,7 +79,7 @@ def test_a_fixed_precision_makes_the_headline_cost(tmp_path: Path) -> None:
     wanted = {row["subset_bytes"]: row["n_params"] for row in precisions(found) if row["cost"] == "coded4"}
     assert found.critical.set_index("subset_bytes")["n_params"].to_dict() == pytest.approx(wanted)
     document = write(summarise(found), [])
-    assert "Parameters cost what weights coded at 4 bits each come to" in document.subtitle
+    assert "Parameters cost the measured size of weights coded at 4 bits each" in document.subtitle
     assert explorer_data(found)["code"] == "coded4"  # the page opens at the price of the report
     told = [row for row in summarise(found)["critical"] if row["adjusted_rate"]]
     assert told, "rates count the coded weights"

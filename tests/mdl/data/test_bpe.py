@@ -69,7 +69,7 @@ def test_the_tokenizer_is_counted_by_what_it_takes() -> None:
 
 @pytest.mark.parametrize("content", [b"", b"banana", BytePairs(((300, 97),)).content, BytePairs(()).content[:-4]])
 def test_what_is_no_tokenizer_is_one_line(content: bytes) -> None:
-    with pytest.raises(MdlError, match="no tokenizer"):
+    with pytest.raises(MdlError, match="not a tokenizer"):
         from_content(content)
 
 

@@ -19,7 +19,7 @@ def test_windows_of_which_bytes_are_known_go_on_as_if_these_had_been_decoded(nam
     model = stack(shape, [make_models(shape, [2]).member(0)]).double()
     windows = np.random.default_rng(known).integers(0, 256, (3, T)).astype(np.uint8)
     exact = require_exact(shape, "archives")
-    rows, stepper = exact.parallel(model, torch.from_numpy(windows)), exact.stepwise(model, 3, T)
+    rows, stepper = exact.parallel(model, torch.from_numpy(windows), None), exact.stepwise(model, 3, T)
     for _ in range(2):
         stepper.prefill(windows[:, :known])
         for t in range(known, T):
