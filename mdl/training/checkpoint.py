@@ -67,6 +67,15 @@ def _require_fit(checkpoint: dict[str, Any], module: CohortModule) -> None:
     trainer.fit_loop.load_state_dict(checkpoint["loops"]["fit_loop"])
 
 
+def kept_members(path: Path) -> list[str] | None:
+    """Whom `keep_members` left in a state; None: all, or a state that does not read."""
+    try:
+        kept = CheckpointFile().load_checkpoint(path, map_location="cpu").get("kept")
+    except (MdlError, OSError):
+        return None
+    return None if kept is None else list(kept)
+
+
 def checkpoint_step(path: Path) -> int | None:
     """The step that it was saved at; None for one that does not read."""
     try:
@@ -75,11 +84,12 @@ def checkpoint_step(path: Path) -> int | None:
         return None
 
 
-def keep_members(path: Path, rows: Sequence[int], n_members: int) -> None:
-    """Leave of a state of so many members those of `rows` alone, as if the others had never been.
+def keep_members(path: Path, rows: Sequence[int], names: Sequence[str]) -> None:
+    """Leave of a state of the members `names` those of `rows` alone, as if the others had never been.
 
     A state that does not read, or is of another number of members, stays as it is.
     """
+    n_members = len(names)
     try:
         state = CheckpointFile().load_checkpoint(path, map_location="cpu")
         if len(state["state_dict"]["best_bits"]) != n_members:
@@ -95,6 +105,7 @@ def keep_members(path: Path, rows: Sequence[int], n_members: int) -> None:
     except (MdlError, OSError, LookupError, TypeError, ValueError):
         return
     state |= {"state_dict": weights, "curve": curve, "trained_bits": trained, "optimizer_states": optimizers}
+    state["kept"] = [names[m] for m in rows]
     CheckpointFile().save_checkpoint(state, path)
 
 

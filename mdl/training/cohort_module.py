@@ -77,6 +77,7 @@ class CohortModule(pl.LightningModule):
         ] = {}  # of looks: bits a byte a member in training since the one before
         self._began, self._seconds_before = time.monotonic(), 0.0
         self._branchings: list[tuple[int, float]] = []  # of the trunk that this is or was: steps and seconds
+        self._kept: list[str] | None = None  # members of a trunk that others have left (`checkpoint.keep_members`)
 
     def prepare(self, machine: Machine, source: Gatherable) -> None:
         """Compile and, on CUDA, put the corpus beside the model where a quarter of the free memory holds it."""
@@ -269,12 +270,14 @@ class CohortModule(pl.LightningModule):
         checkpoint["seconds"] = self.seconds
         checkpoint["branchings"] = self._branchings
         checkpoint["steps"] = self.recipe.steps
+        checkpoint["kept"] = self._kept
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The curve comes back with the weights; an older checkpoint has nothing else."""
         self.curve = [(int(step), list(bits)) for step, bits in checkpoint["curve"]]
         self._trained_bits = dict(checkpoint.get("trained_bits", {}))
         self._seconds_before = float(checkpoint.get("seconds", 0.0))
+        self._kept = checkpoint.get("kept")
         self._branchings = [(int(step), float(seconds)) for step, seconds in checkpoint.get("branchings", [])]
 
     def best_weights(self, index: int) -> dict[str, Tensor]:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from mdl.config import Cell, Cohort
 from mdl.records import RunPaths
-from mdl.storage import write_atomically
-from mdl.training.checkpoint import keep_members
+from mdl.storage import remove_own, write_atomically
+from mdl.training.checkpoint import keep_members, kept_members
 from mdl.training.cohort_data import reading
 from mdl.training.fit_cohort import Stretch, train_cohort
 from mdl.training.progress import Watch
@@ -43,6 +43,8 @@ class Trunk:
         Where the trunk is past it already, the branch has none, and trains from its start.
         """
         own, until = self.paths.checkpoint(branch.cohort_id), branch.recipe.branch_step
+        if kept_members(self.state) not in (None, _names(self.left)):  # chosen by another `train.until`
+            remove_own(self.state)
         alone = len(self.left.branches) == 1 and not self.state.exists()
         if alone or not until or own.exists():
             return
@@ -56,9 +58,14 @@ class Trunk:
         members = self.left.members
         rows = [m for m, budgets in enumerate(members) if any(cell.run_id in cells for cell in budgets)]
         if 0 < len(rows) < len(members):
-            keep_members(self.state, rows, len(members))
+            keep_members(self.state, rows, _names(self.left))
         return replace(self, left=self.left.only(cells))
 
     def budgets_of(self, run_id: str) -> tuple[Cell, ...]:
         """All of the member that a cell is of, the shortest first."""
         return next(budgets for budgets in self.whole.members if any(cell.run_id == run_id for cell in budgets))
+
+
+def _names(cohort: Cohort) -> list[str]:
+    """A member's is the run id of its longest budget."""
+    return [budgets[-1].run_id for budgets in cohort.members]

@@ -22,7 +22,10 @@ from mdl.sweeps.grid import cells_of
 from mdl.sweeps.jobs import missing
 from mdl.sweeps.sweep_file import load_sweep
 from mdl.training import run_cohort
+from mdl.training.checkpoint import CheckpointFile, kept_members
 from mdl.training.cohort_module import CohortModule
+from mdl.training.progress import Watch, tell_loss
+from mdl.training.trunk import Trunk
 from mdl.training.until import foretold, two_part_bits
 from tests.command import leftovers
 from tests.mdl.training.test_trunk import grid, same, separately
@@ -197,6 +200,26 @@ def test_a_cohort_that_was_stopped_anywhere_goes_on_to_the_same_records(
         same(replace(read_cell(paths.record(i)), cohort_id=whole[i].cohort_id), whole[i]) for i in cohort.run_ids
     )
     assert not paths.cohorts.exists()
+
+
+def test_a_trunk_of_other_members_is_not_gone_on_from(text_file: Path, tmp_path: Path) -> None:
+    """As many of them as a changed `train.until` lets go on: their state is no state of these."""
+    cohort, paths = auto(text_file, until=1e-9), RunPaths(tmp_path / "a")
+    trunk, watch = Trunk(whole=cohort, left=cohort, paths=paths), Watch(lambda *_: None, lambda: None, tell_loss)
+    trunk.begin(cohort.branches[0], watch)
+    one, other = ({cell.run_id for cell in budgets[1:]} for budgets in cohort.members)
+    trunk.going_on(one)
+    assert kept_members(trunk.state) == [cohort.members[0][-1].run_id]
+    mine = Trunk(whole=cohort, left=cohort.only(other), paths=paths)
+    mine.begin(mine.left.branches[0], watch)
+    alone = RunPaths(tmp_path / "b")
+    twin = Trunk(whole=mine.left, left=mine.left, paths=alone)
+    twin.begin(mine.left.branches[0], watch)
+    found, expected = (
+        CheckpointFile().load_checkpoint(each.checkpoint(mine.left.branches[0].cohort_id)) for each in (paths, alone)
+    )
+    for name, weight in expected["state_dict"].items():
+        assert weight.equal(found["state_dict"][name])
 
 
 def test_a_smaller_share_or_none_makes_what_was_left_out(text_file: Path, tmp_path: Path) -> None:
