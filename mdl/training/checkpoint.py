@@ -70,10 +70,10 @@ def _require_fit(checkpoint: dict[str, Any], module: CohortModule) -> None:
 def kept_members(path: Path) -> list[str] | None:
     """Whom `keep_members` left in a state; None: all, or a state that does not read."""
     try:
-        kept = CheckpointFile().load_checkpoint(path, map_location="cpu").get("kept")
-    except (MdlError, OSError):
+        kept = CheckpointFile().load_checkpoint(path, map_location="cpu")["kept"]
+    except (MdlError, OSError, LookupError, TypeError):  # an older one, or whatever hashes well and is no state
         return None
-    return None if kept is None else list(kept)
+    return kept if isinstance(kept, list) else None
 
 
 def checkpoint_step(path: Path) -> int | None:
@@ -102,7 +102,7 @@ def keep_members(path: Path, rows: Sequence[int], names: Sequence[str]) -> None:
             one | {"state": {i: {name: of(value) for name, value in own.items()} for i, own in one["state"].items()}}
             for one in state["optimizer_states"]
         ]
-    except (MdlError, OSError, LookupError, TypeError, ValueError):
+    except (MdlError, OSError, LookupError, TypeError, ValueError, AttributeError):
         return
     state |= {"state_dict": weights, "curve": curve, "trained_bits": trained, "optimizer_states": optimizers}
     state["kept"] = [names[m] for m in rows]
