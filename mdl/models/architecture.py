@@ -148,6 +148,16 @@ def training_bytes(shape: Shape, batch_windows: int) -> int:
     return architecture_of(shape).training_bytes(shape, batch_windows)
 
 
+def usual_training_bytes(shape: Shape, batch_windows: int, n_params: int) -> int:
+    """Of a residual model of so many parameters: six copies of the weights (gradient, two moments, best, a look) and,
+
+    for every byte of a batch, some 24 float32 activations a width and layer and three copies of the logits.
+    """
+    n_positions = batch_windows * shape.context_tokens
+    activations = n_positions * (24 * shape.width * shape.depth + 3 * shape.vocabulary)
+    return 4 * (6 * n_params + activations)
+
+
 def make_models(shape: Shape, seeds: Sequence[int]) -> StackedModel:
     """Stacked models before training, a member a seed."""
     return architecture_of(shape).make(shape, seeds)

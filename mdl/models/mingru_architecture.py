@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mdl.models.architecture import Architecture, CodedMatrices, CodedMatrix, ExactPasses, add_architecture
+from mdl.models.architecture import (
+    Architecture,
+    CodedMatrices,
+    CodedMatrix,
+    ExactPasses,
+    add_architecture,
+    usual_training_bytes,
+)
 from mdl.models.shape import Shape
 
 if TYPE_CHECKING:
@@ -34,10 +41,8 @@ def forward_flops_per_byte(shape: Shape) -> float:
 
 
 def training_bytes(shape: Shape, batch_windows: int) -> int:
-    """Six copies of the weights, some 24 float32 activations a width and layer, the scan's among them, and logits."""
-    n_positions = batch_windows * shape.context_tokens
-    activations = n_positions * (24 * shape.width * shape.depth + 3 * shape.vocabulary)
-    return 4 * (6 * sum(count_params(shape).values()) + activations)
+    """As usual, the scan's activations among the others."""
+    return usual_training_bytes(shape, batch_windows, sum(count_params(shape).values()))
 
 
 def _weight_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mdl.models.architecture import Architecture, CodedMatrices, CodedMatrix, ExactPasses, FastParts, add_architecture
+from mdl.models.architecture import (
+    Architecture,
+    CodedMatrices,
+    CodedMatrix,
+    ExactPasses,
+    FastParts,
+    add_architecture,
+    usual_training_bytes,
+)
 from mdl.models.shape import TRANSFORMER, Shape
 
 if TYPE_CHECKING:
@@ -44,12 +52,8 @@ def forward_flops_per_byte(shape: Shape) -> float:
 
 
 def training_bytes(shape: Shape, batch_windows: int) -> int:
-    """Estimated memory of training one member, bytes: six copies of the weights (gradient, two moments, best, a look)
-    and, for every byte of a batch, some 24 float32 activations a width and layer and three copies of the logits.
-    """
-    n_positions = batch_windows * shape.context_tokens
-    activations = n_positions * (24 * shape.width * shape.depth + 3 * shape.vocabulary)
-    return 4 * (6 * sum(count_params(shape).values()) + activations)
+    """Estimated memory of training one member, bytes."""
+    return usual_training_bytes(shape, batch_windows, sum(count_params(shape).values()))
 
 
 def _weight_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:

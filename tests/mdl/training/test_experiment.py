@@ -24,9 +24,9 @@ from mdl.training.fit_cohort import cohort_module
 T = 64
 
 
-def cohort(text_file: Path, **settings: object) -> Cohort:
+def cohort(text_file: Path, sizes: tuple[str, ...] = ("10KB", "50KB"), **settings: object) -> Cohort:
     cells = []
-    for D in ("10KB", "50KB"):
+    for D in sizes:
         flat = {
             "source": f"file:{text_file}",
             "subset_bytes": D,

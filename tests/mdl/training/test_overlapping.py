@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mdl.config import Cell, Cohort, from_flat
+from mdl.config import Cohort, from_flat
 from mdl.data import open_corpus
 from mdl.errors import MdlError
 from mdl.models import StackedTransformer, load_weights, stack
@@ -19,28 +19,15 @@ from mdl.sweeps.plan import Plan, describe_plan, plan_content
 from mdl.training import run_cohort
 from mdl.training.loggers import summary
 from tests.conftest import markov_text
+from tests.mdl.training import test_experiment
 
 T, S = 64, 24
 
 
 def cohort(text_file: Path, **settings: object) -> Cohort:
-    cells = []
-    for D in ("5KB", "12KB"):
-        flat = {
-            "source": f"file:{text_file}",
-            "subset_bytes": D,
-            "size": "8x1",
-            "context_bytes": T,
-            "steps": 30,
-            "evaluate_every": 10,
-            "block_bytes": 512,
-            "heldout_bytes": "6KB",
-            "heldout_sample_bytes": 2048,
-            **settings,
-        }
-        config = from_flat(flat)
-        cells.append(Cell(config.run_id, config))
-    return Cohort(tuple(cells))
+    return test_experiment.cohort(
+        text_file, ("5KB", "12KB"), **{"heldout_bytes": "6KB", "stream_bytes": 8192} | settings
+    )
 
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["recipe 1", "recipe 2"])
