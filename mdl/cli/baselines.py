@@ -8,7 +8,7 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
 from analysis.paper import PAPER_CODERS, PAPER_DATA_SETS, TABLE_1, DataSet, PaperRow, paper_row
-from mdl.compressors import coders_for
+from mdl.compressors import chunk_lengths, coders_for, missing_programs
 from mdl.data import SOURCES, Corpus, kind_of, open_whole
 from mdl.errors import MdlError, nearest
 from mdl.evaluation import (
@@ -89,6 +89,8 @@ class Table:
         yield from _head(corpus, subset_bytes, self.chunk_bytes)
         beside = _data_set(corpus)
         for chunk, coder in itertools.product((None, self.chunk_bytes), self._coders(corpus)):
+            if chunk not in chunk_lengths(coder, self.chunk_bytes):
+                continue
             record = run_baseline(
                 corpus,
                 BaselineJob(coder=coder, subset_bytes=subset_bytes, order="contiguous", chunk_bytes=chunk),
@@ -96,6 +98,8 @@ class Table:
             )
             self.coded.append(record)
             yield _line(record, beside)
+        if missing := missing_programs():
+            yield f"left out, since their programs are not on the PATH: {', '.join(missing)}"
         if loaded or checkpoints or (beside and self.as_paper):
             yield _LINE.format("", "model", "", "raw", "adjusted", "paper raw", "paper adjusted")
         for model in loaded:

@@ -6,6 +6,7 @@ from .byte_model import compress_stream as compress_stream
 from .byte_model import decompress_stream as decompress_stream
 from .byte_model import load_embedded as load_embedded
 from .byte_model import load_model as load_model
+from .external import register_external as register_external
 from .general import ClassicalCoder as ClassicalCoder
 from .images_and_audio import N_COLUMNS as N_COLUMNS
 from .model_selection import Choice as Choice
@@ -14,8 +15,10 @@ from .model_selection import find_by_hash as find_by_hash
 from .registry import ANY as ANY
 from .registry import REGISTRY as REGISTRY
 from .registry import Compressor as Compressor
+from .registry import chunk_lengths as chunk_lengths
 from .registry import coders_for as coders_for
 from .registry import get as get
+from .registry import missing_programs as missing_programs
 from .registry import register_coder as register_coder
 from .self_contained import Packed as Packed
 from .self_contained import Progress as Progress

@@ -13,6 +13,7 @@ To add one, register it in a file of its own and name that file with --plugin (o
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -62,7 +63,14 @@ class Coder:
     cost_per_byte: float
     """What coding a byte takes: the floating-point operations that a model would do in that time on the same core."""
     decoder_bytes: int | None
-    """Size of the compiled library that decodes; None: not known."""
+    """Size of the compiled library or program that decodes; None: not known."""
+    program: str | None = None
+    """Executable that must be on the PATH. Such a coder is measured on whole subsets alone."""
+
+    @property
+    def is_there(self) -> bool:
+        """Whether its program, if it needs one, is on the PATH."""
+        return self.program is None or shutil.which(self.program) is not None
 
 
 REGISTRY: Registry[Coder] = Registry(
@@ -73,6 +81,7 @@ REGISTRY: Registry[Coder] = Registry(
         ),
         **dict.fromkeys(("png", "webp", "jpegxl", "flac"), "mdl.compressors.images_and_audio"),
         "wavpack": "mdl.compressors.wavpack",
+        "zpaq": "mdl.compressors.external",
     },
 )
 
@@ -84,6 +93,7 @@ def register_coder(
     modalities: tuple[str, ...],
     cost_per_byte: float,
     decoder_bytes: int | None,
+    program: str | None = None,
 ) -> None:
     """Add a coder under its name (see `Coder`); MdlError for a name that is taken, or for what it says wrongly."""
     if not modalities or (unknown := set(modalities) - set(MODALITIES)):
@@ -91,14 +101,37 @@ def register_coder(
         raise MdlError(f"coder '{name}': modalities are {', '.join(MODALITIES)}; got {given}")
     if not (math.isfinite(cost_per_byte) and cost_per_byte > 0):
         raise MdlError(f"coder '{name}': cost_per_byte is {cost_per_byte}; want operations, such as 1e5")
-    coder = Coder(make=make, modalities=tuple(modalities), cost_per_byte=cost_per_byte, decoder_bytes=decoder_bytes)
+    coder = Coder(
+        make=make,
+        modalities=tuple(modalities),
+        cost_per_byte=cost_per_byte,
+        decoder_bytes=decoder_bytes,
+        program=program,
+    )
     REGISTRY.register(name, coder)
 
 
 def coders_for(modality: str) -> tuple[str, ...]:
-    """Names of the coders of any data, then of those made for the modality ("text", "image", "audio", "bytes")."""
-    general = [name for name in REGISTRY if ANY in REGISTRY[name].modalities]
-    return (*general, *(name for name in REGISTRY if modality in REGISTRY[name].modalities and name not in general))
+    """Names of the coders of any data, then of those made for the modality ("text", "image", "audio", "bytes").
+
+    Those whose program is not on the PATH are left out; `missing_programs` names them.
+    """
+    there = [name for name in REGISTRY if REGISTRY[name].is_there]
+    general = [name for name in there if ANY in REGISTRY[name].modalities]
+    return (*general, *(name for name in there if modality in REGISTRY[name].modalities and name not in general))
+
+
+def missing_programs() -> tuple[str, ...]:
+    """Names of the coders that `coders_for` leaves out, since their program is not on the PATH."""
+    return tuple(name for name in REGISTRY if not REGISTRY[name].is_there)
+
+
+def chunk_lengths(coder: str, context_bytes: int) -> tuple[int | None, ...]:
+    """What a coder is measured on: the whole (None) and chunks of the context; a program on the whole alone.
+
+    A program starts anew for every file and writes an archive of its own, which is all that chunks would measure.
+    """
+    return (None,) if REGISTRY[coder].program else (None, context_bytes)
 
 
 def get(name: str, chunk_bytes: int | None = None) -> Compressor:

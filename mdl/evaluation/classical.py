@@ -15,7 +15,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from mdl.compressors import REGISTRY, coders_for
+from mdl.compressors import REGISTRY, chunk_lengths, coders_for
 from mdl.compressors import get as get_compressor
 from mdl.data import Bytes, Corpus
 from mdl.records import BaselineRecord, RunPaths, read_baseline, write_record
@@ -51,9 +51,8 @@ def baseline_plan(corpus: Corpus, subset_sizes: Sequence[int], context_bytes: in
         corpus.require(size)
     return [
         BaselineJob(coder=coder, subset_bytes=size, order=order, chunk_bytes=chunk_bytes)
-        for size, coder, order, chunk_bytes in product(
-            subset_sizes, coders_for(corpus.info.modality), ORDERS, (None, context_bytes)
-        )
+        for size, coder, order in product(subset_sizes, coders_for(corpus.info.modality), ORDERS)
+        for chunk_bytes in chunk_lengths(coder, context_bytes)
     ]
 
 
