@@ -17,6 +17,7 @@ from mdl.errors import MdlError
 from mdl.storage import require_writable
 
 if TYPE_CHECKING:
+    from mdl.cli.coders_beside import Beside
     from mdl.compressors import Packed, Progress
 
 
@@ -31,6 +32,7 @@ class Asked:
 
 def pack(folder: Path, out: Path | None, asked: Asked, device: str, runs: Path = RUNS) -> Told:
     """Write a run's subset and its coded weights as one archive; returns what to tell. Of a sweep: its best run."""
+    from mdl.cli.coders_beside import coders_beside
     from mdl.compressors import check_stride, choose_coded, open_run, write_pack
     from mdl.device import choose_device
 
@@ -49,10 +51,13 @@ def pack(folder: Path, out: Path | None, asked: Asked, device: str, runs: Path =
     check_stride(stride, run.shape)
     with _progress() as tell:
         packed = write_pack(run, choose_coded(run, asked.tune_steps), target, where, tell, stride_bytes=stride)
-    return Told(lines(packed, run.record.model.n_params, target), _content(packed, run.record.model.n_params, target))
+        tell("the classical coders beside", 0, packed.raw_bytes)
+        beside = coders_beside(run.corpus, packed.raw_bytes, folder.parent)
+    n_params = run.record.model.n_params
+    return Told(lines(packed, n_params, target, beside), _content(packed, n_params, target, beside))
 
 
-def _content(packed: Packed, n_params: int, target: Path) -> dict[str, Any]:
+def _content(packed: Packed, n_params: int, target: Path, beside: list[Beside]) -> dict[str, Any]:
     return {
         "archive": str(target),
         "raw_bytes": packed.raw_bytes,
@@ -64,15 +69,16 @@ def _content(packed: Packed, n_params: int, target: Path) -> dict[str, Any]:
         "rate": packed.rate,
         "n_params": n_params,
         "stride_bytes": packed.stride_bytes,
-        "beside": dict(packed.compared_bytes),
+        "beside": {each.coder: each.n_bytes for each in beside},
     }
 
 
-def lines(packed: Packed, n_params: int, target: Path) -> list[str]:
-    """The story in seven numbers."""
+def lines(packed: Packed, n_params: int, target: Path, beside: list[Beside]) -> list[str]:
+    """The story in six numbers, then every classical coder on the same bytes."""
+    from mdl.cli.coders_beside import beside_lines, programs_line
+
     rest = packed.archive_bits - packed.model_bits - packed.data_bits
     each, overlap = packed.model_bits / n_params, packed.stride_bytes is not None
-    others = (f"{name} {size:,} bytes, {size / packed.raw_bytes:.4f}" for name, size in packed.compared_bytes.items())
     rows = [
         ("raw", f"{packed.raw_bytes:,} bytes"),
         ("model", f"{packed.model_bits:,} bits, {each:.2f} for each of {n_params:,} parameters"),
@@ -81,7 +87,8 @@ def lines(packed: Packed, n_params: int, target: Path) -> list[str]:
         ("precision", f"{packed.bits} bits, coder {packed.coder}"),
         ("total", f"{packed.archive_bits // 8:,} bytes ({rest // 8:,} of them header, table and hashes)"),
         ("rate", f"{packed.rate:.4f} = {target}'s size / raw size; decoded again and compared: identical"),
-        ("beside", "; ".join(others)),
+        *(("beside", line) for line in beside_lines(beside, packed.archive_bits // 8, packed.raw_bytes)),
+        ("programs", programs_line(beside)),
     ]
     return [f"{name:10}{value}" for name, value in rows]
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import torch
 
-from mdl import compressors
 from mdl.archives import Archive
 from mdl.compressors.byte_model import compress_stream, decompress_stream, load_coded, load_embedded
 from mdl.data import Corpus, CorpusSpec, open_corpus
@@ -30,7 +29,6 @@ from mdl.records import CellRecord, Snapshot, read_cell
 from mdl.storage import replacing
 
 SAMPLE_BYTES = 1 << 18  # of the subset, by which a precision is chosen where the record does not tell
-COMPARED = ("xz", "ppmd")
 
 Progress = Callable[[str, int, int], None]  # phase, bytes done, bytes in all
 
@@ -45,7 +43,6 @@ class Packed:
     archive_bits: int  # all of the file
     bits: int  # precision of the weights
     coder: str  # of the weights
-    compared_bytes: dict[str, int]  # the same bytes by classical coders
     stride_bytes: int | None = None  # windows begin every so many bytes; None: side by side
 
     @property
@@ -159,7 +156,6 @@ def write_pack(
         archive_bits=8 * written.archive_bytes,
         bits=coded.bits,
         coder=coded.coder,
-        compared_bytes={name: len(compressors.get(name).compress(data)) for name in COMPARED},
         stride_bytes=stride_bytes,
     )
 

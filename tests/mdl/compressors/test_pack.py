@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import shutil
 import struct
 from dataclasses import replace
@@ -14,6 +15,7 @@ import torch
 
 from analysis.records import tables as analysed
 from benchmarks.fuzz_archive import rehashed
+from mdl import compressors
 from mdl.archives import Archive, ArchiveWriter, Block, Header
 from mdl.cli.pack import Asked, unpack
 from mdl.cli.pack import pack as pack_run
@@ -99,12 +101,16 @@ def test_the_size_of_the_file_is_the_recorded_two_part_code_and_another_process_
     assert made.returncode == 0, made.stderr
     size = (tmp_path / "subset.mdl").stat().st_size
     assert abs(8 * size - _least(measured)) <= 0.001 * _least(measured) + 8 * 1024
-    told = dict(line.split(maxsplit=1) for line in made.stdout.splitlines())
-    assert list(told) == ["raw", "model", "data", "precision", "total", "rate", "beside"]
+    rows = [line.split(maxsplit=1) for line in made.stdout.splitlines()]
+    told = dict(rows)
+    assert list(told) == ["raw", "model", "data", "precision", "total", "rate", "beside", "programs"]
     assert told["rate"].startswith(f"{size / D:.4f}")
     assert f"{size:,} bytes" in told["total"]
-    assert "xz " in told["beside"]
-    assert "ppmd " in told["beside"]
+    beside = {line.split()[0]: line for kind, line in rows if kind == "beside"}
+    ppmd = len(compressors.get("ppmd").compress(self_contained.open_run(measured).corpus.train.read(0, D).tobytes()))
+    assert set(beside) >= set(compressors.coders_for("text"))
+    assert f"{ppmd:,} bytes, {ppmd / D:.4f}: this file is {abs(size / ppmd - 1):.1%} " in beside["ppmd"]
+    assert re.match(r"not counted: mdl \d+ MB, torch [\d,]+ MB; .*gzip 0.12 MB", told["programs"])
     assert not leftovers(tmp_path)
     back = mdl("unpack", "subset.mdl", "-o", "data.bin", cwd=tmp_path, MDL_CACHE=str(tmp_path / "no-cache"))
     assert back.returncode == 0, back.stderr
