@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from mdl.compressors import coders_for, missing_programs
+from mdl.compressors import REGISTRY, coders_for, get, missing_programs
 from mdl.data import Corpus
-from mdl.evaluation import BaselineJob, baseline_path, measure_coder
-from mdl.records import RunPaths, read_baseline
+from mdl.evaluation import BaselineJob, Order, baseline_path
+from mdl.records import BaselineRecord, RunPaths, read_baseline
 
 _AT_ONCE = 4  # coders that run side by side: the strongest take some 2 GB of memory each
 _MB = 10**6
@@ -26,18 +26,32 @@ class Beside:
     decoder_bytes: int | None  # of its program; None: not known
 
 
-def coders_beside(corpus: Corpus, subset_bytes: int, sweep: Path) -> list[Beside]:
-    """All that suit the data, the shortest first: from the sweep's records where it has them, else measured now."""
-    paths = RunPaths(sweep)
+@dataclass(frozen=True)
+class Known:
+    """Where the coders may have been measured on the same bytes already: the records of the run's sweep."""
+
+    corpus: Corpus
+    order: str
+    sweep: Path
+
+    def record(self, coder: str, n_bytes: int) -> BaselineRecord | None:
+        """What was measured; None: nothing."""
+        order: Order = "contiguous" if self.order == "contiguous" else "shuffled"
+        job = BaselineJob(coder=coder, subset_bytes=n_bytes, order=order, chunk_bytes=None)
+        path = baseline_path(self.corpus, job, RunPaths(self.sweep))
+        return read_baseline(path) if path.exists() else None
+
+
+def coders_beside(data: bytes, modality: str, known: Known | None) -> list[Beside]:
+    """All coders that suit the data, the shortest first: from the records where they are known, else measured now."""
 
     def one(coder: str) -> Beside:
-        job = BaselineJob(coder=coder, subset_bytes=subset_bytes, order="shuffled", chunk_bytes=None)
-        path = baseline_path(corpus, job, paths)
-        record = read_baseline(path) if path.exists() else measure_coder(corpus, job)
-        return Beside(coder, record.compressed_bytes, record.decoder_bytes)
+        if known and (record := known.record(coder, len(data))):
+            return Beside(coder, record.compressed_bytes, record.decoder_bytes)
+        return Beside(coder, len(get(coder).compress(data)), REGISTRY[coder].decoder_bytes)
 
     with ThreadPoolExecutor(_AT_ONCE) as threads:  # the libraries let go of Python while they work
-        found = list(threads.map(one, coders_for(corpus.info.modality)))
+        found = list(threads.map(one, coders_for(modality)))
     return sorted(found, key=lambda beside: beside.n_bytes)
 
 

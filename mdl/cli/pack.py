@@ -13,12 +13,13 @@ from mdl.cli.archive import Told
 from mdl.cli.bars import byte_bar
 from mdl.cli.options import RUNS, note
 from mdl.cli.places import find_model
-from mdl.errors import MdlError
+from mdl.errors import MdlError, nearest
+from mdl.evaluation import ORDERS
 from mdl.storage import require_writable
 
 if TYPE_CHECKING:
     from mdl.cli.coders_beside import Beside
-    from mdl.compressors import Packed, Progress
+    from mdl.compressors import Content, Packed, Progress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,11 +29,13 @@ class Asked:
     snapshot: str = "final"
     tune_steps: int | None = None
     stride_bytes: int | None = None  # 0: windows side by side
+    order: str = "shuffled"  # of the corpus: as the run drew its subset, or "contiguous", from its beginning
+    file: Path | None = None  # instead of the run's own bytes
 
 
 def pack(folder: Path, out: Path | None, asked: Asked, device: str, runs: Path = RUNS) -> Told:
-    """Write a run's subset and its coded weights as one archive; returns what to tell. Of a sweep: its best run."""
-    from mdl.cli.coders_beside import coders_beside
+    """Write a run's bytes, or a file, with its coded weights as one archive; what to tell. Of a sweep: its best run."""
+    from mdl.cli.coders_beside import Known, coders_beside
     from mdl.compressors import check_stride, choose_coded, open_run, write_pack
     from mdl.device import choose_device
 
@@ -44,17 +47,32 @@ def pack(folder: Path, out: Path | None, asked: Asked, device: str, runs: Path =
     if target.exists() and (out is None or not target.is_file()):
         raise MdlError(f"{target} is there already; remove it, or name the output with -o")
     require_writable(target)
+    file = _file(asked)
     where = choose_device(device)
     archive.use_free_cores()
-    run = open_run(folder, asked.snapshot)
+    run = open_run(folder, asked.snapshot, with_corpus=file is None)
+    content = file or (run.beginning if asked.order == "contiguous" else None)
     stride = run.recorded_stride if asked.stride_bytes is None else asked.stride_bytes or None
     check_stride(stride, run.shape)
     with _progress() as tell:
-        packed = write_pack(run, choose_coded(run, asked.tune_steps), target, where, tell, stride_bytes=stride)
+        coded = choose_coded(run, asked.tune_steps, content)
+        packed = write_pack(run, coded, target, where, tell, content=content, stride_bytes=stride)
         tell("the classical coders beside", 0, packed.raw_bytes)
-        beside = coders_beside(run.corpus, packed.raw_bytes, folder.parent)
+        known = None if file else Known(run.corpus, asked.order, folder.parent)
+        beside = coders_beside((content or run.subset).read(), run.record.corpus.modality, known)
     n_params = run.record.model.n_params
     return Told(lines(packed, n_params, target, beside), _content(packed, n_params, target, beside))
+
+
+def _file(asked: Asked) -> Content | None:
+    """The file that was named instead of the run's own bytes; MdlError where what is asked for goes not together."""
+    from mdl.compressors import file_content
+
+    if asked.order not in ORDERS:
+        raise MdlError(f"unknown order '{asked.order}'{nearest(asked.order, ORDERS)} (there are {', '.join(ORDERS)})")
+    if asked.file is not None and asked.order != ORDERS[0]:
+        raise MdlError(f"--order {asked.order} is of the run's own corpus, and --file names another; leave one out")
+    return None if asked.file is None else file_content(asked.file)
 
 
 def _content(packed: Packed, n_params: int, target: Path, beside: list[Beside]) -> dict[str, Any]:

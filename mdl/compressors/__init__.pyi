@@ -20,8 +20,11 @@ from .registry import coders_for as coders_for
 from .registry import get as get
 from .registry import missing_programs as missing_programs
 from .registry import register_coder as register_coder
+from .self_contained import Content as Content
 from .self_contained import Packed as Packed
 from .self_contained import Progress as Progress
+from .self_contained import Run as Run
 from .self_contained import choose_coded as choose_coded
+from .self_contained import file_content as file_content
 from .self_contained import open_run as open_run
 from .self_contained import write_pack as write_pack

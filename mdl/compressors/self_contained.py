@@ -1,4 +1,4 @@
-"""A recorded run and its subset as one self-contained file: coded weights, then the data coded with them."""
+"""A recorded run's weights, coded, and bytes coded with them, as one self-contained file: its subset's, or a file's."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import hashlib
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from mdl.archives import Archive
 from mdl.compressors.byte_model import compress_stream, decompress_stream, load_coded, load_embedded
-from mdl.data import Corpus, CorpusSpec, open_corpus
+from mdl.data import ByteView, Corpus, CorpusSpec, Readable, open_corpus
 from mdl.errors import MdlError
 from mdl.models import Shape, load_weights
 from mdl.quantization import (
@@ -51,15 +53,51 @@ class Packed:
         return self.archive_bits / 8 / self.raw_bytes
 
 
+@dataclass(frozen=True)
+class Content:
+    """What a packed file holds: the first `n_bytes` of a view."""
+
+    view: Readable
+    n_bytes: int
+
+    def read(self) -> bytes:
+        """All of it."""
+        content: bytes = self.view.read(0, self.n_bytes).tobytes()
+        return content
+
+
+def file_content(path: Path) -> Content:
+    """Any file, as its bytes lie; MdlError where there is none, or nothing in it."""
+    if not path.is_file():
+        raise MdlError(f"{path} is not a file; name the one to pack")
+    if not (n_bytes := path.stat().st_size):
+        raise MdlError(f"{path} is empty; there is nothing to pack")
+    return Content(ByteView(np.memmap(path, np.uint8, "r"), np.zeros(1, np.int64), np.array([n_bytes])), n_bytes)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A run's snapshot, opened: its weights, and the corpus that they were trained on."""
+    """A run's snapshot, opened: its weights, and the corpus that they were trained on, where it is asked for."""
 
     record: CellRecord
     snapshot: Snapshot
     shape: Shape
     weights: Weights
-    corpus: Corpus
+
+    @cached_property
+    def corpus(self) -> Corpus:
+        """Opened; MdlError where it is not what was recorded."""
+        return _corpus(self.record)
+
+    @property
+    def subset(self) -> Content:
+        """What it was trained on, in the order in which it is drawn from the corpus: blocks, shuffled."""
+        return Content(self.corpus.train, self.record.subset_bytes)
+
+    @property
+    def beginning(self) -> Content:
+        """As many bytes from the corpus's beginning, in its own order; what is held out is left out of both."""
+        return Content(self.corpus.source_train, self.record.subset_bytes)
 
     @property
     def recorded_stride(self) -> int | None:
@@ -67,8 +105,11 @@ class Run:
         return self.snapshot.overlapping.stride_bytes if self.snapshot.overlapping else None
 
 
-def open_run(folder: Path, snapshot: str = "final") -> Run:
-    """A run's folder; MdlError where it is not one, failed, or its weights or its corpus are not what was recorded."""
+def open_run(folder: Path, snapshot: str = "final", *, with_corpus: bool = True) -> Run:
+    """A run's folder; MdlError where it is not one, failed, or its weights or its corpus are not what was recorded.
+
+    Without `with_corpus` the corpus is opened when it is asked for: what is packed may be another file.
+    """
     path = folder / "record.json"
     if not path.exists():
         raise MdlError(f"{folder} is not a run's folder (it has no record.json); give runs/<sweep>/<run id>")
@@ -82,7 +123,10 @@ def open_run(folder: Path, snapshot: str = "final") -> Run:
     shape, weights = load_weights(weights_path)
     if hashlib.sha256(weights_path.read_bytes()).hexdigest() != chosen.weights_sha256:
         raise MdlError(f"{weights_path} is not what {path} was measured with (its SHA-256 is another)")
-    return Run(record=record, snapshot=chosen, shape=shape, weights=weights, corpus=_corpus(record))
+    run = Run(record=record, snapshot=chosen, shape=shape, weights=weights)
+    if with_corpus:
+        run.corpus.require(record.subset_bytes)
+    return run
 
 
 def _corpus(record: CellRecord) -> Corpus:
@@ -103,20 +147,21 @@ def _corpus(record: CellRecord) -> Corpus:
             f"corpus '{info.source}' is not what the run was made from (sha256 {corpus.info.sha256[:12]}…, then "
             f"{info.sha256[:12]}…); put the old one back"
         )
-    corpus.require(record.subset_bytes)
     return corpus
 
 
-def choose_coded(run: Run, tune_steps: int | None = None) -> CodedModel:
-    """The weights at the precision of the least total: as recorded, else as measured on a sample of the subset.
+def choose_coded(run: Run, tune_steps: int | None = None, content: Content | None = None) -> CodedModel:
+    """The weights at the precision of the least total: as recorded, else as measured on a sample of the content.
 
-    They are tuned as long as those of the record were, or `tune_steps` (see `mdl.quantization.fine_tune`).
+    They are tuned as long as those of the record were, or `tune_steps` (see `mdl.quantization.fine_tune`), on the
+    content: the run's subset, or another.
     """
-    n_bytes, view = run.record.subset_bytes, run.corpus.train
+    packed = content or run.subset
+    view, n_bytes = packed.view, packed.n_bytes
     recorded_steps = run.record.config.get("measure.tune_steps", 0)
     tuning = Tuning(view, n_bytes, recorded_steps if tune_steps is None else tune_steps)
     calibration = calibration_windows(view, n_bytes, run.shape.context_tokens)
-    if run.snapshot.coded and tuning.n_steps == recorded_steps:
+    if content is None and run.snapshot.coded and tuning.n_steps == recorded_steps:
         best = min(run.snapshot.coded, key=lambda coded_weights: coded_weights.total_bits).bits
         return coded_models(run.shape, run.weights, calibration, [best], tuning)[0]
     n_sample = min(n_bytes, SAMPLE_BYTES)
@@ -137,11 +182,13 @@ def write_pack(
     device: torch.device,
     progress: Progress,
     *,
+    content: Content | None = None,
     stride_bytes: int | None = None,
 ) -> Packed:
-    """Write the archive and decode it again; only then is it moved to `target`."""
-    data = run.corpus.train.read(0, run.record.subset_bytes).tobytes()
-    run.corpus.check_unchanged()
+    """Write the archive of the content (None: the run's subset) and decode it again; only then it is at `target`."""
+    data = (content or run.subset).read()
+    if "corpus" in vars(run):  # it was opened
+        run.corpus.check_unchanged()
     exact = load_coded(run.shape, coded.content, device)
     target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target) as stream:

@@ -1,8 +1,9 @@
 from .classical import CHUNKED_SAMPLE_BYTES as CHUNKED_SAMPLE_BYTES
+from .classical import ORDERS as ORDERS
 from .classical import BaselineJob as BaselineJob
+from .classical import Order as Order
 from .classical import baseline_path as baseline_path
 from .classical import baseline_plan as baseline_plan
-from .classical import measure_coder as measure_coder
 from .classical import run_baseline as run_baseline
 from .measurement import Measurement as Measurement
 from .measurement import beside as beside

@@ -74,13 +74,13 @@ def run_baseline(corpus: Corpus, job: BaselineJob, paths: RunPaths) -> BaselineR
     path = baseline_path(corpus, job, paths)
     if path.exists():
         return read_baseline(path)
-    record = measure_coder(corpus, job)
+    record = measure(corpus, job)
     corpus.check_unchanged()
     write_record(record, path)
     return record
 
 
-def measure_coder(corpus: Corpus, job: BaselineJob) -> BaselineRecord:
+def measure(corpus: Corpus, job: BaselineJob) -> BaselineRecord:
     """Really compress: the whole subset at once, or a sample of its chunks one by one."""
     corpus.require(job.subset_bytes)
     view = corpus.train if job.order == "shuffled" else corpus.source_train

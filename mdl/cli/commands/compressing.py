@@ -106,18 +106,27 @@ def pack(
         int | None, typer.Option(min=0, help="Steps that make up for rounding. Default: as recorded, else 0.")
     ] = None,
     stride_bytes: StrideBytes = None,
+    order: Annotated[
+        str,
+        typer.Option(help="Of the run's corpus: shuffled, as the subset was drawn, or contiguous, from its beginning."),
+    ] = "shuffled",
+    file: Annotated[
+        Path | None, typer.Option(help="Pack this file, as its bytes lie, instead of what the run was trained on.")
+    ] = None,
     runs: Runs = RUNS,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Write a run's subset and its coded weights as one file.
+    """Write a run's subset, or any file, and the run's coded weights as one file.
 
     Its size over the raw size is the two-part rate. With --json: archive, raw_bytes, archive_bytes, model_bits,
     data_bits, precision_bits, coder, rate, n_params, stride_bytes (null: side by side), beside (coder to bytes).
     """
     from mdl.cli import pack as pack_cli
 
-    asked = pack_cli.Asked(snapshot=snapshot, tune_steps=tune_steps, stride_bytes=in_bytes(stride_bytes))
+    asked = pack_cli.Asked(
+        snapshot=snapshot, tune_steps=tune_steps, stride_bytes=in_bytes(stride_bytes), order=order, file=file
+    )
     _print(pack_cli.pack(folder, out, asked, device, runs), as_json=as_json)
 
 

@@ -410,3 +410,51 @@ def test_calibration_changes_the_numbers_and_not_what_they_mean() -> None:
         archive = Archive(target)
         decompress_stream(archive, back, load_embedded(archive, torch.device("cpu")))
         assert back.getvalue() == CONTENT
+
+
+def test_any_file_and_the_corpus_in_its_own_order_are_packed_by_the_same_weights(runs: Path, tmp_path: Path) -> None:
+    """`--file` takes bytes as they lie, also where the corpus is gone; `--order contiguous` the corpus's beginning."""
+    measured, _ = _runs(runs)
+    other = tmp_path / "other.bin"
+    other.write_bytes(b"\r\n".join([b"to be or not to be"] * 300) + bytes(range(256)))
+    lone = tmp_path / "lone" / measured.name
+    shutil.copytree(measured, lone)
+    record = json.loads((lone / "record.json").read_bytes())
+    record["corpus"]["source"] = f"file:{tmp_path / 'gone'}"
+    (lone / "record.json").write_text(json.dumps(record))
+    with pytest.raises(MdlError, match="gone"):
+        self_contained.open_run(lone)
+    made = mdl("pack", lone, "--file", other, "-o", tmp_path / "other.mdl", cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    assert f"{other.stat().st_size:,} bytes" in made.stdout
+    assert mdl("unpack", "other.mdl", "-o", "other.back", cwd=tmp_path).returncode == 0
+    assert (tmp_path / "other.back").read_bytes() == other.read_bytes()
+    run = self_contained.open_run(measured)
+    told = pack_run(measured, tmp_path / "own.mdl", Asked(order="contiguous"), "cpu")
+    unpack(tmp_path / "own.mdl", tmp_path / "own.back", "cpu")
+    assert (tmp_path / "own.back").read_bytes() == run.beginning.read() != run.subset.read()
+    assert told.content["beside"]["gzip"] == len(compressors.get("gzip").compress(run.beginning.read()))
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--file", "none.bin"), "none.bin is not a file; name the one to pack"),
+        (("--file", "empty.bin"), "empty.bin is empty; there is nothing to pack"),
+        (("--order", "shufled"), "unknown order 'shufled'; did you mean 'shuffled'?"),
+        (("--file", "full.bin", "--order", "contiguous"), "--order contiguous is of the run's own corpus"),
+    ],
+)
+def test_what_cannot_be_packed_is_refused_in_a_line(
+    words: tuple[str, ...],
+    says: str,
+    runs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty.bin").touch()
+    (tmp_path / "full.bin").write_bytes(b"abc")
+    assert_refused_here(["pack", str(_runs(runs)[0]), *words, "-o", "never.mdl"], says, monkeypatch, capsys)
+    assert not (tmp_path / "never.mdl").exists()

@@ -14,7 +14,7 @@ from mdl.compressors import chunk_lengths, coders_for
 from mdl.data import Corpus, CorpusSpec, open_corpus
 from mdl.errors import MdlError
 from mdl.evaluation import BaselineJob, baseline_path, run_baseline
-from mdl.evaluation.classical import ORDERS, baseline_plan, measure_coder, pieces_of
+from mdl.evaluation.classical import ORDERS, baseline_plan, measure, pieces_of
 from mdl.records import RunPaths, read_baseline
 from tests.arrays import ArrayView
 
@@ -51,7 +51,7 @@ def test_a_subset_that_is_not_there_is_not_planned(corpus: Corpus) -> None:
 def test_a_whole_run_codes_the_whole_subset(corpus: Corpus, coder: str) -> None:
     for order in ORDERS:
         view = corpus.train if order == "shuffled" else corpus.source_train
-        record = measure_coder(corpus, BaselineJob(coder=coder, subset_bytes=20_000, order=order, chunk_bytes=None))
+        record = measure(corpus, BaselineJob(coder=coder, subset_bytes=20_000, order=order, chunk_bytes=None))
         packed = compressors.get(coder).compress(view.read(0, 20_000).tobytes())
         assert (record.sample_bytes, record.n_chunks, record.compressed_bytes) == (20_000, 1, len(packed))
         assert record.header_bytes == len(compressors.get(coder).compress(b""))
@@ -101,7 +101,7 @@ def test_a_corpus_without_its_copies_has_records_of_its_own_in_either_order(text
 @pytest.mark.parametrize("coder", CODERS)
 def test_a_chunked_run_codes_every_chunk_by_itself(corpus: Corpus, coder: str) -> None:
     """The partial last one too, where all fit into the sample."""
-    record = measure_coder(corpus, BaselineJob(coder=coder, subset_bytes=5000, order="shuffled", chunk_bytes=256))
+    record = measure(corpus, BaselineJob(coder=coder, subset_bytes=5000, order="shuffled", chunk_bytes=256))
     data, same = corpus.train.read(0, 5000).tobytes(), compressors.get(coder, 256)
     sizes = [len(same.compress(data[i : i + 256])) for i in range(0, 5000, 256)]
     assert (record.sample_bytes, record.n_chunks, record.compressed_bytes) == (5000, 20, sum(sizes))
