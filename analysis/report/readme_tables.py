@@ -19,7 +19,7 @@ from typing import cast
 from analysis.errors import AnalysisError
 from analysis.formatting import format_size
 from analysis.report.rows.critical import CriticalRow
-from analysis.report.sections.answer_table import answer_row, in_print, near_least, span
+from analysis.report.sections.answer_table import CODED, answer_row, coded_cells, in_print, near_least, span
 from analysis.report.summary_keys import Summary
 
 _HEADER = ("critical model size", "adjusted rate there", "raw rate there", "best classical coder")
@@ -37,15 +37,21 @@ def results_table(summary: Summary, of: str) -> str:
     the sizes whose rate is within a hundredth of the least.
     """
     near = [in_print(ends) if (ends := near_least(row)) else "" for row in summary["critical"]]
-    rows = [(of, *_HEADER), *map(_row, summary["critical"])]
+    coded = coded_cells(summary)
+    header = (of, *_HEADER[:3], *(CODED if coded else ()), _HEADER[3])
+    absent = ("", "") if coded else ()
+    rows = [
+        header,
+        *(_row(row, coded.get((row["group"], row["subset_bytes"]), absent)) for row in summary["critical"]),
+    ]
     if any(near):
         rows = [(*row[:2], cell, *row[2:]) for row, cell in zip(rows, [_NEAR, *near], strict=True)]
     lines = [f"| {' | '.join(row)} |" for row in rows]
     return "\n".join([lines[0], "|---" * len(rows[0]) + "|", *lines[1:]]) + "\n"
 
 
-def _row(row: CriticalRow) -> tuple[str, ...]:
-    data, size, *rates = answer_row(row)
+def _row(row: CriticalRow, coded: tuple[str, ...]) -> tuple[str, ...]:
+    data, size, *rates = answer_row(row, coded=coded)
     ends = span(row, lambda n: format_size(n, 0.95 * n, 1.05 * n))
     if row["status"] == "bracketed" and ends:
         size += f" ({in_print(ends)})"

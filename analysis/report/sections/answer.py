@@ -11,7 +11,7 @@ from analysis.report.group_names import place
 from analysis.report.rows.critical import CriticalRow, LawRow
 from analysis.report.section import WideSection, register_section
 from analysis.report.sections import memorising, overlapping_windows, paper_table_page
-from analysis.report.sections.answer_table import answer_table, near_least, span
+from analysis.report.sections.answer_table import answer_table, coded_cells, near_least, span
 from analysis.report.sections.convergence import budget_sentence
 from analysis.report.sections.warnings import warnings
 from analysis.report.summary_keys import Summary
@@ -44,9 +44,33 @@ def _lead(summary: Summary) -> list[Block]:
     for law in laws:
         own = [row for row in summary["critical"] if row["group"] == law["group"]]
         begin = f"{law['group']}: " if len(laws) > 1 else ""
-        sentences = [_law(law, own), _located(own), *_open(own), budget_sentence(summary, law["group"])]
+        sentences = [
+            _law(law, own),
+            _located(own),
+            *_open(own),
+            _coded(summary, law["group"]),
+            budget_sentence(summary, law["group"]),
+        ]
         blocks.append(Text(begin + " ".join(s for s in sentences if s), "lead"))
     return blocks
+
+
+def _coded(summary: Summary, group: str) -> str:
+    """The largest critical size at the price that the weights' code has; empty: there is none."""
+    cells = coded_cells(summary)
+    found = [
+        row
+        for row in summary.get("precisions", [])
+        if row["group"] == group and row["status"] == "bracketed" and row["cost"] == "coded"
+    ]
+    if not (found and cells):
+        return ""
+    last = max(found, key=lambda row: row["subset_bytes"])
+    size, rate = cells[group, last["subset_bytes"]]
+    return (
+        "Where a parameter costs no more than its code takes, the critical size of "
+        f"{format_bytes(last['subset_bytes'])} is {size}, at {rate}."
+    )
 
 
 def _counted(summary: Summary) -> str:
@@ -134,6 +158,11 @@ def _caveat(summary: Summary) -> str:
         "for this training recipe. Code lengths of models are ideal ones. Those of classical coders are true file "
         "sizes of the same bytes, compressed as a whole."
     )
+    if coded_cells(summary):
+        text += (
+            " Coded: a parameter costs what its code takes, at the best precision of each dataset size, and the data "
+            "are coded by the weights as they decode."
+        )
     inside = [(row, row["p_bracketed"]) for row, _ in _bracketed(summary["critical"])]
     at_edge = [(row, p) for row, p in inside if p is not None and p < _SURE]
     if at_edge:

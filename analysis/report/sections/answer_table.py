@@ -16,8 +16,12 @@ from analysis.formatting import (
     format_size,
 )
 from analysis.report.elements import Grid, named_grid
+from analysis.report.rows.comparisons import CostRow
 from analysis.report.rows.critical import CriticalRow
 from analysis.report.summary_keys import Summary
+
+CODED = ("coded: critical size", "coded: rate")  # heads of the columns of `coded_cells`
+_SHORTEST, _CODER = "coded", "best classical coder"
 
 Ends = tuple[str, str]  # both ends of an interval, in print
 
@@ -33,13 +37,38 @@ def answer_table(summary: Summary) -> Grid:
         ]
     known = ("95 % interval, pooled" if kinds == {"pooled"} else "95 % interval",) if kinds else ()
     near = ("within 1 %",) if any(row.get("near_low") is not None for row in summary["critical"]) else ()
-    header = ("dataset", "critical size", *known, *near, "adjusted rate", "raw rate", "best classical coder")
+    coded = coded_cells(summary)
+    header = ("dataset", "critical size", *known, *near, "adjusted rate", "raw rate", *CODED[: 2 * bool(coded)], _CODER)
     rows = [
-        answer_row(row, (*((interval,) if known else ()), *((in_print(near_least(row)),) if near else ())))
+        answer_row(
+            row,
+            (*((interval,) if known else ()), *((in_print(near_least(row)),) if near else ())),
+            coded.get((row["group"], row["subset_bytes"]), (UNKNOWN, UNKNOWN)) if coded else (),
+        )
         for row, interval in zip(summary["critical"], intervals, strict=True)
     ]
     columns = "l" + "r" * (len(header) - 1)
     return named_grid(header, rows, columns, [row["group"] for row in summary["critical"]])
+
+
+def coded_cells(summary: Summary) -> dict[tuple[str, int], tuple[str, str]]:
+    """By group and dataset size: critical size with its interval, and rate, where every parameter costs what its code
+
+    takes. Nothing where no weights were coded, or where that is the price of the whole report.
+    """
+    rows = [row for row in summary.get("precisions", []) if row["cost"] == _SHORTEST]
+    if not rows or summary["cost"]["name"] == _SHORTEST:
+        return {}
+    return {(row["group"], row["subset_bytes"]): _coded_cell(row) for row in rows}
+
+
+def _coded_cell(row: CostRow) -> tuple[str, str]:
+    best, low, high = format_count(row["grid_best"]), row["low"], row["high"]
+    rate = format_percent(row["adjusted_rate"])
+    if row["status"] != "bracketed" or row["n_params"] is None:
+        return ({"below": f"≤ {best}", "above": f"≥ {best}"}.get(row["status"], UNKNOWN), f"{rate} at {best}")
+    ends = f" ({format_count(low)} to {format_count(high)})" if low is not None and high is not None else ""
+    return format_size(row["n_params"], low, high) + ends, rate
 
 
 def in_print(ends: Ends | None) -> str:
@@ -67,8 +96,8 @@ def _ends(row: CriticalRow, low: float | None, high: float | None, name: Callabl
     return format_end(low, least, most, name), format_end(high, least, most, name)
 
 
-def answer_row(row: CriticalRow, interval: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """Of one of the summary's critical sizes; `interval`: cells after the size."""
+def answer_row(row: CriticalRow, interval: tuple[str, ...] = (), coded: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Of one of the summary's critical sizes; `interval`: cells after the size; `coded`: cells after the rates."""
     best = format_count(row["grid_best"])
     size, at = "too few sizes", f" at {best}"
     if row["status"] == "bracketed":
@@ -77,4 +106,4 @@ def answer_row(row: CriticalRow, interval: tuple[str, ...] = ()) -> tuple[str, .
         size = f"{'≤' if row['status'] == 'below' else '≥'} {best}, not bracketed"
     coder = f"{row['coder']} {format_known(row['classical_rate'], format_percent)}" if row["coder"] else "not run"
     rates = format_percent(row["adjusted_rate"]) + at, format_percent(row["raw_rate"])
-    return format_bytes(row["subset_bytes"]), size, *interval, *rates, coder
+    return format_bytes(row["subset_bytes"]), size, *interval, *rates, *coded, coder

@@ -21,10 +21,13 @@ from analysis.report import build_report
 from analysis.report.contents import write
 from analysis.report.elements import Grid, Text
 from analysis.report.explorer.page import explorer_data
+from analysis.report.readme_tables import results_table
+from analysis.report.sections.answer_table import answer_table
 from analysis.report.sections.parameter_costs import shifted
 from analysis.report.sections.precision import law_lines, plot_precision, precisions
 from analysis.report.sections.precision import write as precision
 from analysis.report.summary import summarise
+from analysis.report.terminal import terminal_table
 from analysis.study import Study, study
 from mdl.cli.app import app
 from tests.analysis.codes.test_codes import DATA, NAMES, coded
@@ -83,6 +86,25 @@ def test_a_fixed_precision_makes_the_headline_cost(tmp_path: Path) -> None:
     assert explorer_data(found)["code"] == "coded4"  # the page opens at the price of the report
     told = [row for row in summarise(found)["critical"] if row["adjusted_rate"]]
     assert told, "rates count the coded weights"
+
+
+def test_page_one_the_terminal_and_a_readme_have_the_critical_size_at_both_prices(tmp_path: Path) -> None:
+    """At 2 bytes a parameter, and at what its code takes; under the second price itself there is nothing beside."""
+    found = summarise(explained(tmp_path))
+    coded_rows = {row["subset_bytes"]: row for row in found["precisions"] if row["cost"] == "coded"}
+    table = answer_table(found)
+    assert table.header[-3:] == ("coded: critical size", "coded: rate", "best classical coder")
+    for row, cells in zip(found["critical"], table.rows, strict=True):
+        beside = coded_rows[row["subset_bytes"]]
+        assert cells[-2].startswith(f"{100 * beside['adjusted_rate']:.1f} %")
+        if beside["status"] == "bracketed":
+            assert float(cells[-3].split(" (")[0].replace(",", "")) == pytest.approx(beside["n_params"], rel=0.02)
+            assert " to " in cells[-3]
+    told = terminal_table(found)
+    assert "coded: critical size" in told
+    assert "coded: critical size" in results_table(found, "text").splitlines()[0]
+    assert "Where a parameter costs no more than its code takes" in write(found, []).lead
+    assert "coded: rate" not in answer_table(summarise(study(load(tmp_path / "s"), parse_cost("coded")))).header
 
 
 @pytest.mark.parametrize(
