@@ -6,6 +6,7 @@ Shape letters: n windows, t bytes decoded so far, C width, H heads, V = 256 byte
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -50,6 +51,9 @@ class Stepper(Stepped):
     def _forget(self) -> None:
         if self._before:
             self._before.forget()
+
+    def _carried(self) -> Sequence[Tensor]:
+        return self._before.carried if self._before else ()
 
     @torch.inference_mode()
     def prefill(self, known: npt.NDArray[np.uint8]) -> None:
@@ -118,10 +122,15 @@ class _Before:
         self._keys = torch.zeros(shape.depth, *heads, **of)  # type: ignore[call-overload]
         self._first_value = torch.zeros(heads, **of)  # type: ignore[call-overload]
 
+    @property
+    def carried(self) -> tuple[Tensor, ...]:
+        """What the next byte needs of this one."""
+        return self._embedding, self._keys
+
     def forget(self) -> None:
         """Nothing stands before a window."""
-        self._embedding.zero_()
-        self._keys.zero_()
+        for tensor in self.carried:
+            tensor.zero_()
 
     def take_embedding(self, rows: slice, x: Tensor) -> None:
         """Some windows' last embeddings."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
@@ -33,8 +35,11 @@ class MinGruStepper(Stepped):
         self.restart()
 
     def _forget(self) -> None:
-        for state in (*self._states, self._embedding):
+        for state in self._carried():
             state.zero_()
+
+    def _carried(self) -> Sequence[Tensor]:
+        return *self._states, self._embedding
 
     def _logits(self, length: int) -> Tensor:
         w, token = self._weights, self._tokens[self._previous]

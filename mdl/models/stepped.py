@@ -6,7 +6,7 @@ Shape letters: n windows, V = 256 byte values.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,8 @@ from torch import Tensor
 
 from mdl.entropy import Guard, float64_counts, guided_grid, nearest_grid
 from mdl.units import VOCABULARY
+
+_Step = Callable[[], tuple[Tensor, Tensor]]
 
 _GRAPH_STEPS = 32  # a graph attends to so many bytes more than needed at the most
 
@@ -44,6 +46,10 @@ class Stepped(ABC):
     @abstractmethod
     def _forget(self) -> None:
         """Nothing stands before a window."""
+
+    def _carried(self) -> Sequence[Tensor]:
+        """What a step makes of its own former value, so that one taken twice is not as one taken once."""
+        return ()
 
     def restart(self) -> None:
         """Other windows from their first byte."""
@@ -97,7 +103,8 @@ class Stepped(ABC):
             return self._step(self._t)
         length = min(self.length, -(-self._t // _GRAPH_STEPS) * _GRAPH_STEPS)
         if length not in self._graphs:
-            self._graphs[length] = _Graph(lambda: self._step(length), next(iter(self._graphs.values()), None))
+            other = next(iter(self._graphs.values()), None)
+            self._graphs[length] = _Graph(lambda: self._step(length), other, self._carried())
         return self._graphs[length].replay()
 
     def _step(self, length: int) -> tuple[Tensor, Tensor]:
@@ -105,16 +112,24 @@ class Stepped(ABC):
         return logits, float64_counts(nearest_grid(logits))
 
 
+def rehearse(step: _Step, carried: Sequence[Tensor]) -> None:
+    """Take a step, and leave the tensors that it carries on as they were before."""
+    before = [tensor.clone() for tensor in carried]
+    step()
+    for tensor, value in zip(carried, before, strict=True):
+        tensor.copy_(value)
+
+
 class _Graph:
     """A step on CUDA, recorded once and launched as one."""
 
-    def __init__(self, step: Callable[[], tuple[Tensor, Tensor]], other: _Graph | None) -> None:
-        """It shares its memory with `other`, which must not run at the same time."""
+    def __init__(self, step: _Step, other: _Graph | None, carried: Sequence[Tensor]) -> None:
+        """It shares its memory with `other`, which must not run at the same time; `carried` are as they were."""
         if other is None:  # libraries set themselves up before the first recording
             aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
             aside.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(aside):
-                step()
+                rehearse(step, carried)
             torch.cuda.current_stream().wait_stream(aside)
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self._graph, pool=other._graph.pool() if other else None):
