@@ -10,8 +10,10 @@ from .architecture import count_params as count_params
 from .architecture import count_weights as count_weights
 from .architecture import forward_flops_per_byte as forward_flops_per_byte
 from .architecture import make_models as make_models
+from .architecture import plugin_of as plugin_of
 from .architecture import require_coded as require_coded
 from .architecture import require_exact as require_exact
+from .architecture import require_plugin as require_plugin
 from .architecture import stack as stack
 from .architecture import training_bytes as training_bytes
 from .architecture import weight_shapes as weight_shapes

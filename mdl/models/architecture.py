@@ -117,6 +117,21 @@ def architecture_of(shape: Shape) -> Architecture:
     return ARCHITECTURES[shape.architecture]
 
 
+def plugin_of(shape: Shape) -> str | None:
+    """SHA-256 of the plugin that registered a shape's architecture; None for what comes along."""
+    return ARCHITECTURES.plugin_of(shape.architecture)
+
+
+def require_plugin(shape: Shape, told: str | None, what: str) -> None:
+    """MdlError where the plugin that a file tells of is not the one that is loaded; `what` the file is, in words."""
+    loaded = plugin_of(shape)
+    if told and loaded and told != loaded:
+        raise MdlError(
+            f"{what} was made with the architecture '{shape.architecture}' of plugin {told[:12]}…, and that of the "
+            f"plugin loaded is {loaded[:12]}…: it is another one, or was edited; name the one it was made with"
+        )
+
+
 def check_shape(shape: Shape) -> None:
     """MdlError for a shape that its architecture does not have."""
     architecture_of(shape).check(shape)
