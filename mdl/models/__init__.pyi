@@ -4,6 +4,7 @@ from .architecture import CodedMatrices as CodedMatrices
 from .architecture import ExactPasses as ExactPasses
 from .architecture import FastParts as FastParts
 from .architecture import add_architecture as add_architecture
+from .architecture import architecture_named as architecture_named
 from .architecture import architecture_of as architecture_of
 from .architecture import check_shape as check_shape
 from .architecture import count_params as count_params

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from analysis.next_cells import Rung
-from mdl.models import ARCHITECTURES, Shape, count_params, forward_flops_per_byte, parse_size
+from mdl.models import Shape, architecture_named, count_params, forward_flops_per_byte, parse_size
 
 _MOST_BUILT_PARAMS = 5_000_000
 
@@ -21,7 +21,7 @@ def rungs(names: Sequence[str], architecture: str, context_bytes: int) -> list[R
 
 def countable(names: Sequence[str], architecture: str) -> list[str]:
     """Those whose parameters can be counted: a user's own module is built for it, so no Transformer of over 5 M."""
-    if not ARCHITECTURES[architecture].own_module:
+    if not architecture_named(architecture).own_module:
         return list(names)
     sizes = {name: count_params(Shape(*parse_size(name), context_tokens=2))["total"] for name in names}
     return [name for name, n_params in sizes.items() if n_params <= _MOST_BUILT_PARAMS]

@@ -14,7 +14,7 @@ from analysis.costs import parse_cost
 from mdl.data import Corpus, CorpusSpec, open_corpus
 from mdl.errors import MdlError
 from mdl.evaluation import BaselineJob, run_baseline
-from mdl.models import ARCHITECTURES, TRANSFORMER
+from mdl.models import TRANSFORMER, architecture_named
 from mdl.records import RunPaths
 from mdl.sizing.answer import Answer
 from mdl.sizing.plan import RECIPE, Data, Setting, SizePlan, first_plan, require_enough
@@ -157,7 +157,7 @@ def _recipe_before(question: Question) -> int:
 def _check(question: Question) -> None:
     """Before anything is made; AnalysisError for an unknown cost."""
     check_name(question.name)
-    _ = ARCHITECTURES[question.architecture]
+    architecture_named(question.architecture)
     parse_cost(question.cost)
     if question.budget_seconds < _LEAST_BUDGET_SECONDS:
         least = f"{_LEAST_BUDGET_SECONDS:g} s"
