@@ -157,7 +157,12 @@ def _recipe_before(question: Question) -> int:
 def _check(question: Question) -> None:
     """Before anything is made; AnalysisError for an unknown cost."""
     check_name(question.name)
-    architecture_named(question.architecture)
+    has_coded = architecture_named(question.architecture).coded is not None
+    if question.cost.startswith("coded") and not has_coded:
+        raise MdlError(
+            f"--cost {question.cost} needs coded weights, which the architecture '{question.architecture}' does not "
+            "have; give a fixed price such as float16"
+        )
     parse_cost(question.cost)
     if question.budget_seconds < _LEAST_BUDGET_SECONDS:
         least = f"{_LEAST_BUDGET_SECONDS:g} s"

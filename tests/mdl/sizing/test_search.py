@@ -20,6 +20,7 @@ from mdl.sizing.plan import Data, Setting, cell
 from mdl.sweeps import cells_text, plan_sweep, read_cells, write_cells
 from tests.command import assert_one_line, mdl, records
 from tests.conftest import markov_text
+from tests.own_architectures import HONEST
 
 SETTING = Setting(context_bytes=64, batch_windows=4, n_workers=2, coded=False)
 DATA = Data(
@@ -64,6 +65,15 @@ def test_a_folder_of_one_architecture_is_not_gone_on_with_by_another(tmp_path: P
     assert look_at(ask(str(text), **how)).setting.architecture == "mingru"
     with pytest.raises(MdlError, match="begun was begun with the architecture 'transformer'; give --name another"):
         look_at(ask(str(text), **how, name="begun"))
+
+
+def test_an_architecture_without_coded_weights_has_no_such_price(tmp_path: Path, text: Path) -> None:
+    how = {"budget": "60s", "within": 1.25, "cost": "coded4", "runs": tmp_path / "runs"}
+    assert "own_lstm" in HONEST
+    with pytest.raises(MdlError, match="--cost coded4 needs coded weights, which the architecture 'own_lstm' does not"):
+        look_at(ask(str(text), **how, architecture="own_lstm"))
+    assert look_at(ask(str(text), **how, architecture="mingru")).setting.coded
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.fixture
