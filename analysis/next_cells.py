@@ -35,7 +35,7 @@ class Rung(NamedTuple):
     flops_per_byte: float
 
 
-Ladder = Callable[[int], Sequence[Rung]]  # by window length, bytes; ascending in n_params
+Ladder = Callable[[str, int], Sequence[Rung]]  # by architecture and window length, bytes; ascending in n_params
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,9 @@ def suggest(study: Study, ladder: Ladder, within: float = 1.25) -> list[Suggesti
     for estimate in estimate_all(columns(chosen)):
         row = estimate.row
         own = chosen[(chosen["group"] == row["group"]) & (chosen["subset_bytes"] == row["subset_bytes"])]
-        place = _Place(own, _speeds(study.table.runs), ladder(int(own["context_bytes"].iloc[0])))
+        first = own.iloc[0]
+        shapes = ladder(str(first["architecture"]), int(first["context_bytes"]))
+        place = _Place(own, _speeds(study.table.runs), shapes)
         law = study.laws.get(str(row["group"]))
         if row["status"] != "bracketed":
             found.append((math.inf, list(place.wider(str(row["status"]), law))))

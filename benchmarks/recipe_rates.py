@@ -20,7 +20,7 @@ import pandas as pd
 
 from analysis.records import load
 
-_ROW = ["group", "subset_bytes", "n_params", "size", "n_steps", "recipe", "optimizer"]
+_ROW = ["group", "architecture", "subset_bytes", "n_params", "size", "n_steps", "recipe", "optimizer"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +60,8 @@ def rows(runs: pd.DataFrame) -> Iterator[str]:
     """A Markdown table."""
     factors = sorted(runs["factor"].unique())
     header = " | ".join(f"× {f:g}" for f in factors)
-    yield f"| shape | D | steps | optimizer | seeds | {header} | best | × 1 loses, % | at most | sd of a run, % |"
-    yield "|" + "---|" * (9 + len(factors))
+    yield f"| shape | N | D | steps | optimizer | seeds | {header} | best | × 1 loses, % | at most | sd of a run, % |"
+    yield "|" + "---|" * (10 + len(factors))
     for _, own in runs.groupby(_ROW, sort=True):
         one, seeds, found = own.iloc[0], own["seed"].unique(), quadratic(own)
         at_most = max(quadratic(own[own["seed"] != seed] if len(seeds) > 1 else own).loss for seed in seeds)
@@ -69,8 +69,9 @@ def rows(runs: pd.DataFrame) -> Iterator[str]:
         told = " | ".join(f"{rates[f]:.2f}" if f in rates else "–" for f in factors)
         best = f"{found.best:.2f}{' or beyond' * found.at_edge}"
         yield (
-            f"| {one['size']} | {one['subset_bytes'] / 1e6:g} MB | {one['n_steps']} | {one['optimizer']}, recipe "
-            f"{one['recipe']} | {len(seeds)} | {told} | {best} | {found.loss:.2f} | {at_most:.2f} | {found.sd:.2f} |"
+            f"| {one['architecture']} {one['size']} | {one['n_params']:,} | {one['subset_bytes'] / 1e6:g} MB "
+            f"| {one['n_steps']} | {one['optimizer']}, recipe {one['recipe']} | {len(seeds)} | {told} | {best} "
+            f"| {found.loss:.2f} | {at_most:.2f} | {found.sd:.2f} |"
         )
 
 

@@ -21,6 +21,8 @@ every field is still checked: whoever forges an archive can compute a hash.
 In version 3 a block is so many *stretches* of "stretch_bytes" in place of windows. Each is coded by itself, in windows
 that begin every "stride_bytes" (`mdl.models.WindowCut`): the first one's bytes all, every other one's last
 "stride_bytes", with what stands before these as context.
+
+Where the model's architecture is a plugin's, "model" of the header has "plugin_sha256", that plugin's hash.
 """
 
 from __future__ import annotations

@@ -31,6 +31,7 @@ class Header:
     coded: bool = False  # the embedded weights are a coded model
     stride_bytes: int = 0  # windows of a stretch begin every so many bytes; 0: side by side, and no stretches
     stretch_bytes: int = 0
+    plugin_sha256: str | None = None  # of the plugin that the model's architecture is of; None: it comes with mdl
 
     def __post_init__(self) -> None:
         """MdlError for values that no writer makes, or that would take unbounded memory to decode."""
@@ -38,8 +39,9 @@ class Header:
         if any(type(count) is not int for count in counts) or type(self.coded) is not bool:
             raise MdlError("the archive's header is damaged or forged: a count is not a whole number")
         self.shape.require_bytes("archives")
-        if len(self.model_sha256) != 64 or set(self.model_sha256) - set("0123456789abcdef"):
-            raise MdlError("the archive's header is damaged or forged: the model's hash is not 64 hex digits")
+        for whose, sha256 in (("model", self.model_sha256), ("plugin", self.plugin_sha256)):
+            if sha256 is not None and not _is_sha256(sha256):
+                raise MdlError(f"the archive's header is damaged or forged: the {whose}'s hash is not 64 hex digits")
         if not 1 <= self.windows_per_block <= MAX_BLOCK_WINDOWS or self.embedded_bytes < 0:
             raise MdlError("the archive's header is damaged or forged: a count is out of range")
         if self.shape.context_tokens > MAX_CONTEXT_BYTES:
@@ -85,8 +87,9 @@ class Header:
 
     def to_json(self) -> bytes:
         """The header as it stands in the file."""
+        plugin = {"plugin_sha256": self.plugin_sha256} if self.plugin_sha256 else {}
         content = {
-            "model": {"sha256": self.model_sha256, **self.shape.told()},
+            "model": {"sha256": self.model_sha256, **plugin, **self.shape.told()},
             "windows_per_block": self.windows_per_block,
             "embedded_bytes": self.embedded_bytes,
             "writer": self.writer,
@@ -108,15 +111,19 @@ class Header:
         try:
             content: dict[str, Any] = json.loads(raw)
             model = content.pop("model")
-            sha256 = model.pop("sha256")
+            sha256, plugin = model.pop("sha256"), model.pop("plugin_sha256", None)
             if version != VERSION_OVERLAPPING:
                 content["coded"] = version == VERSION_CODED
-            header = Header(model_sha256=sha256, shape=Shape.from_told(model), **content)
+            header = Header(model_sha256=sha256, plugin_sha256=plugin, shape=Shape.from_told(model), **content)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
             raise MdlError("the archive's header is damaged or forged") from None
         if header.to_json() != raw or header.version != version:
             raise MdlError("the archive's header is damaged or forged: it is not as mdl writes it")
         return header
+
+
+def _is_sha256(text: str) -> bool:
+    return len(text) == 64 and not set(text) - set("0123456789abcdef")
 
 
 def _cache_bytes_per_position(shape: Shape) -> int:

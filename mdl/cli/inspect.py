@@ -8,7 +8,7 @@ from mdl.archives import Archive, Header
 from mdl.cli.archive import Told, open_archive, rate, seekable, told
 from mdl.compressors import find_by_hash
 from mdl.errors import MdlError
-from mdl.models import count_params
+from mdl.models import ARCHITECTURES, count_params
 from mdl.pretrained import is_pretrained, parse_archive
 from mdl.units import format_bytes
 
@@ -24,7 +24,9 @@ def inspect(file: Path, runs: Path) -> Told:
 def _of_ours(archive: Archive, runs: Path) -> Told:
     header, shape = archive.header, archive.header.shape
     rest = archive.size_bytes - archive.stream_bytes - archive.guard_bytes - header.embedded_bytes
-    n_params, run = count_params(shape)["total"], _run_of(header.model_sha256, runs)
+    is_known = shape.architecture in ARCHITECTURES  # else a plugin's, which is not loaded
+    n_params, run = count_params(shape)["total"] if is_known else None, _run_of(header.model_sha256, runs)
+    counted = f"{n_params:,} parameters, " if is_known else ""
     found = (
         "in the archive" if header.embedded_bytes else "not in the archive: decompress looks in runs/ or takes --model"
     )
@@ -36,9 +38,10 @@ def _of_ours(archive: Archive, runs: Path) -> Told:
         ("  guard lists", f"{archive.guard_bytes:,} bytes"),
         ("  weights", f"{header.embedded_bytes:,} bytes"),
         ("  header, table, hashes", f"{rest:,} bytes"),
-        ("model", f"{shape.label}, context {shape.context_tokens:,} bytes, {n_params:,} parameters, {found}"),
+        ("model", f"{shape.label}, context {shape.context_tokens:,} bytes, {counted}{found}"),
         *([("windows", _windows(header))] if header.stride_bytes else []),
         ("model sha256", header.model_sha256),
+        *([("plugin sha256", _plugin(header))] if header.plugin_sha256 else []),
         ("model's run", run or f"not in {runs}/"),
         ("decoding takes", f"{format_bytes(header.cache_bytes)} for the keys and values of a block"),
     ]
@@ -53,10 +56,15 @@ def _of_ours(archive: Archive, runs: Path) -> Told:
         "model": shape.label,
         "n_params": n_params,
         "model_sha256": header.model_sha256,
+        "plugin_sha256": header.plugin_sha256,
         "run": run,
         "stride_bytes": header.stride_bytes or None,
     }
     return told(rows, content)
+
+
+def _plugin(header: Header) -> str:
+    return f"{header.plugin_sha256}, which registers the architecture '{header.shape.architecture}'"
 
 
 def _windows(header: Header) -> str:
@@ -100,6 +108,7 @@ def _of_pretrained(file: Path) -> Told:
         "model": archive.about,
         "n_params": None,
         "model_sha256": archive.model_sha256,
+        "plugin_sha256": None,
         "run": None,
         "stride_bytes": None,
     }

@@ -21,7 +21,16 @@ from mdl import __version__
 from mdl.archives import Archive, ArchiveWriter, Block, Header, block_codec, stretch_bytes, windows_per_block
 from mdl.device import choose_device
 from mdl.errors import MdlError
-from mdl.models import Shape, StackedModel, count_params, load_weights, require_exact, stack
+from mdl.models import (
+    Shape,
+    StackedModel,
+    count_params,
+    load_weights,
+    plugin_of,
+    require_exact,
+    require_plugin,
+    stack,
+)
 from mdl.quantization import decode_weights as decode_weights
 from mdl.units import format_seconds
 
@@ -70,6 +79,7 @@ def load_coded(shape: Shape, content: bytes, device: torch.device | None = None)
 def load_embedded(archive: Archive, device: torch.device | None = None) -> ExactModel:
     """The model that an archive holds."""
     content = archive.weights()
+    require_plugin(archive.header.shape, archive.header.plugin_sha256, "the archive")
     if archive.header.coded:
         return load_coded(archive.header.shape, content, device)
     with tempfile.TemporaryDirectory() as folder:
@@ -124,6 +134,7 @@ def compress_stream(
         coded=bool(exact.coded),
         stride_bytes=stride_bytes or 0,
         stretch_bytes=stretch,
+        plugin_sha256=plugin_of(exact.shape),
     )
     writer = ArchiveWriter(target, header, weights)
     contents = _affordable(iter(lambda: _read_fully(source, header.block_bytes), b""), exact.shape)
@@ -183,6 +194,7 @@ def decompress_stream(
 ) -> None:
     """Write an archive's content to `target`; MdlError where the model is another one or a checksum is wrong."""
     header = archive.header
+    require_plugin(header.shape, header.plugin_sha256, "the archive")
     if exact.sha256 != header.model_sha256 or exact.shape != header.shape:
         raise MdlError(
             f"the archive was made with the model {header.model_sha256}, this one ({exact.weights.name}) is "

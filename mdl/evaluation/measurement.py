@@ -103,8 +103,8 @@ def measure(
     predict
         A function from windows, a NumPy array (B, T) of int64 in 0 … 255, to rows (B, T, 256) of floating-point numbers
         of NumPy, PyTorch or JAX: row t is the distribution of byte t of the window given the bytes before it, as
-        probabilities or their natural logarithms. Or a torch.nn.Module that does this, run in eval mode where it lies;
-        or a `mdl.Predictor`.
+        probabilities or their natural logarithms. Or a torch.nn.Module that returns logits or these logarithms, run in
+        eval mode where it lies; or a `mdl.Predictor`.
     corpus
         A path, or any corpus by name, such as "file:my.txt": its bytes in their own order, from the first.
     n_params
@@ -120,7 +120,8 @@ def measure(
         With "next", what codes the first byte of each window: (256,) probabilities; None: uniform, 8 bits.
     returns
         "auto" (probabilities or natural log-probabilities, told by their sums), "probabilities", "log_probabilities" or
-        "logits". None: what the module's attribute `returns` says, else "auto".
+        "logits". None: what the module's attribute `returns` says, else "logits" of a module (log-probabilities do as
+        well) and "auto" of a function.
     context
         T, bytes a window; None: the model's `context_bytes` where it has such, at most 2,048.
     stride

@@ -4,14 +4,17 @@ from .architecture import CodedMatrices as CodedMatrices
 from .architecture import ExactPasses as ExactPasses
 from .architecture import FastParts as FastParts
 from .architecture import add_architecture as add_architecture
+from .architecture import architecture_named as architecture_named
 from .architecture import architecture_of as architecture_of
 from .architecture import check_shape as check_shape
 from .architecture import count_params as count_params
 from .architecture import count_weights as count_weights
 from .architecture import forward_flops_per_byte as forward_flops_per_byte
 from .architecture import make_models as make_models
+from .architecture import plugin_of as plugin_of
 from .architecture import require_coded as require_coded
 from .architecture import require_exact as require_exact
+from .architecture import require_plugin as require_plugin
 from .architecture import stack as stack
 from .architecture import training_bytes as training_bytes
 from .architecture import weight_shapes as weight_shapes

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any
 
-from mdl.errors import MdlError
+from mdl.errors import MdlError, nearest
 from mdl.models.shape import ARCHITECTURE_NAME, NAME_FORM, TRANSFORMER, Shape
 from mdl.records import Registry
 
@@ -109,12 +109,32 @@ def add_architecture(name: str, architecture: Architecture) -> None:
 
 def architecture_of(shape: Shape) -> Architecture:
     """A shape's; MdlError where it is not registered here."""
-    if shape.architecture not in ARCHITECTURES:
+    return architecture_named(shape.architecture)
+
+
+def architecture_named(name: str) -> Architecture:
+    """The one of that name; MdlError naming the nearest where it is not registered here."""
+    if name not in ARCHITECTURES:
         raise MdlError(
-            f"unknown architecture '{shape.architecture}' (there are {', '.join(ARCHITECTURES)}); one of your own is "
-            "registered by the file that --plugin names"
+            f"unknown architecture '{name}'{nearest(name, ARCHITECTURES)} (there are {', '.join(ARCHITECTURES)}); one "
+            "of your own is registered by the file that --plugin names"
         )
-    return ARCHITECTURES[shape.architecture]
+    return ARCHITECTURES[name]
+
+
+def plugin_of(shape: Shape) -> str | None:
+    """SHA-256 of the plugin that registered a shape's architecture; None for what comes along."""
+    return ARCHITECTURES.plugin_of(shape.architecture)
+
+
+def require_plugin(shape: Shape, told: str | None, what: str) -> None:
+    """MdlError where the plugin that a file tells of is not the one that is loaded; `what` the file is, in words."""
+    loaded = plugin_of(shape)
+    if told and loaded and told != loaded:
+        raise MdlError(
+            f"{what} was made with the architecture '{shape.architecture}' of plugin {told[:12]}…, and that of the "
+            f"plugin loaded is {loaded[:12]}…: it is another one, or was edited; name the one it was made with"
+        )
 
 
 def check_shape(shape: Shape) -> None:

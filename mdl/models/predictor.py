@@ -183,6 +183,7 @@ def _log_probabilities(rows: Floats, returns: Returns, tolerance: float) -> Nats
     if unknown.any():
         raise MdlError(f"{_place(unknown)} has NaN in it")
     if returns == "logits":
+        _require_logits(rows, tolerance)
         if not np.isfinite(top := rows.max(-1, keepdims=True)).all():
             raise MdlError(f"{_place(~np.isfinite(top[..., 0]))} has no finite largest logit")
         return _normalized(rows - top)
@@ -195,6 +196,16 @@ def _log_probabilities(rows: Floats, returns: Returns, tolerance: float) -> Nats
             raise MdlError(_no_distribution(rows, sums, bad, is_p=is_p))
         off = np.where(np.abs(sums - 1) > _EXACT, np.log(sums), 0.0)
         return np.asarray((np.log(rows) if is_p else rows) - off[..., None], np.float64)
+
+
+def _require_logits(rows: Floats, tolerance: float) -> None:
+    """MdlError for what would pass for logits and code badly, and nobody would see why."""
+    if (rows >= 0).all() and (np.abs(rows.sum(-1) - 1) <= tolerance).all():
+        raise MdlError("predict returns probabilities, not logits; say returns='probabilities'")
+    with np.errstate(over="ignore"):
+        in_bits = (rows <= 0).all() and (np.abs(np.exp2(rows).sum(-1) - 1) <= tolerance).all()
+    if in_bits:
+        raise MdlError("predict returns logarithms to the base 2; multiply by ln 2")
 
 
 def _normalized(rows: Floats) -> Nats:

@@ -10,17 +10,18 @@ from safetensors.torch import save as safetensors_bytes
 from torch import Tensor, float32
 
 from mdl.errors import MdlError
-from mdl.models.architecture import architecture_of, count_weights, weight_shapes
+from mdl.models.architecture import architecture_of, count_weights, plugin_of, require_plugin, weight_shapes
 from mdl.models.shape import Shape
 from mdl.storage import write_atomically
 
 
 def weights_bytes(shape: Shape, weights: dict[str, Tensor]) -> bytes:
-    """One member as a safetensors file, its shape in the metadata.
+    """One member as a safetensors file, its shape in the metadata, and the SHA-256 of the plugin that it depends on.
 
     Metadata of one key: safetensors writes several in a random order, and equal weights would not be equal bytes.
     """
-    metadata = {"mdl": json.dumps({"format": 1, "shape": shape.told()}, sort_keys=True)}
+    told = {"format": 1, "shape": shape.told()} | ({"plugin": plugin} if (plugin := plugin_of(shape)) else {})
+    metadata = {"mdl": json.dumps(told, sort_keys=True)}
     return safetensors_bytes({name: tensor.contiguous() for name, tensor in weights.items()}, metadata)
 
 
@@ -39,13 +40,15 @@ def load_weights(path: Path, *, tokens: bool = False) -> tuple[Shape, dict[str, 
         with safe_open(path, framework="pt") as stored:
             metadata = stored.metadata() or {}
             weights = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a dict
-        shape = Shape.from_told(json.loads(metadata["mdl"])["shape"])
+        told = json.loads(metadata["mdl"])
+        shape, plugin = Shape.from_told(told["shape"]), told.get("plugin")
     except FileNotFoundError:
         raise MdlError(f"no weights at {path}") from None
     except (SafetensorError, KeyError, TypeError, ValueError, RecursionError, OSError) as error:
         if isinstance(error, OSError) and error.strerror and not path.is_dir():
             raise MdlError(f"{path} cannot be read ({error.strerror})") from None
         raise MdlError(f"{path} does not hold weights that mdl wrote: it is {_what_it_is(path, error)}") from None
+    require_plugin(shape, plugin if isinstance(plugin, str) else None, str(path))
     if not tokens:
         shape.require_bytes("archives, packing and generating")
     shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}

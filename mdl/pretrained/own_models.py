@@ -57,7 +57,8 @@ def register_model(name: str, load: Load, *, files: Iterable[str | Path] = ()) -
         What follows py:, of letters, digits, dots, dashes and underscores.
     load
         A function without arguments that returns a `mdl.Predictor`, or a torch.nn.Module; of that the attributes
-        `predicts`, `returns`, `first` and `context_bytes` say what a Predictor's do.
+        `predicts`, `returns`, `first` and `context_bytes` say what a Predictor's do; without `returns` its rows are
+        logits or log-probabilities.
     files
         The files that hold the weights. Their SHA-256 enters the record's name, their bytes are the price `file`, and
         a measurement on disk is not made again while they and the plugin stay the same.
@@ -152,6 +153,7 @@ def as_predictor(made: Any, what: str) -> Predictor:
     if not is_module(made):
         raise MdlError(f"{what} is a {type(made).__name__}; want a mdl.Predictor or a torch.nn.Module")
     told = {n: getattr(made, n) for n in ("predicts", "returns", "first", "context_bytes") if hasattr(made, n)}
+    told.setdefault("returns", "logits")  # as those of an architecture of one's own; logarithms stay what they are
     return Predictor(module_predict(made), n_params=module_params(made), **told)
 
 

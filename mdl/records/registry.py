@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Generic, TypeVar
@@ -25,12 +25,12 @@ from typing import Generic, TypeVar
 from mdl.errors import MdlError, nearest
 
 T = TypeVar("T")
-_PLUGIN: ContextVar[str | None] = ContextVar("plugin", default=None)  # the one being loaded
+_PLUGIN: ContextVar[Callable[[], str] | None] = ContextVar("plugin", default=None)  # the one being loaded
 
 
 @contextmanager
-def from_plugin(sha256: str) -> Iterator[None]:
-    """Within, what is registered comes from a plugin whose source has that SHA-256."""
+def from_plugin(sha256: Callable[[], str]) -> Iterator[None]:
+    """Within, what is registered comes from a plugin that has that SHA-256; all of it is known once it is loaded."""
     token = _PLUGIN.set(sha256)
     try:
         yield
@@ -54,7 +54,7 @@ class Registry(Mapping[str, T], Generic[T]):
         self.kind = kind
         self._modules = dict(built_in)
         self._things: dict[str, T] = {}
-        self._plugins: dict[str, str] = {}
+        self._plugins: dict[str, Callable[[], str]] = {}
 
     def register(self, name: str, thing: T) -> T:
         """Add `thing` under `name` and return it; MdlError where another thing has that name already."""
@@ -71,7 +71,7 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def plugin_of(self, name: str) -> str | None:
         """SHA-256 of the plugin that registered a name; None for what comes along, or was imported in Python."""
-        return self._plugins.get(name)
+        return self._plugins[name]() if name in self._plugins else None
 
     def __getitem__(self, name: str) -> T:
         """The thing of that name; MdlError naming the nearest one where there is none."""

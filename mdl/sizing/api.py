@@ -17,6 +17,7 @@ def size(
     runs: str | Path = "runs",
     name: str | None = None,
     workers: int | None = None,
+    architecture: str = "transformer",
 ) -> Answer:
     """How big a model do these data pay for? Trains models of several sizes until it can tell, or the time is up.
 
@@ -36,6 +37,8 @@ def size(
         Of the run folder; None: after the file. Called again, the search goes on with the records there.
     workers
         Processes at once; None: one per GPU, or one per core.
+    architecture
+        What is trained: "transformer", "mingru", or one of your own that was registered.
 
     Returns
     -------
@@ -55,5 +58,14 @@ def size(
     """
     from rich.console import Console
 
-    asked = ask(str(source), budget=budget, within=within, cost=str(cost), runs=Path(runs), name=name, workers=workers)
+    asked = ask(
+        str(source),
+        budget=budget,
+        within=within,
+        cost=str(cost),
+        runs=Path(runs),
+        name=name,
+        workers=workers,
+        architecture=architecture,
+    )
     return find_size(asked, Console(highlight=False), f"mdl.size({str(source)!r}, budget={budget!r})")

@@ -5,10 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from analysis.next_cells import Rung
-from mdl.models import Shape, count_params, forward_flops_per_byte, parse_size
+from mdl.models import Shape, architecture_named, count_params, forward_flops_per_byte, parse_size
+
+_MOST_BUILT_PARAMS = 5_000_000
 
 
-def rungs(names: Sequence[str], context_bytes: int) -> list[Rung]:
+def rungs(names: Sequence[str], architecture: str, context_bytes: int) -> list[Rung]:
     """Of shapes such as "16x2", ascending in parameters: what each costs, with windows of so many bytes."""
-    shapes = [Shape(*parse_size(name), context_tokens=context_bytes) for name in names]
-    return [Rung(s.label, count_params(s)["total"], 3.0 * forward_flops_per_byte(s)) for s in shapes]
+    found = []
+    for name in countable(names, architecture):
+        shape = Shape(*parse_size(name), context_tokens=context_bytes, architecture=architecture)
+        found.append(Rung(name, count_params(shape)["total"], 3.0 * forward_flops_per_byte(shape)))
+    return sorted(found, key=lambda rung: rung.n_params)
+
+
+def countable(names: Sequence[str], architecture: str) -> list[str]:
+    """Those whose parameters can be counted: a user's own module is built for it, so no Transformer of over 5 M."""
+    if not architecture_named(architecture).own_module:
+        return list(names)
+    sizes = {name: count_params(Shape(*parse_size(name), context_tokens=2))["total"] for name in names}
+    return [name for name, n_params in sizes.items() if n_params <= _MOST_BUILT_PARAMS]

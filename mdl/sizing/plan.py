@@ -10,14 +10,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mdl.errors import MdlError
-from mdl.models import ENVELOPE, Shape, count_params, parse_size
+from mdl.models import ENVELOPE, TRANSFORMER, Shape, architecture_of, count_params, parse_size
 from mdl.sizing.forecast import forecast_of
+from mdl.sizing.ladder import countable
 from mdl.sizing.speed import Speed
 from mdl.units import counted, format_bytes
 
 _SMALLER, _LARGER = 1 / 9, 6  # how far about the forecast the first shapes go, as factors of it
 _APART = 1.25  # at least, from one shape to the next
 _FEWEST_SHAPES = 5
+_LEAST_SHAPES = 3  # or no size has one on either side
 _MOST_SUBSETS = 3
 _SUBSETS_APART = 4
 _LEAST_SUBSET = 4_000  # bytes: of less a model of any size learns too little to tell
@@ -51,6 +53,16 @@ class Setting:
     n_workers: int
     coded: bool  # are weights coded too?
     recipe: int = RECIPE
+    architecture: str = TRANSFORMER
+
+    def shape(self, size: str) -> Shape:
+        """A shape such as "16x2" as it is trained here."""
+        shape = Shape(*parse_size(size), context_tokens=self.context_bytes, architecture=self.architecture)
+        return replace(shape, block=min(self.recipe, architecture_of(shape).n_blocks))
+
+    def n_params(self, size: str) -> int:
+        """N of a shape."""
+        return count_params(self.shape(size))["total"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +97,7 @@ class SizePlan:
     @property
     def lines(self) -> list[str]:
         """For people, before anything is done."""
-        params = [_n_params(size) for size in self.sizes]
+        params = [self.setting.n_params(size) for size in self.sizes]
         return [
             f"data     {self.data.source}: {format_bytes(self.data.size_bytes)} of {self.data.modality}, "
             f"{counted(self.data.n_documents, 'document')}",
@@ -117,6 +129,7 @@ def cell(data: Data, setting: Setting, *, size: str, subset_bytes: int, steps: i
         "measure.reach_ratio": 1.0,
         "measure.stream_bytes": 0,
         "measure.coded_weights": setting.coded,
+        **({"model.architecture": setting.architecture} if setting.architecture != TRANSFORMER else {}),
     }
 
 
@@ -144,7 +157,7 @@ def first_plan(data: Data, setting: Setting, speed: Speed, budget_seconds: float
             data=data,
             setting=setting,
             subsets=_subsets_of(most)[:n_subsets],
-            sizes=_shapes_about(expected, n_shapes),
+            sizes=_shapes_about(setting, expected, n_shapes),
             steps=_FEWEST_STEPS,
             expected=expected,
             seconds=0.0,
@@ -181,7 +194,7 @@ def round_seconds(plan: SizePlan, speed: Speed) -> float:
     setting, n = plan.setting, len(plan.subsets)
     times = []
     for size in plan.sizes:
-        shape = Shape(*parse_size(size), context_tokens=setting.context_bytes, block=setting.recipe)
+        shape = setting.shape(size)
         training = plan.steps * speed.step_seconds(shape, n * setting.batch_windows)
         coded = sum(plan.subsets) * (1 + 8 * setting.coded) + 2 * plan.data.heldout_bytes
         times.append(training + speed.measuring_seconds(shape, coded) + _COHORT_SECONDS)
@@ -196,13 +209,9 @@ def makespan(seconds: Sequence[float], n_workers: int) -> float:
     return max(lanes)
 
 
-def _n_params(size: str) -> int:
-    return count_params(Shape(*parse_size(size), context_tokens=2, block=RECIPE))["total"]
-
-
-def _shapes_about(expected: float, most: int) -> tuple[str, ...]:
+def _shapes_about(setting: Setting, expected: float, most: int) -> tuple[str, ...]:
     """About the forecast, no two too near each other; at a ladder's end those that there are."""
-    sizes = [(_n_params(size), size) for size in ENVELOPE]
+    sizes = sorted((setting.n_params(size), size) for size in countable(ENVELOPE, setting.architecture))
     inside = [pair for pair in sizes if _SMALLER * expected <= pair[0] <= _LARGER * expected]
     if len(inside) < _FEWEST_SHAPES:
         inside = sorted(sorted(sizes, key=lambda pair: abs(math.log(pair[0] / expected)))[:_FEWEST_SHAPES])
@@ -210,17 +219,21 @@ def _shapes_about(expected: float, most: int) -> tuple[str, ...]:
     for n, size in inside[1:]:
         if n >= _APART * kept[-1][0]:
             kept.append((n, size))
-    names = tuple(size for _, size in kept)
-    while len(names) > most:
-        names = _thinned(names)
-    return names
+    if len(kept) < _LEAST_SHAPES:
+        raise MdlError(
+            f"architecture '{setting.architecture}' has no {_LEAST_SHAPES} sizes that differ in their parameters: "
+            f"{', '.join(f'{size} has {n:,}' for n, size in inside[:2])} …; let shape.width or shape.depth count"
+        )
+    while len(kept) > most:
+        kept = _thinned(kept)
+    return tuple(size for _, size in kept)
 
 
-def _thinned(names: Sequence[str]) -> tuple[str, ...]:
+def _thinned(sizes: list[tuple[int, str]]) -> list[tuple[int, str]]:
     """One fewer: the shape whose neighbors are nearest to each other; the ends stay."""
-    gaps = [_n_params(names[i + 1]) / _n_params(names[i - 1]) for i in range(1, len(names) - 1)]
+    gaps = [sizes[i + 1][0] / sizes[i - 1][0] for i in range(1, len(sizes) - 1)]
     out = 1 + gaps.index(min(gaps))
-    return (*names[:out], *names[out + 1 :])
+    return sizes[:out] + sizes[out + 1 :]
 
 
 def _subsets_of(train_bytes: int, n: int = _MOST_SUBSETS) -> tuple[int, ...]:

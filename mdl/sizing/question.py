@@ -14,6 +14,7 @@ from analysis.costs import parse_cost
 from mdl.data import Corpus, CorpusSpec, open_corpus
 from mdl.errors import MdlError
 from mdl.evaluation import BaselineJob, run_baseline
+from mdl.models import TRANSFORMER, architecture_named
 from mdl.records import RunPaths
 from mdl.sizing.answer import Answer
 from mdl.sizing.plan import RECIPE, Data, Setting, SizePlan, first_plan, require_enough
@@ -43,6 +44,7 @@ class Question:
     runs: Path
     name: str
     workers: int | None = None
+    architecture: str = TRANSFORMER
     off_by: float = 1.0
     """Multiplies the forecast: a test that the answer does not hang on it."""
 
@@ -56,16 +58,19 @@ def ask(
     runs: Path,
     name: str | None = None,
     workers: int | None = None,
+    architecture: str = TRANSFORMER,
 ) -> Question:
     """In a user's words; the run folder is named after the file where no name is given. MdlError for no time."""
+    own = "" if architecture == TRANSFORMER else f"-{architecture}"
     return Question(
         source=source,
         budget_seconds=parse_seconds(budget),
         within=within,
         cost=cost,
         runs=runs,
-        name=name or name_of(source),
+        name=name or name_of(source) + own,
         workers=workers,
+        architecture=architecture,
     )
 
 
@@ -100,7 +105,13 @@ class Looked:
     def plan(self, question: Question) -> SizePlan:
         """What to train first, after a trial of this machine's speed. MdlError for too little data."""
         setting = self.setting
-        speed = try_speed(setting.context_bytes, setting.batch_windows, self.device, recipe=setting.recipe)
+        speed = try_speed(
+            setting.context_bytes,
+            setting.batch_windows,
+            self.device,
+            recipe=setting.recipe,
+            architecture=setting.architecture,
+        )
         return first_plan(self.data, self.setting, speed, question.budget_seconds, off_by=question.off_by)
 
 
@@ -128,19 +139,30 @@ def look_at(question: Question, progress: Progress | None = None) -> Looked:
         n_workers=question.workers or n_places(),
         coded=question.cost.startswith("coded"),
         recipe=_recipe_before(question),
+        architecture=question.architecture,
     )
     return Looked(corpus=corpus, data=data, setting=setting, device=device)
 
 
 def _recipe_before(question: Question) -> int:
     """A folder that was begun goes on with its own recipe: cells of two would be two questions."""
-    begun = read_cells(RunPaths(question.runs / question.name).root / "sweep.yaml")
+    folder = RunPaths(question.runs / question.name).root
+    begun = read_cells(folder / "sweep.yaml")
+    before = begun[0].get("model.architecture", TRANSFORMER) if begun else question.architecture
+    if before != question.architecture:
+        raise MdlError(f"{folder} was begun with the architecture '{before}'; give --name another word")
     return int(begun[0].get("train.recipe", 1)) if begun else RECIPE
 
 
 def _check(question: Question) -> None:
     """Before anything is made; AnalysisError for an unknown cost."""
     check_name(question.name)
+    has_coded = architecture_named(question.architecture).coded is not None
+    if question.cost.startswith("coded") and not has_coded:
+        raise MdlError(
+            f"--cost {question.cost} needs coded weights, which the architecture '{question.architecture}' does not "
+            "have; give a fixed price such as float16"
+        )
     parse_cost(question.cost)
     if question.budget_seconds < _LEAST_BUDGET_SECONDS:
         least = f"{_LEAST_BUDGET_SECONDS:g} s"

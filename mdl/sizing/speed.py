@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from mdl.models import Shape, forward_flops_per_byte, parse_size
+from mdl.models import TRANSFORMER, Shape, architecture_of, forward_flops_per_byte, make_models, parse_size
 from mdl.optimizers import OPTIMIZERS, OptimizerSettings, make_optimizer, usual_optimizer
 from mdl.sweeps import CORE_FLOPS_A_BYTE_ANYWAY
 
@@ -34,30 +34,33 @@ def _operations(shape: Shape, windows: int) -> float:
     return 3.0 * windows * shape.context_tokens * (forward_flops_per_byte(shape) + CORE_FLOPS_A_BYTE_ANYWAY)
 
 
-def try_speed(context_bytes: int, windows: int, device: str = "cpu", *, recipe: int = 1) -> Speed:
+def try_speed(
+    context_bytes: int, windows: int, device: str = "cpu", *, recipe: int = 1, architecture: str = TRANSFORMER
+) -> Speed:
     """Train two small shapes for some seconds each by a recipe, in one thread as a worker has it."""
     import torch
 
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        shapes = [Shape(*parse_size(size), context_tokens=context_bytes, block=recipe) for size in _TRIAL_SHAPES]
-        small, large = (_step_seconds(shape, windows, device) for shape in shapes)
+        whole = [
+            Shape(*parse_size(size), context_tokens=context_bytes, architecture=architecture) for size in _TRIAL_SHAPES
+        ]
+        shapes = [replace(shape, block=min(recipe, architecture_of(shape).n_blocks)) for shape in whole]
+        small, large = (_step_seconds(shape, windows, device, recipe) for shape in shapes)
     finally:
         torch.set_num_threads(before)
     few, many = (_operations(shape, windows) for shape in shapes)
-    per_operation = max((large - small) / (many - few), 1e-16)
+    per_operation = max((large - small) / max(many - few, 1.0), 1e-16)
     return Speed(fixed=max(small - per_operation * few, 0.0), per_operation=per_operation)
 
 
-def _step_seconds(shape: Shape, windows: int, device: str) -> float:
+def _step_seconds(shape: Shape, windows: int, device: str, recipe: int) -> float:
     """The mean over as many steps as fit into the trial; the first ones are not counted."""
     import torch
 
-    from mdl.models import StackedTransformer
-
-    model = StackedTransformer(shape, [0]).to(device)
-    width, depth, recipe, name = shape.width, shape.depth, shape.block, usual_optimizer(shape.block)
+    model = make_models(shape, [0]).to(device)
+    width, depth, name = shape.width, shape.depth, usual_optimizer(recipe)
     rate = OPTIMIZERS[name].learning_rate(width, depth, recipe)
     settings = OptimizerSettings(width=width, depth=depth, recipe=recipe, learning_rate=rate, weight_decay=0.1)
     optimizer = make_optimizer(name, dict(model.named_parameters()), settings)
@@ -66,8 +69,8 @@ def _step_seconds(shape: Shape, windows: int, device: str) -> float:
     while n < 1 or time.perf_counter() - started < _TRIAL_SECONDS:
         if n == 0:
             started = time.perf_counter()
-        logits = model(batch)
-        loss = torch.nn.functional.cross_entropy(logits.flatten(0, -2), batch.flatten().long())
+        model.begin_step(max(0, n), [0])
+        loss = model.nats(batch).mean()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         optimizer.zero_grad()

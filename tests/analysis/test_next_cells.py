@@ -76,6 +76,20 @@ def scattered(tmp_path: Path, sd: float, seeds: Sequence[int] = (0,), data: Sequ
     return write_sweep(tmp_path / "synthetic", records)
 
 
+def test_another_architectures_grid_gets_its_own_shapes(tmp_path: Path) -> None:
+    """N and work are those of the architecture that was swept, and the cells written down train it."""
+    records = [
+        real(cell(s, d, power_law(SIZES[s], d)), **{"model.architecture": "mingru"}) for s in NAMES for d in DATA
+    ]
+    found = suggest(explained(write_sweep(tmp_path / "synthetic", records)), ladder, within=1.001)
+    own = {rung.label: rung.n_params for rung in ladder("mingru", 256)}
+    new = [one for one in found if one.size not in NAMES]
+    assert new
+    assert {one.size: one.n_params for one in new} == {one.size: own[one.size] for one in new}
+    assert {from_flat(flat).model.architecture for flat in cells(found)} == {"mingru"}
+    assert own != {rung.label: rung.n_params for rung in ladder("transformer", 256)}
+
+
 @pytest.mark.parametrize("seeds", [(0,), (0, 1, 2)])
 def test_where_shapes_scatter_another_shape_about_the_minimum_is_asked_for(
     tmp_path: Path, seeds: tuple[int, ...]
@@ -95,7 +109,7 @@ def test_where_shapes_scatter_another_shape_about_the_minimum_is_asked_for(
 
 
 def test_where_there_is_no_other_shape_more_seeds_are_asked_for_and_then_nothing_is_left(tmp_path: Path) -> None:
-    few = suggest(explained(sweep(tmp_path / "few", seeds=(0, 1), sd=0.06)), lambda _: [])
+    few = suggest(explained(sweep(tmp_path / "few", seeds=(0, 1), sd=0.06)), lambda *_: [])
     assert few
     assert {one.size for one in few} <= set(NAMES)
     assert all(set(one.seeds).isdisjoint({0, 1}) and 1 <= len(one.seeds) <= 4 for one in few)
@@ -152,7 +166,7 @@ def test_two_sizes_ask_for_more_on_both_sides(tmp_path: Path) -> None:
 
 def test_several_corpus_seeds_ask_for_another_draw_of_all_shapes_that_may_be_best(tmp_path: Path) -> None:
     """The last costs more by its parameters than the best with its code."""
-    found = suggest(explained(sweep(tmp_path, corpora=(0, 1, 2), sd=0.06)), lambda _: [])
+    found = suggest(explained(sweep(tmp_path, corpora=(0, 1, 2), sd=0.06)), lambda *_: [])
     assert found
     assert {one.shuffle_seeds for one in found} == {(3,)}
     assert {one.seeds for one in found} == {(0,)}
@@ -215,7 +229,7 @@ def test_the_recipe_is_the_records_own(tmp_path: Path, settings: dict[str, objec
 
 
 def test_the_ladder_rises() -> None:
-    rungs = ladder(256)
+    rungs = ladder("transformer", 256)
     assert [r.n_params for r in rungs] == sorted({r.n_params for r in rungs})
     assert [r.flops_per_byte for r in rungs] == sorted(r.flops_per_byte for r in rungs)
 

@@ -14,21 +14,32 @@ from analysis.formatting import format_bytes, format_percent
 from analysis.report.elements import Block, Text, named_grid
 from analysis.report.rows.crossings import PaysFromRow
 from analysis.report.section import Section, register_section
-from analysis.report.sections.least_rate import own_points
 from analysis.study import Study
 
 
 def measure(study: Study) -> list[PaysFromRow]:
     """A row per model that was not trained here, at the dataset sizes where a classical coder was run too."""
-    cells, rows = study.table.cells, []
-    evaluated = cells[cells["n_steps"] == 0]
+    points, rows = _points(study), []
     beside = study.critical[study.critical["classical_rate"].notna()]
-    for group in dict.fromkeys(evaluated["group"]):
+    for group in dict.fromkeys(points["group"]):
         classical = beside[beside["group"] == group].set_index("subset_bytes")
-        points = own_points(study, group)
-        points = points[points["data_bytes"].isin(classical.index)]
-        rows += [_row(group, own, classical) for _, own in points.groupby("n_params", sort=True)]
+        known = points[(points["group"] == group) & points["data_bytes"].isin(classical.index)]
+        rows += [_row(group, own, classical) for _, own in known.groupby(["n_params", "size"], sort=True)]
     return rows
+
+
+def _points(study: Study) -> pd.DataFrame:
+    """Of each model by its name, two of one size too, and dataset size: the least of code and parameters, bits."""
+    priced = study.cost.priced(study.table.cells, study.table.coded)
+    cells = priced[(priced["n_steps"] == 0) & priced["own_bits"].notna()]
+    points = cells.assign(
+        data_bytes=cells["subset_bytes"],
+        code_bits=cells["own_bits"],
+        model_bits=cells["bits_per_param"] * cells["n_params"],
+    )
+    points = points.assign(total_bits=points["code_bits"] + points["model_bits"])
+    key = ["group", "n_params", "size", "data_bytes"]
+    return points.sort_values([*key, "total_bits", "run_id"]).drop_duplicates(key)
 
 
 def _row(group: str, own: pd.DataFrame, classical: pd.DataFrame) -> PaysFromRow:

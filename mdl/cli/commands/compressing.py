@@ -79,11 +79,11 @@ def inspect(
     """Tell what an archive holds, its parts and what decodes it.
 
     And what a run, or all runs of a sweep, recorded. With --json: kind, and of an archive n_bytes, content_sha256,
-    archive_bytes, stream_bytes, guard_bytes, weights_bytes, model, n_params, model_sha256, run (null: not here),
-    stride_bytes (null: windows side by side); of a run run_id, sweep, status, reason, model, n_params, source,
-    corpus_sha256, subset_bytes, seed, snapshots (name, step, train_bits, heldout_bits, weights, weights_sha256, and
-    with a second code length stride_bytes, overlapping_train_bits, overlapping_heldout_bits); of a sweep name,
-    n_cells, n_done, n_failed, n_left, sources, subset_bytes, models.
+    archive_bytes, stream_bytes, guard_bytes, weights_bytes, model, n_params, model_sha256, plugin_sha256 (null: none),
+    run (null: not here), stride_bytes (null: windows side by side); of a run run_id, sweep, status, reason, model,
+    n_params, source, corpus_sha256, subset_bytes, seed, snapshots (name, step, train_bits, heldout_bits, weights,
+    weights_sha256, and with a second code length stride_bytes, overlapping_train_bits, overlapping_heldout_bits);
+    of a sweep name, n_cells, n_done, n_failed, n_left, sources, subset_bytes, models.
     """
     from mdl.cli import inspect as inspect_cli
     from mdl.cli import recorded

@@ -23,6 +23,9 @@ def size(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes; default: one per GPU, or one per core.")
     ] = None,
+    architecture: Annotated[
+        str, typer.Option(help="What is trained: transformer, mingru, or a --plugin's.")
+    ] = "transformer",
     name: Annotated[str | None, typer.Option(help="Of the run folder; default: after the file.")] = None,
     runs: Runs = RUNS,
     dry_run: DryRun = False,
@@ -37,7 +40,16 @@ def size(
     from mdl.sizing import ask
 
     source = f"{data},column={column}" if column else f"bytes:{data}" if any_bytes else data
-    asked = ask(source, budget=budget, within=within, cost=cost, runs=runs, name=name, workers=workers)
+    asked = ask(
+        source,
+        budget=budget,
+        within=within,
+        cost=cost,
+        runs=runs,
+        name=name,
+        workers=workers,
+        architecture=architecture,
+    )
     shown = console(stderr=as_json)
     if dry_run:
         plan = size_cli.plan(asked)

@@ -41,7 +41,13 @@ def knows(p: float) -> Any:
     return predict
 
 
-MODELS = {"tiny": (1, 0.9), "small": (4000, 0.9), "large": (100_000, 0.95), "wrong": (3000, 1 / 1024)}
+MODELS = {
+    "tiny": (1, 0.9),
+    "small": (4000, 0.9),
+    "alike": (4000, 0.8),
+    "large": (100_000, 0.95),
+    "wrong": (3000, 1 / 1024),
+}
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +71,7 @@ def test_each_model_pays_where_what_it_saves_outweighs_its_parameters(ladder: Pa
     assert set(rows) == set(MODELS)
     assert (rows["tiny"]["message"], rows["tiny"]["first_bytes"]) == ("always", 3000)
     assert rows["wrong"]["message"] == "never"
-    for name in ("small", "large"):
+    for name in ("small", "alike", "large"):
         n_params, p = MODELS[name]
         row = rows[name]
         wanted = 2 * n_params / (row["classical_rate"] - bits_a_byte(p) / 8)

@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,18 @@ def _arithmetic_weights(shape: Shape) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.usefixtures("one_block_is_small")
+def test_an_archive_of_a_plugins_model_says_which_and_no_other_has_the_key() -> None:
+    """A header without it is written as ever; one that is no hash is refused."""
+    shape = Shape(2, 1, 1, context_tokens=8)
+    header = Header(model_sha256="0" * 64, shape=shape, windows_per_block=1, embedded_bytes=0, writer="mdl")
+    assert b"plugin" not in header.to_json()
+    own = replace(header, plugin_sha256="a" * 64)
+    assert Header.from_json(own.to_json()) == own
+    for wrong in (b'"xyz"', b"1", b"null", b'""'):
+        with pytest.raises(MdlError, match="header is damaged or forged"):
+            Header.from_json(own.to_json().replace(b'"' + b"a" * 64 + b'"', wrong))
+
+
 def test_blocks_at_a_time_and_threads_do_not_matter(coder: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
     packed = coder.compress(TEXT[:10_000])
     from mdl.compressors import byte_model

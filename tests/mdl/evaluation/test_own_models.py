@@ -18,7 +18,7 @@ from analysis.records import load
 from analysis.study import study
 from mdl.errors import MdlError
 from mdl.models.predictor import Predictor, first_nats
-from mdl.pretrained import OwnModel, Windows, check_model, code_bytes
+from mdl.pretrained import OwnModel, Windows, as_predictor, check_model, code_bytes
 from mdl.records import read_cell
 from tests.conftest import markov_text
 from tests.own_models import Lstm, StateSpace, misaligned, peeks, softmax
@@ -263,6 +263,30 @@ def test_what_is_no_distribution_is_refused_in_one_line(predict: Any, words: str
     with pytest.raises(MdlError, match=words) as refused:
         tried(predict)
     assert "\n" not in str(refused.value)
+
+
+class Unsaid(torch.nn.Module):
+    """An ordinary module that says nothing of what it returns."""
+
+    def __init__(self, last: Any) -> None:
+        super().__init__()
+        self.logits, self.last = torch.nn.Parameter(torch.linspace(-2, 3, 256)), last
+
+    def forward(self, windows: torch.Tensor) -> torch.Tensor:
+        made: torch.Tensor = self.last(self.logits.expand(*windows.shape, 256))
+        return made
+
+
+def test_a_module_returns_logits_or_logarithms_unless_it_says_otherwise() -> None:
+    """As one that is trained here; what would pass for logits and is something else is refused in one line."""
+    found = [as_predictor(Unsaid(last), "it") for last in (lambda x: x + 1, lambda x: x.log_softmax(-1))]
+    windows = np.zeros((1, 3), np.int64)
+    plain, logarithms = (predictor.nats(windows) for predictor in found)
+    np.testing.assert_allclose(plain, logarithms, atol=1e-5)
+    with pytest.raises(MdlError, match="predict returns probabilities, not logits; say returns='probabilities'"):
+        as_predictor(Unsaid(lambda x: x.softmax(-1)), "it").nats(windows)
+    with pytest.raises(MdlError, match="logarithms to the base 2"):
+        as_predictor(Unsaid(lambda x: x.log_softmax(-1) / math.log(2)), "it").nats(windows)
 
 
 def test_a_byte_without_probability_is_refused_with_its_place(corpus: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from mdl.sizing.forecast import forecast_of
 from mdl.sizing.plan import FIRST_SHARE, Data, Setting, SizePlan, first_plan
 from mdl.sizing.speed import Speed
 from tests import ROOT
+from tests.own_architectures import HONEST
 
 SETTING = Setting(context_bytes=256, batch_windows=8, n_workers=2, coded=False)
 LAPTOP = Speed(fixed=0.004, per_operation=1.8e-11)
@@ -51,6 +53,27 @@ def test_the_trial_of_the_machine_steps_by_the_recipe(
     found = speed.try_speed(64, 2, recipe=version)
     assert set(made) == {optimizer}
     assert found.step_seconds(Shape(32, 2, 1, context_tokens=64), 2) > 0
+
+
+@pytest.mark.parametrize("name", ["mingru", "own_lstm"])
+def test_another_architecture_is_sized_by_its_own_parameters(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every cell is one that a sweep takes; the trial of the machine steps it; the Transformer goes without saying."""
+    monkeypatch.setattr(speed, "_TRIAL_SECONDS", 0.01)
+    assert name in (*HONEST, "mingru")
+    setting = replace(SETTING, architecture=name)
+    tried = speed.try_speed(64, 2, recipe=2, architecture=name)
+    assert tried.step_seconds(setting.shape("8x1"), 2) > 0
+    plan = first_plan(data_of(300_000), setting, LAPTOP, 600)
+    cells = [from_flat(cell) for cell in plan.cells]
+    assert {cell.model.architecture for cell in cells} == {name}
+    counted = [count_params(cell.resolved.shape)["total"] for cell in cells if cell.subset_bytes == plan.subsets[0]]
+    assert list(dict.fromkeys(counted)) == [setting.n_params(size) for size in plan.sizes]
+    assert "model.architecture" not in first_plan(data_of(300_000), SETTING, LAPTOP, 600).cells[0]
+
+
+def test_an_architecture_of_one_size_is_one_line() -> None:
+    with pytest.raises(MdlError, match=r"'own_order_0' has no 3 sizes that differ in .*: 10x2 has 256, "):
+        first_plan(data_of(300_000), replace(SETTING, architecture="own_order_0"), LAPTOP, 600)
 
 
 def params_of(plan: SizePlan) -> list[int]:

@@ -20,6 +20,7 @@ from mdl.sizing.plan import Data, Setting, cell
 from mdl.sweeps import cells_text, plan_sweep, read_cells, write_cells
 from tests.command import assert_one_line, mdl, records
 from tests.conftest import markov_text
+from tests.own_architectures import HONEST
 
 SETTING = Setting(context_bytes=64, batch_windows=4, n_workers=2, coded=False)
 DATA = Data(
@@ -54,6 +55,27 @@ def test_a_folder_goes_on_with_the_recipe_that_it_was_begun_with(recipe: int, tm
     assert look_at(replace(asked, name="new")).setting.recipe == 2
 
 
+def test_a_folder_of_one_architecture_is_not_gone_on_with_by_another(tmp_path: Path, text: Path) -> None:
+    """The Transformer's folder keeps its name, another's has its own; one begun by hand is refused by name."""
+    (tmp_path / "runs/begun").mkdir(parents=True)
+    own = cell(DATA, SETTING, size="4x1", subset_bytes=1000, steps=10)
+    write_cells(cells_text([own], "begun"), "name: begun", tmp_path / "runs/begun/sweep.yaml", "mdl size")
+    how = {"budget": "60s", "within": 1.25, "cost": "2", "runs": tmp_path / "runs", "architecture": "mingru"}
+    assert ask(str(text), **how).name == "size-my.txt-mingru"
+    assert look_at(ask(str(text), **how)).setting.architecture == "mingru"
+    with pytest.raises(MdlError, match="begun was begun with the architecture 'transformer'; give --name another"):
+        look_at(ask(str(text), **how, name="begun"))
+
+
+def test_an_architecture_without_coded_weights_has_no_such_price(tmp_path: Path, text: Path) -> None:
+    how = {"budget": "60s", "within": 1.25, "cost": "coded4", "runs": tmp_path / "runs"}
+    assert "own_lstm" in HONEST
+    with pytest.raises(MdlError, match="--cost coded4 needs coded weights, which the architecture 'own_lstm' does not"):
+        look_at(ask(str(text), **how, architecture="own_lstm"))
+    assert look_at(ask(str(text), **how, architecture="mingru")).setting.coded
+    assert not (tmp_path / "runs").exists()
+
+
 @pytest.fixture
 def text(tmp_path: Path) -> Path:
     path = tmp_path / "my.txt"
@@ -78,6 +100,7 @@ def test_a_dry_run_plans_and_makes_nothing(tmp_path: Path) -> None:
         (["my.txt", "--within", "1"], "above 1"),
         (["my.txt", "--name", "../x"], "cannot be a folder name"),
         (["my.txt", "--column", "text"], "unknown corpus"),
+        (["my.txt", "--architecture", "mingrue"], "unknown architecture 'mingrue'; did you mean 'mingru'?"),
         (["tiny.txt"], "a model size needs at least 4,000"),
     ],
 )

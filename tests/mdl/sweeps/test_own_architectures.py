@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import math
@@ -119,6 +120,14 @@ def test_an_archive_comes_back_by_repeated_prefixes_and_a_long_one_is_refused(
     assert (swept / "back.txt").read_bytes() == (swept / "book.txt").read_bytes()
     without = mdl("decompress", "book.mdl", "-o", "other.txt", cwd=swept)
     assert_one_line(without, "unknown architecture 'own_lstm'")
+    (swept / "edited.py").write_text(PLUGIN.read_text() + "\n# edited\n")
+    told, loaded = (hashlib.sha256(path.read_bytes()).hexdigest() for path in (PLUGIN, swept / "edited.py"))
+    other = f"the architecture 'own_lstm' of plugin {told[:12]}…, and that of the plugin loaded is {loaded[:12]}…"
+    for words in (["decompress", "book.mdl", "-o", "other.txt"], ["compress", "book.txt", "--model", run]):
+        assert_one_line(mdl(*words, "--plugin", "edited.py", cwd=swept), other)
+    assert not (swept / "other.txt").exists()
+    inspected = json.loads(mdl("inspect", "book.mdl", "--json", cwd=swept).stdout)  # which needs no plugin
+    assert (inspected["plugin_sha256"], inspected["n_params"]) == (told, None)
     monkeypatch.setattr(byte_model, "MOST_DECODING_FLOPS", 1e6)
     with pytest.raises(MdlError, match=r"has no step of its own, .* more than 1e\+06 floating point operations"):
         byte_model.compress_stream(
