@@ -11,13 +11,14 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from analysis.api import Study
-from analysis.costs import parse_cost
+from analysis.costs import ParameterCost, parse_cost
 from analysis.errors import AnalysisError
 from analysis.records import Table, load
 from analysis.study import study as explain
 
 _FEWEST_SHAPES = 5  # of one training budget, for a critical size
 _NEARLY_HALF = 0.45  # of a training that is another's half
+_USUAL_PRICE = 2.0  # bytes, where a parameter's is only known once its weights are coded
 
 
 class Limit(NamedTuple):
@@ -145,20 +146,34 @@ def largest(critical: pd.DataFrame) -> dict[str, Any] | None:
     return {str(key): value for key, value in critical.sort_values("subset_bytes").iloc[-1].items()}
 
 
-def of_one_budget(table: Table) -> Table:
-    """The cells of the longest training that enough shapes had, per dataset size, and of about half of it."""
+def of_one_budget(table: Table, price: ParameterCost) -> Table:
+    """The cells of the longest training that enough shapes had, per dataset size, and of about half of it.
+
+    A longer one of shapes that are all too small, or too large, is not asked.
+    """
     cells = table.cells
     if cells.empty:
         raise AnalysisError("no cell has ended")
     kept = []
     for _, own in cells.groupby("subset_bytes"):
         shapes = own.groupby("bytes_seen")["n_params"].nunique()
-        longest = shapes.index[shapes >= min(_FEWEST_SHAPES, shapes.max())].max()
+        enough = list(shapes.index[shapes >= min(_FEWEST_SHAPES, shapes.max())].sort_values()[::-1])
+        within = (seen for seen in enough if _is_within(own[own["bytes_seen"] == seen], price))
+        longest = next(within, enough[0])
         kept.append(own[(own["bytes_seen"] <= longest) & (own["bytes_seen"] >= _NEARLY_HALF * longest)])
         shapes_of_it = kept[-1].loc[kept[-1]["bytes_seen"] == longest, "n_params"]
         kept[-1] = kept[-1][kept[-1]["n_params"].isin(shapes_of_it)]
     chosen = pd.concat(kept)
     return replace(table, cells=chosen, coded=table.coded[table.coded["run_id"].isin(chosen["run_id"])])
+
+
+def _is_within(cells: pd.DataFrame, price: ParameterCost) -> bool:
+    """Is the best shape neither the smallest nor the largest?"""
+    total = cells["own_bits"] + 8 * (price.bytes_per_param or _USUAL_PRICE) * cells["n_params"]
+    if total.isna().all():
+        return False
+    n_params = cells["n_params"].to_numpy()
+    return bool(n_params.min() < n_params[total.argmin()] < n_params.max())
 
 
 def look(folder: Path, cost: str, **known: Any) -> Answer:
@@ -171,7 +186,8 @@ def look(folder: Path, cost: str, **known: Any) -> Answer:
 
 def answer_of(records: Table, cost: str, *, folder: Path, **known: Any) -> Answer:
     """The answer that records of one corpus give; AnalysisError where they are too few."""
-    table = of_one_budget(records)
-    found = Study(explain(table, parse_cost(cost), [known["train_bytes"]]), folder)
+    price = parse_cost(cost)
+    table = of_one_budget(records, price)
+    found = Study(explain(table, price, [known["train_bytes"]]), folder)
     coded = Study(explain(table, parse_cost("coded")), folder) if not table.coded.empty else None
     return Answer(folder=folder, study=found, coded=coded, **known)

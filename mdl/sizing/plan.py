@@ -144,17 +144,28 @@ def require_enough(data: Data) -> None:
         )
 
 
-def first_plan(data: Data, setting: Setting, speed: Speed, budget_seconds: float, *, off_by: float = 1.0) -> SizePlan:
+def first_plan(
+    data: Data,
+    setting: Setting,
+    speed: Speed,
+    budget_seconds: float,
+    *,
+    off_by: float = 1.0,
+    about: float | None = None,
+    seconds: float | None = None,
+) -> SizePlan:
     """All of the data where a share of the budget has time for some passes over it, else as much as it has time for.
 
     Of the rest of the time come more shapes and more steps. `off_by` multiplies the forecast: a test that the answer
-    does not hang on it. MdlError for too little data.
+    does not hang on it. `about`: parameters for all of the data, instead of the forecast; `seconds`: other ones than
+    the share of the first round. MdlError for too little data.
     """
     require_enough(data)
-    share = FIRST_SHARE * budget_seconds
+    share, law = seconds or FIRST_SHARE * budget_seconds, forecast_of(data.modality)
+    known = (about or off_by * law.n_params(data.train_bytes)) / law.n_params(data.train_bytes)
     found = None
     for most, n_subsets, n_shapes, passes in _wishes(data.train_bytes):
-        expected = forecast_of(data.modality).n_params(most) * off_by
+        expected = known * law.n_params(most)
         found = SizePlan(
             data=data,
             setting=setting,

@@ -6,6 +6,7 @@ import contextlib
 import re
 import time
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from signal import SIGINT
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from mdl.records import RunPaths
 from mdl.sizing.answer import Answer
 from mdl.sizing.plan import RECIPE, Data, Setting, SizePlan, first_plan, require_enough
 from mdl.sizing.search import Search
-from mdl.sizing.speed import try_speed
+from mdl.sizing.speed import Speed, try_speed
 from mdl.storage import Progress
 from mdl.sweeps import check_name, n_places, read_cells, say
 
@@ -97,11 +98,16 @@ class Looked:
     setting: Setting
     device: str
 
-    def plan(self, question: Question) -> SizePlan:
-        """What to train first, after a trial of this machine's speed. MdlError for too little data."""
+    @cached_property
+    def speed(self) -> Speed:
+        """Of this machine, by a trial."""
         setting = self.setting
-        speed = try_speed(setting.context_bytes, setting.batch_windows, self.device, recipe=setting.recipe)
-        return first_plan(self.data, self.setting, speed, question.budget_seconds, off_by=question.off_by)
+        return try_speed(setting.context_bytes, setting.batch_windows, self.device, recipe=setting.recipe)
+
+    def plan(self, question: Question, **instead: float) -> SizePlan:
+        """What to train first, or `instead`, as `first_plan` takes it. MdlError for too little data."""
+        known = {"off_by": question.off_by, **instead}
+        return first_plan(self.data, self.setting, self.speed, question.budget_seconds, **known)
 
 
 def look_at(question: Question, progress: Progress | None = None) -> Looked:
@@ -167,6 +173,7 @@ def find_size(question: Question, console: Console, command: str, progress: Prog
         data=found.data,
         setting=found.setting,
         first=first,
+        anew=lambda about, seconds: found.plan(question, about=about, seconds=seconds).cells,
         paths=paths,
         cost=question.cost,
         within=question.within,

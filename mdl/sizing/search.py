@@ -15,7 +15,7 @@ from mdl.config import from_flat
 from mdl.models import ENVELOPE
 from mdl.records import RunPaths
 from mdl.sizing.answer import Answer, look
-from mdl.sizing.ladder import rungs
+from mdl.sizing.ladder import coarse, rungs
 from mdl.sizing.plan import WITH_HALF, Data, Setting, budgets, makespan
 from mdl.sizing.wording import table_lines
 from mdl.sweeps import cells_text, plan_sweep, read_cells, run_sweep, say, write_cells
@@ -30,6 +30,8 @@ _LONGER_AT_MOST = 8.0
 _LONGER_SHARE = 0.8  # of what is left
 _ABOUT = 5.0  # how far from the size found longer training goes, as a factor
 _LONGER_SHAPES = 7  # of them at most, the nearest
+_BEYOND = 3.0  # how far past an edge a new plan looks, as a factor
+_ANEW_SHARE = 0.4  # of what is left, for it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +41,7 @@ class Search:
     data: Data
     setting: Setting
     first: Callable[[], list[dict[str, Any]]]  # the cells to begin with, where none were wanted before
+    anew: Callable[[float, float], list[dict[str, Any]]]  # about so many parameters, in so many seconds
     paths: RunPaths
     cost: str
     within: float
@@ -53,7 +56,7 @@ class Search:
 
     def run(self) -> Answer:
         """Until the interval is narrow enough, the time is up, or nothing would help."""
-        wanted = read_cells(self.file) or self.first()
+        wanted = self._before() or self.first()
         why = "the time is up"
         answer = self._round(wanted)
         while self._left() > _LEAST_SECONDS:
@@ -66,12 +69,16 @@ class Search:
             answer = self._round(wanted)
         return replace(answer, stopped=why)
 
+    def _before(self) -> list[dict[str, Any]]:
+        """The cells that were wanted when the search was stopped."""
+        return read_cells(self.file)
+
     def _more(self, answer: Answer) -> list[dict[str, Any]]:
         """What is most worth its seconds: an edge first, then whichever the interval is made of most."""
         if answer.study is None or answer.width() <= self.within:
             return []
         if answer.n_params is None:
-            return self._surer(answer) or self._longer(answer)
+            return self._wider(answer) or self._longer(answer)
         ways = [self._longer, self._surer]
         if answer.limit is not None and answer.limit.high / answer.limit.low < self._own_width(answer):
             ways.reverse()
@@ -155,11 +162,22 @@ class Search:
         training = float(own["training_seconds"].iloc[0]) * (0.4 + 0.6 * share)
         return training, float(own["measuring_seconds"].iloc[0]) * share + 1.0
 
-    def _surer(self, answer: Answer) -> list[dict[str, Any]]:
-        """What `mdl suggest` would take, the question's own data first, as far as the time goes."""
+    def _wider(self, answer: Answer) -> list[dict[str, Any]]:
+        """Shapes beyond the edge at which the best one is, far apart; a new plan where those take too long."""
+        row = answer.row or {}
+        edge = {"below": row.get("least_size"), "above": row.get("most_size")}.get(str(row.get("status")))
+        if edge is None:
+            return self._surer(answer)
+        if more := self._surer(answer, coarse(ENVELOPE, edge)):
+            return more
+        about = edge * (_BEYOND if row["status"] == "above" else 1 / _BEYOND)
+        return self.anew(about * self.data.train_bytes / row["subset_bytes"], _ANEW_SHARE * self._left())
+
+    def _surer(self, answer: Answer, names: Sequence[str] = ENVELOPE) -> list[dict[str, Any]]:
+        """What `mdl suggest` would take of these shapes, the question's own data first, as far as the time goes."""
         if answer.study is None:
             return []
-        offered = suggestions(answer.study.explained, partial(rungs, ENVELOPE), self.within)
+        offered = suggestions(answer.study.explained, partial(rungs, names), self.within)
         offered.sort(key=lambda one: -one.subset_bytes)
         left = (self._left() - _LEAST_SECONDS / 2) * self.setting.n_workers * 0.8
         taken: list[dict[str, Any]] = []
