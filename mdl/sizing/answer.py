@@ -18,6 +18,8 @@ from analysis.study import study as explain
 
 _FEWEST_SHAPES = 5  # of one training budget, for a critical size
 _NEARLY_HALF = 0.45  # of a training that is another's half
+# 95 %, as a logarithm: what a doubling moved eight files' size of endless training by (log of benchmarks/README.md).
+_UNFORETOLD = 0.066
 _USUAL_PRICE = 2.0  # bytes, where a parameter's is only known once its weights are coded
 
 
@@ -101,7 +103,8 @@ class Answer:
             return None
         low, size, high = (math.log(float(str(end))) for end in ends)
         factor, least, most = map(math.log, self.limit or (1.0, 1.0, 1.0))
-        down, up = math.hypot(size - low, factor - least), math.hypot(high - size, most - factor)
+        rest = _UNFORETOLD if self.limit else 0.0
+        down, up = math.hypot(size - low, factor - least, rest), math.hypot(high - size, most - factor, rest)
         return math.exp(size + factor - down), math.exp(size + factor + up)
 
     @property

@@ -17,7 +17,7 @@ from mdl.errors import MdlError
 from mdl.evaluation import BaselineJob, run_baseline
 from mdl.records import RunPaths
 from mdl.sizing.answer import Answer
-from mdl.sizing.plan import RECIPE, Data, Setting, SizePlan, first_plan, require_enough
+from mdl.sizing.plan import FIRST_SHARE, RECIPE, Data, Setting, SizePlan, first_plan, require_enough
 from mdl.sizing.search import Search
 from mdl.sizing.speed import Speed, try_speed
 from mdl.storage import Progress
@@ -31,6 +31,8 @@ _LEAST_BUDGET_SECONDS = 30.0
 _REPORT_SECONDS = 10.0  # kept for the report, and 6 % of the budget for what cannot be foretold
 _MOST_HELDOUT_BYTES = 1 << 16
 _CODER_SHARE = 0.05  # of the budget may go to the classical coder
+_IMPORT_SECONDS = 4.0  # before a question is asked
+_LEAST_SHARE = 0.25  # of the budget, for the first round's training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +99,7 @@ class Looked:
     data: Data
     setting: Setting
     device: str
+    began: float  # by time.monotonic()
 
     @cached_property
     def speed(self) -> Speed:
@@ -104,9 +107,15 @@ class Looked:
         setting = self.setting
         return try_speed(setting.context_bytes, setting.batch_windows, self.device, recipe=setting.recipe)
 
+    def _first_seconds(self, question: Question) -> float:
+        """What is left of the first round's share after all that came before it."""
+        self.speed  # noqa: B018 - its trial takes time
+        before = time.monotonic() - self.began + _IMPORT_SECONDS
+        return max(FIRST_SHARE * question.budget_seconds - before, _LEAST_SHARE * question.budget_seconds)
+
     def plan(self, question: Question, **instead: float) -> SizePlan:
         """What to train first, or `instead`, as `first_plan` takes it. MdlError for too little data."""
-        known = {"off_by": question.off_by, **instead}
+        known = {"off_by": question.off_by, "seconds": self._first_seconds(question), **instead}
         return first_plan(self.data, self.setting, self.speed, question.budget_seconds, **known)
 
 
@@ -114,6 +123,7 @@ def look_at(question: Question, progress: Progress | None = None) -> Looked:
     """Open the data and look at the machine. MdlError or AnalysisError for what cannot be answered."""
     from mdl.device import choose_device
 
+    began = time.monotonic()
     _check(question)
     device, spec = choose_device().type, CorpusSpec(source=question.source)
     corpus = open_corpus(spec, progress=progress)
@@ -135,7 +145,7 @@ def look_at(question: Question, progress: Progress | None = None) -> Looked:
         coded=question.cost.startswith("coded"),
         recipe=_recipe_before(question),
     )
-    return Looked(corpus=corpus, data=data, setting=setting, device=device)
+    return Looked(corpus=corpus, data=data, setting=setting, device=device, began=began)
 
 
 def _recipe_before(question: Question) -> int:

@@ -58,10 +58,11 @@ def sentences(answer: Answer, cost: str) -> list[str]:
 
 
 def _pays_for(answer: Answer, row: dict[str, Any], cost: str) -> str:
+    pays = f"pays, by {format_bytes(row['subset_bytes'])} of it," if answer.is_extrapolated else "pays"
     if row["status"] == "below":
-        return f"pays for at most {format_count(row['least_size'])} parameters: the smallest model tried was the best"
+        return f"{pays} for at most {format_count(row['least_size'])} parameters: the smallest model tried was the best"
     if row["status"] == "above":
-        return f"pays for at least {format_count(row['most_size'])} parameters: the largest model tried was the best"
+        return f"{pays} for at least {format_count(row['most_size'])} parameters: the largest model tried was the best"
     if answer.study is None or answer.n_params is None:
         return f"has no known model size yet: {_of_a_part(row) if answer.is_extrapolated else row['message']}"
     price = answer.study.cost.bytes_per_param

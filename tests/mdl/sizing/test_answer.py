@@ -86,6 +86,13 @@ def test_a_part_that_no_law_carries_on_is_told_as_a_part(records: Table) -> None
     assert "300 KB of it pay for 8.75 K parameters" in sentences(found, "float16")[0]
 
 
+def test_an_edge_of_a_part_is_told_as_of_that_part(records: Table) -> None:
+    """More data pay for more parameters than a part at most pays for."""
+    cells = records.cells[(records.cells["subset_bytes"] == 300_000) & (records.cells["n_params"] > 8000)]
+    said = sentences(answer(replace(records, cells=cells)), "float16")[0]
+    assert said.startswith("x, 1 MB, pays, by 300 KB of it, for at most 10 K parameters:"), said
+
+
 def test_a_longer_training_of_shapes_that_are_all_too_small_is_not_asked(records: Table) -> None:
     """A plan that the data outgrew took all of its steps, and the one after it fewer."""
     cells = records.cells[records.cells["subset_bytes"] == 1_000_000]

@@ -67,7 +67,7 @@ def test_the_first_round_keeps_to_its_share_of_the_budget(n_bytes: int, budget: 
     assert params_of(plan) == sorted(params_of(plan))
     assert plan.data.train_bytes >= plan.subsets[0]
     assert list(plan.subsets) == sorted(set(plan.subsets), reverse=True)
-    assert plan.subsets[0] == plan.data.train_bytes or len(plan.subsets) > 1  # a law carries a part on to the whole
+    assert plan.subsets[0] == plan.data.train_bytes or len(plan.subsets) == 3  # a law carries a part on to the whole
     n_cells = 2 * len(plan.sizes) * len(plan.subsets)
     assert len({from_flat(cell).run_id for cell in plan.cells}) == len(plan.cells) == n_cells
 
@@ -93,6 +93,13 @@ def test_the_shapes_lie_about_the_forecast(off_by: float) -> None:
     plan = first_plan(data_of(300_000), SETTING, LAPTOP, 600, off_by=off_by)
     assert plan.expected == pytest.approx(off_by * 0.473 * 285_000**0.778)
     assert params_of(plan)[0] < plan.expected < params_of(plan)[-1]
+
+
+@pytest.mark.parametrize("n_bytes", [20_000, 100_000, 200_000])
+def test_small_data_are_trained_on_whole_however_slow_the_machine(n_bytes: int) -> None:
+    """Parts of them would take as many steps of more members, and of two parts no law carries a size on."""
+    plan = first_plan(data_of(n_bytes), SETTING, Speed(fixed=0.08, per_operation=4e-10), 60)
+    assert plan.subsets == (plan.data.train_bytes,)
 
 
 def test_too_few_bytes_are_refused_with_both_numbers() -> None:
