@@ -164,7 +164,7 @@ def first_plan(
     require_enough(data)
     share, law = seconds or FIRST_SHARE * budget_seconds, forecast_of(data.modality)
     known = (about or off_by * law.n_params(data.train_bytes)) / law.n_params(data.train_bytes)
-    quickest = None
+    best, least = None, math.inf
     for most, n_subsets, n_shapes, passes in _wishes(data.train_bytes):
         expected = known * law.n_params(most)
         found = SizePlan(
@@ -178,12 +178,13 @@ def first_plan(
             budget_seconds=budget_seconds,
         )
         found = _with_steps(found, speed, share)
-        if found.passes >= passes and found.seconds <= 1.1 * share:
-            return found
-        if quickest is None or (found.seconds < quickest.seconds and found.passes >= passes):
-            quickest = found
-    assert quickest is not None  # noqa: S101 - there is always a first wish
-    return quickest
+        missed = max(found.seconds / (1.1 * share), 1.0) * max(passes / found.passes, 1.0)  # as a factor; 1: nothing
+        if missed < least:
+            best, least = found, missed
+        if missed == 1.0:
+            break
+    assert best is not None  # noqa: S101 - there is always a first wish
+    return best
 
 
 def _wishes(train_bytes: int) -> Iterator[tuple[int, int, int, float]]:
