@@ -64,7 +64,8 @@ def _pays_for(answer: Answer, row: dict[str, Any], cost: str) -> str:
     if row["status"] == "above":
         return f"{pays} for at least {format_count(row['most_size'])} parameters: the largest model tried was the best"
     if answer.study is None or answer.n_params is None:
-        return f"has no known model size yet: {_of_a_part(row) if answer.is_extrapolated else row['message']}"
+        is_known = answer.is_extrapolated and row["status"] == "bracketed"
+        return f"has no known model size yet: {_of_a_part(row) if is_known else row['message']}"
     price = answer.study.cost.bytes_per_param
     noun = answer.study.cost.noun if price is None else f"{price:g} bytes each"
     between = f" ({format_count(answer.interval[0])} to {format_count(answer.interval[1])})" if answer.interval else ""

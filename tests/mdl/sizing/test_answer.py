@@ -93,6 +93,12 @@ def test_an_edge_of_a_part_is_told_as_of_that_part(records: Table) -> None:
     assert said.startswith("x, 1 MB, pays, by 300 KB of it, for at most 10 K parameters:"), said
 
 
+def test_a_part_of_too_few_shapes_is_told_without_numbers_that_there_are_not(records: Table) -> None:
+    cells = records.cells[(records.cells["subset_bytes"] == 300_000) & records.cells["size"].isin(["8x1", "12x1"])]
+    said = sentences(answer(replace(records, cells=cells)), "float16")[0]
+    assert said == "x, 1 MB, has no known model size yet: 2 model sizes; at least 3 are needed."
+
+
 def test_a_longer_training_of_shapes_that_are_all_too_small_is_not_asked(records: Table) -> None:
     """A plan that the data outgrew took all of its steps, and the one after it fewer."""
     cells = records.cells[records.cells["subset_bytes"] == 1_000_000]
