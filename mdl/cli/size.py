@@ -56,6 +56,8 @@ def content(found: Answer) -> dict[str, Any]:
         "n_params": found.n_params,
         "low": low,
         "high": high,
+        "at_this_training": found.at_this_training("n_params"),
+        "limit": found.limit._asdict() if found.limit else None,
         "subset_bytes": found.subset_bytes,
         "is_extrapolated": found.is_extrapolated,
         "is_converged": found.is_converged,

@@ -6,20 +6,29 @@ import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from analysis.api import Study
 from analysis.costs import ParameterCost, parse_cost
 from analysis.errors import AnalysisError
-from analysis.formatting import format_bytes, format_count, format_percent
-from analysis.records import Table, known_rows, load
-from analysis.report import plain_table
+from analysis.records import Table, load
 from analysis.study import study as explain
 
 _FEWEST_SHAPES = 5  # of one training budget, for a critical size
-_CONVERGED = 1.1  # a critical size that a longer training moves by less than this factor
+_NEARLY_HALF = 0.45  # of a training that is another's half
+# 95 %, as a logarithm: what a doubling moved eight files' size of endless training by (log of benchmarks/README.md).
+_UNFORETOLD = 0.066
+_USUAL_PRICE = 2.0  # bytes, where a parameter's is only known once its weights are coded
+
+
+class Limit(NamedTuple):
+    """N* of endless training over that of the longest there was, extrapolated from it and its half; 95 %."""
+
+    factor: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +52,6 @@ class Answer:
     """The run folder: records, the sweep file, the report."""
     study: Study | None
     """Everything that follows from the records; None where there are too few."""
-    moved: float | None = None
-    """By which factor the longest training moved the critical size, against the one before; None: not known."""
-    longer: float | None = None
-    """How many times as long as that one it was."""
     stopped: str = ""
     """Why the search ended."""
     signal_number: int | None = None
@@ -57,7 +62,24 @@ class Answer:
     @cached_property
     def row(self) -> dict[str, Any] | None:
         """What is known of the largest subset: a row of `Study.critical`."""
-        return None if self.study is None else _largest(self.study.critical)
+        return None if self.study is None else largest(self.study.critical)
+
+    @cached_property
+    def doubled(self) -> dict[str, Any] | None:
+        """What twice the training changed on the largest subset: a row of `analysis.study.Study.convergence`."""
+        if self.study is None or self.subset_bytes is None:
+            return None
+        table = self.study.explained.convergence
+        own = table[table["subset_bytes"] == self.subset_bytes].sort_values("half_bytes_seen")
+        return None if own.empty else {str(key): value for key, value in own.iloc[-1].items()}
+
+    @property
+    def limit(self) -> Limit | None:
+        """How far endless training would move the size, and `n_params` has been moved; None: not known."""
+        if self.doubled is None:
+            return None
+        found = Limit(*(float(self.doubled[name]) for name in ("limit", "limit_low", "limit_high")))
+        return found if all(map(math.isfinite, found)) else None
 
     @property
     def subset_bytes(self) -> int | None:
@@ -66,14 +88,24 @@ class Answer:
 
     @property
     def n_params(self) -> float | None:
-        """N* of all the data: of the largest subset, carried on by the law where that is not all; None: not found."""
-        return self._carried_on("n_params")
+        """N* of all the data, of endless training where that is known: of the largest subset at the longest training,
+
+        carried on by the law where that is not all of the data, and by `limit`. None: not found.
+        """
+        size = self.at_this_training("n_params")
+        return size if size is None or self.limit is None else size * self.limit.factor
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """95 % of the critical size; None where it is not known."""
-        low, high = self._carried_on("low"), self._carried_on("high")
-        return None if low is None or high is None else (low, high)
+        """95 % of it, of the size at the longest training and of how far that is from endless; None: not known."""
+        ends = [self.at_this_training(name) for name in ("low", "n_params", "high")]
+        if None in ends:
+            return None
+        low, size, high = (math.log(float(str(end))) for end in ends)
+        factor, least, most = map(math.log, self.limit or (1.0, 1.0, 1.0))
+        rest = _UNFORETOLD if self.limit else 0.0
+        down, up = math.hypot(size - low, factor - least, rest), math.hypot(high - size, most - factor, rest)
+        return math.exp(size + factor - down), math.exp(size + factor + up)
 
     @property
     def is_extrapolated(self) -> bool:
@@ -82,12 +114,26 @@ class Answer:
 
     @property
     def is_converged(self) -> bool | None:
-        """Would longer training leave it as it is? None: not known."""
-        return None if self.moved is None else 1 / _CONVERGED < self.moved < _CONVERGED
+        """Did twice the training leave the size as it was, surely? None: not known."""
+        verdict = None if self.doubled is None else self.doubled["verdict"]
+        return {"converged": True, "unconverged": False}.get(str(verdict))
 
     def width(self) -> float:
         """The interval's upper end over its lower one; infinite where it is not known."""
         return self.interval[1] / self.interval[0] if self.interval else math.inf
+
+    def at_this_training(self, name: str) -> float | None:
+        """A size of `Study.critical` as the longest training has it; None: not known.
+
+        The law of all dataset sizes carries it on to all of the data where that was too much.
+        """
+        if self.row is None or self.study is None:
+            return None
+        value, foretold = self.row[name], self.study.explained.predictions
+        if self.is_extrapolated and name in foretold.columns:
+            own = foretold.loc[foretold["subset_bytes"] == self.train_bytes, name]
+            value = math.nan if own.empty else own.iloc[0]
+        return None if math.isnan(value) else float(value)
 
     def report(self, out: str | Path | None = None, *, formats: tuple[str, ...] = ("pdf", "html")) -> Path:
         """Write the report into a folder, by default beside the records, and return it."""
@@ -95,171 +141,56 @@ class Answer:
             raise AnalysisError(f"{self.folder} has too few records for a report; give more time")
         return self.study.report(out or self.folder / "report", formats=formats)
 
-    def _carried_on(self, name: str) -> float | None:
-        value = None if self.row is None else self.row[name]
-        if value is None or math.isnan(value) or self.study is None:
-            return None
-        law = next(iter(self.study.size_laws.values()))
-        gamma = law.gamma if self.is_extrapolated else 0.0
-        return None if gamma is None else float(value) * (self.train_bytes / float(str(self.subset_bytes))) ** gamma
 
-
-def _largest(critical: pd.DataFrame) -> dict[str, Any] | None:
+def largest(critical: pd.DataFrame) -> dict[str, Any] | None:
+    """The row of the largest subset."""
     if critical.empty:
         return None
     return {str(key): value for key, value in critical.sort_values("subset_bytes").iloc[-1].items()}
 
 
-def of_one_budget(table: Table) -> tuple[Table, Table | None]:
-    """The cells of the longest training that enough shapes had, per dataset size; and those of the one before.
+def of_one_budget(table: Table, price: ParameterCost) -> Table:
+    """The cells of the longest training that enough shapes had, per dataset size, and of about half of it.
 
-    Both of the shapes that both have, where there is one before, so that they can be compared.
+    A longer one of shapes that are all too small, or too large, is not asked.
     """
     cells = table.cells
     if cells.empty:
         raise AnalysisError("no cell has ended")
-    latest, former = [], []
+    kept = []
     for _, own in cells.groupby("subset_bytes"):
         shapes = own.groupby("bytes_seen")["n_params"].nunique()
-        enough = shapes.index[shapes >= min(_FEWEST_SHAPES, shapes.max())].sort_values()
-        latest.append(own[own["bytes_seen"] == enough[-1]])
-        if len(enough) > 1:
-            former.append(own[own["bytes_seen"] == enough[-2]])
-    before = pd.concat(former) if former else None
-    return _only(table, pd.concat(latest)), None if before is None else _only(table, before)
+        enough = list(shapes.index[shapes >= min(_FEWEST_SHAPES, shapes.max())].sort_values()[::-1])
+        within = (seen for seen in enough if _is_within(own[own["bytes_seen"] == seen], price))
+        longest = next(within, enough[0])
+        kept.append(own[(own["bytes_seen"] <= longest) & (own["bytes_seen"] >= _NEARLY_HALF * longest)])
+        shapes_of_it = kept[-1].loc[kept[-1]["bytes_seen"] == longest, "n_params"]
+        kept[-1] = kept[-1][kept[-1]["n_params"].isin(shapes_of_it)]
+    chosen = pd.concat(kept)
+    return replace(table, cells=chosen, coded=table.coded[table.coded["run_id"].isin(chosen["run_id"])])
 
 
-def _only(table: Table, cells: pd.DataFrame) -> Table:
-    return replace(table, cells=cells, coded=table.coded[table.coded["run_id"].isin(cells["run_id"])])
+def _is_within(cells: pd.DataFrame, price: ParameterCost) -> bool:
+    """Is the best shape neither the smallest nor the largest?"""
+    total = cells["own_bits"] + 8 * (price.bytes_per_param or _USUAL_PRICE) * cells["n_params"]
+    if total.isna().all():
+        return False
+    n_params = cells["n_params"].to_numpy()
+    return bool(n_params.min() < n_params[total.argmin()] < n_params.max())
 
 
 def look(folder: Path, cost: str, **known: Any) -> Answer:
     """The answer as far as the records of a folder go."""
-    price = parse_cost(cost)
     try:
-        table = load(folder)
-        latest, former = of_one_budget(table)
-        found = Study(explain(latest, price), folder)
+        return answer_of(load(folder), cost, folder=folder, **known)
     except AnalysisError:
         return Answer(folder=folder, study=None, **known)
-    moved, longer = _moved(latest, former, price) if former else (None, None)
-    coded = Study(explain(latest, parse_cost("coded")), folder) if not latest.coded.empty else None
-    return Answer(folder=folder, study=found, moved=moved, longer=longer, coded=coded, **known)
 
 
-def _moved(latest: Table, former: Table, price: ParameterCost) -> tuple[float | None, float | None]:
-    """N* of the longest training over that of the one before, both over the shapes and the largest data of both."""
-    d = min(latest.cells["subset_bytes"].max(), former.cells["subset_bytes"].max())
-    own = [table.cells[table.cells["subset_bytes"] == d] for table in (latest, former)]
-    both = set(own[0]["n_params"]) & set(own[1]["n_params"])
-    sizes = []
-    for table, cells in zip((latest, former), own, strict=True):
-        row = _largest(explain(_only(table, cells[cells["n_params"].isin(both)]), price).critical)
-        sizes.append(math.nan if row is None else float(row["n_params"]))
-    longer = float(own[0]["bytes_seen"].max() / own[1]["bytes_seen"].max())
-    return (None if math.isnan(sizes[0] / sizes[1]) else sizes[0] / sizes[1]), longer
-
-
-def table_lines(answer: Answer) -> list[str]:
-    """One line a dataset size: what is known of it so far."""
-    if answer.study is None:
-        return ["nothing is known yet"]
-    head = ("dataset", "N*", "95 %", "within 1 %", "rate", "best coder")
-    return plain_table(head, [_cells(row) for row in known_rows(answer.study.critical)])
-
-
-def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    def told(name: str, how: Any) -> str:
-        value = row.get(name)
-        return "–" if value is None else how(value)
-
-    return (
-        format_bytes(row["subset_bytes"]),
-        told("n_params", format_count) if row["status"] == "bracketed" else str(row["status"]),
-        f"{told('low', format_count)} to {told('high', format_count)}",
-        f"{told('near_low', format_count)} to {told('near_high', format_count)}",
-        told("adjusted_rate", format_percent),
-        f"{told('classical_rate', format_percent)} {row['coder'] if isinstance(row.get('coder'), str) else ''}".strip(),
-    )
-
-
-def sentences(answer: Answer, cost: str) -> list[str]:
-    """The answer in words, and its conditions."""
-    what = f"{answer.source}, {format_bytes(answer.size_bytes)},"
-    row = answer.row
-    if row is None or answer.study is None:
-        return [f"{what} has no known model size yet: {answer.stopped or 'too few models have been trained'}."]
-    ended = [f"The search ended because {answer.stopped}."] if answer.stopped else []
-    if row["adjusted_rate"] >= 1:
-        rate = format_percent(row["adjusted_rate"])
-        return [
-            f"{what} does not pay for any model: with the best model found, code and parameters take {rate} of its own "
-            "bytes.",
-            *ended,
-        ]
-    return [
-        f"{what} {_pays_for(answer, row, cost)}.",
-        *_flatness(row),
-        *_beside_coders(row),
-        *_conditions(answer),
-        *ended,
-    ]
-
-
-def _pays_for(answer: Answer, row: dict[str, Any], cost: str) -> str:
-    if row["status"] == "below":
-        return f"pays for at most {format_count(row['least_size'])} parameters: the smallest model tried was the best"
-    if row["status"] == "above":
-        return f"pays for at least {format_count(row['most_size'])} parameters: the largest model tried was the best"
-    if answer.study is None or answer.n_params is None:
-        return f"has no known model size yet: {row['message']}"
-    price = answer.study.cost.bytes_per_param
-    noun = answer.study.cost.noun if price is None else f"{price:g} bytes each"
-    between = f" ({format_count(answer.interval[0])} to {format_count(answer.interval[1])})" if answer.interval else ""
-    return f"pays for {format_count(answer.n_params)} parameters{between} at {noun}{_coded(answer, cost)}"
-
-
-def _flatness(row: dict[str, Any]) -> list[str]:
-    if math.isnan(row["near_low"]):
-        return []
-    low, high = format_count(row["near_low"]), format_count(row["near_high"])
-    return [f"Any size from {low} to {high} is within 1 % of the shortest code."]
-
-
-def _coded(answer: Answer, cost: str) -> str:
-    row = None if answer.coded is None or cost.startswith("coded") else _largest(answer.coded.critical)
-    if row is None or math.isnan(row["n_params"]):
-        return ""
-    return f", and for {format_count(row['n_params'])} whose weights are coded"
-
-
-def _beside_coders(row: dict[str, Any]) -> list[str]:
-    own, theirs = row["adjusted_rate"], row.get("classical_rate")
-    if theirs is None or math.isnan(theirs):
-        return []
-    points = f"{100 * abs(theirs - own):.2g} points"
-    coder = row["coder"]
-    which = f"{coder} is still shorter by {points}" if theirs < own else f"That is {points} shorter than {coder}"
-    return [f"{which} ({format_percent(theirs)} against {format_percent(own)} with the model)."]
-
-
-def _conditions(answer: Answer) -> list[str]:
-    lines = []
-    if answer.is_extrapolated:
-        lines.append(
-            f"Models were trained on {format_bytes(float(str(answer.subset_bytes)))} of "
-            f"{format_bytes(answer.train_bytes)}; the size for all of it is extrapolated by the law of the critical "
-            "sizes."
-        )
-    if answer.is_converged is None:
-        lines.append(
-            "The size is for this much training. Whether more training would move it is not known; give more time."
-        )
-    elif not answer.is_converged:
-        lines.append(
-            f"Unconverged: with {answer.longer:.2g} times the training the size moved by a factor of "
-            f"{answer.moved:.2f}; it is the size at this budget."
-        )
-    if answer.interval is None:
-        lines.append("No interval is known: give more time for other seeds.")
-    return lines
+def answer_of(records: Table, cost: str, *, folder: Path, **known: Any) -> Answer:
+    """The answer that records of one corpus give; AnalysisError where they are too few."""
+    price = parse_cost(cost)
+    table = of_one_budget(records, price)
+    found = Study(explain(table, price, [known["train_bytes"]]), folder)
+    coded = Study(explain(table, parse_cost("coded")), folder) if not table.coded.empty else None
+    return Answer(folder=folder, study=found, coded=coded, **known)

@@ -9,6 +9,8 @@ from mdl.models import Shape, architecture_named, count_params, forward_flops_pe
 
 _MOST_BUILT_PARAMS = 5_000_000
 
+_APART = 1.7  # beyond an edge, from one shape to the next
+
 
 def rungs(names: Sequence[str], architecture: str, context_bytes: int) -> list[Rung]:
     """Of shapes such as "16x2", ascending in parameters: what each costs, with windows of so many bytes."""
@@ -25,3 +27,19 @@ def countable(names: Sequence[str], architecture: str) -> list[str]:
         return list(names)
     sizes = {name: count_params(Shape(*parse_size(name), context_tokens=2))["total"] for name in names}
     return [name for name, n_params in sizes.items() if n_params <= _MOST_BUILT_PARAMS]
+
+
+def coarse(names: Sequence[str], architecture: str, edge: float) -> list[str]:
+    """Of ascending shapes those that lie ever further apart from a number of parameters, up and down."""
+    sizes = [(rung.n_params, rung.label) for rung in rungs(names, architecture, 2)]
+    kept = []
+    for side in (
+        sorted(pair for pair in sizes if pair[0] > edge),
+        sorted(pair for pair in sizes if pair[0] < edge)[::-1],
+    ):
+        last = edge
+        for n, name in side:
+            if max(n / last, last / n) >= _APART:
+                kept.append((n, name))
+                last = n
+    return [name for _, name in sorted(kept)]

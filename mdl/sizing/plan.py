@@ -16,18 +16,19 @@ from mdl.sizing.ladder import countable
 from mdl.sizing.speed import Speed
 from mdl.units import counted, format_bytes
 
-_SMALLER, _LARGER = 1 / 9, 6  # how far about the forecast the first shapes go, as factors of it
+_SMALLER, _LARGER = 1 / 8, 4.5  # how far about the forecast the first shapes go, as factors of it
 _APART = 1.25  # at least, from one shape to the next
 _FEWEST_SHAPES = 5
 _LEAST_SHAPES = 3  # or no size has one on either side
 _MOST_SUBSETS = 3
 _SUBSETS_APART = 4
 _LEAST_SUBSET = 4_000  # bytes: of less a model of any size learns too little to tell
-_FEWEST_STEPS, _MOST_STEPS = 120, 60_000
-_FEWEST_PASSES = 1.0  # of the largest subset in the first round
-_START_SECONDS = 5.0  # until a worker's first step: imports, the corpus
-_COHORT_SECONDS = 1.0  # from one cohort to the next in a worker
-FIRST_SHARE = 0.3  # of the budget, until the first answer
+_FEWEST_STEPS, _MOST_STEPS = 80, 60_000
+_SHAPES = ((9, 6.0), (8, 5.0), (7, 3.0), (6, 1.0), (5, 0.7))  # so many, where they see the largest subset so often
+_START_SECONDS = 8.0  # until a worker's first step: imports, the corpus
+_BESIDE_OTHERS = 1.25  # times a process's own speed: on a CPU workers share its memory
+FIRST_SHARE = 0.33  # of the budget, until the first answer
+WITH_HALF = 1.15  # a training that half of it branches off, as a multiple of its time alone
 RECIPE = 2  # of everything that is trained, where no cell was trained by another
 _LR_SCALE = {1: 2.0, 2: 1.0}  # twice recipe 1's rate was better in every cell that was tried with both
 
@@ -82,7 +83,11 @@ class SizePlan:
     def cells(self) -> list[dict[str, Any]]:
         """Flat settings of every cell."""
         pairs = itertools.product(self.sizes, self.subsets)
-        return [cell(self.data, self.setting, size=size, subset_bytes=d, steps=self.steps) for size, d in pairs]
+        return [
+            one
+            for size, d in pairs
+            for one in budgets(self.data, self.setting, size=size, subset_bytes=d, steps=self.steps)
+        ]
 
     @property
     def bytes_seen(self) -> int:
@@ -111,6 +116,17 @@ class SizePlan:
         ]
 
 
+def budgets(
+    data: Data, setting: Setting, *, size: str, subset_bytes: int, steps: int, seed: int = 0
+) -> list[dict[str, Any]]:
+    """A cell at half of the training and one at all of it: what the last half changes says how far endless training is.
+
+    They share the flat phase of their training, so that both take `WITH_HALF` of the time of the longer one.
+    """
+    longest = cell(data, setting, size=size, subset_bytes=subset_bytes, steps=steps, seed=seed)
+    return [longest | {"train.steps": steps // 2}, longest]
+
+
 def cell(data: Data, setting: Setting, *, size: str, subset_bytes: int, steps: int, seed: int = 0) -> dict[str, Any]:
     """Flat settings of a cell; what is left out has its default."""
     return {
@@ -124,7 +140,7 @@ def cell(data: Data, setting: Setting, *, size: str, subset_bytes: int, steps: i
         "train.steps": steps,
         "train.batch_windows": setting.batch_windows,
         "train.lr_scale": _LR_SCALE[setting.recipe],
-        "train.evaluate_every": max(1, steps // 4),
+        "train.evaluate_every": max(1, steps // 8),
         "train.heldout_sample_bytes": 4096,
         "measure.reach_ratio": 1.0,
         "measure.stream_bytes": 0,
@@ -142,17 +158,28 @@ def require_enough(data: Data) -> None:
         )
 
 
-def first_plan(data: Data, setting: Setting, speed: Speed, budget_seconds: float, *, off_by: float = 1.0) -> SizePlan:
+def first_plan(
+    data: Data,
+    setting: Setting,
+    speed: Speed,
+    budget_seconds: float,
+    *,
+    off_by: float = 1.0,
+    about: float | None = None,
+    seconds: float | None = None,
+) -> SizePlan:
     """All of the data where a share of the budget has time for some passes over it, else as much as it has time for.
 
-    Of the rest of the time come smaller subsets, more shapes, and more steps, in this order. `off_by` multiplies the
-    forecast: a test that the answer does not hang on it. MdlError for too little data.
+    Of the rest of the time come more shapes and more steps. `off_by` multiplies the forecast: a test that the answer
+    does not hang on it. `about`: parameters for all of the data, instead of the forecast; `seconds`: other ones than
+    the share of the first round. MdlError for too little data.
     """
     require_enough(data)
-    share = FIRST_SHARE * budget_seconds
-    found = None
-    for most, n_subsets, n_shapes in _wishes(data.train_bytes):
-        expected = forecast_of(data.modality).n_params(most) * off_by
+    share, law = seconds or FIRST_SHARE * budget_seconds, forecast_of(data.modality)
+    known = (about or off_by * law.n_params(data.train_bytes)) / law.n_params(data.train_bytes)
+    best, least = None, math.inf
+    for most, n_subsets, n_shapes, passes in _wishes(data.train_bytes):
+        expected = known * law.n_params(most)
         found = SizePlan(
             data=data,
             setting=setting,
@@ -164,20 +191,25 @@ def first_plan(data: Data, setting: Setting, speed: Speed, budget_seconds: float
             budget_seconds=budget_seconds,
         )
         found = _with_steps(found, speed, share)
-        if found.passes >= _FEWEST_PASSES and found.seconds <= 1.1 * share:
-            return found
-    assert found is not None  # noqa: S101 - there is always a first wish
-    return found
+        missed = max(found.seconds / (1.1 * share), 1.0) * max(passes / found.passes, 1.0)  # as a factor; 1: nothing
+        if missed < least:
+            best, least = found, missed
+        if missed == 1.0:
+            break
+    assert best is not None  # noqa: S101 - there is always a first wish
+    return best
 
 
-def _wishes(train_bytes: int) -> Iterator[tuple[int, int, int]]:
-    """Largest subset, subsets, shapes: the best first."""
+def _wishes(train_bytes: int) -> Iterator[tuple[int, int, int, float]]:
+    """Largest subset, subsets, shapes, passes: the best first.
+
+    Smaller subsets cost as much training as the largest, so that they come only where a law has to carry on from them.
+    """
     for most in _subsets_of(train_bytes, 12):
-        whole = most == train_bytes
-        for n_subsets, n_shapes in ((3, 9), (3, 7), (2, 7), (3, 5), (2, 5), (1, 6), (1, 5)):
-            carried_on = n_subsets >= len(_subsets_of(most)) > 1  # by a law, to all of the data
-            if whole or carried_on:
-                yield most, n_subsets, n_shapes
+        n_subsets = 1 if most == train_bytes else _MOST_SUBSETS
+        if n_subsets <= len(_subsets_of(most)):
+            for n_shapes, passes in _SHAPES:
+                yield most, n_subsets, n_shapes, passes
 
 
 def _with_steps(plan: SizePlan, speed: Speed, share_seconds: float) -> SizePlan:
@@ -195,9 +227,10 @@ def round_seconds(plan: SizePlan, speed: Speed) -> float:
     times = []
     for size in plan.sizes:
         shape = setting.shape(size)
-        training = plan.steps * speed.step_seconds(shape, n * setting.batch_windows)
-        coded = sum(plan.subsets) * (1 + 8 * setting.coded) + 2 * plan.data.heldout_bytes
-        times.append(training + speed.measuring_seconds(shape, coded) + _COHORT_SECONDS)
+        training = WITH_HALF * plan.steps * speed.step_seconds(shape, n * setting.batch_windows)
+        training *= _BESIDE_OTHERS if setting.n_workers > 1 else 1.0
+        coded = sum(plan.subsets) * (1 + 8 * setting.coded) + 2 * n * plan.data.heldout_bytes
+        times.append(training + 2 * speed.measuring_seconds(shape, coded) + speed.cohort_seconds)
     return _START_SECONDS + makespan(times, setting.n_workers)
 
 

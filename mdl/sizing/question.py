@@ -6,6 +6,7 @@ import contextlib
 import re
 import time
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from signal import SIGINT
 from typing import TYPE_CHECKING, Any
@@ -17,9 +18,9 @@ from mdl.evaluation import BaselineJob, run_baseline
 from mdl.models import TRANSFORMER, architecture_named
 from mdl.records import RunPaths
 from mdl.sizing.answer import Answer
-from mdl.sizing.plan import RECIPE, Data, Setting, SizePlan, first_plan, require_enough
+from mdl.sizing.plan import FIRST_SHARE, RECIPE, Data, Setting, SizePlan, first_plan, require_enough
 from mdl.sizing.search import Search
-from mdl.sizing.speed import try_speed
+from mdl.sizing.speed import Speed, try_speed
 from mdl.storage import Progress
 from mdl.sweeps import check_name, n_places, read_cells, say
 
@@ -31,6 +32,8 @@ _LEAST_BUDGET_SECONDS = 30.0
 _REPORT_SECONDS = 10.0  # kept for the report, and 6 % of the budget for what cannot be foretold
 _MOST_HELDOUT_BYTES = 1 << 16
 _CODER_SHARE = 0.05  # of the budget may go to the classical coder
+_IMPORT_SECONDS = 4.0  # before a question is asked
+_LEAST_SHARE = 0.25  # of the budget, for the first round's training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,24 +104,37 @@ class Looked:
     data: Data
     setting: Setting
     device: str
+    began: float  # by time.monotonic()
 
-    def plan(self, question: Question) -> SizePlan:
-        """What to train first, after a trial of this machine's speed. MdlError for too little data."""
+    @cached_property
+    def speed(self) -> Speed:
+        """Of this machine, by a trial."""
         setting = self.setting
-        speed = try_speed(
+        return try_speed(
             setting.context_bytes,
             setting.batch_windows,
             self.device,
             recipe=setting.recipe,
             architecture=setting.architecture,
         )
-        return first_plan(self.data, self.setting, speed, question.budget_seconds, off_by=question.off_by)
+
+    def _first_seconds(self, question: Question) -> float:
+        """What is left of the first round's share after all that came before it."""
+        self.speed  # noqa: B018 - its trial takes time
+        before = time.monotonic() - self.began + _IMPORT_SECONDS
+        return max(FIRST_SHARE * question.budget_seconds - before, _LEAST_SHARE * question.budget_seconds)
+
+    def plan(self, question: Question, **instead: float) -> SizePlan:
+        """What to train first, or `instead`, as `first_plan` takes it. MdlError for too little data."""
+        known = {"off_by": question.off_by, "seconds": self._first_seconds(question), **instead}
+        return first_plan(self.data, self.setting, self.speed, question.budget_seconds, **known)
 
 
 def look_at(question: Question, progress: Progress | None = None) -> Looked:
     """Open the data and look at the machine. MdlError or AnalysisError for what cannot be answered."""
     from mdl.device import choose_device
 
+    began = time.monotonic()
     _check(question)
     device, spec = choose_device().type, CorpusSpec(source=question.source)
     corpus = open_corpus(spec, progress=progress)
@@ -141,7 +157,7 @@ def look_at(question: Question, progress: Progress | None = None) -> Looked:
         recipe=_recipe_before(question),
         architecture=question.architecture,
     )
-    return Looked(corpus=corpus, data=data, setting=setting, device=device)
+    return Looked(corpus=corpus, data=data, setting=setting, device=device, began=began)
 
 
 def _recipe_before(question: Question) -> int:
@@ -189,6 +205,7 @@ def find_size(question: Question, console: Console, command: str, progress: Prog
         data=found.data,
         setting=found.setting,
         first=first,
+        anew=lambda about, seconds: found.plan(question, about=about, seconds=seconds).cells,
         paths=paths,
         cost=question.cost,
         within=question.within,

@@ -14,9 +14,10 @@ from analysis.next_cells import suggest as suggestions
 from mdl.config import from_flat
 from mdl.models import ENVELOPE
 from mdl.records import RunPaths
-from mdl.sizing.answer import Answer, look, table_lines
-from mdl.sizing.ladder import rungs
-from mdl.sizing.plan import Data, Setting, cell, makespan
+from mdl.sizing.answer import Answer, look
+from mdl.sizing.ladder import coarse, rungs
+from mdl.sizing.plan import WITH_HALF, Data, Setting, budgets, makespan
+from mdl.sizing.wording import table_lines
 from mdl.sweeps import cells_text, plan_sweep, read_cells, run_sweep, say, write_cells
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ _LONGER_AT_LEAST = 1.6  # times the training, or it would tell nothing
 _LONGER_AT_MOST = 8.0
 _LONGER_SHARE = 0.8  # of what is left
 _ABOUT = 5.0  # how far from the size found longer training goes, as a factor
+_LONGER_SHAPES = 7  # of them at most, the nearest
+_BEYOND = 3.0  # how far past an edge a new plan looks, as a factor
+_ANEW_SHARE = 0.4  # of what is left, for it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +41,7 @@ class Search:
     data: Data
     setting: Setting
     first: Callable[[], list[dict[str, Any]]]  # the cells to begin with, where none were wanted before
+    anew: Callable[[float, float], list[dict[str, Any]]]  # about so many parameters, in so many seconds
     paths: RunPaths
     cost: str
     within: float
@@ -51,20 +56,39 @@ class Search:
 
     def run(self) -> Answer:
         """Until the interval is narrow enough, the time is up, or nothing would help."""
-        wanted = read_cells(self.file) or self.first()
+        wanted = self._before() or self.first()
         why = "the time is up"
         answer = self._round(wanted)
         while self._left() > _LEAST_SECONDS:
-            wider = [] if self._is_bracketed(answer) else self._surer(answer)
-            more = wider or self._longer(answer) or self._surer(answer)
             known = {from_flat(one).run_id for one in wanted}
-            more = [one for one in more if from_flat(one).run_id not in known]
+            more = [one for one in self._more(answer) if from_flat(one).run_id not in known]
             if not more:
                 why = self._why_nothing(answer)
                 break
             wanted = [*wanted, *more]
             answer = self._round(wanted)
         return replace(answer, stopped=why)
+
+    def _before(self) -> list[dict[str, Any]]:
+        """The cells that were wanted when the search was stopped."""
+        return read_cells(self.file)
+
+    def _more(self, answer: Answer) -> list[dict[str, Any]]:
+        """What is most worth its seconds: an edge first, then whichever the interval is made of most."""
+        if answer.study is None or answer.width() <= self.within:
+            return []
+        if answer.n_params is None:
+            return self._wider(answer) or self._longer(answer)
+        ways = [self._longer, self._surer]
+        if answer.limit is not None and answer.limit.high / answer.limit.low < self._own_width(answer):
+            ways.reverse()
+        return ways[0](answer) or ways[1](answer)
+
+    @staticmethod
+    def _own_width(answer: Answer) -> float:
+        """Of the size at the longest training alone: its interval's upper end over the lower one."""
+        low, high = (answer.at_this_training(name) for name in ("low", "high"))
+        return high / low if low and high else math.inf
 
     def look(self, stopped: str = "") -> Answer:
         """The answer as far as it goes."""
@@ -97,10 +121,6 @@ class Search:
     def _left(self) -> float:
         return self.ends - time.monotonic()
 
-    @staticmethod
-    def _is_bracketed(answer: Answer) -> bool:
-        return answer.row is not None and answer.row["status"] == "bracketed"
-
     def _why_nothing(self, answer: Answer) -> str:
         if answer.width() <= self.within:
             return f"the interval is within a factor of {self.within:g}"
@@ -108,26 +128,28 @@ class Search:
 
     def _longer(self, answer: Answer) -> list[dict[str, Any]]:
         """The shapes about the size found, trained as much longer as most of the time left is enough for."""
-        if answer.study is None or answer.is_converged:
+        if answer.study is None:
             return []
         cells = answer.study.explained.table.cells
         runs = cells[cells["bytes_seen"] == cells["bytes_seen"].max()].drop_duplicates("run_id")
-        found = answer.row["n_params"] if answer.row else None
         rungs = sorted(set(zip(runs["n_params"], runs["size"], strict=True)))
-        if found is not None and not math.isnan(found):
-            rungs = [rung for rung in rungs if found / _ABOUT <= rung[0] <= found * _ABOUT]
+        found = answer.row["n_params"] if answer.row else math.nan
+        if not math.isnan(found):
+            near = [rung for rung in rungs if found / _ABOUT <= rung[0] <= found * _ABOUT]
+            rungs = sorted(sorted(near, key=lambda rung: abs(math.log(rung[0] / found)))[:_LONGER_SHAPES])
         subsets = sorted(set(runs["subset_bytes"]), reverse=True)
         for some in (subsets, subsets[:1]):
             seconds = [self._seconds(runs, int(n), some) for n, _ in rungs]
-            training = makespan([train for train, _ in seconds], self.setting.n_workers)
-            around = makespan([other for _, other in seconds], self.setting.n_workers) + _LEAST_SECONDS / 2
+            training = WITH_HALF * makespan([train for train, _ in seconds], self.setting.n_workers)
+            around = makespan([2 * other for _, other in seconds], self.setting.n_workers) + _LEAST_SECONDS / 2
             times = min((_LONGER_SHARE * self._left() - around) / max(training, 1e-9), _LONGER_AT_MOST)
             if times >= _LONGER_AT_LEAST:
                 steps = int(times * max(int(config["train.steps"]) for config in runs["config"]))
                 return [
-                    cell(self.data, self.setting, size=size, subset_bytes=int(d), steps=steps)
+                    one
                     for _, size in rungs
                     for d in some
+                    for one in budgets(self.data, self.setting, size=size, subset_bytes=int(d), steps=steps)
                 ]
         return []
 
@@ -140,21 +162,31 @@ class Search:
         training = float(own["training_seconds"].iloc[0]) * (0.4 + 0.6 * share)
         return training, float(own["measuring_seconds"].iloc[0]) * share + 1.0
 
-    def _surer(self, answer: Answer) -> list[dict[str, Any]]:
-        """What `mdl suggest` would take, the question's own data first, as far as the time goes."""
-        if answer.study is None or answer.width() <= self.within:
+    def _wider(self, answer: Answer) -> list[dict[str, Any]]:
+        """Shapes beyond the edge at which the best one is, far apart; a new plan where those take too long."""
+        row = answer.row or {}
+        edge = {"below": row.get("least_size"), "above": row.get("most_size")}.get(str(row.get("status")))
+        if edge is None:
+            return self._surer(answer)
+        if more := self._surer(answer, coarse(ENVELOPE, self.setting.architecture, edge)):
+            return more
+        about = edge * (_BEYOND if row["status"] == "above" else 1 / _BEYOND)
+        return self.anew(about * self.data.train_bytes / row["subset_bytes"], _ANEW_SHARE * self._left())
+
+    def _surer(self, answer: Answer, names: Sequence[str] = ENVELOPE) -> list[dict[str, Any]]:
+        """What `mdl suggest` would take of these shapes, the question's own data first, as far as the time goes."""
+        if answer.study is None:
             return []
-        offered = suggestions(answer.study.explained, partial(rungs, ENVELOPE), self.within)
+        offered = suggestions(answer.study.explained, partial(rungs, names), self.within)
         offered.sort(key=lambda one: -one.subset_bytes)
         left = (self._left() - _LEAST_SECONDS / 2) * self.setting.n_workers * 0.8
         taken: list[dict[str, Any]] = []
         for one in offered:
             n_cells = len(one.seeds)
-            if one.seconds * n_cells <= left:
-                left -= one.seconds * n_cells
+            seconds = WITH_HALF * one.seconds * n_cells
+            if seconds <= left:
+                left -= seconds
                 d, steps = one.subset_bytes, int(one.recipe["train.steps"])
-                taken += [
-                    cell(self.data, self.setting, size=one.size, subset_bytes=d, steps=steps, seed=seed)
-                    for seed in one.seeds
-                ]
+                for seed in one.seeds:
+                    taken += budgets(self.data, self.setting, size=one.size, subset_bytes=d, steps=steps, seed=seed)
         return taken

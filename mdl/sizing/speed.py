@@ -7,39 +7,46 @@ from dataclasses import dataclass, replace
 
 from mdl.models import TRANSFORMER, Shape, architecture_of, forward_flops_per_byte, make_models, parse_size
 from mdl.optimizers import OPTIMIZERS, OptimizerSettings, make_optimizer, usual_optimizer
-from mdl.sweeps import CORE_FLOPS_A_BYTE_ANYWAY
+from mdl.sweeps import CORE_FLOPS_A_BYTE_ANYWAY, GPU_FLOPS_A_BYTE_ANYWAY
 
 _TRIAL_SHAPES = ("8x1", "32x2")
 _TRIAL_SECONDS = 2.0  # a shape
 _WARM_UP_STEPS = 3
+# Of an H100: operations a second that training reached, and those that a product of large matrices did; a step's least.
+_REACHED, _PRODUCT, _LEAST_STEP_SECONDS = 1.75e14, 5.7e14, 1.5e-3
+_FIRST_STEP_SECONDS = 6.0  # of a shape on a GPU: its kernels are compiled, its step is recorded
+_SIDE, _PRODUCTS = 4096, 20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Speed:
     """Seconds of a training step: `fixed` and `per_operation`, of one process beside others on this machine."""
 
     fixed: float
     per_operation: float
+    cohort_seconds: float = 1.0  # from one cohort to the next in a worker
+    anyway: float = CORE_FLOPS_A_BYTE_ANYWAY  # operations that a byte costs beside the model's products
 
     def step_seconds(self, shape: Shape, windows: int) -> float:
         """Of a step on so many windows, all members' together."""
-        return self.fixed + self.per_operation * _operations(shape, windows)
+        return self.fixed + self.per_operation * self._operations(shape, windows * shape.context_tokens)
 
     def measuring_seconds(self, shape: Shape, n_bytes: float) -> float:
         """Of coding so many bytes: a forward pass, of which a training step has three."""
-        return self.per_operation * n_bytes * (forward_flops_per_byte(shape) + CORE_FLOPS_A_BYTE_ANYWAY)
+        return self.per_operation * self._operations(shape, n_bytes) / 3
 
-
-def _operations(shape: Shape, windows: int) -> float:
-    return 3.0 * windows * shape.context_tokens * (forward_flops_per_byte(shape) + CORE_FLOPS_A_BYTE_ANYWAY)
+    def _operations(self, shape: Shape, n_bytes: float) -> float:
+        return 3.0 * n_bytes * (forward_flops_per_byte(shape) + self.anyway)
 
 
 def try_speed(
     context_bytes: int, windows: int, device: str = "cpu", *, recipe: int = 1, architecture: str = TRANSFORMER
 ) -> Speed:
-    """Train two small shapes for some seconds each by a recipe, in one thread as a worker has it."""
+    """Train two small shapes for some seconds each by a recipe, in one thread as a worker does; of a GPU see below."""
     import torch
 
+    if device == "cuda" and architecture == TRANSFORMER:
+        return _of_a_gpu()
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -50,9 +57,32 @@ def try_speed(
         small, large = (_step_seconds(shape, windows, device, recipe) for shape in shapes)
     finally:
         torch.set_num_threads(before)
-    few, many = (_operations(shape, windows) for shape in shapes)
+    few, many = (Speed(fixed=0.0, per_operation=1.0).step_seconds(shape, windows) for shape in shapes)
     per_operation = max((large - small) / max(many - few, 1.0), 1e-16)
     return Speed(fixed=max(small - per_operation * few, 0.0), per_operation=per_operation)
+
+
+def _of_a_gpu() -> Speed:
+    """What training reached on an H100, at this one's speed of large products.
+
+    A trial of training itself would wait longer for its kernels' compilation than for its steps.
+    """
+    import torch
+
+    factor = torch.ones(_SIDE, _SIDE, dtype=torch.bfloat16, device="cuda")
+    for n in (_WARM_UP_STEPS, _PRODUCTS):
+        torch.cuda.synchronize()
+        started = time.perf_counter()
+        for _ in range(n):
+            factor @ factor
+        torch.cuda.synchronize()
+    share = 2.0 * _SIDE**3 * _PRODUCTS / (time.perf_counter() - started) / _PRODUCT
+    return Speed(
+        fixed=_LEAST_STEP_SECONDS,
+        per_operation=1 / (share * _REACHED),
+        cohort_seconds=_FIRST_STEP_SECONDS,
+        anyway=GPU_FLOPS_A_BYTE_ANYWAY / 3,
+    )
 
 
 def _step_seconds(shape: Shape, windows: int, device: str, recipe: int) -> float:

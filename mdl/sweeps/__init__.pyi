@@ -17,6 +17,7 @@ from .cell_file import write_cells as write_cells
 from .jobs import CORE_FLOPS_A_BYTE_ANYWAY as CORE_FLOPS_A_BYTE_ANYWAY
 from .manifest import open_corpora as open_corpora
 from .messages import say as say
+from .plan import GPU_FLOPS_A_BYTE_ANYWAY as GPU_FLOPS_A_BYTE_ANYWAY
 from .plan import Plan as Plan
 from .plan import describe_plan as describe_plan
 from .plan import plan_cell as plan_cell

@@ -18,7 +18,8 @@ from mdl.units import counted, format_bytes
 
 # An H100's, fitted to the speeds of ten shapes of 3 K to 25 M parameters (benchmarks/README.md; within a half of each),
 # with what a byte costs there beside its products; first steps and measuring took the reference study as long again.
-_H100_FLOPS_A_SECOND, GPU_FLOPS_A_BYTE_ANYWAY, _MEASURED_TOO = 1.75e14, 6.6e5, 2.0
+_H100_FLOPS_A_SECOND, _MEASURED_TOO = 1.75e14, 2.0
+GPU_FLOPS_A_BYTE_ANYWAY = 6.6e5
 
 _N_SNAPSHOTS = 2  # final and best, where they are not the same
 

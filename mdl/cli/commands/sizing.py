@@ -33,8 +33,8 @@ def size(
 ) -> None:
     """Find how big a model your own data pay for, in a given time.
 
-    With --json: n_params, low, high, subset_bytes, is_extrapolated, is_converged, stopped, folder, critical; with
-    --dry-run: subsets, sizes, steps, seconds, n_params (expected).
+    With --json: n_params, low, high, at_this_training, limit, subset_bytes, is_extrapolated, is_converged, stopped,
+    folder, critical; with --dry-run: subsets, sizes, steps, seconds, n_params (expected).
     """
     from mdl.cli import size as size_cli
     from mdl.sizing import ask

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mdl.config import from_flat
+from mdl.config import Cell, Cohort, from_flat
 from mdl.errors import MdlError
 from mdl.models import Shape, count_params, parse_size
 from mdl.optimizers import make_optimizer
 from mdl.sizing import name_of, parse_seconds, speed
 from mdl.sizing.forecast import forecast_of
-from mdl.sizing.plan import FIRST_SHARE, Data, Setting, SizePlan, first_plan
+from mdl.sizing.plan import FIRST_SHARE, WITH_HALF, Data, Setting, SizePlan, first_plan
 from mdl.sizing.speed import Speed
 from tests import ROOT
 from tests.own_architectures import HONEST
@@ -84,16 +84,24 @@ def params_of(plan: SizePlan) -> list[int]:
 def test_the_first_round_keeps_to_its_share_of_the_budget(n_bytes: int, budget: float, modality: str) -> None:
     """Every cell of it is one that a sweep takes, of shapes in order and subsets that the data have."""
     plan = first_plan(data_of(n_bytes, modality), SETTING, LAPTOP, budget)
-    assert plan.seconds <= 1.101 * FIRST_SHARE * budget
-    assert plan.passes >= 1
+    assert plan.seconds <= 1.25 * FIRST_SHARE * budget  # a minute is too short for the least that some data want
+    assert plan.passes >= 0.6
     assert len(plan.sizes) >= 5
     assert params_of(plan) == sorted(params_of(plan))
     assert plan.data.train_bytes >= plan.subsets[0]
     assert list(plan.subsets) == sorted(set(plan.subsets), reverse=True)
-    assert plan.subsets[0] == plan.data.train_bytes or len(plan.subsets) > 1  # a law carries a part on to the whole
-    assert (
-        len({from_flat(cell).run_id for cell in plan.cells}) == len(plan.cells) == len(plan.sizes) * len(plan.subsets)
-    )
+    assert plan.subsets[0] == plan.data.train_bytes or len(plan.subsets) == 3  # a law carries a part on to the whole
+    n_cells = 2 * len(plan.sizes) * len(plan.subsets)
+    assert len({from_flat(cell).run_id for cell in plan.cells}) == len(plan.cells) == n_cells
+
+
+def test_every_cell_stands_beside_half_of_its_training_which_is_the_beginning_of_the_whole() -> None:
+    """So that it costs `WITH_HALF` of the whole alone, and tells how far endless training is."""
+    plan = first_plan(data_of(300_000), SETTING, LAPTOP, 180)
+    members = Cohort(tuple(Cell("x", from_flat(cell)) for cell in plan.cells if cell["model.size"] == "8x1")).members
+    assert [[cell.config.train.steps for cell in budgets] for budgets in members] == [[plan.steps // 2, plan.steps]]
+    cohort = Cohort(members[0])
+    assert cohort.trained_steps == pytest.approx(WITH_HALF * plan.steps, abs=2)
     assert all("\n" not in line for line in plan.lines)
 
 
@@ -108,6 +116,13 @@ def test_the_shapes_lie_about_the_forecast(off_by: float) -> None:
     plan = first_plan(data_of(300_000), SETTING, LAPTOP, 600, off_by=off_by)
     assert plan.expected == pytest.approx(off_by * 0.473 * 285_000**0.778)
     assert params_of(plan)[0] < plan.expected < params_of(plan)[-1]
+
+
+@pytest.mark.parametrize("n_bytes", [20_000, 100_000, 200_000])
+def test_small_data_are_trained_on_whole_however_slow_the_machine(n_bytes: int) -> None:
+    """Parts of them would take as many steps of more members, and of two parts no law carries a size on."""
+    plan = first_plan(data_of(n_bytes), SETTING, Speed(fixed=0.08, per_operation=4e-10), 60)
+    assert plan.subsets == (plan.data.train_bytes,)
 
 
 def test_too_few_bytes_are_refused_with_both_numbers() -> None:

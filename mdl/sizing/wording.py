@@ -1,0 +1,139 @@
+"""The answer in words: a table while the search runs, sentences at its end."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from analysis.formatting import format_bytes, format_count, format_percent
+from analysis.records import known_rows
+from analysis.report import plain_table
+from mdl.sizing.answer import Answer, Limit, largest
+
+
+def table_lines(answer: Answer) -> list[str]:
+    """One line a dataset size: what is known of it so far."""
+    if answer.study is None:
+        return ["nothing is known yet"]
+    head = ("dataset", "N*", "95 %", "within 1 %", "rate", "best coder")
+    return plain_table(head, [_cells(row) for row in known_rows(answer.study.critical)])
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    def told(name: str, how: Any) -> str:
+        value = row.get(name)
+        return "–" if value is None else how(value)
+
+    return (
+        format_bytes(row["subset_bytes"]),
+        told("n_params", format_count) if row["status"] == "bracketed" else str(row["status"]),
+        f"{told('low', format_count)} to {told('high', format_count)}",
+        f"{told('near_low', format_count)} to {told('near_high', format_count)}",
+        told("adjusted_rate", format_percent),
+        f"{told('classical_rate', format_percent)} {row['coder'] if isinstance(row.get('coder'), str) else ''}".strip(),
+    )
+
+
+def sentences(answer: Answer, cost: str) -> list[str]:
+    """The answer in words, and its conditions."""
+    what = f"{answer.source}, {format_bytes(answer.size_bytes)},"
+    row = answer.row
+    if row is None or answer.study is None:
+        return [f"{what} has no known model size yet: {answer.stopped or 'too few models have been trained'}."]
+    ended = [f"The search ended because {answer.stopped}."] if answer.stopped else []
+    if row["adjusted_rate"] >= 1:
+        rate = format_percent(row["adjusted_rate"])
+        return [
+            f"{what} does not pay for any model: with the best model found, code and parameters take {rate} of its own "
+            "bytes.",
+            *ended,
+        ]
+    return [
+        f"{what} {_pays_for(answer, row, cost)}.",
+        *_flatness(answer, row),
+        *_beside_coders(row),
+        *_conditions(answer),
+        *ended,
+    ]
+
+
+def _pays_for(answer: Answer, row: dict[str, Any], cost: str) -> str:
+    pays = f"pays, by {format_bytes(row['subset_bytes'])} of it," if answer.is_extrapolated else "pays"
+    if row["status"] == "below":
+        return f"{pays} for at most {format_count(row['least_size'])} parameters: the smallest model tried was the best"
+    if row["status"] == "above":
+        return f"{pays} for at least {format_count(row['most_size'])} parameters: the largest model tried was the best"
+    if answer.study is None or answer.n_params is None:
+        is_known = answer.is_extrapolated and row["status"] == "bracketed"
+        return f"has no known model size yet: {_of_a_part(row) if is_known else row['message']}"
+    price = answer.study.cost.bytes_per_param
+    noun = answer.study.cost.noun if price is None else f"{price:g} bytes each"
+    between = f" ({format_count(answer.interval[0])} to {format_count(answer.interval[1])})" if answer.interval else ""
+    return f"pays for {format_count(answer.n_params)} parameters{between} at {noun}{_coded(answer, cost)}"
+
+
+def _of_a_part(row: dict[str, Any]) -> str:
+    """Where no law carries it on to all of the data."""
+    n, low, high = (format_count(row[name]) for name in ("n_params", "low", "high"))
+    return (
+        f"{format_bytes(row['subset_bytes'])} of it pay for {n} parameters ({low} to {high}), and too few other parts "
+        "have a size for a law that carries it on"
+    )
+
+
+def _flatness(answer: Answer, row: dict[str, Any]) -> list[str]:
+    if math.isnan(row["near_low"]) or answer.n_params is None:
+        return []
+    further = answer.n_params / row["n_params"]
+    low, high = (format_count(further * row[name]) for name in ("near_low", "near_high"))
+    return [f"Any size from {low} to {high} is within 1 % of the shortest code."]
+
+
+def _coded(answer: Answer, cost: str) -> str:
+    row = None if answer.coded is None or cost.startswith("coded") else largest(answer.coded.critical)
+    if row is None or math.isnan(row["n_params"]):
+        return ""
+    return f", and for {format_count(row['n_params'])} whose weights are coded"
+
+
+def _beside_coders(row: dict[str, Any]) -> list[str]:
+    own, theirs = row["adjusted_rate"], row.get("classical_rate")
+    if theirs is None or math.isnan(theirs):
+        return []
+    points = f"{100 * abs(theirs - own):.2g} points"
+    coder = row["coder"]
+    which = f"{coder} is still shorter by {points}" if theirs < own else f"That is {points} shorter than {coder}"
+    return [f"{which} ({format_percent(theirs)} against {format_percent(own)} with the model)."]
+
+
+def _conditions(answer: Answer) -> list[str]:
+    lines = []
+    if answer.n_params is None:
+        return ["Give more time."]
+    if answer.is_extrapolated:
+        lines.append(
+            f"Models were trained on {format_bytes(float(str(answer.subset_bytes)))} of "
+            f"{format_bytes(answer.train_bytes)}; the size for all of it is extrapolated by the law of the critical "
+            "sizes."
+        )
+    if answer.limit is None or answer.doubled is None:
+        lines.append(
+            "Unconverged: it is the size for this much training. How far more would move it is not known; give more "
+            "time."
+        )
+    elif not answer.is_converged:
+        lines.append(_unconverged(answer, answer.limit, answer.doubled))
+    if answer.interval is None:
+        lines.append("No interval is known: give more time for other seeds.")
+    return lines
+
+
+def _unconverged(answer: Answer, limit: Limit, doubled: dict[str, Any]) -> str:
+    """What was measured, and what of the answer is extrapolated from it."""
+    part = f"{doubled['half_bytes_seen'] / doubled['bytes_seen']:.2g}"
+    measured = format_count(float(str(answer.at_this_training("n_params"))))
+    return (
+        f"Not converged: the longest training has it at {measured}, {part} of it × {1 / doubled['ratio']:.2f} of that. "
+        f"Endless training, extrapolated from the two, would have it × {limit.factor:.2f} ({limit.low:.2f} to "
+        f"{limit.high:.2f}) of that; this is in the size and in its interval."
+    )

@@ -1,0 +1,127 @@
+"""What the answer says: of endless training, with what is not known of it in the interval, whatever was foretold."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from analysis.api import Study
+from analysis.costs import parse_cost
+from analysis.records import Table, load
+from analysis.study import study as explain
+from benchmarks.coverage_of_size import World, ask
+from mdl.models import ENVELOPE, Shape, count_params, parse_size
+from mdl.sizing import Answer, answer_of, sentences
+from mdl.sizing.answer import of_one_budget
+from mdl.sizing.ladder import coarse
+from tests import ROOT
+
+QUICK = ROOT / "reports/quick/records"
+PRICE = parse_cost("float16")
+
+
+@pytest.fixture(scope="module")
+def records() -> Table:
+    """21 cells of three dataset sizes, one training budget."""
+    table = load(QUICK)
+    return replace(table, cells=table.cells[table.cells["snapshot"] == "final"])
+
+
+def with_half(table: Table, more_bits: float) -> Table:
+    """Beside every cell one of half its training, whose larger models are behind by more."""
+    half = table.cells.assign(
+        run_id=table.cells["run_id"] + "-half",
+        bytes_seen=table.cells["bytes_seen"] // 2,
+        own_bits=table.cells["own_bits"] * (1 + more_bits * (table.cells["n_params"] / 10_000) ** 0.5),
+    )
+    return replace(table, cells=pd.concat([table.cells, half]))
+
+
+def answer(table: Table, train_bytes: int = 1_000_000) -> Answer:
+    return answer_of(table, "float16", folder=QUICK, source="x", size_bytes=train_bytes, train_bytes=train_bytes)
+
+
+def test_a_size_that_half_of_the_training_has_too_is_that_of_endless_training(records: Table) -> None:
+    found = answer(with_half(records, 0.0))
+    assert found.is_converged
+    assert found.n_params == pytest.approx(found.at_this_training("n_params"), rel=0.01)
+    assert not any("onverged" in line for line in sentences(found, "float16"))
+
+
+def test_what_the_last_doubling_moved_goes_on_and_widens_the_interval(records: Table) -> None:
+    """Larger models gain more by training, so that endless training's is larger than the longest's."""
+    found = answer(with_half(records, 0.04))
+    alone = answer(records)
+    assert found.limit is not None
+    assert alone.limit is None
+    assert 1 < found.limit.low <= found.limit.factor <= found.limit.high
+    assert found.n_params == pytest.approx(alone.n_params * found.limit.factor)
+    assert found.width() > alone.width()
+    said = " ".join(sentences(found, "float16"))
+    assert "Not converged: the longest training has it at 21.9 K" in said
+    assert "Endless training, extrapolated from the two, would have it ×" in said
+
+
+def test_one_training_budget_alone_is_no_answer_about_endless_training(records: Table) -> None:
+    said = sentences(answer(records), "float16")
+    assert any(line.startswith("Unconverged: it is the size for this much training.") for line in said)
+
+
+def test_a_part_of_the_data_is_carried_on_by_the_law_with_its_uncertainty(records: Table) -> None:
+    part, whole = answer(records), answer(records, 4_000_000)
+    law = Study(explain(records, PRICE), QUICK).size_laws["stdlib"]
+    assert law.gamma is not None
+    assert whole.is_extrapolated
+    assert whole.n_params == pytest.approx(part.n_params * 4**law.gamma, rel=0.1)
+    assert whole.width() > part.width()
+
+
+def test_a_part_that_no_law_carries_on_is_told_as_a_part(records: Table) -> None:
+    one = replace(records, cells=records.cells[records.cells["subset_bytes"] == 300_000])
+    found = answer(one)
+    assert found.n_params is None
+    assert "300 KB of it pay for 8.75 K parameters" in sentences(found, "float16")[0]
+
+
+def test_an_edge_of_a_part_is_told_as_of_that_part(records: Table) -> None:
+    """More data pay for more parameters than a part at most pays for."""
+    cells = records.cells[(records.cells["subset_bytes"] == 300_000) & (records.cells["n_params"] > 8000)]
+    said = sentences(answer(replace(records, cells=cells)), "float16")[0]
+    assert said.startswith("x, 1 MB, pays, by 300 KB of it, for at most 10 K parameters:"), said
+
+
+def test_a_part_of_too_few_shapes_is_told_without_numbers_that_there_are_not(records: Table) -> None:
+    cells = records.cells[(records.cells["subset_bytes"] == 300_000) & records.cells["size"].isin(["8x1", "12x1"])]
+    said = sentences(answer(replace(records, cells=cells)), "float16")[0]
+    assert said == "x, 1 MB, has no known model size yet: 2 model sizes; at least 3 are needed."
+
+
+def test_a_longer_training_of_shapes_that_are_all_too_small_is_not_asked(records: Table) -> None:
+    """A plan that the data outgrew took all of its steps, and the one after it fewer."""
+    cells = records.cells[records.cells["subset_bytes"] == 1_000_000]
+    too_small = cells.assign(
+        run_id=cells["run_id"] + "-small", n_params=cells["n_params"] // 20, bytes_seen=2 * cells["bytes_seen"]
+    )
+    both = replace(records, cells=pd.concat([cells, too_small]))
+    assert set(of_one_budget(both, PRICE).cells["n_params"]) == set(cells["n_params"])
+
+
+@pytest.mark.parametrize("edge", [1236, 14_881, 213_891])
+def test_shapes_beyond_an_edge_lie_far_apart(edge: int) -> None:
+    sizes = [
+        count_params(Shape(*parse_size(name), context_tokens=2))["total"]
+        for name in coarse(ENVELOPE, "transformer", edge)
+    ]
+    assert sizes == sorted(sizes)
+    around = sorted([*sizes, edge])
+    assert all(b / a >= 1.7 for a, b in itertools.pairwise(around))
+
+
+def test_a_forecast_that_is_off_by_ten_either_way_gives_the_same_size_within_its_interval() -> None:
+    """Of the real search, with a law in the place of training."""
+    found = [ask(World.of(3), 300_000, 180.0, off_by) for off_by in (1.0, 0.1, 10.0)]
+    assert all(one.covers for one in found)
+    assert max(one.off for one in found) / min(one.off for one in found) < 1.25
