@@ -35,6 +35,15 @@ def command_line() -> str:
     return shlex.join(["mdl", *sys.argv[1:]])
 
 
+def cohorts_a_gpu(asked: str) -> int | None:
+    """None for `auto`; MdlError for what is no number from 1 on."""
+    if asked == "auto":
+        return None
+    if not asked.isdecimal() or int(asked) < 1:
+        raise MdlError(f"--per-gpu {asked!r} is neither auto nor a number from 1 on")
+    return int(asked)
+
+
 def run(plan: Plan, *, command: str | None = None, shown: Console | None = None, **how: Any) -> Ended:
     """`run_sweep` with its settings `how`, and what a user hears of its end: Stopped, or MdlError where some failed."""
     try:
