@@ -107,7 +107,7 @@ _OPEN = (
 )
 _ALONE = {
     "import torch": "import torch",
-    "import torch, a first allocation on a GPU": "import torch as t; t.cuda.is_available() and t.zeros(1, device='cuda')",
+    "torch and a first allocation": "import torch as t; t.cuda.is_available() and t.zeros(1, device='cuda')",
     "import torch and Lightning": "import torch, pytorch_lightning",
     "the corpus's file unpacked": "import lzma, sys; sys.argv[1].endswith('xz') and lzma.open(sys.argv[1]).read()",
     "the corpus opened by mdl, its caches filled": _OPEN,
