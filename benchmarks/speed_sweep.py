@@ -55,13 +55,16 @@ def first_steps(log: Path) -> dict[str, float]:
     return first
 
 
-def write_sweep(folder: Path, source: str, steps: int, subsets: Sequence[str], shapes: Sequence[str]) -> Path:
+def write_sweep(folder: Path, source: str, steps: int, args: argparse.Namespace, subsets: Sequence[str]) -> Path:
     """The grid's sweep file."""
+    shapes, windows, context_bytes = args.shapes.split(","), args.windows, args.context
     name = f"grid-{steps}"
     values: dict[str, Any] = {
         "size": {"values": list(shapes)},
         "subset_bytes": {"values": list(subsets)},
         "train.steps": {"value": steps},
+        "train.batch_windows": {"value": windows},
+        "model.context_bytes": {"value": context_bytes},
         "corpus.source": {"value": source},
     }
     (folder / f"{name}.yaml").write_text(json.dumps({"name": name, "method": "grid", "parameters": values}))
@@ -70,9 +73,9 @@ def write_sweep(folder: Path, source: str, steps: int, subsets: Sequence[str], s
 
 def grid(args: argparse.Namespace, folder: Path) -> None:
     """Each set of GPUs: foretold, whole, after the first steps; then the ratios."""
-    shapes, subsets = args.shapes.split(","), args.subsets.split(",")
-    short = write_sweep(folder, args.source, 2, subsets[:1], shapes)
-    sweep = write_sweep(folder, args.source, args.steps, subsets, shapes)
+    subsets = args.subsets.split(",")
+    short = write_sweep(folder, args.source, 2, args, subsets[:1])
+    sweep = write_sweep(folder, args.source, args.steps, args, subsets)
     spent, _ = mdl("sweep", str(short), "--no-baselines", "--runs", str(folder / "short"), **_on(args.gpus[0]))
     print(f"short grid for the caches: {spent:.1f} s", flush=True)
     after = []
@@ -143,6 +146,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=700)
     parser.add_argument("--shapes", default=",".join(SHAPES))
     parser.add_argument("--subsets", default=",".join(SUBSETS))
+    parser.add_argument("--windows", type=int, default=32)
+    parser.add_argument("--context", type=int, default=1024)
     parser.add_argument("--keep", type=Path, help="folder for the runs' logs")
     args = parser.parse_args()
     args.gpus = args.gpus or ["0"]

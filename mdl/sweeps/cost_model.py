@@ -75,7 +75,7 @@ class Rule:
 
 
 # A worker imports torch, opens the corpus, and compiles a width's kernels.
-H100 = Rule(start=12.0, step=4e-4, byte=2.5e-9, flop=5.7e-15, source="the speed of one H100, benchmarks/README.md")
+H100 = Rule(start=6.0, step=4e-4, byte=2.5e-9, flop=5.7e-15, source="the speed of one H100, benchmarks/README.md")
 _CORE_ANYWAY_FLOPS = 30_000.0  # a byte, in a forward pass: softmax over 256 values, memory traffic
 _CORE_START = 5.0
 
