@@ -71,6 +71,7 @@ def cohort_job(
         "root": str(plan.paths.root),
         "command": command,
         "work": asdict(work),
+        "whole_ids": {run_id: plan.recorded_ids[run_id] for run_id in records},
         "retry": {
             cell.run_id: path.stat().st_mtime_ns
             for cell in cohort.cells

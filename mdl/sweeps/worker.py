@@ -112,7 +112,8 @@ def _cohort(job: dict[str, Any], emit: Emit) -> dict[str, Any]:
     from mdl.sweeps.phase_clock import PhaseClock
 
     configs = [from_flat(flat) for flat in job["configs"]]
-    cohort, paths = Cohort(tuple(Cell(config.run_id, config) for config in configs)), RunPaths(Path(job["root"]))
+    whole_ids, paths = job.get("whole_ids", {}), RunPaths(Path(job["root"]))
+    cohort = Cohort(tuple(Cell(c.run_id, c, whole_ids.get(c.run_id, "")) for c in configs))
     clock = PhaseClock(f"{cohort.cohort_id} ×{len(cohort.members)}", job["began"])
     with Claims(paths, cohort.cohort_id) as claims:
         won = claims.take({i: paths.record(i) for i in cohort.run_ids}, replace=job.get("retry", {}))
