@@ -24,7 +24,7 @@ from mdl.storage import cache_folder, digest, note, noted, write_atomically
 
 _MOST_READ = 300  # cohorts, the newest of a machine
 _RULE_WEIGHT = 0.05  # of the rule of thumb, beside 1 of a cohort that is just like the one that is asked for
-_LEAST_SECONDS = 0.05  # of a part: less says nothing of its speed
+_LEAST_SECONDS = 0.05  # of a part, by the rule and as measured: of two steps the first ones are all that is seen
 _TRIAL = "speed-trial"
 
 
@@ -111,7 +111,7 @@ class CostModel:
         total, weights = 0.0, _RULE_WEIGHT
         for other, spent in self.seen:
             by_rule, measured = (getattr(one, part) for one in (self.rule.seconds(other), spent))
-            if measured < _LEAST_SECONDS or by_rule <= 0:
+            if min(measured, by_rule) < _LEAST_SECONDS:
                 continue
             weight = _alike(work.flops_per_byte, other.flops_per_byte) * _alike(work.step_bytes, other.step_bytes)
             total, weights = total + weight * math.log(measured / by_rule), weights + weight

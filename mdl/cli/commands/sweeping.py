@@ -93,6 +93,8 @@ def sweep(
     else:
         typer.echo("\n".join(describe_plan(request.plan)))
         open_corpora(request.plan, console(stderr=False), fetch=False)
+        if backend == "local":
+            sweep_cli.try_speed_once(request.plan)
         typer.echo(BACKENDS[backend].preview(request, options), nl=False)
 
 

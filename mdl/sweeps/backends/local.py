@@ -246,6 +246,11 @@ def _n_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def has_gpu() -> bool:
+    """Do cohorts train on a GPU here?"""
+    return _n_gpus() > 0
+
+
 def n_places() -> int:
     """How many cohorts are trained at once where nothing else is asked for: one a GPU, or one a core."""
     return _n_gpus() or _n_cores()

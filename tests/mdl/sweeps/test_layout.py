@@ -115,6 +115,14 @@ def test_what_ran_is_remembered_by_kind_of_machine_and_the_newest_of_like_work_s
     assert "1 cohort that ran here" in model.source
 
 
+def test_a_cohort_of_two_steps_says_nothing_of_how_fast_others_train() -> None:
+    """Its seconds are those of recording a step: a grid of a minute was once foretold to take twenty."""
+    short = Work(n_steps=2, n_bytes=65_536, coded_bytes=10**7, flops_per_byte=1e6)
+    long = Work(n_steps=700, n_bytes=92 * 10**6, coded_bytes=2 * 10**8, flops_per_byte=1e6)
+    seen = ((short, Spent(start=20.0, training=0.4, measuring=0.1)),)
+    assert CostModel(H100, seen).seconds(long).training == H100.seconds(long).training
+
+
 def test_as_many_cohorts_share_a_gpu_as_its_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     for memory, n_cores, expected in ((80e9, 16, 3), (80e9, 2, 2), (80e9, 1, 1), (1e6, 16, 1)):
         monkeypatch.setattr(layout, "gpu_models", lambda memory=memory: [Gpu("a GPU", int(memory))])
