@@ -97,19 +97,18 @@ def _telling(estimate: Estimate) -> npt.NDArray[np.float64]:
 
 
 def _speeds(runs: pd.DataFrame) -> pd.DataFrame:
-    """FLOPs per second of every cohort, measuring included, by n_params."""
+    """FLOPs per second of every cohort, or part of one that trained alone, measuring included, by n_params."""
     cohorts = (
         runs[runs["status"] == "ok"]
-        .groupby("cohort_id")
+        .groupby(["cohort_id", "created", "training_seconds"], dropna=False, as_index=False)
         .agg(
             n_params=("n_params", "first"),
             flops=("flops", "mean"),
             n_cells=("cohort_size", "first"),
-            training=("training_seconds", "first"),
             measuring=("measuring_seconds", "first"),
         )
     )
-    seconds = cohorts["training"] + cohorts["measuring"]
+    seconds = cohorts["training_seconds"] + cohorts["measuring"]
     return cohorts.assign(speed=cohorts["flops"] * cohorts["n_cells"] / seconds.where(seconds > 0))
 
 

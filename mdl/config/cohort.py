@@ -21,6 +21,7 @@ class Cell:
 
     run_id: str
     config: RunConfig
+    whole_id: str = ""  # of the sweep's cohort that it belongs to, where it may be trained with a part of that alone
 
     @property
     def resolved(self) -> ResolvedConfig:
@@ -38,6 +39,11 @@ class Cohort:
     def cohort_id(self) -> str:
         """Shape + 8 hex of the members."""
         return f"{self.shape.label}-{digest(self.run_ids)}"
+
+    @property
+    def recorded_ids(self) -> list[str]:
+        """What each cell's record says it belongs to: the sweep's cohort, whatever part of it trains together."""
+        return [cell.whole_id or self.cohort_id for cell in self.cells]
 
     @property
     def run_ids(self) -> list[str]:

@@ -56,6 +56,10 @@ class RunPaths:
         """The state of an unfinished cohort."""
         return self.cohorts / f"{cohort_id}.ckpt"
 
+    def split(self, cohort_id: str) -> Path:
+        """Which parts an unfinished cohort trains in, where it was cut."""
+        return self.cohorts / f"{cohort_id}.split.json"
+
     def forget_checkpoints(self, *cohort_ids: str) -> None:
         """Remove them, and the folder with the last one."""
         for cohort_id in cohort_ids:

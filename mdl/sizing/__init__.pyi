@@ -10,3 +10,4 @@ from .question import look_at as look_at
 from .question import name_of as name_of
 from .question import parse_seconds as parse_seconds
 from .wording import sentences as sentences
+from .speed import try_speed as try_speed

@@ -1,4 +1,5 @@
 from . import status as status
+from .backends.local import has_gpu as has_gpu
 from .backends.local import n_places as n_places
 from .backends.local import run_sweep as run_sweep
 from .backends.registry import BACKENDS as BACKENDS
@@ -14,6 +15,7 @@ from .backends.wandb import under_agent as under_agent
 from .cell_file import cells_text as cells_text
 from .cell_file import read_cells as read_cells
 from .cell_file import write_cells as write_cells
+from .cost_model import keep_trial as keep_trial
 from .jobs import CORE_FLOPS_A_BYTE_ANYWAY as CORE_FLOPS_A_BYTE_ANYWAY
 from .manifest import open_corpora as open_corpora
 from .messages import say as say

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,12 +13,21 @@ from mdl.evaluation import CHUNKED_SAMPLE_BYTES, BaselineJob, baseline_path, bas
 from mdl.models import forward_flops_per_byte
 from mdl.quantization import PRECISIONS
 from mdl.records import RunPaths, is_needless, read_baseline, read_cell, read_ending
+from mdl.sweeps.cost_model import Work
 from mdl.sweeps.plan import GPU_FLOPS_A_BYTE_ANYWAY, Plan
+from mdl.sweeps.splits import parts_of
+from mdl.sweeps.time_left import usual_coder_seconds
 from mdl.sweeps.worker_pool import Job
 from mdl.units import format_bytes
 
 # What a byte costs a model on a core beside its products (softmax over 256 values, memory traffic), in their unit.
 CORE_FLOPS_A_BYTE_ANYWAY = 30_000.0
+
+
+def left_of(plan: Plan, cohorts: Sequence[Cohort], *, retry_failed: bool = False) -> list[Cohort]:
+    """What is left of cohorts, of one that was cut before in its parts."""
+    parts = [part for cohort in cohorts for part in parts_of(cohort, plan.paths)]
+    return [left for part in parts if (left := missing(part, plan.paths, retry_failed=retry_failed))]
 
 
 def missing(cohort: Cohort, paths: RunPaths, *, retry_failed: bool = False) -> Cohort | None:
@@ -46,6 +55,7 @@ def cohort_job(
     command: str,
     corpora: Mapping[CorpusSpec, Corpus],
     *,
+    seconds: float = 0.0,
     retry_failed: bool = False,
     on_gpu: bool = False,
 ) -> Job:
@@ -53,13 +63,15 @@ def cohort_job(
     records = {run_id: plan.paths.record(run_id) for run_id in cohort.run_ids}
     anyway = GPU_FLOPS_A_BYTE_ANYWAY if on_gpu else CORE_FLOPS_A_BYTE_ANYWAY
     per_byte = forward_flops_per_byte(cohort.shape) + anyway
-    coded = sum(_coded_bytes(cell, corpora) for cell in cohort.cells)
+    work = work_of(cohort, corpora)
     request = {
         "kind": "cohort",
         "configs": [cell.config.requested() for cell in cohort.cells],
         "sweep": plan.name,
         "root": str(plan.paths.root),
         "command": command,
+        "work": asdict(work),
+        "whole_ids": {run_id: plan.recorded_ids[run_id] for run_id in records},
         "retry": {
             cell.run_id: path.stat().st_mtime_ns
             for cell in cohort.cells
@@ -67,7 +79,7 @@ def cohort_job(
         },
     }
     n_bytes = cohort.bytes_seen
-    measuring = per_byte * coded
+    measuring = per_byte * work.coded_bytes
     name = f"{cohort.shape.label} ×{len(cohort.cells)}"
     return Job(
         name,
@@ -77,6 +89,17 @@ def cohort_job(
         records=records,
         n_devices=cohort.execution.n_devices,
         measuring_cost=measuring,
+        seconds=seconds,
+    )
+
+
+def work_of(cohort: Cohort, corpora: Mapping[CorpusSpec, Corpus]) -> Work:
+    """What it asks of a machine."""
+    return Work(
+        n_steps=sum(part.trained_steps for part in cohort.parts),
+        n_bytes=cohort.bytes_seen,
+        coded_bytes=sum(_coded_bytes(cell, corpora) for cell in cohort.cells),
+        flops_per_byte=forward_flops_per_byte(cohort.shape),
     )
 
 
@@ -103,7 +126,8 @@ def baseline_jobs(plan: Plan, corpora: dict[CorpusSpec, Corpus]) -> list[Job]:
                     continue
                 request = {"kind": "baseline", "corpus": asdict(spec), "job": asdict(job), "root": str(plan.paths.root)}
                 name = f"{job.coder} {format_bytes(job.subset_bytes)}"
-                jobs[path] = Job(name, request, _baseline_cost(job), records={path.stem: path})
+                cost = _baseline_cost(job)
+                jobs[path] = Job(name, request, cost, records={path.stem: path}, seconds=usual_coder_seconds(cost))
     return list(jobs.values())
 
 

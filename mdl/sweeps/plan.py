@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,12 @@ class Plan:
     def cells(self) -> list[Cell]:
         """All cells, in the order of the cohorts."""
         return [cell for cohort in self.cohorts for cell in cohort.cells]
+
+    @cached_property
+    def recorded_ids(self) -> dict[str, str]:
+        """The cohort that each cell's record names; of a cohort of several budgets those of one."""
+        branches = [branch for cohort in self.cohorts for part in cohort.parts for branch in part.branches]
+        return {run_id: branch.cohort_id for branch in branches for run_id in branch.run_ids}
 
     @property
     def bytes_seen(self) -> int:

@@ -83,8 +83,7 @@ class Display:
         """A worker has it."""
         with self._lock:
             self._time_left.started(job, time.monotonic())
-            if job.request["kind"] != "cohort":
-                self._running[id(job)] = job.name
+            self._running[id(job)] = job.name if job.request["kind"] != "cohort" else f"{job.name} starting"
 
     def progress(self, job: Job, phase: str, fraction: float) -> None:
         """A job has come so far in a phase."""
@@ -96,6 +95,15 @@ class Display:
             if id(job) not in self._tasks:
                 self._tasks[id(job)] = self._bars.add_task(job.name, total=1.0, left="")
             self._bars.update(self._tasks[id(job)], completed=fraction, description=f"{job.name} {phase}")
+        self._tell_all()
+
+    def stage(self, job: Job, name: str) -> None:
+        """A job is at something before its first step."""
+        with self._lock:
+            self._running[id(job)] = f"{job.name} {name}"
+            if id(job) not in self._tasks:
+                self._tasks[id(job)] = self._bars.add_task(job.name, total=1.0, left="")
+            self._bars.update(self._tasks[id(job)], description=f"{job.name} {name}")
         self._tell_all()
 
     def note(self, job: Job, message: str) -> None:

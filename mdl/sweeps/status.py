@@ -15,6 +15,7 @@ from mdl.records import RunPaths, read_ending, read_manifest
 from mdl.sweeps.claims import Claim, latest
 from mdl.sweeps.drivers import Driver, drivers
 from mdl.sweeps.plan import Plan
+from mdl.sweeps.splits import parts_of
 from mdl.units import counted, format_seconds
 
 _EVERY_SECONDS = 5.0
@@ -121,7 +122,8 @@ def _half_trained(plan: Plan, left: set[str]) -> tuple[HalfTrained, ...]:
     """Cohorts with a checkpoint: whole ones, and what was left of one when it was stopped."""
     there = {path.stem for path in plan.paths.cohorts.glob("*.ckpt")} if left else set()
     found = []
-    for cohort in plan.cohorts if there else ():
+    cohorts = (part for cohort in plan.cohorts for part in parts_of(cohort, plan.paths)) if there else ()
+    for cohort in cohorts:
         mine = left & set(cohort.run_ids)
         for part in (cohort, cohort.only(mine), *cohort.only(mine).parts) if mine else ():
             if part.cohort_id in there:

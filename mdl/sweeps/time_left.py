@@ -25,6 +25,12 @@ _USUAL_WEIGHT = 0.01
 _BEGIN = 0.1  # of a part: what is seen of it outweighs what is seen of the other one from there on
 
 
+def usual_coder_seconds(operations: float) -> float:
+    """Of a classical coder on a usual core."""
+    (_, at_all), (many, long) = _USUAL_CODERS
+    return at_all + (long - at_all) / many * operations
+
+
 class _Part(NamedTuple):
     """How far a part of a job is, as a fraction of all of it, and what was seen of it here."""
 

@@ -28,6 +28,7 @@ from mdl.errors import MdlError, one_line
 from mdl.plugins import load_plugins
 from mdl.storage import ChangedError
 from mdl.sweeps.claims import SupersededError
+from mdl.sweeps.worker_pool import SHARING
 from mdl.training import stop_signal
 
 if TYPE_CHECKING:
@@ -35,10 +36,12 @@ if TYPE_CHECKING:
     from mdl.data import Corpus, CorpusSpec
     from mdl.records import RunPaths
     from mdl.sweeps.claims import Claims
+    from mdl.sweeps.phase_clock import PhaseClock
     from mdl.training import PhaseProgress
 
 Emit = Callable[..., None]
 _LOOK_SECONDS = 5.0
+_BEGAN = time.monotonic()
 
 # The disk takes no more: every other job would end the same way.
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
@@ -56,12 +59,13 @@ def main() -> None:
     def emit(event: str, **fields: Any) -> None:
         print(json.dumps({"event": event, **fields}), file=events, flush=True)
 
-    problem = _plugins_problem()
+    problem, began = _plugins_problem(), _BEGAN
     while (job := jobs.get()) is not None:
         if problem:
             emit("error", message=problem)
         else:
-            _serve(job, emit)
+            _serve(job | {"began": began}, emit)
+        began = time.monotonic()
 
 
 def _plugins_problem() -> str:
@@ -105,21 +109,38 @@ def _cohort(job: dict[str, Any], emit: Emit) -> dict[str, Any]:
     from mdl.config import Cell, Cohort, from_flat
     from mdl.records import RunPaths
     from mdl.sweeps.claims import Claims
+    from mdl.sweeps.phase_clock import PhaseClock
 
     configs = [from_flat(flat) for flat in job["configs"]]
-    cohort, paths = Cohort(tuple(Cell(config.run_id, config) for config in configs)), RunPaths(Path(job["root"]))
+    whole_ids, paths = job.get("whole_ids", {}), RunPaths(Path(job["root"]))
+    cohort = Cohort(tuple(Cell(c.run_id, c, whole_ids.get(c.run_id, "")) for c in configs))
+    clock = PhaseClock(f"{cohort.cohort_id} ×{len(cohort.members)}", job["began"])
     with Claims(paths, cohort.cohort_id) as claims:
         won = claims.take({i: paths.record(i) for i in cohort.run_ids}, replace=job.get("retry", {}))
         left = {i for i in cohort.run_ids if i in won or not paths.record(i).exists()}
         # In flight before, and all of it ours: it goes on. Else those that are ours, as a cohort of their own.
         whole = left == set(won) and paths.checkpoint(cohort.cohort_id).exists()
         ours = cohort if whole else cohort.only(set(won))
+        begun = any(paths.checkpoint(state).exists() for state in cohort.state_ids)
         try:
-            failed = _run(_Asked(job=job, paths=paths, emit=emit, claims=claims), ours) if won else {}
+            asked = _Asked(job=job, paths=paths, emit=emit, claims=claims, clock=clock)
+            failed = _run(asked, ours) if won else {}
+            if set(won) == set(cohort.run_ids) and not begun and not failed and "work" in job:
+                _remember(job["work"], clock)
         finally:  # also where a successor has finished them
             if all(paths.record(i).exists() for i in cohort.run_ids):
                 paths.forget_checkpoints(*cohort.state_ids)
     return {"n_cells": len(won), "failed": failed}
+
+
+def _remember(work: dict[str, Any], clock: PhaseClock) -> None:
+    """For the cost model: what this cohort took, which trained from its start to its end."""
+    import torch
+
+    from mdl.sweeps.cost_model import Work, remember
+
+    n_sharing = int(os.environ.get(SHARING, "1"))
+    remember(Work(**work), clock.spent(), n_sharing=n_sharing, on_gpu=torch.cuda.is_available())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +151,7 @@ class _Asked:
     paths: RunPaths
     emit: Emit
     claims: Claims
+    clock: PhaseClock
 
 
 def _run(asked: _Asked, cohort: Cohort) -> dict[str, str | None]:
@@ -145,7 +167,7 @@ def _run(asked: _Asked, cohort: Cohort) -> dict[str, str | None]:
                 asked.job["sweep"],
                 asked.paths,
                 command=asked.job["command"],
-                progress=_watched(asked.emit, asked.claims),
+                progress=_watched(asked),
                 check=asked.claims.check,
                 on_loss=partial(_lost, asked.emit),
             )
@@ -183,16 +205,22 @@ class _Notes(io.TextIOBase):
         return len(text)
 
 
-def _watched(emit: Emit, claims: Claims) -> PhaseProgress:
+def _watched(asked: _Asked) -> PhaseProgress:
     """Tells progress; now and then looks whether the claims still hold."""
+    from mdl.training import PHASES
+
     looked = time.monotonic()
 
     def progress(phase: str, done: float, total: float) -> None:
         nonlocal looked
-        emit("progress", phase=phase, done=done, total=total)
+        asked.clock(phase)
+        if phase in PHASES:
+            asked.emit("progress", phase=phase, done=done, total=total)
+        else:
+            asked.emit("stage", name=phase)
         if time.monotonic() - looked > _LOOK_SECONDS:
             looked = time.monotonic()
-            claims.check()
+            asked.claims.check()
 
     return progress
 

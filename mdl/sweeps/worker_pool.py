@@ -18,6 +18,7 @@ from typing import Any, Protocol, TextIO
 from mdl.errors import MdlError
 from mdl.sweeps.claims import stands
 
+SHARING = "MDL_COHORTS_A_GPU"  # of a worker's environment: how many cohorts share its device
 _STOP_SECONDS = 30.0  # a stopped worker has this long to save its checkpoint
 _FIRST_SHARE = 0.02  # at most, of what all classical coders cost: the larger one of the two that come first
 _SLURM_TASKS = {"SLURM_NTASKS", "SLURM_NPROCS", "SLURM_NTASKS_PER_NODE"}
@@ -37,6 +38,7 @@ class Job:
     records: dict[str, Path] = field(default_factory=dict)  # what it makes: key of the claim → file
     n_devices: int = 1  # a lane of so many takes it
     measuring_cost: float = 0.0  # of a cohort: what of its cost comes after training
+    seconds: float = 0.0  # that it is foretold to take; the longest is begun first
 
     @property
     def parts(self) -> dict[str, float]:
@@ -89,6 +91,9 @@ class Listener(Protocol):
     def progress(self, job: Job, phase: str, fraction: float) -> None:
         """A job has come so far in a phase."""
 
+    def stage(self, job: Job, name: str) -> None:
+        """A job is at something before its first step, such as "compiling"."""
+
     def note(self, job: Job, message: str) -> None:
         """A job has something to say that is no failure."""
 
@@ -97,11 +102,11 @@ class Listener(Protocol):
 
 
 def in_order(jobs: Sequence[Job]) -> list[Job]:
-    """Costliest first, so that lanes end together; but before them two classical coders, a small and a larger one.
+    """Longest first, so that lanes end together; but before them two classical coders, a small and a larger one.
 
     Those two tell how long the others will take, which are many, tell nothing while they run, and come last.
     """
-    order = sorted(jobs, key=lambda job: -job.cost)
+    order = sorted(jobs, key=lambda job: (-job.seconds, -job.cost))
     coders = [job for job in order if job.request["kind"] == "baseline"]
     small = _FIRST_SHARE * sum(job.cost for job in coders)
     first = coders[-1:] + [job for job in coders[:-1] if job.cost <= small][:1]
@@ -219,6 +224,8 @@ def _ask(worker: subprocess.Popen[str], job: Job, listener: Listener) -> Outcome
         event = json.loads(line)
         if event["event"] == "progress":
             listener.progress(job, event["phase"], event["done"] / max(1, event["total"]))
+        elif event["event"] == "stage":
+            listener.stage(job, event["name"])
         elif event["event"] == "note":
             listener.note(job, event["message"])
         else:

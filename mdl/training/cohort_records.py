@@ -42,7 +42,7 @@ def cohort_records(
                 config=cell.config.flat(),
                 requested=cell.config.requested(),
                 plugins=cell.config.plugins,
-                cohort_id=cohort.cohort_id,
+                cohort_id=cohort.recorded_ids[m],
                 corpus=data.corpora[m].info,
                 model=model,
                 training=_training_info(cohort, module, data, m),

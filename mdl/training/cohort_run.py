@@ -18,7 +18,7 @@ from mdl.training.cohort_data import reading
 from mdl.training.cohort_records import cohort_records
 from mdl.training.fit_cohort import Stretch, train_cohort
 from mdl.training.loggers import finish_loggers, make_loggers
-from mdl.training.progress import Check, OnLoss, PhaseProgress, Watch, tell_loss, tell_nobody
+from mdl.training.progress import OPENING, PHASES, Check, OnLoss, PhaseProgress, Watch, tell_loss, tell_nobody
 from mdl.training.snapshots import measure_snapshots
 from mdl.training.trunk import Trunk
 from mdl.training.until import gain_of, needless, too_little
@@ -79,6 +79,7 @@ def _go_on(trunk: Trunk, done: Cohort, check: Check, records: list[CellRecord]) 
 
 def _run_budget(cohort: Cohort, trunk: Trunk, *, sweep: str, command: str, watch: Watch) -> list[CellRecord]:
     """Train, measure and record the cells of one budget."""
+    watch.progress(OPENING, 0, 1)
     paths, data = trunk.paths, reading(cohort)
     for corpus in set(data.corpora):
         corpus.require_as_in(paths)
@@ -126,7 +127,9 @@ def _of_the_whole(progress: PhaseProgress, cohort: Cohort, part: Cohort, steps: 
     n_steps = sum(len(each.members) * each.trained_steps for each in cohort.parts)
 
     def told(phase: str, done: float, total: float) -> None:
-        if phase == "training":
+        if phase not in PHASES:
+            progress(phase, done, total)
+        elif phase == "training":
             progress(phase, steps_before + n_members * done, n_steps)
         else:
             progress(phase, cells_before + n_members * done / max(1, total), len(cohort.cells))

@@ -19,7 +19,7 @@ from mdl.training.companions import companions
 from mdl.training.data_parallel import usable
 from mdl.training.loop import fit
 from mdl.training.measured_parts import first_windows
-from mdl.training.progress import Watch
+from mdl.training.progress import COMPILING, PREPARING, Watch
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ def train_cohort(cohort: Cohort, data: Reading, stretch: Stretch, loggers: Seque
     """
     execution, recipe = cohort.execution, cohort.recipe
     machine = machine_of(cohort)
+    watch.progress(COMPILING if machine.compiled else PREPARING, 0, 1)
     module = cohort_module(cohort, data)
     check_member(cohort.shape, module.model.member(0), first_windows(cohort, data.corpora[0], 0), trains=True)
     if module.model.note:

@@ -33,7 +33,7 @@ def _wandb(cohort: Cohort, m: int, paths: RunPaths) -> Logger:
 
     cell = cohort.cells[m]
     # The first run of an agent's process is the one the agent opened; further members open their own.
-    return WandbLogger(experiment=_run(cell.run_id, cohort.cohort_id, cell.config.flat(), paths, is_new=m > 0))
+    return WandbLogger(experiment=_run(cell.run_id, cohort.recorded_ids[m], cell.config.flat(), paths, is_new=m > 0))
 
 
 def _run(name: str, group: str, config: dict[str, Any], paths: RunPaths, *, is_new: bool) -> Any:

@@ -6,7 +6,9 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-PhaseProgress = Callable[[str, float, float], None]  # phase ("training", "measuring"), done, total
+PhaseProgress = Callable[[str, float, float], None]  # phase, done, total
+PHASES = ("training", "measuring")  # that have a length; any other is a stage on the way to a first step, such as:
+OPENING, COMPILING, PREPARING = "opening the corpus", "compiling", "preparing the first step"
 Check = Callable[[], None]  # raises where this process may write no more
 OnLoss = Callable[[str], None]  # told the one line before this process ends
 

@@ -94,7 +94,7 @@ def measured_provenance(table: Table) -> Provenance:
     """
     runs, transfers = table.runs, table.transfers
     shared = runs["shared_steps"] / runs["n_steps"].clip(lower=1)
-    cohorts = runs.drop_duplicates("cohort_id")
+    cohorts = runs.drop_duplicates(["cohort_id", "created", "training_seconds"])  # one may have trained in parts
     every = pd.concat([frame[[*PROVENANCE]] for frame in (cohorts, transfers) if len(frame)] or [runs[[*PROVENANCE]]])
     versions = sorted({f"{name} {version}" for own in every["versions"].dropna() for name, version in own.items()})
 
@@ -116,7 +116,7 @@ def measured_provenance(table: Table) -> Provenance:
         "commits": cast(list[CommitRow], _counted(made, "git_commit")),
         "commands": cast(list[CommandRow], _counted(made, "command")),
         "confounded": confounded(runs),
-        "n_cohorts": len(cohorts),
+        "n_cohorts": runs["cohort_id"].nunique(),
         "training_seconds": every["training_seconds"].sum() - every["shared_seconds"].sum(),
         "measuring_seconds": every["measuring_seconds"].sum(),
         "bytes_seen": int(runs["bytes_seen"].sum() - (runs["bytes_seen"] * shared).round().astype(int).sum()),

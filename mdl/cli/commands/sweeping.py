@@ -35,7 +35,9 @@ def sweep(
     ] = None,
     baselines: Baselines = True,
     retry_failed: RetryFailed = False,
-    per_gpu: Annotated[int, typer.Option(min=1, help="Cohorts that share a GPU; small ones may leave it idle.")] = 1,
+    per_gpu: Annotated[
+        str, typer.Option(help="Cohorts that share a GPU: a number, or auto, as many as its memory holds, up to three.")
+    ] = "auto",
     wandb: Annotated[bool, typer.Option("--wandb", hidden=True)] = False,
     backend: Annotated[
         str, typer.Option(help="local, slurm (an array with one task per cohort), wandb, or your own.")
@@ -66,7 +68,7 @@ def sweep(
     backend = renamed("wandb" if wandb else None, backend, "--wandb", "--backend wandb")
     asked = {
         "workers": workers,
-        "per_gpu": None if per_gpu == 1 else per_gpu,
+        "per_gpu": sweep_cli.cohorts_a_gpu(per_gpu),
         "partition": partition,
         "gpus": gpus or None,
         "time": time,
@@ -91,6 +93,8 @@ def sweep(
     else:
         typer.echo("\n".join(describe_plan(request.plan)))
         open_corpora(request.plan, console(stderr=False), fetch=False)
+        if backend == "local":
+            sweep_cli.try_speed_once(request.plan)
         typer.echo(BACKENDS[backend].preview(request, options), nl=False)
 
 

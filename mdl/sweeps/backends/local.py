@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,20 +17,22 @@ from typing import Annotated
 from pydantic import Field
 from rich.console import Console
 
+from mdl.config import Cohort
 from mdl.errors import Terminated
 from mdl.sweeps import claims
 from mdl.sweeps.backends.registry import Ended, Request, register_backend
-from mdl.sweeps.claims import Claim
+from mdl.sweeps.cost_model import cost_model, this_machine
 from mdl.sweeps.drivers import Telling
-from mdl.sweeps.jobs import baseline_jobs, cohort_job, missing
+from mdl.sweeps.jobs import baseline_jobs, cohort_job, left_of
+from mdl.sweeps.layout import Layout, auto_per_gpu
 from mdl.sweeps.manifest import open_corpora, write_manifest
 from mdl.sweeps.messages import say
 from mdl.sweeps.plan import Plan
 from mdl.sweeps.progress import Display
-from mdl.sweeps.worker_pool import Job, Lane, Pool
-from mdl.units import counted
-
-_WAIT_SECONDS = 2.0
+from mdl.sweeps.splits import forget_parts
+from mdl.sweeps.waiting import Waiting
+from mdl.sweeps.worker_pool import SHARING, Job, Lane, Pool
+from mdl.units import counted, format_seconds
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class LocalOptions:
     """How this machine is used; None: what it has."""
 
     workers: Annotated[int, Field(ge=1)] | None = None  # processes at once
-    per_gpu: Annotated[int, Field(ge=1)] = 1  # cohorts that share a GPU
+    per_gpu: Annotated[int, Field(ge=1)] | None = None  # cohorts that share a GPU; None: as many as fit, up to three
 
 
 class LocalBackend:
@@ -60,7 +62,7 @@ class LocalBackend:
 
     def preview(self, request: Request, options: LocalOptions) -> str:
         """The plan says it all."""
-        return ""
+        return foretell(request, options)
 
     def incarnation(self) -> None:
         """Nobody starts a local process again."""
@@ -76,20 +78,24 @@ def run_sweep(
     retry_failed: bool = False,
     whole: bool = True,
     with_cohorts: bool = True,
-    per_gpu: int = 1,
+    per_gpu: int | None = None,
     wait: bool = True,
     until: float = math.inf,
 ) -> Ended:
     """Make every missing record of the plan.
 
     What another process works on is left to it, and waited for (it may die) with `wait`. `whole`: the plan is all of
-    its sweep, not a part. `per_gpu` cohorts share a GPU. `until`, by time.monotonic(), what is unfinished is saved.
+    its sweep, not a part. `per_gpu` cohorts share a GPU (None: as many as fit). `until`, by time.monotonic(), what is
+    unfinished is saved.
     """
     corpora = open_corpora(plan, console)
-    cohorts = plan.cohorts if with_cohorts else ()
-    left = [c for cohort in cohorts if (c := missing(cohort, plan.paths, retry_failed=retry_failed))]
+    whole_cohorts = left_of(plan, plan.cohorts if with_cohorts else (), retry_failed=retry_failed)
+    places = _places(whole_cohorts, n_workers=n_workers, per_gpu=per_gpu, wait=wait, until=until)
     on_gpu = _n_gpus() > 0
-    jobs = [cohort_job(plan, c, command, corpora, retry_failed=retry_failed, on_gpu=on_gpu) for c in left]
+    layout = Layout(plan, corpora, cost_model(on_gpu=on_gpu), _devices(places))
+    left = layout.cut(whole_cohorts, keep=True)
+    how = {"retry_failed": retry_failed, "on_gpu": on_gpu}
+    jobs = [cohort_job(plan, c, command, corpora, seconds=layout.seconds(c).at_work, **how) for c in left]
     n_left = sum(len(job.open) for job in jobs)
     if with_baselines:
         jobs += baseline_jobs(plan, corpora)
@@ -97,13 +103,43 @@ def run_sweep(
     n_cells = len(plan.cells)
     asked, to_do = counted(n_cells, "cell"), f"{n_left} to do in {counted(len(left), 'cohort')}"
     console.print(f"{plan.name}: {asked}, {n_cells - n_left} done, {to_do}")
+    for one in whole_cohorts:
+        if (n := sum(set(part.run_ids) <= set(one.run_ids) for part in left)) > 1:
+            name = f"{one.shape.label} ×{len(one.members)}"
+            say(console, f"{name}: trains in {n} parts, so that all end sooner")
     if left and (why := _unused()):
         say(console, why)
     with _terminate_as_interrupt():
-        places = _Places(n_workers=n_workers, per_gpu=per_gpu, wait=wait, until=until)
         ended = _run_jobs(plan, jobs, console, places)
+    forget_parts(plan.cohorts, plan.paths)
     claims.tidy(plan.paths)
     return ended
+
+
+def foretell(request: Request, options: LocalOptions) -> str:
+    """How long this machine would take for what is left, in a line."""
+    seconds, source = foretold_seconds(request, options)
+    if not seconds:
+        return "nothing is left to do\n"
+    n = len(_devices(_places([], n_workers=options.workers, per_gpu=options.per_gpu or 1)))
+    where = counted(_n_gpus(), "GPU") if _n_gpus() else counted(n, "core")
+    where += f" ({this_machine(on_gpu=_n_gpus() > 0)})"
+    return f"here, on {where}: about {format_seconds(seconds)}, foretold {source}\n"
+
+
+def foretold_seconds(request: Request, options: LocalOptions) -> tuple[float, str]:
+    """Of what is left of a plan, on this machine, and by what; corpora that only the network has are not counted."""
+    plan, on_gpu = request.plan, _n_gpus() > 0
+    corpora = open_corpora(plan, Console(quiet=True), fetch=False)
+    cohorts = [c for c in plan.cohorts if all(cell.config.corpus.spec() in corpora for cell in c.cells)]
+    left = left_of(plan, cohorts, retry_failed=request.retry_failed)
+    places = _places(left, n_workers=options.workers, per_gpu=options.per_gpu)
+    model = cost_model(on_gpu=on_gpu)
+    layout = Layout(plan, corpora, model, _devices(places))
+    known = replace(plan, cohorts=tuple(cohorts))
+    coders = [job.seconds for job in baseline_jobs(known, corpora)] if request.with_baselines else []
+    beside = [] if on_gpu else coders  # beside a GPU other processes do them
+    return layout.end_seconds(layout.cut(left, keep=False), beside), model.source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +150,31 @@ class _Places:
     per_gpu: int
     wait: bool
     until: float = math.inf
+
+
+def _places(
+    cohorts: Sequence[Cohort],
+    *,
+    n_workers: int | None,
+    per_gpu: int | None,
+    wait: bool = True,
+    until: float = math.inf,
+) -> _Places:
+    """With as many cohorts a GPU as fit, where nothing is asked for."""
+    return _Places(
+        n_workers=n_workers,
+        per_gpu=per_gpu or auto_per_gpu(cohorts, _n_gpus(), _n_cores()),
+        wait=wait,
+        until=until,
+    )
+
+
+def _devices(places: _Places) -> list[int]:
+    """The device of each lane that trains: a GPU, or a core of its own."""
+    n_gpus = _n_gpus()
+    if not n_gpus:
+        return list(range(places.n_workers or _n_cores()))
+    return (list(range(n_gpus)) * places.per_gpu)[: places.n_workers]
 
 
 def _run_jobs(plan: Plan, jobs: list[Job], console: Console, places: _Places) -> Ended:
@@ -141,25 +202,6 @@ def _run_jobs(plan: Plan, jobs: list[Job], console: Console, places: _Places) ->
     return ended
 
 
-class Waiting:
-    """Lets a moment pass where all that is left is with others, and says so when that changes."""
-
-    def __init__(self, console: Console) -> None:
-        self.console, self.told = console, ""
-
-    def __call__(self, jobs: Sequence[Job], live: Mapping[str, Claim]) -> None:
-        """`jobs` are left; `live` claims were on some of their records."""
-        held = [live[key] for job in jobs for key in job.open if key in live]
-        if not held:
-            return
-        who = ", ".join(sorted({f"{claim.host} (process {claim.pid})" for claim in held}))
-        text = f"waiting for {len(held)} that {who} works on; Ctrl-C leaves them there"
-        if text != self.told:
-            say(self.console, text)
-            self.told = text
-        time.sleep(_WAIT_SECONDS)
-
-
 def _fitting(jobs: list[Job]) -> list[Job]:
     """The same, none asking for more GPUs than there are: it then trains on fewer, and on a CPU in one lane."""
     at_most = max(1, _n_gpus())
@@ -180,6 +222,7 @@ def _lanes(places: _Places, n_jobs: int, widths: AbstractSet[int] = frozenset({1
     n_lanes = places.n_workers or n_gpus * places.per_gpu
     gpus = _split(devices, sorted(widths - {1}, reverse=True))
     gpus += _split(devices * (places.per_gpu - 1), [])
+    gpus = [replace(lane, environment=lane.environment | {SHARING: str(places.per_gpu)}) for lane in gpus]
     return gpus[:n_lanes] + [Lane(frozenset({"baseline"}), {**single, "CUDA_VISIBLE_DEVICES": ""})] * max(
         1, min(8, cores // 2)
     )
@@ -201,6 +244,11 @@ def _split(devices: Sequence[str], widths: Sequence[int]) -> list[Lane]:
 
 def _n_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def has_gpu() -> bool:
+    """Do cohorts train on a GPU here?"""
+    return _n_gpus() > 0
 
 
 def n_places() -> int:

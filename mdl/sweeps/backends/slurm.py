@@ -30,7 +30,7 @@ from mdl.records import RunPaths
 from mdl.storage import digest, write_atomically
 from mdl.sweeps.backends.registry import Incarnation, Request, register_backend
 from mdl.sweeps.claims import latest
-from mdl.sweeps.jobs import missing
+from mdl.sweeps.jobs import left_of
 from mdl.sweeps.manifest import open_corpora, write_manifest
 from mdl.sweeps.plan import Plan
 
@@ -80,7 +80,7 @@ def prepare(
     except MdlError:
         if not only_shown:
             raise
-    left = [c for cohort in plan.cohorts if (c := missing(cohort, plan.paths, retry_failed=retry_failed))]
+    left = left_of(plan, plan.cohorts, retry_failed=retry_failed)
     free = [part for cohort in left if (part := _without(cohort, busy)).cells]
     tasks = [_task(part, baselines=False) for part in _parts(free, options.per_gpu)]
     if with_baselines and tasks:

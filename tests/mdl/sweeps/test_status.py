@@ -145,7 +145,7 @@ def test_after_a_stop_the_half_trained_cells_and_their_step_are_told(tmp_path: P
     plan = plan_sweep(tmp_path / "small.yaml", tmp_path / "runs")
     checkpoint = plan.paths.checkpoint(plan.cohorts[0].cohort_id)
     with subprocess.Popen(
-        [sys.executable, "-m", "mdl.cli", "sweep", "small.yaml", "--no-baselines"],
+        [sys.executable, "-m", "mdl.cli", "sweep", "small.yaml", "--no-baselines", "--workers", "1"],
         cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     ) as sweeping:  # fmt: skip
         deadline = time.monotonic() + 90
@@ -174,7 +174,7 @@ def test_budgets_that_share_a_training_are_recorded_one_by_one_and_half_trained_
     (tmp_path / "small.yaml").write_text(yaml)
     plan = plan_sweep(tmp_path / "small.yaml", tmp_path / "runs")
     (cohort,) = plan.cohorts
-    command = [sys.executable, "-m", "mdl.cli", "sweep", "small.yaml", "--no-baselines"]
+    command = [sys.executable, "-m", "mdl.cli", "sweep", "small.yaml", "--no-baselines", "--workers", "1"]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as sweeping:
         deadline = time.monotonic() + 120
         while len(status(plan).done) < 2 and time.monotonic() < deadline:

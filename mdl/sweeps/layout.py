@@ -1,0 +1,73 @@
+"""How a plan is laid out on this machine: how many cohorts share a GPU, which are cut, and when all would be done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+
+from mdl.config import Cohort
+from mdl.data import Corpus, CorpusSpec
+from mdl.models import training_bytes
+from mdl.sweeps.cost_model import CostModel, Spent, gpu_models
+from mdl.sweeps.jobs import work_of
+from mdl.sweeps.plan import Plan
+from mdl.sweeps.schedule import cut, end_of, longest_first
+from mdl.sweeps.splits import keep_parts
+
+_MOST_A_GPU = 3  # cohorts: what the studies of this repository ran with, on one H100
+_MEMORY_SHARE = 0.75  # of a GPU's: the rest is the corpora's and the processes' own
+
+
+def auto_per_gpu(cohorts: Sequence[Cohort], n_gpus: int, n_cores: int) -> int:
+    """So many cohorts share a GPU as its memory holds of the largest, each with a core of its own."""
+    memory = min((gpu.memory_bytes for gpu in gpu_models()), default=0) * _MEMORY_SHARE
+    needs, n = sorted(map(_training_bytes, cohorts), reverse=True), 1
+    while n < _MOST_A_GPU and sum(needs[: n + 1]) <= memory and (n + 1) * n_gpus <= n_cores:
+        n += 1
+    return n
+
+
+def _training_bytes(cohort: Cohort) -> float:
+    n_windows = cohort.recipe.batch_windows // max(1, cohort.execution.n_devices)
+    return float(training_bytes(cohort.shape, n_windows)) * len(cohort.members)
+
+
+class Layout:
+    """The cohorts that are left, on lanes that each have a device."""
+
+    def __init__(
+        self, plan: Plan, corpora: Mapping[CorpusSpec, Corpus], model: CostModel, devices: Sequence[int]
+    ) -> None:
+        """`devices`: which one each lane is on."""
+        self._plan, self._devices = plan, devices
+        self._whole = {run_id: cohort for cohort in plan.cohorts for run_id in cohort.run_ids}
+
+        @cache
+        def seconds(cohort: Cohort) -> Spent:
+            return model.seconds(work_of(cohort, corpora))
+
+        self.seconds = seconds
+
+    def cut(self, left: Sequence[Cohort], *, keep: bool) -> list[Cohort]:
+        """The same cells, some cohorts in parts; with `keep` these are written down in the run folder."""
+        parts = cut(left, self.seconds, self._devices, self._may_cut)
+        found: dict[str, list[Cohort]] = {}
+        for part in parts:
+            found.setdefault(self._whole[part.run_ids[0]].cohort_id, []).append(part)
+        for of_one in found.values():
+            whole = self._whole[of_one[0].run_ids[0]]
+            if keep and len(of_one) > 1 and self._may_cut(whole):
+                keep_parts(whole, of_one, self._plan.paths)
+        return parts
+
+    def end_seconds(self, cohorts: Sequence[Cohort], others: Sequence[float] = ()) -> float:
+        """When these are done, and after them `others` (seconds each) on the same lanes."""
+        works = [self.seconds(cohort) for cohort in longest_first(cohorts, self.seconds)]
+        return end_of([*works, *(Spent(start=0.0, training=0.0, measuring=other) for other in others)], self._devices)
+
+    def _may_cut(self, cohort: Cohort) -> bool:
+        """Not what is cut already, is in flight, or trains on several devices."""
+        whole, paths = self._whole[cohort.run_ids[0]], self._plan.paths
+        if cohort.execution.n_devices > 1 or paths.split(whole.cohort_id).exists():
+            return False
+        return not any(paths.checkpoint(state).exists() for state in (*whole.state_ids, *cohort.state_ids))

@@ -1,0 +1,52 @@
+"""A cohort that trains in parts is written down in the run folder, so that a stopped part goes on from its checkpoint.
+
+The file lies where the checkpoints lie, under the whole cohort's id, and goes when all of its cells are recorded. What
+trained together stands in each record: `cohort_id` and `provenance.cohort_size`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from mdl.config import Cohort
+from mdl.records import RecordError, RunPaths, read_plain
+from mdl.storage import create_once, remove_own
+
+_MOST_BYTES = 1 << 22
+
+
+def parts_of(cohort: Cohort, paths: RunPaths) -> list[Cohort]:
+    """The cohort itself, or the parts that it was cut into, every cell in one of them."""
+    named = _read(cohort, paths)
+    parts = [part for run_ids in named if (part := cohort.only(set(run_ids))).cells]
+    rest = cohort.only(set(cohort.run_ids) - {run_id for part in parts for run_id in part.run_ids})
+    return [*parts, rest] if parts and rest.cells else parts or [cohort]
+
+
+def keep_parts(cohort: Cohort, parts: Sequence[Cohort], paths: RunPaths) -> None:
+    """Write down how it is cut; whoever was first is right."""
+    content = json.dumps([part.run_ids for part in parts])
+    paths.cohorts.mkdir(parents=True, exist_ok=True)
+    create_once(paths.split(cohort.cohort_id), content.encode(), synced=False)
+
+
+def forget_parts(cohorts: Sequence[Cohort], paths: RunPaths) -> None:
+    """Of cohorts whose cells are all recorded."""
+    there = {path.name for path in paths.cohorts.glob("*.split.json")}
+    for cohort in cohorts:
+        path = paths.split(cohort.cohort_id) if there else None
+        if path and path.name in there and all(paths.record(run_id).exists() for run_id in cohort.run_ids):
+            remove_own(path)
+
+
+def _read(cohort: Cohort, paths: RunPaths) -> list[list[str]]:
+    """Disjoint lists of run ids; nothing where there is no file, or one that says something else."""
+    try:
+        content = json.loads(read_plain(paths.split(cohort.cohort_id), _MOST_BYTES))
+    except (OSError, ValueError, RecursionError, RecordError):
+        return []
+    if not isinstance(content, list) or not all(isinstance(part, list) for part in content):
+        return []
+    names = [run_id for part in content for run_id in part if isinstance(run_id, str)]
+    return content if len(names) == len(set(names)) == sum(map(len, content)) else []
