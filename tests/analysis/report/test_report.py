@@ -147,6 +147,7 @@ def test_the_text_is_a_function_of_the_summary_on_disk(made: ReportPaths) -> Non
     assert words(json.loads((made.folder / "summary.json").read_text())) == words(made.summary)
 
 
+@pytest.mark.slow
 def test_the_same_records_give_the_same_bytes(made: ReportPaths, tmp_path: Path) -> None:
     """In another process, with another hash seed, hours later."""
     folder = write_sweep(tmp_path / "s", full_sweep(), more_run_ids=["later"])
