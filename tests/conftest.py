@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import settings
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+from tests import warm_python
+
+_SCRIPT = pytest.StashKey[str]()
+
+for _library in ("OMP", "MKL", "OPENBLAS"):
+    os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
 os.environ.setdefault("WANDB_MODE", "offline")
 os.environ.setdefault("WANDB_SILENT", "true")
 if not Path("/dev/nvidiactl").exists():  # without a GPU Triton's kernels are interpreted; it looks when it is imported
@@ -23,6 +31,26 @@ settings.load_profile("mdl")
 # A shell's background job ignores Ctrl-C, and so would every process that a test starts and interrupts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Commands that tests start share one interpreter that has imported everything: see `tests/warm_python.py`."""
+    workers = getattr(config, "workerinput", None)
+    if workers is None:  # where tests run on several processes, the one that hands them out
+        folder = tempfile.TemporaryDirectory(prefix="mdl-tests-")
+        config.add_cleanup(folder.cleanup)
+        script = warm_python.install(Path(folder.name))
+        config.stash[_SCRIPT] = script
+        if not getattr(config.option, "numprocesses", None):
+            sys.executable = script
+    else:
+        sys.executable = workers["python"]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a process of tests which interpreter its commands are to have."""
+    node.workerinput["python"] = node.config.stash[_SCRIPT]
 
 
 @pytest.fixture(autouse=True)

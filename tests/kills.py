@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.command import leftovers, mdl, records, write_sweep
+from tests.warm_python import COLD
 
 COMMAND = [sys.executable, "-m", "mdl.cli", "sweep", "small.yaml", "--no-baselines", "--runs"]
 
@@ -33,7 +34,7 @@ def kill_at_random(folder: Path, n_kills: int, within_seconds: float, seed: int)
     dice, killed, done = random.Random(seed), 0, 0  # noqa: S311 - moments, not secrets
     while killed < n_kills:
         process = subprocess.Popen([*COMMAND, f"broken{done}"], cwd=folder, stdout=subprocess.DEVNULL,
-                                   stderr=subprocess.DEVNULL)  # fmt: skip
+                                   stderr=subprocess.DEVNULL, env={**os.environ, COLD: "1"})  # fmt: skip
         try:
             process.wait(timeout=dice.uniform(0, within_seconds))
         except subprocess.TimeoutExpired:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tests.warm_python import COLD
+
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol")
 CONF = """
 ClusterName=test
@@ -57,7 +59,7 @@ class Cluster:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.conf = folder / "slurm.conf"
-        self.environment = {**os.environ, "SLURM_CONF": str(self.conf), "PATH": PATH}
+        self.environment = {**os.environ, COLD: "1", "SLURM_CONF": str(self.conf), "PATH": PATH}
         self.daemons: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self) -> None:

@@ -38,7 +38,7 @@ def started(folder: Path, *more: str) -> subprocess.Popen[str]:
     return process
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("steps", [250, (70, 140, 280)], ids=["one budget", "a trunk"])
 def test_twenty_kills_at_random_moments_change_no_record_and_leave_nothing(
     steps: int | tuple[int, ...], tmp_path: Path, text_file: Path

@@ -1,6 +1,7 @@
 """Nothing of the user's is lost: what a command did not write it neither deletes nor overwrites, by no link either."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,15 +15,35 @@ from mdl.storage import remove_dead_temporaries, remove_own, set_aside
 from tests.synthetic import cell, corpus, write_sweep
 
 
-@pytest.fixture
-def small(tmp_path: Path) -> Path:
-    return write_sweep(tmp_path / "small", [cell("8x1", 10**6, 9e6)])
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_sweep(tmp_path_factory.mktemp("runs") / "small", [cell("8x1", 10**6, 9e6)])
 
 
-@pytest.fixture
-def large(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Its report has a figure that the report of `small` has not."""
-    return write_sweep(tmp_path / "large", [cell("8x1", 10**6, 9e6), cell("8x1", 10**6, 9e6, of=corpus("b"))])
+    records = [cell("8x1", 10**6, 9e6), cell("8x1", 10**6, 9e6, of=corpus("b"))]
+    return write_sweep(tmp_path_factory.mktemp("runs") / "large", records)
+
+
+@pytest.fixture(scope="module")
+def reports(small: Path, large: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of both, as they were made."""
+    folder = tmp_path_factory.mktemp("reports")
+    for sweep in (small, large):
+        build_report(sweep, folder / sweep.name)
+    return folder
+
+
+@pytest.fixture
+def of_small(reports: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(reports / "small", tmp_path / "r")
+
+
+@pytest.fixture
+def of_large(reports: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(reports / "large", tmp_path / "r")
 
 
 def test_a_report_leaves_what_it_did_not_write(small: Path, large: Path, tmp_path: Path) -> None:
@@ -54,9 +75,8 @@ def test_a_report_overwrites_no_file_of_the_users(small: Path, tmp_path: Path, n
 
 
 @pytest.mark.parametrize("name", ["figures", "report.pdf", "figures/adjusted_rate.pdf", "report_files.json"])
-def test_a_report_writes_through_no_link(small: Path, tmp_path: Path, name: str) -> None:
-    out, elsewhere = tmp_path / "r", tmp_path / "elsewhere"
-    build_report(small, out)
+def test_a_report_writes_through_no_link(small: Path, of_small: Path, tmp_path: Path, name: str) -> None:
+    out, elsewhere = of_small, tmp_path / "elsewhere"
     (out / name).rename(elsewhere)
     (out / name).symlink_to(elsewhere)
     before = {p: p.read_bytes() for p in [elsewhere, *elsewhere.rglob("*")] if p.is_file()}
@@ -67,35 +87,33 @@ def test_a_report_writes_through_no_link(small: Path, tmp_path: Path, name: str)
 
 
 def test_a_report_of_before_is_replaced_and_nothing_in_its_folder_is_deleted(
-    small: Path, large: Path, tmp_path: Path
+    small: Path, of_large: Path, reports: Path
 ) -> None:
     """It left no list of its files."""
-    out = build_report(large, tmp_path / "r").folder
-    (out / "report_files.json").unlink()
-    build_report(small, out)
-    assert (out / "figures" / "adjusted_rate_2.pdf").exists()
-    anew = build_report(small, tmp_path / "anew").folder
-    assert (out / "summary.json").read_bytes() == (anew / "summary.json").read_bytes()
+    (of_large / "report_files.json").unlink()
+    build_report(small, of_large)
+    assert (of_large / "figures" / "adjusted_rate_2.pdf").exists()
+    assert (of_large / "summary.json").read_bytes() == (reports / "small/summary.json").read_bytes()
 
 
 @pytest.mark.parametrize("name", ["../mine.txt", "figures/../../mine.txt", "/mine.txt", "figures/sub/mine.txt"])
-def test_a_list_of_names_reaches_nothing_outside_the_report(small: Path, tmp_path: Path, name: str) -> None:
-    out = build_report(small, tmp_path / "r").folder
+def test_a_list_of_names_reaches_nothing_outside_the_report(
+    small: Path, of_small: Path, tmp_path: Path, name: str
+) -> None:
     mine = tmp_path / "mine.txt"
     mine.write_text("mine")
     sha256 = "ee4b26c8de0b6e3e7b0fc3ee5fc0b0c7c5d1a9f1b0d8ba0f5c2f31c6e7e6a0d1"
-    (out / "report_files.json").write_text(json.dumps({"files": {name: sha256}}))
-    build_report(small, out)
+    (of_small / "report_files.json").write_text(json.dumps({"files": {name: sha256}}))
+    build_report(small, of_small)
     assert mine.read_text() == "mine"
 
 
-def test_a_report_that_was_cut_short_is_made_again(small: Path, large: Path, tmp_path: Path) -> None:
+def test_a_report_that_was_cut_short_is_made_again(small: Path, of_large: Path) -> None:
     """The list is written before the first file is moved."""
-    out = build_report(large, tmp_path / "r").folder
-    (out / "report.pdf").unlink()
-    (out / "rates.csv").unlink()
-    build_report(small, out)
-    assert not (out / "figures" / "adjusted_rate_2.pdf").exists()
+    (of_large / "report.pdf").unlink()
+    (of_large / "rates.csv").unlink()
+    build_report(small, of_large)
+    assert not (of_large / "figures" / "adjusted_rate_2.pdf").exists()
 
 
 def test_nothing_is_removed_through_a_link(tmp_path: Path) -> None:

@@ -147,6 +147,7 @@ def test_the_text_is_a_function_of_the_summary_on_disk(made: ReportPaths) -> Non
     assert words(json.loads((made.folder / "summary.json").read_text())) == words(made.summary)
 
 
+@pytest.mark.slow
 def test_the_same_records_give_the_same_bytes(made: ReportPaths, tmp_path: Path) -> None:
     """In another process, with another hash seed, hours later."""
     folder = write_sweep(tmp_path / "s", full_sweep(), more_run_ids=["later"])
@@ -161,7 +162,7 @@ def test_the_same_records_give_the_same_bytes(made: ReportPaths, tmp_path: Path)
 
 def test_a_price_moves_the_critical_size(tmp_path: Path) -> None:
     folder = write_sweep(tmp_path / "s", grid(SIZES, [10**6]))
-    summary = build_report(folder, tmp_path / "r", cost="1.5").summary
+    summary = build_report(folder, tmp_path / "r", cost="1.5", formats=("md",)).summary
     price = {"name": "1.5 bytes", "bytes_per_param": 1.5, "sentence": "A parameter costs 1.5 bytes."}
     assert summary["cost"] == price
     prices = {row["bytes_per_param"]: row for row in summary["costs"] if row["bytes_per_param"] is not None}
@@ -305,7 +306,7 @@ def test_a_law_without_intervals_is_no_law(tmp_path: Path) -> None:
     """Three dataset sizes determine β but for their noise: columns so few cannot be resampled, and nothing is said."""
     records = [cell(size, d, power_law(MODEL_SIZES[size], d), heldout_rate=(2 + 60 * MODEL_SIZES[size] ** -0.4
                     + 25 * d**-0.3) / 8) for size in SIZES for d in SUBSETS[1:4]]  # fmt: skip
-    made = build_report(write_sweep(tmp_path / "s", records), tmp_path / "r")
+    made = build_report(write_sweep(tmp_path / "s", records), tmp_path / "r", formats=("md",))
     assert made.summary["fit"]["E"] is None
     assert "3 groups of rows; resampling needs 5; add dataset sizes and corpus seeds" in words(made.summary)
     assert not (made.folder / "figures" / "residuals.pdf").exists()
@@ -324,7 +325,7 @@ def test_memorised_random_bytes_are_not_taken_for_compression(tmp_path: Path) ->
         cell(size, 100_000, 8e5 * (1.0 - 0.02 * i), heldout_rate=1.001, of=corpus("random:2MB"))
         for i, size in enumerate(SIZES[:5])
     ]
-    made = build_report(write_sweep(tmp_path / "s", records), tmp_path / "r")
+    made = build_report(write_sweep(tmp_path / "s", records), tmp_path / "r", formats=("md",))
     text = words(made.summary)
     assert "4 of 5 cells code their own subset better than unseen bytes" in text
     assert "4 of them code unseen bytes at 100 % or more" in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import struct
 from pathlib import Path
@@ -108,7 +109,7 @@ def test_the_probe_sees_a_prefilled_stepper_that_computes_otherwise(
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=12)
 def test_any_bytes_come_back_at_any_stride(exact: ExactModel, data: st.DataObject) -> None:
     stride, stretch = data.draw(st.integers(1, T - 1)), data.draw(st.integers(T, 5 * T))
     content = np.frombuffer(data.draw(st.binary(min_size=1, max_size=300)) + TEXT[:150], np.uint8)
@@ -117,8 +118,10 @@ def test_any_bytes_come_back_at_any_stride(exact: ExactModel, data: st.DataObjec
     assert BlockDecoder(exact.model, lanes).decode([block]) == [content.tobytes()]
 
 
-@pytest.mark.parametrize("stride", [1, 5, 16, 31])
-@pytest.mark.parametrize("n_bytes", [0, 1, T - 1, T, T + 1, 32 * T, 32 * T + 1, 5_000])
+@pytest.mark.parametrize(
+    ("n_bytes", "stride"),
+    [*itertools.product([0, 1, T - 1, T, T + 1], [1, 5, 16, 31]), (32 * T, 5), (32 * T + 1, 1), (5_000, 16)],
+)
 def test_archives_of_any_length_come_back(exact: ExactModel, stride: int, n_bytes: int) -> None:
     archive = packed(exact, TEXT[:n_bytes], stride)
     assert unpacked(archive, exact) == TEXT[:n_bytes]
@@ -129,15 +132,16 @@ def test_blocks_in_lockstep_are_decoded_as_each_alone(exact: ExactModel, monkeyp
     """However many at a time, the last one shorter; and what the parallel pass has at once changes no byte."""
     from mdl.compressors import byte_model
 
-    monkeypatch.setattr(header, "MAX_BLOCK_BYTES", 3_000)
+    monkeypatch.setattr(header, "MAX_BLOCK_BYTES", 1_000)
     monkeypatch.setattr(header, "_STRETCH_WINDOWS", 8)
-    archive = packed(exact, TEXT[:10_000], 12)
+    text = TEXT[:2_900]
+    archive = packed(exact, text, 12)
     assert Archive(io.BytesIO(archive)).n_blocks == 4
     for at_a_time in (1, 2, 100):
         monkeypatch.setattr(byte_model, "_blocks_at_a_time", lambda header, device, n=at_a_time: n)
-        assert unpacked(archive, exact) == TEXT[:10_000]
+        assert unpacked(archive, exact) == text
     monkeypatch.setattr(block_codec, "_windows_a_call", lambda model, length: 1)
-    one = packed(exact, TEXT[:10_000], 12)
+    one = packed(exact, text, 12)
     for mine, theirs in zip(Archive(io.BytesIO(one)).blocks(), Archive(io.BytesIO(archive)).blocks(), strict=True):
         assert mine.stream == theirs.stream
 
@@ -168,14 +172,15 @@ def test_noise_within_epsilon_decodes_exactly_and_only_for_the_list(
 @pytest.mark.parametrize("stride", [4, 16])
 def test_an_archive_costs_what_the_second_code_length_says(exact: ExactModel, stride: int) -> None:
     """Streams and guard lists within a hair (0.1 % and 64 bits a block) of it, and most of what it gains is gained."""
-    view = ArrayView(TEXT)
+    text = TEXT[:20_000]
+    view = ArrayView(text)
     single = exact.model.float()
     ends = {
-        s: code_lengths(single, view, "train", [len(TEXT)], stride=s)[0].bits_by_position.sum() for s in (None, stride)
+        s: code_lengths(single, view, "train", [len(text)], stride=s)[0].bits_by_position.sum() for s in (None, stride)
     }
     exact.model.double()
-    archive = Archive(io.BytesIO(packed(exact, TEXT, stride)))
-    plain = Archive(io.BytesIO(packed(exact, TEXT, None)))
+    archive = Archive(io.BytesIO(packed(exact, text, stride)))
+    plain = Archive(io.BytesIO(packed(exact, text, None)))
     bits = 8 * (archive.stream_bytes + archive.guard_bytes)
     assert abs(bits - ends[stride]) <= 0.001 * ends[stride] + 64 * archive.n_blocks
     gained = 8 * (plain.stream_bytes + plain.guard_bytes) - bits

@@ -46,16 +46,18 @@ def test_a_sweep_runs_is_reported_and_then_has_nothing_to_do(folder: Path) -> No
 
 
 def test_a_killed_sweep_goes_on_and_ends_with_the_same_records(folder: Path, text_file: Path) -> None:
-    """kill -9 in the middle, twice; then the same command: one record a cell, to the bit those of an unbroken run."""
+    """kill -9 at a first checkpoint and a first record; the same command then makes the records of an unbroken run."""
     write_sweep(folder, text_file, steps=250)
     whole = mdl("sweep", "small.yaml", "--runs", "whole", "--no-baselines", cwd=folder)
     assert whole.returncode == 0, whole.stderr
-    for delay in (6.0, 7.5):
+    for sign in ("cohorts/*.ckpt", "*/record.json"):
         process = subprocess.Popen(
             [sys.executable, "-m", "mdl.cli", "sweep", "small.yaml", "--runs", "broken", "--no-baselines"],
             cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        time.sleep(delay)
+        deadline = time.monotonic() + 60
+        while not list(folder.glob(f"broken/small/{sign}")) and time.monotonic() < deadline:
+            time.sleep(0.05)
         process.send_signal(signal.SIGKILL)
         process.wait()
     last = mdl("sweep", "small.yaml", "--runs", "broken", "--no-baselines", cwd=folder)

@@ -59,7 +59,7 @@ def difference(one: Tensor, other: Tensor) -> float:
         ("24x1", 33, 256),  # neither width, head nor context is a power of two
         ("48x1h2", 70, 300),  # heads of 24, and tokens
         ("64x1", 100, 256),  # two heads, more than one block of times
-        ("96x1", 65, 256),
+        pytest.param("96x1", 65, 256, marks=pytest.mark.slow),
     ],
 )
 def test_nats_and_gradients_are_the_plain_models(size: str, context: int, vocabulary: int) -> None:
@@ -77,7 +77,9 @@ def test_nats_and_gradients_are_the_plain_models(size: str, context: int, vocabu
 
 
 @pytest.mark.parametrize("trained", [True, False])
-@pytest.mark.parametrize(("size", "context"), [("8x1", 20), ("16x3", 33), ("64x2", 40)])
+@pytest.mark.parametrize(
+    ("size", "context"), [("8x1", 20), ("16x3", 33), pytest.param("64x2", 40, marks=pytest.mark.slow)]
+)
 def test_the_second_block_too(size: str, context: int, trained: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its first half by torch's compiler where there is a GPU, else as it is, all else by the kernels."""
     if not ON_GPU:

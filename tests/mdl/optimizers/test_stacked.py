@@ -78,8 +78,14 @@ def test_a_matrix_of_zeros_has_no_update() -> None:
     assert orthogonal(torch.zeros(2, 8, 8)).abs().max() == 0
 
 
-@pytest.mark.parametrize("n_threads", [1, 2])
-@pytest.mark.parametrize(("width", "depth"), WIDTHS_AND_DEPTHS)
+@pytest.mark.parametrize(
+    ("width", "depth", "n_threads"),
+    [
+        *((*shape, 1) for shape in WIDTHS_AND_DEPTHS),
+        (16, 2, 2),
+        *(pytest.param(*shape, 2, marks=pytest.mark.slow) for shape in WIDTHS_AND_DEPTHS if shape != (16, 2)),
+    ],
+)
 def test_a_member_alone_and_in_company_are_equal_to_the_bit(width: int, depth: int, n_threads: int) -> None:
     """Of any number of members, at any place among them, with rate factors or without."""
     before = torch.get_num_threads()

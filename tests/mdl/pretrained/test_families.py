@@ -18,9 +18,10 @@ slow = pytest.mark.slow
 
 
 def each(*contexts: int) -> list[object]:
-    """All families at these contexts, and some at 2,048; a few of them in the fast part."""
+    """All families at these contexts, and some at 2,048; a few in the fast part, all at 8 in the slow one."""
     cases = [(name, T) for name in FAMILIES for T in contexts] + [(name, 2048) for name in LONG]
-    return [pytest.param(name, T, marks=() if name in FAST and T == 8 else slow, id=f"{name}-{T}") for name, T in cases]
+    marks = [pytest.mark.long if T > 8 else () if name in FAST else slow for name, T in cases]
+    return [pytest.param(*case, marks=mark, id="{}-{}".format(*case)) for case, mark in zip(cases, marks, strict=True)]
 
 
 @pytest.mark.parametrize(("name", "context"), each(8, 65))

@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import hashlib
 import inspect
+import itertools
 import json
 import math
 from collections.abc import Iterator
@@ -87,8 +88,15 @@ def coders(models: dict[str, Path]) -> dict[str, PretrainedCoder]:
     return {kind: open_pretrained(f"hf:{path}", "cpu") for kind, path in models.items()}
 
 
-@pytest.mark.parametrize("context", [8, 64, 65, 512, pytest.param(2048, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("kind", "context"),
+    [
+        *itertools.product(KINDS, [8, 64, 65]),
+        ("gpt2", 200),
+        *(pytest.param(kind, 512, marks=pytest.mark.slow) for kind in KINDS),
+        *(pytest.param(kind, 2048, marks=pytest.mark.long) for kind in KINDS),
+    ],
+)
 def test_files_of_no_byte_to_several_windows_come_back_at_any_context(kind: str, context: int, tmp_path: Path) -> None:
     """A token a byte: the file's length is its number of tokens."""
     model = getattr(tiny_models, kind)(256, width=8, context=context)

@@ -111,7 +111,7 @@ def test_what_cannot_be_answered_is_one_line_and_leaves_nothing(tmp_path: Path, 
     assert not (tmp_path / "runs").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("text")
 def test_an_answer_comes_and_the_same_command_goes_on(tmp_path: Path) -> None:
     """And `mdl sweep` takes the file that it leaves."""
@@ -146,7 +146,7 @@ def test_ctrl_c_ends_with_the_best_answer_so_far(tmp_path: Path) -> None:
     assert (tmp_path / "runs/size-my.txt/sweep.yaml").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_noise_pays_for_no_model(tmp_path: Path) -> None:
     (tmp_path / "noise").write_bytes(np.random.default_rng(0).bytes(30_000))
     done = mdl("size", "noise", "--budget", "90s", cwd=tmp_path)

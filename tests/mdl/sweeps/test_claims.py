@@ -253,8 +253,13 @@ def is_stopped(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("at", ["weights", "record", "state"])
+@pytest.mark.parametrize(
+    "at",
+    [
+        pytest.param("record", marks=pytest.mark.slow),
+        *(pytest.param(at, marks=pytest.mark.long) for at in ("weights", "state")),
+    ],
+)
 def test_whoever_wakes_up_after_a_takeover_changes_nothing_of_its_successors(
     at: str, tmp_path: Path, text_file: Path
 ) -> None:

@@ -59,8 +59,13 @@ def log(folder: Path) -> str:
 
 
 @needs_slurm
-@pytest.mark.slow
-@pytest.mark.parametrize("steps", [250, (125, 250)], ids=["one budget", "a trunk"])
+@pytest.mark.parametrize(
+    "steps",
+    [
+        pytest.param(250, id="one budget", marks=pytest.mark.slow),
+        pytest.param((125, 250), id="a trunk", marks=pytest.mark.long),
+    ],
+)
 def test_a_sweep_runs_through_slurm_loses_a_node_and_completes(
     steps: int | tuple[int, ...], nodes: Cluster, tmp_path: Path, text_file: Path
 ) -> None:

@@ -169,7 +169,7 @@ def test_budgets_that_share_a_training_are_recorded_one_by_one_and_half_trained_
     tmp_path: Path, text_file: Path
 ) -> None:
     """Stopped once the first is recorded; steps are told of all of them, and the same command goes on to the end."""
-    write_sweep(tmp_path, text_file, steps=(100, 600, 4000))
+    write_sweep(tmp_path, text_file, steps=(60, 200, 800))
     yaml = (tmp_path / "small.yaml").read_text().replace("[4x1, 8x1, 16x1]", "[4x1]")
     (tmp_path / "small.yaml").write_text(yaml)
     plan = plan_sweep(tmp_path / "small.yaml", tmp_path / "runs")
@@ -187,8 +187,8 @@ def test_budgets_that_share_a_training_are_recorded_one_by_one_and_half_trained_
     (half,) = state.half_trained
     assert set(half.run_ids) == set(state.left)
     assert half.step is not None
-    assert half.n_steps == cohort.trained_steps == 2000 + 50 + 300 + 2000
-    assert 100 <= half.step < half.n_steps
+    assert half.n_steps == cohort.trained_steps == 400 + 30 + 100 + 400
+    assert 60 <= half.step < half.n_steps
     again = mdl("sweep", "small.yaml", "--no-baselines", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert f"6 cells, {len(state.done)} done" in again.stdout

@@ -21,6 +21,7 @@ from mdl.training import data_parallel
 from mdl.training.data_parallel import Ranks, usable
 from tests import ROOT
 from tests.command import leftovers, mdl, records, write_sweep
+from tests.warm_python import COLD
 
 
 def small(folder: Path, text: Path, more: str = "", steps: int | Sequence[int] = 60) -> None:
@@ -30,11 +31,14 @@ def small(folder: Path, text: Path, more: str = "", steps: int | Sequence[int] =
     (folder / "small.yaml").write_text(yaml)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("objective", "recipe", "steps"),
-    [("subset", 1, 60), ("subset", 2, 60), ("prequential", 1, 400), ("subset", 1, (30, 60))],
-    ids=["recipe 1", "recipe 2", "online", "a trunk"],
+    [
+        pytest.param("subset", 1, 60, id="recipe 1", marks=pytest.mark.long),
+        pytest.param("subset", 2, 60, id="recipe 2", marks=pytest.mark.slow),
+        pytest.param("prequential", 1, 400, id="online", marks=pytest.mark.long),
+        pytest.param("subset", 1, (30, 60), id="a trunk", marks=pytest.mark.slow),
+    ],
 )
 def test_two_processes_train_a_cohort_as_one_does(
     objective: str, recipe: int, steps: int | tuple[int, ...], tmp_path: Path, text_file: Path
@@ -99,7 +103,7 @@ def started(folder: Path, *more: str, **environment: str) -> subprocess.Popen[st
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={**os.environ, **environment},
+        env={**os.environ, COLD: "1", **environment},
     )
 
 
@@ -122,9 +126,17 @@ def stop(folder: Path, victim: str, sent: int) -> str:
 
 
 @pytest.mark.slow
-def test_a_stop_is_saved_and_a_loss_is_told_and_the_end_is_that_of_an_unbroken_run(
-    tmp_path: Path, text_file: Path
-) -> None:
+def test_a_stop_is_saved_and_a_loss_is_told(tmp_path: Path, text_file: Path) -> None:
+    """SIGTERM to the driver, and then kill -9 of the process that trains along."""
+    small(tmp_path, text_file, "  devices: {value: 2}\n", steps=400)
+    assert "stopped; " in stop(tmp_path, "driver", signal.SIGTERM)
+    (line,) = failures(stop(tmp_path, "companion", signal.SIGKILL))
+    assert line.endswith("rank 1 of 2 was ended by signal 9; the last checkpoint is kept, "
+                         "the same command goes on from it\n")  # fmt: skip
+
+
+@pytest.mark.long
+def test_after_every_stop_and_loss_the_end_is_that_of_an_unbroken_run(tmp_path: Path, text_file: Path) -> None:
     """SIGTERM to the driver; kill -9 and SIGSTOP of the process that trains along, and of rank 0; then to the end."""
     small(tmp_path, text_file, "  devices: {value: 2}\n", steps=400)
     assert "stopped; " in stop(tmp_path, "driver", signal.SIGTERM)
@@ -176,14 +188,18 @@ if "mdl.training.companion" in sys.orig_argv:
 """
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "behaviour",
     [
-        pytest.param(_NCCL_LIKE, id="leaving a group waits for all ranks"),
-        pytest.param(_AT_THE_END.format(deed="os.kill(os.getpid(), signal.SIGSTOP)"), id="stopped after the last step"),
-        pytest.param(_AT_THE_END.format(deed="raise RuntimeError('late')"), id="fails after the last step"),
-        pytest.param(_AT_THE_END.format(deed="os._exit(3)"), id="gone after the last step"),
+        pytest.param(_NCCL_LIKE, id="leaving a group waits for all ranks", marks=pytest.mark.slow),
+        *(
+            pytest.param(_AT_THE_END.format(deed=deed), id=f"{name} after the last step", marks=pytest.mark.long)
+            for name, deed in {
+                "stopped": "os.kill(os.getpid(), signal.SIGSTOP)",
+                "fails": "raise RuntimeError('late')",
+                "gone": "os._exit(3)",
+            }.items()
+        ),
     ],
 )
 def test_a_finished_training_is_recorded_however_its_companion_leaves(

@@ -69,7 +69,7 @@ def test_a_member_trained_with_companions_is_to_the_bit_what_it_is_alone(
         assert [bits[m] for _, bits in together.curve] == [bits[0] for _, bits in alone.curve]
 
 
-@pytest.mark.parametrize("name", ["recipe 2", "recipe 2 with AdamW"])
+@pytest.mark.parametrize("name", ["recipe 2", pytest.param("recipe 2 with AdamW", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("width", [4, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64])
 def test_under_recipe_2_so_it_is_at_every_width(width: int, name: str, tmp_path: Path) -> None:
     """At any place of one to seven members, all of one rate or not; clipped as a rule."""

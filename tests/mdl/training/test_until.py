@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from mdl.training.trunk import Trunk
 from mdl.training.until import foretold, two_part_bits
 from tests.command import leftovers
 from tests.mdl.training.test_trunk import grid, same, separately
+from tests.warm_python import COLD
 
 STEPS = (10, 20, 40, 80)
 UNTIL = 0.14
@@ -304,7 +306,10 @@ def test_a_sweep_killed_over_and_over_makes_the_records_of_one_that_was_not(text
     assert command("sweep", file, "--runs", tmp_path / "b", "--no-baselines").returncode == 0
     words = [sys.executable, "-m", "mdl.cli", "sweep", str(file), "--runs", str(tmp_path / "a"), "--no-baselines"]
     for seconds in (3, 5, 7, 9):
-        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        process = subprocess.Popen(
+            words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+            env={**os.environ, COLD: "1"},  # so that moments are those that they were chosen for
+        )  # fmt: skip
         time.sleep(seconds)
         process.send_signal(signal.SIGKILL)
         process.wait()
