@@ -26,7 +26,7 @@ from mdl.quantization import (
     side_by_side,
     subset_bits,
 )
-from mdl.records import CellRecord, Snapshot, read_cell
+from mdl.records import CellRecord, CodedWeights, Snapshot, read_cell
 from mdl.storage import replacing
 
 SAMPLE_BYTES = 1 << 18  # of the subset, by which a precision is chosen where the record does not tell
@@ -63,6 +63,7 @@ class Run:
     shape: Shape
     weights: Weights
     corpus: Corpus
+    folder: Path
 
     @property
     def recorded_stride(self) -> int | None:
@@ -85,7 +86,7 @@ def open_run(folder: Path, snapshot: str = "final") -> Run:
     shape, weights = load_weights(weights_path)
     if hashlib.sha256(weights_path.read_bytes()).hexdigest() != chosen.weights_sha256:
         raise MdlError(f"{weights_path} is not what {path} was measured with (its SHA-256 is another)")
-    return Run(record=record, snapshot=chosen, shape=shape, weights=weights, corpus=_corpus(record))
+    return Run(record=record, snapshot=chosen, shape=shape, weights=weights, corpus=_corpus(record), folder=folder)
 
 
 def _corpus(record: CellRecord) -> Corpus:
@@ -113,12 +114,15 @@ def _corpus(record: CellRecord) -> Corpus:
 def choose_coded(run: Run, tune_steps: int | None = None) -> CodedModel:
     """The weights at the precision of the least total: as recorded, else as measured on a sample of the subset.
 
-    They are tuned as long as those of the record were, or `tune_steps` (see `mdl.quantization.fine_tune`).
+    They are tuned as long as those of the record were, or `tune_steps` (see `mdl.quantization.fine_tune`). Weights that
+    were trained for their code are sent as that.
     """
     n_bytes, view = run.record.subset_bytes, run.corpus.train
     recorded_steps = run.record.config.get("measure.tune_steps", 0)
     tuning = Tuning(view, n_bytes, recorded_steps if tune_steps is None else tune_steps)
     calibration = calibration_windows(view, n_bytes, run.shape.context_tokens)
+    if trained := next((code for code in run.snapshot.coded if code.coded_file), None):
+        return _trained_code(run, trained)
     if run.snapshot.coded and tuning.n_steps == recorded_steps:
         best = min(run.snapshot.coded, key=lambda coded_weights: coded_weights.total_bits).bits
         return coded_models(run.shape, run.weights, calibration, [best], tuning)[0]
@@ -131,6 +135,15 @@ def choose_coded(run: Run, tune_steps: int | None = None) -> CodedModel:
         measured = precisions(run.shape, run.weights, calibration, measure, tuning=tuning, spread=spread)
     bits = min(measured, key=lambda coded_weights: coded_weights.total_bits).bits
     return coded_models(run.shape, run.weights, calibration, [bits], tuning)[0]
+
+
+def _trained_code(run: Run, trained: CodedWeights) -> CodedModel:
+    """The weights as training left them coded; MdlError where the file is not what was recorded."""
+    path = run.folder / str(trained.coded_file)
+    content = path.read_bytes() if path.is_file() else b""
+    if hashlib.sha256(content).hexdigest() != trained.coded_sha256:
+        raise MdlError(f"{path} is not the coded weights that the run's record names; copy the run's folder again")
+    return CodedModel(trained.bits, trained.coder, content)
 
 
 def write_pack(

@@ -39,6 +39,10 @@ class Recipe:
     """Fraction of the steps after which the rate falls, linearly."""
     final_lr_fraction: float = 0.05
     """Rate at the end, as a fraction of the peak."""
+    weight_bits: int | Literal["auto"] | None = None
+    """Trained for weights and data together, with numbers of at most so many bits; None: for the data alone."""
+    rounding_start: float | None = None
+    """Fraction of the steps after which weights are then rounded."""
     evaluate_every: int = 100
     """Steps between looks at the held-out sample."""
     online: bool = False
@@ -50,7 +54,18 @@ class Recipe:
 
         None of an online run: its order of the data goes by its length.
         """
-        return 0 if self.online else min(math.ceil(self.steps * self.decay_start), self.steps - 1)
+        if self.online:
+            return 0
+        flat = self._step_at(self.decay_start)
+        return flat if self.rounding_step is None else min(flat, self.rounding_step)
+
+    @property
+    def rounding_step(self) -> int | None:
+        """Steps are taken by rounded weights from this one on, the last at least; None: never."""
+        return None if self.rounding_start is None else self._step_at(self.rounding_start)
+
+    def _step_at(self, fraction: float) -> int:
+        return min(math.ceil(self.steps * fraction), self.steps - 1)
 
     def lr_factor(self, step: int) -> float:
         """Learning rate at a step over its peak: linear warm-up, flat, linear decay."""
