@@ -1,4 +1,4 @@
-"""Training for the total beside rounding after the fact: weights and data together, from the same trunk, in equal steps.
+"""Training for the total, weights and data, beside rounding after the fact: from the same trunk, in as many steps.
 
 Each job is one shape, its members one a dataset size. The flat phase of the recipe is trained once; from its end a
 plain branch goes on, whose weights are then coded at 2 to 8 bits, tuned (`mdl.quantization`), and branches that are
@@ -56,15 +56,16 @@ class Variant:
 
 VARIANTS = {
     "usual": Variant(),
+    "w.6": Variant(weights_rate=0.6),
     "w.4": Variant(weights_rate=0.4),
-    "w.15": Variant(weights_rate=0.15),
-    "w.05": Variant(weights_rate=0.05),
-    "w.15-slow": Variant(weights_rate=0.15, rate=0.3),
-    "w.15-fast": Variant(weights_rate=0.15, rate=3.0),
-    "w.15-fine": Variant(weights_rate=0.15, finer=0.6),
-    "w.15-cold": Variant(weights_rate=0.15, final_lr_fraction=0.0),
-    "3": Variant(bits=3),
-    "4": Variant(bits=4),
+    "w.2": Variant(weights_rate=0.2),
+    "slow": Variant(weights_rate=0.4, rate=0.3),
+    "fast": Variant(weights_rate=0.4, rate=3.0),
+    "fine": Variant(weights_rate=0.4, finer=0.6),
+    "cold": Variant(weights_rate=0.4, final_lr_fraction=0.0),
+    "cold-slow": Variant(weights_rate=0.4, final_lr_fraction=0.0, rate=0.3),
+    "3": Variant(weights_rate=0.4, bits=3),
+    "4": Variant(weights_rate=0.4, bits=4),
 }
 
 
