@@ -10,14 +10,16 @@ Coded form of numbers of p bits, the largest 2^(p − 1) − 1, little-endian:
     size  what
     7·n   of every matrix: a step's middle (int16), the narrow and the wide logistic's width (int16 each), all three in
           quarters of an octave; the wide one's share, in 256ths (uint8)
-    4     length of what comes next
-    ...   `integer_codec`: of every matrix a line that tells its rows of zeros (1), and one of steps less their middle
+    8     lengths of what comes next, and after that (uint32 each)
+    ...   zlib: a bit for every row of all matrices, 1: it is one of zeros; high bit first
+    ...   `integer_codec`: of every matrix a line of its other rows' steps, less their middle
     ...   numbers of all other rows, matrix by matrix, row by row (`range_coder`)
 """
 
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -39,6 +41,7 @@ LEAST_BITS, MOST_BITS = 2, 8
 # 2^(j/4) in float32.
 _OCTAVE = (1.0, 1.1892070770263672, 1.4142135381698608, 1.6817928552627563)
 _MATRIX = struct.Struct("<hhhB")
+_LENGTHS = struct.Struct("<II")
 _TAIL_BITS = 30
 _SYMBOLS_A_CALL = 1 << 15
 _FAR = 40  # widths; less than one part in 2^30 lies beyond
@@ -88,51 +91,70 @@ def encode(forms: Sequence[DensityForm]) -> bytes:
     bits = bits_of([form.numbers for form in forms])
     if any(np.abs(form.steps).max() > MOST_STEP for form in forms):
         raise MdlError("a step of trained weights is out of range")
-    lines, heads, encoder = [], [], StreamEncoder()
+    zeros, lines, heads, encoder = [], [], [], StreamEncoder()
     for form in forms:
         dead = np.equal(np.abs(form.numbers).sum(axis=0), 0)
         living = form.steps[~dead]
         middle = int(np.sort(living)[living.size // 2]) if living.size else 0
-        lines += [dead[None].astype(np.int64), np.where(dead, 0, form.steps - middle)[None]]
+        zeros.append(dead)
+        lines += [living[None] - middle] if living.size else []
         heads.append(_MATRIX.pack(middle, form.narrow, form.wide, form.wide_share))
-        for step, rows in _by_step(np.where(dead, 0, form.steps), ~dead):
+        for step, rows in _by_step(form.steps, ~dead):
             left, width = _intervals(_counts(form, step, bits))
             symbols = form.numbers[:, rows].T.reshape(-1) + most_number(bits)
             encoder.write_intervals(left[symbols], width[symbols])
-    told = integer_codec.encode(lines)
-    return b"".join(heads) + struct.pack("<I", len(told)) + told + encoder.finish()
+    told = [zlib.compress(np.packbits(np.concatenate(zeros)).tobytes(), 9), integer_codec.encode(lines)]
+    lengths = _LENGTHS.pack(len(told[0]), len(told[1]))
+    return b"".join([*heads, lengths, *told, encoder.finish()])
 
 
 def tables_bytes(content: bytes, n_matrices: int) -> int:
     """How much of a coded form is not numbers."""
-    (told,) = struct.unpack_from("<I", content, _MATRIX.size * n_matrices)
-    return _MATRIX.size * n_matrices + 4 + int(told)
+    start = _MATRIX.size * n_matrices
+    return start + _LENGTHS.size + sum(_LENGTHS.unpack_from(content, start))
 
 
 def decode(bits: int, content: bytes, shapes: Mapping[str, tuple[int, int]]) -> dict[str, Floats]:
     """The matrices (in, out) of these shapes by name, numbers of so many bits; MdlError for what `encode` makes not."""
     damaged = MdlError("the coded weights are damaged")
-    start = _MATRIX.size * len(shapes)
-    if len(content) < start + 4 or not LEAST_BITS <= bits <= MOST_BITS:
+    start = _MATRIX.size * len(shapes) + _LENGTHS.size
+    if len(content) < start or not LEAST_BITS <= bits <= MOST_BITS:
         raise damaged
-    (told,) = struct.unpack_from("<I", content, start)
-    if start + 4 + told > len(content):
+    n_zeros, _ = _LENGTHS.unpack_from(content, start - _LENGTHS.size)
+    end = tables_bytes(content, len(shapes))
+    if end > len(content):
         raise damaged
-    wanted = [(1, units) for _, units in shapes.values() for _ in range(2)]
-    lines = integer_codec.decode(content[start + 4 : start + 4 + told], wanted)
-    decoder, found = StreamDecoder(content[start + 4 + told :]), {}
+    widths = [n_out for _, n_out in shapes.values()]
+    zeros = np.split(_bits(content[start : start + n_zeros], sum(widths)), np.cumsum(widths)[:-1])
+    living = [np.equal(own, 0) for own in zeros]
+    lines = iter(integer_codec.decode(content[start + n_zeros : end], [(1, int(n.sum())) for n in living if n.any()]))
+    decoder, found = StreamDecoder(content[end:]), {}
     for i, (name, (n_in, n_out)) in enumerate(shapes.items()):
         middle, narrow, wide, share = _MATRIX.unpack_from(content, _MATRIX.size * i)
-        dead, steps = np.equal(lines[2 * i][0], 1), lines[2 * i + 1][0] + middle
-        if max(abs(narrow), abs(wide), np.abs(steps).max()) > MOST_STEP or lines[2 * i].min() < 0:
+        steps = np.zeros(n_out, np.int64)
+        if living[i].any():
+            steps[living[i]] = next(lines)[0] + middle
+        if max(abs(narrow), abs(wide), np.abs(steps).max()) > MOST_STEP:
             raise damaged
         numbers = np.zeros((n_in, n_out), np.int64)
         form = DensityForm(numbers=numbers, steps=steps, narrow=narrow, wide=wide, wide_share=share)
-        for step, rows in _by_step(steps, ~dead):
+        for step, rows in _by_step(steps, living[i]):
             table = _counts(form, step, bits)
             numbers[:, rows] = (_read(decoder, table, n_in * rows.size) - most_number(bits)).reshape(-1, n_in).T
         found[name] = form.dequantised()
     return found
+
+
+def _bits(form: bytes, n: int) -> npt.NDArray[np.uint8]:
+    """So many bits; MdlError where these are not what was packed."""
+    n_bytes, unpacker = -(-n // 8), zlib.decompressobj()
+    try:
+        packed = unpacker.decompress(form, n_bytes + 1)
+    except zlib.error:
+        packed = b""
+    if len(packed) != n_bytes:
+        raise MdlError("the coded weights are damaged")
+    return np.unpackbits(np.frombuffer(packed, np.uint8), count=n)
 
 
 def _by_step(steps: Ints, living: npt.NDArray[np.bool_]) -> list[tuple[int, Ints]]:
