@@ -111,7 +111,7 @@ def encode(forms: Sequence[DensityForm]) -> bytes:
 def tables_bytes(content: bytes, n_matrices: int) -> int:
     """How much of a coded form is not numbers."""
     start = _MATRIX.size * n_matrices
-    return start + _LENGTHS.size + sum(_LENGTHS.unpack_from(content, start))
+    return int(start + _LENGTHS.size + sum(_LENGTHS.unpack_from(content, start)))
 
 
 def decode(bits: int, content: bytes, shapes: Mapping[str, tuple[int, int]]) -> dict[str, Floats]:
