@@ -47,7 +47,7 @@ AFTER_BITS, TUNE_STEPS = (2, 3, 4, 5, 6, 7, 8), 150
 class Variant:
     """How a branch is trained for the total, otherwise than usual."""
 
-    bits: Any = "auto"
+    bits: int = 8
     rate: float = 1.0  # factor on the rate of steps and densities
     finer: float = 1.0  # factor on the first steps
     weights_rate: float = 1.0  # factor on that of the weights, while they are rounded
@@ -103,8 +103,8 @@ class Job:
             decay_start=0.7,
             warmup_steps=min(200, self.steps // 10),
             final_lr_fraction=variant.final_lr_fraction if variant else 0.05,
-            weight_bits=variant.bits if variant else None,
-            rounding_start=0.7 if variant else None,
+            weight_bits=variant.bits if variant else 0,
+            rounding_start=0.7,
         )
 
     def sampled_bits(self, m: int, weights: Sequence[dict[str, Tensor]]) -> list[float]:

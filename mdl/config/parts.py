@@ -48,7 +48,7 @@ def _weight_bits(value: Any) -> int | Literal["auto"] | None:
     """Of a weight trained for its code; None where it is not."""
     if value is None or value == "auto":
         return value  # type: ignore[no-any-return]
-    bits = _count(value)
+    bits = value if isinstance(value, str) and not value.isdecimal() else _count(value)
     if isinstance(bits, bool) or not isinstance(bits, int) or not LEAST_BITS <= bits <= MOST_BITS:
         raise ValueError(f"want auto, or a whole number of {LEAST_BITS} to {MOST_BITS} bits")
     return bits

@@ -39,9 +39,9 @@ class Recipe:
     """Fraction of the steps after which the rate falls, linearly."""
     final_lr_fraction: float = 0.05
     """Rate at the end, as a fraction of the peak."""
-    weight_bits: int | Literal["auto"] | None = None
-    """Trained for weights and data together, with numbers of at most so many bits; None: for the data alone."""
-    rounding_start: float | None = None
+    weight_bits: int = 0
+    """Trained for weights and data together, with numbers of at most so many bits; 0: for the data alone."""
+    rounding_start: float = 1.0
     """Fraction of the steps after which weights are then rounded."""
     evaluate_every: int = 100
     """Steps between looks at the held-out sample."""
@@ -54,15 +54,12 @@ class Recipe:
 
         None of an online run: its order of the data goes by its length.
         """
-        if self.online:
-            return 0
-        flat = self._step_at(self.decay_start)
-        return flat if self.rounding_step is None else min(flat, self.rounding_step)
+        return 0 if self.online else min(self._step_at(self.decay_start), self.rounding_step)
 
     @property
-    def rounding_step(self) -> int | None:
-        """Steps are taken by rounded weights from this one on, the last at least; None: never."""
-        return None if self.rounding_start is None else self._step_at(self.rounding_start)
+    def rounding_step(self) -> int:
+        """Steps are taken by rounded weights from this one on, the last at least; where none is, the end."""
+        return self._step_at(self.rounding_start) if self.weight_bits else self.steps
 
     def _step_at(self, fraction: float) -> int:
         return min(math.ceil(self.steps * fraction), self.steps - 1)

@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from mdl.config.parts import Bytes, CorpusConfig, MeasureConfig, ModelConfig, Part, TrainConfig
+from mdl.config.parts import MOST_BITS, Bytes, CorpusConfig, MeasureConfig, ModelConfig, Part, TrainConfig
 from mdl.config.resolved import Execution, Measuring, Recipe, ResolvedConfig
 from mdl.data import SOURCES
 from mdl.models import (
@@ -125,8 +125,8 @@ class RunConfig(Part):
                 warmup_steps=train.warmup_steps,
                 decay_start=train.decay_start,
                 final_lr_fraction=train.final_lr_fraction,
-                weight_bits=train.weight_bits,
-                rounding_start=self._rounding_start,
+                weight_bits=MOST_BITS if train.weight_bits == "auto" else train.weight_bits or 0,
+                rounding_start=1.0 if self._rounding_start is None else self._rounding_start,
                 evaluate_every=train.evaluate_every,
                 online=train.objective == "prequential",
             ),

@@ -50,10 +50,10 @@ class Rounding(nn.Module):
     sizes: Tensor
     rates: Tensor
 
-    def __init__(self, shape: Shape, bits: int | None, data_bytes: Sequence[int]) -> None:
-        """`bits`: of the largest number; None: 8. `data_bytes` (M,): what each member's weights are to pay for."""
+    def __init__(self, shape: Shape, bits: int, data_bytes: Sequence[int]) -> None:
+        """`bits`: of the largest number. `data_bytes` (M,): what each member's weights are to pay for."""
         super().__init__()
-        self.shape, self.most = shape, most_number(bits or 8)
+        self.shape, self.most = shape, most_number(bits)
         self._shapes = matrix_shapes(shape)
         M, n_rows = len(data_bytes), sum(n_out for _, n_out in self._shapes.values())
         n_learned = n_rows + _KINDS * len(self._shapes)

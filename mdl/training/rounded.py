@@ -29,9 +29,8 @@ class Rounded(nn.Module):
         self._present: Tensor | None = None  # (M, 256): does a byte value occur in a member's subset?
         self._on = False
         self.rounding: Rounding | None = None
-        if recipe.weight_bits is not None:
-            bits = None if recipe.weight_bits == "auto" else recipe.weight_bits
-            self.rounding = Rounding(model.shape, bits, [member.subset_length for member in members])
+        if recipe.weight_bits:
+            self.rounding = Rounding(model.shape, recipe.weight_bits, [member.subset_length for member in members])
 
     def read(self, source: Gatherable) -> None:
         """Look which byte values each member's subset has."""
@@ -40,7 +39,7 @@ class Rounded(nn.Module):
 
     def begin_step(self, step: int) -> bool:
         """Said before a step of training; does what a step is change with this one?"""
-        if self.rounding is None or self._recipe.rounding_step is None or step < self._recipe.rounding_step:
+        if self.rounding is None or step < self._recipe.rounding_step:
             return False
         fresh, self._on = not self._on, True
         if step == self._recipe.rounding_step and self._present is not None:
