@@ -19,6 +19,7 @@ import copy
 import json
 import math
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -230,22 +231,32 @@ def run(job: Job, variants: Sequence[str], out: Path, left: Callable[[], float])
     for name in wanted:
         if left() <= 0:
             return
-        variant = None if name == "plain" else VARIANTS[name]
-        branch = Branch(job, variant, trunk).train(job.steps)
-        begun = time.perf_counter()
-        rows = measured_total(job, branch) if variant else measured_plain(job, branch)
-        result = {
-            "size": job.size,
-            "branch": name,
-            "steps": job.steps,
-            "trunk_steps": trunk.step_number,
-            "trunk_seconds": trunk.seconds,
-            "branch_seconds": branch.seconds,
-            "measuring_seconds": time.perf_counter() - begun,
-            "rows": rows,
-        }
+        try:
+            result = branch_result(job, name, trunk)
+        except Exception:  # the other branches are worth having all the same
+            traceback.print_exc()
+            continue
         (out / f"{job.size}-{name}.json").write_text(json.dumps(result, indent=1))
-        print(f"{job.size} {name}: {branch.seconds:.1f} s, measured in {result['measuring_seconds']:.1f} s", flush=True)
+        print(
+            f"{job.size} {name}: {result['branch_seconds']:.1f} s and {result['measuring_seconds']:.1f} s", flush=True
+        )
+
+
+def branch_result(job: Job, name: str, trunk: Branch) -> dict[str, Any]:
+    """Train one branch to its end, and measure it."""
+    variant = None if name == "plain" else VARIANTS[name]
+    branch = Branch(job, variant, trunk).train(job.steps)
+    begun = time.perf_counter()
+    return {
+        "size": job.size,
+        "branch": name,
+        "steps": job.steps,
+        "trunk_steps": trunk.step_number,
+        "trunk_seconds": trunk.seconds,
+        "branch_seconds": branch.seconds,
+        "rows": measured_total(job, branch) if variant else measured_plain(job, branch),
+        "measuring_seconds": time.perf_counter() - begun,
+    }
 
 
 def print_table(out: Path) -> None:
