@@ -51,22 +51,21 @@ class Variant:
     bits: int = 8
     rate: float = 1.0  # factor on the rate of steps and densities
     finer: float = 1.0  # factor on the first steps
-    weights_rate: float = 1.0  # factor on that of the weights, while they are rounded
+    weights_rate: float = 1.0  # factor on the recipe's for the weights, while they are rounded
     final_lr_fraction: float = 0.05
 
 
 VARIANTS = {
     "usual": Variant(),
-    "w.6": Variant(weights_rate=0.6),
-    "w.4": Variant(weights_rate=0.4),
-    "w.2": Variant(weights_rate=0.2),
-    "slow": Variant(weights_rate=0.4, rate=0.3),
-    "fast": Variant(weights_rate=0.4, rate=3.0),
-    "fine": Variant(weights_rate=0.4, finer=0.6),
-    "cold": Variant(weights_rate=0.4, final_lr_fraction=0.0),
-    "cold-slow": Variant(weights_rate=0.4, final_lr_fraction=0.0, rate=0.3),
-    "3": Variant(weights_rate=0.4, bits=3),
-    "4": Variant(weights_rate=0.4, bits=4),
+    "warm": Variant(weights_rate=2.5),
+    "cool": Variant(weights_rate=0.5),
+    "slow": Variant(rate=0.3),
+    "fast": Variant(rate=3.0),
+    "fine": Variant(finer=0.6),
+    "cold": Variant(final_lr_fraction=0.0),
+    "cold-slow": Variant(final_lr_fraction=0.0, rate=0.3),
+    "3": Variant(bits=3),
+    "4": Variant(bits=4),
 }
 
 

@@ -14,6 +14,8 @@ from mdl.data import CorpusSpec
 from mdl.models import Shape, forward_flops_per_byte
 from mdl.records import reach
 
+_ROUNDED_RATE = 0.4  # of the plain one, as long as weights are rounded: benchmarks/recipe_log.md, section 15
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
@@ -65,11 +67,12 @@ class Recipe:
         return min(math.ceil(self.steps * fraction), self.steps - 1)
 
     def lr_factor(self, step: int) -> float:
-        """Learning rate at a step over its peak: linear warm-up, flat, linear decay."""
+        """Learning rate at a step over its peak: linear warm-up, flat, linear decay; less while weights are rounded."""
         warm = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
         decay_steps = self.steps * (1 - self.decay_start)
         done = max(0.0, step - self.steps * self.decay_start) / decay_steps if decay_steps else 0.0
-        return warm * (1 - (1 - self.final_lr_fraction) * min(1.0, done))
+        rounded = _ROUNDED_RATE if self.weight_bits and step >= self.rounding_step else 1.0
+        return rounded * warm * (1 - (1 - self.final_lr_fraction) * min(1.0, done))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,6 +43,7 @@ _OCTAVE = (1.0, 1.1892070770263672, 1.4142135381698608, 1.6817928552627563)
 _MATRIX = struct.Struct("<hhhB")
 _LENGTHS = struct.Struct("<II")
 _TAIL_BITS = 30
+_DAMAGED = "the coded weights are damaged"
 _SYMBOLS_A_CALL = 1 << 15
 _FAR = 40  # widths; less than one part in 2^30 lies beyond
 
@@ -116,32 +117,40 @@ def tables_bytes(content: bytes, n_matrices: int) -> int:
 
 def decode(bits: int, content: bytes, shapes: Mapping[str, tuple[int, int]]) -> dict[str, Floats]:
     """The matrices (in, out) of these shapes by name, numbers of so many bits; MdlError for what `encode` makes not."""
-    damaged = MdlError("the coded weights are damaged")
-    start = _MATRIX.size * len(shapes) + _LENGTHS.size
-    if len(content) < start or not LEAST_BITS <= bits <= MOST_BITS:
-        raise damaged
-    n_zeros, _ = _LENGTHS.unpack_from(content, start - _LENGTHS.size)
-    end = tables_bytes(content, len(shapes))
-    if end > len(content):
-        raise damaged
-    widths = [n_out for _, n_out in shapes.values()]
-    zeros = np.split(_bits(content[start : start + n_zeros], sum(widths)), np.cumsum(widths)[:-1])
-    living = [np.equal(own, 0) for own in zeros]
-    lines = iter(integer_codec.decode(content[start + n_zeros : end], [(1, int(n.sum())) for n in living if n.any()]))
+    end = _MATRIX.size * len(shapes) + _LENGTHS.size
+    if len(content) < end or (end := tables_bytes(content, len(shapes))) > len(content):
+        raise MdlError(_DAMAGED)
+    if not LEAST_BITS <= bits <= MOST_BITS:
+        raise MdlError(_DAMAGED)
     decoder, found = StreamDecoder(content[end:]), {}
-    for i, (name, (n_in, n_out)) in enumerate(shapes.items()):
+    for (name, (n_in, _)), (form, living) in zip(shapes.items(), _tables(content[:end], shapes), strict=True):
+        for step, rows in _by_step(form.steps, living):
+            numbers = _read(decoder, _counts(form, step, bits), n_in * rows.size) - most_number(bits)
+            form.numbers[:, rows] = numbers.reshape(-1, n_in).T
+        found[name] = form.dequantised()
+    return found
+
+
+def _tables(content: bytes, shapes: Mapping[str, tuple[int, int]]) -> list[tuple[DensityForm, npt.NDArray[np.bool_]]]:
+    """Of every matrix all but its numbers, which are 0, and which rows have any."""
+    start, widths = _MATRIX.size * len(shapes), [n_out for _, n_out in shapes.values()]
+    n_zeros, _ = _LENGTHS.unpack_from(content, start)
+    zeros_at = start + _LENGTHS.size
+    zeros = _bits(content[zeros_at : zeros_at + n_zeros], sum(widths))
+    living = [np.equal(own, 0) for own in np.split(zeros, np.cumsum(widths)[:-1])]
+    sizes = [(1, int(own.sum())) for own in living if own.any()]
+    lines = iter(integer_codec.decode(content[zeros_at + n_zeros :], sizes))
+    found = []
+    for i, size in enumerate(shapes.values()):
         middle, narrow, wide, share = _MATRIX.unpack_from(content, _MATRIX.size * i)
-        steps = np.zeros(n_out, np.int64)
+        steps = np.zeros(size[1], np.int64)
         if living[i].any():
             steps[living[i]] = next(lines)[0] + middle
         if max(abs(narrow), abs(wide), np.abs(steps).max()) > MOST_STEP:
-            raise damaged
-        numbers = np.zeros((n_in, n_out), np.int64)
+            raise MdlError(_DAMAGED)
+        numbers = np.zeros(size, np.int64)
         form = DensityForm(numbers=numbers, steps=steps, narrow=narrow, wide=wide, wide_share=share)
-        for step, rows in _by_step(steps, living[i]):
-            table = _counts(form, step, bits)
-            numbers[:, rows] = (_read(decoder, table, n_in * rows.size) - most_number(bits)).reshape(-1, n_in).T
-        found[name] = form.dequantised()
+        found.append((form, living[i]))
     return found
 
 
@@ -153,7 +162,7 @@ def _bits(form: bytes, n: int) -> npt.NDArray[np.uint8]:
     except zlib.error:
         packed = b""
     if len(packed) != n_bytes:
-        raise MdlError("the coded weights are damaged")
+        raise MdlError(_DAMAGED)
     return np.unpackbits(np.frombuffer(packed, np.uint8), count=n)
 
 

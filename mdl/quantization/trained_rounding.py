@@ -30,7 +30,7 @@ from mdl.quantization.density_codec import (
 from mdl.quantization.stacked_matrices import stacked_matrices, stacked_weights
 from mdl.quantization.weight_codec import CodedModel, encode_density, matrix_shapes
 
-_STEP_RATE, _DENSITY_RATE = 1e-2, 2e-2  # Adam's, octaves and such a step; both fall with the weights' rate
+_STEP_RATE, _DENSITY_RATE = 2.5e-2, 5e-2  # Adam's, in octaves and logits, times that of the weights over its peak
 _BETAS, _EPSILON = (0.9, 0.99), 1e-12
 _FIRST_STEP = 0.15  # of a row's root mean square, where there are numbers enough: some 4.5 bits
 _FIRST_RANGE = 2.2  # root mean squares that a row's numbers reach, where there are few

@@ -10,10 +10,14 @@ import pytest
 import torch
 
 from mdl.quantization import decoded
+from mdl.records import RunPaths
+from mdl.training import run_cohort
 from mdl.training.checkpoint import set_damaged_aside
 from mdl.training.cohort_module import CohortModule
 from mdl.training.members import Member
+from tests.conftest import markov_text
 from tests.mdl.training.test_train import MEMBERS, SOURCE, cohort, same_weights, stopped_at, trained
+from tests.mdl.training.test_trunk import grid, same, separately
 
 TOTAL: dict[str, Any] = {
     "version": 2,
@@ -107,6 +111,18 @@ def test_vectors_of_bytes_that_never_occur_are_zero_and_cost_nothing(tmp_path: P
     with torch.no_grad():
         module.model.weight("embedding")[:, torch.from_numpy(~present)] += 1.0
     assert torch.equal(rounding(module.model.weights())[1], before)
+
+
+def test_budgets_that_share_a_trunk_are_the_separate_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rounding begins where each budget branches off, and its code is that of a run by itself."""
+    monkeypatch.setenv("MDL_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "text.txt").write_bytes(bytes(markov_text(30_000)))
+    cohort = grid(tmp_path / "text.txt", **{"train.recipe": 2, "train.weight_bits": "auto"})
+    shared = run_cohort(cohort, "s", RunPaths(tmp_path / "shared"))
+    alone = separately(cohort, RunPaths(tmp_path / "alone"))
+    assert len(shared) == len(alone) > 3
+    assert all(same(record, alone[record.run_id]) for record in shared)
+    assert any(record.training.shared_steps for record in shared)
 
 
 @pytest.mark.parametrize("bits", [2, 3, 5])
