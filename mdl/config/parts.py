@@ -228,7 +228,9 @@ class TrainConfig(Part):
         le=1,
         description="fraction of the steps after which the rate falls; auto: .5 with recipe 1, .7 with 2",
     )
-    final_lr_fraction: float = Field(0.05, ge=0, le=1, description="learning rate at the end, fraction of the peak")
+    final_lr_fraction: float = Field(
+        0.05, ge=0, le=1, description="learning rate at the end, fraction of the peak; 0 of rounded weights"
+    )
     weight_bits: Annotated[int | Literal["auto"] | None, PlainValidator(_weight_bits)] = Field(
         None,
         description="train for weights and data together, weights rounded to 2 … 8 bits at most; auto: as many as pay; "

@@ -67,12 +67,16 @@ class Recipe:
         return min(math.ceil(self.steps * fraction), self.steps - 1)
 
     def lr_factor(self, step: int) -> float:
-        """Learning rate at a step over its peak: linear warm-up, flat, linear decay; less while weights are rounded."""
+        """Learning rate at a step over its peak: linear warm-up, flat, linear decay.
+
+        While weights are rounded it is lower, and falls to 0.
+        """
         warm = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
         decay_steps = self.steps * (1 - self.decay_start)
         done = max(0.0, step - self.steps * self.decay_start) / decay_steps if decay_steps else 0.0
-        rounded = _ROUNDED_RATE if self.weight_bits and step >= self.rounding_step else 1.0
-        return rounded * warm * (1 - (1 - self.final_lr_fraction) * min(1.0, done))
+        if self.weight_bits and step >= self.rounding_step:
+            return _ROUNDED_RATE * warm * (1 - min(1.0, done))
+        return warm * (1 - (1 - self.final_lr_fraction) * min(1.0, done))
 
 
 @dataclass(frozen=True, kw_only=True)

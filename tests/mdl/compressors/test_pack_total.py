@@ -61,8 +61,12 @@ def test_the_record_holds_the_one_code_that_was_trained_for(run: Path) -> None:
         shape, weights = load_weights(run / snapshot.weights_file)
         sent = decode_weights(shape, content)
         assert all((weights[name].numpy() == sent[name]).all() for name in sent)
-    row = load(run.parent).coded.iloc[0]
-    assert (row["coder"], row["model_bits"], row["data_bits"]) == ("density", code.model_bits, code.data_bits)
+    table = load(run.parent)
+    row = table.for_code.iloc[0]
+    assert row["own_bits"] == code.data_bits
+    assert row["bits_per_param"] * row["n_params"] == pytest.approx(code.model_bits)
+    assert table.cells.empty
+    assert table.coded.empty
 
 
 def test_it_is_packed_at_the_recorded_size_and_another_process_decodes_it(run: Path, tmp_path: Path) -> None:
