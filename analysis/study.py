@@ -97,7 +97,9 @@ def study(
     for asked in predict_bytes:
         if not (np.isfinite(asked) and asked > 0):
             raise AnalysisError(f"a dataset of {asked:g} bytes has no critical size; give a number above 0")
-    all_budgets, table = table.cells, replace(table, cells=longest(table.cells))
+    all_budgets = table.cells
+    for_code = longest(table.for_code) if len(table.for_code) else table.for_code
+    table = replace(table, cells=longest(table.cells), for_code=for_code)
     chosen = shortest_codes(table, cost)
     if chosen.empty and table.cells["own_bits"].notna().any():
         absent = _not_coded(table, cost) if cost.is_coded else f"{table.name} has {cost.absence}"
@@ -130,9 +132,14 @@ def study(
         compute_not_asked=not_asked(table, fit),
         seeds=relative_spread(chosen),
         convergence=convergence_table(
-            all_budgets, lambda some: shortest_codes(replace(table, cells=some), cost), n_replicates, seed
+            all_budgets, lambda some: shortest_codes(_plain(table, some), cost), n_replicates, seed
         ),
     )
+
+
+def _plain(table: Table, cells: pd.DataFrame) -> Table:
+    """With these cells alone, and none that were trained for their code, which has lengths of its own."""
+    return replace(table, cells=cells, for_code=table.for_code.iloc[:0])
 
 
 def _not_coded(table: Table, cost: ParameterCost) -> str:
@@ -162,18 +169,22 @@ def shortest_codes(table: Table, cost: ParameterCost = PAPER) -> pd.DataFrame:
     """One row per (group, subset_bytes, n_params, seed, shuffle_seed): the cell with the least code and parameters,
 
     with own_bits and bits_per_param as of `priced`. A two-part code may choose among snapshots, recipes and precisions,
-    for its decoder is given the weights; among learning rates as `codes.recipe_envelope` does. `heldout_bits` is the
+    for its decoder is given the weights; among learning rates as `codes.recipe_envelope` does. At the price of coded
+    weights a shape's code is the shorter of rounding after the fact and training for the code. `heldout_bits` is the
     chosen run's `best` snapshot's, which was selected on a held-out sample. Cells without own_bits are left out.
     """
     key = ["group", "subset_bytes", "n_params", "seed", "shuffle_seed"]
     coded = cost.priced(table.cells, table.coded)
+    if cost.is_coded and cost.precision_bits is None and len(table.for_code):
+        coded = pd.concat([coded, table.for_code], ignore_index=True) if len(coded) else table.for_code.copy()
     coded["total_bits"] = coded["own_bits"] + coded["bits_per_param"] * coded["n_params"]
     coded["learning_rate"] = coded["learning_rate"].astype(float).fillna(1.0)
     coded["optimizer"] = coded["optimizer"].fillna("adamw")
     ordered = coded.sort_values([*key, "total_bits", "own_bits", "run_id", "snapshot"])
     of_recipe = ordered.drop_duplicates([*key, "optimizer", "learning_rate"]).drop(columns=["heldout_bits"])
     chosen = recipe_envelope(of_recipe).drop(columns=["total_bits", "optimizer"])
-    best = table.cells.sort_values("snapshot").drop_duplicates("run_id")  # "best" < "final": best where there is one
+    known = pd.concat([table.cells, table.for_code]) if len(table.for_code) else table.cells
+    best = known.sort_values("snapshot").drop_duplicates("run_id")  # "best" < "final": best where there is one
     return chosen.merge(best[["run_id", "heldout_bits"]], on="run_id", validate="one_to_one")
 
 

@@ -73,6 +73,7 @@ _OF_CONFIG = {  # keys, and unsaid
     "optimizer": ("train.optimizer", "adamw"),
     "recipe": ("train.recipe", 1),
     "architecture": ("model.architecture", "transformer"),
+    "weight_bits": ("train.weight_bits", None),
 }
 RUN_COLUMNS = [*columns_of(CellRecord), "embedding_params", *_OF_CONFIG]
 SNAPSHOT_COLUMNS = ["snapshot", "step"]

@@ -32,6 +32,7 @@ def by_second_code(table: Table, stride_bytes: int) -> Table:
         segments=segments,
         positions=table.positions.iloc[:0],
         coded=table.coded.iloc[:0],
+        for_code=table.for_code.iloc[:0],
         online=table.online.iloc[:0],
         transfers=table.transfers.iloc[:0],
         overlapping=table.overlapping.iloc[:0],

@@ -33,14 +33,19 @@ class Table:
                byte_group  the group without the vocabulary
                clean_group  the group of the same cells without a leak; is_online  an online prequential run
                peer_group  the group without the architecture
-    cells      one row per (run_id, snapshot) of runs that are not online: the columns of `runs`, SNAPSHOT_COLUMNS, and
+    cells      one row per (run_id, snapshot) of runs that are neither online nor in `for_code`: the columns of `runs`,
+               SNAPSHOT_COLUMNS, and
                own_bits      code length of the own subset [0, D), bits; NaN if not evaluated in full
                heldout_bits  code length of the whole held-out part, bits; NaN if not evaluated in full
+    for_code   one row per (run_id, snapshot) of runs that were trained for their coded weights (`train.weight_bits`):
+               the columns of `cells`, own_bits under the weights as they decode, tokenizer_bits, and
+               bits_per_param  what their code takes, bits per parameter
     segments   one row per segment: run_id, snapshot, SEGMENT_COLUMNS
     overlapping  one row per segment of the second code length, of windows every stride_bytes, where measured:
                run_id, snapshot, OVERLAPPING_COLUMNS; no other table holds any of it, unless `by_second_code` made it
     positions  one row per position bin: run_id, snapshot, POSITION_COLUMNS
-    coded      one row per precision of a snapshot's weights, where measured: run_id, snapshot, CODED_COLUMNS
+    coded      one row per precision of a snapshot's weights that were rounded after training, where measured: run_id,
+               snapshot, CODED_COLUMNS
     online     one row per place of an online run's cumulative code: run_id, ONLINE_COLUMNS
     curves     one row per look during training: run_id, CURVE_COLUMNS
     baselines  one row per classical coder's record: BASELINE_COLUMNS, and corpus
@@ -62,6 +67,7 @@ class Table:
     overlapping: pd.DataFrame = field(default_factory=pd.DataFrame)
     stride_bytes: int | None = None  # of the second code length that stands in `cells` and `segments`; None: the first
     groups: dict[str, Group] = field(default_factory=dict)
+    for_code: pd.DataFrame = field(default_factory=pd.DataFrame)
     needless: tuple[str, ...] = ()  # run ids of longer trainings that were left out, foretold to gain too little
 
     @property
@@ -134,15 +140,17 @@ def _table(name: str, read: list[records.CellRows], baselines: list[Row], manife
     weights = _frame((c for read_one in read for c in read_one.coded), [*own, *records.CODED_COLUMNS])
     cells = snapshots.merge(runs[~runs["is_online"]], on="run_id", validate="many_to_one")
     measured = with_code_lengths(cells, segments)
+    is_plain = measured["weight_bits"].isna()
     overlapping = _frame((s for c in read for s in c.overlapping), [*own, *records.OVERLAPPING_COLUMNS])
     return Table(
         name=name,
         runs=runs,
-        cells=measured,
+        cells=measured[is_plain],
+        for_code=_with_their_code(measured[~is_plain], weights),
         segments=segments,
         positions=positions,
         curves=curves,
-        coded=weights,
+        coded=weights[weights["coded_file"].isna()],
         online=online,
         baselines=coded,
         manifest=manifest,
@@ -256,6 +264,18 @@ def _csv_cell(name: str, i: int, row: dict[Any, Any]) -> records.CellRows:
     own = {"run_id": run["run_id"], "snapshot": "final"}
     segment = own | {"part": "train", "start_bytes": 0, "end_bytes": d, "code_bits": float(row["code_bits"])}
     return records.CellRows(run=run, snapshots=[own | {"step": 0}], segments=[segment])
+
+
+def _with_their_code(cells: pd.DataFrame, weights: pd.DataFrame) -> pd.DataFrame:
+    """As `Table.for_code`."""
+    own = ["run_id", "snapshot"]
+    codes = weights.loc[weights["coded_file"].notna(), [*own, "model_bits", "data_bits"]]
+    found = cells.merge(codes, on=own, validate="one_to_one")
+    bits_per_param = found["model_bits"].astype(float) / found["n_params"].astype(float)
+    own_bits = found["data_bits"].astype(float)
+    return found.assign(own_bits=own_bits, tokenizer_bits=0.0, bits_per_param=bits_per_param).drop(
+        columns=["model_bits", "data_bits"]
+    )
 
 
 _HALF = 0.6  # a budget up to this share of the longest counts as half of it

@@ -27,7 +27,7 @@ from mdl.quantization import (
     side_by_side,
     subset_bits,
 )
-from mdl.records import CellRecord, Snapshot, read_cell
+from mdl.records import CellRecord, CodedWeights, Snapshot, read_cell
 from mdl.storage import replacing
 
 SAMPLE_BYTES = 1 << 18  # of the subset, by which a precision is chosen where the record does not tell
@@ -83,6 +83,7 @@ class Run:
     snapshot: Snapshot
     shape: Shape
     weights: Weights
+    folder: Path
 
     @cached_property
     def corpus(self) -> Corpus:
@@ -123,7 +124,7 @@ def open_run(folder: Path, snapshot: str = "final", *, with_corpus: bool = True)
     shape, weights = load_weights(weights_path)
     if hashlib.sha256(weights_path.read_bytes()).hexdigest() != chosen.weights_sha256:
         raise MdlError(f"{weights_path} is not what {path} was measured with (its SHA-256 is another)")
-    run = Run(record=record, snapshot=chosen, shape=shape, weights=weights)
+    run = Run(record=record, snapshot=chosen, shape=shape, weights=weights, folder=folder)
     if with_corpus:
         run.corpus.require(record.subset_bytes)
     return run
@@ -154,8 +155,10 @@ def choose_coded(run: Run, tune_steps: int | None = None, content: Content | Non
     """The weights at the precision of the least total: as recorded, else as measured on a sample of the content.
 
     They are tuned as long as those of the record were, or `tune_steps` (see `mdl.quantization.fine_tune`), on the
-    content: the run's subset, or another.
+    content: the run's subset, or another. Weights that were trained for their code are sent as that.
     """
+    if trained := next((code for code in run.snapshot.coded if code.coded_file), None):
+        return _trained_code(run, trained)
     packed = content or run.subset
     view, n_bytes = packed.view, packed.n_bytes
     recorded_steps = run.record.config.get("measure.tune_steps", 0)
@@ -173,6 +176,15 @@ def choose_coded(run: Run, tune_steps: int | None = None, content: Content | Non
         measured = precisions(run.shape, run.weights, calibration, measure, tuning=tuning, spread=spread)
     bits = min(measured, key=lambda coded_weights: coded_weights.total_bits).bits
     return coded_models(run.shape, run.weights, calibration, [bits], tuning)[0]
+
+
+def _trained_code(run: Run, trained: CodedWeights) -> CodedModel:
+    """The weights as training left them coded; MdlError where the file is not what was recorded."""
+    path = run.folder / str(trained.coded_file)
+    content = path.read_bytes() if path.is_file() else b""
+    if hashlib.sha256(content).hexdigest() != trained.coded_sha256:
+        raise MdlError(f"{path} is not the coded weights that the run's record names; copy the run's folder again")
+    return CodedModel(trained.bits, trained.coder, content)
 
 
 def write_pack(

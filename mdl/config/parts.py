@@ -25,6 +25,8 @@ from mdl.optimizers import OPTIMIZERS, usual_optimizer
 from mdl.records import Registry
 from mdl.units import VOCABULARY, parse_bytes
 
+LEAST_BITS, MOST_BITS = 2, 8  # of a weight trained for its code (`mdl.quantization.density_codec`)
+
 
 def _count(value: Any) -> Any:
     """Whole numbers as people and YAML write them: 1000, '1e3', 1_000."""
@@ -40,6 +42,16 @@ def _bytes(value: Any) -> Any:
         return None if value is None else parse_bytes(value)
     except MdlError as error:  # pydantic adds the key to a ValueError
         raise ValueError(str(error)) from None
+
+
+def _weight_bits(value: Any) -> int | Literal["auto"] | None:
+    """Of a weight trained for its code; None where it is not."""
+    if value is None or value == "auto":
+        return value  # type: ignore[no-any-return]
+    bits = value if isinstance(value, str) and not value.isdecimal() else _count(value)
+    if isinstance(bits, bool) or not isinstance(bits, int) or not LEAST_BITS <= bits <= MOST_BITS:
+        raise ValueError(f"want auto, or a whole number of {LEAST_BITS} to {MOST_BITS} bits")
+    return bits
 
 
 def _auto_or_number(value: Any) -> Any:
@@ -216,7 +228,17 @@ class TrainConfig(Part):
         le=1,
         description="fraction of the steps after which the rate falls; auto: .5 with recipe 1, .7 with 2",
     )
-    final_lr_fraction: float = Field(0.05, ge=0, le=1, description="learning rate at the end, fraction of the peak")
+    final_lr_fraction: float = Field(
+        0.05, ge=0, le=1, description="learning rate at the end, fraction of the peak; 0 of rounded weights"
+    )
+    weight_bits: Annotated[int | Literal["auto"] | None, PlainValidator(_weight_bits)] = Field(
+        None,
+        description="train for weights and data together, weights rounded to 2 … 8 bits at most; auto: as many as pay; "
+        "null: for the data alone",
+    )
+    rounding_start: Annotated[float | None, BeforeValidator(_auto_or_number)] = Field(
+        None, ge=0, lt=1, description="fraction of the steps after which weights are rounded; auto: decay_start"
+    )
     evaluate_every: Count = Field(100, ge=1, description="steps between looks at the held-out sample")
     heldout_sample_bytes: Bytes = Field(16384, ge=1, description="size of that sample, bytes")
     precision: Literal["auto", "float32", "bf16"] = Field("auto", description="auto: bf16 autocast on a GPU")

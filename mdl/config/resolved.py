@@ -14,6 +14,8 @@ from mdl.data import CorpusSpec
 from mdl.models import Shape, forward_flops_per_byte
 from mdl.records import reach
 
+_ROUNDED_RATE = 0.4  # of the plain one, as long as weights are rounded: benchmarks/recipe_log.md, section 15
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
@@ -39,6 +41,10 @@ class Recipe:
     """Fraction of the steps after which the rate falls, linearly."""
     final_lr_fraction: float = 0.05
     """Rate at the end, as a fraction of the peak."""
+    weight_bits: int = 0
+    """Trained for weights and data together, with numbers of at most so many bits; 0: for the data alone."""
+    rounding_start: float = 1.0
+    """Fraction of the steps after which weights are then rounded."""
     evaluate_every: int = 100
     """Steps between looks at the held-out sample."""
     online: bool = False
@@ -50,13 +56,26 @@ class Recipe:
 
         None of an online run: its order of the data goes by its length.
         """
-        return 0 if self.online else min(math.ceil(self.steps * self.decay_start), self.steps - 1)
+        return 0 if self.online else min(self._step_at(self.decay_start), self.rounding_step)
+
+    @property
+    def rounding_step(self) -> int:
+        """Steps are taken by rounded weights from this one on, the last at least; where none is, the end."""
+        return self._step_at(self.rounding_start) if self.weight_bits else self.steps
+
+    def _step_at(self, fraction: float) -> int:
+        return min(math.ceil(self.steps * fraction), self.steps - 1)
 
     def lr_factor(self, step: int) -> float:
-        """Learning rate at a step over its peak: linear warm-up, flat, linear decay."""
+        """Learning rate at a step over its peak: linear warm-up, flat, linear decay.
+
+        While weights are rounded it is lower, and falls to 0.
+        """
         warm = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
         decay_steps = self.steps * (1 - self.decay_start)
         done = max(0.0, step - self.steps * self.decay_start) / decay_steps if decay_steps else 0.0
+        if self.weight_bits and step >= self.rounding_step:
+            return _ROUNDED_RATE * warm * (1 - min(1.0, done))
         return warm * (1 - (1 - self.final_lr_fraction) * min(1.0, done))
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from mdl.config.parts import Bytes, CorpusConfig, MeasureConfig, ModelConfig, Part, TrainConfig
+from mdl.config.parts import MOST_BITS, Bytes, CorpusConfig, MeasureConfig, ModelConfig, Part, TrainConfig
 from mdl.config.resolved import Execution, Measuring, Recipe, ResolvedConfig
 from mdl.data import SOURCES
 from mdl.models import (
@@ -51,6 +51,22 @@ class RunConfig(Part):
                 raise ValueError("measure.coded_weights codes models of bytes only; use model.vocabulary 256")
             if self.train.objective == "prequential":
                 raise ValueError("a prequential run cannot know the subset's byte pairs; use model.vocabulary 256")
+        return self
+
+    @model_validator(mode="after")
+    def _what_rounding_needs(self) -> Self:
+        train, name = self.train, self.model.architecture
+        if train.weight_bits is None:
+            if train.rounding_start is not None:
+                raise ValueError("train.rounding_start goes with train.weight_bits; set that, or leave both out")
+            return self
+        if ARCHITECTURES[name].coded is None or self.model.vocabulary != VOCABULARY:
+            raise ValueError(
+                "train.weight_bits trains for coded weights, which models of bytes have whose architecture codes them; "
+                f"leave it out, or use model.vocabulary 256 and transformer or mingru, not '{name}'"
+            )
+        if train.objective == "prequential":
+            raise ValueError("train.weight_bits: a prequential run sends no weights; leave it out")
         return self
 
     @model_validator(mode="after")
@@ -109,6 +125,8 @@ class RunConfig(Part):
                 warmup_steps=train.warmup_steps,
                 decay_start=train.decay_start,
                 final_lr_fraction=train.final_lr_fraction,
+                weight_bits=MOST_BITS if train.weight_bits == "auto" else train.weight_bits or 0,
+                rounding_start=1.0 if self._rounding_start is None else self._rounding_start,
                 evaluate_every=train.evaluate_every,
                 online=train.objective == "prequential",
             ),
@@ -151,12 +169,18 @@ class RunConfig(Part):
         width, depth, heads = self.model.dimensions()
         values = _flatten(self)
         values |= {"model.size": None, "model.width": width, "model.depth": depth, "model.heads": heads}
-        return values | {"train.learning_rate": self._learning_rate}
+        return values | {"train.learning_rate": self._learning_rate, "train.rounding_start": self._rounding_start}
 
     @property
     def _learning_rate(self) -> float:
         (width, depth, _), train = self.model.dimensions(), self.train
         return train.learning_rate or OPTIMIZERS[train.optimizer].learning_rate(width, depth, train.recipe)
+
+    @property
+    def _rounding_start(self) -> float | None:
+        train = self.train
+        asked = train.rounding_start
+        return train.decay_start if asked is None and train.weight_bits is not None else asked
 
     @cached_property
     def run_id(self) -> str:
@@ -217,6 +241,8 @@ _LATER = {
     "model.architecture": TRANSFORMER,
     "train.recipe": 1,
     "train.optimizer": "adamw",
+    "train.weight_bits": None,
+    "train.rounding_start": None,
 }
 _AUTOMATIC = {"train.learning_rate", "train.devices"}  # chosen where nothing is asked for
 _MEMBER = {"subset_bytes", "train.seed", "train.lr_scale"}

@@ -6,7 +6,8 @@ Shape letters: M members, B windows, T bytes of a window, V = 256 byte values, o
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
@@ -23,6 +24,7 @@ class StackedModel(nn.Module, ABC):
     shape: Shape
     recordable = True
     """May a training step be recorded in a CUDA graph?"""
+    _standing_in: Mapping[str, Tensor] = {}
     note: str | None = None
     """What a user should know of how these models are trained, in one line."""
 
@@ -66,8 +68,17 @@ class StackedModel(nn.Module, ABC):
         return name
 
     def weight(self, name: str) -> Tensor:
-        """The stacked weight of that name, its first axis M."""
-        return cast(Tensor, getattr(self, name))
+        """The stacked weight of that name, its first axis M, or what stands in for it."""
+        return self._standing_in[name] if name in self._standing_in else cast(Tensor, getattr(self, name))
+
+    @contextmanager
+    def computing_with(self, weights: Mapping[str, Tensor]) -> Iterator[None]:
+        """Within, these stacked weights stand in for the model's own of their names, wherever `weight` is asked."""
+        self._standing_in = weights
+        try:
+            yield
+        finally:
+            self._standing_in = {}
 
     @property
     def n_members(self) -> int:

@@ -1,9 +1,11 @@
 from .fine_tune import Tuning as Tuning
 from .precision_list import PRECISIONS as PRECISIONS
+from .trained_rounding import Rounding as Rounding
 from .two_part_code import Spread as Spread
 from .two_part_code import Weights as Weights
 from .two_part_code import calibration_windows as calibration_windows
 from .two_part_code import coded_models as coded_models
+from .two_part_code import decoded as decoded
 from .two_part_code import precisions as precisions
 from .two_part_code import side_by_side as side_by_side
 from .two_part_code import subset_bits as subset_bits

@@ -26,7 +26,8 @@ from torch import Tensor
 from mdl.data import Readable
 from mdl.models import Shape, TiedModel, stack
 from mdl.quantization.quantize import Rounded
-from mdl.quantization.weight_codec import VECTORS, Quantised, from_matrices, vector_names
+from mdl.quantization.stacked_matrices import stacked_weights
+from mdl.quantization.weight_codec import Quantised, from_matrices
 
 BATCH_BYTES = 4096
 _STEP = 6e-3  # of Adam, in units of the numbers; falls to zero
@@ -73,7 +74,7 @@ def tuned(shape: Shape, matrices: Matrices, forms: Sequence[Forms], tuning: Tuni
         weights = {
             name: (tensor + (tensor.round() - tensor).detach()) * steps[name] for name, tensor in numbers.items()
         }
-        loss = _divergence(teacher, student, _named(shape, weights), windows.to(device))
+        loss = _divergence(teacher, student, stacked_weights(shape, weights), windows.to(device))
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -104,14 +105,3 @@ def _model(shape: Shape, matrices: Mapping[str, Tensor]) -> TiedModel:
     ]
     tensors = [{name: torch.from_numpy(weight) for name, weight in member.items()} for member in members]
     return cast(TiedModel, stack(shape, tensors))
-
-
-def _named(shape: Shape, matrices: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The stacked weights of a model with these matrices (M, in, out), but for its gains."""
-    embedding = matrices["embedding"].mT
-    rest = {name: matrix for name, matrix in matrices.items() if name not in ("embedding", VECTORS)}
-    if sizes := vector_names(shape):
-        joined = matrices[VECTORS].mT.flatten(1)
-        parts = torch.split(joined[:, : sum(sizes.values())], list(sizes.values()), dim=1)
-        rest |= dict(zip(sizes, parts, strict=True))
-    return {"embedding": embedding[:, :-1], "start": embedding[:, -1], **rest}

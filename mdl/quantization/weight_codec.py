@@ -5,7 +5,8 @@ A coded model is made of these bytes (what it is a model of, the shape, stands e
     size  what
     1     precision in bits: 2 … 30 (a weight's aim), or 32: float32 as it is
     1     coder, an index into CODERS
-    ...   32 bits: all weights in the order of `model.weight_shapes`, float32, coded
+    ...   coder "density": weights trained for their total, as `density_codec` has them, 2 to 8 bits
+          32 bits: all weights in the order of `model.weight_shapes`, float32, coded
           else: one int16 a matrix, the middle of its scales; then, coded, its scales less that middle and the numbers
 
 A *row* is what one output of a matrix multiplies (a column of W in y = x·W), or a byte's vector of the embedding. Its
@@ -26,13 +27,15 @@ import numpy.typing as npt
 from mdl.entropy import integer_codec
 from mdl.errors import MdlError
 from mdl.models import Shape, count_params, require_coded
+from mdl.quantization import density_codec
+from mdl.quantization.density_codec import DensityForm
 from mdl.units import VOCABULARY
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
 VECTORS = "vectors"
-CODERS = ("adaptive", "xz", "zstd", "raw")
+CODERS = ("adaptive", "xz", "zstd", "raw", "density")
 FULL_BITS = 32
 MOST_NUMBER = 2**24  # every smaller whole number is a float32
 MOST_SCALE = 200  # scales are within 2^±100
@@ -128,6 +131,13 @@ def encode_quantised(shape: Shape, bits: int, matrices: Mapping[str, Quantised])
     return _shortest(bits, middles.astype("<i2").tobytes(), forms)
 
 
+def encode_density(shape: Shape, matrices: Mapping[str, DensityForm]) -> CodedModel:
+    """The matrices of `matrix_shapes`, trained for their total; the precision is that of the largest number."""
+    form = density_codec.encode([matrices[name] for name in matrix_shapes(shape)])
+    bits = density_codec.bits_of([matrix.numbers for matrix in matrices.values()])
+    return CodedModel(bits, "density", bytes([bits, CODERS.index("density")]) + form)
+
+
 def encode_full(shape: Shape, weights: Mapping[str, Floats]) -> CodedModel:
     """All weights as they are, float32."""
     from mdl.models import weight_shapes  # deferred: torch
@@ -152,8 +162,10 @@ def decode_weights(shape: Shape, content: bytes) -> dict[str, Floats]:
     if n_params > _FREE_PARAMS + _PARAMS_A_BYTE * len(content):
         raise MdlError(f"the coded weights are damaged: {len(content):,} bytes for {n_params:,} parameters")
     bits, coder = content[0], CODERS[content[1]]
-    if bits == FULL_BITS:
+    if bits == FULL_BITS and coder != "density":
         return _decode_full(shape, coder, content[2:])
+    if coder == "density":
+        return from_matrices(shape, density_codec.decode(bits, content[2:], matrix_shapes(shape)))
     return from_matrices(shape, _decode_quantised(shape, coder, content[2:]))
 
 

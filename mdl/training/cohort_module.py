@@ -18,11 +18,13 @@ from torch import Tensor
 from mdl.config import Recipe
 from mdl.data import Gatherable
 from mdl.device import Machine
-from mdl.models import Shape, StackedModel, architecture_of, make_models, measuring_parts, window_bits
+from mdl.models import Shape, architecture_of, make_models, measuring_parts
 from mdl.training.cuda_graph import RecordedStep
 from mdl.training.data_parallel import ALONE
 from mdl.training.members import Member
 from mdl.training.optimizer import recipe_optimizer
+from mdl.training.rounded import Rounded
+from mdl.training.sample_bits import sum_sample_bits
 
 
 class CohortModule(pl.LightningModule):
@@ -54,6 +56,7 @@ class CohortModule(pl.LightningModule):
         self.members, self.recipe, self.heldout_windows = tuple(members), recipe, heldout_windows
         self.sample_bytes = tuple(sample_bytes or [heldout_windows.size] * len(members))
         self.model = make_models(shape, [member.seed for member in members])
+        self.rounded = Rounded(self.model, members, recipe)
         M = len(members)
         self.register_buffer("first_bad_step", torch.full((M,), -1))
         self.register_buffer("best_bits", torch.full((M,), torch.inf, dtype=torch.float64))
@@ -86,6 +89,7 @@ class CohortModule(pl.LightningModule):
         if machine.compiled and fast:
             fused = self.on_cuda and machine.precision == "bf16"
             self._parts = fast.training(self.model.shape, torch.bfloat16 if fused else None)
+        self.rounded.read(source)
         n_bytes = max(member.first + member.subset_length for member in self.members)
         if self.recipe.online or (self.on_cuda and n_bytes < torch.cuda.mem_get_info()[0] / 4):
             device = "cuda" if self.on_cuda else "cpu"
@@ -118,6 +122,8 @@ class CohortModule(pl.LightningModule):
         `batch`: windows (M, B, T); where the corpus lies on the device their starts (M, B); online starts and from
         which byte on each window is coded (2, M, B).
         """
+        if self.rounded.begin_step(self.global_step) and self._recorded:
+            self._recorded = RecordedStep(self._whole_step)  # from here on another one
         if self._recorded is None:
             return self._loss(batch)
         self._recorded(batch)
@@ -131,9 +137,10 @@ class CohortModule(pl.LightningModule):
         return self._resident[starts[:, :, None] + self._in_window]
 
     def _loss(self, batch: Tensor) -> Tensor:
-        """The sum over members of their mean nats: each member's gradient is then its own."""
+        """The sum over members of their mean nats, and of what their weights take: each one's gradient is its own."""
         self.model.begin_step(self.global_step, [member.seed for member in self.members])
-        nats = self.model.nats(self._windows(batch), self._parts)
+        with self.rounded.weights() as price:
+            nats = self.model.nats(self._windows(batch), self._parts)
         per_member = nats.flatten(1).mean(dim=1)
         with torch.no_grad():
             shown = self.ranks.mean(per_member.detach())
@@ -145,7 +152,7 @@ class CohortModule(pl.LightningModule):
                 member_nats = self.ranks.sum(coded.double().sum(dim=(1, 2)))
                 self.online_nats.index_copy_(0, self._steps_done.view(1), member_nats[None])
             self._steps_done += 1
-        return per_member.sum()
+        return (per_member + price).sum()
 
     def _whole_step(self, batch: Tensor) -> None:
         """What Lightning does around `training_step`, in one piece that can be recorded."""
@@ -186,7 +193,7 @@ class CohortModule(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_before_optimizer_step(self, *_: Any) -> None:
-        """Clip each member's gradient by its own norm."""
+        """Clip each member's gradient by its own norm, and move what its rounding has learned."""
         for weight in self.model.parameters():
             if weight.requires_grad and weight.grad is None:  # this step's loss did not use it
                 weight.grad = torch.zeros_like(weight)
@@ -198,6 +205,7 @@ class CohortModule(pl.LightningModule):
         scale = (self.recipe.clip_norm / (squares.sqrt() + 1e-6)).clamp(max=1.0)
         for gradient in gradients:
             gradient.mul_(scale.view(-1, *[1] * (gradient.ndim - 1)))
+        self.rounded.step(self._optimizer().param_groups[0], self.ranks.mean)
 
     def optimizer_step(
         self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Callable[[], Any] | None = None
@@ -236,9 +244,11 @@ class CohortModule(pl.LightningModule):
 
     def _look(self, step: int) -> None:
         self.model.eval()
-        bits = sum_sample_bits(self.model, self.heldout_windows, measuring_parts(self.model, self.heldout_windows.size))
+        with self.rounded.weights():
+            parts = measuring_parts(self.model, self.heldout_windows.size)
+            bits = sum_sample_bits(self.model, self.heldout_windows, parts)
         self.model.train()
-        better = bits < self.best_bits  # never true for NaN
+        better = (bits < self.best_bits) & self.rounded.may_be_best(step)  # never true for NaN
         self.best_bits = torch.where(better, bits, self.best_bits)
         self.best_step[better] = step
         for name, weight in self.model.weights().items():
@@ -286,12 +296,3 @@ class CohortModule(pl.LightningModule):
             self.model.name_in_files(name): getattr(self, f"best_{name}")[index].detach().cpu().clone()
             for name in self.model.weights()
         }
-
-
-def sum_sample_bits(model: StackedModel, windows: npt.NDArray[Any], parts: Any = None) -> Tensor:
-    """Bits (M,) in float64 of the sample's windows (n, T) or (M, n, T), a few windows a call."""
-    n_windows, T = windows.shape[-2:]
-    rows = max(1, 2**24 // (model.n_members * T * model.shape.vocabulary * 4))
-    batches = (windows[..., i : i + rows, :] for i in range(0, n_windows, rows))
-    sums = [window_bits(model, batch, parts).double().sum(dim=(1, 2)) for batch in batches]
-    return torch.stack(sums).sum(dim=0)

@@ -159,7 +159,7 @@ def _minding(corpora: Sequence[Corpus], watch: Watch) -> Watch:
     return Watch(told, checked, watch.on_loss)
 
 
-_OUR_WEIGHTS = re.compile(r"(final|best)(-[0-9a-f]{8})?\.safetensors")  # as `keep_once` names them
+_OUR_WEIGHTS = re.compile(r"(final|best)(-[0-9a-f]{8})?\.(safetensors|coded)")  # as `keep_once` names them
 
 
 def _remove_other_weights(path: Path) -> None:
@@ -167,7 +167,9 @@ def _remove_other_weights(path: Path) -> None:
 
     Weights of other names are the user's, and so is whatever lies in a linked folder: they stay.
     """
-    named = {snapshot.weights_file for snapshot in read_cell(path).snapshots}
-    for file in path.parent.glob("*.safetensors"):
+    snapshots = read_cell(path).snapshots
+    named = {snapshot.weights_file for snapshot in snapshots}
+    named |= {code.coded_file for snapshot in snapshots for code in snapshot.coded if code.coded_file}
+    for file in path.parent.iterdir():
         if file.name not in named and _OUR_WEIGHTS.fullmatch(file.name) and file.is_file():
             remove_own(file)

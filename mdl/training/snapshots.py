@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
@@ -15,10 +15,12 @@ from mdl.config import Cohort
 from mdl.models import check_member, position_bins, stack, weights_bytes
 from mdl.quantization import (
     PRECISIONS,
+    CodedModel,
     Spread,
     Tuning,
     Weights,
     calibration_windows,
+    decoded,
     precisions,
     side_by_side,
     subset_bits,
@@ -38,10 +40,14 @@ def measure_snapshots(
     sound = [m for m in range(len(cohort.cells)) if int(module.first_bad_step[m]) < 0]
     final_step = cohort.recipe.steps
     earlier = [m for m in sound if int(module.best_step[m]) != final_step]
+    trained = {m: code for m in sound if (code := module.rounded.coded(m))}
     meter = _Meter(cohort, data, [*sound, *earlier], watch.progress)
     with side_by_side() as spread:
-        measuring = _Measuring(cohort=cohort, data=data, paths=paths, watch=watch, meter=meter, spread=spread)
-        final = measuring.code("final", {m: (module.model.member(m), final_step) for m in sound})
+        measuring = _Measuring(
+            cohort=cohort, data=data, paths=paths, watch=watch, meter=meter, spread=spread, trained=trained
+        )
+        sent = {m: decoded(cohort.shape, trained[m][0]) if trained else module.model.member(m) for m in sound}
+        final = measuring.code("final", {m: (sent[m], final_step) for m in sound})
         best = measuring.code("best", {m: (module.best_weights(m), int(module.best_step[m])) for m in earlier})
     return {m: (final[m], best[m] if m in best else replace(final[m], name="best")) for m in sound}
 
@@ -71,6 +77,8 @@ class _Measuring:
     watch: Watch
     meter: _Meter
     spread: Spread
+    trained: Mapping[int, tuple[CodedModel, float]]
+    """Of members trained for the total their final weights as they are sent, and what their densities give, bits."""
 
     def code(self, name: Literal["final", "best"], snapshots: dict[int, tuple[Weights, int]]) -> dict[int, Snapshot]:
         """Code the corpus with a snapshot, weights and step, of each of some members; write the weights beside."""
@@ -98,10 +106,31 @@ class _Measuring:
                 segments=segments,
                 positions=position_bins(unseen),
                 stream=self.data.stream(stack(shape, [weights]).to(device), m, unseen),
-                coded=self._two_part_codes(m, weights, segments),
+                coded=self._trained_code(m, name, segments) or self._two_part_codes(m, weights, segments),
                 overlapping=second,
             )
         return coded
+
+    def _trained_code(self, m: int, name: str, segments: Sequence[Segment]) -> tuple[CodedWeights, ...]:
+        """Of weights trained for the total the one code that they were trained for, written beside them."""
+        if m not in self.trained or not all(math.isfinite(s.code_bits) for s in segments):
+            return ()
+        coded, density_bits = self.trained[m]
+        cell = self.cohort.cells[m]
+        file = keep_once(self.paths.weights(cell.run_id, f"{name}.coded"), coded.content)
+        subset_bytes = cell.resolved.subset_bytes
+        own = (s.code_bits for s in segments if s.part == "train" and s.end_bytes <= subset_bytes)
+        return (
+            CodedWeights(
+                bits=coded.bits,
+                coder=coded.coder,
+                model_bits=8 * len(coded.content),
+                data_bits=sum(own),
+                coded_file=file.name,
+                coded_sha256=hashlib.sha256(coded.content).hexdigest(),
+                density_bits=density_bits,
+            ),
+        )
 
     def _two_part_codes(self, m: int, weights: Weights, segments: Sequence[Segment]) -> tuple[CodedWeights, ...]:
         """Of the own subset, at every precision, where asked for and the weights code anything at all."""

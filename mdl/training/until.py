@@ -44,7 +44,7 @@ def two_part_bits(record: CellRecord, price: float | str) -> float:
     if record.status != "ok":
         return math.inf
     final = record.snapshots[0]
-    if price == "coded":
+    if price == "coded" or record.config.get("train.weight_bits"):
         return min((float(code.total_bits) for code in final.coded), default=math.inf)
     tokenizer = record.tokenisation.tokenizer_bytes if record.tokenisation else 0
     return final.own_bits(record.subset_bytes) + 8 * (tokenizer + float(price) * record.model.n_params)

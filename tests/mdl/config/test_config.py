@@ -180,7 +180,7 @@ FIRST_RECORDED = FIRST_REQUESTED | {
 def test_where_no_recipe_is_said_all_is_named_and_recorded_as_before_there_were_two() -> None:
     """Golden; what has come since is AdamW's name, the Transformer's, what leaves longer budgets out, and a stride."""
     since = {"train.optimizer": "adamw", "train.until": 0.0, "train.price": 2.0, "measure.stride_bytes": None}
-    since |= {"model.architecture": "transformer"}
+    since |= {"model.architecture": "transformer", "train.weight_bits": None, "train.rounding_start": None}
     asked = {"size": "16x2", "subset_bytes": "1MB", "steps": 700}
     for config in (from_flat(asked), from_flat(asked | {"recipe": 1, "optimizer": "adamw"}), from_flat(FIRST_RECORDED)):
         assert config.run_id == FIRST_ID
@@ -221,6 +221,48 @@ def test_a_recipe_says_what_is_not_said(
     for values in (config.flat(), config.requested()):
         assert from_flat(values).run_id == config.run_id
         assert from_flat(values).resolved == config.resolved
+
+
+def test_training_for_coded_weights_makes_runs_of_its_own() -> None:
+    """By the number of bits and where rounding begins; asked for or told in a record it is the same run."""
+    asked = [{"weight_bits": bits} for bits in (None, "auto", 2, "8")] + [{"weight_bits": 2, "rounding_start": 0.5}]
+    configs = [from_flat({**BASE, "recipe": 2, **each}) for each in asked]
+    assert len({config.run_id for config in configs}) == len({config.cohort_key() for config in configs}) == 5
+    for config in configs:
+        assert from_flat(config.flat()).run_id == from_flat(config.requested()).run_id == config.run_id
+    recipes = [config.resolved.recipe for config in configs]
+    assert [recipe.weight_bits for recipe in recipes] == [0, 8, 2, 8, 2]
+    assert [recipe.rounding_start for recipe in recipes] == [1.0, 0.7, 0.7, 0.7, 0.5]
+    steps = recipes[0].steps
+    assert [recipe.rounding_step for recipe in recipes] == [steps, *[0.7 * steps] * 3, 0.5 * steps]
+    assert [recipe.branch_step for recipe in recipes] == [*[0.7 * steps] * 4, 0.5 * steps]
+    plain, _, at_decay, _, earlier = recipes
+    for step in range(0, steps, 50):
+        done = max(0.0, step / steps - 0.7) / 0.3
+        for recipe, begin in ((at_decay, 0.7), (earlier, 0.5)):
+            wanted = 0.4 * (1 - done) if step >= begin * steps else plain.lr_factor(step)
+            assert recipe.lr_factor(step) == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"weight_bits": 1}, "train.weight_bits: want auto, or a whole number of 2 to 8 bits, got 1 "),
+        ({"weight_bits": 9}, "2 to 8 bits, got 9 "),
+        ({"weight_bits": "few"}, "2 to 8 bits, got 'few' "),
+        ({"weight_bits": 2.5}, "2 to 8 bits, got 2.5 "),
+        ({"weight_bits": True}, "2 to 8 bits, got True "),
+        ({"rounding_start": 0.5}, "train.rounding_start goes with train.weight_bits"),
+        ({"weight_bits": "auto", "rounding_start": 1}, "train.rounding_start: "),
+        ({"weight_bits": "auto", "vocabulary": 512}, "train.weight_bits trains for coded weights"),
+        ({"weight_bits": "auto", "objective": "prequential"}, "a prequential run sends no weights"),
+    ],
+)
+def test_what_cannot_be_trained_for_coded_weights_is_refused_in_one_line(asked: dict[str, Any], told: str) -> None:
+    with pytest.raises(MdlError) as error:
+        from_flat({**BASE, **asked})
+    assert told in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 def test_optimizers_and_recipes_make_runs_and_cohorts_of_their_own() -> None:
