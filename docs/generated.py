@@ -20,6 +20,7 @@ import mdl
 from analysis.costs import COSTS
 from analysis.report.sections.definitions import definitions
 from mdl.cli.app import app
+from mdl.cli.grouped import ENDING
 from mdl.compressors import REGISTRY as CODERS
 from mdl.config.parts import Part
 from mdl.config.run_config import RunConfig
@@ -90,6 +91,11 @@ def _range(metadata: Iterable[Any]) -> str:
     return ", ".join(limits)
 
 
+def fields_below(module_name: str) -> str:
+    """The same, a heading lower."""
+    return fields(module_name).replace("## ", "### ")
+
+
 def fields(module_name: str) -> str:
     """Every class of a module of dataclasses or typed dicts: its docstring, and a row a field with its comment."""
     module = importlib.import_module(module_name)
@@ -120,7 +126,7 @@ def docstring(name: str) -> str:
 def glossary() -> str:
     """The report's definitions, as a glossary that pages can refer to."""
     rows = next(block.rows for block in definitions() if hasattr(block, "rows"))
-    told = "\n\n".join(f"{term}\n: {_plain(meaning)}" for term, meaning in sorted(rows, key=lambda row: row[0].lower()))
+    told = "\n\n".join(f"{term}\n  {_plain(meaning)}" for term, meaning in sorted(rows, key=lambda row: row[0].lower()))
     return f"```{{glossary}}\n{told}\n```\n"
 
 
@@ -140,6 +146,16 @@ def coders() -> str:
 def costs() -> str:
     """Prices of a parameter."""
     return _table(("`--cost`", "what is paid"), [(f"`{name}`", cost.sentence) for name, cost in COSTS.items()])
+
+
+def environment() -> str:
+    """Rows of the variables that `mdl --help` names."""
+    return "\n".join(f"| `{name}` | {_cell(meaning)} |" for name, meaning in ENDING["Environment"])
+
+
+def exit_codes() -> str:
+    """Rows of the exit codes that `mdl --help` names."""
+    return "\n".join(f"| {code} | {_cell(meaning)} |" for code, meaning in ENDING["Exit codes"])
 
 
 def names() -> str:
@@ -177,7 +193,22 @@ def _plain(text: str) -> str:
 
 
 _WRITERS: dict[str, Callable[..., str]] = {
-    f.__name__: f for f in (commands, keys, fields, docstring, glossary, sources, coders, costs, names, api)
+    f.__name__: f
+    for f in (
+        commands,
+        keys,
+        fields,
+        fields_below,
+        docstring,
+        glossary,
+        sources,
+        coders,
+        costs,
+        names,
+        api,
+        environment,
+        exit_codes,
+    )
 }
 
 
