@@ -27,6 +27,7 @@ root_doc = "index"
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
+autodoc_type_aliases = {name: name for name in ("npt.ArrayLike", "Floats", "Ints")}  # not what numpy makes of them
 python_use_unqualified_type_names = True
 default_role = "literal"  # docstrings quote names by single backticks
 numpydoc_show_class_members = False

@@ -100,6 +100,6 @@ def test_what_a_model_cannot_do_is_one_line(tmp_path: Path, monkeypatch: pytest.
         coder.code_bits(b"to be")
 
 
-def test_the_readme_names_the_families() -> None:
-    text = (ROOT / "README.md").read_text()
+def test_the_documentation_names_the_families() -> None:
+    text = (ROOT / "docs/howto/pretrained.md").read_text()
     assert all(f"`{name}`" in text for name in FAMILIES)
