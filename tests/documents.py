@@ -1,7 +1,8 @@
 """What README, documentation and notebooks show, taken out and run: commands, files, Python, and what they print.
 
 In a Markdown file a fenced block is
-- bash: each line is a command. One whose comment begins with `needs` is not run: the reader sees what it needs.
+- bash: each line is a command. One whose comment begins with `needs` is not run: the reader sees what it needs. Nor is
+  a block that begins with such a comment.
 - yaml or python whose first line is a comment with a file's name: that file.
 - other python: run, block after block with the same names, as the cells of a notebook are.
 - text right below one that ran: what it printed, compared by shape.
@@ -82,7 +83,6 @@ class Runner:
         self._folder, self._best_run, self._monkeypatch = folder, best_run, monkeypatch
         self._names: dict[str, object] = {"__name__": "document"}
         self._printed: str | None = None
-        self.n_run = 0
 
     def run(self, block: Block) -> None:
         """Run a block, or compare it with what the one before printed."""
@@ -93,14 +93,14 @@ class Runner:
         elif named := _FILE.match(block.text):
             (self._folder / named["name"]).write_text(block.text)
         elif block.kind == "bash":
-            self._printed = "".join(filter(None, map(self._line, block.text.splitlines()))) or None
+            lines = [] if _MARK.match(block.text) else block.text.splitlines()
+            self._printed = "".join(filter(None, map(self._line, lines))) or None
         elif block.kind == "python":
             self._printed = self._python(block.text)
 
     def _line(self, line: str) -> str:
         if _MARK.search(line) or not line.strip():
             return ""
-        self.n_run += 1
         words = shlex.split(line.replace("<run id>", self._best_run), comments=True)
         if words[:2] == ["mdl", "size"] and "--dry-run" not in words:  # a search takes half a minute: tests of its own
             return self._command([*words[1:], "--dry-run"]) and ""
@@ -125,7 +125,6 @@ class Runner:
         return printed.getvalue()
 
     def _python(self, source: str) -> str:
-        self.n_run += 1
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
             exec(compile(source, "document", "exec"), self._names)  # noqa: S102 - our own documents
