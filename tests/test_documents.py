@@ -100,6 +100,17 @@ def test_what_it_shows_is_true(document: Path, made: Path, tmp_path: Path, monke
         runner.run(block)
 
 
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.name)
+def test_a_notebook_is_one_of_format_4_without_outputs(notebook: Path) -> None:
+    content = json.loads(notebook.read_text())
+    assert (content["nbformat"], content["nbformat_minor"]) == (4, 5)
+    assert len({cell["id"] for cell in content["cells"]}) == len(content["cells"]) > 5
+    for cell in content["cells"]:
+        assert isinstance(cell["source"], list)
+        if cell["cell_type"] == "code":
+            assert (cell["outputs"], cell["execution_count"]) == ([], None)
+
+
 def test_what_is_printed_is_compared_by_words_and_the_places_of_numbers() -> None:
     shown = "dataset  N*\n───────  ───\n1 MB     22,000 (18.9 K to 2.1 M)\n…\nreport: a.pdf\n"
     printed = "dataset   N*\n────────  ──\n300 KB    8.71 K (7 to 9)\nnote: one\nnote: two\nreport: a.pdf\n"

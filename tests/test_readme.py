@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 import analysis
 import mdl
@@ -24,6 +25,12 @@ def test_the_two_commands_stand_first() -> None:
         "pip install -c constraints.txt -e . && mdl sweep sweeps/quick.yaml && mdl report",
         'pip install -c constraints.txt -e ".[dev]" && pytest',
     ]
+
+
+def test_what_is_cited_is_this_version() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert {"cff-version", "message", "title", "authors"} <= citation.keys()
+    assert citation["version"] == mdl.__version__
 
 
 def summary_of(name: str) -> dict[str, Any]:
