@@ -6,12 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from analysis.report.readme_tables import main, results_table, with_tables
+import analysis
+import mdl
+from analysis.report.readme_tables import DOCUMENTS, main, results_table, with_tables
+from mdl.sizing import sentences
 from tests import ROOT
+from tests.documents import blocks, is_of_shape
 
 README = (ROOT / "README.md").read_text()
-FOUND = (ROOT / "reports/README.md").read_text()
+STUDY = (ROOT / "docs/study.md").read_text()
 
 
 def test_the_two_commands_stand_first() -> None:
@@ -22,23 +27,31 @@ def test_the_two_commands_stand_first() -> None:
     ]
 
 
+def test_what_is_cited_is_this_version() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert {"cff-version", "message", "title", "authors"} <= citation.keys()
+    assert citation["version"] == mdl.__version__
+
+
 def summary_of(name: str) -> dict[str, Any]:
     return json.loads((ROOT / "reports" / name / "summary.json").read_text())  # type: ignore[no-any-return]
 
 
-_MAIN, _MEDIA = ["quick", "study-text"], ["study-images", "study-speech"]
+def test_it_is_read_in_a_minute() -> None:
+    assert len(README.splitlines()) <= 120
 
 
-def test_there_are_results_of_text_images_and_speech() -> None:
-    assert re.findall(r"<!-- results: from reports/([\w-]+)/", README) == _MAIN
-    assert re.findall(r"<!-- results: from ([\w-]+)/", FOUND) == _MEDIA
+_MEDIA = ["study-images", "study-speech"]
+_RESULTS = dict(zip(DOCUMENTS, (["quick"], _MEDIA, ["study-text", *_MEDIA]), strict=True))
 
 
-def test_the_results_are_those_of_the_committed_reports() -> None:
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_the_results_are_those_of_the_committed_reports(document: str) -> None:
     """python -m analysis.report.readme_tables writes them anew."""
-    assert with_tables(ROOT / "README.md") == README
-    assert with_tables(ROOT / "reports/README.md") == FOUND
-    assert (README + FOUND).count("<!-- end of results -->") == len(_MAIN + _MEDIA)
+    text = (ROOT / document).read_text()
+    assert re.findall(r"<!-- results: from [./]*(?:reports/)?([\w-]+)/", text) == _RESULTS[document]
+    assert text.count("<!-- end of results -->") == len(_RESULTS[document])
+    assert with_tables(ROOT / document) == text
 
 
 def test_a_table_has_the_interval_beside_the_size_where_there_is_one() -> None:
@@ -68,7 +81,7 @@ def test_how_flat_a_minimum_lies_stands_beside_its_interval() -> None:
 
 
 def test_the_command_writes_tables_anew_and_nothing_else(tmp_path: Path) -> None:
-    for name in _MAIN:
+    for name in _RESULTS["README.md"]:
         (tmp_path / "reports" / name).mkdir(parents=True)
         content = (ROOT / "reports" / name / "summary.json").read_text()
         (tmp_path / "reports" / name / "summary.json").write_text(content)
@@ -93,23 +106,43 @@ def test_a_summary_that_is_none_is_one_line_and_2(
 
 
 def test_the_law_that_a_reader_came_for_is_the_committed_reports() -> None:
-    said = re.search(r"about ([\d.]+) K × \(D / 1 MB\)\^([\d.]+) parameters", README)
-    assert said
     (law,) = summary_of("study-text")["laws"]
-    assert said[1] == f"{law['k'] * 1e6 ** law['gamma'] / 1e3:.2g}"
-    assert said[2] == f"{law['gamma']:.2f}"
-    if law["gamma_low"] is not None:
-        assert f"(95 %: {law['gamma_low']:.2f} – {law['gamma_high']:.2f})" in README
-    assert f"without one of the sizes {law['gamma_least']:.2f} – {law['gamma_most']:.2f};" in README
+    size, gamma = f"{law['k'] * 1e6 ** law['gamma'] / 1e3:.2g}", f"{law['gamma']:.2f}"
+    for text, to in ((README, "–"), (STUDY, "to")):
+        assert f"about {size} K × (D / 1 MB)^{gamma} parameters" in " ".join(text.split())
+        assert f"exponent is {gamma} (95 %: {law['gamma_low']:.2f} {to} {law['gamma_high']:.2f})" in " ".join(
+            text.split()
+        )
+    assert f"dataset sizes the exponent is {law['gamma_least']:.2f} to {law['gamma_most']:.2f}," in STUDY
+    n_cells = summary_of("study-text")["n_cells"]
+    assert f"{n_cells} trainings" in README
+    assert f"{n_cells} trainings" in STUDY
 
 
 def test_every_link_leads_somewhere() -> None:
-    for folder, text in ((ROOT, README), (ROOT / "reports", FOUND)):
-        for link in re.findall(r"\]\(([^)#]+)\)", text):
-            assert (folder / link).exists(), link
+    for document in [*map(ROOT.joinpath, DOCUMENTS), *(ROOT / "docs").rglob("*.md")]:
+        for link in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
+            assert (document.parent / link).exists(), f"{document}: {link}"
 
 
 def test_every_command_named_exists() -> None:
     cli = "".join(path.read_text() for path in (ROOT / "mdl/cli/commands").glob("*.py"))
-    for command in set(re.findall(r"\bmdl ([a-z]+) ", README)):
+    documents = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    text = "".join(path.read_text() for path in documents)
+    for command in set(re.findall(r"(?:^|`)mdl ([a-z]+) ", text, re.MULTILINE)):
         assert f"def {command}(" in cli, command
+
+
+_SIZED = "my.txt, 200 KB, pays for 4.93 K parameters"
+
+
+def test_what_a_search_for_a_size_prints_is_what_the_code_says() -> None:
+    """By the sentences of an answer with as much in it; the numbers are of another file."""
+    study = analysis.load(ROOT / "reports/quick/records").study()
+    n_bytes = int(study.critical["subset_bytes"].max())
+    answer = mdl.Answer(
+        source="my.txt", size_bytes=n_bytes, train_bytes=n_bytes, folder=Path(), study=study, stopped="the time is up"
+    )
+    said = "\n".join(sentences(answer, "float16"))
+    (shown,) = (block.text for block in blocks(README) if block.text.startswith(_SIZED))
+    assert is_of_shape(said, "\n".join(shown.splitlines()[:5]))

@@ -1,6 +1,6 @@
-"""The READMEs' tables of results, from the summaries of committed reports: python -m analysis.report.readme_tables.
+"""The documents' tables of results, from the summaries of committed reports: python -m analysis.report.readme_tables.
 
-A table stands between two comments, of which the first names its summary.json, relative to its README:
+A table stands between two comments, of which the first names its summary.json, relative to its document:
 
     <!-- results: from reports/quick/summary.json; … -->
     | text | … the first word of the header is kept
@@ -22,6 +22,7 @@ from analysis.report.rows.critical import CriticalRow
 from analysis.report.sections.answer_table import CODED, answer_row, coded_cells, in_print, near_least, span
 from analysis.report.summary_keys import Summary
 
+DOCUMENTS = ("README.md", "reports/README.md", "docs/study.md")
 _HEADER = ("critical model size", "adjusted rate there", "raw rate there", "best classical coder")
 _NEAR = "within 1 %"
 _TABLE = re.compile(
@@ -86,7 +87,7 @@ def _summary(path: Path) -> Summary:
 def main(arguments: list[str] | None = None) -> int:
     """Write the tables anew; 2 and one line for what cannot be read."""
     parser = argparse.ArgumentParser(description="Regenerate a README's tables of results from the reports' summaries.")
-    parser.add_argument("readme", type=Path, nargs="*", default=[Path("README.md"), Path("reports/README.md")])
+    parser.add_argument("readme", type=Path, nargs="*", default=list(map(Path, DOCUMENTS)))
     readmes = parser.parse_args(arguments).readme
     try:
         texts = [with_tables(readme) for readme in readmes]

@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 from mdl.errors import Stopped
 
 _KINDS = {"path": "PATH", "int": "N", "float": "X"}
-_ENDING = {
+ENDING = {
     "Exit codes": [
         ("0", "done"),
         ("2", "an error that you can fix, in one line; finished work is kept"),
@@ -78,6 +78,6 @@ class GroupedCommands(TyperGroup):
             if command is not None and not command.hidden:
                 told = (command.help or "").strip().splitlines()[0]
                 groups.setdefault(getattr(command, "rich_help_panel", None) or "Commands", []).append((name, told))
-        for title, rows in [*groups.items(), *_ENDING.items()]:
+        for title, rows in [*groups.items(), *ENDING.items()]:
             with formatter.section(title):
                 formatter.write_dl(rows, col_max=16)

@@ -5,18 +5,32 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from mdl.errors import MdlError
+from mdl.errors import MdlError, nearest
 from mdl.records import RunPaths
 from mdl.units import format_bytes
 
 _SWEEP_FILES = {".yaml", ".yml"}
 _PRETRAINED = "hf:"
+_SHIPPED = Path(__file__).parents[1] / "sweeps/shipped"
 AUTO = "auto"  # the newest sweep's best run
 
 
 def is_sweep_file(path: Path) -> bool:
     """Told by its suffix: a table of code lengths is no YAML."""
     return path.suffix.lower() in _SWEEP_FILES and not path.is_dir()
+
+
+def sweep_file(given: Path) -> Path:
+    """The file itself; of a bare word such as quick, where no file has that name, the shipped sweep.
+
+    MdlError naming the nearest of them where there is none.
+    """
+    if given.suffix or given.parent != Path() or given.exists():
+        return given
+    shipped = {path.stem: path for path in sorted(_SHIPPED.glob("*.yaml"))}
+    if given.name not in shipped:
+        raise MdlError(f"no sweep file '{given}', and no sweep of that name comes along{nearest(given.name, shipped)}")
+    return shipped[given.name]
 
 
 def run_folder(given: Path | None, runs: Path) -> Path:

@@ -23,7 +23,9 @@ from mdl.cli.options import (
 )
 from mdl.errors import MdlError
 
-SweepFile = Annotated[Path, typer.Argument(help="A sweep file (YAML), such as sweeps/quick.yaml.")]
+SweepFile = Annotated[
+    Path, typer.Argument(help="A sweep file (YAML), such as sweeps/quick.yaml; or quick, one that comes along.")
+]
 
 
 def sweep(
@@ -60,6 +62,7 @@ def sweep(
     training_flops, bytes_seen, cells: run_id, subset_bytes, passes).
     """
     from mdl.cli import sweep as sweep_cli
+    from mdl.cli.places import sweep_file
     from mdl.sweeps import BACKENDS, Request, describe_plan, open_corpora, parse_options, plan_content
 
     runs = renamed(out, runs, "--out", "--runs")
@@ -77,7 +80,7 @@ def sweep(
     }
     options = parse_options(backend, {name: value for name, value in asked.items() if value is not None}, option or ())
     request = Request(
-        file=file,
+        file=sweep_file(file),
         runs=runs,
         command=sweep_cli.command_line(),
         with_baselines=baselines,

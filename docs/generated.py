@@ -1,0 +1,225 @@
+"""What the reference pages take from the code each time they are built, so that they cannot fall behind it.
+
+A page asks by a line of its own, such as `<!-- generated: commands -->`; the Markdown that a function of that name
+returns stands there instead.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import typer
+
+import analysis
+import mdl
+from analysis.costs import COSTS
+from analysis.report.sections.definitions import definitions
+from mdl.cli.app import app
+from mdl.cli.grouped import ENDING
+from mdl.compressors import REGISTRY as CODERS
+from mdl.config.parts import Part
+from mdl.config.run_config import RunConfig
+from mdl.data import SOURCES
+from mdl.models import ARCHITECTURES
+from mdl.optimizers import OPTIMIZERS
+from mdl.sweeps import BACKENDS
+
+_PLACE = re.compile(r"^<!-- generated: (?P<name>\w+)(?: (?P<of>[\w.]+))? -->$", re.MULTILINE)
+
+
+def commands() -> str:
+    """Every command with its usage, what it does, its arguments and its options, as `mdl COMMAND --help` has them."""
+    group = typer.main.get_command(app)
+    with group.make_context("mdl", [], resilient_parsing=True) as outer:
+        shown = [(name, group.get_command(outer, name)) for name in group.list_commands(outer)]
+        parts = [_command("mdl", group, outer, title="Options of every command")]
+        for name, command in shown:
+            if not command.hidden:
+                with command.make_context(name, [], parent=outer, resilient_parsing=True) as ctx:
+                    parts.append(_command(f"mdl {name}", command, ctx, title=f"`mdl {name}`"))
+    return "\n".join(parts)
+
+
+def _command(name: str, command: Any, ctx: Any, *, title: str) -> str:
+    usage = " ".join([name, *command.collect_usage_pieces(ctx)])
+    records = [(p, p.get_help_record(ctx)) for p in command.get_params(ctx) if not getattr(p, "hidden", False)]
+    rows = [(f"`{told[0].strip()}`", told[1]) for _, told in records if told]
+    said = inspect.cleandoc(command.help or "")
+    return f"## {title}\n\n```text\n{usage}\n```\n\n{said}\n\n{_table(('name', 'meaning'), rows)}\n"
+
+
+def keys() -> str:
+    """Every key of a sweep file with its range, its default and its meaning."""
+    parts = [("The cell", RunConfig, "")]
+    for name, field in RunConfig.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, Part):
+            parts.append((f"`{name}.…`", kind, f"{name}."))
+    return "\n".join(_keys_of(title, kind, prefix) for title, kind, prefix in parts)
+
+
+def _keys_of(title: str, kind: Any, prefix: str) -> str:
+    rows = []
+    for name, field in kind.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Part):
+            continue
+        default = "must be given" if field.is_required() else _default(field.default)
+        rows.append((f"`{prefix}{name}`", default, _range(field.metadata), field.description or ""))
+    said = inspect.getdoc(kind) if prefix else "These keys have no dot."
+    return f"## {title}\n\n{said}\n\n{_table(('key', 'default', 'range', 'meaning'), rows)}\n"
+
+
+def _default(value: Any) -> str:
+    return "none, or automatic" if value is None else f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+_LIMITS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
+
+
+def _range(metadata: Iterable[Any]) -> str:
+    limits = [
+        f"{sign} {value:,}" if abs(value) < 2**62 else f"{sign} 2^{int(value).bit_length() - 1}"
+        for entry in metadata
+        for name, sign in _LIMITS.items()
+        if (value := getattr(entry, name, None)) is not None
+    ]
+    return ", ".join(limits)
+
+
+def fields_below(module_name: str) -> str:
+    """The same, a heading lower."""
+    return fields(module_name).replace("## ", "### ")
+
+
+def fields(module_name: str) -> str:
+    """Every class of a module of dataclasses or typed dicts: its docstring, and a row a field with its comment."""
+    module = importlib.import_module(module_name)
+    source = inspect.getsource(module)
+    lines = source.splitlines()
+    parts = []
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.ClassDef):
+            rows = [_field(entry, lines) for entry in node.body if isinstance(entry, ast.AnnAssign)]
+            said = _plain(ast.get_docstring(node) or "")
+            parts.append(f"## {node.name}\n\n{said}\n\n{_table(('field', 'type', 'meaning'), rows)}\n")
+    return "\n".join(parts)
+
+
+def _field(entry: ast.AnnAssign, lines: Sequence[str]) -> tuple[str, str, str]:
+    name, kind = ast.unparse(entry.target), ast.unparse(entry.annotation)
+    renamed = [node.values[0] for node in ast.walk(entry) if isinstance(node, ast.Dict) and node.values]
+    name = ast.literal_eval(renamed[0]) if renamed else name  # in JSON, where that is another one
+    line = lines[(entry.end_lineno or entry.lineno) - 1]
+    return f"`{name}`", f"`{kind}`", line.partition("  # ")[2]
+
+
+def docstring(name: str) -> str:
+    """A module's docstring, as it stands."""
+    return f"```text\n{inspect.getdoc(importlib.import_module(name))}\n```\n"
+
+
+def glossary() -> str:
+    """The report's definitions, as a glossary that pages can refer to."""
+    rows = next(block.rows for block in definitions() if hasattr(block, "rows"))
+    told = "\n\n".join(f"{term}\n  {_plain(meaning)}" for term, meaning in sorted(rows, key=lambda row: row[0].lower()))
+    return f"```{{glossary}}\n{told}\n```\n"
+
+
+def sources() -> str:
+    """Kinds of corpora."""
+    kinds = {SOURCES[name].form: SOURCES[name] for name in SOURCES}
+    rows = [(f"`{form}`", k.modality, "yes" if k.needs_network else "no") for form, k in kinds.items()]
+    return _table(("`corpus.source`", "modality", "may need the network"), rows)
+
+
+def coders() -> str:
+    """Classical coders."""
+    rows = [(f"`{name}`", ", ".join(CODERS[name].modalities)) for name in CODERS]
+    return _table(("coder", "made for"), rows)
+
+
+def costs() -> str:
+    """Prices of a parameter."""
+    return _table(("`--cost`", "what is paid"), [(f"`{name}`", cost.sentence) for name, cost in COSTS.items()])
+
+
+def environment() -> str:
+    """Rows of the variables that `mdl --help` names."""
+    return "\n".join(f"| `{name}` | {_cell(meaning)} |" for name, meaning in ENDING["Environment"])
+
+
+def exit_codes() -> str:
+    """Rows of the exit codes that `mdl --help` names."""
+    return "\n".join(f"| {code} | {_cell(meaning)} |" for code, meaning in ENDING["Exit codes"])
+
+
+def names() -> str:
+    """Architectures, optimizers and back ends that come along."""
+    kinds = {"architecture": ARCHITECTURES, "optimizer": OPTIMIZERS, "back end": BACKENDS}
+    return _table(("kind", "names"), [(kind, ", ".join(f"`{n}`" for n in known)) for kind, known in kinds.items()])
+
+
+def api(name: str) -> str:
+    """Every public name of a package, from its docstrings."""
+    package = {"mdl": mdl, "analysis": analysis}[name]
+    return "\n".join(_documented(name, public, getattr(package, public)) for public in package.__all__)
+
+
+def _documented(package: str, name: str, thing: Any) -> str:
+    kind = "autofunction" if inspect.isfunction(thing) else "autoclass"
+    members = "" if kind == "autofunction" else "\n   :members:"
+    return f"## `{package}.{name}`\n\n```{{eval-rst}}\n.. {kind}:: {package}.{name}{members}\n```\n"
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(_cell(cell) for cell in line)} |" for line in lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    """On one line, its bars and brackets no markup."""
+    text = " ".join(text.split()).replace("|", "\\|")
+    return text if text.startswith("`") else _plain(text)
+
+
+def _plain(text: str) -> str:
+    """Prose whose signs are no markup."""
+    return re.sub(r"([*_<>\[\]{}$])(?![^`]*`(?:[^`]*`[^`]*`)*[^`]*$)", r"\\\1", text)
+
+
+_WRITERS: dict[str, Callable[..., str]] = {
+    f.__name__: f
+    for f in (
+        commands,
+        keys,
+        fields,
+        fields_below,
+        docstring,
+        glossary,
+        sources,
+        coders,
+        costs,
+        names,
+        api,
+        environment,
+        exit_codes,
+    )
+}
+
+
+def _fill(_: Any, __: str, content: list[str]) -> None:
+    def written(place: re.Match[str]) -> str:
+        return _WRITERS[place["name"]](*([place["of"]] if place["of"] else []))
+
+    content[0] = _PLACE.sub(written, content[0])
+
+
+def setup(app: Any) -> dict[str, bool]:
+    """Ask Sphinx to hand every page over before it reads it."""
+    app.connect("source-read", _fill)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
