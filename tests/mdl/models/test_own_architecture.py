@@ -237,7 +237,7 @@ def test_what_it_lacks_is_said_where_it_is_asked_for() -> None:
         require_exact(shape_of("no_passes"), "archives")
     with pytest.raises(MdlError, match="need coded weights, which the architecture 'own_lstm' does not have"):
         require_coded(shape_of("own_lstm"), "packed files")
-    with pytest.raises(MdlError, match=r"unknown architecture 'no_such' .*--plugin"):
+    with pytest.raises(MdlError, match=r"unknown architecture 'no_such'.*--plugin"):
         count_params(shape_of("no_such"))
     with pytest.raises(MdlError, match="small letters"):
         register_architecture("My RNN", _fails)
