@@ -24,12 +24,12 @@ import pytest
 
 from analysis.costs import COSTS
 from analysis.report import SECTIONS
-from mdl import plugins
 from mdl.cli import app
 from mdl.compressors import REGISTRY as CODERS
 from mdl.data import SOURCES
 from mdl.models import ARCHITECTURES
 from mdl.optimizers import OPTIMIZERS
+from mdl.plugins import loading
 from mdl.pretrained.own_models import MODELS
 from mdl.sweeps import BACKENDS
 
@@ -138,7 +138,7 @@ def _plugins_forgotten() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name in ("MDL_PLUGIN", "MDL_PLUGIN_SHA256"):
             patch.setenv(name, "")
-        patch.setattr(plugins, "_LOADED", {})
+        patch.setattr(loading, "_LOADED", {})
         for registry in (ARCHITECTURES, BACKENDS, CODERS, COSTS, MODELS, OPTIMIZERS, SECTIONS, SOURCES):
             list(registry.values())  # what comes along stays
             for held in ("_things", "_plugins"):

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from mdl.cli.options import console
 from mdl.errors import MdlError, Stopped
 from mdl.records import read_ending
@@ -42,7 +44,7 @@ def cohorts_a_gpu(asked: str) -> int | None:
     if asked == "auto":
         return None
     if not asked.isdecimal() or int(asked) < 1:
-        raise MdlError(f"--per-gpu {asked!r} is neither auto nor a number from 1 on")
+        raise typer.BadParameter(f"{asked!r} is neither auto nor a number from 1 on", param_hint="'--per-gpu'")
     return int(asked)
 
 

@@ -114,7 +114,7 @@ def _cohort(job: dict[str, Any], emit: Emit) -> dict[str, Any]:
     configs = [from_flat(flat) for flat in job["configs"]]
     whole_ids, paths = job.get("whole_ids", {}), RunPaths(Path(job["root"]))
     cohort = Cohort(tuple(Cell(c.run_id, c, whole_ids.get(c.run_id, "")) for c in configs))
-    clock = PhaseClock(f"{cohort.cohort_id} ×{len(cohort.members)}", job["began"])
+    clock = PhaseClock(f"{cohort.cohort_id} ×{len(cohort.members)}", job.get("began", time.monotonic()))
     with Claims(paths, cohort.cohort_id) as claims:
         won = claims.take({i: paths.record(i) for i in cohort.run_ids}, replace=job.get("retry", {}))
         left = {i for i in cohort.run_ids if i in won or not paths.record(i).exists()}

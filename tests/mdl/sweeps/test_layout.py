@@ -99,7 +99,7 @@ def test_a_machine_that_is_some_times_as_fast_is_foretold_within_half(
     ran = [(w, Spent(start=5.0, training=s.training * times, measuring=s.measuring * times)) for w, s in slow.items()]
     model = CostModel(rule, tuple(ran))
     for work, spent in ran:
-        if spent.training > 0.1:
+        if min(slow[work].training, spent.training) > 0.1:  # of less the first steps are all that is seen
             assert 1 / 1.5 < model.seconds(work).training / spent.training < 1.5
 
 
@@ -164,8 +164,8 @@ parameters:
 
 def slow_machine() -> None:
     """One on which every cut pays."""
-    work = Work(n_steps=10, n_bytes=100, coded_bytes=100, flops_per_byte=1e3)
-    remember(work, Spent(start=0.1, training=1000.0, measuring=1000.0), n_sharing=1, on_gpu=False)
+    work = Work(n_steps=10**4, n_bytes=10**7, coded_bytes=10**7, flops_per_byte=1e4)
+    remember(work, Spent(start=0.1, training=1e6, measuring=1e6), n_sharing=1, on_gpu=False)
 
 
 @pytest.mark.parametrize("steps", ["[400]", "[100, 300]"])
