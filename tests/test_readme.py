@@ -2,18 +2,19 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-import analysis
 import mdl
 from analysis.report.readme_tables import DOCUMENTS, main, results_table, with_tables
 from mdl.sizing import sentences
 from tests import ROOT
 from tests.documents import blocks, is_of_shape
+from tests.mdl.sizing.test_answer import answer, final_cells, with_half
 
 README = (ROOT / "README.md").read_text()
 STUDY = (ROOT / "docs/study.md").read_text()
@@ -133,16 +134,12 @@ def test_every_command_named_exists() -> None:
         assert f"def {command}(" in cli, command
 
 
-_SIZED = "my.txt, 200 KB, pays for 4.93 K parameters"
+_SIZED = "my.txt, 200 KB, pays for 9.6 K parameters"
 
 
 def test_what_a_search_for_a_size_prints_is_what_the_code_says() -> None:
     """By the sentences of an answer with as much in it; the numbers are of another file."""
-    study = analysis.load(ROOT / "reports/quick/records").study()
-    n_bytes = int(study.critical["subset_bytes"].max())
-    answer = mdl.Answer(
-        source="my.txt", size_bytes=n_bytes, train_bytes=n_bytes, folder=Path(), study=study, stopped="the time is up"
-    )
-    said = "\n".join(sentences(answer, "float16"))
+    found = replace(answer(with_half(final_cells(), 0.04)), source="my.txt", stopped="the time is up")
+    said = "\n".join(sentences(found, "float16"))
     (shown,) = (block.text for block in blocks(README) if block.text.startswith(_SIZED))
     assert is_of_shape(said, "\n".join(shown.splitlines()[:5]))

@@ -130,10 +130,11 @@ def _conditions(answer: Answer) -> list[str]:
 
 def _unconverged(answer: Answer, limit: Limit, doubled: dict[str, Any]) -> str:
     """What was measured, and what of the answer is extrapolated from it."""
-    part = f"{doubled['half_bytes_seen'] / doubled['bytes_seen']:.2g}"
-    measured = format_count(float(str(answer.at_this_training("n_params"))))
+    share = doubled["half_bytes_seen"] / doubled["bytes_seen"]
+    part = "half" if 0.45 < share < 0.55 else f"{share:.2g}"
+    longest = float(str(answer.at_this_training("n_params")))
     return (
-        f"Not converged: the longest training has it at {measured}, {part} of it × {1 / doubled['ratio']:.2f} of that. "
-        f"Endless training, extrapolated from the two, would have it × {limit.factor:.2f} ({limit.low:.2f} to "
-        f"{limit.high:.2f}) of that; this is in the size and in its interval."
+        f"Training has not converged: this much of it gives {format_count(longest)}, and {part} of it "
+        f"{format_count(longest / doubled['ratio'])}. The size above is extrapolated from the two to endless training: "
+        f"× {limit.factor:.2f} ({limit.low:.2f} to {limit.high:.2f})."
     )

@@ -117,7 +117,7 @@ def pack(
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Write a run's subset, or a file, with its coded weights as one file.
+    """Write a run's subset and its coded weights as one file.
 
     Its size over the raw size is the two-part rate. With --json: archive, raw_bytes, archive_bytes, model_bits,
     data_bits, precision_bits, coder, rate, n_params, stride_bytes (null: side by side), beside (coder to bytes).

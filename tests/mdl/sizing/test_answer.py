@@ -23,11 +23,15 @@ QUICK = ROOT / "reports/quick/records"
 PRICE = parse_cost("float16")
 
 
-@pytest.fixture(scope="module")
-def records() -> Table:
+def final_cells() -> Table:
     """21 cells of three dataset sizes, one training budget."""
     table = load(QUICK)
     return replace(table, cells=table.cells[table.cells["snapshot"] == "final"])
+
+
+@pytest.fixture(scope="module")
+def records() -> Table:
+    return final_cells()
 
 
 def with_half(table: Table, more_bits: float) -> Table:
@@ -61,8 +65,8 @@ def test_what_the_last_doubling_moved_goes_on_and_widens_the_interval(records: T
     assert found.n_params == pytest.approx(alone.n_params * found.limit.factor)
     assert found.width() > alone.width()
     said = " ".join(sentences(found, "float16"))
-    assert "Not converged: the longest training has it at 21.9 K" in said
-    assert "Endless training, extrapolated from the two, would have it ×" in said
+    assert "Training has not converged: this much of it gives 21.9 K" in said
+    assert "The size above is extrapolated from the two to endless training: ×" in said
 
 
 def test_one_training_budget_alone_is_no_answer_about_endless_training(records: Table) -> None:
