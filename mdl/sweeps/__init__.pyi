@@ -15,8 +15,8 @@ from .backends.wandb import under_agent as under_agent
 from .cell_file import cells_text as cells_text
 from .cell_file import read_cells as read_cells
 from .cell_file import write_cells as write_cells
+from .cost_model import CORE_FLOPS_A_BYTE_ANYWAY as CORE_FLOPS_A_BYTE_ANYWAY
 from .cost_model import keep_trial as keep_trial
-from .jobs import CORE_FLOPS_A_BYTE_ANYWAY as CORE_FLOPS_A_BYTE_ANYWAY
 from .manifest import open_corpora as open_corpora
 from .messages import say as say
 from .plan import GPU_FLOPS_A_BYTE_ANYWAY as GPU_FLOPS_A_BYTE_ANYWAY

@@ -76,13 +76,14 @@ class Rule:
 
 # A worker imports torch, opens the corpus, and compiles a width's kernels.
 H100 = Rule(start=6.0, step=4e-4, byte=2.5e-9, flop=5.7e-15, source="the speed of one H100, benchmarks/README.md")
-_CORE_ANYWAY_FLOPS = 30_000.0  # a byte, in a forward pass: softmax over 256 values, memory traffic
+# What a byte costs a model on a core beside its products (softmax over 256 values, memory traffic), in their unit.
+CORE_FLOPS_A_BYTE_ANYWAY = 30_000.0
 _CORE_START = 5.0
 
 
 def core(step: float, flop: float, source: str) -> Rule:
     """Of a processor's core that trains with one thread."""
-    return Rule(start=_CORE_START, step=step, byte=3 * _CORE_ANYWAY_FLOPS * flop, flop=flop, source=source)
+    return Rule(start=_CORE_START, step=step, byte=3 * CORE_FLOPS_A_BYTE_ANYWAY * flop, flop=flop, source=source)
 
 
 USUAL_CORE = core(4e-3, 1.8e-11, "a usual core")

@@ -13,15 +13,12 @@ from mdl.evaluation import CHUNKED_SAMPLE_BYTES, BaselineJob, baseline_path, bas
 from mdl.models import forward_flops_per_byte
 from mdl.quantization import PRECISIONS
 from mdl.records import RunPaths, is_needless, read_baseline, read_cell, read_ending
-from mdl.sweeps.cost_model import Work
+from mdl.sweeps.cost_model import CORE_FLOPS_A_BYTE_ANYWAY, Work
 from mdl.sweeps.plan import GPU_FLOPS_A_BYTE_ANYWAY, Plan
 from mdl.sweeps.splits import parts_of
 from mdl.sweeps.time_left import usual_coder_seconds
 from mdl.sweeps.worker_pool import Job
 from mdl.units import format_bytes
-
-# What a byte costs a model on a core beside its products (softmax over 256 values, memory traffic), in their unit.
-CORE_FLOPS_A_BYTE_ANYWAY = 30_000.0
 
 
 def left_of(plan: Plan, cohorts: Sequence[Cohort], *, retry_failed: bool = False) -> list[Cohort]:
