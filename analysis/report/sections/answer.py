@@ -11,7 +11,7 @@ from analysis.report.group_names import place
 from analysis.report.rows.critical import CriticalRow, LawRow
 from analysis.report.section import WideSection, register_section
 from analysis.report.sections import memorising, overlapping_windows, paper_table_page
-from analysis.report.sections.answer_table import answer_table, coded_cells, near_least, span
+from analysis.report.sections.answer_table import answer_table, coded_cell, coded_rows, near_least, span
 from analysis.report.sections.convergence import budget_sentence
 from analysis.report.sections.warnings import warnings
 from analysis.report.summary_keys import Summary
@@ -57,16 +57,11 @@ def _lead(summary: Summary) -> list[Block]:
 
 def _coded(summary: Summary, group: str) -> str:
     """The largest critical size at the price that the weights' code has; empty: there is none."""
-    cells = coded_cells(summary)
-    found = [
-        row
-        for row in summary.get("precisions", [])
-        if row["group"] == group and row["status"] == "bracketed" and row["cost"] == "coded"
-    ]
-    if not (found and cells):
+    found = [row for row in coded_rows(summary) if row["group"] == group and row["status"] == "bracketed"]
+    if not found:
         return ""
     last = max(found, key=lambda row: row["subset_bytes"])
-    size, rate = cells[group, last["subset_bytes"]]
+    size, rate = coded_cell(last)
     return (
         "Where a parameter costs no more than its code takes, the critical size of "
         f"{format_bytes(last['subset_bytes'])} is {size}, at {rate}."
@@ -158,7 +153,7 @@ def _caveat(summary: Summary) -> str:
         "for this training recipe. Code lengths of models are ideal ones. Those of classical coders are true file "
         "sizes of the same bytes, compressed as a whole."
     )
-    if coded_cells(summary):
+    if coded_rows(summary):
         text += (
             " Coded: a parameter costs what its code takes, at the best precision of each dataset size, and the data "
             "are coded by the weights as they decode."

@@ -52,17 +52,21 @@ def answer_table(summary: Summary) -> Grid:
 
 
 def coded_cells(summary: Summary) -> dict[tuple[str, int], tuple[str, str]]:
-    """By group and dataset size: critical size with its interval, and rate, where every parameter costs what its code
+    """By group and dataset size: what `coded_rows` say of the critical size, with its interval, and of the rate."""
+    return {(row["group"], row["subset_bytes"]): coded_cell(row) for row in coded_rows(summary)}
 
-    takes. Nothing where no weights were coded, or where that is the price of the whole report.
+
+def coded_rows(summary: Summary) -> list[CostRow]:
+    """Critical sizes where every parameter costs what its code takes.
+
+    None where no weights were coded, or where that is the price of the whole report.
     """
     rows = [row for row in summary.get("precisions", []) if row["cost"] == _SHORTEST]
-    if not rows or summary["cost"]["name"] == _SHORTEST:
-        return {}
-    return {(row["group"], row["subset_bytes"]): _coded_cell(row) for row in rows}
+    return [] if not rows or summary["cost"]["name"] == _SHORTEST else rows
 
 
-def _coded_cell(row: CostRow) -> tuple[str, str]:
+def coded_cell(row: CostRow) -> tuple[str, str]:
+    """The size with its interval, and the rate there."""
     best, low, high = format_count(row["grid_best"]), row["low"], row["high"]
     rate = format_percent(row["adjusted_rate"])
     if row["status"] != "bracketed" or row["n_params"] is None:
