@@ -39,6 +39,7 @@ def pack(folder: Path, out: Path | None, asked: Asked, device: str, runs: Path =
     from mdl.compressors import check_stride, choose_coded, open_run, write_pack
     from mdl.device import choose_device
 
+    file = _file(asked)
     chosen = find_model(str(folder), runs)
     if chosen.reason:
         note(f"packing {chosen.reason}")
@@ -47,7 +48,6 @@ def pack(folder: Path, out: Path | None, asked: Asked, device: str, runs: Path =
     if target.exists() and (out is None or not target.is_file()):
         raise MdlError(f"{target} is there already; remove it, or name the output with -o")
     require_writable(target)
-    file = _file(asked)
     where = choose_device(device)
     archive.use_free_cores()
     run = open_run(folder, asked.snapshot, with_corpus=file is None)
