@@ -10,7 +10,16 @@ from typing import Any
 
 
 class MdlError(Exception):
-    """Bad input or a missing resource. The command line prints the message alone and exits with 2."""
+    """Bad input or a missing resource. The command line prints the message alone and exits with 2.
+
+    Examples
+    --------
+    >>> try:
+    ...     mdl.compressor("gzipp")
+    ... except mdl.MdlError as error:
+    ...     print("did you mean 'gzip'?" in str(error))
+    True
+    """
 
 
 class Terminated(KeyboardInterrupt):

@@ -104,10 +104,9 @@ def _beside(file: Path, n_bytes: int) -> dict[str, int]:
     """What classical coders make of the file, where it is small enough to ask them."""
     if n_bytes > _COMPARED_BYTES:
         return {}
-    from mdl.compressors import compressor
+    from mdl.cli.coders_beside import coders_beside
 
-    data = file.read_bytes()
-    return {name: len(compressor(name).compress(data)) for name in _COMPARED}
+    return {beside.coder: beside.n_bytes for beside in coders_beside(file.read_bytes(), _COMPARED)}
 
 
 def decompress(file: Path, out: Path | None, model: str | None, runs: Path, device: str) -> Told:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from mdl.compressors import REGISTRY, coders_for, get, missing_programs
+from mdl.compressors import REGISTRY, get, missing_programs
 from mdl.data import Corpus
 from mdl.evaluation import BaselineJob, Order, baseline_path
 from mdl.records import BaselineRecord, RunPaths, read_baseline
@@ -42,8 +42,8 @@ class Known:
         return read_baseline(path) if path.exists() else None
 
 
-def coders_beside(data: bytes, modality: str, known: Known | None) -> list[Beside]:
-    """All coders that suit the data, the shortest first: from the records where they are known, else measured now."""
+def coders_beside(data: bytes, coders: Iterable[str], known: Known | None = None) -> list[Beside]:
+    """What each coder makes of the data, the shortest first: from the records where it is known, else measured now."""
 
     def one(coder: str) -> Beside:
         if known and (record := known.record(coder, len(data))):
@@ -51,7 +51,7 @@ def coders_beside(data: bytes, modality: str, known: Known | None) -> list[Besid
         return Beside(coder, len(get(coder).compress(data)), REGISTRY[coder].decoder_bytes)
 
     with ThreadPoolExecutor(_AT_ONCE) as threads:  # the libraries let go of Python while they work
-        found = list(threads.map(one, coders_for(modality)))
+        found = list(threads.map(one, coders))
     return sorted(found, key=lambda beside: beside.n_bytes)
 
 

@@ -36,7 +36,7 @@ class Asked:
 def pack(folder: Path, out: Path | None, asked: Asked, device: str, runs: Path = RUNS) -> Told:
     """Write a run's bytes, or a file, with its coded weights as one archive; what to tell. Of a sweep: its best run."""
     from mdl.cli.coders_beside import Known, coders_beside
-    from mdl.compressors import check_stride, choose_coded, open_run, write_pack
+    from mdl.compressors import check_stride, choose_coded, coders_for, open_run, write_pack
     from mdl.device import choose_device
 
     file = _file(asked)
@@ -59,7 +59,7 @@ def pack(folder: Path, out: Path | None, asked: Asked, device: str, runs: Path =
         packed = write_pack(run, coded, target, where, tell, content=content, stride_bytes=stride)
         tell("the classical coders beside", 0, packed.raw_bytes)
         known = None if file else Known(run.corpus, asked.order, folder.parent)
-        beside = coders_beside((content or run.subset).read(), run.record.corpus.modality, known)
+        beside = coders_beside((content or run.subset).read(), coders_for(run.record.corpus.modality), known)
     n_params = run.record.model.n_params
     return Told(lines(packed, n_params, target, beside), _content(packed, n_params, target, beside))
 

@@ -29,7 +29,10 @@ def sweep_file(given: Path) -> Path:
         return given
     shipped = {path.stem: path for path in sorted(_SHIPPED.glob("*.yaml"))}
     if given.name not in shipped:
-        raise MdlError(f"no sweep file '{given}', and no sweep of that name comes along{nearest(given.name, shipped)}")
+        raise MdlError(
+            f"no sweep file '{given}', and mdl has none of that name: give the path of a YAML file, or a name "
+            f"such as quick or grid{nearest(given.name, shipped)}"
+        )
     return shipped[given.name]
 
 

@@ -26,5 +26,8 @@ def test_a_word_for_no_sweep_is_one_line_with_the_nearest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    says = "no sweep file 'quikc', and no sweep of that name comes along; did you mean 'quick'?"
+    says = (
+        "no sweep file 'quikc', and mdl has none of that name: give the path of a YAML file, or a name "
+        "such as quick or grid; did you mean 'quick'?"
+    )
     assert_refused_here(["sweep", "quikc"], says, monkeypatch, capsys)
