@@ -46,10 +46,15 @@ class Curve(NamedTuple):
     style: dict[str, Any]
 
 
+def ordered_colors(n: int, on_dark: bool = False) -> list[tuple[float, float, float]]:
+    """Of n curves in order, from dark to light; without the two palest, or on dark paper without the two darkest."""
+    return list(sns.color_palette("viridis", n + 2)[2 if on_dark else 0 :][:n])
+
+
 def styled(frame: pd.DataFrame, by: str) -> list[tuple[tuple[Any, pd.DataFrame], dict[str, Any]]]:
     """Groups of a frame in order, each with its look."""
     groups = list(frame.groupby(by, sort=True))
-    colors = sns.color_palette("viridis", len(groups) + 2)  # the two palest are left out
+    colors = ordered_colors(len(groups))
     styles = [
         {
             "color": colors[i],
