@@ -9,7 +9,7 @@ from pathlib import Path
 
 from analysis.report.elements import Block, Document, Grid, Heading, Picture, Text
 
-_POWER = re.compile(r"(?<=[NDc)])\^(\(−?1/\(1\+α\)\)|−?[αβγ])")  # as report.typ sets them
+_POWER = re.compile(r"(?<=[NDc)])\^(\(−?1/\(1\+α\)\)|−?[αβγa])")  # as report.typ sets them
 _UNIT = re.compile(r"(?<=\d) (?=(?:%|[KMGT]B?|B|s|min|h)(?!\w))")
 
 
