@@ -1,4 +1,4 @@
-"""How text is set: exponents of symbols are raised, and no line ends between a number and its unit."""
+"""How text is set: exponents of symbols are raised, no line ends between a number and its unit, sentences are whole."""
 
 from __future__ import annotations
 
@@ -39,7 +39,14 @@ def _is_code(text: nodes.Text) -> bool:
     return False
 
 
+def _join(_: Sphinx, __: str, ___: str, ____: Any, _____: Any, lines: list[str]) -> None:
+    """A docstring's first sentence that its first line is too short for goes on after the empty line."""
+    if len(lines) > 2 and not lines[1] and lines[0] and lines[0].rstrip()[-1] not in ".:?!":
+        lines[:3] = [f"{lines[0]} {lines[2]}"]
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Called by Sphinx."""
     app.connect("doctree-resolved", _set)
+    app.connect("autodoc-process-docstring", _join, priority=100)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
