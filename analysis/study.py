@@ -32,7 +32,7 @@ from analysis.critical import (
 )
 from analysis.errors import AnalysisError
 from analysis.formatting import join
-from analysis.records import Table, longest
+from analysis.records import Table, halved, longest
 from analysis.scaling import OwnFit, compute_view, not_asked, own_fit
 
 
@@ -60,6 +60,7 @@ class Study:
     compute    rows group, subset_bytes, flops, n_params, low, high, kind (compute-optimal or MDL-optimal)
     compute_not_asked  why there are none; None: they are asked for, or there is no fit
     convergence  critical sizes at the whole and at half the training budget, and their ratio; no rows: one budget
+    shorter    tables of what was trained about half as long, then half of that …; none: one budget
     seeds      one row per (group, subset_bytes, n_params): size, n_seeds, rate_sd, relative_sd, pooled_relative_sd and
                pooled_training_sd (`uncertainty.relative_spread`)
     """
@@ -80,6 +81,7 @@ class Study:
     compute_not_asked: str | None
     seeds: pd.DataFrame
     convergence: pd.DataFrame
+    shorter: tuple[Table, ...]
 
 
 def study(
@@ -134,6 +136,7 @@ def study(
         convergence=convergence_table(
             all_budgets, lambda some: shortest_codes(_plain(table, some), cost), n_replicates, seed
         ),
+        shorter=tuple(_plain(table, some) for some in halved(all_budgets)),
     )
 
 

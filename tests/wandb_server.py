@@ -35,6 +35,8 @@ class Server(ThreadingHTTPServer):
         self.configs: dict[str, dict[str, Any]] = {}  # run id → config
         self.buckets: list[dict[str, Any]] = []  # the variables of every run that was opened
         self.uploads: dict[str, bytes] = {}
+        self.artifacts: list[dict[str, Any]] = []  # what each was created with
+        self.used: list[tuple[str, str]] = []  # run and the name of an artifact that it used
 
     @property
     def url(self) -> str:
@@ -111,11 +113,51 @@ class Server(ThreadingHTTPServer):
         files = [{"name": name, "uploadUrl": f"{self.url}/upload/{name}"} for name in variables["files"]]
         return {"createRunFiles": {"runID": "YnVja2V0", "uploadHeaders": [], "files": files}}
 
+    def _createartifact(self, variables: dict[str, Any]) -> dict[str, Any]:
+        self.artifacts.append(_input(variables))
+        artifact = {"id": f"artifact-{len(self.artifacts)}", "state": "PENDING"}
+        return {"createArtifact": {"artifact": artifact | {"artifactSequence": {"id": "c2Vx", "latestArtifact": None}}}}
+
+    def _createartifactmanifest(self, variables: dict[str, Any]) -> dict[str, Any]:
+        file = self._upload("manifest", _input(variables)["artifactID"])
+        return {"createArtifactManifest": {"artifactManifest": {"id": "bWFuaWZlc3Q=", "file": file}}}
+
+    def _createartifactfiles(self, variables: dict[str, Any]) -> dict[str, Any]:
+        asked = _input(variables)["artifactFiles"]
+        edges = [{"node": self._upload(spec["name"], spec["artifactID"])} for spec in asked]
+        return {"createArtifactFiles": {"files": {"edges": edges}}}
+
+    def _upload(self, name: str, artifact: str) -> dict[str, Any]:
+        url = f"{self.url}/upload/{artifact}/{name}"
+        file = {"id": f"{artifact}/{name}", "name": name, "displayName": name, "storagePath": name}
+        return {
+            **file,
+            "uploadUrl": url,
+            "uploadHeaders": [],
+            "uploadMultipartUrls": None,
+            "artifact": {"id": artifact},
+        }
+
+    def _commitartifact(self, variables: dict[str, Any]) -> dict[str, Any]:
+        return {"commitArtifact": {"artifact": {"id": _input(variables)["artifactID"], "digest": "0"}}}
+
+    def _useartifact(self, variables: dict[str, Any]) -> dict[str, Any]:
+        asked = _input(variables)
+        made = self.artifacts[int(asked["artifactID"].removeprefix("artifact-")) - 1]
+        self.used.append((asked["runName"], made["artifactCollectionName"]))
+        return {"useArtifact": {"artifact": {"id": asked["artifactID"]}}}
+
     def summaries(self) -> list[dict[str, Any]]:
         """The last summary that every run sent."""
         with self.lock:
             lines = [files.get("wandb-summary.json", []) for files in self.files.values()]
         return [json.loads(sent[-1]) for sent in lines if sent]
+
+
+def _input(variables: dict[str, Any]) -> dict[str, Any]:
+    """What a mutation was given, which some wrap."""
+    given: dict[str, Any] = variables.get("input", variables)
+    return given
 
 
 class Handler(BaseHTTPRequestHandler):

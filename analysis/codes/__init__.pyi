@@ -7,6 +7,7 @@ from .online_prequential import online_curves as online_curves
 from .prequential_codes import fixed_sizes as fixed_sizes
 from .rates import adjusted_compression_rate as adjusted_compression_rate
 from .rates import best_classical as best_classical
+from .rates import classical_of_subsets as classical_of_subsets
 from .rates import classical_rates as classical_rates
 from .rates import one_model_many_sizes as one_model_many_sizes
 from .rates import raw_rate as raw_rate

@@ -19,5 +19,6 @@ from .style import name_below as name_below
 from .style import name_curves as name_curves
 from .style import new_axes as new_axes
 from .style import octaves as octaves
+from .style import ordered_colors as ordered_colors
 from .style import size_curves as size_curves
 from .style import styled as styled

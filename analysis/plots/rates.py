@@ -6,14 +6,14 @@ print and to the color-blind; marker and line style differ too. Tables are those
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.formatting import format_bytes, format_count
+from analysis.formatting import format_bytes, format_count, known_digits
 from analysis.plots.style import (
     Curve,
     draw,
@@ -62,7 +62,7 @@ def plot_adjusted_rate(
         edge = critical[critical["status"] == status]
         axes.plot(edge["grid_best"], edge["adjusted_rate"], marker=marker, **_EDGE)
     found = critical[critical["status"] == "bracketed"]
-    names = [format_count(n) for n in found["n_params"]]
+    names = [_size_name(row) for row in found.to_dict("records")]
     name_below(axes, found["n_params"].tolist(), found["adjusted_rate"].tolist(), names)
     return axes
 
@@ -144,7 +144,13 @@ def _size_labels(axes: Axes, critical: pd.DataFrame, law: pd.DataFrame | None) -
         over = inside and law is not None and n > np.interp(d, law["subset_bytes"], law["n_params"])
         over = over and d > critical["subset_bytes"].min()  # left of the first there is no room
         beside: dict[str, Any] = {"offset": (-9, 5), "ha": "right"} if over else {"offset": (9, -10), "ha": "left"}
-        label(axes, names[row["status"]].format(format_count(n)), (d, n), **beside)
+        name = _size_name(row) if inside else format_count(n)
+        label(axes, names[row["status"]].format(name), (d, n), **beside)
+
+
+def _size_name(row: dict[Hashable, Any]) -> str:
+    """A critical size, of as many digits as its interval says are known."""
+    return format_count(known_digits(row["n_params"], row.get("low"), row.get("high")))
 
 
 def _predicted(axes: Axes, predictions: pd.DataFrame) -> None:

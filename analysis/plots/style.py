@@ -30,6 +30,7 @@ _LEADER: dict[str, Any] = {
 }
 _LINE_POINTS = 11.5  # from one curve's name to the next
 OF_OURS = "a whole figure"  # what axes are called that have a margin for names
+_LETTER_POINTS = 5.0  # of a tick's name
 _SHORT = 0.6  # of the width: a curve that ends before is named there
 HALO = [withStroke(linewidth=2.5, foreground="white")]
 
@@ -46,10 +47,15 @@ class Curve(NamedTuple):
     style: dict[str, Any]
 
 
+def ordered_colors(n: int, on_dark: bool = False) -> list[tuple[float, float, float]]:
+    """Of n curves in order, from dark to light; without the two palest, or on dark paper without the two darkest."""
+    return list(sns.color_palette("viridis", n + 2)[2 if on_dark else 0 :][:n])
+
+
 def styled(frame: pd.DataFrame, by: str) -> list[tuple[tuple[Any, pd.DataFrame], dict[str, Any]]]:
     """Groups of a frame in order, each with its look."""
     groups = list(frame.groupby(by, sort=True))
-    colors = sns.color_palette("viridis", len(groups) + 2)  # the two palest are left out
+    colors = ordered_colors(len(groups))
     styles = [
         {
             "color": colors[i],
@@ -209,7 +215,9 @@ def log_scales(axes: Axes, name_x: Name, name_y: Name | None, x_ticks: Sequence[
     if x_ticks is not None:
         for scale, limits in ((axes.set_xlim, axes.get_xlim()), (axes.set_ylim, axes.get_ylim())):
             scale(*_at_least_a_decade(limits))
-    _set_ticks(axes.xaxis, _log_ticks(*axes.get_xlim()) if x_ticks is None else x_ticks, name_x)
+    wide = axes.get_window_extent().width * 72 / axes.figure.dpi
+    ticks = _log_ticks(*axes.get_xlim(), fits=lambda some: _fit(some, axes.get_xlim(), name_x, wide))
+    _set_ticks(axes.xaxis, ticks if x_ticks is None else x_ticks, name_x)
     if name_y is not None:
         _set_ticks(axes.yaxis, _log_ticks(*axes.get_ylim()), name_y)
 
@@ -220,14 +228,23 @@ def _set_ticks(axis: Axis, ticks: Sequence[float], name: Name) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: name(value)))
 
 
-def _log_ticks(low: float, high: float, most: int = 9) -> list[float]:
-    """Round numbers between the limits: the densest choice of at most `most`."""
+def _log_ticks(
+    low: float, high: float, most: int = 9, fits: Callable[[list[float]], bool] | None = None
+) -> list[float]:
+    """Round numbers between the limits: the densest choice of at most `most` whose names do not touch."""
     decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
     for choice in _TICKS:
         ticks = [m * 10.0**k for k in decades for m in choice if low <= m * 10.0**k <= high]
-        if len(ticks) <= most:
+        if len(ticks) <= most and (fits is None or fits(ticks)):
             return ticks
     return ticks[:: -(-len(ticks) // most)]
+
+
+def _fit(ticks: list[float], limits: tuple[float, float], name: Name, width_points: float) -> bool:
+    """Whether the names of neighbors stay apart on a logarithmic axis."""
+    gaps = np.diff(np.log(ticks)) / np.log(limits[1] / limits[0]) * width_points
+    widths = [_LETTER_POINTS * len(name(tick)) for tick in ticks]
+    return all(gap > (a + b) / 2 + _LETTER_POINTS for gap, a, b in zip(gaps, widths, widths[1:], strict=False))
 
 
 def _at_least_a_decade(limits: tuple[float, float]) -> tuple[float, float]:

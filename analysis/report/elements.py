@@ -10,10 +10,9 @@ from analysis.formatting import UNKNOWN
 
 @dataclass(frozen=True)
 class Heading:
-    """Begins a section; `new_page` puts it at the top of one."""
+    """Begins a section."""
 
     text: str
-    new_page: bool = False
     kind: str = "heading"
 
 

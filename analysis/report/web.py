@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import base64
+import re
 from html import escape
 from pathlib import Path
 
 from analysis.report.elements import Block, Document, Grid, Heading, Picture, Text
+
+_POWER = re.compile(r"(?<=[NDc)])\^(\(−?1/\(1\+α\)\)|−?[αβγa])")  # as report.typ sets them
+_UNIT = re.compile(r"(?<=\d) (?=(?:%|[KMGT]B?|B|s|min|h)(?!\w))")
+
+
+def _set(text: str) -> str:
+    """As HTML, with the exponents of symbols raised, and no line's end between a number and its unit."""
+    return _UNIT.sub("\u00a0", _POWER.sub(r"<sup>\1</sup>", escape(text)))
 
 
 def article(document: Document, figures: Path) -> str:
@@ -16,17 +25,17 @@ def article(document: Document, figures: Path) -> str:
 
 def _block(block: Block, figures: Path) -> str:
     if isinstance(block, Heading):
-        return f"<h2>{escape(block.text)}</h2>"
+        return f"<h2>{_set(block.text)}</h2>"
     if isinstance(block, Text):
-        return f'<p class="{escape(block.style)}">{escape(block.text)}</p>'
+        return f'<p class="{escape(block.style)}">{_set(block.text)}</p>'
     return _picture(block, figures) if isinstance(block, Picture) else _grid(block)
 
 
 def _picture(picture: Picture, figures: Path) -> str:
     svg = (figures / picture.file).with_suffix(".svg").read_bytes()
-    data, caption = base64.b64encode(svg).decode("ascii"), escape(picture.caption)
-    image = f'<img alt="{caption}" src="data:image/svg+xml;base64,{data}">'
-    return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
+    data = base64.b64encode(svg).decode("ascii")
+    image = f'<img alt="{escape(picture.caption)}" src="data:image/svg+xml;base64,{data}">'
+    return f"<figure>{image}<figcaption>{_set(picture.caption)}</figcaption></figure>"
 
 
 def _grid(grid: Grid) -> str:
@@ -37,9 +46,7 @@ def _grid(grid: Grid) -> str:
 
 def _row(cells: tuple[str, ...], grid: Grid, tag: str) -> str:
     classes = [_class(i, grid) for i in range(len(cells))]
-    return (
-        "<tr>" + "".join(f"<{tag}{c}>{escape(cell)}</{tag}>" for cell, c in zip(cells, classes, strict=True)) + "</tr>"
-    )
+    return "<tr>" + "".join(f"<{tag}{c}>{_set(cell)}</{tag}>" for cell, c in zip(cells, classes, strict=True)) + "</tr>"
 
 
 def _class(column: int, grid: Grid) -> str:

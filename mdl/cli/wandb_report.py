@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from analysis.formatting import format_bytes
 from mdl.errors import MdlError
 from mdl.records import RunPaths, wandb_place
 from mdl.units import short_bytes
 
 _TABLES = ("critical", "rates", "predictions")
+_CEILING = 2.5  # times the highest minimum, as in the report's figure
 _FIGURES = ("n_cells", "n_failed", "n_missing")
 
 
@@ -36,6 +39,8 @@ def log_report(summary: Mapping[str, Any], folder: Path, sweep: Path, names: Seq
     import wandb
     from wandb.errors import Error
 
+    from mdl.training import harmless, use_corpus, wandb_settings
+
     try:
         run = wandb.init(
             **wandb_place(RunPaths(sweep)),
@@ -45,6 +50,7 @@ def log_report(summary: Mapping[str, Any], folder: Path, sweep: Path, names: Seq
             dir=str(sweep if sweep.is_dir() else folder),
             config={"cost": summary["cost"]},
             reinit="create_new",
+            settings=wandb_settings(),
         )
     except (Error, OSError) as error:
         why = " ".join(str(error).split())[:300]
@@ -53,11 +59,14 @@ def log_report(summary: Mapping[str, Any], folder: Path, sweep: Path, names: Seq
     with run:
         tables = {name: table for name in _TABLES if (table := _table(summary[name])) is not None}
         figures = {f"figures/{path.stem}": wandb.Html(path.read_text()) for path in written if path.suffix == ".svg"}
-        run.log({**tables, **figures})
+        run.log({**tables, **figures, **_panels(summary)})
         run.summary.update(flat(summary))
         for path in written:
             if path.parent == folder:
                 run.save(path, base_path=folder, policy="now")
+        with harmless(run, "corpora"):
+            for corpus in summary["corpora"]:
+                use_corpus(run, corpus["source"], corpus["corpus_bytes"], corpus["sha256"])
     return run.url or f"wandb sync {Path(run.dir).parent}"
 
 
@@ -71,6 +80,36 @@ def flat(summary: Mapping[str, Any]) -> dict[str, Any]:
         values |= {f"{at}/critical_size": row["n_params"], f"{at}/critical_size_status": row["status"]}
         values |= {f"{at}/{name}": row[name] for name in ("low", "high", "adjusted_rate", "raw_rate")}
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _panels(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Per group a panel of the adjusted rate, %, against log10 N: a line per dataset size, and one through every N*.
+
+    W&B's own line panels have no logarithmic axis of a column, and W&B keeps no stars: N* is a line of its own.
+    """
+    import wandb
+
+    panels = {}
+    for i, group in enumerate(dict.fromkeys(row["group"] for row in summary["critical"])):
+        found = [row for row in summary["critical"] if row["group"] == group]
+        ceiling = _CEILING * max(row["adjusted_rate"] for row in found)  # one byte of data and a large model is 6,000 %
+        lines = {format_bytes(row["subset_bytes"]): _points(summary["rates"], row, ceiling) for row in found}
+        minima = [(row["n_params"], row["adjusted_rate"]) for row in found if row["n_params"] is not None]
+        lines |= {"N*": minima} if minima else {}
+        panels[f"adjusted_rate{f'_{i + 1}' if i else ''}"] = wandb.plot.line_series(
+            xs=[[math.log10(n) for n, _ in line] for line in lines.values()],
+            ys=[[100 * rate for _, rate in line] for line in lines.values()],
+            keys=list(lines),
+            title=f"Adjusted rate, %, against model size: {group}",
+            xname="log10 N",
+        )
+    return panels
+
+
+def _points(rates: Sequence[Mapping[str, Any]], row: Mapping[str, Any], ceiling: float) -> list[tuple[int, float]]:
+    """Model size and adjusted rate of every shape at the dataset size of `row`."""
+    own = [r for r in rates if (r["group"], r["subset_bytes"]) == (row["group"], row["subset_bytes"])]
+    return sorted((r["n_params"], r["adjusted_rate"]) for r in own if r["adjusted_rate"] <= ceiling)
 
 
 def _table(rows: list[dict[str, Any]]) -> Any:

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mdl.errors import MdlError
+from mdl.storage import import_optional
 from mdl.units import VOCABULARY
 
 if TYPE_CHECKING:
@@ -131,7 +132,4 @@ def _words() -> Any:
 
 
 def _require_library() -> None:
-    try:
-        import tokenizers  # noqa: F401
-    except ModuleNotFoundError:
-        raise MdlError("model.vocabulary over 256 takes the tokenizers library: pip install 'mdl[tokens]'") from None
+    import_optional("tokenizers", "model.vocabulary over 256", extra="tokens")

@@ -8,7 +8,6 @@ shorter code for T / S times the work. Log-probabilities are a log-softmax in fl
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +21,7 @@ import numpy.typing as npt
 from mdl.errors import MdlError
 from mdl.pretrained import byte_fallback
 from mdl.pretrained.checkpoint import Checkpoint
+from mdl.storage import import_optional
 
 if TYPE_CHECKING:
     import torch
@@ -142,10 +142,7 @@ def _both_ways(tokenizer: Any, n_vocabulary: int) -> byte_fallback.Tokenizer:
 
 
 def _library() -> Any:
-    try:
-        transformers: Any = importlib.import_module("transformers")
-    except ImportError:
-        raise MdlError("pretrained models need transformers; pip install 'mdl[pretrained]'") from None
+    transformers: Any = import_optional("transformers", "a pretrained model", extra="pretrained")
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     return transformers

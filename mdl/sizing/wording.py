@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from analysis.formatting import format_bytes, format_count, format_percent
+from analysis.formatting import format_bytes, format_count, format_known, format_percent, format_range
 from analysis.records import known_rows
 from analysis.report import plain_table
 from mdl.sizing.answer import Answer, Limit, largest
@@ -21,14 +21,16 @@ def table_lines(answer: Answer) -> list[str]:
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     def told(name: str, how: Any) -> str:
-        value = row.get(name)
-        return "–" if value is None else how(value)
+        return format_known(row.get(name), how)
+
+    def both(low: str, high: str) -> str:
+        return format_range(row.get(low), row.get(high), format_count)
 
     return (
         format_bytes(row["subset_bytes"]),
         told("n_params", format_count) if row["status"] == "bracketed" else str(row["status"]),
-        f"{told('low', format_count)} to {told('high', format_count)}",
-        f"{told('near_low', format_count)} to {told('near_high', format_count)}",
+        both("low", "high"),
+        both("near_low", "near_high"),
         told("adjusted_rate", format_percent),
         f"{told('classical_rate', format_percent)} {row['coder'] if isinstance(row.get('coder'), str) else ''}".strip(),
     )

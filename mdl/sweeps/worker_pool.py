@@ -207,8 +207,11 @@ class Pool:
         return worker
 
     def _end(self, worker: subprocess.Popen[str]) -> None:
-        with contextlib.suppress(OSError):
-            worker.communicate('"end"\n', timeout=_STOP_SECONDS)
+        try:
+            with contextlib.suppress(OSError):
+                worker.communicate('"end"\n', timeout=_STOP_SECONDS)
+        except subprocess.TimeoutExpired:  # all is recorded; what still waits is a library that says goodbye
+            worker.kill()
         worker.wait()
         with self._lock:
             self._workers.discard(worker)

@@ -107,7 +107,7 @@ def _run_budget(cohort: Cohort, trunk: Trunk, *, sweep: str, command: str, watch
             write_atomically(paths.tokenizer(record.run_id), tokenisation[1])
         write_record(record, paths.record(record.run_id))
         _remove_other_weights(paths.record(record.run_id))
-    finish_loggers(loggers, records)
+    finish_loggers(loggers, records, paths)
     watch.progress("measuring", 1, 1)
     return records
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from mdl.config import Cohort
-from mdl.records import CellRecord, RunPaths, wandb_place
+from mdl.records import CellRecord, RunPaths
+from mdl.training.wandb_runs import harmless, log_artifacts, open_run
 
 if TYPE_CHECKING:
     from pytorch_lightning.loggers import Logger
@@ -29,33 +30,21 @@ def _csv(cohort: Cohort, m: int, paths: RunPaths) -> Logger:
 
 def _wandb(cohort: Cohort, m: int, paths: RunPaths) -> Logger:
     """A W&B run of its own; the cohort is its group. Offline with WANDB_MODE=offline, and then without an account."""
-    from pytorch_lightning.loggers import WandbLogger
+    from mdl.training.wandb_logger import HarmlessWandbLogger
 
     cell = cohort.cells[m]
     # The first run of an agent's process is the one the agent opened; further members open their own.
-    return WandbLogger(experiment=_run(cell.run_id, cohort.recorded_ids[m], cell.config.flat(), paths, is_new=m > 0))
-
-
-def _run(name: str, group: str, config: dict[str, Any], paths: RunPaths, *, is_new: bool) -> Any:
-    import wandb
-
-    paths.root.mkdir(parents=True, exist_ok=True)
-    return wandb.init(
-        **wandb_place(paths),
-        name=name,
-        group=group,
-        config=config,
-        dir=str(paths.root),
-        reinit="create_new" if is_new else "return_previous",
-    )
+    run = open_run(cell.run_id, cohort.recorded_ids[m], cell.config.flat(), paths, is_new=m > 0)
+    return HarmlessWandbLogger(experiment=run)
 
 
 def log_record(record: CellRecord, paths: RunPaths) -> None:
     """A W&B run of a cell that is on disk already: its configuration, curve and final figures."""
-    run = _run(record.run_id, record.cohort_id, record.config, paths, is_new=False)
-    for point in record.training.curve:
-        run.log({"heldout/bits_per_byte": point.code_bits / point.n_bytes, "trainer/global_step": point.step})
-    _finish(run, record)
+    run = open_run(record.run_id, record.cohort_id, record.config, paths, is_new=False)
+    with harmless(run, "curve"):
+        for point in record.training.curve:
+            run.log({"heldout/bits_per_byte": point.code_bits / point.n_bytes, "trainer/global_step": point.step})
+    _finish(run, record, paths)
 
 
 def summary(record: CellRecord) -> dict[str, Any]:
@@ -85,13 +74,19 @@ def summary(record: CellRecord) -> dict[str, Any]:
     return figures
 
 
-def finish_loggers(loggers: Sequence[Any], records: Sequence[CellRecord]) -> None:
+def finish_loggers(loggers: Sequence[Any], records: Sequence[CellRecord], paths: RunPaths) -> None:
     """Write the final figures of every member and close its logger."""
     for logger, record in zip(loggers, records, strict=False):
-        if type(logger).__name__ == "WandbLogger":
-            _finish(logger.experiment, record)
+        if type(logger).__name__ == "HarmlessWandbLogger":
+            _finish(logger.experiment, record, paths)
 
 
-def _finish(run: Any, record: CellRecord) -> None:
-    run.summary.update(summary(record))
-    run.finish(exit_code=0 if record.status == "ok" else 1)
+def _finish(run: Any, record: CellRecord, paths: RunPaths) -> None:
+    """Parallel coordinates are over the configuration, so that N stands there too."""
+    with harmless(run, "figures"):
+        run.config.update({"n_params": record.model.n_params, "corpus_sha256": record.corpus.sha256})
+        run.summary.update(summary(record))
+    with harmless(run, "artifacts"):
+        log_artifacts(run, record, paths)
+    with harmless(run, "end of the run"):
+        run.finish(exit_code=0 if record.status == "ok" else 1)

@@ -144,10 +144,11 @@ def _law(law: LawRow, rows: list[CriticalRow]) -> str:
 
 def _caveat(summary: Summary) -> str:
     seeds = sorted({row["n_seeds"] for row in summary["rates"]})
-    number = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
+    several = f"averages {seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else f"averages {seeds[0]}"
+    point = "is one cell" if seeds == [1] else f"{several} cells (seeds)"
     text = (
-        "The adjusted rate is (code of the subset + parameters) / subset. Each point averages "
-        f"{number} cell{'' if number == '1' else 's'} (seeds). {summary['intervals']['note'] or ''}{_shared(summary)} "
+        f"The adjusted rate is (code of the subset + parameters) / subset. Each point {point}. "
+        f"{summary['intervals']['note'] or ''}{_shared(summary)} "
         "Within 1 %: the model sizes whose adjusted rate is at most 1 % above the minimum. The critical sizes, and the "
         "rates there, are read from a smooth law of the code length, fitted to the shapes about the minimum. They hold "
         "for this training recipe. Code lengths of models are ideal ones. Those of classical coders are true file "

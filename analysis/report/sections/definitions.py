@@ -76,7 +76,7 @@ _DEFINITIONS = {
     "byte or by the best classical coder, and is counted. Coarse blocks make the code longer than one whose models are "
     "trained anew after every byte, so it is an upper bound.",
     "online prequential": "One epoch, in which each window is coded and then learned from (Bornschein et al. 2022). "
-    "Σ(L_i − L_end), the area above the loss at the end, is what learning cost. It estimates epiplexity.",
+    "The area between the losses and the loss at the end is what learning cost. It estimates epiplexity.",
     "leaked": "A share of every subset's blocks was replaced by blocks of the held-out part, in turn and repeatedly. D "
     "stays the same.",
 }
@@ -84,7 +84,7 @@ _DEFINITIONS = {
 
 def definitions() -> list[Block]:
     """A page of them."""
-    return [Heading("Definitions", new_page=True), Grid(("", ""), tuple(_DEFINITIONS.items()), "lw")]
+    return [Heading("Definitions"), Grid(("", ""), tuple(_DEFINITIONS.items()), "lw")]
 
 
 register_section(WideSection(name="definitions", write=lambda _: definitions()))

@@ -108,7 +108,7 @@ def _online(rows: list[OnlineRow]) -> list[Block]:
     text = (
         "Online: each window is coded once, before the model learns from it. The recipe's other steps replay windows "
         "that were already coded (Bornschein et al. 2022). At the end: the mean over the last tenth of the bytes. "
-        "Learning: Σ(L_i − L_end), the code length beyond the loss at the end, paid while the model learned. It "
+        "Learning: the code length beyond the loss at the end, paid while the model learned. It "
         "estimates the structure that the model took from the data (epiplexity, arXiv 2601.03220)."
     )
     header = ("dataset", "shape", "parameters", "seeds", "bits per byte", "at the end", "learning")

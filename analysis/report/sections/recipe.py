@@ -69,18 +69,23 @@ def write(summary: Summary) -> list[Block]:
     return [Heading("Recipe"), Text(f"{_training(found)} {_passes(found)} {shapes}"), Grid(header, rows, "lrrrr")]
 
 
+_SHARES = ("train.decay_start", "train.final_lr_fraction")
+
+
 def _training(found: Recipe) -> str:
     steps = join(sorted({row["n_steps"] for row in found["budgets"]}))
     contexts = join(f"{n:,}" for n in sorted({row["context_bytes"] for row in found["budgets"]}))
     words = {
         "train.batch_windows": "{} windows per step",
         "train.warmup_steps": "{} steps of warm-up",
-        "train.decay_start": "a rate that falls linearly from {:.0%} of the steps on",
-        "train.final_lr_fraction": "to {:.0%} of itself",
+        "train.decay_start": "a rate that falls linearly from {} of the steps on",
+        "train.final_lr_fraction": "to {} of itself",
         "train.weight_decay": "weight decay {:g}",
         "train.clip_norm": "gradients clipped at {:g}",
     }
-    said = [form.format(found["settings"][name]) for name, form in words.items() if found["settings"].get(name)]
+    told = {name: found["settings"][name] for name in words if found["settings"].get(name)}
+    shares = {name: f"{value:.0%}".replace("%", " %") for name, value in told.items() if name in _SHARES}
+    said = [words[name].format(value) for name, value in (told | shares).items()]
     how = join([_optimizer(row) for row in found["recipes"]])
     return f"{how}, {steps} steps, windows of {contexts}" + "".join(f", {each}" for each in said) + "."
 

@@ -239,7 +239,9 @@ def test_without_transformers_the_extra_is_named(folder: Path, tmp_path: Path) -
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])},
     )  # fmt: skip
     assert result.returncode == 2
-    assert result.stderr == "error: pretrained models need transformers; pip install 'mdl[pretrained]'\n"
+    assert result.stderr == (
+        "error: a pretrained model needs the library transformers; pip install 'mdl-critical-size[pretrained]'\n"
+    )
 
 
 def test_anyones_measurements_give_a_report_from_a_csv(tmp_path: Path) -> None:

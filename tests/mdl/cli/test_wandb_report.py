@@ -36,7 +36,7 @@ def test_a_report_is_a_wandb_run_with_tables_figures_files_and_critical_sizes(fo
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         (sent,) = server.summaries()
-        uploads, (bucket, *_) = dict(server.uploads), server.buckets
+        uploads, used, (bucket, *_) = dict(server.uploads), server.used, server.buckets
     assert (bucket["project"], bucket["groupName"], bucket["jobType"]) == ("paid", "synthetic", "report")
     summary = json.loads((tmp_path / "runs/known/report/summary.json").read_text())
     for row, at in zip(summary["critical"], ("300KB", "1MB"), strict=True):
@@ -47,6 +47,14 @@ def test_a_report_is_a_wandb_run_with_tables_figures_files_and_critical_sizes(fo
     html = [name for name in uploads if name.startswith("media/html/figures/adjusted_rate")]
     assert html, sorted(uploads)
     assert b"<svg" in uploads[html[0]]
+    panel = next(json.loads(c) for n, c in uploads.items() if n.startswith("media/table/adjusted_rate_table"))
+    lines = {key: [] for _, key, _ in panel["data"]}
+    for _, key, rate in panel["data"]:
+        lines[key].append(rate)
+    assert set(lines) == {"300 KB", "1 MB", "N*"}
+    assert lines["N*"] == pytest.approx([100 * row["adjusted_rate"] for row in summary["critical"]])
+    assert all(min(lines[name]) >= star - 0.5 for name, star in zip(("300 KB", "1 MB"), lines["N*"], strict=True))
+    assert [name for _, name in used] == [f"corpus-{summary['corpora'][0]['sha256'][:16]}"]
     (table,) = (json.loads(content) for name, content in uploads.items() if name.startswith("media/table/critical"))
     column = table["columns"].index("n_params")
     assert [row[column] for row in table["data"]] == pytest.approx([row["n_params"] for row in summary["critical"]])

@@ -1,7 +1,5 @@
 // Critical sizes in the browser: by the smooth law as analysis/critical/minimum.py has it, at any price of a parameter;
 // where that was not fitted, the local interpolation of analysis/critical/size.py. Tests hold this file to both.
-"use strict";
-
 const LEAST_SIZES = 3; // a minimum between two neighbours needs both
 
 // Where code + price·N is least. n: sizes, ascending; bits: mean code lengths; weights: seeds at each; prices: bits a

@@ -1,0 +1,26 @@
+// Numbers as people read them (analysis/formatting.py), and powers as they are set.
+"use strict";
+
+const UNITS = [["T", 1e12], ["G", 1e9], ["M", 1e6], ["K", 1e3], ["", 1]];
+const scaled = (value) => {
+  const [unit, factor] = UNITS.find(([, f]) => value >= 0.9995 * f) || ["", 1];
+  return [Number((value / factor).toPrecision(3)), unit];
+};
+const formatCount = (n) => scaled(n).join("\u00a0").trim();
+const formatBytes = (n) => `${scaled(n).join("\u00a0")}B`;
+const formatBits = (bits) => String(Number(bits.toPrecision(3)));
+const formatPercent = (rate) => `${(100 * rate).toLocaleString("en", rate < 10
+  ? { minimumFractionDigits: 1, maximumFractionDigits: 1 } : { maximumSignificantDigits: 3 })}\u00a0%`;
+
+// As many digits as the interval supports, two at the least.
+function knownCount({ n, low, high }) {
+  if (!(low < high)) return formatCount(n);
+  const digits = Math.min(Math.max(2, 1 - Math.floor(Math.log10((high - low) / (2 * n)))), 6);
+  return formatCount(Number(n.toPrecision(digits)));
+}
+
+// "D^γ" with the γ raised: text and superscripts in turn.
+function setText(node, text) {
+  node.replaceChildren(...text.split(/\^([αβγδ])/).map((part, i) =>
+    i % 2 ? Object.assign(document.createElement("sup"), { textContent: part }) : part));
+}

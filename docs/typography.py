@@ -1,0 +1,52 @@
+"""How text is set: exponents of symbols are raised, no line ends between a number and its unit, sentences are whole."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+
+# As analysis/report/report.typ and analysis/report/web.py have them, and numbers: (D / 1 MB)^0.78.
+_POWER = re.compile(r"(?<=[NDEc)])\^(\(−?1/\(1\+α\)\)|−?[αβγa]\b|−?\d+(?:\.\d+)?)")
+_UNIT = re.compile(r"(?<=\d) (?=(?:%|[KMGT]B?|B|s|min|h|ms)(?![\w/]))")
+_CODE = (nodes.literal, nodes.literal_block, nodes.doctest_block, nodes.raw, nodes.title_reference)
+
+
+def _set(_: Sphinx, tree: nodes.document, __: str) -> None:
+    """All text but code and signatures."""
+    for text in list(tree.findall(nodes.Text)):
+        if _is_code(text):
+            continue
+        parts = _POWER.split(_UNIT.sub("\u00a0", str(text)))
+        made: list[nodes.Node] = [
+            nodes.superscript("", part) if i % 2 else nodes.Text(part) for i, part in enumerate(parts) if part
+        ]
+        text.parent.replace(text, made)
+
+
+def _is_code(text: nodes.Text) -> bool:
+    node: Any = text.parent
+    while node is not None:
+        if isinstance(
+            node, nodes.literal | nodes.literal_block | nodes.doctest_block | nodes.raw | nodes.title_reference
+        ):
+            return True
+        if node.tagname.startswith("desc_"):
+            return node.tagname != "desc_content"
+        node = node.parent
+    return False
+
+
+def _join(_: Sphinx, __: str, ___: str, ____: Any, _____: Any, lines: list[str]) -> None:
+    """A docstring's first sentence that its first line is too short for goes on after the empty line."""
+    if len(lines) > 2 and not lines[1] and lines[0] and lines[0].rstrip()[-1] not in ".:?!":
+        lines[:3] = [f"{lines[0]} {lines[2]}"]
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Called by Sphinx."""
+    app.connect("doctree-resolved", _set)
+    app.connect("autodoc-process-docstring", _join, priority=100)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,78 @@
+"""How reports look: filled pages, ticks apart, exponents raised, digits that are known."""
+
+import io
+import itertools
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+import typst
+from matplotlib import pyplot as plt
+from matplotlib.image import imread
+
+from analysis.costs import parse_cost
+from analysis.formatting import format_bytes, format_count
+from analysis.plots import log_scales, new_axes, plot_adjusted_rate
+from analysis.records import load
+from analysis.report import build_report
+from analysis.report.elements import Document, Heading, Text
+from analysis.report.web import article
+from analysis.study import Study, study
+
+QUICK = Path(__file__).parents[3] / "reports/quick/records"
+LEAST_FILLED = 2 / 3
+
+
+@pytest.fixture(scope="module")
+def quick() -> Study:
+    return study(load(QUICK), parse_cost("float16"), n_replicates=20)
+
+
+def test_no_page_but_the_last_has_an_empty_third(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pages: list[bytes] = []
+    set_as_pdf = typst.compile
+
+    def also_as_pictures(template: Path, output: Path, **how: Any) -> None:
+        pages.extend(set_as_pdf(template, format="png", ppi=30, **{k: v for k, v in how.items() if k != "timestamp"}))
+        set_as_pdf(template, output=output, **how)
+
+    monkeypatch.setattr(typst, "compile", also_as_pictures)
+    build_report(QUICK, tmp_path / "r")
+    assert len(pages) > 5
+    for page in pages[:-1]:
+        gray = imread(io.BytesIO(page))[..., :3].mean(axis=-1)
+        body = gray[: int(0.93 * len(gray))]  # without the number of the page
+        lowest = np.flatnonzero((body < 0.8).any(axis=1)).max()
+        assert lowest > LEAST_FILLED * len(body)
+
+
+@pytest.mark.parametrize("name", [format_bytes, format_count])
+@pytest.mark.parametrize(("low", "high"), [(1e5, 1e6), (9e4, 1.2e6), (2e3, 6e4), (1e3, 9e6), (1e4, 1.4e4)])
+def test_names_of_ticks_do_not_touch(name: Any, low: float, high: float) -> None:
+    with mpl.rc_context({"font.family": "serif"}):
+        axes = new_axes(None)
+        axes.plot([low, high], [0.1, 0.9])
+        log_scales(axes, name, lambda rate: f"{100 * rate:g}")
+        figure = axes.figure
+        figure.canvas.draw()
+        boxes = [label.get_window_extent() for label in axes.get_xticklabels() if label.get_text()]
+        plt.close("all")
+    assert boxes
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
+
+
+def test_a_figure_names_critical_sizes_with_the_digits_of_the_table(quick: Study) -> None:
+    axes = plot_adjusted_rate(quick.rates, quick.critical, quick.between)
+    named = {text.get_text() for text in axes.texts}
+    plt.close("all")
+    assert {"3.7 K", "8.7 K", "22 K"} <= named
+
+
+def test_the_web_page_raises_exponents_and_keeps_numbers_with_their_units() -> None:
+    text = "N* grows as D^γ, (D / 1 MB)^γ and c^(−1/(1+α)); E + A·N^−α; 3 % of 10 KB; x^y & a_b^c"
+    made = article(Document("title", "subtitle", (Heading("D^γ"), Text(text, "body"))), Path())
+    assert "<h2>D<sup>γ</sup></h2>" in made
+    assert "D<sup>γ</sup>, (D / 1\u00a0MB)<sup>γ</sup> and c<sup>(−1/(1+α))</sup>; E + A·N<sup>−α</sup>" in made
+    assert "3\u00a0% of 10\u00a0KB; x^y &amp; a_b^c" in made
