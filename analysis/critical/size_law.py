@@ -30,14 +30,16 @@ def law(estimates: Sequence[Estimate]) -> tuple[PowerLaw, LawDraws | None]:
     """The law through one group's bracketed sizes; in a draw all of them move as the shapes that they share do.
 
     What the sizes scatter about the line beyond that, because there is no such law, is noise of the law too: every draw
-    has it, as Student's with the fit's degrees of freedom. Through two points there is no telling, and no draws.
+    has it, as Student's with the fit's degrees of freedom. An exponent of the code length that drifts bends the line,
+    so it is in that scatter, and the draws are those without it: with both, it would count twice. Through two points
+    there is no telling, and no draws.
     """
     data = np.array([float(str(e.row["subset_bytes"])) for e in estimates])
     found = fit_power_law(data, np.array([float(str(e.row["n_params"])) for e in estimates]))
     second = fit_power_law(data, np.array([float(str(e.row["n_local"])) for e in estimates]))
     if second.n_points > 2:
         found = replace(found, gamma_local=second.gamma, scatter_local=second.scatter)
-    used = [(d, e.draws) for d, e in zip(data, estimates, strict=True) if e.row["status"] == "bracketed"]
+    used = [(d, e.without_drift) for d, e in zip(data, estimates, strict=True) if e.row["status"] == "bracketed"]
     drawn = [draws for _, draws in used if draws is not None]
     if found.gamma is None or found.n_points < 3 or len(drawn) < len(used):
         return found, None

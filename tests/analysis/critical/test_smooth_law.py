@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from analysis.costs import PAPER
 from analysis.critical import Column, Estimate, columns, describe, estimate_all
 from analysis.critical.group_fit import fit_group
+from analysis.critical.linear_errors import covariance
 from analysis.critical.smooth_law import prices_at, smooth_law
 from analysis.records import load
 from analysis.study import study
@@ -104,6 +106,20 @@ def test_draws_of_the_dataset_sizes_have_their_intervals_and_move_together() -> 
         assert ends == pytest.approx([float(str(estimate.row[name])) for name in ("low", "high")], rel=0.05)
     together = np.corrcoef(np.log(drawn))
     assert np.abs(together[np.triu_indices(4, 1)]).max() > 0.2, "they share most of their shapes"
+
+
+def test_the_laws_draws_are_of_sizes_without_the_drift_of_the_exponent() -> None:
+    """A drift bends the size law, and the scatter about the law has that: the draws are short of it, and of no more."""
+    for sd in (0.002, 0.02):
+        fit = fit_group(columns(cells(sd, 2), 10))
+        draws = fit.draws(4000)
+        errors = [one.error for one in fit.minima]
+        whole, rest = (np.diag(covariance(errors, fit.effects, with_walk=has)) for has in (True, False))
+        spread, without = (np.log(of).std(axis=1) for of in (draws.n_params, draws.without_drift))
+        assert without / spread == pytest.approx(np.sqrt(rest / whole), rel=0.1)
+        assert (without < spread).all()
+        still = replace(fit, effects=replace(fit.effects, walk=np.zeros_like(fit.effects.walk))).draws(4000)
+        assert still.without_drift == pytest.approx(still.n_params), "with no drift there is nothing to leave out"
 
 
 def test_one_dataset_size_or_few_shapes_take_the_scatter_of_the_committed_studies() -> None:
