@@ -24,6 +24,7 @@ class LawDraws(NamedTuple):
 
     log_k: Floats
     gamma: Floats
+    drifting: Floats  # γ where the exponent of the code length drifts, as in draws of α, which a drift moves along
 
 
 def law(estimates: Sequence[Estimate]) -> tuple[PowerLaw, LawDraws | None]:
@@ -39,16 +40,27 @@ def law(estimates: Sequence[Estimate]) -> tuple[PowerLaw, LawDraws | None]:
     second = fit_power_law(data, np.array([float(str(e.row["n_local"])) for e in estimates]))
     if second.n_points > 2:
         found = replace(found, gamma_local=second.gamma, scatter_local=second.scatter)
-    used = [(d, e.without_drift) for d, e in zip(data, estimates, strict=True) if e.row["status"] == "bracketed"]
-    drawn = [draws for _, draws in used if draws is not None]
-    if found.gamma is None or found.n_points < 3 or len(drawn) < len(used):
+    used = [e for e in estimates if e.row["status"] == "bracketed"]
+    drawn, drifting = _log_of_all([e.without_drift for e in used]), _log_of_all([e.draws for e in used])
+    if found.gamma is None or found.n_points < 3 or drawn is None or drifting is None:
         return found, None
-    x, log_n = np.log([d for d, _ in used]), np.log(np.stack(drawn))
-    gamma, log_k = np.polyfit(x, log_n + _misfit(found, x, log_n), 1)
+    x = np.log([float(str(e.row["subset_bytes"])) for e in used])
+    gamma, log_k = _lines(found, x, drawn)
     with np.errstate(over="ignore"):  # Student's tails of a law through three sizes
         (gamma_low, gamma_high), (k_low, k_high) = interval(gamma), interval(np.exp(log_k))
     with_interval = replace(found, gamma_low=gamma_low, gamma_high=gamma_high, k_low=k_low, k_high=k_high)
-    return with_interval, LawDraws(log_k, gamma)
+    return with_interval, LawDraws(log_k, gamma, _lines(found, x, drifting)[0])
+
+
+def _log_of_all(draws: Sequence[Floats | None]) -> Floats | None:
+    """(n, R); None where one has none."""
+    known = [of for of in draws if of is not None]
+    return np.log(np.stack(known)) if known and len(known) == len(draws) else None
+
+
+def _lines(found: PowerLaw, x: Floats, log_n: Floats) -> Floats:
+    """γ and log k (2, R) through draws (n, R) of log N* at log D, with what the sizes scatter beyond them."""
+    return np.asarray(np.polyfit(x, log_n + _misfit(found, x, log_n), 1))
 
 
 def _misfit(found: PowerLaw, x: Floats, log_n: Floats) -> Floats:
@@ -99,7 +111,7 @@ def theory(found: PowerLaw, draws: LawDraws | None, estimates: Sequence[Estimate
     if draws is None:
         return cast(Theory, result | {"message": "this is not tested, because γ has no interval here"})
     alphas = np.maximum(exponent.draws, -0.5)
-    difference = draws.gamma - 1 / (1 + alphas)
+    difference = draws.drifting - 1 / (1 + alphas)
     for name, values in (("alpha", alphas), ("predicted", 1 / (1 + alphas)), ("difference", difference)):
         result[f"{name}_low"], result[f"{name}_high"] = interval(values)
     agrees = bool(result["difference_low"] <= 0 <= result["difference_high"])
