@@ -15,6 +15,7 @@ from analysis.critical.size import PowerLaw, fit_power_law
 from analysis.types import Floats
 
 _STREAM = 2022
+_DRIFT_COUNTS_AS = 1  # dataset sizes: what a drift is expected to scatter, beside what sizes are seen to
 _FOUND_BY_80_PERCENT = 1.96 + 0.84  # standard errors: a difference so great is found four times of five
 PREDICTED = ["group", "subset_bytes", "n_params", "low", "high", "extrapolated"]
 
@@ -32,8 +33,8 @@ def law(estimates: Sequence[Estimate]) -> tuple[PowerLaw, LawDraws | None]:
 
     What the sizes scatter about the line beyond that, because there is no such law, is noise of the law too: every draw
     has it, as Student's with the fit's degrees of freedom. An exponent of the code length that drifts bends the line,
-    so it is in that scatter, and the draws are those without it: with both, it would count twice. Through two points
-    there is no telling, and no draws.
+    so it is in that scatter, and the draws are those without it: with both, it would count twice. What a drift is
+    expected to scatter counts as one size more, since few sizes tell little. Through two points there are no draws.
     """
     data = np.array([float(str(e.row["subset_bytes"])) for e in estimates])
     found = fit_power_law(data, np.array([float(str(e.row["n_params"])) for e in estimates]))
@@ -45,7 +46,7 @@ def law(estimates: Sequence[Estimate]) -> tuple[PowerLaw, LawDraws | None]:
     if found.gamma is None or found.n_points < 3 or drawn is None or drifting is None:
         return found, None
     x = np.log([float(str(e.row["subset_bytes"])) for e in used])
-    gamma, log_k = _lines(found, x, drawn)
+    gamma, log_k = _lines(found, x, drawn, max(0.0, _scatter(x, drifting) - _scatter(x, drawn)))
     with np.errstate(over="ignore"):  # Student's tails of a law through three sizes
         (gamma_low, gamma_high), (k_low, k_high) = interval(gamma), interval(np.exp(log_k))
     with_interval = replace(found, gamma_low=gamma_low, gamma_high=gamma_high, k_low=k_low, k_high=k_high)
@@ -58,23 +59,27 @@ def _log_of_all(draws: Sequence[Floats | None]) -> Floats | None:
     return np.log(np.stack(known)) if known and len(known) == len(draws) else None
 
 
-def _lines(found: PowerLaw, x: Floats, log_n: Floats) -> Floats:
-    """γ and log k (2, R) through draws (n, R) of log N* at log D, with what the sizes scatter beyond them."""
-    return np.asarray(np.polyfit(x, log_n + _misfit(found, x, log_n), 1))
+def _lines(found: PowerLaw, x: Floats, log_n: Floats, of_drift: float | None = None) -> Floats:
+    """γ and log k (2, R) through draws (n, R) of log N* at log D, with what the sizes scatter beyond them.
 
-
-def _misfit(found: PowerLaw, x: Floats, log_n: Floats) -> Floats:
-    """Scatter of the sizes about the law beyond that of the draws (n, R) of log N* about theirs; (n, R)."""
+    `of_drift`: the variance that a drift would add; None: the draws have it.
+    """
     n, n_draws = log_n.shape
-    if not found.scatter:
-        return np.zeros_like(log_n)
-    design = np.column_stack([np.ones(n), x])
+    excess = max(0.0, (found.scatter or 0.0) ** 2 - _scatter(x, log_n))
+    before = 0 if of_drift is None else _DRIFT_COUNTS_AS
+    freedom = n - 2 + before
+    variance = ((n - 2) * excess + before * (of_drift or 0.0)) / freedom
+    rng = np.random.default_rng([_STREAM, n])
+    normal, chi = rng.standard_normal((n, n_draws)), np.sqrt(rng.chisquare(freedom, n_draws) / freedom)
+    return np.asarray(np.polyfit(x, log_n + np.sqrt(variance) * normal / chi, 1))
+
+
+def _scatter(x: Floats, log_n: Floats) -> float:
+    """Variance about their own line of what draws (n, R) are off their mean, in the middle of the draws."""
+    design = np.column_stack([np.ones(x.size), x])
     rest = log_n - log_n.mean(axis=1, keepdims=True)
     rest = rest - design @ np.linalg.lstsq(design, rest, rcond=None)[0]
-    expected = float(np.median((rest**2).sum(axis=0))) / (n - 2)
-    excess = np.sqrt(max(0.0, found.scatter**2 - expected))
-    rng = np.random.default_rng([_STREAM, n])
-    return np.asarray(excess * rng.standard_normal((n, n_draws)) / np.sqrt(rng.chisquare(n - 2, n_draws) / (n - 2)))
+    return float(np.median((rest**2).sum(axis=0))) / (x.size - 2)
 
 
 class Theory(TypedDict):
