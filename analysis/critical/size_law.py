@@ -15,7 +15,7 @@ from analysis.critical.size import PowerLaw, fit_power_law
 from analysis.types import Floats
 
 _STREAM = 2022
-_DRIFT_COUNTS_AS = 1  # dataset sizes: what a drift is expected to scatter, beside what sizes are seen to
+_LEAST_FREEDOM = 3  # degrees of freedom of the scatter about the law; a drift's expected scatter counts as the rest
 _FOUND_BY_80_PERCENT = 1.96 + 0.84  # standard errors: a difference so great is found four times of five
 PREDICTED = ["group", "subset_bytes", "n_params", "low", "high", "extrapolated"]
 
@@ -33,8 +33,9 @@ def law(estimates: Sequence[Estimate]) -> tuple[PowerLaw, LawDraws | None]:
 
     What the sizes scatter about the line beyond that, because there is no such law, is noise of the law too: every draw
     has it, as Student's with the fit's degrees of freedom. An exponent of the code length that drifts bends the line,
-    so it is in that scatter, and the draws are those without it: with both, it would count twice. What a drift is
-    expected to scatter counts as one size more, since few sizes tell little. Through two points there are no draws.
+    so it is in that scatter, and the draws are those without it: with both, it would count twice. Three or four sizes
+    tell little of it: what a drift is expected to scatter counts as the sizes that are missing to five. Through two
+    points there are no draws.
     """
     data = np.array([float(str(e.row["subset_bytes"])) for e in estimates])
     found = fit_power_law(data, np.array([float(str(e.row["n_params"])) for e in estimates]))
@@ -66,7 +67,7 @@ def _lines(found: PowerLaw, x: Floats, log_n: Floats, of_drift: float | None = N
     """
     n, n_draws = log_n.shape
     excess = max(0.0, (found.scatter or 0.0) ** 2 - _scatter(x, log_n))
-    before = 0 if of_drift is None else _DRIFT_COUNTS_AS
+    before = 0 if of_drift is None else max(0, _LEAST_FREEDOM - (n - 2))
     freedom = n - 2 + before
     variance = ((n - 2) * excess + before * (of_drift or 0.0)) / freedom
     rng = np.random.default_rng([_STREAM, n])
