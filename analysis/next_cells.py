@@ -35,7 +35,8 @@ class Rung(NamedTuple):
     flops_per_byte: float
 
 
-Ladder = Callable[[str, int], Sequence[Rung]]  # by architecture and window length, bytes; ascending in n_params
+# By architecture, window length in bytes and recipe; ascending in n_params.
+Ladder = Callable[[str, int, int], Sequence[Rung]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +77,8 @@ def suggest(study: Study, ladder: Ladder, within: float = 1.25) -> list[Suggesti
         row = estimate.row
         own = chosen[(chosen["group"] == row["group"]) & (chosen["subset_bytes"] == row["subset_bytes"])]
         first = own.iloc[0]
-        shapes = ladder(str(first["architecture"]), int(first["context_bytes"]))
+        recipe = int(first["config"].get("train.recipe", 1))
+        shapes = ladder(str(first["architecture"]), int(first["context_bytes"]), recipe)
         place = _Place(own, _speeds(study.table.runs), shapes)
         law = study.laws.get(str(row["group"]))
         if row["status"] != "bracketed":

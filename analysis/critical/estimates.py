@@ -64,9 +64,10 @@ class Estimate(NamedTuple):
 
     row: dict[str, object]  # COLUMNS
     column: Column
-    minimum: Minimum | None  # None with too few sizes
-    draws: Floats | None  # of N*
-    exponent: Exponent | None  # of the law of all shapes, the group's
+    minimum: Minimum | None = None  # None, as the others, with too few sizes
+    draws: Floats | None = None  # of N*
+    without_drift: Floats | None = None  # of N* by an exponent that does not drift
+    exponent: Exponent | None = None  # of the law of all shapes, the group's
 
 
 def estimate_all(columns: Sequence[Column], n_draws: int = N_REPLICATES) -> list[Estimate]:
@@ -80,13 +81,20 @@ def estimate_all(columns: Sequence[Column], n_draws: int = N_REPLICATES) -> list
     for group, same in itertools.groupby(order, key=lambda i: columns[i].group):
         at = list(same)
         enough = [i for i in at if columns[i].sizes.size >= LEAST_SIZES]
-        found |= {i: Estimate(_local(columns[i]), columns[i], None, None, None) for i in at}
+        found |= {i: Estimate(_local(columns[i]), columns[i]) for i in at}
         if enough:
             fit = fit_group([columns[i] for i in enough])
-            draws, alphas = fit.draws(n_draws, [zlib.crc32(group.encode())])
+            draws = fit.draws(n_draws, [zlib.crc32(group.encode())])
             for k, i in enumerate(enough):
                 row = found[i].row | _smooth(columns[i], k, fit, found[i].row)
-                found[i] = Estimate(row, columns[i], fit.minima[k], draws[k], Exponent(fit.alpha, alphas))
+                found[i] = Estimate(
+                    row=row,
+                    column=columns[i],
+                    minimum=fit.minima[k],
+                    draws=draws.n_params[k],
+                    without_drift=draws.without_drift[k],
+                    exponent=Exponent(fit.alpha, draws.alpha),
+                )
     return [found[i] for i in range(len(columns))]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,6 +20,14 @@ from analysis.types import Floats, Ints
 _STREAM = 2014
 _MORE_SHAPES = 2  # at a time, where the interval runs out of the window
 _MOST_ROUNDS = 4
+
+
+class Draws(NamedTuple):
+    """Draws of a group that go together."""
+
+    n_params: Floats  # (n, R) N*, each with its own distribution
+    without_drift: Floats  # (n, R) N* by an exponent that does not drift
+    alpha: Floats  # (R,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,16 +46,28 @@ class GroupFit:
         """Relative standard deviation of what the laws' exponents drift makes of the code lengths of each."""
         return [bend(law, self.effects.typical_walk) for law in self.laws]
 
-    def draws(self, n_draws: int, stream: Sequence[int] = ()) -> tuple[Floats, Floats]:
-        """Together: N* (n, R), each with its own distribution, and α (R,)."""
-        together = covariance([*(one.error for one in self.minima), self.alpha_error], self.effects)
-        rng = np.random.default_rng([_STREAM, *stream])
-        z = np.linalg.cholesky(correlation(together)) @ rng.standard_normal((len(together), n_draws))
+    def draws(self, n_draws: int, stream: Sequence[int] = ()) -> Draws:
+        """Of N* and α."""
+        errors = [*(one.error for one in self.minima), self.alpha_error]
+        together = covariance(errors, self.effects)
+        rest = covariance(errors, self.effects, with_walk=False)
+        normal = np.random.default_rng([_STREAM, *stream]).standard_normal((len(together), n_draws))
+        z = np.linalg.cholesky(correlation(together)) @ normal
+        share = np.sqrt(np.diag(rest) / np.maximum(np.diag(together), 1e-300))
+        without_drift = share[:, None] * (np.linalg.cholesky(correlation(rest)) @ normal)
+        return Draws(
+            n_params=self._at_deviates(z[:-1]),
+            without_drift=self._at_deviates(without_drift[:-1]),
+            alpha=self.alpha + z[-1] * np.sqrt(together[-1, -1]),
+        )
+
+    def _at_deviates(self, z: Floats) -> Floats:
+        """N* (n, R) at deviates of a standard normal distribution."""
         log_n = [
             np.clip(one.quantile(normal_share(row)), one.places[0], one.places[-1])
-            for one, row in zip(self.minima, z[:-1], strict=True)
+            for one, row in zip(self.minima, z, strict=True)
         ]
-        return np.exp(np.stack(log_n)), self.alpha + z[-1] * np.sqrt(together[-1, -1])
+        return np.exp(np.stack(log_n))
 
 
 def fit_group(columns: Sequence[Column], shape_sd: float | None = None) -> GroupFit:

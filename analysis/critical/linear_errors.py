@@ -25,8 +25,8 @@ class LinearError:
     alone: float  # variance by what no other error has in it
 
 
-def covariance(errors: Sequence[LinearError], effects: Effects) -> Floats:
-    """(n, n)."""
+def covariance(errors: Sequence[LinearError], effects: Effects, with_walk: bool = True) -> Floats:
+    """(n, n); `with_walk=False`: of an exponent that does not drift."""
     n_shapes = 1 + max(int(error.shapes.max()) for error in errors)
     by_shape, noise = np.zeros((len(errors), n_shapes)), np.zeros((len(errors), n_shapes))
     for row, own, error in zip(by_shape, noise, errors, strict=True):
@@ -35,7 +35,7 @@ def covariance(errors: Sequence[LinearError], effects: Effects) -> Floats:
     data = np.array([error.subset_bytes for error in errors])
     replicates = noise @ noise.T * (data[:, None] == data) + np.diag([error.alone for error in errors])
     shapes = effects.typical_shape**2 * by_shape @ by_shape.T
-    walks = effects.typical_walk**2 * by_walk @ by_walk.T
+    walks = effects.typical_walk**2 * by_walk @ by_walk.T if with_walk else 0.0
     deep = effects.typical_depth * np.array([error.by_depth for error in errors])
     return np.asarray(shapes + walks + replicates + np.outer(deep, deep))
 

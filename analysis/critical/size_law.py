@@ -15,6 +15,7 @@ from analysis.critical.size import PowerLaw, fit_power_law
 from analysis.types import Floats
 
 _STREAM = 2022
+_LEAST_FREEDOM = 3  # degrees of freedom of the scatter about the law; a drift's expected scatter counts as the rest
 _FOUND_BY_80_PERCENT = 1.96 + 0.84  # standard errors: a difference so great is found four times of five
 PREDICTED = ["group", "subset_bytes", "n_params", "low", "high", "extrapolated"]
 
@@ -24,43 +25,62 @@ class LawDraws(NamedTuple):
 
     log_k: Floats
     gamma: Floats
+    drifting: Floats  # γ where the exponent of the code length drifts, as in draws of α, which a drift moves along
 
 
 def law(estimates: Sequence[Estimate]) -> tuple[PowerLaw, LawDraws | None]:
     """The law through one group's bracketed sizes; in a draw all of them move as the shapes that they share do.
 
     What the sizes scatter about the line beyond that, because there is no such law, is noise of the law too: every draw
-    has it, as Student's with the fit's degrees of freedom. Through two points there is no telling, and no draws.
+    has it, as Student's with the fit's degrees of freedom. An exponent of the code length that drifts bends the line,
+    so it is in that scatter, and the draws are those without it: with both, it would count twice. Three or four sizes
+    tell little of it: what a drift is expected to scatter counts as the sizes that are missing to five. Through two
+    points there are no draws.
     """
     data = np.array([float(str(e.row["subset_bytes"])) for e in estimates])
     found = fit_power_law(data, np.array([float(str(e.row["n_params"])) for e in estimates]))
     second = fit_power_law(data, np.array([float(str(e.row["n_local"])) for e in estimates]))
     if second.n_points > 2:
         found = replace(found, gamma_local=second.gamma, scatter_local=second.scatter)
-    used = [(d, e.draws) for d, e in zip(data, estimates, strict=True) if e.row["status"] == "bracketed"]
-    drawn = [draws for _, draws in used if draws is not None]
-    if found.gamma is None or found.n_points < 3 or len(drawn) < len(used):
+    used = [e for e in estimates if e.row["status"] == "bracketed"]
+    drawn, drifting = _log_of_all([e.without_drift for e in used]), _log_of_all([e.draws for e in used])
+    if found.gamma is None or found.n_points < 3 or drawn is None or drifting is None:
         return found, None
-    x, log_n = np.log([d for d, _ in used]), np.log(np.stack(drawn))
-    gamma, log_k = np.polyfit(x, log_n + _misfit(found, x, log_n), 1)
+    x = np.log([float(str(e.row["subset_bytes"])) for e in used])
+    gamma, log_k = _lines(found, x, drawn, max(0.0, _scatter(x, drifting) - _scatter(x, drawn)))
     with np.errstate(over="ignore"):  # Student's tails of a law through three sizes
         (gamma_low, gamma_high), (k_low, k_high) = interval(gamma), interval(np.exp(log_k))
     with_interval = replace(found, gamma_low=gamma_low, gamma_high=gamma_high, k_low=k_low, k_high=k_high)
-    return with_interval, LawDraws(log_k, gamma)
+    return with_interval, LawDraws(log_k, gamma, _lines(found, x, drifting)[0])
 
 
-def _misfit(found: PowerLaw, x: Floats, log_n: Floats) -> Floats:
-    """Scatter of the sizes about the law beyond that of the draws (n, R) of log N* about theirs; (n, R)."""
+def _log_of_all(draws: Sequence[Floats | None]) -> Floats | None:
+    """(n, R); None where one has none."""
+    known = [of for of in draws if of is not None]
+    return np.log(np.stack(known)) if known and len(known) == len(draws) else None
+
+
+def _lines(found: PowerLaw, x: Floats, log_n: Floats, of_drift: float | None = None) -> Floats:
+    """γ and log k (2, R) through draws (n, R) of log N* at log D, with what the sizes scatter beyond them.
+
+    `of_drift`: the variance that a drift would add; None: the draws have it.
+    """
     n, n_draws = log_n.shape
-    if not found.scatter:
-        return np.zeros_like(log_n)
-    design = np.column_stack([np.ones(n), x])
+    excess = max(0.0, (found.scatter or 0.0) ** 2 - _scatter(x, log_n))
+    before = 0 if of_drift is None else max(0, _LEAST_FREEDOM - (n - 2))
+    freedom = n - 2 + before
+    variance = ((n - 2) * excess + before * (of_drift or 0.0)) / freedom
+    rng = np.random.default_rng([_STREAM, n])
+    normal, chi = rng.standard_normal((n, n_draws)), np.sqrt(rng.chisquare(freedom, n_draws) / freedom)
+    return np.asarray(np.polyfit(x, log_n + np.sqrt(variance) * normal / chi, 1))
+
+
+def _scatter(x: Floats, log_n: Floats) -> float:
+    """Variance about their own line of what draws (n, R) are off their mean, in the middle of the draws."""
+    design = np.column_stack([np.ones(x.size), x])
     rest = log_n - log_n.mean(axis=1, keepdims=True)
     rest = rest - design @ np.linalg.lstsq(design, rest, rcond=None)[0]
-    expected = float(np.median((rest**2).sum(axis=0))) / (n - 2)
-    excess = np.sqrt(max(0.0, found.scatter**2 - expected))
-    rng = np.random.default_rng([_STREAM, n])
-    return np.asarray(excess * rng.standard_normal((n, n_draws)) / np.sqrt(rng.chisquare(n - 2, n_draws) / (n - 2)))
+    return float(np.median((rest**2).sum(axis=0))) / (x.size - 2)
 
 
 class Theory(TypedDict):
@@ -97,7 +117,7 @@ def theory(found: PowerLaw, draws: LawDraws | None, estimates: Sequence[Estimate
     if draws is None:
         return cast(Theory, result | {"message": "this is not tested, because γ has no interval here"})
     alphas = np.maximum(exponent.draws, -0.5)
-    difference = draws.gamma - 1 / (1 + alphas)
+    difference = draws.drifting - 1 / (1 + alphas)
     for name, values in (("alpha", alphas), ("predicted", 1 / (1 + alphas)), ("difference", difference)):
         result[f"{name}_low"], result[f"{name}_high"] = interval(values)
     agrees = bool(result["difference_low"] <= 0 <= result["difference_high"])

@@ -24,6 +24,7 @@ from analysis.types import Floats
 FORMS = (PLAIN, REPEATED, OVERFITTING)
 _KAPPA = -2.0, 5.0
 _PASSES = 0.0, 12.0  # log of R*: e^12 repeats are as many as there are
+_UNLIMITED = SYMBOLS["sizes_star"]  # at its upper bound every parameter is of use, which is an answer
 _REPEATED = 1.5  # times that the subset read most often is read; below, no form can tell repeats from fresh data
 _LEAST_SIZES = 5  # of models and of data; with fewer a form that has more to fit passes through all of them
 _NEAR_END = 1e-3
@@ -166,15 +167,17 @@ def _described(measured: Measurements, form: str, theta: Floats, delta: float, p
 def _open_end(measured: Measurements, theta: Floats, form: str, delta: float) -> str:
     """Which parameter the data leave open, or nothing."""
     low, high = (np.array(ends) for ends in _bounds(measured, form))
+    near = _NEAR_END * (high - low)
     names = ("A", "B", "E", "α", "β", *(SYMBOLS[name] for name in _OF[form].names))
-    for i, name in enumerate(names):
-        width = high[i] - low[i]
-        if theta[i] < low[i] + _NEAR_END * width or theta[i] > high[i] - _NEAR_END * width:
+    at_end = (theta < low + near) | (theta > high - near)
+    unlimited = np.array([name == _UNLIMITED for name in names]) & (theta > high - near)
+    for name, is_open in zip(names, at_end & ~unlimited, strict=True):
+        if is_open:
             return f"not identified: {name} of the form '{form}' ran to its bound"
     step = 1e-5
     slope = [
         (_residuals(theta + step * e, form, measured) - _residuals(theta - step * e, form, measured)) / (2 * step)
-        for e in np.eye(theta.size)
+        for e in np.eye(theta.size)[~unlimited]
     ]
     inside = np.abs(_residuals(theta, form, measured)) <= 3 * delta
     information = np.array(slope)[:, inside] @ np.array(slope)[:, inside].T

@@ -24,9 +24,9 @@ _SHAPE_KEYS = ("model.size", "model.width", "model.depth", "model.heads")
 _VARIED = ("subset_bytes", "train.seed", "corpus.shuffle_seed", "train.learning_rate", *_SHAPE_KEYS)
 
 
-def ladder(architecture: str, context_bytes: int) -> list[Rung]:
+def ladder(architecture: str, context_bytes: int, recipe: int) -> list[Rung]:
     """The shapes that may be suggested, ascending in parameters."""
-    return rungs(LADDER, architecture, context_bytes)
+    return rungs(LADDER, architecture, context_bytes, recipe)
 
 
 def cells(suggestions: Sequence[Suggestion]) -> list[dict[str, Any]]:

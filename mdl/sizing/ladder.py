@@ -12,11 +12,11 @@ _MOST_BUILT_PARAMS = 5_000_000
 _APART = 1.7  # beyond an edge, from one shape to the next
 
 
-def rungs(names: Sequence[str], architecture: str, context_bytes: int) -> list[Rung]:
+def rungs(names: Sequence[str], architecture: str, context_bytes: int, recipe: int = 1) -> list[Rung]:
     """Of shapes such as "16x2", ascending in parameters: what each costs, with windows of so many bytes."""
-    found = []
+    found, block = [], min(recipe, architecture_named(architecture).n_blocks)
     for name in countable(names, architecture):
-        shape = Shape(*parse_size(name), context_tokens=context_bytes, architecture=architecture)
+        shape = Shape(*parse_size(name), context_tokens=context_bytes, block=block, architecture=architecture)
         found.append(Rung(name, count_params(shape)["total"], 3.0 * forward_flops_per_byte(shape)))
     return sorted(found, key=lambda rung: rung.n_params)
 

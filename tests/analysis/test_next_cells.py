@@ -17,6 +17,7 @@ from analysis.records import load
 from analysis.study import Study, study
 from mdl.cli.suggest import LADDER, cells, content, ladder, lines, sweep_text, write
 from mdl.config import from_flat
+from mdl.models import count_params
 from mdl.records import CellRecord
 from mdl.sweeps import plan_sweep
 from tests.synthetic import SIZES, cell, corpus, grid, power_law, write_sweep
@@ -82,12 +83,24 @@ def test_another_architectures_grid_gets_its_own_shapes(tmp_path: Path) -> None:
         real(cell(s, d, power_law(SIZES[s], d)), **{"model.architecture": "mingru"}) for s in NAMES for d in DATA
     ]
     found = suggest(explained(write_sweep(tmp_path / "synthetic", records)), ladder, within=1.001)
-    own = {rung.label: rung.n_params for rung in ladder("mingru", 256)}
+    own = {rung.label: rung.n_params for rung in ladder("mingru", 256, 1)}
     new = [one for one in found if one.size not in NAMES]
     assert new
     assert {one.size: one.n_params for one in new} == {one.size: own[one.size] for one in new}
     assert {from_flat(flat).model.architecture for flat in cells(found)} == {"mingru"}
-    assert own != {rung.label: rung.n_params for rung in ladder("transformer", 256)}
+    assert own != {rung.label: rung.n_params for rung in ladder("transformer", 256, 1)}
+
+
+@pytest.mark.parametrize("recipe", [1, 2])
+def test_the_parameters_of_a_suggestion_are_those_of_the_cell_that_is_written(tmp_path: Path, recipe: int) -> None:
+    """Recipe 2 has a block of a few more."""
+    records = [real(cell(s, d, power_law(SIZES[s], d)), **{"train.recipe": recipe}) for s in NAMES for d in DATA]
+    found = [
+        one for one in suggest(explained(write_sweep(tmp_path / "s", records)), ladder, 1.001) if one.size not in NAMES
+    ]
+    trained = [count_params(from_flat(flat).resolved.shape)["total"] for flat in cells(found)]
+    assert trained
+    assert [one.n_params for one in found] == trained
 
 
 @pytest.mark.parametrize("seeds", [(0,), (0, 1, 2)])
@@ -229,7 +242,7 @@ def test_the_recipe_is_the_records_own(tmp_path: Path, settings: dict[str, objec
 
 
 def test_the_ladder_rises() -> None:
-    rungs = ladder("transformer", 256)
+    rungs = ladder("transformer", 256, 1)
     assert [r.n_params for r in rungs] == sorted({r.n_params for r in rungs})
     assert [r.flops_per_byte for r in rungs] == sorted(r.flops_per_byte for r in rungs)
 

@@ -36,7 +36,8 @@ _DEFINITIONS = {
     "the bits per byte of the two sizes.",
     "law of the critical size": "N* = k·D^γ, by least squares in logarithms through the bracketed sizes. The closed "
     "form predicts γ = 1/(1+α), with the α of all shapes at the largest dataset size; this tests the theory. The "
-    "interval of γ covers the shapes, the replicates, and the scatter of the sizes about the line beyond their noise.",
+    "interval of γ covers the shapes, the replicates, and the scatter of the sizes about the line beyond their noise. "
+    "A drift of the code's exponent bends the line, so that scatter has it in.",
     "least of all": "The dataset sizes at which a model size has the least adjusted rate of all sizes that were run. "
     "Between dataset sizes, the bits per byte are linear in log D and the parameters' bits are exact.",
     "unconverged": "The ratio of the critical size after all of the training to that after half of it has a 95 % "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.costs import PAPER
-from analysis.critical import Column, Estimate, columns, describe, estimate_all
+from analysis.critical import Column, Estimate, columns, describe, estimate_all, law
 from analysis.critical.group_fit import fit_group
+from analysis.critical.linear_errors import covariance
 from analysis.critical.smooth_law import prices_at, smooth_law
 from analysis.records import load
 from analysis.study import study
@@ -104,6 +106,32 @@ def test_draws_of_the_dataset_sizes_have_their_intervals_and_move_together() -> 
         assert ends == pytest.approx([float(str(estimate.row[name])) for name in ("low", "high")], rel=0.05)
     together = np.corrcoef(np.log(drawn))
     assert np.abs(together[np.triu_indices(4, 1)]).max() > 0.2, "they share most of their shapes"
+
+
+def test_the_laws_draws_are_of_sizes_without_the_drift_of_the_exponent() -> None:
+    """A drift bends the size law, and the scatter about the law has that: the draws are short of it, and of no more."""
+    for sd in (0.002, 0.02):
+        fit = fit_group(columns(cells(sd, 2), 10))
+        draws = fit.draws(4000)
+        errors = [one.error for one in fit.minima]
+        whole, rest = (np.diag(covariance(errors, fit.effects, with_walk=has)) for has in (True, False))
+        spread, without = (np.log(of).std(axis=1) for of in (draws.n_params, draws.without_drift))
+        assert without / spread == pytest.approx(np.sqrt(rest / whole), rel=0.1)
+        assert (without < spread).all()
+        still = replace(fit, effects=replace(fit.effects, walk=np.zeros_like(fit.effects.walk))).draws(4000)
+        assert still.without_drift == pytest.approx(still.n_params), "with no drift there is nothing to leave out"
+
+
+@pytest.mark.parametrize("trial", [8, 9, 10])
+def test_a_law_through_three_sizes_is_known_nearly_as_well_as_one_through_five_of_the_same_range(trial: int) -> None:
+    """One degree of freedom tells hardly anything of the scatter: what a drift is expected to scatter counts beside."""
+    widths = []
+    for data in ([300_000, 1_000_000, 10_000_000], [300_000, 600_000, 1_000_000, 3_000_000, 10_000_000]):
+        found, _ = law(estimate_all(columns(cells(0.01, 2, data=data, trial=trial), 10), 1000))
+        assert found.gamma_low is not None
+        assert found.gamma_high is not None
+        widths.append(found.gamma_high - found.gamma_low)
+    assert widths[0] < 2 * widths[1], "it was up to five times as wide"
 
 
 def test_one_dataset_size_or_few_shapes_take_the_scatter_of_the_committed_studies() -> None:

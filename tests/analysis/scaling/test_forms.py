@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,19 @@ def test_the_form_of_the_truth_is_chosen_by_rows_held_out_and_its_parameters_are
         assert params.parameters[name] == pytest.approx(value, rel=0.25), name
         low, high = made.uncertainty.ci95[name]
         assert low < params.parameters[name] < high
+
+
+def test_data_that_are_repeated_and_models_that_never_grow_too_large_have_the_repeated_form() -> None:
+    """With no limit to R*_N every parameter is of use. It then runs to its bound, and the other parameters are told."""
+    endless = replace(REPEATED, more={"passes_star": 6.0, "sizes_star": 1e9})
+    made = fit_report_of(table_of(endless), None)
+    assert made.fit.params is not None
+    assert made.fit.params.form == "repeated"
+    for name, value in endless.parameters.items():
+        if name != "sizes_star":
+            assert made.fit.params.parameters[name] == pytest.approx(value, rel=0.25), name
+    assert made.uncertainty.ci95["sizes_star"][1] > 1000
+    assert made.uncertainty.ci95["sizes_star"][0] > 10
 
 
 def test_a_form_that_the_data_do_not_identify_is_not_offered() -> None:
