@@ -166,7 +166,7 @@ def test_a_picture_of_another_shape_is_refused() -> None:
 @pytest.mark.parametrize(("name", "module"), [("png", "imagecodecs"), ("flac", "soundfile"), ("wavpack", "av")])
 def test_without_the_extra_it_says_what_to_install(name: str, module: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(MdlError, match=rf"needs the library {module}; pip install 'mdl\[media\]'$"):
+    with pytest.raises(MdlError, match=rf"needs the library {module}; pip install 'mdl-critical-size\[media\]'$"):
         compressors.get(name)
 
 

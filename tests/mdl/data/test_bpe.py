@@ -122,5 +122,5 @@ def test_a_damaged_cache_is_made_again(text_file, tmp_path, monkeypatch) -> None
 
 def test_without_the_library_one_line_says_how_to_get_it(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "tokenizers", None)
-    with pytest.raises(MdlError, match=r"pip install 'mdl\[tokens\]'"):
+    with pytest.raises(MdlError, match=r"pip install 'mdl-critical-size\[tokens\]'"):
         learn([TEXT], 300)
