@@ -43,7 +43,7 @@ def test_it_is_read_in_a_minute() -> None:
 
 
 _MEDIA = ["study-images", "study-speech"]
-_RESULTS = dict(zip(DOCUMENTS, (["quick"], _MEDIA, ["study-text", *_MEDIA]), strict=True))
+_RESULTS = dict(zip(DOCUMENTS, (["quick"], _MEDIA, ["study-text-converged", "study-text", *_MEDIA]), strict=True))
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
@@ -107,7 +107,7 @@ def test_a_summary_that_is_none_is_one_line_and_2(
 
 
 def test_the_law_that_a_reader_came_for_is_the_committed_reports() -> None:
-    (law,) = summary_of("study-text")["laws"]
+    (law,) = summary_of("study-text-converged")["laws"]
     size, gamma = f"{law['k'] * 1e6 ** law['gamma'] / 1e3:.2g}", f"{law['gamma']:.2f}"
     for text, to in ((README, "–"), (STUDY, "to")):
         assert f"about {size} K × (D / 1 MB)^{gamma} parameters" in " ".join(text.split())
@@ -115,7 +115,7 @@ def test_the_law_that_a_reader_came_for_is_the_committed_reports() -> None:
             text.split()
         )
     assert f"dataset sizes the exponent is {law['gamma_least']:.2f} to {law['gamma_most']:.2f}," in STUDY
-    n_cells = summary_of("study-text")["n_cells"]
+    n_cells = summary_of("study-text-converged")["n_cells"]
     assert f"{n_cells} trainings" in README
     assert f"{n_cells} trainings" in STUDY
 
