@@ -91,6 +91,11 @@ def _spec(model: str) -> str:
         return model
     if (Path(model) / "record.json").exists():
         raise MdlError(f"{model} is a run of mdl's own; use mdl baselines CORPUS --model {model}")
+    if Path(model).is_file():  # hf: takes no file either
+        raise MdlError(
+            f"'{model}' is one file, and no folder with config.json (models first, the corpus last); register a "
+            f"function that loads it by mdl.register_model, and write {OWN_PREFIX}NAME with --plugin"
+        )
     if not is_pretrained(Path(model)):
         raise MdlError(
             f"'{model}' is not a pretrained model; write {PREFIX}{model} (models first, the corpus last), or "

@@ -127,6 +127,8 @@ class ArchitectureRow(TypedDict):
     n_params: float | None  # N*; None unless bracketed
     low: float | None  # 95 % interval of N*
     high: float | None
+    least_size: float | None  # the smallest size that was run
+    most_size: float | None  # the largest
     status: Status  # whether the minimum lies inside the grid
     raw_rate: float  # of the code there
     adjusted_rate: float  # with the parameters

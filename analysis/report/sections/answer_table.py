@@ -16,7 +16,7 @@ from analysis.formatting import (
     format_size,
 )
 from analysis.report.elements import Grid, named_grid
-from analysis.report.rows.comparisons import CostRow
+from analysis.report.rows.comparisons import ArchitectureRow, CostRow
 from analysis.report.rows.critical import CriticalRow
 from analysis.report.summary_keys import Summary
 
@@ -85,12 +85,14 @@ def near_least(row: CriticalRow) -> Ends | None:
     return _ends(row, row.get("near_low"), row.get("near_high"), format_count)
 
 
-def span(row: CriticalRow, name: Callable[[float], str]) -> Ends | None:
+def span(row: CriticalRow | ArchitectureRow, name: Callable[[float], str]) -> Ends | None:
     """The 95 % interval."""
     return _ends(row, row.get("low"), row.get("high"), name)
 
 
-def _ends(row: CriticalRow, low: float | None, high: float | None, name: Callable[[float], str]) -> Ends | None:
+def _ends(
+    row: CriticalRow | ArchitectureRow, low: float | None, high: float | None, name: Callable[[float], str]
+) -> Ends | None:
     """Both, with ≤ or ≥ where the sizes that were looked at end there."""
     if low is None or high is None:
         return None

@@ -18,6 +18,7 @@ from analysis.report.csv_tables import CsvTable
 from analysis.report.elements import Block, Grid, Text
 from analysis.report.rows.comparisons import ArchitectureRow, OvertakingRow
 from analysis.report.section import Figure, Measured, WideSection, register_section
+from analysis.report.sections.answer_table import in_print, span
 from analysis.study import Study
 from analysis.types import Floats
 
@@ -28,6 +29,8 @@ COLUMNS = [
     "n_params",
     "low",
     "high",
+    "least_size",
+    "most_size",
     "status",
     "raw_rate",
     "adjusted_rate",
@@ -122,7 +125,7 @@ def write(rows: list[ArchitectureRow], pairs: list[OvertakingRow]) -> list[Block
             format_bytes(row["subset_bytes"]),
             row["architecture"] + (" *" if row["is_least"] else ""),
             _size(row),
-            format_range(row["low"], row["high"], format_count),
+            in_print(span(row, format_count)),
             format_percent(row["raw_rate"]),
             format_percent(row["adjusted_rate"]),
             format_range(row["rate_low"], row["rate_high"], format_percent),

@@ -10,6 +10,7 @@ import pytest
 
 from analysis.costs import PAPER
 from analysis.records import load
+from analysis.report.elements import Grid
 from analysis.report.sections.architectures import architectures, overtakings, write
 from analysis.study import study
 from mdl.records import CellRecord
@@ -77,6 +78,17 @@ def test_one_that_is_better_everywhere_is_said_to_be(tmp_path: Path) -> None:
     assert (pair["low"], pair["high"]) == (0, 0)
     text = str(write(rows.to_dict("records"), [pair])[0])
     assert "mine has a lower adjusted rate than transformer at every dataset size measured" in text
+
+
+def test_an_interval_that_the_grid_cuts_off_says_so(tmp_path: Path) -> None:
+    """As on page one: a number without ≤ would be taken for a measured size."""
+    cells = grid(["32x2", "64x2", "64x4", "128x4"], [3_000])  # N* lies far below
+    found = study(load(write_sweep(tmp_path / "s", [*of(None, cells), *of("mine", cells)])), PAPER)
+    rows = architectures(found)
+    assert set(rows["status"]) == {"below"}
+    table = write(rows.to_dict("records"), [])[-1]
+    assert isinstance(table, Grid)
+    assert [line[3].startswith("≤ ") for line in table.rows] == [True, True]
 
 
 def test_one_architecture_has_no_such_section(tmp_path: Path) -> None:

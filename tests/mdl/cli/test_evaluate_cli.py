@@ -194,6 +194,7 @@ def test_a_record_without_tokens_is_read_as_before(folder: Path, tmp_path: Path)
     [
         (["corpus.txt"], "at least a model and a corpus"),
         (["pythia", "corpus.txt"], "'pythia' is not a pretrained model; write hf:pythia"),
+        (["lstm.pt", "corpus.txt"], "register a function that loads it by mdl.register_model, and write py:NAME"),
         (["hf:small-2", "nothing.txt"], "unknown corpus 'nothing.txt'"),
         (["hf:small-2", "empty.txt"], "is empty"),
         (["hf:small-2", "corpus.txt", "--sizes", "1GB"], "--sizes asks for 1,000,000,000 bytes"),
@@ -209,6 +210,7 @@ def test_what_a_user_can_mend_is_one_line(
 ) -> None:
     monkeypatch.chdir(folder)
     Path("empty.txt").touch()
+    Path("lstm.pt").touch()
     status, text = run("evaluate", *arguments, "--out", tmp_path / "run")
     assert status == 2
     assert match in text
