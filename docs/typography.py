@@ -29,9 +29,7 @@ def _set(_: Sphinx, tree: nodes.document, __: str) -> None:
 def _is_code(text: nodes.Text) -> bool:
     node: Any = text.parent
     while node is not None:
-        if isinstance(
-            node, nodes.literal | nodes.literal_block | nodes.doctest_block | nodes.raw | nodes.title_reference
-        ):
+        if isinstance(node, _CODE):
             return True
         if node.tagname.startswith("desc_"):
             return node.tagname != "desc_content"
