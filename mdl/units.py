@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from numbers import Integral
 from typing import Any
 
 from mdl.errors import MdlError, quoted
@@ -28,6 +29,13 @@ def parse_bytes(size: Any) -> int:
     if n_bytes.denominator != 1:
         raise MdlError(f"{quoted(size)} is not a whole number of bytes")
     return int(n_bytes)
+
+
+def whole_number(name: str, value: Any, least: int = 1) -> int:
+    """A value of any type of whole numbers, NumPy's too; MdlError for all else, and for what is below `least`."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise MdlError(f"{name} is {quoted(value)}; give a whole number from {least} on")
+    return int(value)
 
 
 def format_bytes(n_bytes: float) -> str:

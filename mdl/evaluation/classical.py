@@ -19,6 +19,7 @@ from mdl.compressors import REGISTRY, chunk_lengths, coders_for
 from mdl.compressors import get as get_compressor
 from mdl.data import Bytes, Corpus
 from mdl.records import BaselineRecord, RunPaths, read_baseline, write_record
+from mdl.storage import require_records_folder
 from mdl.units import short_bytes
 
 Order = Literal["shuffled", "contiguous"]
@@ -74,6 +75,7 @@ def run_baseline(corpus: Corpus, job: BaselineJob, paths: RunPaths) -> BaselineR
     path = baseline_path(corpus, job, paths)
     if path.exists():
         return read_baseline(path)
+    require_records_folder(paths.root)
     record = measure(corpus, job)
     corpus.check_unchanged()
     write_record(record, path)

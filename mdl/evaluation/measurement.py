@@ -20,7 +20,7 @@ from mdl.models import Predictor, is_module
 from mdl.pretrained import OwnModel, as_predictor, hash_files
 from mdl.records import CellRecord, RunPaths
 from mdl.storage import Progress
-from mdl.units import counted, format_bytes
+from mdl.units import counted, format_bytes, whole_number
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -165,12 +165,19 @@ def measure(
     model = _own_model(predict, name, n_params, files, {"predicts": predicts, "first": first, "returns": returns})
     opened, paths = open_whole(str(corpus), progress), RunPaths(Path(out))
     subsets = subset_sizes(opened, sizes, "sizes")
-    settings = EvaluationSettings(context=context, stride=stride, batch=batch, dtype="own")
+    settings = EvaluationSettings(
+        context=_whole("context", context), stride=_whole("stride", stride), batch=_whole("batch", batch), dtype="own"
+    )
     command = f"mdl.measure({model.name})"
     records = evaluate_own(model, opened, subsets, paths, settings, command=command, progress=progress)
     if baselines:
         beside(opened, subsets, paths)
     return Measurement(Path(out), tuple(records))
+
+
+def _whole(name: str, value: Any) -> int | None:
+    """How many, or None where that is left open; MdlError for what is no whole number of at least 0."""
+    return None if value is None else whole_number(name, value, least=int(name == "batch"))
 
 
 def beside(corpus: Corpus, subsets: Sequence[int], paths: RunPaths) -> None:

@@ -28,7 +28,7 @@ from mdl.records import (
     read_cell,
     write_record,
 )
-from mdl.storage import Progress, digest
+from mdl.storage import Progress, digest, require_records_folder
 from mdl.units import parse_bytes, short_bytes
 
 Code = Callable[[Readable, int, Progress | None], list[Stretch]]
@@ -83,6 +83,7 @@ def recorded(
     path_of = {D: place.paths.record(place.run_id(D, place.config_of(D))) for D in subsets}
     missing = sorted((D for D in subsets if place.by_result or not path_of[D].exists()), reverse=True)
     if missing:
+        require_records_folder(place.paths.root)
         started = time.monotonic()
         subject = open_subject()
         coded: dict[int, list[Stretch]] = {}

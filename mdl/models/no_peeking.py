@@ -1,13 +1,16 @@
 """Does a model look back alone? Tried out before anything is measured: what peeks codes nothing that can be decoded.
 
-A byte of a window is changed, and then all from it on. Row t, the distribution of byte t, may change with the bytes
-before t, and with nothing else: not with byte t, not with later ones, not with other windows of the batch.
+A byte of a window is changed, and then all from it on. That is done at the edges, at some places drawn, and at a run of
+neighbors, since a model of patches may be wrong at one place of each. Row t, the distribution of byte t, may change
+with the bytes before t, and with nothing else: not with byte t, not with later ones, not with other windows of the
+batch.
 
 Shape letters: B windows, T bytes of a window.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +24,7 @@ _TOLERANCE = 1e-4  # nats: convolutions by FFT move what they must not by less
 _SHORT_TOLERANCE = 0.1  # of rows that come in 16 bits
 _MOST_NOISE = 1e-2  # nats between two answers to one question
 _N_WINDOWS, _N_DRAWN = 3, 6
+_FEWEST_NEIGHBORS, _NEIGHBOR_ROWS = 16, 1 << 13  # all places of a window of up to 90 bytes
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,8 @@ def require_no_peeking(model: Predictor, beginning: npt.NDArray[np.uint8], conte
         after = Trial(b, t, _moved(model, _changed(windows, b, slice(t, None), generator), base, tolerance))
         _require(model, after, alone=False)
         single.append(one)
+    for trial in _neighbors(model, windows, base, tolerance, generator):
+        _require(model, trial, alone=False)
     _require_aligned(model, single)
 
 
@@ -78,6 +84,24 @@ def _positions(T: int, generator: np.random.Generator) -> list[int]:
     """The middle first, where a wrong alignment shows; then the edges, then some drawn ones."""
     drawn = generator.integers(0, T, _N_DRAWN).tolist()
     return list(dict.fromkeys(t for t in (T // 2, 0, 1, 2, T - 2, T - 1, *drawn) if 0 <= t < T))
+
+
+def _neighbors(
+    model: Predictor, windows: Bytes, base: Nats, tolerance: float, generator: np.random.Generator
+) -> Iterator[Trial]:
+    """Trials at a run of places: each window of a call is changed from another one on, and only its own rows count."""
+    B, T = windows.shape
+    n = min(T, max(_FEWEST_NEIGHBORS, _NEIGHBOR_ROWS // T))
+    first = int(generator.integers(0, T - n + 1))
+    for start in range(first, first + n, B):
+        places, changed = range(start, min(start + B, first + n)), windows
+        for b, t in enumerate(places):
+            changed = _changed(changed, b, slice(t, None), generator)
+        moved = _moved(model, changed, base, tolerance)
+        for b, t in enumerate(places):
+            own = np.zeros_like(moved)
+            own[b] = moved[b]
+            yield Trial(b, t, own)
 
 
 def _changed(windows: Bytes, b: int, span: slice, generator: np.random.Generator) -> Bytes:

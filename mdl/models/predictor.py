@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mdl.errors import MdlError, quoted
-from mdl.units import VOCABULARY
+from mdl.units import VOCABULARY, whole_number
 
 Bytes = npt.NDArray[np.int64]  # (B, T), 0 to 255
 Nats = npt.NDArray[np.float64]  # (B, T, 256)
@@ -85,8 +85,8 @@ class Predictor:
         for name, value, known in (("predicts", self.predicts, Predicts), ("returns", self.returns, Returns)):
             if value not in known.__args__:  # type: ignore[attr-defined]
                 raise MdlError(f"{name} is {quoted(value)}; want {' or '.join(map(repr, known.__args__))}")  # type: ignore[attr-defined]
-        if self.context_bytes is not None and self.context_bytes < 2:
-            raise MdlError(f"context_bytes is {self.context_bytes}; want 2 or more")
+        if self.context_bytes is not None:
+            whole_number("context_bytes", self.context_bytes, least=2)
         if self.first is not None:
             if self.predicts == "this":
                 raise MdlError("first is for predicts='next'; row 0 of a model that predicts this byte is its own")

@@ -3,6 +3,7 @@ from .atomic_files import keep_once as keep_once
 from .atomic_files import remove_dead_temporaries as remove_dead_temporaries
 from .atomic_files import remove_own as remove_own
 from .atomic_files import replacing as replacing
+from .atomic_files import require_records_folder as require_records_folder
 from .atomic_files import require_writable as require_writable
 from .atomic_files import set_aside as set_aside
 from .atomic_files import temporary_beside as temporary_beside

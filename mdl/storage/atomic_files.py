@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
+from mdl.errors import MdlError, one_line
 from mdl.storage.process_identity import Process, this_process
 
 _ABANDONED_SECONDS = 3600.0
@@ -95,6 +96,14 @@ def require_writable(path: Path) -> None:
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
     if not os.access(folder, os.W_OK | os.X_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+
+
+def require_records_folder(folder: Path) -> None:
+    """MdlError before long work where records could not be written in a folder, which need not be there yet."""
+    try:
+        require_writable(folder / "record.json")
+    except OSError as error:
+        raise MdlError(f"no records can be written to {folder}: {one_line(error)}; name another folder") from None
 
 
 def _in_its_folder(path: Path, write: Callable[[], T]) -> T:

@@ -11,6 +11,7 @@ from mdl.config import Cell, full_key
 from mdl.errors import MdlError
 from mdl.models import count_params
 from mdl.records import RunPaths
+from mdl.storage import require_records_folder
 from mdl.sweeps.grid import cells_of, cohorts_of, grid_cells
 from mdl.sweeps.plan import Plan, describe_plan
 from mdl.sweeps.sweep_file import check_name, check_runs_here, load_sweep
@@ -191,6 +192,7 @@ def run(
     from mdl.sweeps.backends.registry import BACKENDS, Request, parse_options
 
     plan = sweep.plan(out)
+    require_records_folder(plan.paths.root)
     given = {**(options or {}), **({} if workers is None else {"workers": workers})}
     request = Request(
         cells=plan,

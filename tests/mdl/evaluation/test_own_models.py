@@ -216,6 +216,33 @@ def test_who_peeks_is_refused_with_the_position(cheat: Any, words: str, corpus: 
     assert not list(Path().glob("runs/**/record.json")), "and nothing is written"
 
 
+@pytest.mark.parametrize("place", range(64))
+def test_who_peeks_at_one_place_of_a_short_window_is_refused(place: int) -> None:
+    """Wherever that is: of a window of 64 every place is tried."""
+
+    def at_one(windows: Array) -> Array:
+        rows = uniform(windows)
+        rows[:, place] = peeks(windows)[:, place]
+        return rows
+
+    with pytest.raises(MdlError, match=rf"(row|byte) {place}\b"):
+        tried(at_one)
+
+
+@pytest.mark.parametrize("context", [200, 2048])
+@pytest.mark.parametrize("place", range(16))
+def test_who_peeks_once_in_sixteen_places_is_refused(place: int, context: int) -> None:
+    """As a model of patches does whose patches are cut a byte too late."""
+
+    def in_each_patch(windows: Array) -> Array:
+        rows = uniform(windows)
+        rows[:, place::16] = peeks(windows)[:, place::16]
+        return rows
+
+    with pytest.raises(MdlError, match="changes with"):
+        tried(in_each_patch, context, batch=2)
+
+
 def test_who_peeks_under_next_is_refused_too() -> None:
     with pytest.raises(MdlError, match=r"the distribution of byte 32 \(row 31 of what it returns\) changes with"):
         tried(lambda w: np.concatenate([peeks(w)[:, 1:], uniform(w[:, :1])], 1), predicts="next")
@@ -340,6 +367,12 @@ def test_a_declared_first_byte_is_what_codes_it(corpus: str) -> None:
         ({"n_params": 1, "predicts": "both"}, "predicts is 'both'"),
         ({"n_params": 1, "context": 1}, "a context must be 2"),
         ({"n_params": 1, "stride": 0}, "a stride must be 1"),
+        ({"n_params": 1, "context": 64.0}, "context is 64.0; give a whole number"),
+        ({"n_params": 1, "stride": "16"}, "stride is '16'; give a whole number"),
+        ({"n_params": 1, "batch": 0}, "batch is 0; give a whole number from 1 on"),
+        ({"n_params": 1, "batch": -1}, "batch is -1; give a whole number from 1 on"),
+        ({"n_params": 1, "batch": True}, "batch is True; give a whole number"),
+        ({"n_params": 1, "out": "my.txt"}, "no records can be written to my.txt: Not a directory"),
         ({"n_params": 1, "sizes": ["1GB"]}, "sizes asks for 1,000,000,000 bytes"),
         ({"n_params": 1, "files": ["nowhere.pt"]}, "reads nowhere.pt"),
     ],
@@ -347,6 +380,20 @@ def test_a_declared_first_byte_is_what_codes_it(corpus: str) -> None:
 def test_bad_settings_are_one_line(corpus: str, told: dict[str, Any], words: str) -> None:
     with pytest.raises(MdlError, match=words):
         mdl.measure(uniform, corpus, **told)
+
+
+@pytest.mark.parametrize("context", [1, 16.5, "16", True])
+def test_a_predictors_context_is_a_whole_number(context: Any) -> None:
+    with pytest.raises(MdlError, match=f"context_bytes is {context!r}; give a whole number from 2 on"):
+        Predictor(uniform, n_params=1, context_bytes=context)
+
+
+def test_nothing_is_computed_where_its_records_cannot_be_written(corpus: str) -> None:
+    def never(windows: Array) -> Array:
+        raise AssertionError("it was called")
+
+    with pytest.raises(MdlError, match="no records can be written to"):
+        mdl.measure(never, corpus, n_params=1, out="my.txt")
 
 
 def test_tied_weights_and_buffers_count_once(corpus: str) -> None:
