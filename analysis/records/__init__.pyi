@@ -1,3 +1,5 @@
+from .budgets import halved as halved
+from .budgets import longest as longest
 from .columns import PROVENANCE as PROVENANCE
 from .columns import Row as Row
 from .columns import read_object as read_object
@@ -13,9 +15,8 @@ from .segments import segments_by as segments_by
 from .segments import span_bits as span_bits
 from .table_file import read_table as read_table
 from .tables import Table as Table
-from .tables import halved as halved
 from .tables import known_rows as known_rows
 from .tables import load as load
-from .tables import longest as longest
 from .tables import name_of as name_of
 from .tables import rows_of as rows_of
+from .versions import mixed as mixed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from analysis.records.groups import Group, corpus_names, groups_of, leak_texts, 
 from analysis.records.named_columns import column_numbers, find_column, given, refusals
 from analysis.records.segments import segments_by, span_bits
 from analysis.records.table_file import TableFile, read_table
+from analysis.records.versions import newest
 from mdl.records import RunPaths, read_manifest
 
 
@@ -69,6 +70,7 @@ class Table:
     groups: dict[str, Group] = field(default_factory=dict)
     for_code: pd.DataFrame = field(default_factory=pd.DataFrame)
     needless: tuple[str, ...] = ()  # run ids of longer trainings that were left out, foretold to gain too little
+    superseded: tuple[str, ...] = ()  # run ids of cells that a newer version of their plugin made again
 
     @property
     def failed(self) -> pd.DataFrame:
@@ -78,14 +80,13 @@ class Table:
     @property
     def n_missing(self) -> int:
         """Cells that the sweep asks for and that have no record yet."""
-        return len(set(self.manifest.get("run_ids", [])) - {*self.runs["run_id"], *self.needless})
+        return len(set(self.manifest.get("run_ids", [])) - {*self.runs["run_id"], *self.needless, *self.superseded})
 
 
 def load(path: str | Path, *, n: str = "N", d: str = "D", code_bits: str = "code_bits", seed: str = "seed") -> Table:
     """A run folder, or a table with columns of N (parameters), D (bytes) and code_bits, optionally seed, so named.
 
-    A table is CSV, JSON or Parquet (`table_file`). AnalysisError, in one line naming the file, for what is neither, or
-    is damaged, or of a newer schema.
+    A table is CSV, JSON or Parquet (`table_file`). AnalysisError, naming the file, for what cannot be read as either.
     """
     path = Path(path)
     if path.is_dir():
@@ -103,10 +104,12 @@ def _load_folder(folder: Path) -> Table:
     transfers = [records.read_transfer(p) for p in sorted((folder / "transfer").glob("*.json"))]
     if not (content or cells or baselines or transfers):
         raise AnalysisError(f"no sweep at {folder}: it holds no records; name a run folder such as runs/quick")
+    cells, superseded = newest(cells, set(content.get("run_ids", [])))
     trained = [cell for cell in cells if cell.run["status"] != "needless"]
-    left_out = tuple(cell.run["run_id"] for cell in cells if cell.run["status"] == "needless")
+    needless = tuple(cell.run["run_id"] for cell in cells if cell.run["status"] == "needless")
     table = _table(str(content.get("name", name_of(folder))), trained, baselines, content)
-    return replace(table, transfers=_frame(transfers, records.TRANSFER_COLUMNS), needless=left_out)
+    transferred = _frame(transfers, records.TRANSFER_COLUMNS)
+    return replace(table, transfers=transferred, needless=needless, superseded=superseded)
 
 
 def _table(name: str, read: list[records.CellRows], baselines: list[Row], manifest: dict[str, Any]) -> Table:
@@ -276,25 +279,3 @@ def _with_their_code(cells: pd.DataFrame, weights: pd.DataFrame) -> pd.DataFrame
     return found.assign(own_bits=own_bits, tokenizer_bits=0.0, bits_per_param=bits_per_param).drop(
         columns=["model_bits", "data_bits"]
     )
-
-
-_HALF = 0.6  # a budget up to this share of the longest counts as half of it
-
-
-def longest(cells: pd.DataFrame) -> pd.DataFrame:
-    """The cells trained longest, each among those of the same shape, data and seeds (the columns of `Table.cells`)."""
-    return cells[cells["bytes_seen"] == _most(cells)]
-
-
-def halved(cells: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    """The cells trained about half as long as the longest of the same shape, data and seeds, then half of that …"""
-    below = cells[cells["bytes_seen"] > 0]  # 0: not told
-    while len(below := below[below["bytes_seen"] <= _HALF * _most(below)]):
-        yield longest(below)
-
-
-def _most(cells: pd.DataFrame) -> pd.Series[int]:
-    return cells.groupby(CELL_KEY)["bytes_seen"].transform("max")
-
-
-CELL_KEY = ["group", "subset_bytes", "n_params", "seed", "shuffle_seed"]

@@ -45,4 +45,6 @@ def which_sweep(summary: Summary) -> str:
     counts = f"{summary['n_cells']} cells"
     counts += f", {summary['n_failed']} of them failed" if summary["n_failed"] else ""
     counts += f", {summary['n_missing']} still to run" if summary["n_missing"] else ""
+    older = summary["n_superseded"]
+    counts += f", without {older} of older versions of a plugin" if older else ""
     return f"Sweep {summary['name']} on {corpora}: {counts}."

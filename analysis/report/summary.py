@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from analysis.records import rows_of
+from analysis.records import mixed, rows_of
 from analysis.report.section import SECTIONS, Measured
 from analysis.report.summary_keys import Summary
 from analysis.study import Study
@@ -43,6 +43,8 @@ def summarise(study: Study, measured: Measured | None = None) -> Summary:
         "n_failed": len(table.failed),
         "n_missing": table.n_missing,
         "n_needless": len(table.needless),
+        "n_superseded": len(table.superseded),
+        "several_versions": mixed(rows_of(table.runs)),
         "groups": [
             {"group": label, "corpus": group.corpus, "parts": group.parts} for label, group in table.groups.items()
         ],

@@ -54,6 +54,8 @@ class Summary(TypedDict):
     n_failed: int  # of these
     n_missing: int  # asked for by the sweep, not recorded yet
     n_needless: int  # longer trainings that were left out, foretold to gain too little
+    n_superseded: int  # cells that are left out, since a newer version of their plugin made the same ones
+    several_versions: list[str]  # what cells of several versions of a plugin stand for: an architecture, an optimizer
     groups: list[GroupRow]  # one per label that rows name as their group or corpus
     critical: list[CriticalRow]  # one per (group, subset_bytes): the critical size, its intervals, the rates there
     intervals: Intervals  # what the intervals of critical sizes cover

@@ -21,8 +21,9 @@ def terminal_table(summary: Summary) -> str:
         (summary["n_failed"], "failed"),
         (summary["n_missing"], "not recorded yet"),
         (summary["n_needless"], "left out: longer training would gain too little"),
+        (summary["n_superseded"], "left out: a newer version of their plugin made the same ones"),
     ]
-    asked = summary["n_cells"] + summary["n_missing"] + summary["n_needless"]
+    asked = summary["n_cells"] + summary["n_missing"] + summary["n_needless"] + summary["n_superseded"]
     lines += [f"{n} of {asked} cells {word}" for n, word in counts if n]
     lines += [f"note: {text}" for text in (overlapping_windows.told(summary), *warnings(summary)) if text]
     return "\n".join(lines)

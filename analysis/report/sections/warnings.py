@@ -14,7 +14,14 @@ def warnings(summary: Summary) -> list[str]:
     """A sentence for each of them; none: nothing is known against the critical sizes."""
     if not summary["critical"]:
         return []
-    said = [_edges(summary), _few_shapes(summary), _one_seed(summary), _short(summary), _unconverged(summary)]
+    said = [
+        _versions(summary),
+        _edges(summary),
+        _few_shapes(summary),
+        _one_seed(summary),
+        _short(summary),
+        _unconverged(summary),
+    ]
     return [text for text in said if text]
 
 
@@ -24,6 +31,16 @@ def _edges(summary: Summary) -> str:
         if row.get("doubt") and row["status"] == "bracketed":  # else the sentence before says so
             doubts.setdefault(row["doubt"], []).append(place(row, summary))
     return " ".join(f"Doubtful at {join(places)}: {doubt}." for doubt, places in doubts.items())
+
+
+def _versions(summary: Summary) -> str:
+    names = summary["several_versions"]
+    if not names:
+        return ""
+    return (
+        f"Several versions: a plugin was edited between the cells of {join(names)}, so a curve may hold cells of each. "
+        "mdl sweep makes those anew that its file asks for."
+    )
 
 
 def _few_shapes(summary: Summary) -> str:
