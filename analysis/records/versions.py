@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 
 from analysis.records.columns import CellRows, Row
 
-_OF_VERSION = ("model_fingerprint",)  # what a configuration tells of the code
+_OF_VERSION = ("model_fingerprint", "code_bits")  # what a configuration tells of the code, or of what came of it
 
 
 def newest(cells: Sequence[CellRows], asked: Collection[str]) -> tuple[list[CellRows], tuple[str, ...]]:

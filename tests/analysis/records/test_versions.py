@@ -76,12 +76,17 @@ def test_without_a_plugin_nothing_is_left_out(tmp_path: Path) -> None:
     assert (table.superseded, len(table.runs)) == ((), len(cells))
 
 
-def test_a_trained_model_by_name_counts_as_it_was_measured_last(tmp_path: Path) -> None:
+@pytest.mark.parametrize("told", [False, True], ids=["its files are known", "its result is in its name"])
+def test_a_trained_model_by_name_counts_as_it_was_measured_last(tmp_path: Path, told: bool) -> None:
     """`mdl evaluate py:lstm` before and after an edit, or a file of other weights: its fingerprint is another."""
 
     def measured(version: str, hour: int, factor: float) -> list[CellRecord]:
         return [
-            replace(one, config={"model": "lstm", "model_fingerprint": version, "subset_bytes": one.subset_bytes})
+            replace(
+                one,
+                config={"model": "lstm", "model_fingerprint": version, "subset_bytes": one.subset_bytes}
+                | ({"code_bits": str(factor)} if told else {}),
+            )
             for one in by(version, hour, factor, sizes=("4x1",))
         ]
 
