@@ -18,7 +18,7 @@ LSTM = save({"lstm.weight_ih_l0": torch.zeros(8, 4), "lstm.weight_hh_l0": torch.
 STRANGERS = {
     "a.safetensors": (LSTM, "another program's safetensors file (2 tensors, lstm.weight_hh_l0 the first)"),
     "cut.safetensors": (LSTM[:40], "no file of weights that is known here, or one cut short"),
-    "b.pt": (b"PK\x03\x04" + bytes(60), "a zip archive, as torch.save writes it"),
+    "b.pt": (b"PK\x03\x04" + bytes(60), "a zip archive, as torch.save"),
     "c.bin": (pickle.dumps({"w": [1.0]}), "a pickle (.pt, .bin, .pkl), which can run code"),
     "d.gguf": (b"GGUF" + bytes(60), "a GGUF file of llama.cpp"),
     "e.h5": (b"\x89HDF\r\n\x1a\n" + bytes(60), "an HDF5 file"),

@@ -8,7 +8,7 @@ from mdl.archives import Archive, Header
 from mdl.cli.archive import Told, open_archive, rate, seekable, told
 from mdl.compressors import find_by_hash
 from mdl.errors import MdlError
-from mdl.models import ARCHITECTURES, count_params
+from mdl.models import ARCHITECTURES, TRANSFORMER, count_params
 from mdl.pretrained import is_pretrained, parse_archive
 from mdl.units import format_bytes
 
@@ -43,7 +43,7 @@ def _of_ours(archive: Archive, runs: Path) -> Told:
         ("model sha256", header.model_sha256),
         *([("plugin sha256", _plugin(header))] if header.plugin_sha256 else []),
         ("model's run", run or f"not in {runs}/"),
-        ("decoding takes", f"{format_bytes(header.cache_bytes)} for the keys and values of a block"),
+        *([("decoding takes", _cache(header))] if shape.architecture == TRANSFORMER else []),
     ]
     content = {
         "kind": "archive",
@@ -61,6 +61,10 @@ def _of_ours(archive: Archive, runs: Path) -> Told:
         "stride_bytes": header.stride_bytes or None,
     }
     return told(rows, content)
+
+
+def _cache(header: Header) -> str:
+    return f"{format_bytes(header.cache_bytes)} for the keys and values of a block"
 
 
 def _plugin(header: Header) -> str:

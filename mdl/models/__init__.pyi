@@ -1,6 +1,7 @@
 from .architecture import ARCHITECTURES as ARCHITECTURES
 from .architecture import Architecture as Architecture
 from .architecture import CodedMatrices as CodedMatrices
+from .architecture import CodedMatrix as CodedMatrix
 from .architecture import ExactPasses as ExactPasses
 from .architecture import FastParts as FastParts
 from .architecture import add_architecture as add_architecture

@@ -63,7 +63,7 @@ def load_weights(path: Path, *, tokens: bool = False) -> tuple[Shape, dict[str, 
 # How files of weights begin, and what they are. A pickle's first byte is the same whatever it holds.
 _BEGIN = {
     b"GGUF": "a GGUF file of llama.cpp",
-    b"PK\x03\x04": "a zip archive, as torch.save writes it (.pt, .bin, .ckpt)",
+    b"PK\x03\x04": "a zip archive, as torch.save (.pt, .bin, .ckpt) or NumPy (.npz) writes it",
     b"\x80": "a pickle (.pt, .bin, .pkl), which can run code",
     b"\x89HDF": "an HDF5 file, as Keras writes it",
     b"\x93MDL": "an archive of mdl, not weights; mdl decompress reads it",

@@ -320,6 +320,7 @@ def test_compress_inspect_decompress(folder: Path) -> None:
     assert hashlib.sha256((folder / "w.safetensors").read_bytes()).hexdigest() in told.stdout
     assert "bits per byte" in told.stdout
     assert "8x1, context 32 bytes" in told.stdout
+    assert "for the keys and values of a block" in told.stdout
     (folder / "book.txt").rename(folder / "original.txt")
     (folder / "w.safetensors").unlink()
     back = mdl("decompress", "book.txt.mdl", cwd=folder)

@@ -128,6 +128,7 @@ def test_an_archive_comes_back_by_repeated_prefixes_and_a_long_one_is_refused(
     assert not (swept / "other.txt").exists()
     inspected = json.loads(mdl("inspect", "book.mdl", "--json", cwd=swept).stdout)  # which needs no plugin
     assert (inspected["plugin_sha256"], inspected["n_params"]) == (told, None)
+    assert "keys and values" not in mdl("inspect", "book.mdl", cwd=swept).stdout, "it keeps none"
     monkeypatch.setattr(byte_model, "MOST_DECODING_FLOPS", 1e6)
     with pytest.raises(MdlError, match=r"has no step of its own, .* more than 1e\+06 floating point operations"):
         byte_model.compress_stream(
