@@ -27,6 +27,7 @@ from analysis.critical import (
     law,
     prediction_table,
     predictions,
+    rate_law,
     relative_spread,
     theory,
 )
@@ -55,7 +56,8 @@ class Study:
     crossings  one row per (group, n_small, n_large), adjacent sizes: subset_bytes at which the larger begins to pay
                (NaN: not in the grid), low, high, message
     theory     per group, γ against 1/(1+α); None: cannot be tested
-    predictions  one row per (group, subset_bytes) asked: n_params, low, high, extrapolated
+    predictions  one row per (group, subset_bytes) asked: n_params, low, high, and the adjusted_rate there, rate_low,
+               rate_high (NaN: fewer than four dataset sizes), extrapolated
     fit        the scaling law of the held-out loss, as JSON (`scaling.fit_report`), with group, residuals; None: no fit
     compute    rows group, subset_bytes, flops, n_params, low, high, kind (compute-optimal or MDL-optimal)
     compute_not_asked  why there are none; None: they are asked for, or there is no fit
@@ -115,7 +117,14 @@ def study(
         laws[group], draws = law(of)
         theories[group] = theory(laws[group], draws, of)
         data = [float(str(e.row["subset_bytes"])) for e in of]
-        predicted += predictions(group, laws[group], draws, data, predict_bytes or [10 * max(data)])
+        predicted += predictions(
+            group,
+            laws[group],
+            draws,
+            rates=rate_law(laws[group], draws, of),
+            grid_bytes=data,
+            asked=predict_bytes or [10 * max(data)],
+        )
     fit = own_fit(table)
     return Study(
         table=table,

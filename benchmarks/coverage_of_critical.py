@@ -191,7 +191,7 @@ def trial_of(trial: int, of: Setting, n_draws: int = 400) -> Iterator[Found]:
     gamma, log_k = np.polyfit(np.log(DATA), np.log(true), 1)
     yield Found(trial=trial, what="gamma", covers=fitted.gamma_low <= gamma <= fitted.gamma_high)
     if TRUTHS[of.truth].after is None:  # else there is no law that could foretell it
-        (row,) = predictions("g", fitted, draws, DATA.tolist(), [PREDICTED])
+        (row,) = predictions("g", fitted, draws, rates=None, grid_bytes=DATA.tolist(), asked=[PREDICTED])
         there = float(np.exp(log_k + gamma * np.log(PREDICTED)))
         yield Found(trial=trial, what="predicted", covers=float(str(row["low"])) <= there <= float(str(row["high"])))
 

@@ -11,6 +11,10 @@ from .interpolation import minima as minima
 from .interval_notes import Intervals as Intervals
 from .interval_notes import describe as describe
 from .minimum import ENDS as ENDS
+from .predictions import prediction_table as prediction_table
+from .predictions import predictions as predictions
+from .rate_law import RateLaw as RateLaw
+from .rate_law import rate_law as rate_law
 from .resampling import N_REPLICATES as N_REPLICATES
 from .resampling import Column as Column
 from .resampling import averages as averages
@@ -23,7 +27,5 @@ from .size import critical_size as critical_size
 from .size import fit_power_law as fit_power_law
 from .size_law import Theory as Theory
 from .size_law import law as law
-from .size_law import prediction_table as prediction_table
-from .size_law import predictions as predictions
 from .size_law import theory as theory
 from .smooth_law import FOLLOWED as FOLLOWED

@@ -1,4 +1,4 @@
-"""N* = k·D^γ with what is known of γ, the theory's γ = 1/(1+α) beside it, and predictions for other dataset sizes."""
+"""N* = k·D^γ with what is known of γ, and the theory's γ = 1/(1+α) beside it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any, NamedTuple, TypedDict, cast
 
 import numpy as np
-import pandas as pd
 
 from analysis.critical.estimates import Estimate
 from analysis.critical.resampling import interval
@@ -17,7 +16,6 @@ from analysis.types import Floats
 _STREAM = 2022
 _LEAST_FREEDOM = 3  # degrees of freedom of the scatter about the law; a drift's expected scatter counts as the rest
 _FOUND_BY_80_PERCENT = 1.96 + 0.84  # standard errors: a difference so great is found four times of five
-PREDICTED = ["group", "subset_bytes", "n_params", "low", "high", "extrapolated"]
 
 
 class LawDraws(NamedTuple):
@@ -126,26 +124,3 @@ def theory(found: PowerLaw, draws: LawDraws | None, estimates: Sequence[Estimate
     said = f"the difference is {'within' if agrees else 'larger than'} the noise of shapes, replicates and the line"
     power = f"four of five such studies would find a difference of {result['detectable']:.2g}"
     return cast(Theory, result | {"message": f"{said}; {power}"})
-
-
-def predictions(
-    group: str, found: PowerLaw, draws: LawDraws | None, grid_bytes: Sequence[float], asked: Sequence[float]
-) -> list[dict[str, object]]:
-    """The law at the dataset sizes `asked`; `extrapolated`: outside those of the grid. None without a law."""
-    if found.gamma is None:
-        return []
-    rows: list[dict[str, object]] = []
-    for d in asked:
-        low = high = np.nan
-        if draws is not None:
-            with np.errstate(over="ignore"):
-                low, high = interval(np.exp(draws.log_k + draws.gamma * np.log(d)))
-        outside = not min(grid_bytes) <= d <= max(grid_bytes)
-        n = float(found.predict(d))
-        rows.append(dict(zip(PREDICTED, (group, d, n, low, high, outside), strict=True)))
-    return rows
-
-
-def prediction_table(rows: list[dict[str, object]]) -> pd.DataFrame:
-    """Columns PREDICTED."""
-    return pd.DataFrame(rows, columns=PREDICTED)

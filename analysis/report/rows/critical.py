@@ -74,6 +74,9 @@ class PredictionRow(TypedDict):
     n_params: float | None  # N* by the law
     low: float | None  # 95 % interval
     high: float | None
+    adjusted_rate: float | None  # the rate there, a fraction; None with fewer than four dataset sizes
+    rate_low: float | None  # its 95 % interval
+    rate_high: float | None
     extrapolated: bool  # whether D lies outside the grid
 
 

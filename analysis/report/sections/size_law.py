@@ -9,7 +9,16 @@ import numpy as np
 import pandas as pd
 
 from analysis.critical import Theory
-from analysis.formatting import format_bytes, format_count, format_known, format_range, join, known_digits, sentence
+from analysis.formatting import (
+    format_bytes,
+    format_count,
+    format_known,
+    format_percent,
+    format_range,
+    join,
+    known_digits,
+    sentence,
+)
 from analysis.plots import plot_critical_size
 from analysis.report.csv_tables import CsvTable
 from analysis.report.elements import Block, Text, named_grid
@@ -138,12 +147,15 @@ def _predicted(summary: Summary) -> list[Block]:
             format_bytes(row["subset_bytes"]),
             format_known(row["n_params"], format_count),
             format_range(row["low"], row["high"], format_count),
-            "extrapolated",
+            format_known(row["adjusted_rate"], format_percent),
+            format_range(row["rate_low"], row["rate_high"], format_percent),
         )
         for row in rows
     ]
-    grid = named_grid(("dataset", "predicted", "95 % interval", ""), cells, "lrrl", [row["group"] for row in rows])
-    return [Text("What the law predicts for dataset sizes outside the grid:"), grid]
+    header = ("dataset", "critical size", "95 % interval", "adjusted rate there", "95 % interval")
+    grid = named_grid(header, cells, "lrrrr", [row["group"] for row in rows])
+    said = "What the laws of size and of rate predict for dataset sizes outside the grid, where nothing was trained:"
+    return [Text(said), grid]
 
 
 _N_STEPS = 60

@@ -253,7 +253,7 @@ def test_two_dataset_sizes_give_no_interval_of_the_exponent_and_no_test() -> Non
 
 def test_a_prediction_outside_the_grid_says_so() -> None:
     fitted, draws = law(estimate_all(columns(cells(range(3), sd=0.001))))
-    inside, beyond = predictions("g", fitted, draws, DATA, [2_000_000, 10**8])
+    inside, beyond = predictions("g", fitted, draws, rates=None, grid_bytes=DATA, asked=[2_000_000, 10**8])
     assert (inside["extrapolated"], beyond["extrapolated"]) == (False, True)
     for row in (inside, beyond):
         truth = closed_form(int(str(row["subset_bytes"])), PRICE)
