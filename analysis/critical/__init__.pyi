@@ -11,8 +11,8 @@ from .interpolation import minima as minima
 from .interval_notes import Intervals as Intervals
 from .interval_notes import describe as describe
 from .minimum import ENDS as ENDS
-from .predictions import prediction_table as prediction_table
-from .predictions import predictions as predictions
+from .prediction import prediction_table as prediction_table
+from .prediction import predictions as predictions
 from .rate_law import RateLaw as RateLaw
 from .rate_law import rate_law as rate_law
 from .resampling import N_REPLICATES as N_REPLICATES

@@ -56,7 +56,15 @@ def rate_law(found: PowerLaw, draws: LawDraws | None, estimates: Sequence[Estima
     student = rng.standard_normal((len(used), n_draws)) / np.sqrt(rng.chisquare(freedom, n_draws) / freedom)
     drawn = rates[:, None] * np.exp(np.sqrt((residuals**2).sum() / freedom) * student)
     limits, scales = _fitted(x, drawn, draws.gamma)
-    return RateLaw(float(data.max()), found.gamma, float(limit[0]), float(scale[0]), draws.gamma, limits, scales)
+    return RateLaw(
+        unit_bytes=float(data.max()),
+        gamma=found.gamma,
+        limit=float(limit[0]),
+        scale=float(scale[0]),
+        gammas=draws.gamma,
+        limits=limits,
+        scales=scales,
+    )
 
 
 def _fitted(x: Floats, rates: Floats, gamma: Floats) -> tuple[Floats, Floats]:

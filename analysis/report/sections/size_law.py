@@ -154,7 +154,10 @@ def _predicted(summary: Summary) -> list[Block]:
     ]
     header = ("dataset", "critical size", "95 % interval", "adjusted rate there", "95 % interval")
     grid = named_grid(header, cells, "lrrrr", [row["group"] for row in rows])
-    said = "What the laws of size and of rate predict for dataset sizes outside the grid, where nothing was trained:"
+    said = (
+        "What the laws of size and of rate predict, extrapolated to dataset sizes outside the grid, where nothing was "
+        "trained. The intervals are for laws that go on as they are inside the grid:"
+    )
     return [Text(said), grid]
 
 
