@@ -25,9 +25,9 @@ from analysis.critical import (
     describe,
     estimate_all,
     law,
+    law_of_rates,
     prediction_table,
     predictions,
-    rate_law,
     relative_spread,
     theory,
 )
@@ -121,7 +121,7 @@ def study(
             group,
             laws[group],
             draws,
-            rates=rate_law(laws[group], draws, of),
+            rates=law_of_rates(laws[group], draws, of),
             grid_bytes=data,
             asked=predict_bytes or [10 * max(data)],
         )

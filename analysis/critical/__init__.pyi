@@ -14,7 +14,7 @@ from .minimum import ENDS as ENDS
 from .prediction import prediction_table as prediction_table
 from .prediction import predictions as predictions
 from .rate_law import RateLaw as RateLaw
-from .rate_law import rate_law as rate_law
+from .rate_law import law_of_rates as law_of_rates
 from .resampling import N_REPLICATES as N_REPLICATES
 from .resampling import Column as Column
 from .resampling import averages as averages

@@ -35,7 +35,7 @@ class RateLaw(NamedTuple):
         return self.limit + self.scale * ratio ** (self.gamma - 1), low, high
 
 
-def rate_law(found: PowerLaw, draws: LawDraws | None, estimates: Sequence[Estimate]) -> RateLaw | None:
+def law_of_rates(found: PowerLaw, draws: LawDraws | None, estimates: Sequence[Estimate]) -> RateLaw | None:
     """The law of one group's rates; None with fewer than four bracketed sizes or without draws of γ.
 
     The rate is the least of code/D + c·N/D over N, so that only the price falls as D grows: dR/dD = −c·N*/D². With

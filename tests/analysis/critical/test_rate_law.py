@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 
-from analysis.critical import Column, Estimate, RateLaw, rate_law
+from analysis.critical import Column, Estimate, RateLaw, law_of_rates
 from analysis.critical.size import fit_power_law
 from analysis.critical.size_law import LawDraws
 from analysis.types import Floats
@@ -40,7 +40,7 @@ def fitted(
     ]
     gammas = GAMMA + off + 0.01 * np.random.default_rng(0).standard_normal(1000)
     draws = LawDraws(np.zeros(1000), gammas, gammas)
-    return rate_law(
+    return law_of_rates(
         fit_power_law(np.array(data), n * np.array(data) ** off), draws, [Estimate(row, _COLUMN) for row in rows]
     )
 
