@@ -3,7 +3,23 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable
+
+_BASE, _EXPONENT = r"[NDEc)\d]", r"(?:\(−?1/\(1\+α\)\)|−?[αβγa]\b|−?\d+(?:\.\d+)?|−?½)"
+POWER = rf"{_BASE}\^{_EXPONENT}"  # such as D^γ, c^(−1/(1+α)), (D / 1 MB)^0.78
+_POWER = re.compile(rf"(?<={_BASE})\^({_EXPONENT})")
+_UNIT = re.compile(r"(?<=\d) (?=(?:%|[KMGT]B?|B|s|min|h|ms)(?![\w/]))")
+
+
+def exponents_apart(text: str) -> list[str]:
+    """The pieces of a text: every second one is an exponent, to be raised."""
+    return _POWER.split(text)
+
+
+def with_units(text: str) -> str:
+    """No line ends between a number and its unit."""
+    return _UNIT.sub("\u00a0", text)
 
 
 def format_bytes(n_bytes: float) -> str:

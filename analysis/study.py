@@ -101,7 +101,7 @@ def study(
     for asked in predict_bytes:
         if not (np.isfinite(asked) and asked > 0):
             raise AnalysisError(f"a dataset of {asked:g} bytes has no critical size; give a number above 0")
-    all_budgets = table.cells
+    shorter = tuple(halved(table.cells))
     for_code = longest(table.for_code) if len(table.for_code) else table.for_code
     table = replace(table, cells=longest(table.cells), for_code=for_code)
     chosen = shortest_codes(table, cost)
@@ -143,9 +143,9 @@ def study(
         compute_not_asked=not_asked(table, fit),
         seeds=relative_spread(chosen),
         convergence=convergence_table(
-            all_budgets, lambda some: shortest_codes(_plain(table, some), cost), n_replicates, seed
+            table.cells, shorter, lambda some: shortest_codes(_plain(table, some), cost), n_replicates, seed
         ),
-        shorter=tuple(_plain(table, some) for some in halved(all_budgets)),
+        shorter=tuple(_plain(table, some) for some in shorter),
     )
 
 

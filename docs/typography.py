@@ -1,16 +1,14 @@
-"""How text is set: exponents of symbols are raised, no line ends between a number and its unit, sentences are whole."""
+"""How text is set: exponents are raised, no line ends between a number and its unit, sentences are whole."""
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
 
-# As analysis/report/report.typ and analysis/report/web.py have them, and numbers: (D / 1 MB)^0.78.
-_POWER = re.compile(r"(?<=[NDEc)])\^(\(−?1/\(1\+α\)\)|−?[αβγa]\b|−?\d+(?:\.\d+)?)")
-_UNIT = re.compile(r"(?<=\d) (?=(?:%|[KMGT]B?|B|s|min|h|ms)(?![\w/]))")
+from analysis.formatting import exponents_apart, with_units
+
 _CODE = (nodes.literal, nodes.literal_block, nodes.doctest_block, nodes.raw, nodes.title_reference)
 
 
@@ -19,7 +17,7 @@ def _set(_: Sphinx, tree: nodes.document, __: str) -> None:
     for text in list(tree.findall(nodes.Text)):
         if _is_code(text):
             continue
-        parts = _POWER.split(_UNIT.sub("\u00a0", str(text)))
+        parts = exponents_apart(with_units(str(text)))
         made: list[nodes.Node] = [
             nodes.superscript("", part) if i % 2 else nodes.Text(part) for i, part in enumerate(parts) if part
         ]

@@ -16,7 +16,6 @@ import pandas as pd
 
 from analysis.critical.estimates import Estimate, estimate_all
 from analysis.critical.resampling import N_REPLICATES, columns, interval
-from analysis.records import halved, longest
 
 MARGIN = 1.1  # a smaller factor is no difference
 _DATA = ["group", "subset_bytes"]
@@ -48,24 +47,28 @@ Chosen = Callable[[pd.DataFrame], pd.DataFrame]  # cells to one priced row a cel
 
 
 def convergence_table(
-    cells: pd.DataFrame, chosen: Chosen, n_replicates: int = N_REPLICATES, seed: int = 0
+    most: pd.DataFrame,
+    shorter: Sequence[pd.DataFrame],
+    chosen: Chosen,
+    n_replicates: int = N_REPLICATES,
+    seed: int = 0,
 ) -> pd.DataFrame:
     """N* at the whole training budget and at half of it, at half of that …: COLUMNS, one row per (group, subset_bytes)
 
-    and shorter budget. `cells`: all budgets. Both N* are of the shapes that were trained for both. `ratio` is
-    whole/half, with its paired 95 % interval; `points` by how much the whole's adjusted rate is lower, as a fraction.
-    `verdict`: converged (the interval lies within a factor of MARGIN), unconverged (it leaves out 1, and does not),
-    undecided, or unknown (no interval, or not bracketed). `limit`: N* of endless training over the whole's, with the
-    95 % interval of the draws and of how fast gains fall; `points_least`, `points_most`: by how much lower the rate
-    would be.
+    and shorter budget. `most` is of `records.longest`, `shorter` of `records.halved`. Both N* are of the shapes that
+    were trained for both. `ratio` is whole/half, with its paired 95 % interval; `points` by how much the whole's
+    adjusted rate is lower, as a fraction. `verdict`: converged (the interval lies within a factor of MARGIN),
+    unconverged (it leaves out 1, and does not), undecided, or unknown (no interval, or not bracketed). `limit`: N* of
+    endless training over the whole's, with the 95 % interval of the draws and of how fast gains fall; `points_least`,
+    `points_most`: by how much lower the rate would be.
     """
-    tables = [_beside(cells, less, chosen, n_replicates, seed) for less in halved(cells)]
+    tables = [_beside(most, less, chosen, n_replicates, seed) for less in shorter]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
 
 
-def _beside(cells: pd.DataFrame, less: pd.DataFrame, chosen: Chosen, n_replicates: int, seed: int) -> pd.DataFrame:
+def _beside(most: pd.DataFrame, less: pd.DataFrame, chosen: Chosen, n_replicates: int, seed: int) -> pd.DataFrame:
     """Of the longest training and a shorter one."""
-    most, shape = longest(cells), ["group", "subset_bytes", "n_params"]
+    shape = ["group", "subset_bytes", "n_params"]
     most = most.merge(less[shape].drop_duplicates(), on=shape)
     of_whole, of_half = (columns(chosen(some), n_replicates, seed) for some in (most, less))
     found = estimate_all([*of_whole, *of_half], n_replicates)

@@ -45,11 +45,12 @@ def law(estimates: Sequence[Estimate]) -> tuple[PowerLaw, LawDraws | None]:
     if found.gamma is None or found.n_points < 3 or drawn is None or drifting is None:
         return found, None
     x = np.log([float(str(e.row["subset_bytes"])) for e in used])
-    gamma, log_k = _lines(found, x, drawn, max(0.0, _scatter(x, drifting) - _scatter(x, drawn)))
+    scatter, drifting_scatter = _scatter(x, drawn), _scatter(x, drifting)
+    gamma, log_k = _lines(found, x, drawn, scatter, max(0.0, drifting_scatter - scatter))
     with np.errstate(over="ignore"):  # Student's tails of a law through three sizes
         (gamma_low, gamma_high), (k_low, k_high) = interval(gamma), interval(np.exp(log_k))
     with_interval = replace(found, gamma_low=gamma_low, gamma_high=gamma_high, k_low=k_low, k_high=k_high)
-    return with_interval, LawDraws(log_k, gamma, _lines(found, x, drifting)[0])
+    return with_interval, LawDraws(log_k, gamma, _lines(found, x, drifting, drifting_scatter)[0])
 
 
 def _log_of_all(draws: Sequence[Floats | None]) -> Floats | None:
@@ -58,13 +59,13 @@ def _log_of_all(draws: Sequence[Floats | None]) -> Floats | None:
     return np.log(np.stack(known)) if known and len(known) == len(draws) else None
 
 
-def _lines(found: PowerLaw, x: Floats, log_n: Floats, of_drift: float | None = None) -> Floats:
+def _lines(found: PowerLaw, x: Floats, log_n: Floats, scatter: float, of_drift: float | None = None) -> Floats:
     """γ and log k (2, R) through draws (n, R) of log N* at log D, with what the sizes scatter beyond them.
 
-    `of_drift`: the variance that a drift would add; None: the draws have it.
+    `scatter`: that of the draws, as a variance. `of_drift`: the variance that a drift would add; None: they have it.
     """
     n, n_draws = log_n.shape
-    excess = max(0.0, (found.scatter or 0.0) ** 2 - _scatter(x, log_n))
+    excess = max(0.0, (found.scatter or 0.0) ** 2 - scatter)
     before = 0 if of_drift is None else max(0, _LEAST_FREEDOM - (n - 2))
     freedom = n - 2 + before
     variance = ((n - 2) * excess + before * (of_drift or 0.0)) / freedom

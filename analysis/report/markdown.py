@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
+from analysis.formatting import exponents_apart
 from analysis.report.elements import Block, Document, Grid, Heading, Picture, Text
 
-_POWER = re.compile(r"([NDc)])\^(\(−?1/\(1\+α\)\)|−?[αβγ])")
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$])")
 
 
@@ -38,4 +38,5 @@ def _grid(grid: Grid) -> str:
 
 def _escape(text: str) -> str:
     """Nothing that was measured or named is taken for markup."""
-    return _POWER.sub(r"\1<sup>\2</sup>", _SPECIAL.sub(r"\\\1", " ".join(text.split())))
+    pieces = (_SPECIAL.sub(r"\\\1", piece) for piece in exponents_apart(" ".join(text.split())))
+    return "".join(f"<sup>{piece}</sup>" if i % 2 else piece for i, piece in enumerate(pieces))

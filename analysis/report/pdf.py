@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from analysis.errors import AnalysisError
+from analysis.formatting import POWER
 from analysis.report.elements import Document
 
 
@@ -15,7 +16,7 @@ def typeset(document: Document, folder: Path, created: str | None) -> None:
     """Set a document as `folder`/report.pdf, with figures from `folder`/figures; dated by the newest record."""
     import typst
 
-    content = json.dumps(asdict(document), ensure_ascii=False)
+    content = json.dumps(asdict(document) | {"power": POWER}, ensure_ascii=False)
     template = folder / "report.typ"
     template.write_bytes(Path(__file__).with_name("report.typ").read_bytes())
     try:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import base64
-import re
 from html import escape
 from pathlib import Path
 
+from analysis.formatting import exponents_apart, with_units
 from analysis.report.elements import Block, Document, Grid, Heading, Picture, Text
-
-_POWER = re.compile(r"(?<=[NDc)])\^(\(−?1/\(1\+α\)\)|−?[αβγa])")  # as report.typ sets them
-_UNIT = re.compile(r"(?<=\d) (?=(?:%|[KMGT]B?|B|s|min|h)(?!\w))")
 
 
 def _set(text: str) -> str:
-    """As HTML, with the exponents of symbols raised, and no line's end between a number and its unit."""
-    return _UNIT.sub("\u00a0", _POWER.sub(r"<sup>\1</sup>", escape(text)))
+    """As HTML, with exponents raised and numbers beside their units."""
+    pieces = map(escape, exponents_apart(with_units(text)))
+    return "".join(f"<sup>{piece}</sup>" if i % 2 else piece for i, piece in enumerate(pieces))
 
 
 def article(document: Document, figures: Path) -> str:

@@ -136,8 +136,11 @@ def _descend(measured: Measurements, form: str, start: Floats, delta: float) -> 
     low, high = _bounds(measured, form)
     begin = np.clip(start, np.array(low) + 1e-9, np.array(high) - 1e-9)
     residuals: Callable[[Floats], Floats] = partial(_residuals, form=form, measured=measured)
+    slopes = partial(_slopes, measured=measured) if form == OVERFITTING else "2-point"
     for wide in (30.0, 5.0, 1.0):  # kinks of a Huber function far below the noise stop any optimiser
-        found = least_squares(residuals, begin, bounds=(low, high), loss="huber", f_scale=wide * delta, max_nfev=200)
+        found = least_squares(
+            residuals, begin, slopes, bounds=(low, high), loss="huber", f_scale=wide * delta, max_nfev=200
+        )
         begin = np.clip(found.x, np.array(low) + 1e-9, np.array(high) - 1e-9)
     return np.asarray(found.x)
 
@@ -148,6 +151,17 @@ def _residuals(theta: Floats, form: str, measured: Measurements) -> Floats:
         fitted = law.predict(measured.n_params, measured.data, 1.0 if measured.epochs is None else measured.epochs)
     off = np.log(np.maximum(fitted, 1e-300)) - np.log(measured.loss)
     return np.asarray(np.clip(np.nan_to_num(off, nan=50.0), -50.0, 50.0))
+
+
+def _slopes(theta: Floats, measured: Measurements) -> Floats:
+    """Of the residuals by the coordinates of the form 'overfitting', (n, 6)."""
+    x, y = np.log(measured.n_params), np.log(measured.data)
+    x, y = x - x.mean(), y - y.mean()
+    a, b, e, alpha, beta, kappa = theta
+    logs = np.stack([a - alpha * x, b - beta * y + kappa * x, np.full_like(x, e)])
+    parts = np.exp(logs - logs.max(axis=0))
+    of_a, of_b, of_e = parts / parts.sum(axis=0)  # shares of the loss
+    return np.column_stack([of_a, of_b, of_e, -of_a * x, -of_b * y, of_b * x])
 
 
 def _own_delta(measured: Measurements, form: str, theta: Floats) -> float:

@@ -106,14 +106,16 @@ def _from_to(low: str, high: str) -> str:
 
 def _budget(table: Table, study: Study, own: dict[str, ParameterCost]) -> dict[str, list[Json]]:
     """The codes of every group that was trained so long."""
+    of_slider = PAPER if study.cost.bytes_per_param is None else study.cost
+    chosen = {cost: shortest_codes(table, cost) for cost in {PAPER, of_slider, *own.values()}}
     frames = {
-        "two-part": _of_cells(shortest_codes(table)),
-        **{key: _at_own_price(table, cost) for key, cost in own.items()},
-        "held-out": _held_out(table),
+        "two-part": _of_cells(chosen[PAPER]),
+        **{key: _at_own_price(chosen[cost]) for key, cost in own.items()},
+        "held-out": _held_out(chosen[PAPER]),
         "prequential": _prequential(table),
     }
-    laws = {"two-part": _estimates(table, PAPER if study.cost.bytes_per_param is None else study.cost)}
-    laws |= {key: _estimates(table, cost) for key, cost in own.items() if len(frames[key])}
+    laws = {"two-part": _estimates(chosen[of_slider])}
+    laws |= {key: _estimates(chosen[cost]) for key, cost in own.items() if len(frames[key])}
     return {
         group: [
             _code(key, frame, group, own.get(key), laws.get(key, {}))
@@ -124,14 +126,13 @@ def _budget(table: Table, study: Study, own: dict[str, ParameterCost]) -> dict[s
     }
 
 
-def _at_own_price(table: Table, cost: ParameterCost) -> pd.DataFrame:
+def _at_own_price(chosen: pd.DataFrame) -> pd.DataFrame:
     """A price that the slider cannot set: with the bits per parameter of every size."""
-    return _of_cells(shortest_codes(table, cost)).rename(columns={"bits_per_param": "prices"})
+    return _of_cells(chosen).rename(columns={"bits_per_param": "prices"})
 
 
-def _held_out(table: Table) -> pd.DataFrame:
+def _held_out(chosen: pd.DataFrame) -> pd.DataFrame:
     """Held-out rate × 8 D bits, over the seeds whose held-out part was coded."""
-    chosen = shortest_codes(table)
     chosen = chosen[chosen["heldout_bits"].notna() & (chosen["heldout_bytes"] > 0)]
     bits = 8 * chosen["subset_bytes"] * (chosen["heldout_bits"] / (8 * chosen["heldout_bytes"]))
     return _of_cells(chosen.assign(own_bits=bits + chosen["tokenizer_bits"]))
@@ -162,9 +163,9 @@ def _averaged(frame: pd.DataFrame) -> pd.DataFrame:
 _Estimates = dict[tuple[str, int], Estimate]
 
 
-def _estimates(table: Table, cost: ParameterCost) -> _Estimates:
+def _estimates(chosen: pd.DataFrame) -> _Estimates:
     """By group and dataset size."""
-    found = estimate_all(columns(shortest_codes(table, cost)))
+    found = estimate_all(columns(chosen))
     return {(one.column.group, one.column.subset_bytes): one for one in found}
 
 

@@ -71,8 +71,8 @@ def test_a_figure_names_critical_sizes_with_the_digits_of_the_table(quick: Study
 
 
 def test_the_web_page_raises_exponents_and_keeps_numbers_with_their_units() -> None:
-    text = "N* grows as D^γ, (D / 1 MB)^γ and c^(−1/(1+α)); E + A·N^−α; 3 % of 10 KB; x^y & a_b^c"
+    text = "N* grows as D^γ, (D / 1 MB)^γ and c^(−1/(1+α)); E + A·N^−α; 3 % of 10 KB; x^y & a_b^c; (1 MB)^0.78, 2^−½"
     made = article(Document("title", "subtitle", (Heading("D^γ"), Text(text, "body"))), Path())
     assert "<h2>D<sup>γ</sup></h2>" in made
     assert "D<sup>γ</sup>, (D / 1\u00a0MB)<sup>γ</sup> and c<sup>(−1/(1+α))</sup>; E + A·N<sup>−α</sup>" in made
-    assert "3\u00a0% of 10\u00a0KB; x^y &amp; a_b^c" in made
+    assert "3\u00a0% of 10\u00a0KB; x^y &amp; a_b^c; (1\u00a0MB)<sup>0.78</sup>, 2<sup>−½</sup>" in made

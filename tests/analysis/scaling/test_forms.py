@@ -11,6 +11,7 @@ import pytest
 
 from analysis.errors import AnalysisError
 from analysis.scaling import Measurements, ScalingLaw, fit_report_of
+from analysis.scaling.forms import _residuals, _slopes
 from tests.analysis.scaling.rows import measurements
 from tests.command import mdl
 
@@ -82,3 +83,11 @@ def test_a_table_without_epochs_is_fitted_as_ever_and_the_repeated_form_asks_for
     best = mdl("fit", "t.csv", "--epochs", "times", "--delta", "auto", "--json", cwd=tmp_path)
     assert '"form": "overfitting"' in best.stdout, best.stdout + best.stderr
     assert '"formula": "E + A·N^−α + B·N^κ·D^−β"' in best.stdout or "kappa" in best.stdout
+
+
+def test_slopes_of_the_overfitting_form_are_those_of_its_residuals() -> None:
+    table = table_of(OVERFITTING)
+    at, step = np.array([0.3, -0.9, 0.1, 0.27, 0.65, 0.4]), 1e-6
+    sides = [[_residuals(at + side * step * e, "overfitting", table) for side in (1, -1)] for e in np.eye(at.size)]
+    measured = np.column_stack([(more - less) / (2 * step) for more, less in sides])
+    np.testing.assert_allclose(_slopes(at, table), measured, rtol=1e-6, atol=1e-8)
