@@ -41,8 +41,7 @@ def predictions(
     for d in asked:
         low = high = np.nan
         if draws is not None:
-            with np.errstate(over="ignore"):
-                low, high = interval(np.exp(draws.log_k + draws.gamma * np.log(d)))
+            low, high = interval(draws.sizes(d))
         rate = (np.nan, np.nan, np.nan) if rates is None else rates.predict(d)
         outside = not min(grid_bytes) <= d <= max(grid_bytes)
         n = float(found.predict(d))
