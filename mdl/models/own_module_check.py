@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from mdl.errors import MdlError
 from mdl.models.architecture import architecture_of
 from mdl.models.modules import module_predict
-from mdl.models.no_peeking import require_no_peeking
+from mdl.models.no_peeking import Sample, require_no_peeking
 from mdl.models.own_module import OwnModule, predicts
 from mdl.models.predictor import Bytes, Predictor
 from mdl.models.shape import Shape
 from mdl.units import VOCABULARY
 
-_WINDOWS = 3
+_FEWEST_WINDOWS, _BYTES_A_CALL = 3, 1 << 13
 _SUM_TOLERANCE = 1e-3
 _DRAWN = 0.1  # weights that are all 0 hide what they would pass on
 
 
 def check_member(
-    shape: Shape, weights: Mapping[str, Tensor], beginning: npt.NDArray[np.uint8], *, trains: bool = False
+    shape: Shape, weights: Mapping[str, Tensor], sample: Callable[[], Sample], *, trains: bool = False
 ) -> None:
-    """MdlError naming the position where a user's module of these weights sees what it may not, on bytes (n,) and any.
+    """MdlError naming the position where a user's module of these weights sees what it may not, on a sample.
 
     In eval mode, which is measured, and where it `trains` in train mode too. There statistics of the batch (BatchNorm)
     stay those of eval mode, since a batch is what they are of; random numbers are the same at each call. What comes
@@ -40,6 +38,7 @@ def check_member(
     module = own.load(weights)
     _awake(module)
     _require_logits(own, module)
+    windows = sample()
     for train in (False, True) if trains else (False,):
         predict = _in_training(module) if train else module_predict(module)
         said: dict[str, Any] = {"predicts": predicts(module), "returns": getattr(module, "returns", "logits")}
@@ -47,7 +46,7 @@ def check_member(
             said["first"] = getattr(module, "first", None)
         predictor = Predictor(predict, n_params=1, **said)
         try:
-            require_no_peeking(predictor, beginning, shape.context_tokens, _WINDOWS)
+            require_no_peeking(predictor, windows, max(_FEWEST_WINDOWS, _BYTES_A_CALL // shape.context_tokens))
         except MdlError as error:
             mode = " in train mode" * train
             raise MdlError(f"architecture '{own.name}', {shape.label}{mode}: {error}") from error.__cause__

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mdl.errors import MdlError
-from mdl.models import Predictor, require_no_peeking
+from mdl.models import Predictor, require_no_peeking, trial_windows
 from mdl.pretrained.code_length import Stretch
 from mdl.pretrained.model import Windows, cut_of, window_batches
 from mdl.records import ladder
@@ -34,10 +34,15 @@ def byte_windows(model: OwnModel, context: int | None, stride: int | None, batch
     return Windows(context, stride, batch or max(1, _ROWS_A_CALL // context))
 
 
-def check_model(model: OwnModel, beginning: npt.NDArray[np.uint8], windows: Windows) -> None:
-    """MdlError where its rows are no distributions, or see what they may not, on these bytes (n,) and on any."""
+def check_model(model: OwnModel, windows: Windows, view: Readable | None = None, n_bytes: int = 0) -> None:
+    """MdlError where its rows are no distributions, or see what they may not: on windows of the first `n_bytes` that
+
+    are to be measured, and on any bytes.
+    """
+    n_windows = -(-n_bytes // windows.stride_tokens)
     with _named(model):
-        require_no_peeking(model.predictor, beginning, windows.context_tokens, windows.batch or 1)
+        sample = trial_windows(view, n_bytes, windows.context_tokens, n_windows)
+        require_no_peeking(model.predictor, sample, windows.batch or 1)
 
 
 def code_bytes(

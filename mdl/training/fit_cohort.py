@@ -18,7 +18,7 @@ from mdl.training.cohort_module import CohortModule
 from mdl.training.companions import companions
 from mdl.training.data_parallel import usable
 from mdl.training.loop import fit
-from mdl.training.measured_parts import first_windows
+from mdl.training.measured_parts import sample_to_train
 from mdl.training.progress import COMPILING, PREPARING, Watch
 
 
@@ -53,7 +53,7 @@ def train_cohort(cohort: Cohort, data: Reading, stretch: Stretch, loggers: Seque
     machine = machine_of(cohort)
     watch.progress(COMPILING if machine.compiled else PREPARING, 0, 1)
     module = cohort_module(cohort, data)
-    check_member(cohort.shape, module.model.member(0), first_windows(cohort, data.corpora[0], 0), trains=True)
+    check_member(cohort.shape, module.model.member(0), sample_to_train(cohort, data.corpora[0], 0), trains=True)
     if module.model.note:
         print(module.model.note, flush=True)
     if why := set_damaged_aside(stretch.checkpoint, module):

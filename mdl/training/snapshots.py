@@ -29,7 +29,7 @@ from mdl.records import CodedWeights, RunPaths, Segment, Snapshot
 from mdl.storage import keep_once
 from mdl.training.cohort_data import Reading
 from mdl.training.cohort_module import CohortModule
-from mdl.training.measured_parts import first_windows
+from mdl.training.measured_parts import sample_to_measure
 from mdl.training.progress import PhaseProgress, Watch
 
 
@@ -87,7 +87,7 @@ class _Measuring:
         shape, rows = self.cohort.shape, list(snapshots)
         device = "cuda" if torch.cuda.is_available() else "cpu"
         for m, (weights, _) in snapshots.items():
-            check_member(shape, weights, first_windows(self.cohort, self.data.corpora[m], m))
+            check_member(shape, weights, sample_to_measure(self.cohort, self.data.corpora[m], m))
         model = stack(shape, [weights for weights, _ in snapshots.values()]).to(device)
         train, heldout = self.data.code(model, rows, self.meter)
         overlapping = self.data.code_overlapping(model, rows, self.meter)
