@@ -44,6 +44,7 @@ from .no_peeking import require_no_peeking as require_no_peeking
 from .no_peeking import trial_windows as trial_windows
 from .own_architecture import register_architecture as register_architecture
 from .own_module_check import check_member as check_member
+from .own_module_check import member_bits as member_bits
 from .predictor import Predict as Predict
 from .predictor import Predictor as Predictor
 from .predictor import Predicts as Predicts

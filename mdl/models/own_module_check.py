@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -13,19 +14,18 @@ from mdl.models.architecture import architecture_of
 from mdl.models.modules import module_predict
 from mdl.models.no_peeking import Sample, require_no_peeking
 from mdl.models.own_module import OwnModule, predicts
-from mdl.models.predictor import Bytes, Predictor
+from mdl.models.predictor import Bytes, Floats, Predict, Predictor
 from mdl.models.shape import Shape
 from mdl.units import VOCABULARY
 
 _FEWEST_WINDOWS, _BYTES_A_CALL = 3, 1 << 13
 _SUM_TOLERANCE = 1e-3
+_MOST_BITS = 100.0
 _DRAWN = 0.1  # weights that are all 0 hide what they would pass on
 
 
-def check_member(
-    shape: Shape, weights: Mapping[str, Tensor], sample: Callable[[], Sample], *, trains: bool = False
-) -> None:
-    """MdlError naming the position where a user's module of these weights sees what it may not, on a sample.
+def check_member(shape: Shape, weights: Mapping[str, Tensor], windows: Sample, *, trains: bool = False) -> None:
+    """MdlError naming the position where a user's module of these weights sees what it may not, on windows (n, T).
 
     In eval mode, which is measured, and where it `trains` in train mode too. There statistics of the batch (BatchNorm)
     stay those of eval mode, since a batch is what they are of; random numbers are the same at each call. What comes
@@ -38,18 +38,37 @@ def check_member(
     module = own.load(weights)
     _awake(module)
     _require_logits(own, module)
-    windows = sample()
     for train in (False, True) if trains else (False,):
         predict = _in_training(module) if train else module_predict(module)
-        said: dict[str, Any] = {"predicts": predicts(module), "returns": getattr(module, "returns", "logits")}
-        if predicts(module) == "next":
-            said["first"] = getattr(module, "first", None)
-        predictor = Predictor(predict, n_params=1, **said)
         try:
-            require_no_peeking(predictor, windows, max(_FEWEST_WINDOWS, _BYTES_A_CALL // shape.context_tokens))
+            require_no_peeking(_predictor(module, predict), windows, _windows_a_call(shape))
         except MdlError as error:
             mode = " in train mode" * train
             raise MdlError(f"architecture '{own.name}', {shape.label}{mode}: {error}") from error.__cause__
+
+
+def member_bits(shape: Shape, weights: Mapping[str, Tensor], windows: Sample) -> Floats:
+    """Bits (n, T) of the bytes of windows (n, T) by a user's module of these weights, in eval mode on the CPU."""
+    build = architecture_of(shape).own_module
+    assert build is not None  # noqa: S101 - what comes along is not asked for
+    module = build(shape).load(weights)
+    model, given = _predictor(module, module_predict(module)), windows.astype(np.int64)
+    n = _windows_a_call(shape)
+    rows = [model.nats(some) for some in np.split(given, range(n, len(given), n))]
+    bits = np.take_along_axis(np.concatenate(rows), given[..., None], -1)[..., 0] / -np.log(2)
+    return np.asarray(np.minimum(bits, _MOST_BITS), np.float64)  # which a byte without probability takes too
+
+
+def _windows_a_call(shape: Shape) -> int:
+    return max(_FEWEST_WINDOWS, _BYTES_A_CALL // shape.context_tokens)
+
+
+def _predictor(module: nn.Module, predict: Predict) -> Predictor:
+    """As the module says what it returns."""
+    said: dict[str, Any] = {"predicts": predicts(module), "returns": getattr(module, "returns", "logits")}
+    if predicts(module) == "next":
+        said["first"] = getattr(module, "first", None)
+    return Predictor(predict, n_params=1, **said)
 
 
 def _require_logits(own: OwnModule, module: nn.Module) -> None:

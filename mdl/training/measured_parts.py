@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import numpy.typing as npt
 
@@ -20,20 +18,19 @@ def sample_starts(n: int, T: int, n_wanted: int) -> tuple[npt.NDArray[np.int64],
     return np.linspace(0, n - length, n_windows).astype(np.int64), length
 
 
-def sample_to_train(cohort: Cohort, corpus: Corpus, m: int) -> Callable[[], Sample]:
+def sample_to_train(cohort: Cohort, corpus: Corpus, m: int) -> Sample:
     """Of a cell's subset, on which a user's own model is tried before it trains."""
-    n_windows = cohort.recipe.steps * cohort.recipe.batch_windows
-    return _sample(cohort, corpus, m, n_windows)
+    return _sample(cohort, corpus, m, cohort.recipe.steps * cohort.recipe.batch_windows)
 
 
-def sample_to_measure(cohort: Cohort, corpus: Corpus, m: int) -> Callable[[], Sample]:
+def sample_to_measure(cohort: Cohort, corpus: Corpus, m: int) -> Sample:
     """The same before it is measured."""
     return _sample(cohort, corpus, m, end_bytes(cohort, corpus, m) // cohort.shape.context_tokens)
 
 
-def _sample(cohort: Cohort, corpus: Corpus, m: int, n_windows: int) -> Callable[[], Sample]:
+def _sample(cohort: Cohort, corpus: Corpus, m: int, n_windows: int) -> Sample:
     n_bytes = cohort.cells[m].resolved.subset_bytes
-    return lambda: trial_windows(corpus.train, n_bytes, cohort.shape.context_tokens, n_windows)
+    return trial_windows(corpus.train, n_bytes, cohort.shape.context_tokens, n_windows)
 
 
 def end_bytes(cohort: Cohort, corpus: Corpus, m: int) -> int:
