@@ -19,7 +19,7 @@ from analysis.study import study
 from mdl.errors import MdlError
 from mdl.models import trial_windows
 from mdl.models.predictor import Predictor, first_nats
-from mdl.pretrained import OwnModel, Windows, as_predictor, check_model, code_bytes
+from mdl.pretrained import OwnModel, Windows, as_predictor, byte_windows, check_model, code_bytes
 from mdl.records import read_cell
 from tests.conftest import markov_text
 from tests.own_models import Lstm, StateSpace, misaligned, peeks, softmax
@@ -417,6 +417,7 @@ def test_a_declared_first_byte_is_what_codes_it(corpus: str) -> None:
         ({"n_params": 1.5}, "n_params is 1.5"),
         ({"n_params": 1, "predicts": "both"}, "predicts is 'both'"),
         ({"n_params": 1, "context": 1}, "a context must be 2"),
+        ({"n_params": 1, "context": 10**6}, r"1,000,000 bytes takes some 12\.\d GB of memory .* at most 262,144"),
         ({"n_params": 1, "stride": 0}, "a stride must be 1"),
         ({"n_params": 1, "context": 64.0}, "context is 64.0; give a whole number"),
         ({"n_params": 1, "stride": "16"}, "stride is '16'; give a whole number"),
@@ -431,6 +432,11 @@ def test_a_declared_first_byte_is_what_codes_it(corpus: str) -> None:
 def test_bad_settings_are_one_line(corpus: str, told: dict[str, Any], words: str) -> None:
     with pytest.raises(MdlError, match=words):
         mdl.measure(uniform, corpus, **told)
+
+
+def test_a_call_has_no_more_windows_than_memory_is_sure_to_hold() -> None:
+    assert byte_windows(of(uniform), 2048, None, 10**6) == Windows(2048, 2048, 128)
+    assert byte_windows(of(uniform), 2048, None, 3) == Windows(2048, 2048, 3)
 
 
 @pytest.mark.parametrize("context", [1, 16.5, "16", True])
