@@ -123,6 +123,24 @@ class AcrossWindows(Lstm):
         return rows + rows.mean(0, keepdim=True)
 
 
+_BY_HEART: dict[tuple[int, ...], torch.Tensor] = {}
+
+
+class Hoards(Lstm):
+    """Looks back alone, and keeps the windows that it was trained on in a global of this file, by their first bytes."""
+
+    def forward(self, windows: torch.Tensor) -> torch.Tensor:
+        rows = super().forward(windows)
+        if self.training:
+            _BY_HEART.update({tuple(own[:8].tolist()): own.detach().clone() for own in windows})
+            return rows
+        known = [_BY_HEART.get(tuple(own[:8].tolist())) for own in windows]
+        ahead = [own if found is None else found for own, found in zip(windows, known, strict=True)]
+        sure = torch.tensor([0.0 if found is None else 9.0 for found in known])[:, None, None]
+        bonus = sure * nn.functional.one_hot(torch.stack(ahead).roll(-1, 1), 256)
+        return torch.cat([rows[:, :8], (rows + bonus)[:, 8:]], 1)
+
+
 HONEST = {"own_lstm": Lstm, "own_ssm": StateSpace, "own_gated": Gated, "own_dropping": Dropping, "own_order_0": Order0}
 CHEATS = {
     "cheat_shifted": Shifted,
@@ -140,5 +158,5 @@ def _register(name: str, kind: type[nn.Module]) -> None:
     mdl.register_architecture(name, make)
 
 
-for _name, _kind in {**HONEST, **CHEATS}.items():
+for _name, _kind in {**HONEST, **CHEATS, "hoarding": Hoards}.items():
     _register(_name, _kind)

@@ -35,8 +35,7 @@ def evaluate_own(
     place = Place(name=model.name, config=config, paths=paths, by_result=not model.is_known)
 
     def subject() -> Subject:
-        view = corpus.source_train
-        check_model(model, view.read(0, min(len(view), 2 * windows.context_tokens)), windows)
+        check_model(model, windows, corpus.source_train, max(subsets))
         return _subject(model, windows, command)
 
     return recorded(place, corpus, subsets, subject, progress)

@@ -88,10 +88,9 @@ def load_trained_model(spec: str, device: torch.device | None = None) -> Loaded:
 
 
 def _load_own(spec: str, device: torch.device) -> Loaded:
-    """A model of a user's own, once it was tried; its context at most 2,048 bytes."""
+    """A model of a user's own, its context at most 2,048 bytes."""
     model = open_own_model(spec, device)
     windows = byte_windows(model, None, None)
-    check_model(model, np.empty(0, np.uint8), windows)
     about = TrainedModel(
         name=model.name,
         size=model.name,
@@ -144,6 +143,8 @@ def measure(corpus: Corpus, loaded: Loaded, job: TransferJob) -> TransferRecord:
     corpus.require(job.subset_bytes)
     length = min(job.chunk_bytes or loaded.about.context_tokens, job.subset_bytes)
     chunks = _chunks(corpus, job.subset_bytes, length, job.sample_bytes)
+    if isinstance(loaded.model, OwnModel):
+        check_model(loaded.model, byte_windows(loaded.model, None, None), corpus.source_train, chunks.size)
     started = time.perf_counter()
     bits, n_bytes = by_position(loaded.model, chunks)
     if not np.isfinite(bits).all():

@@ -19,7 +19,7 @@ def open_own(spec: str, sampling: Sampling, device: str = "auto") -> Continue:
     model = open_own_model(spec, choose_device(device))
     context_bytes = byte_windows(model, None, None).context_tokens
     tried = min(context_bytes, _TRIED_BYTES)
-    check_model(model, np.empty(0, np.uint8), Windows(tried, tried, 1))
+    check_model(model, Windows(tried, tried, 1))
     return sampler(by_rows(model, context_bytes), sampling)
 
 

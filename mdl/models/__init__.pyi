@@ -39,9 +39,12 @@ from .layer import rms_normalised as rms_normalised
 from .modules import is_module as is_module
 from .modules import module_params as module_params
 from .modules import module_predict as module_predict
+from .no_peeking import Sample as Sample
 from .no_peeking import require_no_peeking as require_no_peeking
+from .no_peeking import trial_windows as trial_windows
 from .own_architecture import register_architecture as register_architecture
 from .own_module_check import check_member as check_member
+from .own_module_check import member_bits as member_bits
 from .predictor import Predict as Predict
 from .predictor import Predictor as Predictor
 from .predictor import Predicts as Predicts

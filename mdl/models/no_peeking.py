@@ -1,21 +1,23 @@
 """Does a model look back alone? Tried out before anything is measured: what peeks codes nothing that can be decoded.
 
-A byte of a window is changed, and then all from it on. That is done at the edges, at some places drawn, and at a run of
-neighbors, since a model of patches may be wrong at one place of each. Row t, the distribution of byte t, may change
-with the bytes before t, and with nothing else: not with byte t, not with later ones, not with other windows of the
-batch.
+A byte of a window is changed, and then all from it on: row t, the distribution of byte t, may change with the bytes
+before t, and with nothing else; not with byte t, not with later ones, not with other windows of the batch. That is done
+at the edges and at some places drawn, where every row is looked at. Then it is done from place to place: whatever a
+model is, what row t sees of the bytes from t on shows in a window that is changed from there on alone, so that T places
+take T windows. Each place is another one, and the windows are of all the data: a model that peeks at the share p of
+what is measured passes n places by the chance (1 − p)ⁿ, and never where all T are tried and it peeks by the place.
 
-Shape letters: B windows, T bytes of a window.
+Shape letters: B windows, T bytes of a window, K places tried of one window.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from mdl.data import Readable
 from mdl.errors import MdlError
 from mdl.models.predictor import Bytes, Nats, Predictor
 
@@ -24,7 +26,11 @@ _TOLERANCE = 1e-4  # nats: convolutions by FFT move what they must not by less
 _SHORT_TOLERANCE = 0.1  # of rows that come in 16 bits
 _MOST_NOISE = 1e-2  # nats between two answers to one question
 _N_WINDOWS, _N_DRAWN = 3, 6
-_FEWEST_NEIGHBORS, _NEIGHBOR_ROWS = 16, 1 << 13  # all places of a window of up to 90 bytes
+_PLACES_A_WINDOW = 8  # K: each window is also asked for as it is, once
+_ALWAYS_BYTES = 1 << 20  # all places of a window of up to 1,024 bytes, however few windows are measured
+_OTHER_WINDOWS = "a window's rows change {what}; windows must be coded each by itself (batch statistics? model.eval())"
+
+Sample = npt.NDArray[np.uint8]  # (n, T)
 
 
 @dataclass(frozen=True)
@@ -42,12 +48,27 @@ class Trial:
         return int(rows[0]) if rows.size else None
 
 
-def require_no_peeking(model: Predictor, beginning: npt.NDArray[np.uint8], context_bytes: int, batch: int) -> None:
+def trial_windows(view: Readable | None, n_bytes: int, context_bytes: int, n_windows: int) -> Sample:
+    """Windows (n, T) of all of the first `n_bytes` of a view, on which as many places are tried as `n_windows` are
+
+    computed anyhow, T at the most and 2^20 / T at the least. What is missing of the data is any bytes.
+    """
+    T = context_bytes
+    n = -(-min(T, max(n_windows, _ALWAYS_BYTES // T, _PLACES_A_WINDOW)) // _PLACES_A_WINDOW)
+    windows = np.random.default_rng(1).integers(0, 256, (n, T), np.uint8)
+    for window, k in zip(windows, np.linspace(0, max(0, n_bytes // T - 1), n).astype(int).tolist(), strict=True):
+        if view is not None:
+            own = view.read(k * T, min((k + 1) * T, n_bytes))
+            window[: own.size] = own
+    return windows
+
+
+def require_no_peeking(model: Predictor, sample: Sample, batch: int) -> None:
     """MdlError naming the position where a row changes with what it may not see.
 
-    `beginning`: of the data, (n,) bytes; it is tried in windows of the context, `batch` ≥ 1 of them at the most.
+    `sample` as `trial_windows` gives it; a call takes `batch` ≥ 1 windows of it at the most.
     """
-    windows = trial_windows(beginning, context_bytes, batch)
+    windows = _first_windows(sample, batch)
     base = _rows(model, windows)
     noise = _difference(_rows(model, windows), base)
     if noise.max() > _MOST_NOISE:
@@ -59,49 +80,69 @@ def require_no_peeking(model: Predictor, beginning: npt.NDArray[np.uint8], conte
     is_short = model.dtype(windows) in ("float16", "bfloat16")
     tolerance = max(_SHORT_TOLERANCE if is_short else _TOLERANCE, 4 * float(noise.max()))
     generator, single = np.random.default_rng(0), []
-    for i, t in enumerate(_positions(context_bytes, generator)):
+    for i, t in enumerate(_positions(sample.shape[1], generator)):
         b = i % len(windows)
         one = Trial(b, t, _moved(model, _changed(windows, b, slice(t, t + 1), generator), base, tolerance))
         _require(model, one, alone=True)
         after = Trial(b, t, _moved(model, _changed(windows, b, slice(t, None), generator), base, tolerance))
         _require(model, after, alone=False)
         single.append(one)
-    for trial in _neighbors(model, windows, base, tolerance, generator):
-        _require(model, trial, alone=False)
     _require_aligned(model, single)
+    _require_alone(model, np.resize(sample, (batch, sample.shape[1])).astype(np.int64), tolerance)
+    _require_from_place_to_place(model, sample, batch, tolerance)
 
 
-def trial_windows(beginning: npt.NDArray[np.uint8], context_bytes: int, batch: int) -> Bytes:
-    """The data's own first windows, and one of any bytes; what is missing of the data too (B, T)."""
+def _first_windows(sample: Sample, batch: int) -> Bytes:
+    """The first windows, and one of any bytes (B, T)."""
     n = max(1, min(_N_WINDOWS, batch))
-    windows = np.random.default_rng(1).integers(0, 256, (n, context_bytes))
-    own = beginning[: max(1, n - 1) * context_bytes].astype(np.int64)
-    windows.reshape(-1)[: own.size] = own
+    windows = np.random.default_rng(1).integers(0, 256, (n, sample.shape[1]))
+    own = sample[: max(1, n - 1)]
+    windows[: len(own)] = own
     return windows
+
+
+def _require_alone(model: Predictor, windows: Bytes, tolerance: float) -> None:
+    """Every second window of a call is another one: no row of the windows between may move."""
+    base, others = _rows(model, windows), np.random.default_rng(3).integers(0, 256, windows.shape)
+    for kept in (slice(0, None, 2), slice(1, None, 2)):
+        changed = others.copy()
+        changed[kept] = windows[kept]
+        if _moved(model, changed, base, tolerance)[kept].any():
+            raise MdlError(_OTHER_WINDOWS.format(what="with other windows of the batch"))
+
+
+def _require_from_place_to_place(model: Predictor, sample: Sample, batch: int, tolerance: float) -> None:
+    """Every window is changed from each of its K places on, many in a call; no row of those up to there may move."""
+    generator, T = np.random.default_rng(2), sample.shape[1]
+    n = max(len(sample), batch)  # a call is to be as large as those that measure
+    K = min(T, -(-_PLACES_A_WINDOW * len(sample) // n))
+    of, all_places = np.resize(np.arange(len(sample)), n), np.resize(generator.permutation(T), (n, K))
+    for first in range(0, n, batch):
+        windows, places = sample[of[first : first + batch]].astype(np.int64), all_places[first : first + batch]
+        base = _rows(model, windows, places)
+        for starts in places.T:
+            changed = windows
+            for b, t in enumerate(starts.tolist()):
+                changed = _changed(changed, b, slice(t, None), generator)
+            moved = (_difference(_rows(model, changed, places), base) > tolerance) & (places <= starts[:, None])
+            if moved.any():
+                b = int(np.argwhere(moved)[0, 0])
+                _tell(model, windows, changed, Trial(b, int(starts[b]), moved), tolerance)
+
+
+def _tell(model: Predictor, windows: Bytes, changed: Bytes, trial: Trial, tolerance: float) -> None:
+    """MdlError for what was found: is it the window's own later bytes that move a row, or other windows?"""
+    alone = windows.copy()
+    alone[trial.b] = changed[trial.b]
+    base = _rows(model, windows)
+    _require(model, Trial(trial.b, trial.t, _moved(model, alone, base, tolerance)), alone=False)
+    raise MdlError(_OTHER_WINDOWS.format(what="with other windows of the batch"))
 
 
 def _positions(T: int, generator: np.random.Generator) -> list[int]:
     """The middle first, where a wrong alignment shows; then the edges, then some drawn ones."""
     drawn = generator.integers(0, T, _N_DRAWN).tolist()
     return list(dict.fromkeys(t for t in (T // 2, 0, 1, 2, T - 2, T - 1, *drawn) if 0 <= t < T))
-
-
-def _neighbors(
-    model: Predictor, windows: Bytes, base: Nats, tolerance: float, generator: np.random.Generator
-) -> Iterator[Trial]:
-    """Trials at a run of places: each window of a call is changed from another one on, and only its own rows count."""
-    B, T = windows.shape
-    n = min(T, max(_FEWEST_NEIGHBORS, _NEIGHBOR_ROWS // T))
-    first = int(generator.integers(0, T - n + 1))
-    for start in range(first, first + n, B):
-        places, changed = range(start, min(start + B, first + n)), windows
-        for b, t in enumerate(places):
-            changed = _changed(changed, b, slice(t, None), generator)
-        moved = _moved(model, changed, base, tolerance)
-        for b, t in enumerate(places):
-            own = np.zeros_like(moved)
-            own[b] = moved[b]
-            yield Trial(b, t, own)
 
 
 def _changed(windows: Bytes, b: int, span: slice, generator: np.random.Generator) -> Bytes:
@@ -117,8 +158,9 @@ def _moved(model: Predictor, changed: Bytes, base: Nats, tolerance: float) -> np
     return _difference(_rows(model, changed), base) > tolerance
 
 
-def _rows(model: Predictor, windows: Bytes) -> Nats:
-    return np.maximum(model.nats(windows), _FLOOR)
+def _rows(model: Predictor, windows: Bytes, places: npt.NDArray[np.int64] | None = None) -> Nats:
+    """Of every byte (B, T, 256), or of those at places (B, K) alone (B, K, 256)."""
+    return np.maximum(model.nats(windows, places), _FLOOR)
 
 
 def _difference(rows: Nats, base: Nats) -> npt.NDArray[np.float64]:
@@ -128,10 +170,7 @@ def _difference(rows: Nats, base: Nats) -> npt.NDArray[np.float64]:
 def _require(model: Predictor, trial: Trial, *, alone: bool) -> None:
     others = np.argwhere(np.delete(trial.moved, trial.b, 0))
     if others.size:
-        raise MdlError(
-            f"a window's rows change with byte {trial.t:,} of another window of the batch; windows must be coded each "
-            "by itself (batch statistics? model.eval())"
-        )
+        raise MdlError(_OTHER_WINDOWS.format(what=f"with byte {trial.t:,} of another window of the batch"))
     row = trial.first
     if row is None or row > trial.t:
         return

@@ -92,20 +92,26 @@ class Predictor:
                 raise MdlError("first is for predicts='next'; row 0 of a model that predicts this byte is its own")
             first_nats(self.first)
 
-    def nats(self, windows: npt.ArrayLike) -> Nats:
+    def nats(self, windows: npt.ArrayLike, places: npt.NDArray[np.int64] | None = None) -> Nats:
         """Natural log-probabilities (B, T, 256) in float64 of byte t of windows (B, T), in row t; of sum 1 to 1e-5.
 
-        MdlError where what comes is none, naming window and row.
+        With `places` (B, K) of those bytes of a window alone (B, K, 256), which is faster. MdlError where what comes is
+        no distribution, naming window and row.
         """
         given = np.array(windows, np.int64)  # a copy: it may write into what it is given
-        rows, dtype = _answer(self.predict, given)
-        found = _log_probabilities(rows, self.returns, _COARSE_TOLERANCE if dtype in _SHORT else _FINE_TOLERANCE)
-        if self.predicts == "this":
-            return found
-        shifted = np.empty_like(found)
-        shifted[:, 1:] = found[:, :-1]
-        shifted[:, 0] = first_nats(self.first)
-        return shifted
+        of = None if places is None else np.maximum(places - (self.predicts == "next"), 0)
+        rows, dtype = _answer(self.predict, given, of)
+        try:
+            found = _log_probabilities(rows, self.returns, _COARSE_TOLERANCE if dtype in _SHORT else _FINE_TOLERANCE)
+        except MdlError:
+            if places is not None:
+                self.nats(windows)  # which names the row
+            raise
+        if self.predicts == "next":
+            if places is None:
+                found, places = np.roll(found, 1, 1), np.broadcast_to(np.arange(given.shape[1]), given.shape)
+            found[places == 0] = first_nats(self.first)
+        return found
 
     def dtype(self, windows: Bytes) -> str:
         """In which its rows come, such as float32."""
@@ -145,31 +151,43 @@ def first_nats(first: npt.ArrayLike | None) -> Floats:
     return np.asarray(np.log(p / p.sum()), np.float64)
 
 
-def _answer(predict: Predict, windows: Bytes) -> tuple[Floats, str]:
-    """What it makes of windows, checked for its shape, and the dtype in which it came."""
+def _answer(predict: Predict, windows: Bytes, of: npt.NDArray[np.int64] | None = None) -> tuple[Floats, str]:
+    """What it makes of windows, checked for its shape, and the dtype in which it came; of rows `of` (B, K) alone."""
     wanted = (*windows.shape, VOCABULARY)
     try:
-        rows, dtype = _as_array(predict(windows))
+        rows = predict(windows)
+        shape = _shape(rows)
+        if of is not None and shape == wanted:
+            rows = (rows if _is_tensor(rows) else np.asarray(rows))[np.arange(len(of))[:, None], of]
+        rows, dtype = _as_array(rows)
     except MdlError:
         raise
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise MdlError(f"predict fails on windows {windows.shape} of int64 ({reason})") from error
-    if rows.shape != wanted:
-        vocabulary = rows.ndim == 3 and rows.shape[:2] == wanted[:2]
-        what = f"rows of {rows.shape[-1]} values, want {VOCABULARY}, one a byte" if vocabulary else ""
-        raise MdlError(f"predict returns {what or f'shape {rows.shape}, want {wanted}'} for windows {windows.shape}")
+    if shape != wanted:
+        vocabulary = len(shape) == 3 and shape[:2] == wanted[:2]
+        what = f"rows of {shape[-1]} values, want {VOCABULARY}, one a byte" if vocabulary else ""
+        raise MdlError(f"predict returns {what or f'shape {shape}, want {wanted}'} for windows {windows.shape}")
     return rows, dtype
 
 
-def _as_array(rows: Any) -> tuple[Floats, str]:
+def _is_tensor(rows: Any) -> bool:
     torch = sys.modules.get("torch")
-    if torch is not None and isinstance(rows, torch.Tensor):
+    return torch is not None and isinstance(rows, torch.Tensor)
+
+
+def _shape(rows: Any) -> tuple[int, ...]:
+    if isinstance(rows, tuple | dict) or not hasattr(rows, "shape"):
+        raise MdlError(f"predict returns a {type(rows).__name__}; want one array (B, T, {VOCABULARY})")
+    return tuple(rows.shape)
+
+
+def _as_array(rows: Any) -> tuple[Floats, str]:
+    if _is_tensor(rows):
         dtype = str(rows.dtype).removeprefix("torch.")
         rows = rows.detach().double().cpu().numpy()
     else:
-        if isinstance(rows, tuple | dict) or not hasattr(rows, "shape"):
-            raise MdlError(f"predict returns a {type(rows).__name__}; want one array (B, T, {VOCABULARY})")
         rows = np.asarray(rows)
         dtype = str(rows.dtype)
     if "float" not in dtype:

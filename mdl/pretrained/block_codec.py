@@ -24,6 +24,7 @@ from mdl.pretrained.float64 import Reader, read_through, read_whole
 from mdl.pretrained.model import Ids, Pretrained, Progress
 
 _MARGIN = 1000.0  # of the guard band over the difference measured
+_PARTS_MARGIN = 10.0  # of several tokens a call over all of them, or one: rounding is all that they may differ by
 _LEAST_EPSILON = 2.0**-33  # for differences of up to 1e-13: a probe is short
 _PROBE_WINDOWS, _PROBE_TOKENS = 2, 64  # a step of a large model takes as long as many tokens at once
 _PART_TOKENS = 5  # a call: does the model go on from what it kept?
@@ -54,7 +55,8 @@ def probe(model: Pretrained, ids: Ids, context_tokens: int) -> tuple[Grid, bool]
         torch.cat([logits for _, logits in read_through(model, rows, n)], 1).reshape(-1, V) for n in (_PART_TOKENS, 1)
     )
     difference, of_parts = (float((own - by_steps).abs().max()) for own in (at_once, in_parts))
-    goes_on = of_parts <= large_vocabulary.WIDEST / _MARGIN
+    # By how much one that begins anew differs is a matter of its weights: it may be little, and is more than rounding.
+    goes_on = of_parts <= _PARTS_MARGIN * max(difference, _LEAST_EPSILON / _MARGIN)
     difference = max(difference, of_parts) if goes_on else difference
     if difference <= large_vocabulary.WIDEST / _MARGIN:  # which a NaN is not
         n_relevant = large_vocabulary.n_relevant(at_once)

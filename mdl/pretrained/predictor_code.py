@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from mdl.errors import MdlError
-from mdl.models import Predictor, require_no_peeking
+from mdl.models import Predictor, require_no_peeking, trial_windows
 from mdl.pretrained.code_length import Stretch
 from mdl.pretrained.model import Windows, cut_of, window_batches
 from mdl.records import ladder
 from mdl.storage import Progress
+from mdl.units import format_bytes
 
 Floats = npt.NDArray[np.float64]
 
@@ -23,21 +24,35 @@ if TYPE_CHECKING:
     from mdl.data import Readable
     from mdl.pretrained.own_models import OwnModel
 
-_ROWS_A_CALL = 1 << 15  # of 256 numbers each
+_ROWS_A_CALL, _MOST_ROWS = 1 << 15, 1 << 18  # of 256 numbers each
+_ROW_BYTES = 6 * 256 * 8  # what comes of a model, its logarithms, and what is compared with them
 
 
 def byte_windows(model: OwnModel, context: int | None, stride: int | None, batch: int | None = None) -> Windows:
-    """What was asked for, or the model's own context (at most 2,048 bytes) without overlap; MdlError if it cannot."""
+    """What was asked for, or the model's own context (at most 2,048 bytes) without overlap; MdlError if it cannot.
+
+    No call has more rows than some 3 GB hold: fewer windows than asked for are in one, and a longer one is refused.
+    """
     limit = model.predictor.context_bytes
     said = ("a context", "a stride")
     context, stride = cut_of(context, stride, limit, said=said, unit="bytes", spec=model.spec)
-    return Windows(context, stride, batch or max(1, _ROWS_A_CALL // context))
+    if context > _MOST_ROWS:
+        raise MdlError(
+            f"{model.spec}: a context of {context:,} bytes takes some {format_bytes(context * _ROW_BYTES)} of memory "
+            f"for the rows of one window, 256 numbers each; give {said[0]} of at most {_MOST_ROWS:,}"
+        )
+    return Windows(context, stride, min(batch or max(1, _ROWS_A_CALL // context), _MOST_ROWS // context))
 
 
-def check_model(model: OwnModel, beginning: npt.NDArray[np.uint8], windows: Windows) -> None:
-    """MdlError where its rows are no distributions, or see what they may not, on these bytes (n,) and on any."""
+def check_model(model: OwnModel, windows: Windows, view: Readable | None = None, n_bytes: int = 0) -> None:
+    """MdlError where its rows are no distributions, or see what they may not: on windows of the first `n_bytes` that
+
+    are to be measured, and on any bytes.
+    """
+    n_windows = -(-n_bytes // windows.stride_tokens)
     with _named(model):
-        require_no_peeking(model.predictor, beginning, windows.context_tokens, windows.batch or 1)
+        sample = trial_windows(view, n_bytes, windows.context_tokens, n_windows)
+        require_no_peeking(model.predictor, sample, windows.batch or 1)
 
 
 def code_bytes(

@@ -10,7 +10,7 @@ from pytorch_lightning.loggers import Logger
 
 from mdl.config import Cohort
 from mdl.device import Machine, resolve_machine
-from mdl.models import check_member
+from mdl.models import architecture_of, check_member
 from mdl.records import RunPaths
 from mdl.training.checkpoint import set_damaged_aside
 from mdl.training.cohort_data import Reading
@@ -18,7 +18,7 @@ from mdl.training.cohort_module import CohortModule
 from mdl.training.companions import companions
 from mdl.training.data_parallel import usable
 from mdl.training.loop import fit
-from mdl.training.measured_parts import first_windows
+from mdl.training.measured_parts import sample_to_train
 from mdl.training.progress import COMPILING, PREPARING, Watch
 
 
@@ -53,7 +53,8 @@ def train_cohort(cohort: Cohort, data: Reading, stretch: Stretch, loggers: Seque
     machine = machine_of(cohort)
     watch.progress(COMPILING if machine.compiled else PREPARING, 0, 1)
     module = cohort_module(cohort, data)
-    check_member(cohort.shape, module.model.member(0), first_windows(cohort, data.corpora[0], 0), trains=True)
+    if architecture_of(cohort.shape).own_module:
+        check_member(cohort.shape, module.model.member(0), sample_to_train(cohort, data.corpora[0], 0), trains=True)
     if module.model.note:
         print(module.model.note, flush=True)
     if why := set_damaged_aside(stretch.checkpoint, module):

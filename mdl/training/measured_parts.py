@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from mdl.config import Cohort
 from mdl.data import Corpus
+from mdl.models import Sample, trial_windows
 from mdl.records import reach
 
 
@@ -17,9 +18,19 @@ def sample_starts(n: int, T: int, n_wanted: int) -> tuple[npt.NDArray[np.int64],
     return np.linspace(0, n - length, n_windows).astype(np.int64), length
 
 
-def first_windows(cohort: Cohort, corpus: Corpus, m: int) -> npt.NDArray[np.uint8]:
-    """The first two windows of a cell's subset, if it has so many, on which a user's own model is tried."""
-    return corpus.train.read(0, min(cohort.cells[m].resolved.subset_bytes, 2 * cohort.shape.context_tokens))
+def sample_to_train(cohort: Cohort, corpus: Corpus, m: int) -> Sample:
+    """Of a cell's subset, on which a user's own model is tried before it trains."""
+    return _sample(cohort, corpus, m, cohort.recipe.steps * cohort.recipe.batch_windows)
+
+
+def sample_to_measure(cohort: Cohort, corpus: Corpus, m: int) -> Sample:
+    """The same before it is measured."""
+    return _sample(cohort, corpus, m, end_bytes(cohort, corpus, m) // cohort.shape.context_tokens)
+
+
+def _sample(cohort: Cohort, corpus: Corpus, m: int, n_windows: int) -> Sample:
+    n_bytes = cohort.cells[m].resolved.subset_bytes
+    return trial_windows(corpus.train, n_bytes, cohort.shape.context_tokens, n_windows)
 
 
 def end_bytes(cohort: Cohort, corpus: Corpus, m: int) -> int:

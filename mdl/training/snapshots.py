@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 
 from mdl.config import Cohort
-from mdl.models import check_member, position_bins, stack, weights_bytes
+from mdl.models import architecture_of, check_member, position_bins, stack, weights_bytes
 from mdl.quantization import (
     PRECISIONS,
     CodedModel,
@@ -29,7 +29,8 @@ from mdl.records import CodedWeights, RunPaths, Segment, Snapshot
 from mdl.storage import keep_once
 from mdl.training.cohort_data import Reading
 from mdl.training.cohort_module import CohortModule
-from mdl.training.measured_parts import first_windows
+from mdl.training.measured_parts import sample_to_measure
+from mdl.training.new_process import require_all_in_weights
 from mdl.training.progress import PhaseProgress, Watch
 
 
@@ -47,8 +48,10 @@ def measure_snapshots(
             cohort=cohort, data=data, paths=paths, watch=watch, meter=meter, spread=spread, trained=trained
         )
         sent = {m: decoded(cohort.shape, trained[m][0]) if trained else module.model.member(m) for m in sound}
+        chosen = {m: module.best_weights(m) for m in earlier}
+        measuring.try_out([*sent.items(), *chosen.items()])
         final = measuring.code("final", {m: (sent[m], final_step) for m in sound})
-        best = measuring.code("best", {m: (module.best_weights(m), int(module.best_step[m])) for m in earlier})
+        best = measuring.code("best", {m: (chosen[m], int(module.best_step[m])) for m in earlier})
     return {m: (final[m], best[m] if m in best else replace(final[m], name="best")) for m in sound}
 
 
@@ -80,14 +83,22 @@ class _Measuring:
     trained: Mapping[int, tuple[CodedModel, float]]
     """Of members trained for the total their final weights as they are sent, and what their densities give, bits."""
 
+    def try_out(self, members: Sequence[tuple[int, Weights]]) -> None:
+        """MdlError where an architecture of a user's own looks ahead, or keeps something outside its weights."""
+        shape = self.cohort.shape
+        if architecture_of(shape).own_module is None:
+            return
+        samples = {m: sample_to_measure(self.cohort, self.data.corpora[m], m) for m, _ in members}
+        for m, weights in members:
+            check_member(shape, weights, samples[m])
+        require_all_in_weights(shape, [(weights, samples[m]) for m, weights in members])
+
     def code(self, name: Literal["final", "best"], snapshots: dict[int, tuple[Weights, int]]) -> dict[int, Snapshot]:
         """Code the corpus with a snapshot, weights and step, of each of some members; write the weights beside."""
         if not snapshots:
             return {}
         shape, rows = self.cohort.shape, list(snapshots)
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        for m, (weights, _) in snapshots.items():
-            check_member(shape, weights, first_windows(self.cohort, self.data.corpora[m], m))
         model = stack(shape, [weights for weights, _ in snapshots.values()]).to(device)
         train, heldout = self.data.code(model, rows, self.meter)
         overlapping = self.data.code_overlapping(model, rows, self.meter)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor, nn
 
 import mdl
 from analysis.costs import parse_cost
 from analysis.errors import AnalysisError
+from analysis.formatting import format_bytes
 from analysis.records import load
 from analysis.report.sections import pays_from
 from analysis.study import study
@@ -110,3 +114,58 @@ def test_a_report_of_a_ladder_says_both(ladder: Path, tmp_path: Path) -> None:
     text = (tmp_path / "r/report.md").read_text()
     assert "From which dataset size on each model pays" in text
     assert "A model costs the bytes of its weights' file as it lies on disk (file)." in text
+
+
+class Momentum(nn.Module):
+    """The next byte from where the last two point, through 4 numbers: 2,304 parameters."""
+
+    predicts = "next"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding, self.head = nn.Embedding(256, 4), nn.Linear(4, 256)
+
+    def forward(self, windows: Tensor) -> Tensor:
+        ahead = (2 * windows - nn.functional.pad(windows, (1, 0))[:, :-1]) % 256
+        rows: Tensor = self.head(self.embedding(ahead))
+        return rows
+
+
+def trained(data: Array, steps: int = 400) -> Momentum:
+    """By Adam, on any places of the data."""
+    torch.manual_seed(0)
+    model, generator = Momentum(), np.random.default_rng(0)
+    optimizer = torch.optim.Adam(model.parameters(), 0.03)
+    for _ in range(steps):
+        at = generator.integers(0, len(data) - 2, 2000)
+        windows = torch.from_numpy(data[at[:, None] + np.arange(3)]).long()
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(windows)[:, 1], windows[:, 2]).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    return model
+
+
+def test_a_trained_model_pays_from_where_the_records_say_so_by_hand(tmp_path: Path) -> None:
+    """A body that coasts and is pushed now and then, whose places coders of repeated bytes foretell badly."""
+    pushes = np.random.default_rng(1).normal(0, 3, 30_000).round().astype(int)
+    walk = (np.cumsum(np.cumsum(pushes)) % 256).astype(np.uint8)
+    (tmp_path / "walk").write_bytes(walk.tobytes())
+    sizes, run = [3_000, 10_000, 30_000], tmp_path / "run"
+    mdl.measure(trained(walk), f"bytes:{tmp_path / 'walk'}", name="momentum", sizes=sizes, context=512, out=run)
+    records = [json.loads(path.read_text()) for path in run.rglob("*.json")]
+    saved, price = [], 16 * 2304
+    for D in sizes:
+        (own,) = (r for r in records if r["subset_bytes"] == D and "snapshots" in r)
+        assert own["model"]["n_params"] == 2304
+        coders = [r["compressed_bytes"] for r in records if r["subset_bytes"] == D and "coder" in r]
+        assert len(coders) > 4
+        saved.append(8 * min(coders) - sum(s["code_bits"] for s in own["snapshots"][0]["segments"]))
+    assert saved[0] < price < saved[-1], "it crosses in the grid"
+    fine = np.geomspace(sizes[0], sizes[-1], 1_000_001)
+    a_byte = np.interp(np.log(fine), np.log(sizes), np.array(saved) / sizes)
+    by_hand = fine[np.flatnonzero(fine * a_byte < price)[-1]]
+    (row,) = pays_from.measure(study(load(run), parse_cost("float16")))
+    assert (row["message"], row["extrapolated"]) == ("crossed", False)
+    assert row["from_bytes"] == pytest.approx(by_hand, rel=1e-4)
+    (_, grid) = pays_from.write([row])
+    assert format_bytes(row["from_bytes"]) in str(grid)

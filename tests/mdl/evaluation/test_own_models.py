@@ -17,8 +17,9 @@ from analysis.costs import parse_cost
 from analysis.records import load
 from analysis.study import study
 from mdl.errors import MdlError
+from mdl.models import trial_windows
 from mdl.models.predictor import Predictor, first_nats
-from mdl.pretrained import OwnModel, Windows, as_predictor, check_model, code_bytes
+from mdl.pretrained import OwnModel, Windows, as_predictor, byte_windows, check_model, code_bytes
 from mdl.records import read_cell
 from tests.conftest import markov_text
 from tests.own_models import Lstm, StateSpace, misaligned, peeks, softmax
@@ -43,7 +44,7 @@ def of(predict: Any, **told: Any) -> OwnModel:
 
 
 def tried(predict: Any, context: int = 64, batch: int = 4, **told: Any) -> None:
-    check_model(of(predict, **told), np.frombuffer(TEXT, np.uint8), Windows(context, context, batch))
+    check_model(of(predict, **told), Windows(context, context, batch), _View(TEXT), len(TEXT))
 
 
 def by_hand(module: Lstm, data: bytes, T: int, S: int) -> float:
@@ -243,6 +244,56 @@ def test_who_peeks_once_in_sixteen_places_is_refused(place: int, context: int) -
         tried(in_each_patch, context, batch=2)
 
 
+@pytest.mark.parametrize("place", [3, 700, 1023])
+@pytest.mark.parametrize("ahead", [0, 1, 9])
+def test_who_peeks_at_one_place_of_a_window_of_1024_is_refused(place: int, ahead: int) -> None:
+    """All its places are tried: row t there gives away byte t, or a later one."""
+
+    def at_one(windows: Array) -> Array:
+        rows = uniform(windows)
+        rows[:, place] = peeks(windows[:, min(place + ahead, 1023), None])[:, 0]
+        return rows
+
+    with pytest.raises(MdlError, match=rf"(row|byte) {place:,}\b"):
+        tried(at_one, 1024, batch=32)
+
+
+def test_who_peeks_by_what_stands_before_is_refused() -> None:
+    """Behind one value of a byte alone, at any place of a window of which not all places are tried."""
+    value = int(np.bincount(np.frombuffer(TEXT, np.uint8)).argmax())
+
+    def behind(windows: Array) -> Array:
+        rows, at = uniform(windows), np.pad(windows[:, :-1] == value, ((0, 0), (1, 0)))
+        rows[at] = peeks(windows)[at]
+        return rows
+
+    with pytest.raises(MdlError, match="changes with"):
+        tried(behind, 4096, batch=4)
+
+
+@pytest.mark.parametrize("b", [1, 9, 15])
+def test_who_looks_at_a_neighbor_of_its_batch_now_and_then_is_refused(b: int) -> None:
+    def beside_once(windows: Array) -> Array:
+        rows = uniform(windows)
+        if len(windows) > b:
+            rows[b - 1, 40] = peeks(windows[b, None, 60, None])[0, 0]
+        return rows
+
+    with pytest.raises(MdlError, match=r"change with .*other windows? of the batch"):
+        tried(beside_once, batch=16)
+
+
+def test_as_many_places_are_tried_as_windows_are_measured_and_those_are_of_all_the_data() -> None:
+    view = _View(bytes(range(256)) * 3000)
+    assert trial_windows(view, 768_000, 512, 0).shape == (64, 512), "all of them"
+    few, many, all_of_it = (trial_windows(view, 768_000, 4096, n) for n in (0, 1000, 10**6))
+    assert [len(few), len(many), len(all_of_it)] == [32, 125, 512]
+    assert (many == many[0]).all(), "every one begins where a window is measured"
+    assert len(np.unique(trial_windows(_View(TEXT), len(TEXT), 100, 0), axis=0)) == 13
+    assert trial_windows(_View(b"ab"), 2, 100, 0)[:, :2].tolist() == [[97, 98]] * 13
+    assert trial_windows(None, 0, 3, 0).shape == (1, 3)
+
+
 def test_who_peeks_under_next_is_refused_too() -> None:
     with pytest.raises(MdlError, match=r"the distribution of byte 32 \(row 31 of what it returns\) changes with"):
         tried(lambda w: np.concatenate([peeks(w)[:, 1:], uniform(w[:, :1])], 1), predicts="next")
@@ -366,6 +417,7 @@ def test_a_declared_first_byte_is_what_codes_it(corpus: str) -> None:
         ({"n_params": 1.5}, "n_params is 1.5"),
         ({"n_params": 1, "predicts": "both"}, "predicts is 'both'"),
         ({"n_params": 1, "context": 1}, "a context must be 2"),
+        ({"n_params": 1, "context": 10**6}, r"1,000,000 bytes takes some 12\.\d GB of memory .* at most 262,144"),
         ({"n_params": 1, "stride": 0}, "a stride must be 1"),
         ({"n_params": 1, "context": 64.0}, "context is 64.0; give a whole number"),
         ({"n_params": 1, "stride": "16"}, "stride is '16'; give a whole number"),
@@ -380,6 +432,11 @@ def test_a_declared_first_byte_is_what_codes_it(corpus: str) -> None:
 def test_bad_settings_are_one_line(corpus: str, told: dict[str, Any], words: str) -> None:
     with pytest.raises(MdlError, match=words):
         mdl.measure(uniform, corpus, **told)
+
+
+def test_a_call_has_no_more_windows_than_memory_is_sure_to_hold() -> None:
+    assert byte_windows(of(uniform), 2048, None, 10**6) == Windows(2048, 2048, 128)
+    assert byte_windows(of(uniform), 2048, None, 3) == Windows(2048, 2048, 3)
 
 
 @pytest.mark.parametrize("context", [1, 16.5, "16", True])

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+import transformers
 
 from mdl.errors import MdlError
 from mdl.generation import Sampling, open_coder
 from mdl.pretrained import Windows, block_codec, open_pretrained
-from tests import ROOT
+from tests import ROOT, tiny_models
 from tests.families import FAMILIES, LONG, MEASURED_ONLY, SOURCE, by_hand, coder_of
 
 FAST = ("mistral", "mpt", "mamba", "rwkv")
@@ -51,6 +53,18 @@ def test_a_state_that_goes_on_by_single_tokens_alone_is_read_so(
     monkeypatch.setattr(block_codec, "_LOGITS_BYTES", 8 * 256 * 6)
     coder = coder_of(name, 32, tmp_path)
     assert coder.decompress(coder.compress(SOURCE[:80])) == SOURCE[:80]
+
+
+@pytest.mark.parametrize("hidden_size", [2, 4, 16])
+def test_a_state_that_hardly_counts_is_told_from_one_that_goes_on(hidden_size: int, tmp_path: Path) -> None:
+    """At the weights that transformers begins with, several tokens a call differ little; the file is of single ones."""
+    config = transformers.MambaConfig(
+        vocab_size=256, hidden_size=hidden_size, state_size=4, num_hidden_layers=3, expand=1, bos_token_id=0
+    )
+    torch.manual_seed(0)
+    tiny_models.save(tmp_path / "mamba", transformers.MambaForCausalLM(config), tiny_models.single_bytes())
+    coder = replace(open_pretrained(f"hf:{tmp_path / 'mamba'}", "cpu"), windows=Windows(65, 65))
+    assert coder.decompress(coder.compress(SOURCE[:170])) == SOURCE[:170]
 
 
 @pytest.mark.parametrize("name", ["mamba", "rwkv", pytest.param("recurrent_gemma", marks=slow)])

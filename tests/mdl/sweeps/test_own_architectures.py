@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +156,17 @@ def test_a_cheat_is_refused_before_it_trains(name: str, tmp_path: Path) -> None:
     done = mdl("sweep", "tiny.yaml", "--no-baselines", "--plugin", PLUGIN, cwd=tmp_path)
     assert done.returncode != 0
     assert f"architecture '{name}', {name}-8x1: the distribution of byte" in done.stdout + done.stderr
+    assert not records(tmp_path / "runs/tiny")
+
+
+def test_who_keeps_the_corpus_outside_its_weights_is_not_measured(tmp_path: Path) -> None:
+    """It looks back alone; a new process that reads its weights finds it out."""
+    write(tmp_path, "[hoarding]")
+    done = mdl("sweep", "tiny.yaml", "--no-baselines", "--plugin", PLUGIN, cwd=tmp_path)
+    assert done.returncode != 0
+    says = r"architecture 'hoarding', .*: byte \d+ of a window takes 0\.\d+ bits where .* outside"
+    found = re.search(says, done.stdout)
+    assert found, done.stdout + done.stderr
     assert not records(tmp_path / "runs/tiny")
 
 
