@@ -41,7 +41,7 @@ class Data:
     modality: str
     size_bytes: int
     train_bytes: int  # what a subset may have
-    heldout_bytes: int
+    heldout_bytes: int  # as asked for: whole documents may come to as much as twice of it
     n_documents: int
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _SECONDS = {"s": 1, "sec": 1, "min": 60, "m": 60, "h": 3600}
 _LEAST_BUDGET_SECONDS = 30.0
 _REPORT_SECONDS = 10.0  # kept for the report, and 6 % of the budget for what cannot be foretold
-_MOST_HELDOUT_BYTES = 1 << 16
+_MOST_HELDOUT_BYTES = 1 << 16  # they are measured with every model, and do not say what pays
 _CODER_SHARE = 0.05  # of the budget may go to the classical coder
 _IMPORT_SECONDS = 4.0  # before a question is asked
 _LEAST_SHARE = 0.25  # of the budget, for the first round's training
@@ -136,16 +136,15 @@ def look_at(question: Question, progress: Progress | None = None) -> Looked:
 
     began = time.monotonic()
     _check(question)
-    device, spec = choose_device().type, CorpusSpec(source=question.source)
-    corpus = open_corpus(spec, progress=progress)
-    if corpus.info.heldout_bytes > _MOST_HELDOUT_BYTES:  # it is measured with every model, and does not say what pays
-        corpus = open_corpus(replace(spec, heldout_bytes=_MOST_HELDOUT_BYTES), progress=progress)
+    device, begun = choose_device().type, _begun(question)
+    most = begun.get("corpus.heldout_bytes", _MOST_HELDOUT_BYTES)
+    corpus = open_corpus(CorpusSpec(source=question.source), progress=progress, most_heldout_bytes=most)
     data = Data(
         source=question.source,
         modality=corpus.info.modality,
         size_bytes=corpus.info.size_bytes,
         train_bytes=len(corpus.train),
-        heldout_bytes=len(corpus.heldout),
+        heldout_bytes=int(corpus.spec.heldout_bytes or 0),
         n_documents=corpus.n_documents,
     )
     require_enough(data)
@@ -154,20 +153,28 @@ def look_at(question: Question, progress: Progress | None = None) -> Looked:
         batch_windows=32 if device == "cuda" else 8,
         n_workers=question.workers or n_places(),
         coded=question.cost.startswith("coded"),
-        recipe=_recipe_before(question),
+        recipe=int(begun.get("train.recipe", 1)) if begun else RECIPE,
         architecture=question.architecture,
     )
     return Looked(corpus=corpus, data=data, setting=setting, device=device, began=began)
 
 
-def _recipe_before(question: Question) -> int:
-    """A folder that was begun goes on with its own recipe: cells of two would be two questions."""
+def _begun(question: Question) -> dict[str, Any]:
+    """A cell of the folder, where it was begun before: all others are to be like it.
+
+    MdlError where something else was asked then.
+    """
     folder = RunPaths(question.runs / question.name).root
-    begun = read_cells(folder / "sweep.yaml")
-    before = begun[0].get("model.architecture", TRANSFORMER) if begun else question.architecture
-    if before != question.architecture:
-        raise MdlError(f"{folder} was begun with the architecture '{before}'; give --name another word")
-    return int(begun[0].get("train.recipe", 1)) if begun else RECIPE
+    cells = read_cells(folder / "sweep.yaml")
+    begun = cells[0] if cells else {}
+    if not begun:
+        return {}
+    source, architecture = begun["corpus.source"], begun.get("model.architecture", TRANSFORMER)
+    if source != question.source:
+        raise MdlError(f"{folder} was begun with '{source}', not with '{question.source}'; give --name another word")
+    if architecture != question.architecture:
+        raise MdlError(f"{folder} was begun with the architecture '{architecture}'; give --name another word")
+    return begun
 
 
 def _check(question: Question) -> None:
