@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,6 +14,7 @@ from mdl.config import from_flat
 from mdl.models import ENVELOPE
 from mdl.records import RunPaths
 from mdl.sizing.answer import Answer, look
+from mdl.sizing.deadline import Deadline
 from mdl.sizing.ladder import coarse, rungs
 from mdl.sizing.plan import WITH_HALF, Data, Setting, budgets, makespan
 from mdl.sizing.wording import table_lines
@@ -47,7 +47,7 @@ class Search:
     within: float
     command: str
     console: Console
-    ends: float  # by time.monotonic()
+    deadline: Deadline
 
     @property
     def file(self) -> Path:
@@ -111,15 +111,16 @@ class Search:
             self.console,
             n_workers=self.setting.n_workers,
             with_baselines=False,
-            until=self.ends,
+            until=self.deadline.training_ends,
         )
-        answer = self.look()
+        with self.deadline.look():
+            answer = self.look()
         for line in table_lines(answer):
             say(self.console, line)
         return answer
 
     def _left(self) -> float:
-        return self.ends - time.monotonic()
+        return self.deadline.left()
 
     def _why_nothing(self, answer: Answer) -> str:
         if answer.width() <= self.within:
