@@ -32,12 +32,9 @@ class Deadline:
         shared = (time.monotonic() - began) / max(time.process_time() - computed, 1e-3)
         self._look_seconds = _LOOK_SECONDS * max(1.0, shared)
 
-    @contextmanager
-    def look(self) -> Iterator[None]:
-        """Of a look at the records."""
-        began = time.monotonic()
-        yield
-        self._look_seconds = time.monotonic() - began
+    def looked(self, seconds: float) -> None:
+        """So long took a look at the records."""
+        self._look_seconds = seconds
 
     @property
     def training_ends(self) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -113,8 +114,10 @@ class Search:
             with_baselines=False,
             until=self.deadline.training_ends,
         )
-        with self.deadline.look():
-            answer = self.look()
+        began = time.monotonic()
+        answer = self.look()
+        if answer.study is not None:
+            self.deadline.looked(time.monotonic() - began)
         for line in table_lines(answer):
             say(self.console, line)
         return answer
