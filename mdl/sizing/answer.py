@@ -12,14 +12,13 @@ import pandas as pd
 
 from analysis.api import Study
 from analysis.costs import ParameterCost, parse_cost
+from analysis.critical import MARGIN
 from analysis.errors import AnalysisError
 from analysis.records import Table, load
 from analysis.study import study as explain
 
 _FEWEST_SHAPES = 5  # of one training budget, for a critical size
 _NEARLY_HALF = 0.45  # of a training that is another's half
-# 95 %, as a logarithm: what a doubling moved eight files' size of endless training by (log of benchmarks/README.md).
-_UNFORETOLD = 0.066
 _USUAL_PRICE = 2.0  # bytes, where a parameter's is only known once its weights are coded
 
 
@@ -103,8 +102,7 @@ class Answer:
             return None
         low, size, high = (math.log(float(str(end))) for end in ends)
         factor, least, most = map(math.log, self.limit or (1.0, 1.0, 1.0))
-        rest = _UNFORETOLD if self.limit else 0.0
-        down, up = math.hypot(size - low, factor - least, rest), math.hypot(high - size, most - factor, rest)
+        down, up = math.hypot(size - low, factor - least), math.hypot(high - size, most - factor)
         return math.exp(size + factor - down), math.exp(size + factor + up)
 
     @property
@@ -114,9 +112,8 @@ class Answer:
 
     @property
     def is_converged(self) -> bool | None:
-        """Did twice the training leave the size as it was, surely? None: not known."""
-        verdict = None if self.doubled is None else self.doubled["verdict"]
-        return {"converged": True, "unconverged": False}.get(str(verdict))
+        """Would endless training leave the size as it is, but for a factor of MARGIN, surely? None: not known."""
+        return None if self.limit is None else self.limit.low >= 1 / MARGIN and self.limit.high <= MARGIN
 
     def width(self) -> float:
         """The interval's upper end over its lower one; infinite where it is not known."""

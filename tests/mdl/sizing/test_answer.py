@@ -61,12 +61,32 @@ def test_what_the_last_doubling_moved_goes_on_and_widens_the_interval(records: T
     alone = answer(records)
     assert found.limit is not None
     assert alone.limit is None
-    assert 1 < found.limit.low <= found.limit.factor <= found.limit.high
+    assert found.limit.low < 1 < found.limit.factor < found.limit.high
+    assert found.is_converged is False
     assert found.n_params == pytest.approx(alone.n_params * found.limit.factor)
     assert found.width() > alone.width()
     said = " ".join(sentences(found, "float16"))
     assert "Training has not converged: this much of it gives 21.9 K" in said
     assert "The size above is extrapolated from the two to endless training: ×" in said
+
+
+def test_the_more_of_the_rate_is_still_to_come_the_less_sure_is_the_size(records: Table) -> None:
+    """A gain that is the same for all models moves no size now; it tells that there is much left to learn."""
+    table = records.cells
+    widths = []
+    for gain in (0.0, 0.02, 0.1):
+        half = table.assign(
+            run_id=table["run_id"] + "-half",
+            bytes_seen=table["bytes_seen"] // 2,
+            own_bits=table["own_bits"] + gain * 8 * table["subset_bytes"],
+        )
+        found = answer(replace(records, cells=pd.concat([table, half])))
+        assert found.limit is not None
+        assert found.limit.factor == pytest.approx(1, abs=0.02)
+        widths.append(found.limit.high / found.limit.low)
+    assert widths == sorted(widths)
+    assert widths[0] < 1.15
+    assert widths[2] > 1.8
 
 
 def test_one_training_budget_alone_is_no_answer_about_endless_training(records: Table) -> None:
