@@ -149,3 +149,11 @@ def test_a_forecast_that_is_off_by_ten_either_way_gives_the_same_size_within_its
     found = [ask(World.of(3), 300_000, 180.0, off_by) for off_by in (1.0, 0.1, 10.0)]
     assert all(one.covers for one in found)
     assert max(one.off for one in found) / min(one.off for one in found) < 1.25
+
+
+def test_a_part_that_pays_for_no_model_says_nothing_of_all_the_data(records: Table) -> None:
+    """More data may pay for one."""
+    some = records.cells[records.cells["subset_bytes"] == 100_000]
+    dear = replace(records, cells=some.assign(own_bits=some["own_bits"] + 8 * 100_000))
+    assert sentences(answer(dear, 100_000), "float16")[0].startswith("x, 100 KB, does not pay for any model:")
+    assert sentences(answer(dear), "float16")[0].startswith("x, 1 MB, does not pay, by 100 KB of it, for any model:")
