@@ -147,19 +147,13 @@ def largest(critical: pd.DataFrame) -> dict[str, Any] | None:
 
 
 def of_one_budget(table: Table, price: ParameterCost) -> Table:
-    """The cells of the longest training that enough shapes had, per dataset size, and of about half of it.
-
-    A longer one of shapes that are all too small, or too large, is not asked.
-    """
+    """The cells of the training that tells most of the size, per dataset size, and of about half of it."""
     cells = table.cells
     if cells.empty:
         raise AnalysisError("no cell has ended")
     kept = []
     for _, own in cells.groupby("subset_bytes"):
-        shapes = own.groupby("bytes_seen")["n_params"].nunique()
-        enough = list(shapes.index[shapes >= min(_FEWEST_SHAPES, shapes.max())].sort_values()[::-1])
-        within = (seen for seen in enough if _is_within(own[own["bytes_seen"] == seen], price))
-        longest = next(within, enough[0])
+        longest = _telling(own, price)
         kept.append(own[(own["bytes_seen"] <= longest) & (own["bytes_seen"] >= _NEARLY_HALF * longest)])
         shapes_of_it = kept[-1].loc[kept[-1]["bytes_seen"] == longest, "n_params"]
         kept[-1] = kept[-1][kept[-1]["n_params"].isin(shapes_of_it)]
@@ -167,13 +161,29 @@ def of_one_budget(table: Table, price: ParameterCost) -> Table:
     return replace(table, cells=chosen, coded=table.coded[table.coded["run_id"].isin(chosen["run_id"])])
 
 
-def _is_within(cells: pd.DataFrame, price: ParameterCost) -> bool:
-    """Is the best shape neither the smallest nor the largest?"""
+def _telling(cells: pd.DataFrame, price: ParameterCost) -> float:
+    """Bytes seen by the longest training that enough shapes had, on either side of the best shape.
+
+    One whose shapes all lie on one side is asked only where a shorter one's best shape is among them: it then says that
+    training has moved the size past its end.
+    """
+    shapes = cells.groupby("bytes_seen")["n_params"].nunique()
+    enough = shapes.index[shapes >= min(_FEWEST_SHAPES, shapes.max())].sort_values()[::-1]
+    longer: list[pd.DataFrame] = []
+    for seen in enough:
+        own = cells[cells["bytes_seen"] == seen]
+        best = _best(own, price)
+        if own["n_params"].min() < best < own["n_params"].max():
+            about = (one for one in longer if one["n_params"].min() < best < one["n_params"].max())
+            return float(next(about, own)["bytes_seen"].iloc[0])
+        longer.append(own)
+    return float(enough[0])
+
+
+def _best(cells: pd.DataFrame, price: ParameterCost) -> float:
+    """Parameters of the best shape; NaN: not known."""
     total = cells["own_bits"] + 8 * (price.bytes_per_param or _USUAL_PRICE) * cells["n_params"]
-    if total.isna().all():
-        return False
-    n_params = cells["n_params"].to_numpy()
-    return bool(n_params.min() < n_params[total.argmin()] < n_params.max())
+    return math.nan if total.isna().all() else float(cells["n_params"].to_numpy()[total.argmin()])
 
 
 def look(folder: Path, cost: str, **known: Any) -> Answer:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _LOOK_SECONDS = 2.0  # of an idle core: the answer as far as some dozens of cells go
+_MOST_SHARED = 3.0  # times as long as alone: more is not to be feared of what follows
 # What follows the training, as multiples of a look: workers stop, the last look, the process ends; and with a report.
 _END_LOOKS, _END_LOOKS_WITH_REPORT = 1.75, 5.25
 
@@ -15,7 +16,7 @@ class Deadline:
     """The end of a budget, by time.monotonic(), and of the training before it.
 
     A busy or a slow machine takes longer for everything, so that what is to follow is foretold by what was measured
-    here: the last look at the records, and until there is one how much of the time this process had for itself.
+    here: the longest look at the records, and before there is one how much of the time this process had for itself.
     """
 
     def __init__(self, ends: float, *, with_report: bool) -> None:
@@ -30,11 +31,11 @@ class Deadline:
         began, computed = time.monotonic(), time.process_time()
         yield
         shared = (time.monotonic() - began) / max(time.process_time() - computed, 1e-3)
-        self._look_seconds = _LOOK_SECONDS * max(1.0, shared)
+        self._look_seconds = _LOOK_SECONDS * min(max(1.0, shared), _MOST_SHARED)
 
     def looked(self, seconds: float) -> None:
-        """So long took a look at the records."""
-        self._look_seconds = seconds
+        """So long took a look at the records: the next may find more in them."""
+        self._look_seconds = max(self._look_seconds, seconds)
 
     @property
     def training_ends(self) -> float:

@@ -61,8 +61,7 @@ class Search:
         why = "the time is up"
         answer = self._round(wanted)
         while self._left() > _LEAST_SECONDS:
-            known = {from_flat(one).run_id for one in wanted}
-            more = [one for one in self._more(answer) if from_flat(one).run_id not in known]
+            more = self._more(answer, wanted)
             if not more:
                 why = self._why_nothing(answer)
                 break
@@ -74,16 +73,20 @@ class Search:
         """The cells that were wanted when the search was stopped."""
         return read_cells(self.file)
 
-    def _more(self, answer: Answer) -> list[dict[str, Any]]:
+    def _more(self, answer: Answer, wanted: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """What is most worth its seconds: an edge first, then whichever the interval is made of most."""
         if answer.study is None or answer.width() <= self.within:
             return []
-        if answer.n_params is None:
-            return self._wider(answer) or self._longer(answer)
         ways = [self._longer, self._surer]
-        if answer.limit is not None and answer.limit.high / answer.limit.low < self._own_width(answer):
+        if answer.n_params is None:
+            ways = [self._wider, self._longer]
+        elif answer.limit is not None and answer.limit.high / answer.limit.low < self._own_width(answer):
             ways.reverse()
-        return ways[0](answer) or ways[1](answer)
+        known = {from_flat(one).run_id for one in wanted}
+        for way in ways:
+            if more := [one for one in way(answer) if from_flat(one).run_id not in known]:
+                return more
+        return []
 
     @staticmethod
     def _own_width(answer: Answer) -> float:

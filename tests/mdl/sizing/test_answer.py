@@ -157,3 +157,15 @@ def test_a_part_that_pays_for_no_model_says_nothing_of_all_the_data(records: Tab
     dear = replace(records, cells=some.assign(own_bits=some["own_bits"] + 8 * 100_000))
     assert sentences(answer(dear, 100_000), "float16")[0].startswith("x, 100 KB, does not pay for any model:")
     assert sentences(answer(dear), "float16")[0].startswith("x, 1 MB, does not pay, by 100 KB of it, for any model:")
+
+
+def test_a_longer_training_that_moved_the_size_past_its_smallest_shape_is_asked(records: Table) -> None:
+    """A shorter one with the best shape among its own would say what is no longer so."""
+    cells = records.cells[(records.cells["subset_bytes"] == 1_000_000)]
+    smallest = cells["n_params"].min()
+    gain = (cells["n_params"] == smallest) * 8.0 * 1_000_000
+    longer = cells.assign(
+        run_id=cells["run_id"] + "-longer", bytes_seen=8 * cells["bytes_seen"], own_bits=cells["own_bits"] * 0.9 - gain
+    )
+    both = replace(records, cells=pd.concat([cells, longer]))
+    assert set(of_one_budget(both, PRICE).cells["run_id"]) == set(longer["run_id"])
