@@ -53,6 +53,8 @@ class Answer:
     """Everything that follows from the records; None where there are too few."""
     stopped: str = ""
     """Why the search ended."""
+    more_helps: bool = True
+    """Could more time tell more?"""
     signal_number: int | None = None
     """Of the signal that ended it before its time."""
     coded: Study | None = field(default=None, repr=False)

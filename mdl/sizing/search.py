@@ -67,7 +67,7 @@ class Search:
                 break
             wanted = [*wanted, *more]
             answer = self._round(wanted)
-        return replace(answer, stopped=why)
+        return replace(answer, stopped=why, more_helps=not self._is_at_end(answer))
 
     def _before(self) -> list[dict[str, Any]]:
         """The cells that were wanted when the search was stopped."""
@@ -131,7 +131,16 @@ class Search:
     def _why_nothing(self, answer: Answer) -> str:
         if answer.width() <= self.within:
             return f"the interval is within a factor of {self.within:g}"
+        if self._is_at_end(answer):
+            return f"no {'smaller' if (answer.row or {})['status'] == 'below' else 'larger'} model can be built"
         return "no further useful cell fits into the time that is left"
+
+    def _is_at_end(self, answer: Answer) -> bool:
+        """Is the best model the smallest, or the largest, of all that there are?"""
+        setting, row = self.setting, answer.row or {}
+        there = rungs(ENVELOPE, setting.architecture, setting.context_bytes, setting.recipe)
+        is_least = row.get("status") == "below" and row["least_size"] <= there[0].n_params
+        return is_least or (row.get("status") == "above" and row["most_size"] >= there[-1].n_params)
 
     def _longer(self, answer: Answer) -> list[dict[str, Any]]:
         """The shapes about the size found, trained as much longer as most of the time left is enough for."""

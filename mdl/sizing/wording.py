@@ -110,7 +110,7 @@ def _beside_coders(row: dict[str, Any]) -> list[str]:
 def _conditions(answer: Answer) -> list[str]:
     lines = []
     if answer.n_params is None:
-        return ["Give more time."]
+        return ["Give more time."] if answer.more_helps else []
     if answer.is_extrapolated:
         lines.append(
             f"Models were trained on {format_bytes(float(str(answer.subset_bytes)))} of "

@@ -169,3 +169,12 @@ def test_a_longer_training_that_moved_the_size_past_its_smallest_shape_is_asked(
     )
     both = replace(records, cells=pd.concat([cells, longer]))
     assert set(of_one_budget(both, PRICE).cells["run_id"]) == set(longer["run_id"])
+
+
+def test_where_there_is_no_smaller_model_more_time_is_not_asked_for(records: Table) -> None:
+    """Bytes that hardly any model is worth its parameters for."""
+    cells = records.cells[records.cells["subset_bytes"] == 300_000]
+    found = answer(replace(records, cells=cells.assign(own_bits=8e5 + 10.0 * cells["n_params"])), 300_000)
+    assert "the smallest model tried was the best" in sentences(found, "float16")[0]
+    assert "Give more time." in sentences(found, "float16")
+    assert "Give more time." not in sentences(replace(found, more_helps=False), "float16")
