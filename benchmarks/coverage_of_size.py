@@ -29,6 +29,7 @@ from mdl.config import from_flat
 from mdl.models import Shape, count_params, forward_flops_per_byte, parse_size
 from mdl.records import RunPaths
 from mdl.sizing import Answer, answer_of
+from mdl.sizing.deadline import Deadline
 from mdl.sizing.plan import Data, Setting, first_plan, makespan
 from mdl.sizing.search import Search
 from mdl.sizing.speed import Speed
@@ -36,6 +37,7 @@ from mdl.sizing.speed import Speed
 _RECORDS = Path(__file__).parents[1] / "reports" / "quick" / "records"
 _LAPTOP = Speed(fixed=0.004, per_operation=1.8e-11)
 _START_SECONDS = 6.0  # of a round
+_BEFORE_SECONDS = 10.0  # until the plan
 _OFF_BY = (1.0, 0.1, 10.0)
 
 
@@ -98,7 +100,7 @@ class Simulated(Search):
         return []
 
     def _left(self) -> float:
-        return self.ends - self.clock[0]
+        return self.deadline.training_ends - self.clock[0]
 
     def look(self, stopped: str = "") -> Answer:
         """Of what was made up so far."""
@@ -175,7 +177,7 @@ def ask(world: World, n_bytes: int, budget_seconds: float, off_by: float) -> Fou
         within=1.25,
         command="",
         console=Console(file=io.StringIO()),
-        ends=0.94 * budget_seconds - 10.0 - 6.0,
+        deadline=Deadline(budget_seconds - _BEFORE_SECONDS, with_report=True),
         world=world,
     )
     answer, true = search.run(), world.endless.minimum(float(data.train_bytes))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from analysis.errors import AnalysisError
@@ -38,15 +40,13 @@ def search(asked: Question, shown: Console) -> Answer:
     return find_size(asked, shown, command_line(), Download(shown))
 
 
-def told(found: Answer, asked: Question) -> list[str]:
-    """The answer in sentences, and where its report and its sweep file lie."""
-    lines = ["", *sentences(found, asked.cost)]
-    try:
+def told(found: Answer, asked: Question) -> Iterator[str]:
+    """The answer in sentences, and then, while its report is made, where that and the sweep file lie."""
+    yield from ("", *sentences(found, asked.cost))
+    with contextlib.suppress(AnalysisError):
         report = found.report()
-    except AnalysisError:
-        return lines
-    lines += [f"report: {path}" for path in sorted(report.glob("*")) if path.suffix in (".pdf", ".html")]
-    return [*lines, f"cells: {found.folder / 'sweep.yaml'}; the same command goes on, as does mdl sweep"]
+        yield from (f"report: {path}" for path in sorted(report.glob("*")) if path.suffix in (".pdf", ".html"))
+        yield f"cells: {found.folder / 'sweep.yaml'}; the same command goes on, as does mdl sweep"
 
 
 def content(found: Answer) -> dict[str, Any]:

@@ -6,7 +6,7 @@ the held-out part: whole documents where there are several, else a contiguous ta
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ class Corpus:
     """What is trained on and coded, and the record of which bytes it is."""
 
     info: CorpusInfo
+    spec: CorpusSpec  # as asked for, and how many bytes were to be held out where that was left open
     train: ByteView  # shuffled
     heldout: ByteView  # in the order of the source
     source_train: ByteView  # the training part in the order of the source, for coders that mind a shuffle
@@ -61,10 +62,17 @@ class Corpus:
             )
 
 
-def open_corpus(spec: CorpusSpec, cache_dir: Path | None = None, progress: Progress | None = None) -> Corpus:
+def open_corpus(
+    spec: CorpusSpec,
+    cache_dir: Path | None = None,
+    progress: Progress | None = None,
+    *,
+    most_heldout_bytes: int | None = None,
+) -> Corpus:
     """Open the bytes, set a part aside, shuffle the rest; MdlError where the corpus is missing or too small.
 
-    Copies of the held-out part in the rest are counted, at the first opening.
+    Copies of the held-out part in the rest are counted, at the first opening. `most_heldout_bytes`: at most so many
+    are to be held out where `spec` leaves it open.
     """
     if spec.block_bytes < 1 or not 0 <= spec.shuffle_seed < 1 << 64:
         raise MdlError(f"block_bytes must be at least 1 and shuffle_seed in [0, 2^64), got {spec}")
@@ -75,6 +83,8 @@ def open_corpus(spec: CorpusSpec, cache_dir: Path | None = None, progress: Progr
         file = file.deduplicated(progress)
     check_units(spec, source.unit_bytes, file.size)
     n_heldout = n_heldout_bytes(spec, file.size, source.unit_bytes)
+    if spec.heldout_bytes is None and most_heldout_bytes is not None:
+        n_heldout = min(n_heldout, most_heldout_bytes)
     n_heldout += -n_heldout % source.unit_bytes  # then what is left to train on is whole units
     parts = set_aside(file.starts, file.size, n_heldout)
     train, heldout = map(file.on_file, parts)
@@ -95,6 +105,7 @@ def open_corpus(spec: CorpusSpec, cache_dir: Path | None = None, progress: Progr
     raw = file.raw
     return Corpus(
         info=info,
+        spec=replace(spec, heldout_bytes=n_heldout),
         train=ByteView(raw, *order),
         heldout=ByteView(raw, *heldout),
         source_train=ByteView(raw, *train),
@@ -122,4 +133,11 @@ def open_whole(source: str, progress: Progress | None = None) -> Corpus:
         heldout_bytes=0,
     )
     none, whole = np.empty(0, np.int64), ByteView(raw, *file.pieces)
-    return Corpus(info=info, train=whole, heldout=ByteView(raw, none, none), source_train=whole, file=raw)
+    return Corpus(
+        info=info,
+        spec=CorpusSpec(source=source, block_bytes=size, heldout_bytes=0),
+        train=whole,
+        heldout=ByteView(raw, none, none),
+        source_train=whole,
+        file=raw,
+    )

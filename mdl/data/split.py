@@ -115,6 +115,8 @@ def _leaked_blocks(n_blocks: int, heldout_bytes: int, spec: CorpusSpec) -> tuple
 
 def ranges_of(pieces: Pieces, begin: Offsets, end: Offsets) -> Pieces:
     """Ranges [begin, end) of the joined pieces, cut where they cross from one piece to the next."""
+    if pieces[0].size == 1:  # most often, and then the longest: of 10 GB there are 2.4 million blocks
+        return pieces[0] + begin, end - begin
     piece_ends = np.cumsum(pieces[1])
     piece_begins = piece_ends - pieces[1]
     first = np.searchsorted(piece_ends, begin, side="right")

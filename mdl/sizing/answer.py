@@ -12,14 +12,13 @@ import pandas as pd
 
 from analysis.api import Study
 from analysis.costs import ParameterCost, parse_cost
+from analysis.critical import MARGIN
 from analysis.errors import AnalysisError
 from analysis.records import Table, load
 from analysis.study import study as explain
 
 _FEWEST_SHAPES = 5  # of one training budget, for a critical size
 _NEARLY_HALF = 0.45  # of a training that is another's half
-# 95 %, as a logarithm: what a doubling moved eight files' size of endless training by (log of benchmarks/README.md).
-_UNFORETOLD = 0.066
 _USUAL_PRICE = 2.0  # bytes, where a parameter's is only known once its weights are coded
 
 
@@ -54,6 +53,8 @@ class Answer:
     """Everything that follows from the records; None where there are too few."""
     stopped: str = ""
     """Why the search ended."""
+    more_helps: bool = True
+    """Could more time tell more?"""
     signal_number: int | None = None
     """Of the signal that ended it before its time."""
     coded: Study | None = field(default=None, repr=False)
@@ -103,8 +104,7 @@ class Answer:
             return None
         low, size, high = (math.log(float(str(end))) for end in ends)
         factor, least, most = map(math.log, self.limit or (1.0, 1.0, 1.0))
-        rest = _UNFORETOLD if self.limit else 0.0
-        down, up = math.hypot(size - low, factor - least, rest), math.hypot(high - size, most - factor, rest)
+        down, up = math.hypot(size - low, factor - least), math.hypot(high - size, most - factor)
         return math.exp(size + factor - down), math.exp(size + factor + up)
 
     @property
@@ -114,9 +114,8 @@ class Answer:
 
     @property
     def is_converged(self) -> bool | None:
-        """Did twice the training leave the size as it was, surely? None: not known."""
-        verdict = None if self.doubled is None else self.doubled["verdict"]
-        return {"converged": True, "unconverged": False}.get(str(verdict))
+        """Would endless training leave the size as it is, but for a factor of MARGIN, surely? None: not known."""
+        return None if self.limit is None else self.limit.low >= 1 / MARGIN and self.limit.high <= MARGIN
 
     def width(self) -> float:
         """The interval's upper end over its lower one; infinite where it is not known."""
@@ -150,19 +149,13 @@ def largest(critical: pd.DataFrame) -> dict[str, Any] | None:
 
 
 def of_one_budget(table: Table, price: ParameterCost) -> Table:
-    """The cells of the longest training that enough shapes had, per dataset size, and of about half of it.
-
-    A longer one of shapes that are all too small, or too large, is not asked.
-    """
+    """The cells of the training that tells most of the size, per dataset size, and of about half of it."""
     cells = table.cells
     if cells.empty:
         raise AnalysisError("no cell has ended")
     kept = []
     for _, own in cells.groupby("subset_bytes"):
-        shapes = own.groupby("bytes_seen")["n_params"].nunique()
-        enough = list(shapes.index[shapes >= min(_FEWEST_SHAPES, shapes.max())].sort_values()[::-1])
-        within = (seen for seen in enough if _is_within(own[own["bytes_seen"] == seen], price))
-        longest = next(within, enough[0])
+        longest = _telling(own, price)
         kept.append(own[(own["bytes_seen"] <= longest) & (own["bytes_seen"] >= _NEARLY_HALF * longest)])
         shapes_of_it = kept[-1].loc[kept[-1]["bytes_seen"] == longest, "n_params"]
         kept[-1] = kept[-1][kept[-1]["n_params"].isin(shapes_of_it)]
@@ -170,13 +163,29 @@ def of_one_budget(table: Table, price: ParameterCost) -> Table:
     return replace(table, cells=chosen, coded=table.coded[table.coded["run_id"].isin(chosen["run_id"])])
 
 
-def _is_within(cells: pd.DataFrame, price: ParameterCost) -> bool:
-    """Is the best shape neither the smallest nor the largest?"""
+def _telling(cells: pd.DataFrame, price: ParameterCost) -> float:
+    """Bytes seen by the longest training that enough shapes had, on either side of the best shape.
+
+    One whose shapes all lie on one side is asked only where a shorter one's best shape is among them: it then says that
+    training has moved the size past its end.
+    """
+    shapes = cells.groupby("bytes_seen")["n_params"].nunique()
+    enough = shapes.index[shapes >= min(_FEWEST_SHAPES, shapes.max())].sort_values()[::-1]
+    longer: list[pd.DataFrame] = []
+    for seen in enough:
+        own = cells[cells["bytes_seen"] == seen]
+        best = _best(own, price)
+        if own["n_params"].min() < best < own["n_params"].max():
+            about = (one for one in longer if one["n_params"].min() < best < one["n_params"].max())
+            return float(next(about, own)["bytes_seen"].iloc[0])
+        longer.append(own)
+    return float(enough[0])
+
+
+def _best(cells: pd.DataFrame, price: ParameterCost) -> float:
+    """Parameters of the best shape; NaN: not known."""
     total = cells["own_bits"] + 8 * (price.bytes_per_param or _USUAL_PRICE) * cells["n_params"]
-    if total.isna().all():
-        return False
-    n_params = cells["n_params"].to_numpy()
-    return bool(n_params.min() < n_params[total.argmin()] < n_params.max())
+    return math.nan if total.isna().all() else float(cells["n_params"].to_numpy()[total.argmin()])
 
 
 def look(folder: Path, cost: str, **known: Any) -> Answer:

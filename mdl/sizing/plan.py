@@ -41,7 +41,7 @@ class Data:
     modality: str
     size_bytes: int
     train_bytes: int  # what a subset may have
-    heldout_bytes: int
+    heldout_bytes: int  # as asked for: whole documents may come to as much as twice of it
     n_documents: int
 
 
@@ -100,6 +100,12 @@ class SizePlan:
         return self.bytes_seen / self.subsets[0]
 
     @property
+    def _limit(self) -> str:
+        if self.seconds > self.budget_seconds:
+            return f"longer than the {self.budget_seconds:.0f} s that there are, which may be enough for none"
+        return f"at most {self.budget_seconds:.0f} s in all"
+
+    @property
     def lines(self) -> list[str]:
         """For people, before anything is done."""
         params = [self.setting.n_params(size) for size in self.sizes]
@@ -111,7 +117,7 @@ class SizePlan:
             f"about {self.expected:,.0f} are expected",
             f"training {self.steps:,} steps, {format_bytes(self.bytes_seen)} seen: {self.passes:.3g} passes of the "
             "largest subset to begin with",
-            f"time     about {self.seconds:.0f} s to the first answer, at most {self.budget_seconds:.0f} s in all, "
+            f"time     about {self.seconds:.0f} s to the first answer, {self._limit}, "
             f"{self.setting.n_workers} {'process' if self.setting.n_workers == 1 else 'processes'}",
         ]
 

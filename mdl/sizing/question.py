@@ -18,6 +18,7 @@ from mdl.evaluation import BaselineJob, run_baseline
 from mdl.models import TRANSFORMER, architecture_named
 from mdl.records import RunPaths
 from mdl.sizing.answer import Answer
+from mdl.sizing.deadline import Deadline
 from mdl.sizing.plan import FIRST_SHARE, RECIPE, Data, Setting, SizePlan, first_plan, require_enough
 from mdl.sizing.search import Search
 from mdl.sizing.speed import Speed, try_speed
@@ -29,10 +30,8 @@ if TYPE_CHECKING:
 
 _SECONDS = {"s": 1, "sec": 1, "min": 60, "m": 60, "h": 3600}
 _LEAST_BUDGET_SECONDS = 30.0
-_REPORT_SECONDS = 10.0  # kept for the report, and 6 % of the budget for what cannot be foretold
-_MOST_HELDOUT_BYTES = 1 << 16
+_MOST_HELDOUT_BYTES = 1 << 16  # they are measured with every model, and do not say what pays
 _CODER_SHARE = 0.05  # of the budget may go to the classical coder
-_IMPORT_SECONDS = 4.0  # before a question is asked
 _LEAST_SHARE = 0.25  # of the budget, for the first round's training
 
 
@@ -48,6 +47,10 @@ class Question:
     name: str
     workers: int | None = None
     architecture: str = TRANSFORMER
+    began: float
+    """By time.monotonic(): the budget counts from here."""
+    with_report: bool = False
+    """Is one to be made within the budget?"""
     off_by: float = 1.0
     """Multiplies the forecast: a test that the answer does not hang on it."""
 
@@ -62,8 +65,13 @@ def ask(
     name: str | None = None,
     workers: int | None = None,
     architecture: str = TRANSFORMER,
+    with_report: bool = False,
+    already_seconds: float = 0.0,
 ) -> Question:
-    """In a user's words; the run folder is named after the file where no name is given. MdlError for no time."""
+    """In a user's words; the run folder is named after the file where no name is given. MdlError for no time.
+
+    `with_report`: the budget is to be enough for one; `already_seconds` of it are over.
+    """
     own = "" if architecture == TRANSFORMER else f"-{architecture}"
     return Question(
         source=source,
@@ -74,6 +82,8 @@ def ask(
         name=name or name_of(source) + own,
         workers=workers,
         architecture=architecture,
+        began=time.monotonic() - already_seconds,
+        with_report=with_report,
     )
 
 
@@ -104,7 +114,6 @@ class Looked:
     data: Data
     setting: Setting
     device: str
-    began: float  # by time.monotonic()
 
     @cached_property
     def speed(self) -> Speed:
@@ -121,7 +130,7 @@ class Looked:
     def _first_seconds(self, question: Question) -> float:
         """What is left of the first round's share after all that came before it."""
         self.speed  # noqa: B018 - its trial takes time
-        before = time.monotonic() - self.began + _IMPORT_SECONDS
+        before = time.monotonic() - question.began
         return max(FIRST_SHARE * question.budget_seconds - before, _LEAST_SHARE * question.budget_seconds)
 
     def plan(self, question: Question, **instead: float) -> SizePlan:
@@ -134,18 +143,16 @@ def look_at(question: Question, progress: Progress | None = None) -> Looked:
     """Open the data and look at the machine. MdlError or AnalysisError for what cannot be answered."""
     from mdl.device import choose_device
 
-    began = time.monotonic()
     _check(question)
-    device, spec = choose_device().type, CorpusSpec(source=question.source)
-    corpus = open_corpus(spec, progress=progress)
-    if corpus.info.heldout_bytes > _MOST_HELDOUT_BYTES:  # it is measured with every model, and does not say what pays
-        corpus = open_corpus(replace(spec, heldout_bytes=_MOST_HELDOUT_BYTES), progress=progress)
+    device, begun = choose_device().type, _begun(question)
+    most = begun.get("corpus.heldout_bytes", _MOST_HELDOUT_BYTES)
+    corpus = open_corpus(CorpusSpec(source=question.source), progress=progress, most_heldout_bytes=most)
     data = Data(
         source=question.source,
         modality=corpus.info.modality,
         size_bytes=corpus.info.size_bytes,
         train_bytes=len(corpus.train),
-        heldout_bytes=len(corpus.heldout),
+        heldout_bytes=int(corpus.spec.heldout_bytes or 0),
         n_documents=corpus.n_documents,
     )
     require_enough(data)
@@ -154,20 +161,28 @@ def look_at(question: Question, progress: Progress | None = None) -> Looked:
         batch_windows=32 if device == "cuda" else 8,
         n_workers=question.workers or n_places(),
         coded=question.cost.startswith("coded"),
-        recipe=_recipe_before(question),
+        recipe=int(begun.get("train.recipe", 1)) if begun else RECIPE,
         architecture=question.architecture,
     )
-    return Looked(corpus=corpus, data=data, setting=setting, device=device, began=began)
+    return Looked(corpus=corpus, data=data, setting=setting, device=device)
 
 
-def _recipe_before(question: Question) -> int:
-    """A folder that was begun goes on with its own recipe: cells of two would be two questions."""
+def _begun(question: Question) -> dict[str, Any]:
+    """A cell of the folder, where it was begun before: all others are to be like it.
+
+    MdlError where something else was asked then.
+    """
     folder = RunPaths(question.runs / question.name).root
-    begun = read_cells(folder / "sweep.yaml")
-    before = begun[0].get("model.architecture", TRANSFORMER) if begun else question.architecture
-    if before != question.architecture:
-        raise MdlError(f"{folder} was begun with the architecture '{before}'; give --name another word")
-    return int(begun[0].get("train.recipe", 1)) if begun else RECIPE
+    cells = read_cells(folder / "sweep.yaml")
+    begun = cells[0] if cells else {}
+    if not begun:
+        return {}
+    source, architecture = begun["corpus.source"], begun.get("model.architecture", TRANSFORMER)
+    if source != question.source:
+        raise MdlError(f"{folder} was begun with '{source}', not with '{question.source}'; give --name another word")
+    if architecture != question.architecture:
+        raise MdlError(f"{folder} was begun with the architecture '{architecture}'; give --name another word")
+    return begun
 
 
 def _check(question: Question) -> None:
@@ -189,12 +204,14 @@ def _check(question: Question) -> None:
 
 def find_size(question: Question, console: Console, command: str, progress: Progress | None = None) -> Answer:
     """Look, plan, search and answer; a KeyboardInterrupt is one of the ways to end."""
-    ends = time.monotonic() + 0.94 * question.budget_seconds - _REPORT_SECONDS
+    deadline = Deadline(question.began + question.budget_seconds, with_report=question.with_report)
     found = look_at(question, progress)
     paths = RunPaths(question.runs / question.name)
     found.corpus.require_as_in(paths)
 
     def first() -> list[dict[str, Any]]:
+        with deadline.trial():
+            found.speed  # noqa: B018 - its trial takes time
         plan = found.plan(question)
         for line in plan.lines:
             say(console, line)
@@ -211,7 +228,7 @@ def find_size(question: Question, console: Console, command: str, progress: Prog
         within=question.within,
         command=command,
         console=console,
-        ends=ends,
+        deadline=deadline,
     )
     if search.file.exists():
         say(console, f"going on with the cells of {search.file}")

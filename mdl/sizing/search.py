@@ -15,6 +15,7 @@ from mdl.config import from_flat
 from mdl.models import ENVELOPE
 from mdl.records import RunPaths
 from mdl.sizing.answer import Answer, look
+from mdl.sizing.deadline import Deadline
 from mdl.sizing.ladder import coarse, rungs
 from mdl.sizing.plan import WITH_HALF, Data, Setting, budgets, makespan
 from mdl.sizing.wording import table_lines
@@ -47,7 +48,7 @@ class Search:
     within: float
     command: str
     console: Console
-    ends: float  # by time.monotonic()
+    deadline: Deadline
 
     @property
     def file(self) -> Path:
@@ -60,29 +61,32 @@ class Search:
         why = "the time is up"
         answer = self._round(wanted)
         while self._left() > _LEAST_SECONDS:
-            known = {from_flat(one).run_id for one in wanted}
-            more = [one for one in self._more(answer) if from_flat(one).run_id not in known]
+            more = self._more(answer, wanted)
             if not more:
                 why = self._why_nothing(answer)
                 break
             wanted = [*wanted, *more]
             answer = self._round(wanted)
-        return replace(answer, stopped=why)
+        return replace(answer, stopped=why, more_helps=not self._is_at_end(answer))
 
     def _before(self) -> list[dict[str, Any]]:
         """The cells that were wanted when the search was stopped."""
         return read_cells(self.file)
 
-    def _more(self, answer: Answer) -> list[dict[str, Any]]:
+    def _more(self, answer: Answer, wanted: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """What is most worth its seconds: an edge first, then whichever the interval is made of most."""
         if answer.study is None or answer.width() <= self.within:
             return []
-        if answer.n_params is None:
-            return self._wider(answer) or self._longer(answer)
         ways = [self._longer, self._surer]
-        if answer.limit is not None and answer.limit.high / answer.limit.low < self._own_width(answer):
+        if answer.n_params is None:
+            ways = [self._wider, self._longer]
+        elif answer.limit is not None and answer.limit.high / answer.limit.low < self._own_width(answer):
             ways.reverse()
-        return ways[0](answer) or ways[1](answer)
+        known = {from_flat(one).run_id for one in wanted}
+        for way in ways:
+            if more := [one for one in way(answer) if from_flat(one).run_id not in known]:
+                return more
+        return []
 
     @staticmethod
     def _own_width(answer: Answer) -> float:
@@ -111,20 +115,32 @@ class Search:
             self.console,
             n_workers=self.setting.n_workers,
             with_baselines=False,
-            until=self.ends,
+            until=self.deadline.training_ends,
         )
+        began = time.monotonic()
         answer = self.look()
+        if answer.study is not None:
+            self.deadline.looked(time.monotonic() - began)
         for line in table_lines(answer):
             say(self.console, line)
         return answer
 
     def _left(self) -> float:
-        return self.ends - time.monotonic()
+        return self.deadline.left()
 
     def _why_nothing(self, answer: Answer) -> str:
         if answer.width() <= self.within:
             return f"the interval is within a factor of {self.within:g}"
+        if self._is_at_end(answer):
+            return f"no {'smaller' if (answer.row or {})['status'] == 'below' else 'larger'} model can be built"
         return "no further useful cell fits into the time that is left"
+
+    def _is_at_end(self, answer: Answer) -> bool:
+        """Is the best model the smallest, or the largest, of all that there are?"""
+        setting, row = self.setting, answer.row or {}
+        there = rungs(ENVELOPE, setting.architecture, setting.context_bytes, setting.recipe)
+        is_least = row.get("status") == "below" and row["least_size"] <= there[0].n_params
+        return is_least or (row.get("status") == "above" and row["most_size"] >= there[-1].n_params)
 
     def _longer(self, answer: Answer) -> list[dict[str, Any]]:
         """The shapes about the size found, trained as much longer as most of the time left is enough for."""

@@ -44,12 +44,11 @@ def sentences(answer: Answer, cost: str) -> list[str]:
         return [f"{what} has no known model size yet: {answer.stopped or 'too few models have been trained'}."]
     ended = [f"The search ended because {answer.stopped}."] if answer.stopped else []
     if row["adjusted_rate"] >= 1:
-        rate = format_percent(row["adjusted_rate"])
-        return [
-            f"{what} does not pay for any model: with the best model found, code and parameters take {rate} of its own "
-            "bytes.",
-            *ended,
-        ]
+        rate, part = format_percent(row["adjusted_rate"]), format_bytes(row["subset_bytes"])
+        pays = f"does not pay, by {part} of it," if answer.is_extrapolated else "does not pay"
+        taken = f"that part's own {part}" if answer.is_extrapolated else "its own bytes"
+        best = f"with the best model found, code and parameters take {rate} of {taken}"
+        return [f"{what} {pays} for any model: {best}.", *ended]
     return [
         f"{what} {_pays_for(answer, row, cost)}.",
         *_flatness(answer, row),
@@ -111,7 +110,7 @@ def _beside_coders(row: dict[str, Any]) -> list[str]:
 def _conditions(answer: Answer) -> list[str]:
     lines = []
     if answer.n_params is None:
-        return ["Give more time."]
+        return ["Give more time."] if answer.more_helps else []
     if answer.is_extrapolated:
         lines.append(
             f"Models were trained on {format_bytes(float(str(answer.subset_bytes)))} of "

@@ -22,4 +22,5 @@ from .hashing import digest as digest
 from .optional_import import import_optional as import_optional
 from .optional_import import package_version as package_version
 from .process_identity import Process as Process
+from .process_identity import seconds_since_start as seconds_since_start
 from .process_identity import this_process as this_process

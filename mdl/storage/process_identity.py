@@ -8,6 +8,7 @@ import hashlib
 import os
 import re
 import socket
+import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,14 @@ class Process:
 def this_process() -> Process:
     """The one that asks."""
     return Process(_place(), os.getpid(), _started(os.getpid()) or 0)
+
+
+def seconds_since_start() -> float:
+    """How long this process has been running; where the system does not tell, how long it has computed."""
+    computed, started = time.process_time(), _started(os.getpid())
+    if started is None:
+        return computed
+    return max(computed, time.clock_gettime(time.CLOCK_BOOTTIME) - started / os.sysconf("SC_CLK_TCK"))
 
 
 @functools.cache

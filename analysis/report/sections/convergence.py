@@ -58,7 +58,7 @@ def _cells(row: ConvergenceRow, *, several: bool) -> tuple[str, ...]:
 _LIMIT = (
     "Limit: N* of endless training over N* of the whole training. Points to come: by how much endless training would "
     "lower the rate. Both are extrapolated. They assume that each doubling of the training gains between 2^−½ (0.71) "
-    "and ½ of what the doubling before it gained."
+    "and ½ of what the doubling before it gained. The interval of the limit is the wider the more points are to come."
 )
 
 

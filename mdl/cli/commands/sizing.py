@@ -38,6 +38,7 @@ def size(
     """
     from mdl.cli import size as size_cli
     from mdl.sizing import ask
+    from mdl.storage import seconds_since_start
 
     source = f"{data},column={column}" if column else f"bytes:{data}" if any_bytes else data
     asked = ask(
@@ -49,6 +50,8 @@ def size(
         name=name,
         workers=workers,
         architecture=architecture,
+        with_report=not as_json,
+        already_seconds=seconds_since_start(),
     )
     shown = console(stderr=as_json)
     if dry_run:
@@ -56,6 +59,10 @@ def size(
         print_json(size_cli.plan_content(plan)) if as_json else typer.echo("\n".join(plan.lines))
         return
     found = size_cli.search(asked, shown)
-    print_json(size_cli.content(found)) if as_json else typer.echo("\n".join(size_cli.told(found, asked)))
+    if as_json:
+        print_json(size_cli.content(found))
+    else:
+        for line in size_cli.told(found, asked):
+            typer.echo(line)
     if found.signal_number:
         raise typer.Exit(128 + found.signal_number)

@@ -61,12 +61,32 @@ def test_what_the_last_doubling_moved_goes_on_and_widens_the_interval(records: T
     alone = answer(records)
     assert found.limit is not None
     assert alone.limit is None
-    assert 1 < found.limit.low <= found.limit.factor <= found.limit.high
+    assert found.limit.low < 1 < found.limit.factor < found.limit.high
+    assert found.is_converged is False
     assert found.n_params == pytest.approx(alone.n_params * found.limit.factor)
     assert found.width() > alone.width()
     said = " ".join(sentences(found, "float16"))
     assert "Training has not converged: this much of it gives 21.9 K" in said
     assert "The size above is extrapolated from the two to endless training: ×" in said
+
+
+def test_the_more_of_the_rate_is_still_to_come_the_less_sure_is_the_size(records: Table) -> None:
+    """A gain that is the same for all models moves no size now; it tells that there is much left to learn."""
+    table = records.cells
+    widths = []
+    for gain in (0.0, 0.02, 0.1):
+        half = table.assign(
+            run_id=table["run_id"] + "-half",
+            bytes_seen=table["bytes_seen"] // 2,
+            own_bits=table["own_bits"] + gain * 8 * table["subset_bytes"],
+        )
+        found = answer(replace(records, cells=pd.concat([table, half])))
+        assert found.limit is not None
+        assert found.limit.factor == pytest.approx(1, abs=0.02)
+        widths.append(found.limit.high / found.limit.low)
+    assert widths == sorted(widths)
+    assert widths[0] < 1.15
+    assert widths[2] > 1.8
 
 
 def test_one_training_budget_alone_is_no_answer_about_endless_training(records: Table) -> None:
@@ -129,3 +149,32 @@ def test_a_forecast_that_is_off_by_ten_either_way_gives_the_same_size_within_its
     found = [ask(World.of(3), 300_000, 180.0, off_by) for off_by in (1.0, 0.1, 10.0)]
     assert all(one.covers for one in found)
     assert max(one.off for one in found) / min(one.off for one in found) < 1.25
+
+
+def test_a_part_that_pays_for_no_model_says_nothing_of_all_the_data(records: Table) -> None:
+    """More data may pay for one."""
+    some = records.cells[records.cells["subset_bytes"] == 100_000]
+    dear = replace(records, cells=some.assign(own_bits=some["own_bits"] + 8 * 100_000))
+    assert sentences(answer(dear, 100_000), "float16")[0].startswith("x, 100 KB, does not pay for any model:")
+    assert sentences(answer(dear), "float16")[0].startswith("x, 1 MB, does not pay, by 100 KB of it, for any model:")
+
+
+def test_a_longer_training_that_moved_the_size_past_its_smallest_shape_is_asked(records: Table) -> None:
+    """A shorter one with the best shape among its own would say what is no longer so."""
+    cells = records.cells[(records.cells["subset_bytes"] == 1_000_000)]
+    smallest = cells["n_params"].min()
+    gain = (cells["n_params"] == smallest) * 8.0 * 1_000_000
+    longer = cells.assign(
+        run_id=cells["run_id"] + "-longer", bytes_seen=8 * cells["bytes_seen"], own_bits=cells["own_bits"] * 0.9 - gain
+    )
+    both = replace(records, cells=pd.concat([cells, longer]))
+    assert set(of_one_budget(both, PRICE).cells["run_id"]) == set(longer["run_id"])
+
+
+def test_where_there_is_no_smaller_model_more_time_is_not_asked_for(records: Table) -> None:
+    """Bytes that hardly any model is worth its parameters for."""
+    cells = records.cells[records.cells["subset_bytes"] == 300_000]
+    found = answer(replace(records, cells=cells.assign(own_bits=8e5 + 10.0 * cells["n_params"])), 300_000)
+    assert "the smallest model tried was the best" in sentences(found, "float16")[0]
+    assert "Give more time." in sentences(found, "float16")
+    assert "Give more time." not in sentences(replace(found, more_helps=False), "float16")

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from mdl.config import from_flat
+from mdl.data import open_corpus
 from mdl.errors import MdlError
 from mdl.sizing import ask, look_at
 from mdl.sizing.plan import Data, Setting, cell
@@ -45,7 +46,8 @@ def test_the_cells_are_a_sweep_file_and_come_back_from_it(tmp_path: Path) -> Non
 @pytest.mark.parametrize("recipe", [1, 2])
 def test_a_folder_goes_on_with_the_recipe_that_it_was_begun_with(recipe: int, tmp_path: Path, text: Path) -> None:
     """Where a cell says none it is the first one; a new folder has the second."""
-    own = cell(DATA, replace(SETTING, recipe=recipe), size="4x1", subset_bytes=1000, steps=10)
+    data, setting = replace(DATA, source=str(text)), replace(SETTING, recipe=recipe)
+    own = cell(data, setting, size="4x1", subset_bytes=1000, steps=10)
     if recipe == 1:
         del own["train.recipe"]
     (tmp_path / "runs/begun").mkdir(parents=True)
@@ -58,7 +60,7 @@ def test_a_folder_goes_on_with_the_recipe_that_it_was_begun_with(recipe: int, tm
 def test_a_folder_of_one_architecture_is_not_gone_on_with_by_another(tmp_path: Path, text: Path) -> None:
     """The Transformer's folder keeps its name, another's has its own; one begun by hand is refused by name."""
     (tmp_path / "runs/begun").mkdir(parents=True)
-    own = cell(DATA, SETTING, size="4x1", subset_bytes=1000, steps=10)
+    own = cell(replace(DATA, source=str(text)), SETTING, size="4x1", subset_bytes=1000, steps=10)
     write_cells(cells_text([own], "begun"), "name: begun", tmp_path / "runs/begun/sweep.yaml", "mdl size")
     how = {"budget": "60s", "within": 1.25, "cost": "2", "runs": tmp_path / "runs", "architecture": "mingru"}
     assert ask(str(text), **how).name == "size-my.txt-mingru"
@@ -152,3 +154,28 @@ def test_noise_pays_for_no_model(tmp_path: Path) -> None:
     done = mdl("size", "noise", "--budget", "90s", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "does not pay for any model: with the best model found, code and parameters take 1" in done.stdout
+
+
+@pytest.mark.parametrize("seed", [0, 7, 9])
+def test_of_a_folder_as_much_is_trained_on_as_was_planned(seed: int, tmp_path: Path) -> None:
+    """What is held out are whole documents: the cells ask for it as the plan did, not for what it came to."""
+    lengths = np.random.default_rng(seed).integers(1, 40_000, 12)
+    (tmp_path / "texts").mkdir()
+    for i, length in enumerate(lengths):
+        (tmp_path / f"texts/{i}.txt").write_bytes(markov_text(int(length), seed=i))
+    asked = ask(str(tmp_path / "texts"), budget="60s", within=1.25, cost="2", runs=tmp_path / "runs")
+    found = look_at(asked)
+    one = from_flat(cell(found.data, found.setting, size="4x1", subset_bytes=found.data.train_bytes, steps=10))
+    assert len(open_corpus(one.corpus.spec()).train) == found.data.train_bytes
+
+
+def test_a_folder_of_one_file_is_not_gone_on_with_by_another_of_its_name(tmp_path: Path) -> None:
+    for place in ("a", "b"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "my.txt").write_bytes(markov_text(30_000))
+    (tmp_path / "runs/size-my.txt").mkdir(parents=True)
+    own = cell(replace(DATA, source="a/my.txt"), SETTING, size="4x1", subset_bytes=1000, steps=10)
+    file = tmp_path / "runs/size-my.txt/sweep.yaml"
+    write_cells(cells_text([own], "size-my.txt"), "name: size-my.txt", file, "mdl size")
+    said = "runs/size-my.txt was begun with 'a/my.txt', not with 'b/my.txt'; give --name another word"
+    assert_one_line(mdl("size", "b/my.txt", cwd=tmp_path), said)
