@@ -24,7 +24,7 @@ import pandas as pd
 from rich.console import Console
 
 from analysis.records import Table, load
-from benchmarks.coverage_of_critical import Truth
+from benchmarks.simulated_sweeps import Truth
 from mdl.config import from_flat
 from mdl.models import Shape, count_params, forward_flops_per_byte, parse_size
 from mdl.records import RunPaths

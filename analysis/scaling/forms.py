@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +29,7 @@ _UNLIMITED = SYMBOLS["sizes_star"]  # at its upper bound every parameter is of u
 _REPEATED = 1.5  # times that the subset read most often is read; below, no form can tell repeats from fresh data
 _LEAST_SIZES = 5  # of models and of data; with fewer a form that has more to fit passes through all of them
 _NEAR_END = 1e-3
+_STEP = 1e-5
 _LEAST_SIGHT = 1e-7  # smallest eigenvalue of the scaled information
 
 
@@ -68,14 +70,21 @@ def fit_form(measured: Measurements, delta: float | None, form: str) -> Fit:
 
 def law_at(theta: Floats, form: str, measured: Measurements) -> ScalingLaw:
     """From the searched coordinates, (log A′, log B′, log E, α, β, …) about the middle of log N and log D."""
-    x, y = float(np.log(measured.n_params).mean()), float(np.log(measured.data).mean())
-    a, b, e, alpha, beta = (float(value) for value in theta[:5])
-    more = {name: float(value) for name, value in zip(_OF[form].names, theta[5:], strict=True)}
-    if form == REPEATED:
-        more = {name: float(np.exp(value)) for name, value in more.items()}
+    plain, more = _parameters(theta, form, measured)
+    return ScalingLaw(
+        **{name: float(value) for name, value in plain.items()},
+        form=form,
+        more={name: float(value) for name, value in more.items()},
+    )
+
+
+def _parameters(theta: Floats, form: str, measured: Measurements) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The plain ones and those of the form, by name; of coordinates (p, k, 1) each (k, 1)."""
+    x, y = np.log(measured.n_params).mean(), np.log(measured.data).mean()
+    a, b, e, alpha, beta = theta[:5]
+    more = dict(zip(_OF[form].names, np.exp(theta[5:]) if form == REPEATED else theta[5:], strict=True))
     B = np.exp(b + beta * y - more.get("kappa", 0.0) * x)
-    E, A = float(np.exp(e)), float(np.exp(a + alpha * x))
-    return ScalingLaw(E=E, A=A, B=float(B), alpha=alpha, beta=beta, form=form, more=more)
+    return {"E": np.exp(e), "A": np.exp(a + alpha * x), "B": B, "alpha": alpha, "beta": beta}, more
 
 
 def refit(measured: Measurements, law: ScalingLaw, delta: float) -> Floats | None:
@@ -136,7 +145,7 @@ def _descend(measured: Measurements, form: str, start: Floats, delta: float) -> 
     low, high = _bounds(measured, form)
     begin = np.clip(start, np.array(low) + 1e-9, np.array(high) - 1e-9)
     residuals: Callable[[Floats], Floats] = partial(_residuals, form=form, measured=measured)
-    slopes = partial(_slopes, measured=measured) if form == OVERFITTING else "2-point"
+    slopes: Callable[[Floats], Floats] = partial(_slopes, form=form, measured=measured)
     for wide in (30.0, 5.0, 1.0):  # kinks of a Huber function far below the noise stop any optimiser
         found = least_squares(
             residuals, begin, slopes, bounds=(low, high), loss="huber", f_scale=wide * delta, max_nfev=200
@@ -146,22 +155,21 @@ def _descend(measured: Measurements, form: str, start: Floats, delta: float) -> 
 
 
 def _residuals(theta: Floats, form: str, measured: Measurements) -> Floats:
-    law = law_at(theta, form, measured)
+    """(n,); of coordinates (p, k, 1) it is (k, n)."""
+    plain, more = _parameters(theta, form, measured)
+    law = ScalingLaw(**plain, form=form, more=more)
     with np.errstate(all="ignore"):
         fitted = law.predict(measured.n_params, measured.data, 1.0 if measured.epochs is None else measured.epochs)
     off = np.log(np.maximum(fitted, 1e-300)) - np.log(measured.loss)
     return np.asarray(np.clip(np.nan_to_num(off, nan=50.0), -50.0, 50.0))
 
 
-def _slopes(theta: Floats, measured: Measurements) -> Floats:
-    """Of the residuals by the coordinates of the form 'overfitting', (n, 6)."""
-    x, y = np.log(measured.n_params), np.log(measured.data)
-    x, y = x - x.mean(), y - y.mean()
-    a, b, e, alpha, beta, kappa = theta
-    logs = np.stack([a - alpha * x, b - beta * y + kappa * x, np.full_like(x, e)])
-    parts = np.exp(logs - logs.max(axis=0))
-    of_a, of_b, of_e = parts / parts.sum(axis=0)  # shares of the loss
-    return np.column_stack([of_a, of_b, of_e, -of_a * x, -of_b * y, of_b * x])
+def _slopes(theta: Floats, form: str, measured: Measurements) -> Floats:
+    """Of the residuals by every coordinate, (n, p), all at once."""
+    p = theta.size
+    moved = theta[:, None] + _STEP * np.hstack([np.eye(p), -np.eye(p)])
+    off = _residuals(moved[:, :, None], form, measured)
+    return np.asarray((off[:p] - off[p:]).T / (2 * _STEP))
 
 
 def _own_delta(measured: Measurements, form: str, theta: Floats) -> float:
@@ -188,13 +196,9 @@ def _open_end(measured: Measurements, theta: Floats, form: str, delta: float) ->
     for name, is_open in zip(names, at_end & ~unlimited, strict=True):
         if is_open:
             return f"not identified: {name} of the form '{form}' ran to its bound"
-    step = 1e-5
-    slope = [
-        (_residuals(theta + step * e, form, measured) - _residuals(theta - step * e, form, measured)) / (2 * step)
-        for e in np.eye(theta.size)[~unlimited]
-    ]
     inside = np.abs(_residuals(theta, form, measured)) <= 3 * delta
-    information = np.array(slope)[:, inside] @ np.array(slope)[:, inside].T
+    slopes = _slopes(theta, form, measured)[inside][:, ~unlimited]
+    information = slopes.T @ slopes
     diagonal = np.sqrt(np.maximum(np.diag(information), 1e-300))
     if np.linalg.eigvalsh(information / np.outer(diagonal, diagonal))[0] < _LEAST_SIGHT:
         return f"not identified: other parameters of the form '{form}' fit as well"

@@ -93,6 +93,13 @@ def _judged(row: ConvergenceRow) -> str:
     return _JUDGED[row["verdict"]]
 
 
+def nearest_budgets(rows: list[ConvergenceRow]) -> list[ConvergenceRow]:
+    """Of each dataset size the budget that is nearest to the longest: half of it says whether training converged."""
+    shortest_first = sorted(rows, key=lambda row: row["half_bytes_seen"])
+    kept = {(row["group"], row["subset_bytes"]): row for row in shortest_first}
+    return sorted(kept.values(), key=lambda row: (row["group"], row["subset_bytes"]))
+
+
 def _told(summary: Summary) -> str:
     rows = summary["convergence"]
     seen = {(row["half_bytes_seen"], row["bytes_seen"]) for row in rows}
@@ -104,12 +111,14 @@ def _told(summary: Summary) -> str:
         f"of {MARGIN:g}. Different: the interval does not contain 1. "
     )
     several = len({row["group"] for row in rows}) > 1
-    unconverged = [place(row, summary, several=several) for row in rows if row["verdict"] == "unconverged"]
+    nearest = nearest_budgets(rows)
+    text += "Judged by the longest of the shorter trainings: " if len(nearest) < len(rows) else ""
+    unconverged = [place(row, summary, several=several) for row in nearest if row["verdict"] == "unconverged"]
     if unconverged:
         text += f"At {join(unconverged)} N* moved: the training had not converged, and more training may move it again."
-    elif any(row["verdict"] in ("converged", "undecided") for row in rows):
-        n = sum(row["verdict"] == "converged" for row in rows)
-        text += f"N* is the same at {n} of {len(rows)} dataset sizes, and different at none."
+    elif any(row["verdict"] in ("converged", "undecided") for row in nearest):
+        n = sum(row["verdict"] == "converged" for row in nearest)
+        text += f"N* is the same at {n} of {len(nearest)} dataset sizes, and different at none."
     return text.strip()
 
 

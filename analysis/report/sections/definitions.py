@@ -46,7 +46,8 @@ _DEFINITIONS = {
     "are in it: that of the shapes, which all dataset sizes share; that of the replicates; and a drift of the law's "
     "exponent. Restricted maximum likelihood over all dataset sizes of a corpus says how large each is, and the "
     "interval averages over that. benchmarks/coverage_of_critical.py simulates its coverage. It holds for one corpus "
-    "and one recipe.",
+    "and one recipe. It does not cover a law that breaks at one size, where the slope of the code length jumps: shapes "
+    "hide that. The sizes within 1 % of the minimum covered it in simulations.",
     "pooled": "A size that was run once has no spread of its own. The spread of the sizes that were run several times "
     "is used for it.",
     "held-out rate": "Rate on bytes of the corpus that no subset contains, by the snapshot that did best on a sample "

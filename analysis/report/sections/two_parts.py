@@ -87,6 +87,11 @@ def write(rows: list[TwoPartsRow]) -> list[Block]:
             "shuffle, divided by the parameters. A model that learns random data stores about "
             f"{CAPACITY_BITS} bits per parameter (Morris et al. 2025). At the critical size more memory no longer pays."
         )
+    else:
+        text += (
+            " How much the models know by heart was not measured: that takes bytes behind the subset, which a sweep "
+            "codes with measure.reach_ratio above 1."
+        )
     header = ("dataset", "critical size", "model", "data", "model's share", "by heart, bits per parameter")
     cells = [
         (

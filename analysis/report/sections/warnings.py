@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from analysis.formatting import format_bytes, format_count, format_known, join
 from analysis.report.group_names import place
-from analysis.report.rows.critical import ConvergenceRow
+from analysis.report.sections.convergence import nearest_budgets
 from analysis.report.summary_keys import Summary
 
 _FEW_SHAPES = 7  # with fewer the scatter of shapes is not measured
@@ -72,14 +72,8 @@ def _short(summary: Summary) -> str:
     return f"Less than one epoch: models were trained on {seen:.2g} of the {format_bytes(largest)} that they code."
 
 
-def _nearest(rows: list[ConvergenceRow]) -> list[ConvergenceRow]:
-    """Of each dataset size the budget that is nearest to the longest."""
-    ordered = sorted(rows, key=lambda row: row["half_bytes_seen"])
-    return list({(row["group"], row["subset_bytes"]): row for row in ordered}.values())
-
-
 def _unconverged(summary: Summary) -> str:
-    rows = [row for row in _nearest(summary["convergence"]) if row["verdict"] == "unconverged"]
+    rows = [row for row in nearest_budgets(summary["convergence"]) if row["verdict"] == "unconverged"]
     if not rows:
         return ""
     sizes = join(f"{place(row, summary)} ({format_known(row['n_params_half'], format_count)})" for row in rows)

@@ -146,6 +146,16 @@ def test_the_reference_studys_replicates_are_judged_by_the_wholes_interval(tmp_p
         assert found.convergence["verdict"].tolist() == [verdict] * len(SUBSETS)
 
 
+def test_whether_training_converged_is_judged_by_half_of_it_not_by_a_quarter(tmp_path: Path) -> None:
+    same = [r for share in (1, 0.5) for r in trained(grid(LADDER, SUBSETS, noisy, seeds=(0, 1)), share)]
+    quarter = trained(grid(LADDER, SUBSETS, lambda n, d, s: noisy(n, d, s, 0.25) * 1.01, seeds=(0, 1)), 0.25)
+    found = study(load(write_sweep(tmp_path / "s", [*same, *quarter])), PAPER)
+    assert set(found.convergence["verdict"]) == {"converged", "unconverged"}
+    words = repr(write(summarise(found), []))
+    assert "N* is the same at 2 of 2 dataset sizes" in words
+    assert "had not converged" not in words
+
+
 def test_budgets_are_told_apart_cell_by_cell(tmp_path: Path) -> None:
     """Larger models may train longer than smaller ones; a third of the training is still no half."""
     records = [*trained(grid(["8x1"], SUBSETS), 1), *trained(grid(["16x2"], SUBSETS), 3),

@@ -35,7 +35,8 @@ from analysis.report.figures import draw
 from analysis.report.sections.code_comparison import who_wins
 from analysis.report.summary import measure, summarise
 from analysis.study import Study, study
-from benchmarks.coverage_of_critical import SETTINGS, run, run_all, share
+from benchmarks.coverage_of_critical import run, run_all, share
+from benchmarks.simulated_sweeps import SETTINGS
 from mdl.records import CellRecord
 from tests.synthetic import SIZES, closed_form, corpus, grid, power_law, write_sweep
 

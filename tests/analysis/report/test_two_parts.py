@@ -32,7 +32,7 @@ def test_parts_add_up_to_the_adjusted_rate_and_memory_is_own_against_following_b
 
 
 def test_what_nobody_coded_behind_the_subset_is_not_guessed(tmp_path: Path) -> None:
-    """Without following bytes nothing is said of memory: a held-out part of other files may be harder."""
+    """Without following bytes no memory is told, but why: a held-out part of other files may be harder."""
     cells = [
         replace(record, snapshots=tuple(map(partial(_own_alone, record.subset_bytes), record.snapshots)))
         for record in grid(SIZES, [10**5])
@@ -40,6 +40,7 @@ def test_what_nobody_coded_behind_the_subset_is_not_guessed(tmp_path: Path) -> N
     rows = measure(study(load(write_sweep(tmp_path / "s", cells)), PAPER))
     assert [row["memorised_bits_per_param"] for row in rows] == [None]
     assert "Morris" not in str(write(rows))
+    assert "not measured: that takes bytes behind the subset" in str(write(rows))
 
 
 def _own_alone(subset_bytes: int, snapshot: Snapshot) -> Snapshot:

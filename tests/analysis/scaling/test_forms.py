@@ -85,9 +85,10 @@ def test_a_table_without_epochs_is_fitted_as_ever_and_the_repeated_form_asks_for
     assert '"formula": "E + A·N^−α + B·N^κ·D^−β"' in best.stdout or "kappa" in best.stdout
 
 
-def test_slopes_of_the_overfitting_form_are_those_of_its_residuals() -> None:
+@pytest.mark.parametrize(("form", "more"), [("overfitting", [0.4]), ("repeated", [2.0, 1.5])])
+def test_slopes_are_those_of_the_residuals_one_coordinate_after_another(form: str, more: list[float]) -> None:
     table = table_of(OVERFITTING)
-    at, step = np.array([0.3, -0.9, 0.1, 0.27, 0.65, 0.4]), 1e-6
-    sides = [[_residuals(at + side * step * e, "overfitting", table) for side in (1, -1)] for e in np.eye(at.size)]
-    measured = np.column_stack([(more - less) / (2 * step) for more, less in sides])
-    np.testing.assert_allclose(_slopes(at, table), measured, rtol=1e-6, atol=1e-8)
+    at, step = np.array([0.3, -0.9, 0.1, 0.27, 0.65, *more]), 1e-6
+    sides = [[_residuals(at + side * step * e, form, table) for side in (1, -1)] for e in np.eye(at.size)]
+    measured = np.column_stack([(above - below) / (2 * step) for above, below in sides])
+    np.testing.assert_allclose(_slopes(at, form, table), measured, rtol=1e-5, atol=1e-7)
