@@ -9,5 +9,4 @@ from .question import find_size as find_size
 from .question import look_at as look_at
 from .question import name_of as name_of
 from .question import parse_seconds as parse_seconds
-from .speed import try_speed as try_speed
 from .wording import sentences as sentences

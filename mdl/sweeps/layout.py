@@ -8,8 +8,9 @@ from functools import cache
 from mdl.config import Cohort
 from mdl.data import Corpus, CorpusSpec
 from mdl.models import training_bytes
-from mdl.sweeps.cost_model import CostModel, Spent, gpu_models
-from mdl.sweeps.jobs import work_of
+from mdl.sweeps.cost_model import CostModel, Spent
+from mdl.sweeps.hardware import gpu_models
+from mdl.sweeps.jobs import cohort_work
 from mdl.sweeps.plan import Plan
 from mdl.sweeps.schedule import cut, end_of, longest_first
 from mdl.sweeps.splits import keep_parts
@@ -44,7 +45,7 @@ class Layout:
 
         @cache
         def seconds(cohort: Cohort) -> Spent:
-            return model.seconds(work_of(cohort, corpora))
+            return model.seconds(cohort_work(cohort, corpora))
 
         self.seconds = seconds
 

@@ -63,7 +63,16 @@ def sweep(
     """
     from mdl.cli import sweep as sweep_cli
     from mdl.cli.places import sweep_file
-    from mdl.sweeps import BACKENDS, Request, describe_plan, open_corpora, parse_options, plan_content
+    from mdl.sweeps import (
+        BACKENDS,
+        Request,
+        describe_plan,
+        has_gpu,
+        open_corpora,
+        parse_options,
+        plan_content,
+        try_core_once,
+    )
 
     runs = renamed(out, runs, "--out", "--runs")
     if as_json and not dry_run:
@@ -96,8 +105,8 @@ def sweep(
     else:
         typer.echo("\n".join(describe_plan(request.plan)))
         open_corpora(request.plan, console(stderr=False), fetch=False)
-        if backend == "local":
-            sweep_cli.try_speed_once(request.plan)
+        if backend == "local" and not has_gpu():
+            try_core_once(request.plan.cohorts[0])
         typer.echo(BACKENDS[backend].preview(request, options), nl=False)
 
 
