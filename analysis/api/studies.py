@@ -56,6 +56,13 @@ def load(path: str | Path) -> Records:
 class Records:
     """What was measured: one table a kind of record, as DataFrames in `table`.
 
+    Attributes
+    ----------
+    table
+        DataFrames `runs`, `cells`, `segments`, `baselines` and more. Lengths are in bits or bytes, times in seconds.
+    path
+        The folder or file that was read.
+
     Examples
     --------
     >>> records = analysis.load(RECORDS)
@@ -77,6 +84,11 @@ class Records:
         stride_bytes
             By the second code length, of windows that begin every so many bytes (`measure.stride_bytes`); None: by the
             first, of windows side by side.
+
+        Returns
+        -------
+        Study
+            `.critical`, `.size_law`, `.plot`, `.report()`.
 
         Raises
         ------
@@ -106,6 +118,25 @@ class Records:
 class Study:
     """Records explained under one price of a parameter: critical model sizes, their law, figures and a report.
 
+    Attributes
+    ----------
+    cost
+        The price of a parameter: `.name`, `.label`, and `.bytes_per_param` where it is one number.
+    critical
+        The critical model size N* of each dataset size: a DataFrame, a row for each.
+    rates
+        What was measured, averaged over seeds: a DataFrame, a row per group, dataset size and model size.
+    size_law
+        N* = k · D^γ; AnalysisError where there are several groups.
+    size_laws
+        The same for every group, by the group's name.
+    plot
+        Figures, each a method that returns matplotlib Axes.
+    explained
+        All tables, for whoever wants more.
+    path
+        The folder or file that was read.
+
     Examples
     --------
     >>> study = analysis.load(RECORDS).study(cost="float16")
@@ -127,12 +158,21 @@ class Study:
 
     @cached_property
     def critical(self) -> pd.DataFrame:
-        """The critical model size N* of each dataset size, a row each.
+        """The critical model size N* of each dataset size, a row for each.
 
-        Columns: subset_bytes (D), n_params (N*, parameters; NaN where the grid does not bracket it), low and high (its
-        95 % interval), near_low and near_high (the sizes within 1 % of the least adjusted
-        rate), adjusted_rate and raw_rate there (fractions), status, message, coder and classical_rate (the best
-        classical coder on the same bytes), group (what is comparable) and the second estimator's columns.
+        Returns
+        -------
+        pandas.DataFrame
+            Columns: subset_bytes (D), n_params (N*, parameters; NaN where the grid does not bracket it), low and high
+            (its 95 % interval), near_low and near_high (the sizes within 1 % of the least adjusted rate),
+            adjusted_rate and raw_rate there (fractions), status, message, coder and classical_rate (the best classical
+            coder on the same bytes), group (what is comparable) and the second estimator's columns.
+
+        Examples
+        --------
+        >>> critical = analysis.load(RECORDS).study().critical
+        >>> critical["status"].to_list(), critical["low"].round().astype(int).to_list()
+        (['inside', 'inside', 'inside'], [2945, 7909, 18944])
         """
         frame = self.explained.critical
         return frame[[*_FIRST_COLUMNS, *(name for name in frame if name not in _FIRST_COLUMNS)]]
@@ -170,7 +210,22 @@ class Study:
         return Plots(self.explained, self._only_group)
 
     def compare_costs(self, costs: Iterable[Price]) -> pd.DataFrame:
-        """N* under several prices: a row per dataset size and price, with cost, subset_bytes, n_params, low, high.
+        """N* under several prices of a parameter.
+
+        Parameters
+        ----------
+        costs
+            Prices, each by name, as a number of bytes, or as an object.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The rows of `critical` under each price, which the column `cost` names.
+
+        Raises
+        ------
+        AnalysisError
+            For an unknown price, or one that these records do not know.
 
         Examples
         --------
@@ -194,6 +249,11 @@ class Study:
             The folder, made where it is not there. Of an earlier report only what that one wrote is replaced.
         formats
             pdf, md (the same for GitHub), html (an explorer).
+
+        Returns
+        -------
+        Path
+            The folder.
 
         Raises
         ------
