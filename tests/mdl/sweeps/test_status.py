@@ -165,6 +165,7 @@ def test_after_a_stop_the_half_trained_cells_and_their_step_are_told(tmp_path: P
     assert "whose checkpoint cannot be read" in "\n".join(lines(status(plan)))
 
 
+@pytest.mark.slow
 def test_budgets_that_share_a_training_are_recorded_one_by_one_and_half_trained_together(
     tmp_path: Path, text_file: Path
 ) -> None:
