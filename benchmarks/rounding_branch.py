@@ -19,7 +19,7 @@ from mdl.models import Shape, architecture_of, make_models, measuring_parts, par
 from mdl.training.cuda_graph import RecordedStep
 from mdl.training.members import Member
 from mdl.training.optimizer import recipe_optimizer
-from mdl.training.rounded import Rounded
+from mdl.training.rounded_weights import Rounded
 from mdl.training.sample_bits import sum_sample_bits
 
 N_WINDOWS, BATCH_WINDOWS = 2048, 32

@@ -12,9 +12,9 @@ from mdl.data import Corpus, CorpusSpec
 from mdl.evaluation import CHUNKED_SAMPLE_BYTES, BaselineJob, baseline_path, baseline_plan
 from mdl.quantization import PRECISIONS
 from mdl.records import RunPaths, is_needless, read_baseline, read_cell, read_ending
+from mdl.sweeps.cohort_parts import parts_of
 from mdl.sweeps.cost_model import H100, USUAL_CORE, Work
 from mdl.sweeps.plan import Plan, work_of
-from mdl.sweeps.splits import parts_of
 from mdl.sweeps.time_left import usual_coder_seconds
 from mdl.sweeps.worker_pool import Job
 from mdl.units import format_bytes

@@ -18,13 +18,13 @@ from mdl.config import Cohort
 from mdl.models import Shape, forward_flops_per_byte, parse_size
 from mdl.records import RunPaths
 from mdl.sweeps import layout, speed_trial
+from mdl.sweeps.cohort_parts import forget_parts, keep_parts, parts_of
 from mdl.sweeps.cost_model import H100, USUAL_CORE, CostModel, Rule, Spent, Work, core
 from mdl.sweeps.grid import cohorts_of, grid_cells
 from mdl.sweeps.hardware import Gpu
 from mdl.sweeps.layout import auto_per_gpu
 from mdl.sweeps.schedule import cut, end_of
 from mdl.sweeps.seen_cohorts import cost_model, remember
-from mdl.sweeps.splits import forget_parts, keep_parts, parts_of
 from mdl.sweeps.status import status
 from tests.command import leftovers, mdl, records
 

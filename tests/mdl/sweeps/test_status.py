@@ -16,7 +16,7 @@ from mdl.records import RunPaths, read_cell, read_ending, read_manifest
 from mdl.storage import this_process
 from mdl.sweeps import Plan, plan_sweep
 from mdl.sweeps.claims import Claims, tidy
-from mdl.sweeps.drivers import Telling, drivers
+from mdl.sweeps.driver_status import Telling, drivers
 from mdl.sweeps.manifest import write_manifest
 from mdl.sweeps.status import folder_status, lines, status
 from tests.command import assert_one_line, leftovers, mdl, records, write_sweep
