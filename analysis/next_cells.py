@@ -52,7 +52,8 @@ class Suggestion:
     reason: str
     flops: float  # of one cell
     seconds: float  # of one cell, training and measuring; NaN where no record tells
-    recipe: dict[str, Any]  # flat settings of the recorded cell nearest to it
+    recipe: dict[str, Any]  # flat settings of the recorded cell nearest to it, resolved
+    asked: dict[str, Any]  # the same as they were asked for, "auto" and all; empty where the record does not tell
 
 
 def suggest(study: Study, ladder: Ladder, within: float = 1.25) -> list[Suggestion]:
@@ -241,6 +242,7 @@ class _Place:
             flops=flops,
             seconds=flops / speed,
             recipe=dict(like["config"]),
+            asked=dict(like["requested"]),
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -78,12 +79,24 @@ class Study:
     crossings: pd.DataFrame
     theory: dict[str, Theory | None]
     predictions: pd.DataFrame
-    fit: OwnFit | None
-    compute: pd.DataFrame
-    compute_not_asked: str | None
     seeds: pd.DataFrame
     convergence: pd.DataFrame
     shorter: tuple[Table, ...]
+
+    @cached_property
+    def fit(self) -> OwnFit | None:
+        """Made when it is first asked for: it takes longer than all the rest, and is the same under every price."""
+        return own_fit(self.table)
+
+    @cached_property
+    def compute(self) -> pd.DataFrame:
+        """By that law, too."""
+        return compute_view(self.table, self.critical, self.fit)
+
+    @property
+    def compute_not_asked(self) -> str | None:
+        """In one line."""
+        return not_asked(self.table, self.fit)
 
 
 def study(
@@ -125,7 +138,6 @@ def study(
             grid_bytes=data,
             asked=predict_bytes or [10 * max(data)],
         )
-    fit = own_fit(table)
     return Study(
         table=table,
         cost=cost,
@@ -138,9 +150,6 @@ def study(
         crossings=crossings(found),
         theory=theories,
         predictions=prediction_table(predicted),
-        fit=fit,
-        compute=compute_view(table, critical, fit),
-        compute_not_asked=not_asked(table, fit),
         seeds=relative_spread(chosen),
         convergence=convergence_table(
             table.cells, shorter, lambda some: shortest_codes(_plain(table, some), cost), n_replicates, seed

@@ -32,10 +32,10 @@ from mdl.sizing import Answer, answer_of
 from mdl.sizing.deadline import Deadline
 from mdl.sizing.plan import Data, Setting, first_plan, makespan
 from mdl.sizing.search import Search
-from mdl.sizing.speed import Speed
+from mdl.sweeps import Work
+from mdl.sweeps.cost_model import USUAL_CORE
 
 _RECORDS = Path(__file__).parents[1] / "reports" / "quick" / "records"
-_LAPTOP = Speed(fixed=0.004, per_operation=1.8e-11)
 _START_SECONDS = 6.0  # of a round
 _BEFORE_SECONDS = 10.0  # until the plan
 _OFF_BY = (1.0, 0.1, 10.0)
@@ -127,16 +127,21 @@ class Simulated(Search):
         for cell in cells:
             flat = cell.flat()
             steps, d = flat["train.steps"], flat["subset_bytes"]
-            training = steps * _LAPTOP.step_seconds(shape, members * self.setting.batch_windows)
-            measuring = _LAPTOP.measuring_seconds(shape, members * (d + 2 * self.data.heldout_bytes))
             seen = steps * self.setting.batch_windows * self.setting.context_bytes
-            times.append((steps, training, measuring))
+            work = Work(
+                n_steps=steps,
+                n_bytes=members * seen,
+                coded_bytes=members * (d + 2 * self.data.heldout_bytes),
+                flops_per_byte=forward_flops_per_byte(shape),
+            )
+            spent = USUAL_CORE.seconds(work)
+            times.append((steps, spent.training, spent.measuring))
             self.records.append(
                 self._template.cells.iloc[0].to_dict()
                 | {"run_id": cell.run_id, "cohort_id": f"{size}-{len(self.records)}", "config": flat, "size": size}
                 | {"subset_bytes": d, "n_params": n_params, "seed": flat["train.seed"], "bytes_seen": seen}
                 | {"n_steps": steps, "flops": 3.0 * forward_flops_per_byte(shape) * seen, "cohort_size": members}
-                | {"training_seconds": training, "measuring_seconds": measuring, "snapshot": "final"}
+                | {"training_seconds": spent.training, "measuring_seconds": spent.measuring, "snapshot": "final"}
                 | {"own_bits": self.world.own_bits(size, n_params, flat), "n_tokens": d}
             )
         longest = max(times)
@@ -168,9 +173,9 @@ def ask(world: World, n_bytes: int, budget_seconds: float, off_by: float) -> Fou
     search = Simulated(
         data=data,
         setting=setting,
-        first=lambda: first_plan(data, setting, _LAPTOP, budget_seconds, off_by=off_by).cells,
+        first=lambda: first_plan(data, setting, USUAL_CORE, budget_seconds, off_by=off_by).cells,
         anew=lambda about, seconds: (
-            first_plan(data, setting, _LAPTOP, budget_seconds, about=about, seconds=seconds).cells
+            first_plan(data, setting, USUAL_CORE, budget_seconds, about=about, seconds=seconds).cells
         ),
         paths=RunPaths(Path("nowhere")),
         cost="float16",

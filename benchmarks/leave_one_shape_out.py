@@ -16,7 +16,7 @@ import numpy as np
 
 from analysis.costs import PAPER
 from analysis.critical import Column, columns, critical_size, estimate_all
-from analysis.critical.depth import depth_beside_usual
+from analysis.critical.depth_factor import depth_beside_usual
 from analysis.critical.group_fit import fit_group
 from analysis.critical.interpolation import total_between
 from analysis.records import load, longest

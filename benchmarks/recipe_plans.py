@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from benchmarks.recipe_probe import Job, Member
+from benchmarks.recipe_job import Job, Member
 
 SEEDS = (0, 1, 2)
 

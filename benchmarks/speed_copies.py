@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks import machine
 from mdl.data import ByteView
-from mdl.data.copies import Part, copied_bytes, first_copies
+from mdl.data.duplicate_bytes import Part, copied_bytes, first_copies
 from mdl.storage import FileBytes
 
 N_BYTES, HELDOUT_BYTES, COPIED_BYTES = 10**8, 10**6, 10**4

@@ -20,7 +20,7 @@ import mdl
 from analysis.costs import COSTS
 from analysis.report.sections.definitions import definitions
 from mdl.cli.app import app
-from mdl.cli.grouped import ENDING
+from mdl.cli.grouped_help import ENDING
 from mdl.compressors import REGISTRY as CODERS
 from mdl.config.parts import Part
 from mdl.config.run_config import RunConfig

@@ -14,7 +14,8 @@ from tests.conftest import markov_text
 STACKED = {"lstm": False, "hashed_ngram": True}
 
 
-@pytest.mark.parametrize("name", ["lstm", pytest.param("hashed_ngram", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["lstm", "hashed_ngram"])
 def test_an_example_runs_from_sweep_to_report(name: str, tmp_path: Path) -> None:
     """With fewer steps on a smaller text."""
     shutil.copytree(ROOT / "examples", tmp_path / "examples")

@@ -19,7 +19,7 @@ FLOORS = [
     ["mdl.errors", "analysis.errors", "analysis.types", "analysis.formatting"],
     ["mdl.units", "mdl.device", "mdl.storage"],
     ["mdl.records", "mdl.entropy"],
-    ["mdl.data", "mdl.optimizers", "mdl.plugins", "analysis.records", "analysis.costs", "analysis.paper"],
+    ["mdl.data", "mdl.optimizers", "mdl.plugins", "analysis.records", "analysis.costs"],
     ["mdl.models", "analysis.critical", "analysis.scaling", "analysis.plots"],
     ["mdl.config", "mdl.archives", "mdl.quantization", "analysis.codes"],
     ["mdl.training", "mdl.pretrained", "analysis.study"],

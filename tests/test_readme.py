@@ -43,7 +43,9 @@ def test_it_is_read_in_a_minute() -> None:
 
 
 _MEDIA = ["study-images", "study-speech"]
-_RESULTS = dict(zip(DOCUMENTS, (["quick"], _MEDIA, ["study-text-converged", "study-text", *_MEDIA, "study-source"]), strict=True))
+_RESULTS = dict(
+    zip(DOCUMENTS, (["quick"], _MEDIA, ["study-text-converged", "study-text", *_MEDIA, "study-source"]), strict=True)
+)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

@@ -16,7 +16,33 @@ from analysis.types import Floats
 
 @dataclass(frozen=True, repr=False)
 class ScalingFit:
-    """L = E + A·N^−α + B·D^−β, or another form of it, fitted to a table; or why there is no such law."""
+    """L = E + A·N^−α + B·D^−β, or another form of it, fitted to a table; or why there is no such law.
+
+    Attributes
+    ----------
+    success
+        Whether the table determines the law.
+    message
+        How the optimum was found, or why there is none.
+    params
+        E, A, B, alpha and beta as attributes, not rounded, in the table's units; None without a law.
+    form
+        The form of the law: "plain", "repeated" or "overfitting"; None without a law.
+    interval
+        95 % intervals, (low, high), by name: E, A, B, alpha, beta, log_A, log_B. It is empty where there are none.
+    held_out
+        How well the law foretold rows that it had not seen.
+    made
+        The same with every number that the report has.
+
+    Examples
+    --------
+    >>> fit = analysis.fit_scaling_law(LOSSES)
+    >>> fit
+    ScalingFit(L = 1.69 + 406.4·N^-0.34 + 410.7·D^-0.28; 64 points)
+    >>> [round(end, 3) for end in fit.interval["alpha"]]
+    [0.34, 0.34]
+    """
 
     made: FitReport
 
@@ -51,9 +77,31 @@ class ScalingFit:
         return self.made.held_out
 
     def predict(self, n_params: npt.ArrayLike, data: npt.ArrayLike, epochs: npt.ArrayLike = 1.0) -> Floats:
-        """The loss at model sizes N and unique data D, in the table's units, broadcast; AnalysisError without a law.
+        """The loss that the law foretells.
 
-        `epochs`: how often the data are read, for the form `repeated`.
+        Parameters
+        ----------
+        n_params
+            Model sizes N, above 0, in the table's unit: a number or an array.
+        data
+            Unique data D, above 0, in the table's unit, of a shape that broadcasts with that of `n_params`.
+        epochs
+            How often the data are read, from 1 on, for the form "repeated"; the others do not ask.
+
+        Returns
+        -------
+        numpy.ndarray
+            Losses in the table's unit, of the broadcast shape.
+
+        Raises
+        ------
+        AnalysisError
+            Without a law.
+
+        Examples
+        --------
+        >>> analysis.fit_scaling_law(LOSSES).predict([1e8, 1e9], 2e10).round(2)
+        array([3.  , 2.58])
         """
         return self.made.fit.predict(n_params, data, epochs)
 

@@ -14,7 +14,31 @@ from analysis.types import Floats
 
 @dataclass(frozen=True, repr=False)
 class SizeLaw:
-    """N* = k · D^γ, N* in parameters and D in bytes. `success` says whether there is one, `message` why or why not."""
+    """N* = k · D^γ, N* in parameters and D in bytes: what `Study.size_law` is.
+
+    Attributes
+    ----------
+    success
+        Whether there is a law: at least two dataset sizes have a critical size.
+    message
+        What the law goes through, or why there is none.
+    gamma
+        The exponent γ, without a unit; None without a law.
+    interval
+        The 95 % interval of γ, (low, high); None with fewer than three dataset sizes.
+    n_points
+        How many dataset sizes the law goes through.
+    law
+        The same with every number that the fit has, `k` among them.
+
+    Examples
+    --------
+    >>> law = analysis.load(RECORDS).study().size_law
+    >>> law
+    SizeLaw(N* = 22 K × (D / 1 MB)^0.78, 95 %: 0.69 to 0.89; 3 dataset sizes)
+    >>> law.success, round(law.gamma, 2), law.n_points
+    (True, 0.78, 3)
+    """
 
     law: PowerLaw
 
@@ -45,9 +69,27 @@ class SizeLaw:
         return self.law.n_points
 
     def predict(self, subset_bytes: npt.ArrayLike) -> Floats:
-        """N*, parameters, at dataset sizes D, bytes, of any shape; AnalysisError without a law.
+        """N* at dataset sizes D; an extrapolation outside the sizes that were measured.
 
-        Outside the dataset sizes that were measured it is an extrapolation.
+        Parameters
+        ----------
+        subset_bytes
+            D, bytes, above 0: a number or an array of any shape.
+
+        Returns
+        -------
+        numpy.ndarray
+            N*, parameters, in the same shape.
+
+        Raises
+        ------
+        AnalysisError
+            Without a law.
+
+        Examples
+        --------
+        >>> analysis.load(RECORDS).study().size_law.predict([1e6, 1e7]).round(-3)
+        array([ 22000., 131000.])
         """
         return self.law.predict(subset_bytes)
 

@@ -1,10 +1,9 @@
-"""Records, and what follows from them under a price of a parameter."""
+"""What follows from records under a price of a parameter."""
 
 from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -16,8 +15,7 @@ from analysis.api.size_law import SizeLaw
 from analysis.costs import ParameterCost, parse_cost
 from analysis.errors import AnalysisError
 from analysis.formatting import format_bytes, format_count, join
-from analysis.records import Table, by_second_code, rows_of
-from analysis.records import load as load_table
+from analysis.records import rows_of
 from analysis.study import Study as Explained
 from analysis.study import study as explain
 
@@ -25,86 +23,27 @@ _FIRST_COLUMNS = ["subset_bytes", "n_params", "low", "high", "near_low", "near_h
 Price = str | float | ParameterCost
 
 
-def load(path: str | Path) -> Records:
-    """The records of a sweep, or anyone's table of code lengths.
-
-    Parameters
-    ----------
-    path
-        A run folder such as runs/quick, or a table with columns N (parameters), D (bytes) and code_bits, optionally
-        seed.
-
-    Returns
-    -------
-    Records
-        Its tables, and `.study(cost)`.
-
-    Raises
-    ------
-    AnalysisError
-        In one line naming the file, for what is neither, or is damaged, or of a newer schema.
-
-    Examples
-    --------
-    >>> analysis.load(RECORDS)
-    Records('quick': 21 cells of 3 dataset sizes by 7 model sizes)
-    """
-    return Records(load_table(Path(path)), Path(path))
-
-
-@dataclass(frozen=True, repr=False)
-class Records:
-    """What was measured: one table a kind of record, as DataFrames in `table`.
-
-    Examples
-    --------
-    >>> records = analysis.load(RECORDS)
-    >>> sorted(records.table.cells["size"].unique())
-    ['12x1', '20x1', '24x2', '32x2', '40x2', '4x1', '8x1']
-    """
-
-    table: Table
-    """`runs`, `cells`, `segments`, `baselines` … : see `analysis.records.Table`."""
-    path: Path
-
-    def study(self, cost: Price = "float16", *, stride_bytes: int | None = None) -> Study:
-        """Everything that follows from the records under one price of a parameter.
-
-        Parameters
-        ----------
-        cost
-            A price by name (float16, float32, coded, coded4, logn, file, capacity, none), bytes, or an object.
-        stride_bytes
-            By the second code length, of windows that begin every so many bytes (`measure.stride_bytes`); None: by the
-            first, of windows side by side.
-
-        Raises
-        ------
-        AnalysisError
-            For an unknown price, or one that these records do not know; for a stride that was not measured.
-
-        Examples
-        --------
-        >>> analysis.load(RECORDS).study(cost=1).critical["n_params"].round().astype(int).to_list()
-        [7191, 15823, 37773]
-        """
-        table = self.table if stride_bytes is None else by_second_code(self.table, stride_bytes)
-        return Study(explain(table, parse_cost(cost)), self.path)
-
-    def __repr__(self) -> str:
-        cells = self.table.cells
-        n_data, n_sizes = cells["subset_bytes"].nunique(), cells["n_params"].nunique()
-        return (
-            f"Records('{self.table.name}': {cells['run_id'].nunique()} cells of {n_data} dataset sizes by {n_sizes} "
-            "model sizes)"
-        )
-
-    def _repr_html_(self) -> str:
-        return f"<p>{html.escape(repr(self))}</p>"
-
-
 class Study:
     """Records explained under one price of a parameter: critical model sizes, their law, figures and a report.
+
+    Attributes
+    ----------
+    cost
+        The price of a parameter: `.name`, `.label`, and `.bytes_per_param` where it is one number.
+    critical
+        The critical model size N* of each dataset size: a DataFrame, a row for each.
+    rates
+        What was measured, averaged over seeds: a DataFrame, a row per group, dataset size and model size.
+    size_law
+        N* = k · D^γ; AnalysisError where there are several groups.
+    size_laws
+        The same for every group, by the group's name.
+    plot
+        Figures, each a method that returns matplotlib Axes.
+    explained
+        All tables, for whoever wants more.
+    path
+        The folder or file that was read.
 
     Examples
     --------
@@ -127,12 +66,21 @@ class Study:
 
     @cached_property
     def critical(self) -> pd.DataFrame:
-        """The critical model size N* of each dataset size, a row each.
+        """The critical model size N* of each dataset size, a row for each.
 
-        Columns: subset_bytes (D), n_params (N*, parameters; NaN where the grid does not bracket it), low and high (its
-        95 % interval), near_low and near_high (the sizes within 1 % of the least adjusted
-        rate), adjusted_rate and raw_rate there (fractions), status, message, coder and classical_rate (the best
-        classical coder on the same bytes), group (what is comparable) and the second estimator's columns.
+        Returns
+        -------
+        pandas.DataFrame
+            Columns: subset_bytes (D), n_params (N*, parameters; NaN where the grid does not bracket it), low and high
+            (its 95 % interval), near_low and near_high (the sizes within 1 % of the least adjusted rate),
+            adjusted_rate and raw_rate there (fractions), status, message, coder and classical_rate (the best classical
+            coder on the same bytes), group (what is comparable) and the second estimator's columns.
+
+        Examples
+        --------
+        >>> critical = analysis.load(RECORDS).study().critical
+        >>> critical["status"].to_list(), critical["low"].round().astype(int).to_list()
+        (['inside', 'inside', 'inside'], [2945, 7909, 18944])
         """
         frame = self.explained.critical
         return frame[[*_FIRST_COLUMNS, *(name for name in frame if name not in _FIRST_COLUMNS)]]
@@ -170,7 +118,22 @@ class Study:
         return Plots(self.explained, self._only_group)
 
     def compare_costs(self, costs: Iterable[Price]) -> pd.DataFrame:
-        """N* under several prices: a row per dataset size and price, with cost, subset_bytes, n_params, low, high.
+        """N* under several prices of a parameter.
+
+        Parameters
+        ----------
+        costs
+            Prices, each by name, as a number of bytes, or as an object.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The rows of `critical` under each price, which the column `cost` names.
+
+        Raises
+        ------
+        AnalysisError
+            For an unknown price, or one that these records do not know.
 
         Examples
         --------
@@ -180,7 +143,7 @@ class Study:
         """
         frames = []
         for cost in costs:
-            found = Records(self.explained.table, self.path).study(cost)
+            found = Study(explain(self.explained.table, parse_cost(cost)), self.path)
             frames.append(found.critical.assign(cost=found.cost.name))
         frame = pd.concat(frames, ignore_index=True)
         return frame[["cost", *(name for name in frame if name != "cost")]]
@@ -194,6 +157,11 @@ class Study:
             The folder, made where it is not there. Of an earlier report only what that one wrote is replaced.
         formats
             pdf, md (the same for GitHub), html (an explorer).
+
+        Returns
+        -------
+        Path
+            The folder.
 
         Raises
         ------

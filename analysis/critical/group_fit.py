@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from analysis.critical.depth import depth_beside_usual
-from analysis.critical.drift import bend, mean_drift, steps_between, with_drift
-from analysis.critical.linear_errors import LinearError, correlation, covariance
+from analysis.critical.depth_factor import depth_beside_usual
+from analysis.critical.error_covariance import LinearError, correlation, covariance
+from analysis.critical.exponent_drift import bend, mean_drift, steps_between, with_drift
 from analysis.critical.minimum import Minimum, exponent_of, locate, normal_share
 from analysis.critical.resampling import Column
 from analysis.critical.shape_effects import Effects, depth_slope, weigh_effects

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from analysis.critical.linear_errors import LinearError
+from analysis.critical.error_covariance import LinearError
 from analysis.critical.shape_effects import Effects, inverse_covariance
 from analysis.critical.smooth_law import EXPONENT_SD, SmoothLaw
 from analysis.types import Floats

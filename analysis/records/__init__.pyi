@@ -1,5 +1,3 @@
-from .budgets import halved as halved
-from .budgets import longest as longest
 from .columns import PROVENANCE as PROVENANCE
 from .columns import Row as Row
 from .columns import read_object as read_object
@@ -9,8 +7,9 @@ from .named_columns import column_numbers as column_numbers
 from .named_columns import find_column as find_column
 from .named_columns import given as given
 from .named_columns import refusals as refusals
-from .numbers import Numbers as Numbers
-from .second_code import by_second_code as by_second_code
+from .number_parsing import Numbers as Numbers
+from .overlapping_code import by_second_code as by_second_code
+from .plugin_versions import mixed as mixed
 from .segments import segments_by as segments_by
 from .segments import span_bits as span_bits
 from .table_file import read_table as read_table
@@ -19,4 +18,5 @@ from .tables import known_rows as known_rows
 from .tables import load as load
 from .tables import name_of as name_of
 from .tables import rows_of as rows_of
-from .versions import mixed as mixed
+from .training_budgets import halved as halved
+from .training_budgets import longest as longest

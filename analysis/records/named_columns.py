@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.errors import AnalysisError
-from analysis.records.numbers import Numbers, read_numbers
+from analysis.records.number_parsing import Numbers, read_numbers
 
 # Usual names by what we call the column, in lower case and without blanks and underscores.
 _USUAL = {

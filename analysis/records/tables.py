@@ -17,9 +17,9 @@ from analysis.records import columns as records
 from analysis.records.columns import Row
 from analysis.records.groups import Group, corpus_names, groups_of, leak_texts, named
 from analysis.records.named_columns import column_numbers, find_column, given, refusals
+from analysis.records.plugin_versions import newest
 from analysis.records.segments import segments_by, span_bits
 from analysis.records.table_file import TableFile, read_table
-from analysis.records.versions import newest
 from mdl.records import RunPaths, read_manifest
 
 

@@ -2,6 +2,12 @@ from .build import build_report as build_report
 from .elements import Grid as Grid
 from .elements import Heading as Heading
 from .elements import Text as Text
+from .paper.table1 import PAPER_CODERS as PAPER_CODERS
+from .paper.table1 import PAPER_DATA_SETS as PAPER_DATA_SETS
+from .paper.table1 import TABLE_1 as TABLE_1
+from .paper.table1 import DataSet as DataSet
+from .paper.table1 import PaperRow as PaperRow
+from .paper.table1 import paper_row as paper_row
 from .section import SECTIONS as SECTIONS
 from .section import Section as Section
 from .section import register_section as register_section

@@ -16,7 +16,7 @@ import typer
 from analysis.errors import AnalysisError
 from mdl import __version__
 from mdl.cli.commands import compressing, modelling, reporting, sizing, sweeping
-from mdl.cli.grouped import GroupedCommands
+from mdl.cli.grouped_help import GroupedCommands
 from mdl.cli.options import QUIET
 from mdl.errors import MdlError, Stopped, Terminated, one_line
 

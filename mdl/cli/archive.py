@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from mdl.archives import Archive
-from mdl.cli.bars import byte_bar
 from mdl.cli.options import note
-from mdl.cli.places import AUTO, find_model, is_run_folder, is_sweep_file, run_folder
+from mdl.cli.path_resolution import AUTO, find_model, is_run_folder, is_sweep_file, run_folder
+from mdl.cli.progress_bar import byte_bar
 from mdl.compressors import choose_model, find_by_hash
 from mdl.errors import MdlError
 from mdl.pretrained import PREFIX, is_pretrained, parse_archive
@@ -104,7 +104,7 @@ def _beside(file: Path, n_bytes: int) -> dict[str, int]:
     """What classical coders make of the file, where it is small enough to ask them."""
     if n_bytes > _COMPARED_BYTES:
         return {}
-    from mdl.cli.coders_beside import coders_beside
+    from mdl.cli.coder_comparison import coders_beside
 
     return {beside.coder: beside.n_bytes for beside in coders_beside(file.read_bytes(), _COMPARED)}
 

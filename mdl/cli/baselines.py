@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
-from analysis.paper import PAPER_CODERS, PAPER_DATA_SETS, TABLE_1, DataSet, PaperRow, paper_row
+from analysis.report import PAPER_CODERS, PAPER_DATA_SETS, TABLE_1, DataSet, PaperRow, paper_row
 from mdl.compressors import chunk_lengths, coders_for, missing_programs
 from mdl.data import SOURCES, Corpus, kind_of, open_whole
 from mdl.errors import MdlError, nearest

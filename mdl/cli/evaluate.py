@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from mdl.cli.places import is_pretrained
+from mdl.cli.path_resolution import is_pretrained
 from mdl.data import Corpus, open_whole
 from mdl.errors import MdlError
 from mdl.evaluation import EvaluationSettings, beside, evaluate_own, evaluate_pretrained, subset_sizes

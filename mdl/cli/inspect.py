@@ -1,4 +1,4 @@
-"""`mdl inspect`: what an archive holds, what its parts take, what decodes it; runs are `mdl.cli.recorded`'s."""
+"""`mdl inspect`: what an archive holds, what its parts take, what decodes it; runs are `mdl.cli.inspect_runs`'s."""
 
 from __future__ import annotations
 

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from mdl.cli import archive
 from mdl.cli.archive import Told
-from mdl.cli.bars import byte_bar
 from mdl.cli.options import RUNS, note
-from mdl.cli.places import find_model
+from mdl.cli.path_resolution import find_model
+from mdl.cli.progress_bar import byte_bar
 from mdl.errors import MdlError, nearest
 from mdl.evaluation import ORDERS
 from mdl.storage import require_writable
 
 if TYPE_CHECKING:
-    from mdl.cli.coders_beside import Beside
+    from mdl.cli.coder_comparison import Beside
     from mdl.compressors import Content, Packed, Progress
 
 
@@ -35,7 +35,7 @@ class Asked:
 
 def pack(folder: Path, out: Path | None, asked: Asked, device: str, runs: Path = RUNS) -> Told:
     """Write a run's bytes, or a file, with its coded weights as one archive; what to tell. Of a sweep: its best run."""
-    from mdl.cli.coders_beside import Known, coders_beside
+    from mdl.cli.coder_comparison import Known, coders_beside
     from mdl.compressors import check_stride, choose_coded, coders_for, open_run, write_pack
     from mdl.device import choose_device
 
@@ -93,7 +93,7 @@ def _content(packed: Packed, n_params: int, target: Path, beside: list[Beside]) 
 
 def lines(packed: Packed, n_params: int, target: Path, beside: list[Beside]) -> list[str]:
     """The story in six numbers, then every classical coder on the same bytes."""
-    from mdl.cli.coders_beside import beside_lines, programs_line
+    from mdl.cli.coder_comparison import beside_lines, programs_line
 
     rest = packed.archive_bits - packed.model_bits - packed.data_bits
     each, overlap = packed.model_bits / n_params, packed.stride_bytes is not None

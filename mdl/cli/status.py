@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from mdl.cli.places import is_sweep_file
+from mdl.cli.path_resolution import is_sweep_file
 from mdl.records import RunPaths
 from mdl.sweeps import plan_sweep
 from mdl.sweeps import status as progress

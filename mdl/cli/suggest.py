@@ -46,7 +46,12 @@ def cells(suggestions: Sequence[Suggestion]) -> list[dict[str, Any]]:
 
 
 def _learning_rate(one: Suggestion) -> float | str:
-    """`auto` where the record nearest to it has the recipe's rate, else that record's."""
+    """As it was asked for in the record nearest to it.
+
+    Of a record that tells the resolved rate alone: `auto` where that is the rate of its recipe.
+    """
+    if (asked := one.asked.get("train.learning_rate")) is not None:
+        return str(asked) if asked == "auto" else float(asked)
     recorded, optimizer = one.recipe.get("train.learning_rate"), one.recipe.get("train.optimizer", "adamw")
     if recorded is None:
         return "auto"
@@ -85,7 +90,7 @@ def content(suggestions: Sequence[Suggestion]) -> list[dict[str, Any]]:
     """The same for scripts, a row a shape on a dataset; seconds None where no record tells."""
     return [
         {
-            **{k: v for k, v in vars(one).items() if k != "recipe"},
+            **{k: v for k, v in vars(one).items() if k not in ("recipe", "asked")},
             "seconds": None if math.isnan(one.seconds) else one.seconds,
         }
         for one in suggestions

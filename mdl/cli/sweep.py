@@ -19,8 +19,6 @@ from mdl.sweeps import (
     Plan,
     Preempted,
     Request,
-    has_gpu,
-    keep_trial,
     plan_cell,
     read_task,
     requeued_on_warning,
@@ -95,21 +93,6 @@ def _longest(plan: Plan) -> Path:
     """The record of the longest training that was not left out."""
     records = [plan.paths.record(cell.run_id) for cell in sorted(plan.cells, key=lambda cell: cell.config.train.steps)]
     return next((path for path in reversed(records) if read_ending(path)[0] != "needless"), records[0])
-
-
-def try_speed_once(plan: Plan) -> None:
-    """Of a processor on which nothing ran yet, some seconds' trial: a dry run foretells by it."""
-    config = plan.cells[0].resolved
-    shape, recipe = config.shape, config.recipe
-
-    def tried() -> tuple[float, float]:
-        from mdl.sizing import try_speed
-
-        speed = try_speed(shape.context_tokens, recipe.batch_windows, recipe=recipe.version)
-        return speed.fixed, speed.per_operation
-
-    if not has_gpu():
-        keep_trial(tried)
 
 
 def start(backend: str, request: Request, options: Any) -> None:

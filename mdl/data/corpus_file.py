@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from mdl.data.byte_view import ByteView, Offsets
-from mdl.data.copies import Part, copied_bytes, first_copies
+from mdl.data.duplicate_bytes import Part, copied_bytes, first_copies
 from mdl.data.sources.base import Source
 from mdl.data.split import Pieces, joined, ranges_of
 from mdl.storage import FileBytes, Progress, note, noted

@@ -16,7 +16,8 @@ class CorpusSpec:
     `leak_fraction` f puts held-out blocks, one after another and over again, in the places of that share of the
     shuffled blocks, spread evenly: of every subset about f is what the models are evaluated on.
 
-    `deduplicate` leaves out what stood in the corpus before (`mdl.data.copies`), and then cuts and shuffles the rest.
+    `deduplicate` leaves out what stood in the corpus before (`mdl.data.duplicate_bytes`), and then cuts and shuffles
+    the rest.
     """
 
     source: str

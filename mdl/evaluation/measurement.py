@@ -39,6 +39,13 @@ class Measurement(Sequence[CellRecord]):
     records
         One for each D.
 
+    Attributes
+    ----------
+    code_bits
+        Length of the code of the first D bytes, bits, by D; parameters cost extra.
+    bits_per_byte
+        The same divided by D, by D.
+
     Examples
     --------
     >>> _ = Path("my.txt").write_bytes(b"to be or not to be" * 100)

@@ -19,7 +19,7 @@ from mdl.models.block_2 import mixed_values, normalized_heads, shifted_keys
 from mdl.models.float64_layers import folded_weights, normalised, plain_residual
 from mdl.models.layer import rotated
 from mdl.models.shape import Shape
-from mdl.models.stepped import Stepped
+from mdl.models.stepwise_model import Stepped
 from mdl.models.transformer import StackedTransformer
 from mdl.units import VOCABULARY
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mdl.models.float64_layers import folded_weights, normalised
 from mdl.models.mingru import StackedMinGru, decay_and_input
-from mdl.models.stepped import Stepped
+from mdl.models.stepwise_model import Stepped
 
 
 @torch.inference_mode()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mdl.errors import MdlError
 from mdl.models.architecture import architecture_of
-from mdl.models.modules import module_predict
+from mdl.models.module_predictor import module_predict
 from mdl.models.no_peeking import Sample, require_no_peeking
 from mdl.models.own_module import OwnModule, predicts
 from mdl.models.predictor import Bytes, Floats, Predict, Predictor

@@ -13,7 +13,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from mdl.models.modules import without_warnings
+from mdl.models.module_predictor import without_warnings
 from mdl.models.own_module import OwnModule
 from mdl.models.stacked_model import StackedModel
 

@@ -93,10 +93,31 @@ class Predictor:
             first_nats(self.first)
 
     def nats(self, windows: npt.ArrayLike, places: npt.NDArray[np.int64] | None = None) -> Nats:
-        """Natural log-probabilities (B, T, 256) in float64 of byte t of windows (B, T), in row t; of sum 1 to 1e-5.
+        """What the model says of every byte of windows, given the bytes before it.
 
-        With `places` (B, K) of those bytes of a window alone (B, K, 256), which is faster. MdlError where what comes is
-        no distribution, naming window and row.
+        Parameters
+        ----------
+        windows
+            Bytes 0 to 255 as integers, (B, T).
+        places
+            Places of a window, (B, K), whose bytes alone are asked for, which is faster; None: all.
+
+        Returns
+        -------
+        numpy.ndarray
+            Natural log-probabilities, (B, T, 256) in float64, with `places` (B, K, 256): row t is the distribution of
+            byte t, whose probabilities sum to 1 within 1e-5.
+
+        Raises
+        ------
+        MdlError
+            Where what `predict` returns is no distribution, naming window and row.
+
+        Examples
+        --------
+        >>> order_0 = mdl.Predictor(lambda windows: np.full((*windows.shape, 256), 1 / 256), n_params=1)
+        >>> float(order_0.nats([[104, 105]]).max().round(3))
+        -5.545
         """
         given = np.array(windows, np.int64)  # a copy: it may write into what it is given
         of = None if places is None else np.maximum(places - (self.predicts == "next"), 0)
@@ -114,15 +135,60 @@ class Predictor:
         return found
 
     def dtype(self, windows: Bytes) -> str:
-        """In which its rows come, such as float32."""
+        """The type of number in which its rows come.
+
+        Parameters
+        ----------
+        windows
+            Bytes 0 to 255 as integers, (B, T).
+
+        Returns
+        -------
+        str
+            Such as "float32".
+
+        Raises
+        ------
+        MdlError
+            Where what `predict` returns is no array (B, T, 256).
+
+        Examples
+        --------
+        >>> order_0 = mdl.Predictor(lambda windows: np.full((*windows.shape, 256), 1 / 256), n_params=1)
+        >>> order_0.dtype(np.array([[104, 105]]))
+        'float64'
+        """
         return _answer(self.predict, windows.copy())[1]
 
     def bits(
         self, windows: Bytes, starts: npt.NDArray[np.int64] | None = None, context_bytes: int | None = None
     ) -> Floats:
-        """−log2 p (B, T) of every byte of windows (B, T), which begin at offsets `starts` (B,) of the data.
+        """What every byte of windows costs.
 
-        The model sees them filled up with zeros to `context_bytes`, where given: what follows changes nothing.
+        Parameters
+        ----------
+        windows
+            Bytes 0 to 255 as integers, (B, T).
+        starts
+            Where each window begins in the data, (B,): an error then names the byte's place there.
+        context_bytes
+            The model sees windows filled up with zeros to so many bytes, at least T: what follows changes nothing.
+
+        Returns
+        -------
+        numpy.ndarray
+            −log2 p in bits, (B, T), at least 0.
+
+        Raises
+        ------
+        MdlError
+            Where a byte has probability 0, or what `predict` returns is no distribution.
+
+        Examples
+        --------
+        >>> order_0 = mdl.Predictor(lambda windows: np.full((*windows.shape, 256), 1 / 256), n_params=1)
+        >>> order_0.bits(np.array([[104, 105]]))
+        array([[8., 8.]])
         """
         n_missing = max(0, (context_bytes or 0) - windows.shape[1])
         rows = self.nats(np.pad(windows, ((0, 0), (0, n_missing))))[:, : windows.shape[1]]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mdl.models.stacked_model import StackedModel, last
-from mdl.models.stepped import Stepped
+from mdl.models.stepwise_model import Stepped
 from mdl.units import VOCABULARY
 
 _FEWEST = 8  # bytes of a prefix

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mdl.models.modules import without_warnings
+from mdl.models.module_predictor import without_warnings
 from mdl.models.own_module import OwnModule
 from mdl.models.own_module_trial import reason_against_stacking
 from mdl.models.shape import Shape

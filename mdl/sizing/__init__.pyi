@@ -1,5 +1,6 @@
 from .answer import Answer as Answer
 from .answer import answer_of as answer_of
+from .answer_text import sentences as sentences
 from .api import size as size
 from .ladder import rungs as rungs
 from .plan import SizePlan as SizePlan
@@ -9,5 +10,3 @@ from .question import find_size as find_size
 from .question import look_at as look_at
 from .question import name_of as name_of
 from .question import parse_seconds as parse_seconds
-from .speed import try_speed as try_speed
-from .wording import sentences as sentences

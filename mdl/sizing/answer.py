@@ -32,33 +32,62 @@ class Limit(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """How big a model the data pay for.
+    """How big a model the data pay for: what `mdl.size` returns.
+
+    Attributes
+    ----------
+    n_params
+        N*, parameters; None where the trained models do not bracket it.
+    interval
+        The 95 % interval of N*, (low, high), parameters; None where it is not known.
+    is_converged
+        Whether endless training would leave N* as it is, but for a tenth, surely; None: not known.
+    is_extrapolated
+        Whether N* is carried on from a part of the data to all of it.
+    limit
+        How far endless training moves N*: a factor with its 95 % interval, which `n_params` holds; None: not known.
+    subset_bytes
+        D, bytes: the largest subset that was trained on; None without records.
+    source
+        The data, as a sweep file names them.
+    size_bytes
+        Their size.
+    train_bytes
+        Of these what a model can be trained on; the rest is held out.
+    folder
+        The run folder: records, the sweep file, the report.
+    study
+        Everything that follows from the records; None where there are too few.
+    coded
+        The same at the size of coded weights; None where these were not measured.
+    row
+        What is known of the largest subset: a row of `Study.critical`; None without one.
+    doubled
+        What twice the training changed on the largest subset; None: not known.
+    stopped
+        Why the search ended.
+    more_helps
+        Whether more time could tell more.
+    signal_number
+        The signal that ended the search before its time; None without one.
 
     Examples
     --------
     >>> study = analysis.load(RECORDS).study()
     >>> answer = mdl.Answer(source="stdlib", size_bytes=1_300_000, train_bytes=1_000_000, folder=RECORDS, study=study)
-    >>> answer.subset_bytes, answer.is_extrapolated
-    (1000000, False)
+    >>> round(answer.n_params), answer.subset_bytes, answer.is_extrapolated
+    (21883, 1000000, False)
     """
 
     source: str
     size_bytes: int
-    """Of the data."""
     train_bytes: int
-    """Of these what a model can be trained on; the rest is held out."""
     folder: Path
-    """The run folder: records, the sweep file, the report."""
     study: Study | None
-    """Everything that follows from the records; None where there are too few."""
     stopped: str = ""
-    """Why the search ended."""
     more_helps: bool = True
-    """Could more time tell more?"""
     signal_number: int | None = None
-    """Of the signal that ended it before its time."""
     coded: Study | None = field(default=None, repr=False)
-    """The same at the size of coded weights, where these were measured."""
 
     @cached_property
     def row(self) -> dict[str, Any] | None:
@@ -118,13 +147,43 @@ class Answer:
         return None if self.limit is None else self.limit.low >= 1 / MARGIN and self.limit.high <= MARGIN
 
     def width(self) -> float:
-        """The interval's upper end over its lower one; infinite where it is not known."""
+        """How wide the interval is, as a factor.
+
+        Returns
+        -------
+        float
+            Its upper end over its lower one, at least 1; infinite where the interval is not known.
+
+        Examples
+        --------
+        >>> study = analysis.load(RECORDS).study()
+        >>> known = {"source": "stdlib", "size_bytes": 1_300_000, "train_bytes": 1_000_000}
+        >>> round(mdl.Answer(folder=RECORDS, study=study, **known).width(), 2)
+        1.37
+        """
         return self.interval[1] / self.interval[0] if self.interval else math.inf
 
     def at_this_training(self, name: str) -> float | None:
-        """A size of `Study.critical` as the longest training has it; None: not known.
+        """A size of `Study.critical` as the longest training has it, without what endless training would change.
 
-        The law of all dataset sizes carries it on to all of the data where that was too much.
+        The law of all dataset sizes carries it on to all of the data where that was too much to train on.
+
+        Parameters
+        ----------
+        name
+            "n_params", "low" or "high".
+
+        Returns
+        -------
+        float or None
+            Parameters; None where it is not known.
+
+        Examples
+        --------
+        >>> study = analysis.load(RECORDS).study()
+        >>> known = {"source": "stdlib", "size_bytes": 1_300_000, "train_bytes": 1_000_000}
+        >>> round(mdl.Answer(folder=RECORDS, study=study, **known).at_this_training("low"))
+        18855
         """
         if self.row is None or self.study is None:
             return None
@@ -135,7 +194,33 @@ class Answer:
         return None if math.isnan(value) else float(value)
 
     def report(self, out: str | Path | None = None, *, formats: tuple[str, ...] = ("pdf", "html")) -> Path:
-        """Write the report into a folder, by default beside the records, and return it."""
+        """Write the report into a folder.
+
+        Parameters
+        ----------
+        out
+            The folder, made where it is not there; None: `report` beside the records.
+        formats
+            Some of "pdf", "md" and "html".
+
+        Returns
+        -------
+        Path
+            The folder.
+
+        Raises
+        ------
+        AnalysisError
+            For too few records, an unknown format, or an `out` that is a file.
+
+        Examples
+        --------
+        >>> study = analysis.load(RECORDS).study()
+        >>> known = {"source": "stdlib", "size_bytes": 1_300_000, "train_bytes": 1_000_000}
+        >>> made = mdl.Answer(folder=RECORDS, study=study, **known).report("answer", formats=("md",))
+        >>> (made / "report.md").exists()
+        True
+        """
         if self.study is None:
             raise AnalysisError(f"{self.folder} has too few records for a report; give more time")
         return self.study.report(out or self.folder / "report", formats=formats)

@@ -10,10 +10,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mdl.errors import MdlError
-from mdl.models import ENVELOPE, TRANSFORMER, Shape, architecture_of, count_params, parse_size
+from mdl.models import (
+    ENVELOPE,
+    TRANSFORMER,
+    Shape,
+    architecture_of,
+    count_params,
+    forward_flops_per_byte,
+    parse_size,
+)
 from mdl.sizing.forecast import forecast_of
 from mdl.sizing.ladder import countable
-from mdl.sizing.speed import Speed
+from mdl.sweeps import Rule, Work
 from mdl.units import counted, format_bytes
 
 _SMALLER, _LARGER = 1 / 8, 4.5  # how far about the forecast the first shapes go, as factors of it
@@ -167,7 +175,7 @@ def require_enough(data: Data) -> None:
 def first_plan(
     data: Data,
     setting: Setting,
-    speed: Speed,
+    rule: Rule,
     budget_seconds: float,
     *,
     off_by: float = 1.0,
@@ -196,7 +204,7 @@ def first_plan(
             seconds=0.0,
             budget_seconds=budget_seconds,
         )
-        found = _with_steps(found, speed, share)
+        found = _with_steps(found, rule, share)
         missed = max(found.seconds / (1.1 * share), 1.0) * max(passes / found.passes, 1.0)  # as a factor; 1: nothing
         if missed < least:
             best, least = found, missed
@@ -218,25 +226,30 @@ def _wishes(train_bytes: int) -> Iterator[tuple[int, int, int, float]]:
                 yield most, n_subsets, n_shapes, passes
 
 
-def _with_steps(plan: SizePlan, speed: Speed, share_seconds: float) -> SizePlan:
+def _with_steps(plan: SizePlan, rule: Rule, share_seconds: float) -> SizePlan:
     """As many as the time is enough for."""
-    fewest = round_seconds(plan, speed)
-    a_step = (round_seconds(replace(plan, steps=2 * plan.steps), speed) - fewest) / plan.steps
+    fewest = round_seconds(plan, rule)
+    a_step = (round_seconds(replace(plan, steps=2 * plan.steps), rule) - fewest) / plan.steps
     more = max(0.0, share_seconds - fewest) / max(a_step, 1e-9)
     plan = replace(plan, steps=int(min(plan.steps + more, _MOST_STEPS)))
-    return replace(plan, seconds=round_seconds(plan, speed))
+    return replace(plan, seconds=round_seconds(plan, rule))
 
 
-def round_seconds(plan: SizePlan, speed: Speed) -> float:
+def round_seconds(plan: SizePlan, rule: Rule) -> float:
     """How long a plan takes: its cohorts, longest first, over the workers."""
     setting, n = plan.setting, len(plan.subsets)
     times = []
     for size in plan.sizes:
-        shape = setting.shape(size)
-        training = WITH_HALF * plan.steps * speed.step_seconds(shape, n * setting.batch_windows)
-        training *= _BESIDE_OTHERS if setting.n_workers > 1 else 1.0
         coded = sum(plan.subsets) * (1 + 8 * setting.coded) + 2 * n * plan.data.heldout_bytes
-        times.append(training + 2 * speed.measuring_seconds(shape, coded) + speed.cohort_seconds)
+        work = Work(
+            n_steps=plan.steps,
+            n_bytes=n * plan.bytes_seen,
+            coded_bytes=2 * coded,  # at half of the training and at all of it
+            flops_per_byte=forward_flops_per_byte(setting.shape(size)),
+        )
+        spent = rule.seconds(work)
+        training = WITH_HALF * spent.training * (_BESIDE_OTHERS if setting.n_workers > 1 else 1.0)
+        times.append(training + spent.measuring + rule.next_start)
     return _START_SECONDS + makespan(times, setting.n_workers)
 
 

@@ -21,9 +21,8 @@ from mdl.sizing.answer import Answer
 from mdl.sizing.deadline import Deadline
 from mdl.sizing.plan import FIRST_SHARE, RECIPE, Data, Setting, SizePlan, first_plan, require_enough
 from mdl.sizing.search import Search
-from mdl.sizing.speed import Speed, try_speed
 from mdl.storage import Progress
-from mdl.sweeps import check_name, n_places, read_cells, say
+from mdl.sweeps import Rule, check_name, n_places, read_cells, say, try_speed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -116,27 +115,27 @@ class Looked:
     device: str
 
     @cached_property
-    def speed(self) -> Speed:
-        """Of this machine, by a trial."""
+    def rule(self) -> Rule:
+        """How fast this machine trains, by a trial."""
         setting = self.setting
         return try_speed(
             setting.context_bytes,
             setting.batch_windows,
-            self.device,
+            device=self.device,
             recipe=setting.recipe,
             architecture=setting.architecture,
         )
 
     def _first_seconds(self, question: Question) -> float:
         """What is left of the first round's share after all that came before it."""
-        self.speed  # noqa: B018 - its trial takes time
+        self.rule  # noqa: B018 - its trial takes time
         before = time.monotonic() - question.began
         return max(FIRST_SHARE * question.budget_seconds - before, _LEAST_SHARE * question.budget_seconds)
 
     def plan(self, question: Question, **instead: float) -> SizePlan:
         """What to train first, or `instead`, as `first_plan` takes it. MdlError for too little data."""
         known = {"off_by": question.off_by, "seconds": self._first_seconds(question), **instead}
-        return first_plan(self.data, self.setting, self.speed, question.budget_seconds, **known)
+        return first_plan(self.data, self.setting, self.rule, question.budget_seconds, **known)
 
 
 def look_at(question: Question, progress: Progress | None = None) -> Looked:
@@ -211,7 +210,7 @@ def find_size(question: Question, console: Console, command: str, progress: Prog
 
     def first() -> list[dict[str, Any]]:
         with deadline.trial():
-            found.speed  # noqa: B018 - its trial takes time
+            found.rule  # noqa: B018 - its trial takes time
         plan = found.plan(question)
         for line in plan.lines:
             say(console, line)

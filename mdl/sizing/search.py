@@ -15,10 +15,10 @@ from mdl.config import from_flat
 from mdl.models import ENVELOPE
 from mdl.records import RunPaths
 from mdl.sizing.answer import Answer, look
+from mdl.sizing.answer_text import table_lines
 from mdl.sizing.deadline import Deadline
 from mdl.sizing.ladder import coarse, rungs
 from mdl.sizing.plan import WITH_HALF, Data, Setting, budgets, makespan
-from mdl.sizing.wording import table_lines
 from mdl.sweeps import cells_text, plan_sweep, read_cells, run_sweep, say, write_cells
 
 if TYPE_CHECKING:

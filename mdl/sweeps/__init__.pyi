@@ -15,11 +15,10 @@ from .backends.wandb import under_agent as under_agent
 from .cell_file import cells_text as cells_text
 from .cell_file import read_cells as read_cells
 from .cell_file import write_cells as write_cells
-from .cost_model import CORE_FLOPS_A_BYTE_ANYWAY as CORE_FLOPS_A_BYTE_ANYWAY
-from .cost_model import keep_trial as keep_trial
+from .cost_model import Rule as Rule
+from .cost_model import Work as Work
 from .manifest import open_corpora as open_corpora
 from .messages import say as say
-from .plan import GPU_FLOPS_A_BYTE_ANYWAY as GPU_FLOPS_A_BYTE_ANYWAY
 from .plan import Plan as Plan
 from .plan import describe_plan as describe_plan
 from .plan import plan_cell as plan_cell
@@ -28,6 +27,8 @@ from .plan import plan_sweep as plan_sweep
 from .progress import Download as Download
 from .python_api import Sweep as Sweep
 from .python_api import run as run
+from .seen_cohorts import try_core_once as try_core_once
+from .speed_trial import try_speed as try_speed
 from .sweep_file import CELL as CELL
 from .sweep_file import check_name as check_name
 from .sweep_file import load_sweep as load_sweep

@@ -1,31 +1,18 @@
-"""What a cohort will take on this machine, in seconds: a rule of thumb, put right by the cohorts that ran here.
+"""What a cohort will take on a machine, in seconds: a rule of thumb, put right by the cohorts that ran there.
 
-The rule: seconds = start + steps × step + bytes × (byte + FLOPs a byte × flop); a measured byte is a third of a trained
-one, since it has no backward pass. For an H100 its constants come from `benchmarks/README.md`, for a processor from a
-trial (`mdl.sizing`) or from a usual core. Each cohort that ends here is noted in the cache folder, and the rule is then
-multiplied by what cohorts like the one that is asked for took of it.
+The rule: seconds = start + steps × step + bytes × (byte + 3 × FLOPs a byte × flop); a measured byte is a third of a
+trained one, since it has no backward pass. For an H100 its constants come from `benchmarks/README.md`, for a processor
+from a trial (`speed_trial`) or from a usual core. The rule is then multiplied by what cohorts like the one that is
+asked for took of it.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
 import math
-import platform
-import re
-import subprocess
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from functools import lru_cache
-from pathlib import Path
-from typing import NamedTuple
+from dataclasses import asdict, dataclass, replace
 
-from mdl.storage import cache_folder, digest, note, noted, write_atomically
-
-_MOST_READ = 300  # cohorts, the newest of a machine
 _RULE_WEIGHT = 0.05  # of the rule of thumb, beside 1 of a cohort that is just like the one that is asked for
 _LEAST_SECONDS = 0.05  # of a part, by the rule and as measured: of two steps the first ones are all that is seen
-_TRIAL = "speed-trial"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,11 +48,17 @@ class Spent:
 class Rule:
     """The constants of a kind of machine, in seconds."""
 
-    start: float  # up to a cohort's first step
+    start: float  # up to the first step of a worker's first cohort: it imports torch, opens the corpus
+    next_start: float  # from one cohort of a worker to the first step of its next
     step: float  # of any step, however few bytes it sees
-    byte: float  # of a byte, beside the model's products
+    byte: float  # of a byte that is trained on, beside the model's products
     flop: float
     source: str  # where they come from, for people
+
+    @property
+    def flops_anyway(self) -> float:
+        """What a byte of a forward pass costs beside the model's products, in FLOPs that take as long."""
+        return self.byte / (3 * self.flop)
 
     def seconds(self, work: Work) -> Spent:
         """Of a cohort."""
@@ -73,17 +66,27 @@ class Rule:
         training = work.n_steps * self.step + work.n_bytes * per_byte
         return Spent(start=self.start, training=training, measuring=work.coded_bytes * per_byte / 3)
 
+    def faster(self, times: float, source: str) -> Rule:
+        """Of a machine whose products and memory are so many times as fast; what a step costs anyway is the same."""
+        return replace(self, byte=self.byte / times, flop=self.flop / times, source=source)
 
-# A worker imports torch, opens the corpus, and compiles a width's kernels.
-H100 = Rule(start=6.0, step=4e-4, byte=2.5e-9, flop=5.7e-15, source="the speed of one H100, benchmarks/README.md")
-# What a byte costs a model on a core beside its products (softmax over 256 values, memory traffic), in their unit.
-CORE_FLOPS_A_BYTE_ANYWAY = 30_000.0
-_CORE_START = 5.0
+
+# Fitted to the speeds of ten shapes of 3 K to 25 M parameters, within a half of each. The kernels of a width are
+# compiled before its first step, whichever cohort of a worker it is.
+H100 = Rule(
+    start=6.0,
+    next_start=6.0,
+    step=4e-4,
+    byte=2.5e-9,
+    flop=5.7e-15,
+    source="the speed of one H100, benchmarks/README.md",
+)
+_CORE_FLOPS_ANYWAY = 30_000.0  # softmax over 256 values, memory traffic
 
 
 def core(step: float, flop: float, source: str) -> Rule:
     """Of a processor's core that trains with one thread."""
-    return Rule(start=_CORE_START, step=step, byte=3 * CORE_FLOPS_A_BYTE_ANYWAY * flop, flop=flop, source=source)
+    return Rule(start=5.0, next_start=1.0, step=step, byte=3 * _CORE_FLOPS_ANYWAY * flop, flop=flop, source=source)
 
 
 USUAL_CORE = core(4e-3, 1.8e-11, "a usual core")
@@ -121,87 +124,3 @@ class CostModel:
 
 def _alike(a: float, b: float) -> float:
     return min(a, b) / max(a, b, 1e-300)
-
-
-def this_machine(*, on_gpu: bool) -> str:
-    """Its kind, by which cohorts are remembered: the GPU's model, or the processor's."""
-    if not on_gpu:
-        return _processor()
-    gpus = gpu_models()
-    return gpus[0].name if gpus else "GPU"
-
-
-def cost_model(*, on_gpu: bool) -> CostModel:
-    """Of this machine, by all that has been noted of its kind."""
-    kind = this_machine(on_gpu=on_gpu)
-    seen = []
-    paths = sorted(_folder(kind).glob("*.json"), key=_age)[:_MOST_READ]
-    for path in paths:
-        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-            content = json.loads(path.read_bytes())
-            seen.append((Work(**content["work"]), Spent(**content["spent"])))
-    return CostModel(H100 if on_gpu else _of_a_core(kind), tuple(seen))
-
-
-def remember(work: Work, spent: Spent, *, n_sharing: int, on_gpu: bool) -> None:
-    """Note what a cohort took here, beside `n_sharing` - 1 others on its device; for like work the newest stays."""
-    alone = Spent(start=spent.start, training=spent.training / n_sharing, measuring=spent.measuring / n_sharing)
-    content = json.dumps({"work": asdict(work), "spent": asdict(alone)})
-    path = _folder(this_machine(on_gpu=on_gpu)) / f"{digest([str(value) for value in asdict(work).values()])}.json"
-    with contextlib.suppress(OSError):  # it costs time, not truth
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content.encode())
-
-
-def keep_trial(try_speed: Callable[[], tuple[float, float]]) -> None:
-    """Where nothing ran on this processor yet, try it once: seconds a step, and a FLOP."""
-    kind = this_machine(on_gpu=False)
-    if cost_model(on_gpu=False).seen or noted(cache_folder(), _TRIAL, kind):
-        return
-    note(cache_folder(), _TRIAL, kind, list(try_speed()))
-
-
-def _of_a_core(kind: str) -> Rule:
-    match noted(cache_folder(), _TRIAL, kind):
-        case [float(step), float(flop)] if flop > 0:
-            return core(step, flop, "a trial of some seconds")
-    return USUAL_CORE
-
-
-def _folder(kind: str) -> Path:
-    return cache_folder() / "cohort-seconds" / re.sub(r"[^A-Za-z0-9.-]+", "-", kind)
-
-
-def _age(path: Path) -> float:
-    try:
-        return -path.stat().st_mtime
-    except OSError:
-        return 0.0
-
-
-class Gpu(NamedTuple):
-    """As the driver tells it."""
-
-    name: str
-    memory_bytes: int
-
-
-@lru_cache(maxsize=1)
-def gpu_models() -> Sequence[Gpu]:
-    """Each GPU that the driver knows; asking torch would take a part of that memory."""
-    if not Path("/proc/driver/nvidia/gpus").exists() and platform.system() == "Linux":
-        return ()
-    query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
-    with contextlib.suppress(OSError, subprocess.SubprocessError, ValueError):
-        told = subprocess.run(query, capture_output=True, text=True, check=True, timeout=20).stdout
-        rows = [line.rpartition(",") for line in told.splitlines() if line.strip()]
-        return tuple(Gpu(name.strip(), int(memory) << 20) for name, _, memory in rows)
-    return ()
-
-
-def _processor() -> str:
-    name = platform.processor() or platform.machine()
-    with contextlib.suppress(OSError, StopIteration):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        name = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return f"{name} ({platform.machine()})"

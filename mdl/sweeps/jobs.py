@@ -10,12 +10,11 @@ from mdl.compressors import REGISTRY
 from mdl.config import Cell, Cohort
 from mdl.data import Corpus, CorpusSpec
 from mdl.evaluation import CHUNKED_SAMPLE_BYTES, BaselineJob, baseline_path, baseline_plan
-from mdl.models import forward_flops_per_byte
 from mdl.quantization import PRECISIONS
 from mdl.records import RunPaths, is_needless, read_baseline, read_cell, read_ending
-from mdl.sweeps.cost_model import CORE_FLOPS_A_BYTE_ANYWAY, Work
-from mdl.sweeps.plan import GPU_FLOPS_A_BYTE_ANYWAY, Plan
-from mdl.sweeps.splits import parts_of
+from mdl.sweeps.cohort_parts import parts_of
+from mdl.sweeps.cost_model import H100, USUAL_CORE, Work
+from mdl.sweeps.plan import Plan, work_of
 from mdl.sweeps.time_left import usual_coder_seconds
 from mdl.sweeps.worker_pool import Job
 from mdl.units import format_bytes
@@ -58,9 +57,8 @@ def cohort_job(
 ) -> Job:
     """The job of a cohort. A record that it may replace, failed or no longer needless, is named by its time."""
     records = {run_id: plan.paths.record(run_id) for run_id in cohort.run_ids}
-    anyway = GPU_FLOPS_A_BYTE_ANYWAY if on_gpu else CORE_FLOPS_A_BYTE_ANYWAY
-    per_byte = forward_flops_per_byte(cohort.shape) + anyway
-    work = work_of(cohort, corpora)
+    work = cohort_work(cohort, corpora)
+    per_byte = work.flops_per_byte + (H100 if on_gpu else USUAL_CORE).flops_anyway
     request = {
         "kind": "cohort",
         "configs": [cell.config.requested() for cell in cohort.cells],
@@ -90,14 +88,9 @@ def cohort_job(
     )
 
 
-def work_of(cohort: Cohort, corpora: Mapping[CorpusSpec, Corpus]) -> Work:
-    """What it asks of a machine."""
-    return Work(
-        n_steps=sum(part.trained_steps for part in cohort.parts),
-        n_bytes=cohort.bytes_seen,
-        coded_bytes=sum(_coded_bytes(cell, corpora) for cell in cohort.cells),
-        flops_per_byte=forward_flops_per_byte(cohort.shape),
-    )
+def cohort_work(cohort: Cohort, corpora: Mapping[CorpusSpec, Corpus]) -> Work:
+    """What it asks of a machine, with all that is measured."""
+    return work_of(cohort, sum(_coded_bytes(cell, corpora) for cell in cohort.cells))
 
 
 def _coded_bytes(cell: Cell, corpora: Mapping[CorpusSpec, Corpus]) -> int:

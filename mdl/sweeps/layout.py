@@ -8,11 +8,12 @@ from functools import cache
 from mdl.config import Cohort
 from mdl.data import Corpus, CorpusSpec
 from mdl.models import training_bytes
-from mdl.sweeps.cost_model import CostModel, Spent, gpu_models
-from mdl.sweeps.jobs import work_of
+from mdl.sweeps.cohort_parts import keep_parts
+from mdl.sweeps.cost_model import CostModel, Spent
+from mdl.sweeps.hardware import gpu_models
+from mdl.sweeps.jobs import cohort_work
 from mdl.sweeps.plan import Plan
 from mdl.sweeps.schedule import cut, end_of, longest_first
-from mdl.sweeps.splits import keep_parts
 
 _MOST_A_GPU = 3  # cohorts: what the studies of this repository ran with, on one H100
 _MEMORY_SHARE = 0.75  # of a GPU's: the rest is the corpora's and the processes' own
@@ -44,7 +45,7 @@ class Layout:
 
         @cache
         def seconds(cohort: Cohort) -> Spent:
-            return model.seconds(work_of(cohort, corpora))
+            return model.seconds(cohort_work(cohort, corpora))
 
         self.seconds = seconds
 

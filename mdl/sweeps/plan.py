@@ -12,16 +12,13 @@ from mdl.config import Cell, Cohort, full_key
 from mdl.errors import MdlError, quoted
 from mdl.models import count_params, forward_flops_per_byte
 from mdl.records import RunPaths
+from mdl.sweeps.cost_model import H100, Work
 from mdl.sweeps.grid import cells_of, cohorts_of, grid_cells
 from mdl.sweeps.strict_yaml import parse_yaml
 from mdl.sweeps.sweep_file import CELL, check_name, check_out, check_runs_here, load_sweep
 from mdl.units import counted, format_bytes
 
-# An H100's, fitted to the speeds of ten shapes of 3 K to 25 M parameters (benchmarks/README.md; within a half of each),
-# with what a byte costs there beside its products; first steps and measuring took the reference study as long again.
-_H100_FLOPS_A_SECOND, _MEASURED_TOO = 1.75e14, 2.0
-GPU_FLOPS_A_BYTE_ANYWAY = 6.6e5
-
+_MEASURED_TOO = 2.0  # times the training: first steps and measuring took the reference study as long again
 _N_SNAPSHOTS = 2  # final and best, where they are not the same
 
 
@@ -123,20 +120,33 @@ def describe_plan(plan: Plan) -> Sequence[str]:
             for cell in cohort.cells
         ]
     flops, seen = plan.training_flops, plan.bytes_seen
-    second, again = plan.overlapping_flops, plan.overlapping_bytes
-    at_work = _MEASURED_TOO * (flops + GPU_FLOPS_A_BYTE_ANYWAY * seen) + second + GPU_FLOPS_A_BYTE_ANYWAY * again
-    hours = at_work / _H100_FLOPS_A_SECOND / 3600
-    if again:
+    if plan.overlapping_bytes:
         lines.append(_second_code(plan))
     if plan.seed is not None:
         lines.append(f"cells are drawn at random with seed {plan.seed}; another 'seed:' in the file draws others")
     lines.append(
         f"{plan.name}: {_at_most(plan)}{counted(len(plan.cells), 'cell')} in {counted(len(plan.cohorts), 'cohort')}, "
         f"{flops:.3g} "
-        f"training FLOPs, {format_bytes(seen)} seen; about {hours:.2g} GPU-hours at the speed of one H100 "
+        f"training FLOPs, {format_bytes(seen)} seen; about {_h100_hours(plan):.2g} GPU-hours at the speed of one H100 "
         "(benchmarks/README.md)"
     )
     return lines
+
+
+def work_of(cohort: Cohort, coded_bytes: int) -> Work:
+    """What a cohort asks of a machine that codes so many bytes with its models."""
+    return Work(
+        n_steps=sum(part.trained_steps for part in cohort.parts),
+        n_bytes=cohort.bytes_seen,
+        coded_bytes=coded_bytes,
+        flops_per_byte=forward_flops_per_byte(cohort.shape),
+    )
+
+
+def _h100_hours(plan: Plan) -> float:
+    """At the speed of one H100, as far as it is known before the corpora are opened."""
+    spent = [H100.seconds(work_of(cohort, _overlapping_bytes(cohort))) for cohort in plan.cohorts]
+    return sum(_MEASURED_TOO * one.training + one.measuring for one in spent) / 3600
 
 
 def _at_most(plan: Plan) -> str:

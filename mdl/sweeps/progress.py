@@ -11,7 +11,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from mdl.sweeps.drivers import Telling
+from mdl.sweeps.driver_status import Telling
 from mdl.sweeps.messages import say
 from mdl.sweeps.time_left import TimeLeft
 from mdl.sweeps.worker_pool import Job, Lane, Outcome

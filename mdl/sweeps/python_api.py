@@ -30,6 +30,13 @@ class Sweep:
         `**{"train.seed": [0, 1]}`, by the whole key. A list or a tuple is what the grid varies. Sizes in bytes may be
         words: "300KB". Whatever is left out has the default of a sweep file.
 
+    Attributes
+    ----------
+    name
+        Of the folder that its records go to.
+    cells
+        What is to be trained: each with its configuration (`.config` as asked for, `.resolved`) and its `.run_id`.
+
     Raises
     ------
     MdlError
@@ -59,7 +66,17 @@ class Sweep:
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> Sweep:
-        """A sweep file, such as sweeps/quick.yaml.
+        """Read a sweep file, such as sweeps/quick.yaml.
+
+        Parameters
+        ----------
+        path
+            The file.
+
+        Returns
+        -------
+        Sweep
+            Its cells under its name.
 
         Raises
         ------
@@ -86,11 +103,33 @@ class Sweep:
         return len(self.cells)
 
     def plan(self, out: str | Path = "runs") -> Plan:
-        """Its cells in cohorts, under the folder `out`/<name>."""
+        """Lay its cells out in cohorts, which train as one.
+
+        Parameters
+        ----------
+        out
+            Folder of all sweeps.
+
+        Returns
+        -------
+        Plan
+            `.cohorts`, `.cells`, and the `.paths` of their records under `out`/<name>.
+
+        Examples
+        --------
+        >>> plan = mdl.Sweep(size=["4x1", "8x1"], subset_bytes=["100KB", "300KB"], steps=200).plan()
+        >>> [len(cohort.cells) for cohort in plan.cohorts]
+        [2, 2]
+        """
         return Plan(self.name, RunPaths(Path(out) / self.name), tuple(cohorts_of(self.cells)), wandb=self._wandb)
 
     def describe(self) -> str:
-        """What `mdl sweep --dry-run` prints: cohorts with their cells, parameters, FLOPs and bytes.
+        """Tell what `mdl sweep --dry-run` prints.
+
+        Returns
+        -------
+        str
+            A line a cohort and a cell: parameters, FLOPs and bytes.
 
         Examples
         --------

@@ -13,9 +13,9 @@ from mdl.config import Cohort
 from mdl.errors import MdlError
 from mdl.records import RunPaths, read_ending, read_manifest
 from mdl.sweeps.claims import Claim, latest
-from mdl.sweeps.drivers import Driver, drivers
+from mdl.sweeps.cohort_parts import parts_of
+from mdl.sweeps.driver_status import Driver, drivers
 from mdl.sweeps.plan import Plan
-from mdl.sweeps.splits import parts_of
 from mdl.units import counted, format_seconds
 
 _EVERY_SECONDS = 5.0

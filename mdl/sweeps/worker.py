@@ -137,7 +137,8 @@ def _remember(work: dict[str, Any], clock: PhaseClock) -> None:
     """For the cost model: what this cohort took, which trained from its start to its end."""
     import torch
 
-    from mdl.sweeps.cost_model import Work, remember
+    from mdl.sweeps.cost_model import Work
+    from mdl.sweeps.seen_cohorts import remember
 
     n_sharing = int(os.environ.get(SHARING, "1"))
     remember(Work(**work), clock.spent(), n_sharing=n_sharing, on_gpu=torch.cuda.is_available())

@@ -17,8 +17,8 @@ from lightning_fabric.plugins.io.checkpoint_io import CheckpointIO
 
 from mdl.errors import MdlError
 from mdl.storage import remove_own, set_aside, write_atomically
+from mdl.training.lightning_warnings import quiet_lightning
 from mdl.training.optimizer import require_state
-from mdl.training.quiet import quiet_lightning
 
 if TYPE_CHECKING:
     from mdl.training.cohort_module import CohortModule

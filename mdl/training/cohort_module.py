@@ -23,7 +23,7 @@ from mdl.training.cuda_graph import RecordedStep
 from mdl.training.data_parallel import ALONE
 from mdl.training.members import Member
 from mdl.training.optimizer import recipe_optimizer
-from mdl.training.rounded import Rounded
+from mdl.training.rounded_weights import Rounded
 from mdl.training.sample_bits import sum_sample_bits
 
 

@@ -18,10 +18,10 @@ from mdl.training.cohort_data import reading
 from mdl.training.cohort_records import cohort_records
 from mdl.training.fit_cohort import Stretch, train_cohort
 from mdl.training.loggers import finish_loggers, make_loggers
+from mdl.training.longer_training import gain_of, needless, too_little
 from mdl.training.progress import OPENING, PHASES, Check, OnLoss, PhaseProgress, Watch, tell_loss, tell_nobody
 from mdl.training.snapshots import measure_snapshots
 from mdl.training.trunk import Trunk
-from mdl.training.until import gain_of, needless, too_little
 
 _LOOK_SECONDS = 1.0
 

@@ -17,8 +17,8 @@ from mdl.training.batches import CohortBatches
 from mdl.training.checkpoint import CheckpointFile
 from mdl.training.cohort_module import CohortModule
 from mdl.training.data_parallel import ALONE, DataParallel, Ranks
+from mdl.training.lightning_warnings import quiet_lightning
 from mdl.training.progress import Check
-from mdl.training.quiet import quiet_lightning
 from mdl.training.stop_signal import StopSignal
 
 Progress = Callable[[int], None]  # called with the number of steps done

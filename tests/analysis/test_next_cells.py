@@ -225,12 +225,19 @@ RECORDED: list[dict[str, object]] = [
 ]
 
 
+@pytest.mark.parametrize("is_told", [False, True])
 @pytest.mark.parametrize("settings", RECORDED, ids=str)
-def test_the_recipe_is_the_records_own(tmp_path: Path, settings: dict[str, object]) -> None:
-    """The file of a cell that is recorded names that very record, so a sweep would not make it again."""
+def test_the_recipe_is_the_records_own(tmp_path: Path, settings: dict[str, object], is_told: bool) -> None:
+    """The file of a cell that is recorded names that very record, so a sweep would not make it again.
+
+    So it does where the record tells the resolved settings alone, and where it tells what was asked for too.
+    """
     records = [real(r, **settings) for r in grid(NAMES, [30_000, *DATA], power_law)]
     if "model.context_bytes" in settings:
         records = [dataclasses.replace(r, model=dataclasses.replace(r.model, context_tokens=128)) for r in records]
+    if is_told:
+        rate = {"train.learning_rate": settings.get("train.learning_rate", "auto")}
+        records = [dataclasses.replace(r, requested=from_flat(r.config | rate).requested()) for r in records]
     found = suggest(explained(write_sweep(tmp_path / "synthetic", records)), ladder)
     known = [dataclasses.replace(found[0], seeds=(0,), size=name) for name in NAMES]
     file = tmp_path / "known.yaml"
@@ -239,6 +246,14 @@ def test_the_recipe_is_the_records_own(tmp_path: Path, settings: dict[str, objec
     assert len(planned) == len(known)
     assert set(planned) <= {r.run_id for r in records}
     assert {c["train.learning_rate"] for c in cells(known)} == {settings.get("train.learning_rate", "auto")}
+
+
+def test_a_rate_that_was_asked_for_by_its_number_is_no_auto(tmp_path: Path) -> None:
+    """Though it is the recipe's own: what was asked for is recorded, and nothing is inferred from equal numbers."""
+    records = [real(r) for r in grid(NAMES, [30_000, *DATA], power_law)]
+    asked = [dataclasses.replace(r, requested=from_flat(r.config).requested()) for r in records]
+    found = suggest(explained(write_sweep(tmp_path / "synthetic", asked)), ladder)
+    assert {type(one["train.learning_rate"]) for one in cells(found)} == {float}
 
 
 def test_the_ladder_rises() -> None:

@@ -1,19 +1,18 @@
 """The paper's Table 1 on our data: classical coders and trained models on any data, the paper's rates beside.
 
-From what `mdl baselines` leaves. The paper's own rates are in `analysis/paper/table1.csv`, with their citation.
+From what `mdl baselines` leaves. The paper's own rates are in `analysis/report/paper/table1.csv`, with their citation.
 """
 
 from __future__ import annotations
 
 from functools import partial
-from importlib import resources
 
 import pandas as pd
 
 from analysis.codes import adjusted_compression_rate, classical_rates, raw_rate
-from analysis.paper import PAPER_CODERS
 from analysis.records import Row, Table, rows_of, short_source
 from analysis.report.csv_tables import CsvTable
+from analysis.report.paper.table1 import PAPER_CODERS, PAPER_DATA_SETS, TABLE_1
 from analysis.report.rows.comparisons import PaperRow
 from analysis.report.section import Figure, Measured, WideSection, register_section
 from analysis.report.sections.paper_table_figures import plot_position_panels
@@ -21,7 +20,6 @@ from analysis.report.sections.paper_table_page import paper_table as write
 from analysis.study import Study
 
 PAPER_BYTES = 10**9  # of each of the paper's data sets
-_PAPER_DATA = {"text": "enwik9", "image": "ImageNet", "audio": "LibriSpeech", "random": "random"}
 _NAMES = {"text": "text", "image": "images", "audio": "speech", "random": "random bytes", "bytes": "bytes"}
 _PAPER_SHAPES = {"64x4": "Transformer 200K", "128x4": "Transformer 800K", "256x4": "Transformer 3.2M"}
 _DATA = ["sha256", "heldout_bytes", "subset_bytes"]
@@ -125,23 +123,25 @@ def _data_sets(own: pd.DataFrame) -> pd.DataFrame:
     several = sets["kind"].duplicated(keep=False)
     full = sets["name"] + " (" + sets["source"] + ", " + sets["subset_bytes"].map("{:,}".format) + " bytes)"
     order = sets["kind"].map({kind: i for i, kind in enumerate(_NAMES)}).fillna(len(_NAMES))
-    named = sets.assign(data=sets["name"].where(~several, full), paper_data=sets["kind"].map(_PAPER_DATA), _data=order)
+    named = sets.assign(
+        data=sets["name"].where(~several, full), paper_data=sets["kind"].map(PAPER_DATA_SETS), _data=order
+    )
     return named[[*_DATA, "data", "source", "paper_data", "_data"]].sort_values("_data", kind="stable")
 
 
 def _paper() -> pd.DataFrame:
     """The paper's rates, a row per (data set, chunk length, compressor); fractions."""
-    with resources.files("analysis.paper").joinpath("table1.csv").open(encoding="utf-8") as file:
-        wide = pd.read_csv(file, comment="#").assign(chunk_bytes=lambda frame: frame["chunk_bytes"].fillna(0))
-    of_each = [
-        wide[["compressor", "chunk_bytes"]].assign(
-            paper_data=name,
-            paper_raw_rate=wide[f"{name}_raw"] / 100,
-            paper_adjusted_rate=wide[f"{name}_adjusted"] / 100,
-        )
-        for name in _PAPER_DATA.values()
-    ]
-    return pd.concat(of_each, ignore_index=True)
+    return pd.DataFrame(
+        {
+            "compressor": row.compressor,
+            "chunk_bytes": row.chunk_bytes or 0,
+            "paper_data": name,
+            "paper_raw_rate": row.raw[name],
+            "paper_adjusted_rate": row.adjusted[name],
+        }
+        for name in PAPER_DATA_SETS.values()
+        for row in TABLE_1
+    )
 
 
 def _of_the_papers_models(data: pd.DataFrame) -> pd.DataFrame:

@@ -86,11 +86,11 @@ def inspect(
     of a sweep name, n_cells, n_done, n_failed, n_left, sources, subset_bytes, models.
     """
     from mdl.cli import inspect as inspect_cli
-    from mdl.cli import recorded
-    from mdl.cli.places import run_folder
+    from mdl.cli import inspect_runs
+    from mdl.cli.path_resolution import run_folder
 
     place = run_folder(file, runs)
-    _print(recorded.inspect(place) if place.is_dir() else inspect_cli.inspect(place, runs), as_json=as_json)
+    _print(inspect_runs.inspect(place) if place.is_dir() else inspect_cli.inspect(place, runs), as_json=as_json)
 
 
 def pack(

@@ -46,7 +46,7 @@ def baselines(
     """
     from mdl.cli.baselines import Models, Table, source_of
     from mdl.cli.evaluate import content
-    from mdl.cli.places import find_model
+    from mdl.cli.path_resolution import find_model
     from mdl.cli.sweep import command_line
     from mdl.sweeps import Download
     from mdl.units import parse_bytes
@@ -160,7 +160,7 @@ def generate(
     With --json: written (paths), and text where nothing was written.
     """
     from mdl.cli import generate as generate_cli
-    from mdl.cli.places import find_model
+    from mdl.cli.path_resolution import find_model
     from mdl.generation import Sampling
 
     n_bytes = renamed(former_bytes, n_bytes, "--bytes", "--length")

@@ -49,7 +49,7 @@ def report(
     """
     from analysis.report import build_report, terminal_table
     from mdl.cli import wandb_report
-    from mdl.cli.places import run_folder
+    from mdl.cli.path_resolution import run_folder
 
     if wandb:
         wandb_report.require_wandb()
@@ -122,7 +122,7 @@ def fit(
     """
     from analysis.scaling import fit_content, fit_report_of, fit_to_text, parse_delta, read_measurements
     from mdl.cli import fit as fit_cli
-    from mdl.cli.places import run_folder
+    from mdl.cli.path_resolution import run_folder
 
     if out:
         fit_cli.require_figure(out)

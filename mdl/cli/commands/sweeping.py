@@ -62,8 +62,17 @@ def sweep(
     training_flops, bytes_seen, cells: run_id, subset_bytes, passes).
     """
     from mdl.cli import sweep as sweep_cli
-    from mdl.cli.places import sweep_file
-    from mdl.sweeps import BACKENDS, Request, describe_plan, open_corpora, parse_options, plan_content
+    from mdl.cli.path_resolution import sweep_file
+    from mdl.sweeps import (
+        BACKENDS,
+        Request,
+        describe_plan,
+        has_gpu,
+        open_corpora,
+        parse_options,
+        plan_content,
+        try_core_once,
+    )
 
     runs = renamed(out, runs, "--out", "--runs")
     if as_json and not dry_run:
@@ -96,8 +105,8 @@ def sweep(
     else:
         typer.echo("\n".join(describe_plan(request.plan)))
         open_corpora(request.plan, console(stderr=False), fetch=False)
-        if backend == "local":
-            sweep_cli.try_speed_once(request.plan)
+        if backend == "local" and not has_gpu():
+            try_core_once(request.plan.cohorts[0])
         typer.echo(BACKENDS[backend].preview(request, options), nl=False)
 
 
@@ -142,25 +151,25 @@ def suggest(
     They bracket a critical size, or narrow its interval. With --json: name, within, n_cells, cells, file, and critical
     (a row a dataset size; with --run the new one).
     """
-    from mdl.cli import rounds
     from mdl.cli import suggest as suggest_cli
-    from mdl.cli.places import run_folder
+    from mdl.cli import suggest_rounds
+    from mdl.cli.path_resolution import run_folder
 
     place = run_folder(folder, runs)
-    before = after = rounds.look(place, cost, within)
+    before = after = suggest_rounds.look(place, cost, within)
     wanted = suggest_cli.cells(before.found)
-    file = (out or (rounds.free_file(place) if train else None)) if wanted else None
+    file = (out or (suggest_rounds.free_file(place) if train else None)) if wanted else None
     text = before.lines
     if file:
-        suggest_cli.write(wanted, rounds.sweep_of(place) if train else before.explained.table.name, file)
+        suggest_cli.write(wanted, suggest_rounds.sweep_of(place) if train else before.explained.table.name, file)
         text.append(f"{file}: {len(wanted)} cells" + ("" if train else f"; run: mdl sweep {file}"))
     if not as_json:
         typer.echo("\n".join(text))
     if train and file:
-        rounds.run(file, place)
-        after = rounds.look(place, cost, within)
+        suggest_rounds.run(file, place)
+        after = suggest_rounds.look(place, cost, within)
         if not as_json:
-            typer.echo("\n".join(rounds.told(before, after, file)))
+            typer.echo("\n".join(suggest_rounds.told(before, after, file)))
     if as_json:
         n_cells, rows = len(wanted), suggest_cli.content(before.found)
         told = {"name": before.explained.table.name, "within": within, "n_cells": n_cells, "cells": rows}

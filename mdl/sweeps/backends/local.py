@@ -21,15 +21,16 @@ from mdl.config import Cohort
 from mdl.errors import Terminated
 from mdl.sweeps import claims
 from mdl.sweeps.backends.registry import Ended, Request, register_backend
-from mdl.sweeps.cost_model import cost_model, this_machine
-from mdl.sweeps.drivers import Telling
+from mdl.sweeps.cohort_parts import forget_parts
+from mdl.sweeps.driver_status import Telling
+from mdl.sweeps.hardware import this_machine
 from mdl.sweeps.jobs import baseline_jobs, cohort_job, left_of
 from mdl.sweeps.layout import Layout, auto_per_gpu
 from mdl.sweeps.manifest import open_corpora, write_manifest
 from mdl.sweeps.messages import say
 from mdl.sweeps.plan import Plan
 from mdl.sweeps.progress import Display
-from mdl.sweeps.splits import forget_parts
+from mdl.sweeps.seen_cohorts import cost_model
 from mdl.sweeps.waiting import Waiting
 from mdl.sweeps.worker_pool import SHARING, Job, Lane, Pool
 from mdl.units import counted, format_seconds

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.critical import columns
-from analysis.critical.drift import bend, mean_drift, steps_between, with_drift
+from analysis.critical.exponent_drift import bend, mean_drift, steps_between, with_drift
 from analysis.critical.group_fit import fit_group
 from analysis.critical.smooth_law import SmoothLaw, smooth_law
 from tests.analysis.critical.test_smooth_law import PRICE, SHAPES, cells

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from analysis.costs import PAPER
 from analysis.critical import Column, Estimate, columns, describe, estimate_all, law
+from analysis.critical.error_covariance import covariance
 from analysis.critical.group_fit import fit_group
-from analysis.critical.linear_errors import covariance
 from analysis.critical.smooth_law import prices_at, smooth_law
 from analysis.records import load
 from analysis.study import study

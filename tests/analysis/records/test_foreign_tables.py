@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from analysis.errors import AnalysisError
 from analysis.records import load
-from analysis.records.numbers import read_numbers
+from analysis.records.number_parsing import read_numbers
 from analysis.records.table_file import read_table
 from analysis.scaling.measurements import read_csv
 from tests.analysis.scaling.test_scaling import mdl

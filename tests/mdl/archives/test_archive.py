@@ -26,7 +26,7 @@ from mdl.archives import Archive, ArchiveWriter, Block, Header
 from mdl.archives import header as header_file
 from mdl.archives.block_codec import BlockDecoder, encode_block
 from mdl.cli.archive import compress, decompress
-from mdl.cli.places import find_model
+from mdl.cli.path_resolution import find_model
 from mdl.compressors import compress_stream, load_model
 from mdl.compressors.byte_model import LanguageModel
 from mdl.device import choose_device

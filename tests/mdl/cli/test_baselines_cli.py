@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from analysis.paper import table1
 from analysis.records import load
+from analysis.report.paper import table1
 from mdl import compressors
 from mdl.cli.app import app
 from mdl.cli.baselines import source_of

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mdl.cli.places import sweep_file
+from mdl.cli.path_resolution import sweep_file
 from tests import ROOT
 from tests.command import assert_refused_here
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mdl.data import Corpus, CorpusSpec, corpus_file, open_corpus
-from mdl.data.copies import LEAST_BYTES, Part, chunks, copied_bytes, first_copies
+from mdl.data.duplicate_bytes import LEAST_BYTES, Part, chunks, copied_bytes, first_copies
 from mdl.errors import MdlError
 from mdl.storage import cache_folder
 from tests.arrays import ArrayView

@@ -17,9 +17,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from analysis.errors import AnalysisError
-from analysis.paper import table1
 from analysis.records import load as load_table
 from analysis.report import build_report
+from analysis.report.paper import table1
 from analysis.report.sections.paper_table import PAPER_BYTES, paper_table, position_curves
 from analysis.report.sections.paper_table_page import lead
 from analysis.report.sections.paper_table_page import paper_table as page

@@ -57,8 +57,8 @@ def difference(one: Tensor, other: Tensor) -> float:
         ("4x1", 20, 256),  # less than a tile of anything
         ("16x2", 64, 256),
         ("24x1", 33, 256),  # neither width, head nor context is a power of two
-        ("48x1h2", 70, 300),  # heads of 24, and tokens
-        ("64x1", 100, 256),  # two heads, more than one block of times
+        pytest.param("48x1h2", 70, 300, marks=pytest.mark.slow),  # heads of 24, and tokens
+        pytest.param("64x1", 100, 256, marks=pytest.mark.slow),  # two heads, more than one block of times
         pytest.param("96x1", 65, 256, marks=pytest.mark.slow),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mdl.models import Shape, make_models, require_exact, stack
-from mdl.models.stepped import rehearse
+from mdl.models.stepwise_model import rehearse
 from tests.own_architectures import HONEST
 
 T = 20

@@ -14,15 +14,16 @@ from mdl.config import Cell, Cohort, from_flat
 from mdl.errors import MdlError
 from mdl.models import Shape, count_params, parse_size
 from mdl.optimizers import make_optimizer
-from mdl.sizing import name_of, parse_seconds, speed
+from mdl.sizing import name_of, parse_seconds
 from mdl.sizing.forecast import forecast_of
 from mdl.sizing.plan import FIRST_SHARE, WITH_HALF, Data, Setting, SizePlan, first_plan
-from mdl.sizing.speed import Speed
+from mdl.sweeps import Work, speed_trial
+from mdl.sweeps.cost_model import USUAL_CORE, core
 from tests import ROOT
 from tests.own_architectures import HONEST
 
 SETTING = Setting(context_bytes=256, batch_windows=8, n_workers=2, coded=False)
-LAPTOP = Speed(fixed=0.004, per_operation=1.8e-11)
+A_STEP = Work(n_steps=1, n_bytes=128, coded_bytes=0, flops_per_byte=1e4)
 
 
 def data_of(n_bytes: int, modality: str = "text") -> Data:
@@ -48,32 +49,32 @@ def test_the_trial_of_the_machine_steps_by_the_recipe(
         made.append(name)
         return make_optimizer(name, *arguments)
 
-    monkeypatch.setattr(speed, "_TRIAL_SECONDS", 0.05)
-    monkeypatch.setattr(speed, "make_optimizer", noted)
-    found = speed.try_speed(64, 2, recipe=version)
+    monkeypatch.setattr(speed_trial, "_TRIAL_SECONDS", 0.05)
+    monkeypatch.setattr(speed_trial, "make_optimizer", noted)
+    found = speed_trial.try_speed(64, 2, device="cpu", recipe=version)
     assert set(made) == {optimizer}
-    assert found.step_seconds(Shape(32, 2, 1, context_tokens=64), 2) > 0
+    assert found.seconds(A_STEP).training > 0
 
 
 @pytest.mark.parametrize("name", ["mingru", "own_lstm"])
 def test_another_architecture_is_sized_by_its_own_parameters(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every cell is one that a sweep takes; the trial of the machine steps it; the Transformer goes without saying."""
-    monkeypatch.setattr(speed, "_TRIAL_SECONDS", 0.01)
+    monkeypatch.setattr(speed_trial, "_TRIAL_SECONDS", 0.01)
     assert name in (*HONEST, "mingru")
     setting = replace(SETTING, architecture=name)
-    tried = speed.try_speed(64, 2, recipe=2, architecture=name)
-    assert tried.step_seconds(setting.shape("8x1"), 2) > 0
-    plan = first_plan(data_of(300_000), setting, LAPTOP, 600)
+    tried = speed_trial.try_speed(64, 2, device="cpu", recipe=2, architecture=name)
+    assert tried.seconds(A_STEP).training > 0
+    plan = first_plan(data_of(300_000), setting, USUAL_CORE, 600)
     cells = [from_flat(cell) for cell in plan.cells]
     assert {cell.model.architecture for cell in cells} == {name}
     counted = [count_params(cell.resolved.shape)["total"] for cell in cells if cell.subset_bytes == plan.subsets[0]]
     assert list(dict.fromkeys(counted)) == [setting.n_params(size) for size in plan.sizes]
-    assert "model.architecture" not in first_plan(data_of(300_000), SETTING, LAPTOP, 600).cells[0]
+    assert "model.architecture" not in first_plan(data_of(300_000), SETTING, USUAL_CORE, 600).cells[0]
 
 
 def test_an_architecture_of_one_size_is_one_line() -> None:
     with pytest.raises(MdlError, match=r"'own_order_0' has no 3 sizes that differ in .*: 10x2 has 256, "):
-        first_plan(data_of(300_000), replace(SETTING, architecture="own_order_0"), LAPTOP, 600)
+        first_plan(data_of(300_000), replace(SETTING, architecture="own_order_0"), USUAL_CORE, 600)
 
 
 def params_of(plan: SizePlan) -> list[int]:
@@ -83,7 +84,7 @@ def params_of(plan: SizePlan) -> list[int]:
 @given(st.integers(10_000, 10**10), st.floats(60, 3600), st.sampled_from(["text", "image", "audio", "bytes"]))
 def test_the_first_round_keeps_to_its_share_of_the_budget(n_bytes: int, budget: float, modality: str) -> None:
     """Every cell of it is one that a sweep takes, of shapes in order and subsets that the data have."""
-    plan = first_plan(data_of(n_bytes, modality), SETTING, LAPTOP, budget)
+    plan = first_plan(data_of(n_bytes, modality), SETTING, USUAL_CORE, budget)
     assert plan.seconds <= 1.25 * FIRST_SHARE * budget  # a minute is too short for the least that some data want
     assert plan.passes >= 0.6
     assert len(plan.sizes) >= 5
@@ -97,7 +98,7 @@ def test_the_first_round_keeps_to_its_share_of_the_budget(n_bytes: int, budget: 
 
 def test_every_cell_stands_beside_half_of_its_training_which_is_the_beginning_of_the_whole() -> None:
     """So that it costs `WITH_HALF` of the whole alone, and tells how far endless training is."""
-    plan = first_plan(data_of(300_000), SETTING, LAPTOP, 180)
+    plan = first_plan(data_of(300_000), SETTING, USUAL_CORE, 180)
     members = Cohort(tuple(Cell("x", from_flat(cell)) for cell in plan.cells if cell["model.size"] == "8x1")).members
     assert [[cell.config.train.steps for cell in budgets] for budgets in members] == [[plan.steps // 2, plan.steps]]
     cohort = Cohort(members[0])
@@ -106,14 +107,14 @@ def test_every_cell_stands_beside_half_of_its_training_which_is_the_beginning_of
 
 
 def test_more_time_means_all_of_the_data_and_more_training() -> None:
-    plans = [first_plan(data_of(3_000_000), SETTING, LAPTOP, budget) for budget in (60, 600, 6000)]
+    plans = [first_plan(data_of(3_000_000), SETTING, USUAL_CORE, budget) for budget in (60, 600, 6000)]
     assert plans[0].subsets[0] < plans[1].subsets[0] <= plans[2].subsets[0] == 2_934_464
     assert plans[1].bytes_seen < plans[2].bytes_seen
 
 
 @pytest.mark.parametrize("off_by", [0.1, 1.0, 10.0])
 def test_the_shapes_lie_about_the_forecast(off_by: float) -> None:
-    plan = first_plan(data_of(300_000), SETTING, LAPTOP, 600, off_by=off_by)
+    plan = first_plan(data_of(300_000), SETTING, USUAL_CORE, 600, off_by=off_by)
     assert plan.expected == pytest.approx(off_by * 0.473 * 285_000**0.778)
     assert params_of(plan)[0] < plan.expected < params_of(plan)[-1]
 
@@ -121,7 +122,7 @@ def test_the_shapes_lie_about_the_forecast(off_by: float) -> None:
 @pytest.mark.parametrize("n_bytes", [20_000, 100_000, 200_000])
 def test_small_data_are_trained_on_whole_however_slow_the_machine(n_bytes: int) -> None:
     """Parts of them would take as many steps of more members, and of two parts no law carries a size on."""
-    plan = first_plan(data_of(n_bytes), SETTING, Speed(fixed=0.08, per_operation=4e-10), 60)
+    plan = first_plan(data_of(n_bytes), SETTING, core(0.08, 4e-10, "a slow core"), 60)
     assert plan.subsets == (plan.data.train_bytes,)
 
 
@@ -129,7 +130,7 @@ def test_too_few_bytes_are_refused_with_both_numbers() -> None:
     with pytest.raises(
         MdlError, match="leaves 1,900 of its 2,000 bytes to train on; a model size needs at least 4,000"
     ):
-        first_plan(data_of(2000), SETTING, LAPTOP, 600)
+        first_plan(data_of(2000), SETTING, USUAL_CORE, 600)
 
 
 @pytest.mark.parametrize(("study", "modality"), [("text", "text"), ("images", "image"), ("speech", "audio")])

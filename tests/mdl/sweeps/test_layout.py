@@ -15,13 +15,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mdl.config import Cohort
+from mdl.models import Shape, forward_flops_per_byte, parse_size
 from mdl.records import RunPaths
-from mdl.sweeps import layout
-from mdl.sweeps.cost_model import H100, USUAL_CORE, CostModel, Gpu, Rule, Spent, Work, cost_model, remember
+from mdl.sweeps import layout, speed_trial
+from mdl.sweeps.cohort_parts import forget_parts, keep_parts, parts_of
+from mdl.sweeps.cost_model import H100, USUAL_CORE, CostModel, Rule, Spent, Work, core
 from mdl.sweeps.grid import cohorts_of, grid_cells
+from mdl.sweeps.hardware import Gpu
 from mdl.sweeps.layout import auto_per_gpu
 from mdl.sweeps.schedule import cut, end_of
-from mdl.sweeps.splits import forget_parts, keep_parts, parts_of
+from mdl.sweeps.seen_cohorts import cost_model, remember
 from mdl.sweeps.status import status
 from tests.command import leftovers, mdl, records
 
@@ -103,6 +106,16 @@ def test_a_machine_that_is_some_times_as_fast_is_foretold_within_half(
             assert 1 / 1.5 < model.seconds(work).training / spent.training < 1.5
 
 
+@given(st.floats(0, 0.1), st.floats(1e-13, 1e-9), st.integers(64, 10**5))
+def test_the_trial_of_a_core_finds_what_a_step_and_an_operation_take(step: float, flop: float, n_bytes: int) -> None:
+    """From the seconds of two shapes' steps: the same rule foretells `mdl size` and `mdl sweep --dry-run`."""
+    shapes = [Shape(*parse_size(size), context_tokens=256) for size in ("8x1", "32x2")]
+    steps = [Work(n_steps=1, n_bytes=n_bytes, coded_bytes=0, flops_per_byte=forward_flops_per_byte(s)) for s in shapes]
+    small, large = (core(step, flop, "known").seconds(work).training for work in steps)
+    found = speed_trial.line_through(shapes, (small, large), n_bytes)
+    assert (found.step, found.flop) == (pytest.approx(step, rel=1e-6, abs=1e-9), pytest.approx(flop, rel=1e-6))
+
+
 def test_what_ran_is_remembered_by_kind_of_machine_and_the_newest_of_like_work_stays() -> None:
     work = Work(n_steps=100, n_bytes=10**6, coded_bytes=10**5, flops_per_byte=1e4)
     usual = cost_model(on_gpu=False).seconds(work).training
@@ -168,7 +181,7 @@ def slow_machine() -> None:
     remember(work, Spent(start=0.1, training=1e6, measuring=1e6), n_sharing=1, on_gpu=False)
 
 
-@pytest.mark.parametrize("steps", ["[400]", "[100, 300]"])
+@pytest.mark.parametrize("steps", [pytest.param("[400]", marks=pytest.mark.slow), "[100, 300]"])
 def test_a_cut_cohort_has_the_same_records_to_the_bit_also_where_it_is_killed(
     steps: str, tmp_path: Path, text_file: Path
 ) -> None:

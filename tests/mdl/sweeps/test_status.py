@@ -16,7 +16,7 @@ from mdl.records import RunPaths, read_cell, read_ending, read_manifest
 from mdl.storage import this_process
 from mdl.sweeps import Plan, plan_sweep
 from mdl.sweeps.claims import Claims, tidy
-from mdl.sweeps.drivers import Telling, drivers
+from mdl.sweeps.driver_status import Telling, drivers
 from mdl.sweeps.manifest import write_manifest
 from mdl.sweeps.status import folder_status, lines, status
 from tests.command import assert_one_line, leftovers, mdl, records, write_sweep
@@ -165,6 +165,7 @@ def test_after_a_stop_the_half_trained_cells_and_their_step_are_told(tmp_path: P
     assert "whose checkpoint cannot be read" in "\n".join(lines(status(plan)))
 
 
+@pytest.mark.slow
 def test_budgets_that_share_a_training_are_recorded_one_by_one_and_half_trained_together(
     tmp_path: Path, text_file: Path
 ) -> None:

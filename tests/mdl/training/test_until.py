@@ -25,9 +25,9 @@ from mdl.sweeps.sweep_file import load_sweep
 from mdl.training import run_cohort
 from mdl.training.checkpoint import CheckpointFile, kept_members
 from mdl.training.cohort_module import CohortModule
+from mdl.training.longer_training import foretold, two_part_bits
 from mdl.training.progress import Watch, tell_loss
 from mdl.training.trunk import Trunk
-from mdl.training.until import foretold, two_part_bits
 from tests.command import leftovers
 from tests.mdl.training.test_trunk import grid, same, separately
 from tests.warm_python import COLD

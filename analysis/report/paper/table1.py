@@ -32,8 +32,8 @@ class PaperRow:
 
 
 def _read() -> tuple[PaperRow, ...]:
-    """The rows of the data file, which `analysis` reads too."""
-    text = resources.files("analysis.paper").joinpath("table1.csv").read_text(encoding="utf-8")
+    """The rows of the data file."""
+    text = resources.files("analysis.report.paper").joinpath("table1.csv").read_text(encoding="utf-8")
     rows = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
     return tuple(
         PaperRow(

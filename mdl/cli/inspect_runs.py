@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mdl.cli.archive import Told, told
-from mdl.cli.places import is_pretrained, is_run_folder
+from mdl.cli.path_resolution import is_pretrained, is_run_folder
 from mdl.errors import MdlError
 from mdl.records import CellRecord, RunPaths, Segment, Snapshot, read_cell
 from mdl.sweeps import status as progress

@@ -1,0 +1,103 @@
+"""What a sweep or a table left, as notebooks have it."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+from pathlib import Path
+
+from analysis.api.studies import Price, Study
+from analysis.costs import parse_cost
+from analysis.records import Table, by_second_code
+from analysis.records import load as load_table
+from analysis.study import study as explain
+
+
+def load(path: str | Path) -> Records:
+    """The records of a sweep, or anyone's table of code lengths.
+
+    Parameters
+    ----------
+    path
+        A run folder such as runs/quick, or a table with columns N (parameters), D (bytes) and code_bits, optionally
+        seed.
+
+    Returns
+    -------
+    Records
+        Its tables, and `.study(cost)`.
+
+    Raises
+    ------
+    AnalysisError
+        In one line naming the file, for what is neither, or is damaged, or of a newer schema.
+
+    Examples
+    --------
+    >>> analysis.load(RECORDS)
+    Records('quick': 21 cells of 3 dataset sizes by 7 model sizes)
+    """
+    return Records(load_table(Path(path)), Path(path))
+
+
+@dataclass(frozen=True, repr=False)
+class Records:
+    """What was measured: one table a kind of record, as DataFrames in `table`.
+
+    Attributes
+    ----------
+    table
+        DataFrames `runs`, `cells`, `segments`, `baselines` and more. Lengths are in bits or bytes, times in seconds.
+    path
+        The folder or file that was read.
+
+    Examples
+    --------
+    >>> records = analysis.load(RECORDS)
+    >>> sorted(records.table.cells["size"].unique())
+    ['12x1', '20x1', '24x2', '32x2', '40x2', '4x1', '8x1']
+    """
+
+    table: Table
+    """`runs`, `cells`, `segments`, `baselines` … : see `analysis.records.Table`."""
+    path: Path
+
+    def study(self, cost: Price = "float16", *, stride_bytes: int | None = None) -> Study:
+        """Everything that follows from the records under one price of a parameter.
+
+        Parameters
+        ----------
+        cost
+            A price by name (float16, float32, coded, coded4, logn, file, capacity, none), bytes, or an object.
+        stride_bytes
+            By the second code length, of windows that begin every so many bytes (`measure.stride_bytes`); None: by the
+            first, of windows side by side.
+
+        Returns
+        -------
+        Study
+            `.critical`, `.size_law`, `.plot`, `.report()`.
+
+        Raises
+        ------
+        AnalysisError
+            For an unknown price, or one that these records do not know; for a stride that was not measured.
+
+        Examples
+        --------
+        >>> analysis.load(RECORDS).study(cost=1).critical["n_params"].round().astype(int).to_list()
+        [7191, 15823, 37773]
+        """
+        table = self.table if stride_bytes is None else by_second_code(self.table, stride_bytes)
+        return Study(explain(table, parse_cost(cost)), self.path)
+
+    def __repr__(self) -> str:
+        cells = self.table.cells
+        n_data, n_sizes = cells["subset_bytes"].nunique(), cells["n_params"].nunique()
+        return (
+            f"Records('{self.table.name}': {cells['run_id'].nunique()} cells of {n_data} dataset sizes by {n_sizes} "
+            "model sizes)"
+        )
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html.escape(repr(self))}</p>"

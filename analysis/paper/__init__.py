@@ -1,5 +1,0 @@
-"""Table 1 of Delétang et al."""
-
-import lazy_loader
-
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

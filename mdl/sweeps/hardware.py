@@ -1,0 +1,47 @@
+"""What this machine has, by name: its processor, and its GPUs as the driver tells them, without asking torch."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import subprocess
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Gpu(NamedTuple):
+    """As the driver tells it."""
+
+    name: str
+    memory_bytes: int
+
+
+@lru_cache(maxsize=1)
+def gpu_models() -> Sequence[Gpu]:
+    """Each GPU that the driver knows; asking torch would take a part of that memory."""
+    if not Path("/proc/driver/nvidia/gpus").exists() and platform.system() == "Linux":
+        return ()
+    query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
+    with contextlib.suppress(OSError, subprocess.SubprocessError, ValueError):
+        told = subprocess.run(query, capture_output=True, text=True, check=True, timeout=20).stdout
+        rows = [line.rpartition(",") for line in told.splitlines() if line.strip()]
+        return tuple(Gpu(name.strip(), int(memory) << 20) for name, _, memory in rows)
+    return ()
+
+
+def this_machine(*, on_gpu: bool) -> str:
+    """Its kind, by which cohorts are remembered: the GPU's model, or the processor's."""
+    if not on_gpu:
+        return _processor()
+    gpus = gpu_models()
+    return gpus[0].name if gpus else "GPU"
+
+
+def _processor() -> str:
+    name = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return f"{name} ({platform.machine()})"
