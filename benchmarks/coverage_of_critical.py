@@ -77,12 +77,11 @@ def trial_of(trial: int, of: Setting, n_draws: int = 400) -> Iterator[Found]:
     fitted, draws = law(found)
     if draws is None or fitted.gamma_low is None or fitted.gamma_high is None:
         return
-    gamma, log_k = np.polyfit(np.log(DATA), np.log(true), 1)
+    gamma = np.polyfit(np.log(DATA), np.log(true), 1)[0]
     yield Found(trial=trial, what="gamma", covers=fitted.gamma_low <= gamma <= fitted.gamma_high)
-    if TRUTHS[of.truth].after is None:  # else there is no law that could foretell it
-        (row,) = predictions("g", fitted, draws, rates=None, grid_bytes=DATA.tolist(), asked=[PREDICTED])
-        there = float(np.exp(log_k + gamma * np.log(PREDICTED)))
-        yield Found(trial=trial, what="predicted", covers=float(str(row["low"])) <= there <= float(str(row["high"])))
+    (row,) = predictions("g", fitted, draws, rates=None, grid_bytes=DATA.tolist(), asked=[PREDICTED])
+    there = truth.minimum(PREDICTED)
+    yield Found(trial=trial, what="predicted", covers=float(str(row["low"])) <= there <= float(str(row["high"])))
 
 
 _ORACLES: dict[tuple[Setting, float], float] = {}
