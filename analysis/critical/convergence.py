@@ -44,7 +44,7 @@ COLUMNS = [
 _FALL = 0.5, 1.0  # p: with b times the training a gain is b^−p of what it was
 # Standard deviation of log N* of the limit about what is foretold, per share of the rate that is still to come, as
 # benchmarks/coverage_of_limits.py finds it, and of what no gain explains.
-_UNFORETOLD, _UNFORETOLD_ANYWAY = 1.2, 0.02
+_UNFORETOLD, _UNFORETOLD_ANYWAY = 1.15, 0.035
 _STREAM = 1987
 
 Chosen = Callable[[pd.DataFrame], pd.DataFrame]  # cells to one priced row a cell, as `study.shortest_codes`

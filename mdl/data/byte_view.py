@@ -19,7 +19,8 @@ class ByteView:
     def __init__(self, raw: Bytes | FileBytes, piece_starts: Offsets, piece_bytes: Offsets) -> None:
         """Piece i of the view is `raw[piece_starts[i] : piece_starts[i] + piece_bytes[i]]`."""
         self._raw = raw
-        self._starts = np.concatenate([[0], np.cumsum(piece_bytes)]).astype(np.int64)  # in the view, and its end
+        self._starts = np.zeros(piece_bytes.size + 1, np.int64)  # in the view, and its end
+        np.cumsum(piece_bytes, out=self._starts[1:])
         # From an offset in the view to the offset in the file, for every piece.
         self._shift = piece_starts - self._starts[:-1]
 

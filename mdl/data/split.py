@@ -87,8 +87,7 @@ def shuffled(train: Pieces, heldout: Pieces, spec: CorpusSpec) -> Pieces:
     """Whole blocks of the training part permuted, the partial last one left last. Blocks run on across documents."""
     size = int(train[1].sum())
     n_blocks = size // spec.block_bytes
-    order = _permutation(n_blocks, (spec.shuffle_seed, 0))
-    begin = np.concatenate([order * spec.block_bytes, [n_blocks * spec.block_bytes]])
+    begin = np.append(_permutation(n_blocks, (spec.shuffle_seed, 0)), n_blocks) * spec.block_bytes
     end = np.minimum(begin + spec.block_bytes, size)
     if not spec.leak_fraction:
         return ranges_of(train, begin, end)
