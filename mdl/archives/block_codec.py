@@ -158,7 +158,7 @@ class BlockDecoder:
         self._steppers: dict[int, Stepped] = {}  # of each half: what they recorded serves the next blocks
 
     def decode(self, blocks: Sequence[Block]) -> list[bytes]:
-        """Their contents; MdlError where a checksum is wrong.
+        """The bytes of each block; MdlError where a checksum is wrong.
 
         All but the last must be of one length, a multiple of a lane's.
         """
