@@ -78,11 +78,6 @@ class Placed:
     listed: Guard
 
 
-def encode_block(model: StackedModel, data: Bytes, lanes: Lanes | None = None) -> Block:
-    """Code `data` (n,) > 0 bytes with a one-member float64 model, in parallel passes; `lanes` None: side by side."""
-    return write_block(place_block(model, data, lanes))
-
-
 def place_block(model: StackedModel, data: Bytes, lanes: Lanes | None = None) -> Placed:
     """The model's part of encoding, which an accelerator does: the windows that begin together in all lanes at once."""
     lanes = lanes or Lanes.side_by_side(model)
@@ -158,7 +153,7 @@ class BlockDecoder:
         self._steppers: dict[int, Stepped] = {}  # of each half: what they recorded serves the next blocks
 
     def decode(self, blocks: Sequence[Block]) -> list[bytes]:
-        """Their contents; MdlError where a checksum is wrong.
+        """The bytes of each block; MdlError where a checksum is wrong.
 
         All but the last must be of one length, a multiple of a lane's.
         """

@@ -22,7 +22,7 @@ _TELL_SECONDS = 30.0  # in a log, where nothing but the time has changed
 
 
 def looking_at(place: Path | None, runs: Path) -> Callable[[], progress.Status]:
-    """What finds the state of a sweep file's cells under `runs`, of a run folder, or of the newest one (None)."""
+    """What returns the state of cells: a sweep file's under `runs`, a run folder's, or the newest one's (None)."""
     if place is not None and is_sweep_file(place):
         plan = plan_sweep(place, runs)
         return lambda: progress.status(plan)

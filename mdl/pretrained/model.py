@@ -94,7 +94,7 @@ def cut_of(
 def load_pretrained(
     checkpoint: Checkpoint, dtype: str = "float32", device: torch.device | str = "cpu", **settings: Any
 ) -> Pretrained:
-    """The model of a checkpoint; MdlError for one that is not whole, or does not only look back.
+    """The model of a checkpoint; MdlError where a file is missing, or where the model also looks ahead.
 
     `settings` are for transformers' from_pretrained.
     """

@@ -42,7 +42,7 @@ def read_manifest(paths: RunPaths) -> dict[str, Any]:
 
 
 def wandb_place(paths: RunPaths) -> dict[str, Any]:
-    """W&B's project, and entity where one is named, for a sweep's runs: the environment's (an agent's), or its own."""
+    """The W&B project of a sweep's runs, and the entity where one is named. An agent's environment comes first."""
     return {"project": "mdl", **read_manifest(paths).get("wandb", {}), **wandb_environment()}
 
 

@@ -44,6 +44,7 @@ def test_the_form_of_the_truth_is_chosen_by_rows_held_out_and_its_parameters_are
         assert low < params.parameters[name] < high
 
 
+@pytest.mark.slow
 def test_data_that_are_repeated_and_models_that_never_grow_too_large_have_the_repeated_form() -> None:
     """With no limit to R*_N every parameter is of use. It then runs to its bound, and the other parameters are told."""
     endless = replace(REPEATED, more={"passes_star": 6.0, "sizes_star": 1e9})

@@ -24,7 +24,7 @@ from benchmarks.fuzz_archive import fuzz, rehashed
 from mdl import compressors
 from mdl.archives import Archive, ArchiveWriter, Block, Header
 from mdl.archives import header as header_file
-from mdl.archives.block_codec import BlockDecoder, encode_block
+from mdl.archives.block_codec import BlockDecoder
 from mdl.cli.archive import compress, decompress
 from mdl.cli.path_resolution import find_model
 from mdl.compressors import compress_stream, load_model
@@ -35,6 +35,7 @@ from mdl.models import Shape, StackedTransformer, Stepper, stack, window_bits
 from mdl.models.weights_file import save_weights
 from mdl.records import RunPaths, write_record
 from tests import synthetic
+from tests.blocks import encode_block
 from tests.command import assert_refused_here, leftovers, mdl
 from tests.conftest import markov_text
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from benchmarks.fuzz_archive import rehashed
 from mdl.archives import Archive, Header, block_codec, header, stretch_bytes
-from mdl.archives.block_codec import BlockDecoder, Lanes, encode_block
+from mdl.archives.block_codec import BlockDecoder, Lanes
 from mdl.compressors import compress_stream, decompress_stream, load_embedded, load_model
 from mdl.compressors.byte_model import ExactModel
 from mdl.entropy import guard_list, logit_rounding
@@ -34,6 +34,7 @@ from mdl.models import (
 )
 from mdl.models.weights_file import save_weights
 from tests.arrays import ArrayView
+from tests.blocks import encode_block
 from tests.command import assert_refused_here, mdl
 from tests.conftest import markov_text
 

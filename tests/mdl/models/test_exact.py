@@ -11,6 +11,7 @@ from mdl.entropy import EPSILON, Guard, guard_list, logit_rounding, range_coder
 from mdl.entropy.logit_rounding import MAX_LOGIT, grid_of, guided_grid
 from mdl.errors import MdlError
 from mdl.models import Shape, StackedTransformer, float64_parallel, float64_stepwise, usual_heads
+from tests.blocks import encode_block
 from tests.conftest import markov_text
 
 LADDER = [(4, 1), (8, 1), (16, 1), (16, 2), (32, 2), (48, 2), (64, 2), (64, 4), (128, 4)]
@@ -99,7 +100,7 @@ def test_the_plain_products_that_cuda_takes_give_the_same_logits(small: StackedT
 def test_a_stepper_begins_anew(small: StackedTransformer) -> None:
     """Blocks after blocks through one decoder are those of fresh ones."""
     parts = [DATA[:640], DATA[640:1280], DATA[1280:1920], DATA[1920:2000]]
-    coded = [block_codec.encode_block(small, part) for part in parts]
+    coded = [encode_block(small, part) for part in parts]
     decoder = block_codec.BlockDecoder(small)
     assert decoder.decode(coded[:2]) + decoder.decode(coded[2:]) == [part.tobytes() for part in parts]
 
@@ -107,13 +108,13 @@ def test_a_stepper_begins_anew(small: StackedTransformer) -> None:
 @pytest.mark.parametrize("n_bytes", [1, 63, 64, 65, 1000, 6400])
 def test_a_block_of_any_length_is_decoded(small: StackedTransformer, n_bytes: int) -> None:
     data = DATA[:n_bytes]
-    assert block_codec.BlockDecoder(small).decode([block_codec.encode_block(small, data)]) == [data.tobytes()]
+    assert block_codec.BlockDecoder(small).decode([encode_block(small, data)]) == [data.tobytes()]
 
 
 @pytest.mark.parametrize("last", [1, 17, 64, 100, 640])
 def test_blocks_in_lockstep_are_decoded_as_each_alone(small: StackedTransformer, last: int) -> None:
     parts = [DATA[:640], DATA[640:1280], DATA[1280 : 1280 + last]]
-    coded = [block_codec.encode_block(small, part) for part in parts]
+    coded = [encode_block(small, part) for part in parts]
     assert block_codec.BlockDecoder(small).decode(coded) == [part.tobytes() for part in parts]
 
 
@@ -133,7 +134,7 @@ def test_noise_within_epsilon_decodes_exactly_and_only_for_the_list(
 ) -> None:
     """±0.9e-9 on every logit. With a band so wide that the list is long, as the real one is over many megabytes."""
     monkeypatch.setattr(logit_rounding, "EPSILON", 1e-5)
-    coded = block_codec.encode_block(small, DATA)
+    coded = encode_block(small, DATA)
     listed = guard_list.unpack(coded.guard, 1 << 40)
     assert listed.index.size > 1000
     _noisy(monkeypatch, 0.9e-5)
@@ -146,7 +147,7 @@ def test_noise_within_epsilon_decodes_exactly_and_only_for_the_list(
 def test_noise_of_nine_tenths_of_the_real_epsilon_decodes_exactly(
     small: StackedTransformer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    coded = block_codec.encode_block(small, DATA)
+    coded = encode_block(small, DATA)
     _noisy(monkeypatch, 0.9e-9)
     assert EPSILON == 1e-9
     assert block_codec.BlockDecoder(small).decode([coded]) == [DATA.tobytes()]

@@ -22,6 +22,7 @@ from mdl.models import (
 from mdl.models.float64_parallel import largest_difference
 from mdl.models.linear_scan import linear_scan
 from mdl.models.mingru import StackedMinGru
+from tests.blocks import encode_block
 from tests.conftest import markov_text
 
 
@@ -104,7 +105,7 @@ def test_both_float64_passes_agree(context: int) -> None:
 def test_a_block_of_any_length_is_decoded(n_bytes: int) -> None:
     model = stack(shape_of(), [trained(shape_of()).member(0)]).double()
     data = np.frombuffer(markov_text(n_bytes, 9), np.uint8)
-    block = block_codec.encode_block(model, data)
+    block = encode_block(model, data)
     decoder = block_codec.BlockDecoder(model)
     assert decoder.decode([block]) == [data.tobytes()]
     assert decoder.decode([block]) == [data.tobytes()], "a stepper begins anew"

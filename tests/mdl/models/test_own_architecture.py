@@ -35,6 +35,7 @@ from mdl.models import (
 from mdl.models.own_module import own_module
 from mdl.models.weights_file import save_weights
 from mdl.optimizers import MatrixForm
+from tests.blocks import encode_block
 from tests.own_architectures import CHEATS, HONEST, Gated, Lstm, StateSpace
 
 T = 24
@@ -245,7 +246,7 @@ def test_a_block_is_decoded_by_repeated_prefixes(name: str, n_bytes: int) -> Non
     block_codec.probe(model, data)
     decoder = block_codec.BlockDecoder(model)
     for _ in range(2):
-        assert decoder.decode([block_codec.encode_block(model, data)]) == [data.tobytes()]
+        assert decoder.decode([encode_block(model, data)]) == [data.tobytes()]
 
 
 def test_what_it_lacks_is_said_where_it_is_asked_for() -> None:
