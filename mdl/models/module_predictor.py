@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mdl.errors import MdlError
-from mdl.models.predictor import Bytes, Predict
+from mdl.models.distribution_rows import Bytes, Predict
 
 if TYPE_CHECKING:
     import torch

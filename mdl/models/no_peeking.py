@@ -19,7 +19,8 @@ import numpy.typing as npt
 
 from mdl.data import Readable
 from mdl.errors import MdlError
-from mdl.models.predictor import Bytes, Nats, Predictor
+from mdl.models.distribution_rows import Bytes, Nats
+from mdl.models.predictor import Predictor
 
 _FLOOR = -60.0  # nats: what is less likely is not compared
 _TOLERANCE = 1e-4  # nats: convolutions by FFT move what they must not by less

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from mdl.errors import MdlError, quoted
+from mdl.models.distribution_rows import first_nats
 from mdl.models.module_predictor import without_warnings
-from mdl.models.predictor import first_nats
 from mdl.models.shape import Shape
 from mdl.optimizers import MatrixForm
 from mdl.units import VOCABULARY

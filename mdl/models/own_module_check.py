@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from mdl.errors import MdlError
 from mdl.models.architecture import architecture_of
+from mdl.models.distribution_rows import Bytes, Floats, Predict
 from mdl.models.module_predictor import module_predict
 from mdl.models.no_peeking import Sample, require_no_peeking
 from mdl.models.own_module import OwnModule, predicts
-from mdl.models.predictor import Bytes, Floats, Predict, Predictor
+from mdl.models.predictor import Predictor
 from mdl.models.shape import Shape
 from mdl.units import VOCABULARY
 

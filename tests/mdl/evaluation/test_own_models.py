@@ -18,7 +18,8 @@ from analysis.records import load
 from analysis.study import study
 from mdl.errors import MdlError
 from mdl.models import trial_windows
-from mdl.models.predictor import Predictor, first_nats
+from mdl.models.distribution_rows import first_nats
+from mdl.models.predictor import Predictor
 from mdl.pretrained import OwnModel, Windows, as_predictor, byte_windows, check_model, code_bytes
 from mdl.records import read_cell
 from tests.conftest import markov_text
