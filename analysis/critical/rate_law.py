@@ -22,17 +22,13 @@ class RateLaw(NamedTuple):
     """R(D) = first − slope · ∫ N*/D² dD from `start_bytes` on, a fraction of the raw size; N* by its own law."""
 
     start_bytes: float
-    law: PowerLaw
     draws: LawDraws
-    line: Floats  # (2, 1) first, slope
-    lines: Floats  # (2, R) of every draw
+    lines: Floats  # (2, R) first and slope of every draw
 
     def predict(self, dataset_bytes: float) -> tuple[float, float, float]:
         """The rate at D bytes and its 95 % interval."""
-        rate = self.line[0] - self.line[1] * _saved(self.law.predict, self.start_bytes, dataset_bytes)
         drawn = self.lines[0] - self.lines[1] * _saved(self.draws.sizes, self.start_bytes, dataset_bytes)
-        low, high = interval(drawn)
-        return float(rate[0]), low, high
+        return float(np.median(drawn)), *interval(drawn)
 
 
 def law_of_rates(found: PowerLaw, draws: LawDraws | None, estimates: Sequence[Estimate]) -> RateLaw | None:
@@ -56,7 +52,7 @@ def law_of_rates(found: PowerLaw, draws: LawDraws | None, estimates: Sequence[Es
     student = rng.standard_normal((len(used), n_draws)) / np.sqrt(rng.chisquare(freedom, n_draws) / freedom)
     drawn = rates[:, None] * np.exp(np.sqrt((residuals**2).sum() / freedom) * student)
     lines = _fitted(np.stack([_saved(draws.sizes, data[0], d) for d in data]), drawn)
-    return RateLaw(start_bytes=data[0], law=found, draws=draws, line=line, lines=lines)
+    return RateLaw(start_bytes=data[0], draws=draws, lines=lines)
 
 
 def _saved(sizes: Callable[[float], Floats], start_bytes: float, dataset_bytes: float) -> Floats:

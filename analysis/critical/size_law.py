@@ -15,9 +15,8 @@ from analysis.types import Floats
 
 _STREAM = 2022
 _LEAST_FREEDOM = 3  # degrees of freedom of the scatter about the law; a drift's expected scatter counts as the rest
-_CHANGE_A_DECADE = (
-    0.06  # of γ, a standard deviation: about −.04 on text, .05 on C source, .1 on speech, .2 on photographs
-)
+# Of γ, a standard deviation: it was about −.04 on text, .05 on C source, .1 on speech, .2 on photographs.
+_CHANGE_A_DECADE = 0.06
 _FOUND_BY_80_PERCENT = 1.96 + 0.84  # standard errors: a difference so great is found four times of five
 
 
@@ -91,9 +90,10 @@ def _points(found: PowerLaw, n: int, log_n: Floats, scatter: float, of_drift: fl
 
 
 def _curves(u: Floats, points: Floats) -> Floats:
-    """Parabolas (3, R) through draws (n, R) at u = log D − center, each with a bend of its own that is as likely
+    """Parabolas (3, R) through draws (n, R) at u = log D − center, by least squares with a bend expected near 0.
 
-    before as those of the studies: the exponent of none stays quite the same from one decade of data to the next.
+    Each draw expects one of its own, spread as the bends of the studies: no exponent stays quite the same from one
+    decade of data to the next.
     """
     variance = max(_scatter(u, points), 1e-8)
     rng = np.random.default_rng([_STREAM, u.size, 2])
