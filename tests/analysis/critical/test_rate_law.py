@@ -55,7 +55,7 @@ def test_the_least_rate_of_a_power_law_is_recovered_far_beyond_the_grid() -> Non
     """A model's code of E + A·N^−α a byte has the least rate E + s·D^(γ−1), and the slope is the price."""
     law = fitted(DATA)
     assert law is not None
-    assert np.median(law.lines, axis=1) == pytest.approx([total(DATA[0])[1], PRICE], rel=1e-4)
+    assert np.median(law.lines, axis=1) == pytest.approx([total(DATA[0])[1], PRICE], rel=2e-3)
     k = total(DATA[-1])[0] / DATA[-1] ** GAMMA
     assert total(1e12)[1] == pytest.approx(FLOOR + PRICE * k / (1 - GAMMA) * 1e12 ** (GAMMA - 1), rel=1e-4)
     rate, low, high = law.predict(1e12)
