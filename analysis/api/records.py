@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,7 +63,9 @@ class Records:
     """`runs`, `cells`, `segments`, `baselines` … : see `analysis.records.Table`."""
     path: Path
 
-    def study(self, cost: Price = "float16", *, stride_bytes: int | None = None) -> Study:
+    def study(
+        self, cost: Price = "float16", *, stride_bytes: int | None = None, predict_bytes: Sequence[float] = ()
+    ) -> Study:
         """Everything that follows from the records under one price of a parameter.
 
         Parameters
@@ -72,16 +75,19 @@ class Records:
         stride_bytes
             By the second code length, of windows that begin every so many bytes (`measure.stride_bytes`); None: by the
             first, of windows side by side.
+        predict_bytes
+            Dataset sizes D, bytes, for `.predictions`; none: ten times the largest.
 
         Returns
         -------
         Study
-            `.critical`, `.size_law`, `.plot`, `.report()`.
+            `.critical`, `.size_law`, `.predictions`, `.plot`, `.report()`.
 
         Raises
         ------
         AnalysisError
-            For an unknown price, or one that these records do not know; for a stride that was not measured.
+            For an unknown price, or one that these records do not know; for a stride that was not measured; for
+            a dataset size that is not above 0.
 
         Examples
         --------
@@ -89,7 +95,7 @@ class Records:
         [7191, 15823, 37773]
         """
         table = self.table if stride_bytes is None else by_second_code(self.table, stride_bytes)
-        return Study(explain(table, parse_cost(cost)), self.path)
+        return Study(explain(table, parse_cost(cost), predict_bytes), self.path)
 
     def __repr__(self) -> str:
         cells = self.table.cells

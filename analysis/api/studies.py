@@ -38,6 +38,8 @@ class Study:
         N* = k · D^γ; AnalysisError where there are several groups.
     size_laws
         The same for every group, by the group's name.
+    predictions
+        N* and the rate there at dataset sizes that were asked for, with intervals: a DataFrame.
     plot
         Figures, each a method that returns matplotlib Axes.
     explained
@@ -111,6 +113,25 @@ class Study:
         (0.78, [0.7, 0.9], 52000.0)
         """
         return self.size_laws[self._only_group()]
+
+    @property
+    def predictions(self) -> pd.DataFrame:
+        """N* and the adjusted rate there at the dataset sizes asked for, by laws whose exponent may change with D.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns: group, subset_bytes (D), n_params (N*, parameters), low and high (its 95 % interval),
+            adjusted_rate (a fraction; NaN with fewer than four bracketed sizes), rate_low and rate_high (its 95 %
+            interval), extrapolated (D lies outside the sizes that were measured).
+
+        Examples
+        --------
+        >>> predicted = analysis.load(RECORDS).study(predict_bytes=[3e6]).predictions
+        >>> predicted[["n_params", "low", "high"]].round(-3).astype(int).to_numpy().tolist()
+        [[52000, 41000, 68000]]
+        """
+        return self.explained.predictions
 
     @property
     def plot(self) -> Plots:

@@ -49,18 +49,20 @@ def build_report(
     formats: Sequence[str] = ("pdf",),
     columns: Mapping[str, str] | None = None,
     stride_bytes: int | None = None,
+    predict_bytes: Sequence[float] = (),
 ) -> ReportPaths:
     """Report on a run folder (or a CSV) into the folder `out`, which is changed only once everything is made.
 
     `columns` names those of a table, as `records.load` has them: n, d, code_bits, seed. `formats`: pdf, md (the same
-    document for GitHub and W&B), html (the explorer). The same records give the same
-    bytes. With `stride_bytes` all is by the second code length of that stride. AnalysisError for what is no sweep, a
-    damaged record, an unknown cost or format, or a stride that was not measured.
+    document for GitHub and W&B), html (the explorer). The same records give the same bytes. With `stride_bytes` all is
+    by the second code length of that stride. `predict_bytes`: dataset sizes to predict N* for; none: ten times the
+    largest. AnalysisError for what is no sweep, a damaged record, an unknown cost or format, or a stride that was not
+    measured.
     """
     wanted = _checked(formats)
     table = load(folder, **(columns or {}))
     table = table if stride_bytes is None else by_second_code(table, stride_bytes)
-    explained = study(table, parse_cost(cost), predict_bytes=_asked(table))
+    explained = study(table, parse_cost(cost), predict_bytes=_asked(table, predict_bytes))
     measured = measure(explained)
     summary = summarise(explained, measured)
     require_ours(out, ["summary.json", *(FORMATS[name] for name in wanted)])  # before long work
@@ -86,10 +88,10 @@ def build_report(
     return ReportPaths(folder=out, formats=wanted, summary=summary, names=tuple(names))
 
 
-def _asked(table: Table) -> list[float]:
-    """Dataset sizes at which the law is given with its interval: those of the grid, and ten times the largest."""
+def _asked(table: Table, predict_bytes: Sequence[float]) -> list[float]:
+    """Dataset sizes at which the law is given with its interval: those of the grid, and others."""
     sizes = sorted({float(d) for d in table.cells["subset_bytes"]})
-    return [*sizes, 10 * sizes[-1]] if sizes else []
+    return sorted({*sizes, *(predict_bytes or [10 * sizes[-1]])}) if sizes else []
 
 
 def _checked(formats: Sequence[str]) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from analysis.report.contents import write
 from analysis.report.group_names import with_group_column
 from analysis.report.sections import overlapping_windows
 from analysis.report.sections.answer_table import answer_table
+from analysis.report.sections.size_law import predicted_lines
 from analysis.report.sections.warnings import warnings
 from analysis.report.summary_keys import Summary
 from analysis.report.text_table import plain_table
@@ -25,5 +26,6 @@ def terminal_table(summary: Summary) -> str:
     ]
     asked = summary["n_cells"] + summary["n_missing"] + summary["n_needless"] + summary["n_superseded"]
     lines += [f"{n} of {asked} cells {word}" for n, word in counts if n]
+    lines += predicted_lines(summary)
     lines += [f"note: {text}" for text in (overlapping_windows.told(summary), *warnings(summary)) if text]
     return "\n".join(lines)

@@ -23,7 +23,7 @@ from analysis.plots import plot_critical_size
 from analysis.report.csv_tables import CsvTable
 from analysis.report.elements import Block, Text, named_grid
 from analysis.report.group_names import place
-from analysis.report.rows.critical import CriticalRow, LawRow
+from analysis.report.rows.critical import CriticalRow, LawRow, PredictionRow
 from analysis.report.section import Figure, Measured, WideSection, register_section
 from analysis.report.sections.shown import Shown, groups_shown
 from analysis.report.summary_keys import Summary
@@ -138,8 +138,22 @@ def _interval(low: float | None, high: float | None) -> str:
     return "" if low is None or high is None else f" (95 %: {low:.3g} to {high:.3g})"
 
 
+def predicted_lines(summary: Summary) -> list[str]:
+    """N* of dataset sizes outside the grid, a line each."""
+    lines = []
+    for row in _extrapolated(summary):
+        known = "" if row["low"] is None else f" ({format_range(row['low'], row['high'], format_count)})"
+        size = format_known(row["n_params"], format_count)
+        lines.append(f"predicted, not run: {place(row, summary)} pays for {size} parameters{known}")
+    return lines
+
+
+def _extrapolated(summary: Summary) -> list[PredictionRow]:
+    return [row for row in summary["predictions"] if row["n_params"] is not None and row["extrapolated"]]
+
+
 def _predicted(summary: Summary) -> list[Block]:
-    rows = [row for row in summary["predictions"] if row["n_params"] is not None and row["extrapolated"]]
+    rows = _extrapolated(summary)
     if not rows:
         return []
     cells = [

@@ -9,7 +9,17 @@ import typer
 
 from mdl.cli.options import RUNS, AsJson, Cost, Runs, StrideBytes, in_bytes, print_json, renamed
 
-_KNOWN_IN_SUMMARY = ("name", "cost", "stride_bytes", "n_cells", "n_failed", "n_missing", "critical", "laws")
+_KNOWN_IN_SUMMARY = (
+    "name",
+    "cost",
+    "stride_bytes",
+    "n_cells",
+    "n_failed",
+    "n_missing",
+    "critical",
+    "laws",
+    "predictions",
+)
 
 
 def report(
@@ -37,6 +47,10 @@ def report(
     ] = "code_bits",
     seed_column: Annotated[str, typer.Option("--seed-column", help="A table's column of training seeds.")] = "seed",
     stride_bytes: StrideBytes = None,
+    predict: Annotated[
+        str | None,
+        typer.Option("--predict", help="Dataset sizes to predict N* for: 1GB,10GB; default: ten times the largest."),
+    ] = None,
     runs: Runs = RUNS,
     wandb: Annotated[bool, typer.Option("--wandb", help="Log tables, figures and files as a W&B run too.")] = False,
     as_json: AsJson = False,
@@ -45,11 +59,12 @@ def report(
     """Find critical model sizes; write a PDF, figures and tables.
 
     With --json: documents (paths), folder, and what summary.json has of name, cost, stride_bytes, n_cells, n_failed,
-    n_missing, critical (a row a dataset size) and laws.
+    n_missing, critical (a row a dataset size), laws and predictions.
     """
     from analysis.report import build_report, terminal_table
     from mdl.cli import wandb_report
     from mdl.cli.path_resolution import run_folder
+    from mdl.units import parse_bytes
 
     if wandb:
         wandb_report.require_wandb()
@@ -59,7 +74,10 @@ def report(
     wanted = [name for given in formats or ("pdf",) for name in given.split(",") if name]
     seed_column = renamed(seed, seed_column, "--seed", "--seed-column")
     columns = {"n": n, "d": d, "code_bits": code_bits, "seed": seed_column}
-    made = build_report(place, target, cost=cost, formats=wanted, columns=columns, stride_bytes=stride)
+    asked = [parse_bytes(size) for size in predict.split(",")] if predict else ()
+    made = build_report(
+        place, target, cost=cost, formats=wanted, columns=columns, stride_bytes=stride, predict_bytes=asked
+    )
     if as_json:
         known = {key: value for key, value in made.summary.items() if key in _KNOWN_IN_SUMMARY}
         print_json({"folder": str(target), "documents": [str(path) for path in made.documents], **known})

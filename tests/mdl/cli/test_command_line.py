@@ -158,6 +158,23 @@ def test_a_report_is_written_beside_its_records(swept: Path) -> None:
     assert not (swept / "reports").exists()
 
 
+def test_a_report_predicts_the_dataset_sizes_that_are_asked_for(tmp_path: Path) -> None:
+    """Those of the grid stand beside them; what is no size is refused before anything is written."""
+    records, out = Path(__file__).parents[3] / "reports/quick/records", tmp_path / "out"
+    asked = ("report", str(records), "--format", "md", "-o", str(out), "--predict")
+    done = mdl(*asked, "1GB,20MB", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = [row for row in json.loads(done.stdout)["predictions"] if row["extrapolated"]]
+    assert [row["subset_bytes"] for row in rows] == [2e7, 1e9]
+    assert all(row["low"] < row["n_params"] < row["high"] for row in rows)
+    assert "| 20 MB |" in (out / "report.md").read_text()
+    for wrong, words in (("1XB", "1XB"), ("0", "a dataset of 0 bytes has no critical size")):
+        bad = mdl("report", str(records), "-o", str(tmp_path / "none"), "--predict", wrong, cwd=tmp_path)
+        assert (bad.returncode, bad.stderr.count("\n")) == (2, 1)
+        assert words in bad.stderr
+    assert not (tmp_path / "none").exists()
+
+
 def test_quiet_says_nothing_but_the_result_wherever_it_stands(swept: Path) -> None:
     for words in (["-q", "sweep", "tiny.yaml", "--no-baselines"], ["sweep", "tiny.yaml", "--no-baselines", "--quiet"]):
         done = mdl(*words, cwd=swept)
