@@ -129,7 +129,7 @@ class Study:
         --------
         >>> predicted = analysis.load(RECORDS).study(predict_bytes=[3e6]).predictions
         >>> predicted[["n_params", "low", "high"]].round(-3).astype(int).to_numpy().tolist()
-        [[52000, 41000, 68000]]
+        [[51000, 39000, 68000]]
         """
         return self.explained.predictions
 
