@@ -1,4 +1,4 @@
-"""Critical sizes after half of the training, in words and a table."""
+"""Critical sizes after half of the training, in words and a table; those after less of it are in convergence.csv."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from analysis.report.summary_keys import Summary
 
 def write(summary: Summary) -> list[Block]:
     """Whether more training would move the critical sizes; nothing where there was one budget."""
-    rows = summary["convergence"]
+    rows = nearest_budgets(summary["convergence"])
     if not rows:
         return []
-    several = len({(row["group"], row["subset_bytes"]) for row in rows}) < len(rows)
+    of_half = all(2 * row["half_bytes_seen"] == row["bytes_seen"] for row in rows)
     header = (
         "dataset",
-        *(("less training",) if several else ()),
+        *(() if of_half else ("less training",)),
         "N*",
-        "N* at less" if several else "N* at half",
-        "whole / less" if several else "whole / half",
+        "N* at half" if of_half else "N* at less",
+        "whole / half" if of_half else "whole / less",
         "95 % interval",
         "rate, points",
         "N* is",
         "limit / whole",
         "points to come",
     )
-    cells = [_cells(row, several=several) for row in rows]
-    align = "l" + ("r" if several else "") + "rrrrrlrr"
+    cells = [_cells(row, of_half=of_half) for row in rows]
+    align = "l" + ("" if of_half else "r") + "rrrrrlrr"
     return [
-        Heading("Less training" if several else "Half the training"),
+        Heading("Half the training" if of_half else "Less training"),
         Text(_told(summary)),
         Text(_LIMIT, "small"),
         named_grid(header, cells, align, [row["group"] for row in rows]),
     ]
 
 
-def _cells(row: ConvergenceRow, *, several: bool) -> tuple[str, ...]:
+def _cells(row: ConvergenceRow, *, of_half: bool) -> tuple[str, ...]:
     return (
         format_bytes(row["subset_bytes"]),
-        *((format_bytes(row["half_bytes_seen"]),) if several else ()),
+        *(() if of_half else (format_bytes(row["half_bytes_seen"]),)),
         _size(row["n_params"]),
         _half(row),
         format_known(row["ratio"], lambda ratio: f"× {ratio:.2f}"),
@@ -81,7 +81,10 @@ def _size(n: float | None) -> str:
 
 
 def _half(row: ConvergenceRow) -> str:
-    return _size(row["n_params_half"]) if row["n_params_half"] is not None else f"{row['status_half']} its grid"
+    status = row["status_half"]
+    if row["n_params_half"] is not None:
+        return format_count(row["n_params_half"])
+    return f"{status} its grid" if status in ("below", "above") else status
 
 
 _JUDGED = {"converged": "the same", "unconverged": "different: unconverged", "undecided": "not decided"}
@@ -101,7 +104,7 @@ def nearest_budgets(rows: list[ConvergenceRow]) -> list[ConvergenceRow]:
 
 
 def _told(summary: Summary) -> str:
-    rows = summary["convergence"]
+    rows = nearest_budgets(summary["convergence"])
     seen = {(row["half_bytes_seen"], row["bytes_seen"]) for row in rows}
     budgets = join(f"{format_bytes(half)} instead of {format_bytes(whole)}" for half, whole in sorted(seen))
     text = (
@@ -111,14 +114,14 @@ def _told(summary: Summary) -> str:
         f"of {MARGIN:g}. Different: the interval does not contain 1. "
     )
     several = len({row["group"] for row in rows}) > 1
-    nearest = nearest_budgets(rows)
-    text += "Judged by the longest of the shorter trainings: " if len(nearest) < len(rows) else ""
-    unconverged = [place(row, summary, several=several) for row in nearest if row["verdict"] == "unconverged"]
+    if len(rows) < len(summary["convergence"]):
+        text += "Shorter trainings stand in convergence.csv. "
+    unconverged = [place(row, summary, several=several) for row in rows if row["verdict"] == "unconverged"]
     if unconverged:
         text += f"At {join(unconverged)} N* moved: the training had not converged, and more training may move it again."
-    elif any(row["verdict"] in ("converged", "undecided") for row in nearest):
-        n = sum(row["verdict"] == "converged" for row in nearest)
-        text += f"N* is the same at {n} of {len(nearest)} dataset sizes, and different at none."
+    elif any(row["verdict"] in ("converged", "undecided") for row in rows):
+        n = sum(row["verdict"] == "converged" for row in rows)
+        text += f"N* is the same at {n} of {len(rows)} dataset sizes, and different at none."
     return text.strip()
 
 

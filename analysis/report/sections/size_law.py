@@ -251,4 +251,4 @@ register_section(
         tables=(CsvTable("laws"), CsvTable("predictions")),
     ),
 )
-register_section(WideSection(name="estimates", write=estimates))
+register_section(WideSection(name="estimates", title="Two estimators, and sizes that were not run", write=estimates))
