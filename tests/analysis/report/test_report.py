@@ -181,6 +181,7 @@ def test_a_section_with_nothing_to_show_is_left_out(made: ReportPaths) -> None:
     """Here without pictures: what is then left is what has words or a table."""
     assert headings(made.summary) == [
         "How the critical size grows with the data", "The two parts of the code",
+        "Two estimators, and sizes that were not run",
         "From which dataset size on a size pays", "What a parameter costs",
         "The shortest code, everything counted", "Scaling law of the held-out loss", "Held-out test",
         "Spread between seeds",
