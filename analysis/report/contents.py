@@ -4,22 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from analysis.report.elements import Document, Grid, Picture
+from analysis.report.elements import Block, Document, Grid, Heading, Picture, Text
 from analysis.report.group_names import with_group_column
 from analysis.report.section import SECTIONS
 from analysis.report.summary_keys import Summary
 
 
+_FIRST_APPENDIX = "recipe"
+_MOST_ROWS = 15  # of a table beside the text; longer ones stand in the appendix
+
+
 def write(summary: Summary, pictures: Sequence[Picture]) -> Document:
     """The report: the answer, then what it rests on, section by section. What has nothing to show is left out."""
-    written = [block for name in order(summary) for block in SECTIONS[name].blocks(summary, pictures)]
-    blocks = [with_group_column(b, summary["groups"]) if isinstance(b, Grid) else b for b in written]
-    only_table = summary.get("paper_table") and not summary["n_cells"]
+    only_table = bool(summary.get("paper_table") and not summary["n_cells"])
+    names = order(summary)
+    begin, end = names.index(_FIRST_APPENDIX), names.index("provenance")
+    answer, text, appendix, rest = (
+        [block for name in part for block in SECTIONS[name].blocks(summary, pictures)]
+        for part in (names[:1], names[1:begin], names[begin:end], names[end:])
+    )
+    text, long_tables = (text, []) if only_table else _long_tables_apart(text)
+    made = [*answer, *text, *appendix, *long_tables, *rest]
+    blocks = [with_group_column(b, summary["groups"]) if isinstance(b, Grid) else b for b in made]
     return Document(
         "Language models as compressors of any data" if only_table else "How big a model does this data pay for?",
         f"{which_sweep(summary)} {summary['cost']['sentence']}",
         tuple(blocks),
     )
+
+
+def _long_tables_apart(blocks: Sequence[Block]) -> tuple[list[Block], list[Block]]:
+    """The text with a word in place of each long table, and these tables under their sections' names."""
+    text: list[Block] = []
+    apart: list[Block] = []
+    title = ""
+    for block in blocks:
+        title = block.text if isinstance(block, Heading) else title
+        if isinstance(block, Grid) and len(block.rows) > _MOST_ROWS:
+            heading = f"{title}: {len(block.rows)} rows"
+            text.append(Text(f"The table has {len(block.rows)} rows. It is in the appendix."))
+            apart += [Heading(heading), block]
+        else:
+            text.append(block)
+    return text, apart
 
 
 def order(summary: Summary) -> list[str]:
@@ -28,7 +55,7 @@ def order(summary: Summary) -> list[str]:
     What others have registered stands before the appendices.
     """
     names = list(SECTIONS)
-    appendices = names[names.index("recipe") : names.index("definitions") + 1]
+    appendices = names[names.index(_FIRST_APPENDIX) : names.index("definitions") + 1]
     others = [name for name in names if name not in appendices]
     if summary["online"]:
         others.remove("prequential")

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 from analysis.report import SECTIONS
+from analysis.report.contents import write
+from analysis.report.elements import Grid, Heading, Text
 from tests.synthetic import grid, write_sweep
 
 MINE = '''
@@ -74,3 +76,16 @@ def test_a_section_of_ones_own_stands_in_every_format_and_in_the_summary(tmp_pat
 
 def test_every_section_that_comes_along_is_registered_by_its_module_under_its_own_name() -> None:
     assert all(SECTIONS[name].name == name for name in SECTIONS)
+
+
+def test_a_long_table_stands_in_the_appendix_with_a_word_in_its_place() -> None:
+    """Sixty rows between two paragraphs hide the second; none is lost."""
+    path = Path(__file__).parents[3] / "reports/study-contamination/summary.json"
+    blocks = write(json.loads(path.read_text()), []).blocks
+    begin = blocks.index(Heading("Recipe"))
+    assert all(len(block.rows) <= 15 for block in blocks[:begin] if isinstance(block, Grid))
+    assert Text("The table has 60 rows. It is in the appendix.") in blocks[:begin]
+    (heading,) = [b for b in blocks[begin:] if isinstance(b, Heading) and b.text.endswith(": 60 rows")]
+    table = blocks[blocks.index(heading) + 1]
+    assert isinstance(table, Grid)
+    assert len(table.rows) == 60
