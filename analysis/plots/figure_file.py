@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,12 +13,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _DOTS_AN_INCH = 160  # of a PNG
+WIDTH_INCHES = 6.5  # of the axes with their labels
+_HEIGHT = 0.6  # over the width
 Plot = Callable[[], Any]  # draws a figure and returns its Axes
 
 
-def save_figure(plot: Plot, path: Path) -> None:
-    """The figure that `plot` draws, as a PDF at `path` and an SVG beside it, in the one look of all figures."""
-    with theme():
+def save_figure(plot: Plot, path: Path, width_inches: float = WIDTH_INCHES) -> None:
+    """The figure that `plot` draws, as a PDF at `path` and an SVG beside it, in the one look of all figures.
+
+    `width_inches` is that of the axes and their labels; another than the usual one is that of the whole file.
+    """
+    with theme(_drawn_inches(plot, width_inches)):
         from matplotlib import pyplot as plt
 
         axes = plot()
@@ -25,6 +31,25 @@ def save_figure(plot: Plot, path: Path) -> None:
         axes.figure.savefig(path, metadata={"CreationDate": None, "Creator": None, "Producer": None})
         axes.figure.savefig(path.with_suffix(".svg"), metadata={"Date": None, "Creator": None})  # for web pages
         plt.close(axes.figure)
+
+
+def _drawn_inches(plot: Plot, width_inches: float) -> float:
+    """How wide to draw so that with all that stands beside the axes the file is `width_inches` wide."""
+    drawn = width_inches
+    for _ in range(0 if width_inches == WIDTH_INCHES else 2):  # what stands beside does not grow with the axes
+        with theme(drawn):
+            from matplotlib import pyplot as plt
+
+            figure = plot().figure
+            drawn += width_inches - _file_inches(figure)
+            plt.close(figure)
+    return drawn
+
+
+def _file_inches(figure: Figure) -> float:
+    content = io.BytesIO()
+    figure.savefig(content, format="svg")
+    return float(re.findall(rb'<svg[^>]* width="([\d.]+)pt"', content.getvalue())[0]) / 72
 
 
 _UNTOLD = {  # no date and no program's name: the same figure is the same bytes
@@ -48,12 +73,14 @@ def figure_bytes(plot: Callable[[], Figure], file_format: str) -> bytes:
 
 
 @contextmanager
-def theme() -> Iterator[None]:
-    """The one look of all figures, in force while they are drawn."""
+def theme(width_inches: float = WIDTH_INCHES) -> Iterator[None]:
+    """The one look of all figures, in force while they are drawn; the text of narrow ones is smaller, 6.5 points."""
     import matplotlib as mpl
     import seaborn as sns
 
+    text = min(1.0, max(0.65, width_inches / WIDTH_INCHES))
     ours = {
+        "figure.figsize": (width_inches, width_inches * _HEIGHT),
         "axes.grid": True,
         "grid.color": "0.92",
         "grid.linewidth": 0.6,
@@ -61,10 +88,10 @@ def theme() -> Iterator[None]:
         "axes.edgecolor": "0.3",
         "font.family": ["STIXGeneral"],
         "mathtext.fontset": "stix",
-        "font.size": 10,
-        "axes.labelsize": 10.5,
-        "xtick.labelsize": 9.5,
-        "ytick.labelsize": 9.5,
+        "font.size": 10 * text,
+        "axes.labelsize": 10.5 * text,
+        "xtick.labelsize": 9.5 * text,
+        "ytick.labelsize": 9.5 * text,
         "pdf.fonttype": 42,
         "svg.hashsalt": "mdl",
         "savefig.bbox": "tight",

@@ -25,6 +25,7 @@ from analysis.plots.style import (
     name_curves,
     new_axes,
     octaves,
+    points,
     size_curves,
     styled,
 )
@@ -110,7 +111,7 @@ def plot_critical_size(
     axes.set_xlabel("dataset size D, bytes")
     axes.set_ylabel("critical model size N*, parameters")
     if law is not None or theory is not None:
-        axes.legend(frameon=False, fontsize=9.5, loc="upper left")
+        axes.legend(frameon=False, fontsize=points(9.5), loc="upper left")
     return axes
 
 
@@ -221,7 +222,8 @@ def _rate_axes(
 
 def _stars(axes: Axes, critical: pd.DataFrame, x: str, y: str, **look: Any) -> None:
     found = critical[critical["status"] == "bracketed"]
-    axes.plot(found[x], found[y], **_STAR | look)
+    size = points(look.pop("markersize", _STAR["markersize"]))
+    axes.plot(found[x], found[y], **_STAR | look | {"markersize": size})
 
 
 def _classical_ticks(axes: Axes, classical: pd.DataFrame, curves: Sequence[Curve]) -> None:
@@ -239,5 +241,13 @@ def _classical_ticks(axes: Axes, classical: pd.DataFrame, curves: Sequence[Curve
     text = "\n".join(["best classical:", *dict.fromkeys(classical["coder"])])
     top = (0.012, classical["classical_rate"].max())
     axes.annotate(
-        text, top, (0, 6), inside, textcoords="offset points", fontsize=8.5, va="bottom", color="0.3", linespacing=0.95
+        text,
+        top,
+        (0, 6),
+        inside,
+        textcoords="offset points",
+        fontsize=points(8.5),
+        va="bottom",
+        color="0.3",
+        linespacing=0.95,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -28,8 +29,11 @@ _LEADER: dict[str, Any] = {
     "shrinkA": 1,
     "shrinkB": 0,
 }
+_MOST_COLORS = 8  # more cannot be told apart
+GRAY = "0.8"  # a curve that is neither named nor told from its neighbors
 _LINE_POINTS = 11.5  # from one curve's name to the next
 OF_OURS = "a whole figure"  # what axes are called that have a margin for names
+_FOOT_POINTS, _FEET = 35.0, (0.055, 0.945)  # from one name at the foot to the next; where these may stand
 _LETTER_POINTS = 5.0  # of a tick's name
 _SHORT = 0.6  # of the width: a curve that ends before is named there
 HALO = [withStroke(linewidth=2.5, foreground="white")]
@@ -53,30 +57,37 @@ def ordered_colors(n: int, on_dark: bool = False) -> list[tuple[float, float, fl
 
 
 def styled(frame: pd.DataFrame, by: str) -> list[tuple[tuple[Any, pd.DataFrame], dict[str, Any]]]:
-    """Groups of a frame in order, each with its look."""
+    """Groups of a frame in order, each with its look: eight at most, evenly spread, in color, the others in gray."""
     groups = list(frame.groupby(by, sort=True))
-    colors = ordered_colors(len(groups))
-    styles = [
-        {
-            "color": colors[i],
-            "marker": _MARKERS[i % len(_MARKERS)],
-            "linestyle": _LINES[i % len(_LINES)],
-            "markersize": 4.5,
-            "linewidth": 1.5,
-        }
-        for i in range(len(groups))
-    ]
-    return list(zip(groups, styles, strict=True))
+    shown = np.linspace(0, len(groups) - 1, min(len(groups), _MOST_COLORS)).round().astype(int).tolist()
+    looks = dict(zip(shown, map(_look, range(len(shown)), ordered_colors(len(shown))), strict=True))
+    return [(group, looks.get(i) or _look(i, GRAY) | {"linewidth": points(0.8)}) for i, group in enumerate(groups)]
+
+
+def _look(i: int, color: Any) -> dict[str, Any]:
+    return {
+        "color": color,
+        "marker": "" if color == GRAY else _MARKERS[i % len(_MARKERS)],
+        "linestyle": "-" if color == GRAY else _LINES[i % len(_LINES)],
+        "markersize": points(4.5),
+        "linewidth": points(1.5),
+        "zorder": 1.8 if color == GRAY else 2,
+    }
 
 
 def new_axes(ax: Axes | None) -> Axes:
-    """The given axes, or new ones in a figure of the report's size; without a frame at the top and the right."""
+    """The given axes, or new ones in a figure of the size in force; without a frame at the top and the right."""
     if ax is None:
         import matplotlib.pyplot as plt
 
-        ax = plt.subplots(figsize=(6.5, 3.9), subplot_kw={"label": OF_OURS})[1]
+        ax = plt.subplots(subplot_kw={"label": OF_OURS})[1]
     sns.despine(ax=ax)
     return ax
+
+
+def points(size: float) -> float:
+    """A length in points where text has 10, in figures whose text is as large as the one in force."""
+    return size * float(mpl.rcParams["font.size"]) / 10
 
 
 def size_curves(rows: pd.DataFrame, x: str, y: str, by: str = "n_params", **look: Any) -> list[Curve]:
@@ -114,8 +125,9 @@ def name_curves(axes: Axes, curves: Sequence[Curve]) -> None:
     """Each curve's name where it ends on the right, or where it leaves through the top; kept apart from each other.
 
     One that ends far from the right has its name at its end: a line to the margin would cross the others. Axes that
-    were given may have others beside them, so their names are in a legend inside.
+    were given may have others beside them, so their names are in a legend inside. Gray ones have no names.
     """
+    curves = [curve for curve in curves if curve.style["color"] != GRAY]
     if axes.get_label() != OF_OURS:
         axes.legend(handles=[_key(curve) for curve in curves], loc="best", frameon=False, fontsize="small")
         return
@@ -126,7 +138,7 @@ def name_curves(axes: Axes, curves: Sequence[Curve]) -> None:
         label(axes, curve.label, (curve.x[-1], curve.y[-1]), (4, 3), color=curve.style["color"])
     inside = [place for place in placed if place[1] >= _SHORT]
     ends = [end for _, _, end in inside]
-    line = _LINE_POINTS / (axes.get_window_extent().height * 72 / axes.figure.dpi)
+    line = points(_LINE_POINTS) / (axes.get_window_extent().height * 72 / axes.figure.dpi)
     for (curve, x, end), y in zip(inside, _apart(ends, line), strict=True):
         axes.annotate(
             curve.label,
@@ -135,7 +147,7 @@ def name_curves(axes: Axes, curves: Sequence[Curve]) -> None:
             xycoords="axes fraction",
             textcoords="axes fraction",
             va="center",
-            fontsize=9.5,
+            fontsize=points(9.5),
             color=curve.style["color"],
             arrowprops=_LEADER,
         )
@@ -150,7 +162,7 @@ def name_curves(axes: Axes, curves: Sequence[Curve]) -> None:
             xycoords="axes fraction",
             textcoords="axes fraction",
             ha="center",
-            fontsize=9.5,
+            fontsize=points(9.5),
             color=curve.style["color"],
         )
 
@@ -185,9 +197,15 @@ def _apart(places: Sequence[float], least: float, within: tuple[float, float] = 
 
 
 def name_below(axes: Axes, x: Sequence[float], y: Sequence[float], names: Sequence[str]) -> None:
-    """Names of points at the foot of the axes where no curve is, each with a line up to its point."""
+    """Names of points at the foot of the axes where no curve is, each with a line up to its point.
+
+    Where there is no room for all, every second is named, or every third.
+    """
+    least = points(_FOOT_POINTS) / (axes.get_window_extent().width * 72 / axes.figure.dpi)
+    every = max(1, int(np.ceil((len(x) - 1) * least / (_FEET[1] - _FEET[0]))))
+    x, y, names = x[::every], y[::every], names[::every]
     places = axes.transAxes.inverted().transform(axes.transData.transform(np.column_stack([x, y]))) if len(x) else ()
-    feet = _apart([place[0] for place in places], 0.102, within=(0.055, 0.945))
+    feet = _apart([place[0] for place in places], least, within=_FEET)
     for name, value, height, at in zip(names, x, y, feet, strict=True):
         axes.annotate(
             name,
@@ -195,7 +213,7 @@ def name_below(axes: Axes, x: Sequence[float], y: Sequence[float], names: Sequen
             (at, 0.02),
             textcoords="axes fraction",
             ha="center",
-            fontsize=9,
+            fontsize=points(9),
             path_effects=HALO,
             zorder=3,
             arrowprops=_LEADER | {"relpos": (0.5, 1), "linestyle": ":", "color": "0.5"},
@@ -204,7 +222,9 @@ def name_below(axes: Axes, x: Sequence[float], y: Sequence[float], names: Sequen
 
 def label(axes: Axes, text: str, at: tuple[float, float], offset: tuple[float, float], **how: Any) -> None:
     """Text near a point, readable over lines; `offset` in points."""
-    axes.annotate(text, at, offset, textcoords="offset points", fontsize=9.5, path_effects=HALO, zorder=6, **how)
+    axes.annotate(
+        text, at, offset, textcoords="offset points", fontsize=points(9.5), path_effects=HALO, zorder=6, **how
+    )
 
 
 def log_scales(axes: Axes, name_x: Name, name_y: Name | None, x_ticks: Sequence[float] | None = None) -> None:
@@ -216,8 +236,16 @@ def log_scales(axes: Axes, name_x: Name, name_y: Name | None, x_ticks: Sequence[
         for scale, limits in ((axes.set_xlim, axes.get_xlim()), (axes.set_ylim, axes.get_ylim())):
             scale(*_at_least_a_decade(limits))
     wide = axes.get_window_extent().width * 72 / axes.figure.dpi
-    ticks = _log_ticks(*axes.get_xlim(), fits=lambda some: _fit(some, axes.get_xlim(), name_x, wide))
-    _set_ticks(axes.xaxis, ticks if x_ticks is None else x_ticks, name_x)
+
+    def fits(ticks: Sequence[float]) -> bool:
+        return _fit(ticks, axes.get_xlim(), name_x, wide)
+
+    if x_ticks is None:
+        ticks = _log_ticks(*axes.get_xlim(), fits=fits)
+    else:
+        thinned = (list(x_ticks[::-k][::-1]) for k in range(1, len(x_ticks) + 1))
+        ticks = next(some for some in thinned if len(some) < 3 or fits(some))
+    _set_ticks(axes.xaxis, ticks, name_x)
     if name_y is not None:
         _set_ticks(axes.yaxis, _log_ticks(*axes.get_ylim()), name_y)
 
@@ -240,11 +268,12 @@ def _log_ticks(
     return ticks[:: -(-len(ticks) // most)]
 
 
-def _fit(ticks: list[float], limits: tuple[float, float], name: Name, width_points: float) -> bool:
+def _fit(ticks: Sequence[float], limits: tuple[float, float], name: Name, width_points: float) -> bool:
     """Whether the names of neighbors stay apart on a logarithmic axis."""
     gaps = np.diff(np.log(ticks)) / np.log(limits[1] / limits[0]) * width_points
-    widths = [_LETTER_POINTS * len(name(tick)) for tick in ticks]
-    return all(gap > (a + b) / 2 + _LETTER_POINTS for gap, a, b in zip(gaps, widths, widths[1:], strict=False))
+    letter = points(_LETTER_POINTS)
+    widths = [letter * len(name(tick)) for tick in ticks]
+    return all(gap > (a + b) / 2 + letter for gap, a, b in zip(gaps, widths, widths[1:], strict=False))
 
 
 def _at_least_a_decade(limits: tuple[float, float]) -> tuple[float, float]:

@@ -50,14 +50,15 @@ def build_report(
     columns: Mapping[str, str] | None = None,
     stride_bytes: int | None = None,
     predict_bytes: Sequence[float] = (),
+    figure_inches: float | None = None,
 ) -> ReportPaths:
     """Report on a run folder (or a CSV) into the folder `out`, which is changed only once everything is made.
 
     `columns` names those of a table, as `records.load` has them: n, d, code_bits, seed. `formats`: pdf, md (the same
     document for GitHub and W&B), html (the explorer). The same records give the same bytes. With `stride_bytes` all is
     by the second code length of that stride. `predict_bytes`: dataset sizes to predict N* for; none: ten times the
-    largest. AnalysisError for what is no sweep, a damaged record, an unknown cost or format, or a stride that was not
-    measured.
+    largest. `figure_inches`: the width of the figures' files; None: as the report has them. AnalysisError for what is
+    no sweep, a damaged record, an unknown cost or format, or a stride that was not measured.
     """
     wanted = _checked(formats)
     table = load(folder, **(columns or {}))
@@ -69,7 +70,7 @@ def build_report(
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as name:
         made = Path(name)
-        document = write(summary, draw(explained, measured, made / "figures"))
+        document = write(summary, draw(explained, measured, made / "figures", figure_inches))
         content = json.dumps(summary, indent=1, allow_nan=False, ensure_ascii=False)
         (made / "summary.json").write_text(content + "\n", encoding="utf-8")
         write_tables([table for section in SECTIONS.values() for table in section.tables], measured, made)

@@ -9,7 +9,6 @@ from analysis.report.group_names import with_group_column
 from analysis.report.section import SECTIONS
 from analysis.report.summary_keys import Summary
 
-
 _FIRST_APPENDIX = "recipe"
 _MOST_ROWS = 15  # of a table beside the text; longer ones stand in the appendix
 

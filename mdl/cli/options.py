@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -47,6 +48,20 @@ def in_bytes(text: str | None) -> int | None:
     from mdl.units import parse_bytes
 
     return None if text is None else parse_bytes(text)
+
+
+def in_inches(text: str) -> float:
+    """A length as it is written, such as 84mm, 8.4cm or 3.3in; MdlError for what is none, or no figure's width."""
+    from mdl.errors import MdlError
+
+    found = re.fullmatch(r"\s*([0-9.]+)\s*(mm|cm|in)\s*", text)
+    try:
+        inches = float(found[1]) / {"mm": 25.4, "cm": 2.54, "in": 1.0}[found[2]] if found else 0.0
+    except ValueError:
+        inches = 0.0
+    if not 60 / 25.4 <= inches <= 1000 / 25.4:
+        raise MdlError(f"--figure-width is '{text}'; give a width from 60mm to 1000mm, such as 84mm, 8.4cm or 3.3in")
+    return inches
 
 
 def renamed(former: Any, value: Any, old: str, new: str) -> Any:

@@ -19,7 +19,8 @@ _CAPTIONS = {
     "raw_rate": "Raw rate on the subset itself, parameters not counted. It falls as models grow. Where models "
     "memorize, it falls below the rate of unseen bytes of the same kind.",
     "heldout_rate": "Rate on bytes that no subset contains, one curve per size of the training subset.",
-    "in_context": "Held-out bits per byte by position in the window, for models trained on the largest subset.",
+    "in_context": "Held-out bits per byte by position in the window, for models trained on the largest subset. "
+    "Thin and gray: sizes beyond eight.",
 }
 _COLUMNS = (
     "group",

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mdl.cli.options import RUNS, AsJson, Cost, Runs, StrideBytes, in_bytes, print_json, renamed
+from mdl.cli.options import RUNS, AsJson, Cost, Runs, StrideBytes, in_bytes, in_inches, print_json, renamed
 
 _KNOWN_IN_SUMMARY = (
     "name",
@@ -51,6 +51,10 @@ def report(
         str | None,
         typer.Option("--predict", help="Dataset sizes to predict N* for: 1GB,10GB; default: ten times the largest."),
     ] = None,
+    figure_width: Annotated[
+        str | None,
+        typer.Option("--figure-width", help="Of the figures' files, for a paper's column: 84mm, 3.3in. From 60mm on."),
+    ] = None,
     runs: Runs = RUNS,
     wandb: Annotated[bool, typer.Option("--wandb", help="Log tables, figures and files as a W&B run too.")] = False,
     as_json: AsJson = False,
@@ -76,7 +80,14 @@ def report(
     columns = {"n": n, "d": d, "code_bits": code_bits, "seed": seed_column}
     asked = [parse_bytes(size) for size in predict.split(",")] if predict else ()
     made = build_report(
-        place, target, cost=cost, formats=wanted, columns=columns, stride_bytes=stride, predict_bytes=asked
+        place,
+        target,
+        cost=cost,
+        formats=wanted,
+        columns=columns,
+        stride_bytes=stride,
+        predict_bytes=asked,
+        figure_inches=None if figure_width is None else in_inches(figure_width),
     )
     if as_json:
         known = {key: value for key, value in made.summary.items() if key in _KNOWN_IN_SUMMARY}

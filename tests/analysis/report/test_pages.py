@@ -2,11 +2,14 @@
 
 import io
 import itertools
+import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
 import typst
 from matplotlib import pyplot as plt
@@ -14,7 +17,9 @@ from matplotlib.image import imread
 
 from analysis.costs import parse_cost
 from analysis.formatting import format_bytes, format_count
-from analysis.plots import log_scales, new_axes, plot_adjusted_rate
+from analysis.plots import log_scales, new_axes, plot_adjusted_rate, save_figure
+from analysis.plots.figure_file import theme
+from analysis.plots.style import GRAY, draw, name_curves, size_curves
 from analysis.records import load
 from analysis.report import build_report
 from analysis.report.elements import Document, Heading, Text
@@ -76,3 +81,31 @@ def test_the_web_page_raises_exponents_and_keeps_numbers_with_their_units() -> N
     assert "<h2>D<sup>γ</sup></h2>" in made
     assert "D<sup>γ</sup>, (D / 1\u00a0MB)<sup>γ</sup> and c<sup>(−1/(1+α))</sup>; E + A·N<sup>−α</sup>" in made
     assert "3\u00a0% of 10\u00a0KB; x^y &amp; a_b^c; (1\u00a0MB)<sup>0.78</sup>, 2<sup>−½</sup>" in made
+
+
+def test_of_many_curves_eight_are_told_apart_and_named() -> None:
+    """The others are thin and gray: more colors cannot be told from each other."""
+    rows = pd.DataFrame({"n_params": range(20), "x": 1.0, "y": 2.0, "size": [f"{n}x1" for n in range(20)]})
+    curves = size_curves(rows, "x", "y")
+    assert len(curves) == 20
+    colors = [curve.style["color"] for curve in curves]
+    assert colors.count(GRAY) == 12
+    assert len({color for color in colors if color != GRAY}) == 8
+    assert GRAY not in (colors[0], colors[-1])
+    axes = new_axes(None)
+    draw(axes, curves)
+    name_curves(axes, curves)
+    assert len({text.get_text() for text in axes.texts}) == 8
+    plt.close(axes.figure)
+
+
+@pytest.mark.parametrize("width", [84.0, 178.0])
+def test_a_figure_is_as_wide_as_it_is_asked_to_be(tmp_path: Path, quick: Study, width: float) -> None:
+    """With the names beside its axes, in millimeters; its text is never smaller than 6.5 points."""
+    plot = partial(plot_adjusted_rate, quick.rates, quick.critical)
+    save_figure(plot, tmp_path / "f.pdf", width / 25.4)
+    found = re.search(r'<svg[^>]* width="([\d.]+)pt"', (tmp_path / "f.svg").read_text())
+    assert found
+    assert float(found[1]) / 72 * 25.4 == pytest.approx(width, rel=0.01)
+    with theme(width / 25.4):
+        assert mpl.rcParams["font.size"] >= 6.5
