@@ -18,7 +18,7 @@ import pandas as pd
 from analysis.critical import Estimate, PowerLaw, columns, estimate_all
 from analysis.errors import AnalysisError
 from analysis.formatting import format_bytes, format_count
-from analysis.study import Study, shortest_codes
+from analysis.study import Study
 
 _MOST_SEEDS = 4  # more at once; ask again when they are recorded
 _MOST_RUNGS = 3
@@ -66,7 +66,7 @@ def suggest(study: Study, ladder: Ladder, within: float = 1.25) -> list[Suggesti
         raise AnalysisError("free parameters have no critical size to look for; give --cost a price, such as float16")
     if not (math.isfinite(within) and within > 1):
         raise AnalysisError(f"--within is {within:g}; want the interval's upper end / lower end, above 1, such as 1.25")
-    chosen = shortest_codes(study.table, study.cost)
+    chosen = study.codes.under(study.cost)
     read_bytes = chosen["vocabulary"] == 256  # the ladder's sizes are those of models of bytes
     chosen = chosen[chosen["config"].map(bool) & (chosen["flops"] > 0) & read_bytes]
     if chosen.empty:

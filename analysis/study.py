@@ -14,6 +14,7 @@ from analysis.codes import adjusted_compression_rate, best_classical, classical_
 from analysis.costs import PAPER, ParameterCost
 from analysis.critical import (
     N_REPLICATES,
+    Estimate,
     Intervals,
     PowerLaw,
     Theory,
@@ -36,6 +37,28 @@ from analysis.errors import AnalysisError
 from analysis.formatting import join
 from analysis.records import Table, halved, longest
 from analysis.scaling import OwnFit, compute_view, not_asked, own_fit
+
+
+class TwoPartCodes:
+    """A table's shortest codes and estimates of the critical size under any price of a parameter, each made once."""
+
+    def __init__(self, table: Table, n_replicates: int = N_REPLICATES, seed: int = 0) -> None:
+        self._table, self._n_replicates, self._seed = table, n_replicates, seed
+        self._codes: dict[ParameterCost, pd.DataFrame] = {}
+        self._estimates: dict[ParameterCost, list[Estimate]] = {}
+
+    def under(self, cost: ParameterCost) -> pd.DataFrame:
+        """As of `shortest_codes`; not to be changed."""
+        if cost not in self._codes:
+            self._codes[cost] = shortest_codes(self._table, cost)
+        return self._codes[cost]
+
+    def estimates(self, cost: ParameterCost) -> list[Estimate]:
+        """One per group and dataset size, in order."""
+        if cost not in self._estimates:
+            found = columns(self.under(cost), self._n_replicates, self._seed)
+            self._estimates[cost] = estimate_all(found, self._n_replicates)
+        return self._estimates[cost]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +89,7 @@ class Study:
     shorter    tables of what was trained about half as long, then half of that …; none: one budget
     seeds      one row per (group, subset_bytes, n_params): size, n_seeds, rate_sd, relative_sd, pooled_relative_sd and
                pooled_training_sd (`uncertainty.relative_spread`)
+    codes      the code lengths and the estimates of `table` under any price
     """
 
     table: Table
@@ -82,6 +106,7 @@ class Study:
     seeds: pd.DataFrame
     convergence: pd.DataFrame
     shorter: tuple[Table, ...]
+    codes: TwoPartCodes
 
     @cached_property
     def fit(self) -> OwnFit | None:
@@ -117,12 +142,13 @@ def study(
     shorter = tuple(halved(table.cells))
     for_code = longest(table.for_code) if len(table.for_code) else table.for_code
     table = replace(table, cells=longest(table.cells), for_code=for_code)
-    chosen = shortest_codes(table, cost)
+    codes = TwoPartCodes(table, n_replicates, seed)
+    chosen = codes.under(cost)
     if chosen.empty and table.cells["own_bits"].notna().any():
         absent = _not_coded(table, cost) if cost.is_coded else f"{table.name} has {cost.absence}"
         raise AnalysisError(absent)
-    found = columns(chosen, n_replicates, seed)
-    estimates = estimate_all(found, n_replicates)
+    estimates = codes.estimates(cost)
+    found = [estimate.column for estimate in estimates]
     critical = _with_classical(critical_table(estimates), chosen, table.baselines)
     laws, theories, predicted = {}, {}, []
     for group, own in itertools.groupby(estimates, key=lambda e: str(e.row["group"])):
@@ -155,6 +181,7 @@ def study(
             table.cells, shorter, lambda some: shortest_codes(_plain(table, some), cost), n_replicates, seed
         ),
         shorter=tuple(_plain(table, some) for some in shorter),
+        codes=codes,
     )
 
 

@@ -19,7 +19,7 @@ import torch
 from mdl.compressors import open_run
 from mdl.compressors.self_contained import Run
 from mdl.models import count_params
-from mdl.quantization import Tuning, Weights, calibration_windows, precisions, side_by_side, subset_bits
+from mdl.quantization import Tuning, Weights, calibration_windows, map_over_processes, subset_bits, two_part_codes
 
 PRECISIONS = (3, 4, 5, 6, 8, 32)
 PLAIN = (8, 6, 5, 4)
@@ -70,8 +70,8 @@ def table(run: Run, n_bytes: int, tune_steps: int) -> list[str]:
     view, shape, seen = run.corpus.train, run.shape, sample(run, n_bytes)
     D, n_params = run.record.subset_bytes, count_params(shape)["total"]
     started = time.perf_counter()
-    with side_by_side() as spread:
-        found = precisions(
+    with map_over_processes() as spread:
+        found = two_part_codes(
             shape,
             run.weights,
             calibration_windows(view, D, shape.context_tokens),

@@ -131,7 +131,7 @@ class Simulated(Search):
             work = Work(
                 n_steps=steps,
                 n_bytes=members * seen,
-                coded_bytes=members * (d + 2 * self.data.heldout_bytes),
+                measured_bytes=members * (d + 2 * self.data.heldout_bytes),
                 flops_per_byte=forward_flops_per_byte(shape),
             )
             spent = USUAL_CORE.seconds(work)

@@ -25,7 +25,7 @@ from typing import Any
 
 from benchmarks.rounding_branch import VARIANTS, Branch, Job
 from mdl.data import CorpusSpec, open_corpus
-from mdl.quantization import Tuning, calibration_windows, coded_models, decoded, side_by_side
+from mdl.quantization import Tuning, calibration_windows, coded_models, decoded, map_over_processes
 from mdl.units import parse_bytes
 
 CONTEXT_BYTES = 1024
@@ -38,7 +38,7 @@ def measured_plain(job: Job, branch: Branch) -> list[dict[str, Any]]:
     for m, n_bytes in enumerate(job.subsets):
         weights = branch.model.member(m)
         calibration = calibration_windows(job.view, n_bytes, job.shape.context_tokens)
-        with side_by_side() as spread:
+        with map_over_processes() as spread:
             tuning = Tuning(job.view, n_bytes, TUNE_STEPS)
             coded = coded_models(job.shape, weights, calibration, AFTER_BITS, tuning, spread=spread)
         bits = job.sampled_bits(m, [weights, *(decoded(job.shape, model) for model in coded)])

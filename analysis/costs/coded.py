@@ -17,7 +17,7 @@ _CODED = re.compile(r"coded(\d+)?")
 
 
 @dataclass(frozen=True)
-class CodedWeights(ParameterCost):
+class CodedCost(ParameterCost):
     """The actual size of the coded weights; the data's code is that of the weights as they decode.
 
     All cells of a (group, D) have one precision, so that what changes along N is the model alone: of `coded` that of
@@ -72,10 +72,10 @@ class CodedWeights(ParameterCost):
         return found if self.bits is None else _smoothed(found)
 
 
-def coded_cost(name: str) -> CodedWeights | None:
+def coded_cost(name: str) -> CodedCost | None:
     """`coded`, or `coded4` at 4 bits per weight; None for another name."""
     match = _CODED.fullmatch(name)
-    return CodedWeights(name, int(match[1]) if match[1] else None) if match else None
+    return CodedCost(name, int(match[1]) if match[1] else None) if match else None
 
 
 def _at_best_precision(cells: pd.DataFrame, coded: pd.DataFrame) -> pd.DataFrame:
@@ -113,4 +113,4 @@ def smooth_price(n_params: Floats, bits_per_param: Floats) -> Floats:
     return np.asarray(design @ fitted)
 
 
-register_cost(CodedWeights("coded"))
+register_cost(CodedCost("coded"))

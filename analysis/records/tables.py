@@ -115,16 +115,16 @@ def _load_folder(folder: Path) -> Table:
 def _table(name: str, read: list[records.CellRows], baselines: list[Row], manifest: dict[str, Any]) -> Table:
     key, own = ["run_id"], ["run_id", "snapshot"]
     runs = _frame((c.run for c in read), records.RUN_COLUMNS)
-    coded = _frame(baselines, records.BASELINE_COLUMNS)
+    classical = _frame(baselines, records.BASELINE_COLUMNS)
     repeated = runs.loc[runs["run_id"].duplicated(), "run_id"]
     if len(repeated):
         raise AnalysisError(f"{name} has two records of {repeated.iloc[0]}; delete one of them")
-    names = corpus_names([frame for frame in (runs, coded) if len(frame)] or [runs])
+    names = corpus_names([frame for frame in (runs, classical) if len(frame)] or [runs])
     reads_bytes = runs["vocabulary"].isna()
     for column, known in (("vocabulary", 256), ("tokenizer_bytes", 0), ("n_tokens", runs["subset_bytes"])):
         runs[column] = runs[column].astype(float).mask(reads_bytes, known).astype("int64")
     groups: dict[str, Group] = {}
-    for frame in (runs, coded):
+    for frame in (runs, classical):
         frame["leak_fraction"] = frame["leak_fraction"].astype(float).fillna(0.0)
         both = zip(named(frame, names), leak_texts(frame["leak_fraction"]), strict=True)
         corpora = [Group(corpus=corpus, leak=leak) for corpus, leak in both]
@@ -140,7 +140,7 @@ def _table(name: str, read: list[records.CellRows], baselines: list[Row], manife
     segments = _frame((s for c in read for s in c.segments), [*own, *records.SEGMENT_COLUMNS])
     positions = _frame((p for c in read for p in c.positions), [*own, *records.POSITION_COLUMNS])
     curves = _frame((p for c in read for p in c.curves), [*key, *records.CURVE_COLUMNS])
-    weights = _frame((c for read_one in read for c in read_one.coded), [*own, *records.CODED_COLUMNS])
+    coded = _frame((c for read_one in read for c in read_one.coded), [*own, *records.CODED_COLUMNS])
     cells = snapshots.merge(runs[~runs["is_online"]], on="run_id", validate="many_to_one")
     measured = with_code_lengths(cells, segments)
     is_plain = measured["weight_bits"].isna()
@@ -149,13 +149,13 @@ def _table(name: str, read: list[records.CellRows], baselines: list[Row], manife
         name=name,
         runs=runs,
         cells=measured[is_plain],
-        for_code=_with_their_code(measured[~is_plain], weights),
+        for_code=_with_their_code(measured[~is_plain], coded),
         segments=segments,
         positions=positions,
         curves=curves,
-        coded=weights[weights["coded_file"].isna()],
+        coded=coded[coded["coded_file"].isna()],
         online=online,
-        baselines=coded,
+        baselines=classical,
         manifest=manifest,
         overlapping=overlapping,
         groups=groups,
@@ -269,10 +269,10 @@ def _csv_cell(name: str, i: int, row: dict[Any, Any]) -> records.CellRows:
     return records.CellRows(run=run, snapshots=[own | {"step": 0}], segments=[segment])
 
 
-def _with_their_code(cells: pd.DataFrame, weights: pd.DataFrame) -> pd.DataFrame:
+def _with_their_code(cells: pd.DataFrame, coded: pd.DataFrame) -> pd.DataFrame:
     """As `Table.for_code`."""
     own = ["run_id", "snapshot"]
-    codes = weights.loc[weights["coded_file"].notna(), [*own, "model_bits", "data_bits"]]
+    codes = coded.loc[coded["coded_file"].notna(), [*own, "model_bits", "data_bits"]]
     found = cells.merge(codes, on=own, validate="one_to_one")
     bits_per_param = found["model_bits"].astype(float) / found["n_params"].astype(float)
     own_bits = found["data_bits"].astype(float)

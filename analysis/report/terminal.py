@@ -1,13 +1,12 @@
-"""Page one's table in plain text."""
+"""Page one in plain text: the table and the notes of the answer, the same elements as in every other form."""
 
 from __future__ import annotations
 
 from analysis.report.contents import write
+from analysis.report.elements import Grid, Text
 from analysis.report.group_names import with_group_column
-from analysis.report.sections import overlapping_windows
-from analysis.report.sections.answer_table import answer_table
+from analysis.report.sections.answer import answer
 from analysis.report.sections.size_law import predicted_lines
-from analysis.report.sections.warnings import warnings
 from analysis.report.summary_keys import Summary
 from analysis.report.text_table import plain_table
 
@@ -16,8 +15,15 @@ def terminal_table(summary: Summary) -> str:
     """A row per dataset size in plain text, then what failed, what is missing, and what speaks against the answer."""
     if not summary["critical"]:
         return write(summary, []).lead
-    grid = with_group_column(answer_table(summary), summary["groups"])
-    lines = plain_table(grid.header, grid.rows, grid.align)
+    blocks = answer(summary)
+    tables = [with_group_column(block, summary["groups"]) for block in blocks if isinstance(block, Grid)]
+    lines = [line for table in tables for line in plain_table(table.header, table.rows, table.align)]
+    notes = [f"note: {block.text}" for block in blocks if isinstance(block, Text) and block.style == "note"]
+    return "\n".join([*lines, *_counts(summary), *predicted_lines(summary), *notes])
+
+
+def _counts(summary: Summary) -> list[str]:
+    """How many cells of those asked for are not in the table, and why."""
     counts = [
         (summary["n_failed"], "failed"),
         (summary["n_missing"], "not recorded yet"),
@@ -25,7 +31,4 @@ def terminal_table(summary: Summary) -> str:
         (summary["n_superseded"], "left out: a newer version of their plugin made the same ones"),
     ]
     asked = summary["n_cells"] + summary["n_missing"] + summary["n_needless"] + summary["n_superseded"]
-    lines += [f"{n} of {asked} cells {word}" for n, word in counts if n]
-    lines += predicted_lines(summary)
-    lines += [f"note: {text}" for text in (overlapping_windows.told(summary), *warnings(summary)) if text]
-    return "\n".join(lines)
+    return [f"{n} of {asked} cells {word}" for n, word in counts if n]

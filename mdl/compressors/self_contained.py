@@ -23,9 +23,9 @@ from mdl.quantization import (
     Weights,
     calibration_windows,
     coded_models,
-    precisions,
-    side_by_side,
+    map_over_processes,
     subset_bits,
+    two_part_codes,
 )
 from mdl.records import CellRecord, CodedWeights, Snapshot, read_cell
 from mdl.storage import replacing
@@ -172,8 +172,8 @@ def choose_coded(run: Run, tune_steps: int | None = None, content: Content | Non
     def measure(members: Sequence[Weights]) -> list[float]:
         return [bits * n_bytes / n_sample for bits in subset_bits(run.shape, members, view, n_sample)]
 
-    with side_by_side() as spread:
-        measured = precisions(run.shape, run.weights, calibration, measure, tuning=tuning, spread=spread)
+    with map_over_processes() as spread:
+        measured = two_part_codes(run.shape, run.weights, calibration, measure, tuning=tuning, spread=spread)
     bits = min(measured, key=lambda coded_weights: coded_weights.total_bits).bits
     return coded_models(run.shape, run.weights, calibration, [bits], tuning)[0]
 

@@ -140,7 +140,7 @@ class ResolvedConfig:
         """Training bytes, repeats counted; of a model that reads tokens, so many tokens."""
         return self.recipe.steps * self.recipe.batch_windows * self.shape.context_tokens
 
-    def coded_bytes(self, train_bytes: int, heldout_bytes: int, n_precisions: int) -> int:
+    def measured_bytes(self, train_bytes: int, heldout_bytes: int, n_precisions: int) -> int:
         """What measuring one snapshot codes of a corpus of such parts: data, and data under the coded weights.
 
         Of overlapping windows all that they hold counts.

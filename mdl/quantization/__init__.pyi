@@ -6,8 +6,8 @@ from .two_part_code import Weights as Weights
 from .two_part_code import calibration_windows as calibration_windows
 from .two_part_code import coded_models as coded_models
 from .two_part_code import decoded as decoded
-from .two_part_code import precisions as precisions
-from .two_part_code import side_by_side as side_by_side
+from .two_part_code import map_over_processes as map_over_processes
 from .two_part_code import subset_bits as subset_bits
+from .two_part_code import two_part_codes as two_part_codes
 from .weight_codec import CodedModel as CodedModel
 from .weight_codec import decode_weights as decode_weights

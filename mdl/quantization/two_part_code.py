@@ -77,7 +77,7 @@ def _encoded(shape: Shape, bits: int, form: Any) -> CodedModel:
 
 
 @contextmanager
-def side_by_side() -> Iterator[Spread]:
+def map_over_processes() -> Iterator[Spread]:
     """A `map` over processes of its own where the host has nothing else to do, beside a GPU; else the plain one.
 
     Elsewhere every processor has a cohort already. The processes start with the first work.
@@ -122,7 +122,7 @@ def _tensors(arrays: Mapping[str, npt.NDArray[Any]]) -> Weights:
     return {name: torch.from_numpy(weight) for name, weight in arrays.items()}
 
 
-def precisions(
+def two_part_codes(
     shape: Shape,
     weights: Weights,
     calibration: npt.NDArray[np.uint8],

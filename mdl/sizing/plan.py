@@ -35,6 +35,7 @@ _FEWEST_STEPS, _MOST_STEPS = 80, 60_000
 _SHAPES = ((9, 6.0), (8, 5.0), (7, 3.0), (6, 1.0), (5, 0.7))  # so many, where they see the largest subset so often
 _START_SECONDS = 8.0  # until a worker's first step: imports, the corpus
 _BESIDE_OTHERS = 1.25  # times a process's own speed: on a CPU workers share its memory
+_CODED_PASSES = 8  # what coding the weights takes beside, in passes over a subset
 FIRST_SHARE = 0.33  # of the budget, until the first answer
 WITH_HALF = 1.15  # a training that half of it branches off, as a multiple of its time alone
 RECIPE = 2  # of everything that is trained, where no cell was trained by another
@@ -240,11 +241,12 @@ def round_seconds(plan: SizePlan, rule: Rule) -> float:
     setting, n = plan.setting, len(plan.subsets)
     times = []
     for size in plan.sizes:
-        coded = sum(plan.subsets) * (1 + 8 * setting.coded) + 2 * n * plan.data.heldout_bytes
+        of_subsets = sum(plan.subsets) * (1 + _CODED_PASSES if setting.coded else 1)
+        measured = of_subsets + 2 * n * plan.data.heldout_bytes
         work = Work(
             n_steps=plan.steps,
             n_bytes=n * plan.bytes_seen,
-            coded_bytes=2 * coded,  # at half of the training and at all of it
+            measured_bytes=2 * measured,  # at half of the training and at all of it
             flops_per_byte=forward_flops_per_byte(setting.shape(size)),
         )
         spent = rule.seconds(work)

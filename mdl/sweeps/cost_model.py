@@ -20,8 +20,8 @@ class Work:
     """What a cohort asks of a machine."""
 
     n_steps: int  # of a step's fixed cost: those of all members of a part together count once
-    n_bytes: int  # trained on, all members'
-    coded_bytes: int  # measured, all members'
+    n_bytes: int  # trained on, repeats counted, all members'
+    measured_bytes: int  # coded with the trained models, all members'
     flops_per_byte: float  # of a forward pass
 
     @property
@@ -64,7 +64,7 @@ class Rule:
         """Of a cohort."""
         per_byte = self.byte + 3.0 * work.flops_per_byte * self.flop
         training = work.n_steps * self.step + work.n_bytes * per_byte
-        return Spent(start=self.start, training=training, measuring=work.coded_bytes * per_byte / 3)
+        return Spent(start=self.start, training=training, measuring=work.measured_bytes * per_byte / 3)
 
     def faster(self, times: float, source: str) -> Rule:
         """Of a machine whose products and memory are so many times as fast; what a step costs anyway is the same."""

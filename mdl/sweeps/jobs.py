@@ -74,7 +74,7 @@ def cohort_job(
         },
     }
     n_bytes = cohort.bytes_seen
-    measuring = per_byte * work.coded_bytes
+    measuring = per_byte * work.measured_bytes
     name = f"{cohort.shape.label} ×{len(cohort.cells)}"
     return Job(
         name,
@@ -90,13 +90,13 @@ def cohort_job(
 
 def cohort_work(cohort: Cohort, corpora: Mapping[CorpusSpec, Corpus]) -> Work:
     """What it asks of a machine, with all that is measured."""
-    return work_of(cohort, sum(_coded_bytes(cell, corpora) for cell in cohort.cells))
+    return work_of(cohort, sum(_measured_bytes(cell, corpora) for cell in cohort.cells))
 
 
-def _coded_bytes(cell: Cell, corpora: Mapping[CorpusSpec, Corpus]) -> int:
+def _measured_bytes(cell: Cell, corpora: Mapping[CorpusSpec, Corpus]) -> int:
     config = cell.resolved
     corpus = corpora[config.corpus]
-    return config.coded_bytes(len(corpus.train), len(corpus.heldout), len(PRECISIONS))
+    return config.measured_bytes(len(corpus.train), len(corpus.heldout), len(PRECISIONS))
 
 
 def baseline_jobs(plan: Plan, corpora: dict[CorpusSpec, Corpus]) -> list[Job]:

@@ -133,12 +133,12 @@ def describe_plan(plan: Plan) -> Sequence[str]:
     return lines
 
 
-def work_of(cohort: Cohort, coded_bytes: int) -> Work:
+def work_of(cohort: Cohort, measured_bytes: int) -> Work:
     """What a cohort asks of a machine that codes so many bytes with its models."""
     return Work(
         n_steps=sum(part.trained_steps for part in cohort.parts),
         n_bytes=cohort.bytes_seen,
-        coded_bytes=coded_bytes,
+        measured_bytes=measured_bytes,
         flops_per_byte=forward_flops_per_byte(cohort.shape),
     )
 

@@ -21,9 +21,9 @@ from mdl.quantization import (
     Weights,
     calibration_windows,
     decoded,
-    precisions,
-    side_by_side,
+    map_over_processes,
     subset_bits,
+    two_part_codes,
 )
 from mdl.records import CodedWeights, RunPaths, Segment, Snapshot
 from mdl.storage import keep_once
@@ -43,7 +43,7 @@ def measure_snapshots(
     earlier = [m for m in sound if int(module.best_step[m]) != final_step]
     trained = {m: code for m in sound if (code := module.rounded.coded(m))}
     meter = _Meter(cohort, data, [*sound, *earlier], watch.progress)
-    with side_by_side() as spread:
+    with map_over_processes() as spread:
         measuring = _Measuring(
             cohort=cohort, data=data, paths=paths, watch=watch, meter=meter, spread=spread, trained=trained
         )
@@ -61,7 +61,7 @@ class _Meter:
     def __init__(self, cohort: Cohort, data: Reading, rows: Sequence[int], progress: PhaseProgress) -> None:
         self.progress, self.done, corpora = progress, 0, data.corpora
         self.total = sum(
-            cohort.cells[m].resolved.coded_bytes(len(corpora[m].train), len(corpora[m].heldout), len(PRECISIONS))
+            cohort.cells[m].resolved.measured_bytes(len(corpora[m].train), len(corpora[m].heldout), len(PRECISIONS))
             for m in rows
         )
 
@@ -148,8 +148,8 @@ class _Measuring:
         config, shape, view = self.cohort.cells[m].resolved, self.cohort.shape, self.data.corpora[m].train
         if not config.measure.coded_weights or not all(math.isfinite(s.code_bits) for s in segments):
             return ()
-        n_bytes = config.subset_bytes
-        measure = partial(subset_bits, shape, view=view, n_bytes=n_bytes, progress=self.meter)
-        calibration = calibration_windows(view, n_bytes, shape.context_tokens)
-        tuning = Tuning(view, n_bytes, config.measure.tune_steps)
-        return tuple(precisions(shape, weights, calibration, measure, tuning=tuning, spread=self.spread))
+        subset_bytes = config.subset_bytes
+        measure = partial(subset_bits, shape, view=view, n_bytes=subset_bytes, progress=self.meter)
+        calibration = calibration_windows(view, subset_bytes, shape.context_tokens)
+        tuning = Tuning(view, subset_bytes, config.measure.tune_steps)
+        return tuple(two_part_codes(shape, weights, calibration, measure, tuning=tuning, spread=self.spread))

@@ -9,10 +9,10 @@ import pandas as pd
 
 from analysis.codes import classical_of_subsets, fixed_sizes
 from analysis.costs import PAPER, ParameterCost, known_costs
-from analysis.critical import ENDS, Estimate, averages, columns, estimate_all
+from analysis.critical import ENDS, Estimate, averages
 from analysis.formatting import format_bytes
 from analysis.records import Table
-from analysis.study import Study, shortest_codes
+from analysis.study import Study, TwoPartCodes
 from analysis.types import Json
 
 PRICES_BITS = (0.5, 32.0)  # the slider's ends
@@ -38,7 +38,10 @@ def explorer_data(study: Study) -> Json:
     """All that the page shows; code lengths are means over seeds, in bits. See `_group` for what a group has."""
     own = _own_prices(study.cost)
     tables = (study.table, *study.shorter)
-    budgets = [_budget(table, study, own) for table in tables]
+    budgets = [
+        _budget(table, codes, study.cost, own)
+        for table, codes in [(study.table, study.codes), *((table, TwoPartCodes(table)) for table in study.shorter)]
+    ]
     names = [_budget_name(i, table) for i, table in enumerate(tables)]
     start = study.cost.bits_per_param if study.cost.bytes_per_param is not None else PAPER.bits_per_param
     return {
@@ -104,18 +107,19 @@ def _from_to(low: str, high: str) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _budget(table: Table, study: Study, own: dict[str, ParameterCost]) -> dict[str, list[Json]]:
-    """The codes of every group that was trained so long."""
-    of_slider = PAPER if study.cost.bytes_per_param is None else study.cost
-    chosen = {cost: shortest_codes(table, cost) for cost in {PAPER, of_slider, *own.values()}}
+def _budget(
+    table: Table, two_part: TwoPartCodes, cost: ParameterCost, own: dict[str, ParameterCost]
+) -> dict[str, list[Json]]:
+    """The codes of every group that was trained so long; `cost`: the study's."""
+    of_slider = PAPER if cost.bytes_per_param is None else cost
     frames = {
-        "two-part": _of_cells(chosen[PAPER]),
-        **{key: _at_own_price(chosen[cost]) for key, cost in own.items()},
-        "held-out": _held_out(chosen[PAPER]),
+        "two-part": _of_cells(two_part.under(PAPER)),
+        **{key: _at_own_price(two_part.under(price)) for key, price in own.items()},
+        "held-out": _held_out(two_part.under(PAPER)),
         "prequential": _prequential(table),
     }
-    laws = {"two-part": _estimates(chosen[of_slider])}
-    laws |= {key: _estimates(chosen[cost]) for key, cost in own.items() if len(frames[key])}
+    laws = {"two-part": _estimates(two_part, of_slider)}
+    laws |= {key: _estimates(two_part, price) for key, price in own.items() if len(frames[key])}
     return {
         group: [
             _code(key, frame, group, own.get(key), laws.get(key, {}))
@@ -163,10 +167,9 @@ def _averaged(frame: pd.DataFrame) -> pd.DataFrame:
 _Estimates = dict[tuple[str, int], Estimate]
 
 
-def _estimates(chosen: pd.DataFrame) -> _Estimates:
+def _estimates(two_part: TwoPartCodes, cost: ParameterCost) -> _Estimates:
     """By group and dataset size."""
-    found = estimate_all(columns(chosen))
-    return {(one.column.group, one.column.subset_bytes): one for one in found}
+    return {(one.column.group, one.column.subset_bytes): one for one in two_part.estimates(cost)}
 
 
 def _at_any_price(estimate: Estimate) -> Json | None:

@@ -38,7 +38,7 @@ def answer_table(summary: Summary) -> Grid:
     known = ("95 % interval, pooled" if kinds == {"pooled"} else "95 % interval",) if kinds else ()
     near = ("within 1 %",) if any(row.get("near_low") is not None for row in summary["critical"]) else ()
     coded = coded_cells(summary)
-    header = ("dataset", "critical size", *known, *near, "adjusted rate", "raw rate", *CODED[: 2 * bool(coded)], _CODER)
+    header = ("dataset", "critical size", *known, *near, "adjusted rate", "raw rate", *(CODED if coded else ()), _CODER)
     rows = [
         answer_row(
             row,

@@ -14,7 +14,7 @@ from analysis.report.elements import Block, Text, named_grid
 from analysis.report.rows.codes import ShortestRow
 from analysis.report.section import WideSection, register_section
 from analysis.report.summary_keys import Summary
-from analysis.study import Study, shortest_codes
+from analysis.study import Study
 
 CLASSICAL = "best classical coder"
 CODES = ("float16 two-part", "coded two-part", "prequential block", "prequential online", CLASSICAL)
@@ -57,7 +57,7 @@ def _least(totals: pd.DataFrame, code: str) -> pd.DataFrame:
 
 def _two_part(study: Study, cost: ParameterCost) -> pd.DataFrame:
     """The least of code and parameters, each averaged over seeds."""
-    means = averages(shortest_codes(study.table, cost))
+    means = averages(study.codes.under(cost))
     means["total_bits"] = means["own_bits"] + means["bits_per_param"] * means["n_params"]
     details = [f"{bits:.3g} bits per parameter" for bits in means["bits_per_param"]]
     return _least(means.assign(detail=details, variant=cost.name), f"{cost.name} two-part")

@@ -16,7 +16,7 @@ import pandas as pd
 
 from analysis.codes import one_model_many_sizes
 from analysis.critical import crossing
-from analysis.study import Study, shortest_codes
+from analysis.study import Study
 from analysis.types import Floats
 
 POINTS = ["n_params", "size", "data_bytes", "code_bits", "model_bits"]
@@ -38,7 +38,7 @@ def prefix_points(study: Study, group: str) -> pd.DataFrame:
     No rows where a parameter's price is that of coded weights: only whole subsets were coded by the weights as they
     decode.
     """
-    chosen = shortest_codes(study.table, study.cost)
+    chosen = study.codes.under(study.cost)
     own = chosen[(chosen["group"] == group) & ~study.cost.is_coded]
     own = own[own["subset_bytes"] == own["subset_bytes"].max()]
     key = ["run_id", "snapshot"]

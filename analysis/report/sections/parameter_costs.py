@@ -11,8 +11,6 @@ import numpy as np
 from analysis.costs import PAPER, ParameterCost, known_costs
 from analysis.critical import (
     Estimate,
-    columns,
-    estimate_all,
     fit_power_law,
     interval,
     marginal_price,
@@ -23,7 +21,7 @@ from analysis.report.elements import Block, Heading, Text, named_grid
 from analysis.report.rows.comparisons import CostLawRow, CostRow
 from analysis.report.section import WideSection, register_section
 from analysis.report.summary_keys import Summary
-from analysis.study import Study, shortest_codes
+from analysis.study import Study
 
 
 def cost_models(study: Study) -> list[CostRow]:
@@ -107,8 +105,7 @@ class _Found:
 
 def _under(study: Study, cost: ParameterCost) -> dict[tuple[str, int], _Found]:
     """By group and dataset size."""
-    found = estimate_all(columns(shortest_codes(study.table, cost)))
-    return {(one.column.group, one.column.subset_bytes): _Found(one) for one in found}
+    return {(one.column.group, one.column.subset_bytes): _Found(one) for one in study.codes.estimates(cost)}
 
 
 def _by_the_law(found: _Found, paper: _Found | None, alpha: float | None) -> _ByTheLaw:

@@ -15,7 +15,7 @@ from analysis.records import Row, rows_of
 from analysis.report.elements import Block, Text, named_grid
 from analysis.report.rows.critical import TwoPartsRow
 from analysis.report.section import Section, register_section
-from analysis.study import Study, shortest_codes
+from analysis.study import Study
 
 _PLACE = ["group", "subset_bytes"]
 
@@ -54,7 +54,7 @@ def memorised_bits(study: Study) -> pd.DataFrame:
     measure of it: other files may be harder.
     """
     own, key = ["run_id", "snapshot"], [*_PLACE, "n_params"]
-    chosen = shortest_codes(study.table, study.cost)[[*own, *key]]
+    chosen = study.codes.under(study.cost)[[*own, *key]]
     cells = chosen.merge(study.table.cells[[*own, "own_bits"]], on=own)
     cells = cells.merge(_following(study.table.segments, cells), on=own)
     bits = cells["following_bits_per_byte"] * cells["subset_bytes"] - cells["own_bits"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,12 @@ from hypothesis import strategies as st
 from matplotlib import pyplot as plt
 from typer.testing import CliRunner
 
-from analysis.costs import parse_cost
+from analysis.costs import ParameterCost, parse_cost
 from analysis.costs.coded import smooth_price
+from analysis.critical import Column, Estimate, estimate_all
 from analysis.errors import AnalysisError
 from analysis.plots import figure_file
-from analysis.records import load
+from analysis.records import Table, load
 from analysis.report import build_report
 from analysis.report.contents import write
 from analysis.report.elements import Grid, Text
@@ -28,7 +30,7 @@ from analysis.report.sections.precision import law_lines, plot_precision, precis
 from analysis.report.sections.precision import write as precision
 from analysis.report.summary import summarise
 from analysis.report.terminal import terminal_table
-from analysis.study import Study, study
+from analysis.study import Study, shortest_codes, study
 from mdl.cli.app import app
 from tests.analysis.codes.test_codes import DATA, NAMES, coded
 from tests.synthetic import closed_form, grid, power_law, write_sweep
@@ -86,6 +88,27 @@ def test_a_fixed_precision_makes_the_headline_cost(tmp_path: Path) -> None:
     assert explorer_data(found)["code"] == "coded4"  # the page opens at the price of the report
     told = [row for row in summarise(found)["critical"] if row["adjusted_rate"]]
     assert told, "rates count the coded weights"
+
+
+def test_a_report_chooses_the_codes_and_estimates_the_sizes_once_under_each_price(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its pages and the explorer ask for the same prices again and again."""
+    priced, estimated = [], []
+
+    def counted_codes(table: Table, cost: ParameterCost) -> pd.DataFrame:
+        priced.append(cost.name)
+        return shortest_codes(table, cost)
+
+    def counted_estimates(columns: Sequence[Column], n_draws: int) -> list[Estimate]:
+        estimated.append(columns)
+        return estimate_all(columns, n_draws)
+
+    monkeypatch.setattr("analysis.study.shortest_codes", counted_codes)
+    monkeypatch.setattr("analysis.study.estimate_all", counted_estimates)
+    build_report(sweep(tmp_path / "s"), tmp_path / "out", formats=["md", "html"])
+    assert {"float16", "coded", "coded4", "logn"} <= set(priced)
+    assert len(priced) == len(set(priced)) >= len(estimated)
 
 
 def test_page_one_the_terminal_and_a_readme_have_the_critical_size_at_both_prices(tmp_path: Path) -> None:

@@ -23,9 +23,9 @@ from mdl.quantization import (
     Tuning,
     calibration_windows,
     coded_models,
-    precisions,
-    side_by_side,
+    map_over_processes,
     subset_bits,
+    two_part_codes,
     weight_codec,
 )
 from mdl.quantization.quantize import quantise
@@ -317,7 +317,7 @@ def test_every_precision_has_its_two_parts(
     view, n_params = View(data), count_params(shape)["total"]
     windows = calibration_windows(view, 50_000, 64)
     assert windows.shape == (781, 64)
-    found = precisions(shape, own, windows, lambda ws: subset_bits(shape, ws, view, 50_000))
+    found = two_part_codes(shape, own, windows, lambda ws: subset_bits(shape, ws, view, 50_000))
     assert [each.bits for each in found] == [2, 3, 4, 5, 6, 7, 8, 12, 16, 32]
     assert [each.model_bits for each in found] == sorted(each.model_bits for each in found)
     plain = subset_bits(shape, [own], view, 50_000)[0]
@@ -339,7 +339,7 @@ def test_processes_code_and_decode_the_same(
     shape, own, data = trained
     view = View(data[:4_000])
     windows, measure = calibration_windows(view, 4_000, 64), partial(subset_bits, shape, view=view, n_bytes=4_000)
-    here = precisions(shape, own, windows, measure, bits=[3, 8, 32])
+    here = two_part_codes(shape, own, windows, measure, bits=[3, 8, 32])
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
     before = dict(os.environ)
@@ -347,9 +347,9 @@ def test_processes_code_and_decode_the_same(
         with monkeypatch.context() as patch:
             patch.setattr("torch.cuda.is_available", lambda: True)
             patch.setattr("os.cpu_count", lambda: 2)
-            spread = within.enter_context(side_by_side())
+            spread = within.enter_context(map_over_processes())
         assert list(spread(os.getenv, ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"])) == ["1", "1"]
-        assert precisions(shape, own, windows, measure, bits=[3, 8, 32], spread=spread) == here
+        assert two_part_codes(shape, own, windows, measure, bits=[3, 8, 32], spread=spread) == here
     assert os.environ == before
 
 

@@ -23,7 +23,7 @@ from tests import ROOT
 from tests.own_architectures import HONEST
 
 SETTING = Setting(context_bytes=256, batch_windows=8, n_workers=2, coded=False)
-A_STEP = Work(n_steps=1, n_bytes=128, coded_bytes=0, flops_per_byte=1e4)
+A_STEP = Work(n_steps=1, n_bytes=128, measured_bytes=0, flops_per_byte=1e4)
 
 
 def data_of(n_bytes: int, modality: str = "text") -> Data:

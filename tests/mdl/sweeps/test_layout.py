@@ -87,7 +87,7 @@ def test_the_longest_cohort_is_cut_for_two_gpus_and_none_is_for_one() -> None:
 
 SHAPES = st.builds(
     lambda steps, each, coded, flops: Work(
-        n_steps=steps, n_bytes=steps * each, coded_bytes=coded, flops_per_byte=flops
+        n_steps=steps, n_bytes=steps * each, measured_bytes=coded, flops_per_byte=flops
     ),
     st.integers(10, 5000), st.integers(100, 10**6), st.integers(10**4, 10**8), st.floats(1e3, 1e8),
 )  # fmt: skip
@@ -110,14 +110,16 @@ def test_a_machine_that_is_some_times_as_fast_is_foretold_within_half(
 def test_the_trial_of_a_core_finds_what_a_step_and_an_operation_take(step: float, flop: float, n_bytes: int) -> None:
     """From the seconds of two shapes' steps: the same rule foretells `mdl size` and `mdl sweep --dry-run`."""
     shapes = [Shape(*parse_size(size), context_tokens=256) for size in ("8x1", "32x2")]
-    steps = [Work(n_steps=1, n_bytes=n_bytes, coded_bytes=0, flops_per_byte=forward_flops_per_byte(s)) for s in shapes]
+    steps = [
+        Work(n_steps=1, n_bytes=n_bytes, measured_bytes=0, flops_per_byte=forward_flops_per_byte(s)) for s in shapes
+    ]
     small, large = (core(step, flop, "known").seconds(work).training for work in steps)
     found = speed_trial.line_through(shapes, (small, large), n_bytes)
     assert (found.step, found.flop) == (pytest.approx(step, rel=1e-6, abs=1e-9), pytest.approx(flop, rel=1e-6))
 
 
 def test_what_ran_is_remembered_by_kind_of_machine_and_the_newest_of_like_work_stays() -> None:
-    work = Work(n_steps=100, n_bytes=10**6, coded_bytes=10**5, flops_per_byte=1e4)
+    work = Work(n_steps=100, n_bytes=10**6, measured_bytes=10**5, flops_per_byte=1e4)
     usual = cost_model(on_gpu=False).seconds(work).training
     for times in (50.0, 8.0):
         spent = Spent(start=1.0, training=2 * times * usual, measuring=1.0)
@@ -130,8 +132,8 @@ def test_what_ran_is_remembered_by_kind_of_machine_and_the_newest_of_like_work_s
 
 def test_a_cohort_of_two_steps_says_nothing_of_how_fast_others_train() -> None:
     """Its seconds are those of recording a step: a grid of a minute was once foretold to take twenty."""
-    short = Work(n_steps=2, n_bytes=65_536, coded_bytes=10**7, flops_per_byte=1e6)
-    long = Work(n_steps=700, n_bytes=92 * 10**6, coded_bytes=2 * 10**8, flops_per_byte=1e6)
+    short = Work(n_steps=2, n_bytes=65_536, measured_bytes=10**7, flops_per_byte=1e6)
+    long = Work(n_steps=700, n_bytes=92 * 10**6, measured_bytes=2 * 10**8, flops_per_byte=1e6)
     seen = ((short, Spent(start=20.0, training=0.4, measuring=0.1)),)
     assert CostModel(H100, seen).seconds(long).training == H100.seconds(long).training
 
@@ -177,7 +179,7 @@ parameters:
 
 def slow_machine() -> None:
     """One on which every cut pays."""
-    work = Work(n_steps=10**4, n_bytes=10**7, coded_bytes=10**7, flops_per_byte=1e4)
+    work = Work(n_steps=10**4, n_bytes=10**7, measured_bytes=10**7, flops_per_byte=1e4)
     remember(work, Spent(start=0.1, training=1e6, measuring=1e6), n_sharing=1, on_gpu=False)
 
 

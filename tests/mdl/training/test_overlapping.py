@@ -149,7 +149,7 @@ def test_the_cost_is_foretold(text_file: Path) -> None:
     corpora = {spec: open_corpus(spec) for spec in {cell.resolved.corpus for cell in first.cells}}
     plans = [Plan("s", RunPaths(Path("runs/s")), (group,)) for group in (first, second)]
     costs = [cohort_job(plan, plan.cohorts[0], "", corpora).measuring_cost for plan in plans]
-    coded = [sum(c.resolved.coded_bytes(194_000, 6_000, 0) for c in group.cells) for group in (first, second)]
+    coded = [sum(c.resolved.measured_bytes(194_000, 6_000, 0) for c in group.cells) for group in (first, second)]
     assert coded[1] - coded[0] == 4 * (5_000 + 12_000 + 2 * 6_000)
     assert costs[1] > costs[0]
     plain, told = ("\n".join(describe_plan(plan)) for plan in plans)
