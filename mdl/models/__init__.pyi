@@ -29,6 +29,8 @@ from .code_length import stream_sample as stream_sample
 from .code_length import sum_bits as sum_bits
 from .code_length import window_bits as window_bits
 from .code_length import windows_a_call as windows_a_call
+from .distribution_rows import Predict as Predict
+from .distribution_rows import Returns as Returns
 from .float64_parallel import check_agreement as check_agreement
 from .float64_parallel import parallel_logits as parallel_logits
 from .float64_stepwise import Stepper as Stepper
@@ -43,10 +45,8 @@ from .no_peeking import trial_windows as trial_windows
 from .own_architecture import register_architecture as register_architecture
 from .own_module_check import check_member as check_member
 from .own_module_check import member_bits as member_bits
-from .predictor import Predict as Predict
 from .predictor import Predictor as Predictor
 from .predictor import Predicts as Predicts
-from .predictor import Returns as Returns
 from .shape import MOST_DEPTH as MOST_DEPTH
 from .shape import MOST_VOCABULARY as MOST_VOCABULARY
 from .shape import MOST_WIDTH as MOST_WIDTH
