@@ -73,7 +73,7 @@ class Table:
         self.pretrained: list[CellRecord] = []
 
     def lines(self, progress: Progress | None = None) -> Iterator[str]:
-        """The table's lines as the coders and models finish.
+        """The table's lines as the coders finish, once the models are measured.
 
         A model codes windows of its context, each by itself; with more context than a chunk it has a row for the whole
         too.
@@ -87,6 +87,7 @@ class Table:
         self, corpus: Corpus, subset_bytes: int, loaded: Sequence[Loaded], checkpoints: Sequence[Checkpoint]
     ) -> Iterator[str]:
         yield from _head(corpus, subset_bytes, self.chunk_bytes)
+        models = [*self._models(corpus, subset_bytes, loaded, checkpoints)]  # one that is refused leaves no record
         beside = _data_set(corpus)
         for chunk, coder in itertools.product((None, self.chunk_bytes), self._coders(corpus)):
             if chunk not in chunk_lengths(coder, self.chunk_bytes):
@@ -102,6 +103,13 @@ class Table:
             yield f"left out, since their programs are not on the PATH: {', '.join(missing)}"
         if loaded or checkpoints or (beside and self.as_paper):
             yield _LINE.format("", "model", "", "raw", "adjusted", "paper raw", "paper adjusted")
+        yield from models
+        if beside and self.as_paper:
+            yield from (_paper_line(row, beside) for row in TABLE_1 if row.compressor not in PAPER_CODERS)
+
+    def _models(
+        self, corpus: Corpus, subset_bytes: int, loaded: Sequence[Loaded], checkpoints: Sequence[Checkpoint]
+    ) -> Iterator[str]:
         for model in loaded:
             whole = [None] if model.about.context_tokens > self.chunk_bytes else []
             for chunk in (*whole, self.chunk_bytes):
@@ -114,8 +122,6 @@ class Table:
             own = evaluate_pretrained(checkpoint, corpus, [n_bytes], self.paths, how, command=self.models.command)
             self.pretrained += own
             yield from (_pretrained_line(record, subset_bytes) for record in own)
-        if beside and self.as_paper:
-            yield from (_paper_line(row, beside) for row in TABLE_1 if row.compressor not in PAPER_CODERS)
 
     def _coders(self, corpus: Corpus) -> Sequence[str]:
         """Those that suit the data; for the paper's table its four before them."""
