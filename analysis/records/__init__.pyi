@@ -10,6 +10,7 @@ from .named_columns import refusals as refusals
 from .number_parsing import Numbers as Numbers
 from .overlapping_code import by_second_code as by_second_code
 from .plugin_versions import mixed as mixed
+from .plugin_versions import mixed_note as mixed_note
 from .segments import segments_by as segments_by
 from .segments import span_bits as span_bits
 from .table_file import read_table as read_table

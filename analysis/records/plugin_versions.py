@@ -9,6 +9,7 @@ import json
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 
+from analysis.formatting import join
 from analysis.records.columns import CellRows, Row
 
 _OF_VERSION = ("model_fingerprint", "code_bits")  # what a configuration tells of the code, or of what came of it
@@ -36,6 +37,16 @@ def mixed(runs: Sequence[Row]) -> list[str]:
         for key, sha256 in (run["plugins"] or {}).items():
             hashes[str(run["config"].get(key, key))].add(sha256)
     return sorted(name for name, found in hashes.items() if len(found) > 1)
+
+
+def mixed_note(names: Sequence[str]) -> str:
+    """What a reader has to know where versions of these are `mixed`; nothing where none are."""
+    if not names:
+        return ""
+    return (
+        f"Several versions: a plugin was edited between the cells of {join(names)}, so a curve may hold cells of each. "
+        "mdl sweep makes those anew that its file asks for."
+    )
 
 
 def _measured(run: Row) -> str:

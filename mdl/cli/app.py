@@ -102,7 +102,6 @@ def main() -> None:
     _prepare_process()
     try:
         ended = app(_arranged(sys.argv[1:]), prog_name=_NAME, standalone_mode=False)
-        sys.exit(ended if isinstance(ended, int) else 0)
     except _UsageError as error:
         _misused(error)
     except (MdlError, AnalysisError) as error:
@@ -113,12 +112,14 @@ def main() -> None:
         _stop(stop)
     except KeyboardInterrupt as stop:  # before the command began, or after it
         _stop(Stopped("stopped", stop))
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a user's sys.exit(0) would say that all is done
         from mdl.plugins import plugin_fault
 
         if os.environ.get("MDL_TRACEBACK") or not (told := plugin_fault(error)):
             raise
         _fail(told)
+    else:
+        sys.exit(ended if isinstance(ended, int) else 0)
 
 
 def _prepare_process() -> None:

@@ -73,7 +73,7 @@ class Table:
         self.pretrained: list[CellRecord] = []
 
     def lines(self, progress: Progress | None = None) -> Iterator[str]:
-        """The table's lines, those of the coders as they finish.
+        """The table's lines as the coders finish, once the models are measured.
 
         A model codes windows of its context, each by itself; with more context than a chunk it has a row for the whole
         too.
@@ -87,7 +87,7 @@ class Table:
         self, corpus: Corpus, subset_bytes: int, loaded: Sequence[Loaded], checkpoints: Sequence[Checkpoint]
     ) -> Iterator[str]:
         yield from _head(corpus, subset_bytes, self.chunk_bytes)
-        of_models = [_model_line(r) for model in loaded for r in self._transfers(corpus, subset_bytes, model)]
+        models = [*self._models(corpus, subset_bytes, loaded, checkpoints)]  # one that is refused leaves no record
         beside = _data_set(corpus)
         for chunk, coder in itertools.product((None, self.chunk_bytes), self._coders(corpus)):
             if chunk not in chunk_lengths(coder, self.chunk_bytes):
@@ -103,23 +103,25 @@ class Table:
             yield f"left out, since their programs are not on the PATH: {', '.join(missing)}"
         if loaded or checkpoints or (beside and self.as_paper):
             yield _LINE.format("", "model", "", "raw", "adjusted", "paper raw", "paper adjusted")
-        yield from of_models
+        yield from models
+        if beside and self.as_paper:
+            yield from (_paper_line(row, beside) for row in TABLE_1 if row.compressor not in PAPER_CODERS)
+
+    def _models(
+        self, corpus: Corpus, subset_bytes: int, loaded: Sequence[Loaded], checkpoints: Sequence[Checkpoint]
+    ) -> Iterator[str]:
+        for model in loaded:
+            whole = [None] if model.about.context_tokens > self.chunk_bytes else []
+            for chunk in (*whole, self.chunk_bytes):
+                job = TransferJob(subset_bytes, chunk, self.models.sample_bytes)
+                self.evaluated.append(run_transfer(corpus, model, job, self.paths, self.models.command))
+                yield _model_line(self.evaluated[-1])
         for checkpoint in checkpoints:  # windows of its own context, of the first bytes
             n_bytes = min(subset_bytes, self.models.sample_bytes)
             how = EvaluationSettings(device=self.models.device)
             own = evaluate_pretrained(checkpoint, corpus, [n_bytes], self.paths, how, command=self.models.command)
             self.pretrained += own
             yield from (_pretrained_line(record, subset_bytes) for record in own)
-        if beside and self.as_paper:
-            yield from (_paper_line(row, beside) for row in TABLE_1 if row.compressor not in PAPER_CODERS)
-
-    def _transfers(self, corpus: Corpus, subset_bytes: int, model: Loaded) -> list[TransferRecord]:
-        """Before the coders: a model of a user's own may be refused, and then nothing is to be left behind."""
-        whole = [None] if model.about.context_tokens > self.chunk_bytes else []
-        jobs = [TransferJob(subset_bytes, chunk, self.models.sample_bytes) for chunk in (*whole, self.chunk_bytes)]
-        made = [run_transfer(corpus, model, job, self.paths, self.models.command) for job in jobs]
-        self.evaluated += made
-        return made
 
     def _coders(self, corpus: Corpus) -> Sequence[str]:
         """Those that suit the data; for the paper's table its four before them."""

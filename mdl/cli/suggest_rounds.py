@@ -10,7 +10,7 @@ from analysis.costs import parse_cost
 from analysis.formatting import format_count, format_place, format_range
 from analysis.next_cells import Suggestion
 from analysis.next_cells import suggest as suggestions
-from analysis.records import known_rows, load
+from analysis.records import known_rows, load, mixed, mixed_note, rows_of
 from analysis.report import summarise, terminal_table
 from analysis.study import Study, study
 from mdl.cli import suggest, sweep
@@ -34,8 +34,9 @@ class Looked:
 
     @property
     def lines(self) -> list[str]:
-        """The cells for people."""
-        return suggest.lines(self.found, self.within)
+        """The cells for people, and a note where cells of several versions of a plugin stand behind them."""
+        note = mixed_note(mixed(rows_of(self.explained.table.runs)))
+        return [*suggest.lines(self.found, self.within), *([f"note: {note}"] if note else [])]
 
     @property
     def critical(self) -> list[dict[str, Any]]:

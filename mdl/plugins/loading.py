@@ -93,16 +93,18 @@ def function_of_plugin(name: str) -> tuple[Callable[..., Any], str] | None:
     return None
 
 
-def plugin_fault(error: Exception) -> str | None:
+def plugin_fault(error: Exception | SystemExit) -> str | None:
     """One line for an error that code of a user's own is the likely cause of; None where none is loaded.
 
-    Its file and line where it was raised there, or in what it called.
+    Its file and line where it was raised there, or in what it called; None for an exit that was not.
     """
     if not _LOADED:
         return None
     said = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
     files = {str(file) for plugin in _LOADED.values() for file in (plugin.file, *plugin.imported.values())}
     place = _place_of(error, files)
+    if isinstance(error, SystemExit):
+        return f"plugin {place}: it calls sys.exit({error.code!r}); raise an error, or return" if place else None
     if place:
         return f"plugin {place}: {said}"
     loaded = ", ".join(sorted({str(plugin.file) for plugin in _LOADED.values()}))
@@ -206,7 +208,7 @@ def _importing(plugin: _Plugin) -> Iterator[None]:
         _IMPORTED.update({n: _sha256(file) for n, file in plugin.imported.items() if n in sys.modules})
 
 
-def _place_of(error: Exception, files: set[str]) -> str | None:
+def _place_of(error: BaseException, files: set[str]) -> str | None:
     """File and line of the innermost of these files that an error passed through."""
     if isinstance(error, SyntaxError) and error.filename in files:
         return f"{error.filename}, line {error.lineno or '?'}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from analysis.formatting import format_bytes, format_count, format_known, join
+from analysis.records import mixed_note
 from analysis.report.group_names import place
 from analysis.report.sections.convergence import nearest_budgets
 from analysis.report.summary_keys import Summary
@@ -34,13 +35,7 @@ def _edges(summary: Summary) -> str:
 
 
 def _versions(summary: Summary) -> str:
-    names = summary["several_versions"]
-    if not names:
-        return ""
-    return (
-        f"Several versions: a plugin was edited between the cells of {join(names)}, so a curve may hold cells of each. "
-        "mdl sweep makes those anew that its file asks for."
-    )
+    return mixed_note(summary["several_versions"])
 
 
 def _few_shapes(summary: Summary) -> str:

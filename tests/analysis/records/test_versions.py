@@ -12,6 +12,7 @@ from analysis.records import load
 from analysis.report.summary import summarise
 from analysis.report.terminal import terminal_table
 from analysis.study import study
+from mdl.cli.suggest_rounds import Looked
 from mdl.records import CellRecord
 from tests.synthetic import cell, write_sweep
 
@@ -67,6 +68,17 @@ def test_sizes_that_only_the_older_version_has_are_kept(tmp_path: Path) -> None:
     assert len(table.superseded) == len(DATA)
     assert len(table.runs) == 3 * len(DATA)
     assert "edited between the cells of mine" in terminal_table(summarise(study(table, PAPER)))
+
+
+def test_who_suggests_cells_by_mixed_versions_says_so(tmp_path: Path) -> None:
+    """As the report does; and nothing where one version stands behind all."""
+    folders = {
+        "mixed": written(tmp_path / "mixed", by("a", 1, 1.1), by("b", 2, 1.0, sizes=("4x1",))),
+        "alone": written(tmp_path / "alone", by("a", 1, 1.1), by("b", 2, 1.0)),
+    }
+    for name, folder in folders.items():
+        told = Looked(place=folder, explained=study(load(folder), PAPER), found=[], within=1.25).lines
+        assert ("edited between the cells of mine" in told[-1]) == (name == "mixed")
 
 
 def test_without_a_plugin_nothing_is_left_out(tmp_path: Path) -> None:

@@ -157,6 +157,26 @@ def test_what_cannot_be_judged_is_refused_in_one_line_by_every_door(
     assert not list(place.glob("runs/**/*.json"))
 
 
+EXITS = {
+    "when it is imported": ("import sys\nsys.exit('no file')\n", "line 2", "'no file'"),
+    "when it is loaded": ("import mdl, sys\ndef f():\n    sys.exit()\nmdl.register_model('m', f)\n", "line 3", None),
+    "when it is asked": (
+        "import mdl, sys\ndef ask(windows):\n    sys.exit(0)\n"
+        "mdl.register_model('m', lambda: mdl.Predictor(ask, n_params=1))\n", "line 3", 0,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("when", EXITS)
+def test_code_of_a_users_own_that_ends_the_process_is_no_success(when: str, tmp_path: Path) -> None:
+    """It would end with status 0, no record, and no word."""
+    code, line, status = EXITS[when]
+    (tmp_path / "mine.py").write_text(code)
+    (tmp_path / "my.txt").write_bytes(TEXT)
+    done = mdl("evaluate", "py:m", "my.txt", "--sizes", "2KB", "--plugin", "mine.py", cwd=tmp_path)
+    assert_one_line(done, f"mine.py, {line}: it calls sys.exit({status})")
+
+
 def test_without_a_plugin_the_way_is_told(place: Path) -> None:
     assert_one_line(mdl("evaluate", "py:order-1", "my.txt", cwd=place), "--plugin my_models.py")
     assert_one_line(mdl("compress", "my.txt", "--model", "order_1.safetensors", cwd=place), "py:NAME with --plugin")
