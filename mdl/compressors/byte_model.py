@@ -8,7 +8,7 @@ import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
@@ -226,7 +226,7 @@ def _blocks_at_a_time(header: Header, device: torch.device) -> int:
 class LanguageModel:
     """A peer of the classical coders: whole archives, without the weights."""
 
-    exact: ExactModel
+    exact: ExactModel = field(repr=False)
     name: str = "language-model"
 
     @property

@@ -9,7 +9,7 @@ import lzma
 import platform
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mdl.compressors.registry import ANY, register_coder
 from mdl.errors import MdlError
@@ -24,8 +24,8 @@ class ClassicalCoder:
     name: str
     settings: str
     version: str
-    pack: Callable[[bytes], bytes]
-    unpack: Callable[[bytes], bytes]
+    pack: Callable[[bytes], bytes] = field(repr=False)
+    unpack: Callable[[bytes], bytes] = field(repr=False)
 
     def compress(self, data: bytes) -> bytes:
         """A self-contained file of `data`."""

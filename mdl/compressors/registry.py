@@ -5,7 +5,7 @@ To add one, register it in a file of its own and name that file with --plugin (o
     from mdl.compressors import ClassicalCoder, register_coder
 
     def lz4(chunk_bytes):
-        return ClassicalCoder("lz4", "-9", lz4.__version__, pack=..., unpack=...)
+        return ClassicalCoder(name="lz4", settings="-9", version=lz4.__version__, pack=..., unpack=...)
 
     register_coder("lz4", lz4, modalities=(ANY,), cost_per_byte=1e4, decoder_bytes=None)
 """

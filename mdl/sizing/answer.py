@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,15 +12,13 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from analysis.api import Study
-from analysis.costs import ParameterCost, parse_cost
+from analysis.costs import parse_cost
 from analysis.critical import MARGIN
 from analysis.errors import AnalysisError
+from analysis.formatting import format_bytes, format_count
 from analysis.records import Table, load
 from analysis.study import study as explain
-
-_FEWEST_SHAPES = 5  # of one training budget, for a critical size
-_NEARLY_HALF = 0.45  # of a training that is another's half
-_USUAL_PRICE = 2.0  # bytes, where a parameter's is only known once its weights are coded
+from mdl.sizing.one_budget import of_one_budget
 
 
 class Limit(NamedTuple):
@@ -30,7 +29,7 @@ class Limit(NamedTuple):
     high: float
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Answer:
     """How big a model the data pay for: what `mdl.size` returns.
 
@@ -75,6 +74,8 @@ class Answer:
     --------
     >>> study = analysis.load(RECORDS).study()
     >>> answer = mdl.Answer(source="stdlib", size_bytes=1_300_000, train_bytes=1_000_000, folder=RECORDS, study=study)
+    >>> answer
+    Answer('stdlib': 21.9 K parameters, 95 % 18.9 K to 25.8 K)
     >>> round(answer.n_params), answer.subset_bytes, answer.is_extrapolated
     (21883, 1000000, False)
     """
@@ -87,7 +88,7 @@ class Answer:
     stopped: str = ""
     more_helps: bool = True
     signal_number: int | None = None
-    coded: Study | None = field(default=None, repr=False)
+    coded: Study | None = None
 
     @cached_property
     def row(self) -> dict[str, Any] | None:
@@ -193,6 +194,15 @@ class Answer:
             value = math.nan if own.empty else own.iloc[0]
         return None if math.isnan(value) else float(value)
 
+    def __repr__(self) -> str:
+        size = "no size known yet" if self.n_params is None else f"{format_count(self.n_params)} parameters"
+        known = ", 95 % {} to {}".format(*map(format_count, self.interval)) if self.interval else ""
+        carried = f", extrapolated from {format_bytes(self.subset_bytes or 0)}" if self.is_extrapolated else ""
+        return f"Answer({self.source!r}: {size}{known}{carried})"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html.escape(repr(self))}</p>{self.study._repr_html_() if self.study else ''}"
+
     def report(self, out: str | Path | None = None, *, formats: tuple[str, ...] = ("pdf", "html")) -> Path:
         """Write the report into a folder.
 
@@ -231,46 +241,6 @@ def largest(critical: pd.DataFrame) -> dict[str, Any] | None:
     if critical.empty:
         return None
     return {str(key): value for key, value in critical.sort_values("subset_bytes").iloc[-1].items()}
-
-
-def of_one_budget(table: Table, price: ParameterCost) -> Table:
-    """The cells of the training that tells most of the size, per dataset size, and of about half of it."""
-    cells = table.cells
-    if cells.empty:
-        raise AnalysisError("no cell has ended")
-    kept = []
-    for _, own in cells.groupby("subset_bytes"):
-        longest = _telling(own, price)
-        kept.append(own[(own["bytes_seen"] <= longest) & (own["bytes_seen"] >= _NEARLY_HALF * longest)])
-        shapes_of_it = kept[-1].loc[kept[-1]["bytes_seen"] == longest, "n_params"]
-        kept[-1] = kept[-1][kept[-1]["n_params"].isin(shapes_of_it)]
-    chosen = pd.concat(kept)
-    return replace(table, cells=chosen, coded=table.coded[table.coded["run_id"].isin(chosen["run_id"])])
-
-
-def _telling(cells: pd.DataFrame, price: ParameterCost) -> float:
-    """Bytes seen by the longest training that enough shapes had, on either side of the best shape.
-
-    One whose shapes all lie on one side is asked only where a shorter one's best shape is among them: it then says that
-    training has moved the size past its end.
-    """
-    shapes = cells.groupby("bytes_seen")["n_params"].nunique()
-    enough = shapes.index[shapes >= min(_FEWEST_SHAPES, shapes.max())].sort_values()[::-1]
-    longer: list[pd.DataFrame] = []
-    for seen in enough:
-        own = cells[cells["bytes_seen"] == seen]
-        best = _best(own, price)
-        if own["n_params"].min() < best < own["n_params"].max():
-            about = (one for one in longer if one["n_params"].min() < best < one["n_params"].max())
-            return float(next(about, own)["bytes_seen"].iloc[0])
-        longer.append(own)
-    return float(enough[0])
-
-
-def _best(cells: pd.DataFrame, price: ParameterCost) -> float:
-    """Parameters of the best shape; NaN: not known."""
-    total = cells["own_bits"] + 8 * (price.bytes_per_param or _USUAL_PRICE) * cells["n_params"]
-    return math.nan if total.isna().all() else float(cells["n_params"].to_numpy()[total.argmin()])
 
 
 def look(folder: Path, cost: str, **known: Any) -> Answer:

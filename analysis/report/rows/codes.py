@@ -120,3 +120,4 @@ class ShortestRow(TypedDict):
     total_bits: float  # of everything that is sent
     rate: float  # total_bits / (8 D)
     shortest: bool  # whether it is the shortest of its dataset size
+    decoder_bytes: float | None  # size of the program that decodes; None: a model, or not known

@@ -46,7 +46,9 @@ def who_wins(study: Study, blocks: pd.DataFrame, online: pd.DataFrame) -> pd.Dat
 
 def _frame(rows: pd.DataFrame) -> pd.DataFrame:
     frame = rows[["group", "subset_bytes", "code", "n_params", "detail", "variant", "total_bits"]]
-    return frame.astype({"subset_bytes": "int64", "n_params": "float64", "total_bits": "float64"})
+    sizes = rows.get("decoder_bytes", np.nan)  # of a classical coder alone
+    kinds = {"subset_bytes": "int64", "n_params": "float64", "total_bits": "float64", "decoder_bytes": "float64"}
+    return frame.assign(decoder_bytes=sizes).astype(kinds)
 
 
 def _least(totals: pd.DataFrame, code: str) -> pd.DataFrame:
@@ -88,7 +90,9 @@ def _classical(study: Study) -> pd.DataFrame:
     known = places.merge(best_classical(study.table.baselines), on=["corpus", "subset_bytes"])
     details = [f"{row.coder}, {row.order} order" for row in known.itertuples()]
     total_bits = 8 * known["rate"].astype(float) * known["subset_bytes"]
-    named = known.assign(code=CLASSICAL, n_params=np.nan, detail=details, variant=known["coder"])
+    recorded = study.table.baselines.groupby("coder")["decoder_bytes"].first().dropna().to_dict()
+    sizes = known["coder"].map(_DECODER_BYTES | recorded)
+    named = known.assign(code=CLASSICAL, n_params=np.nan, detail=details, variant=known["coder"], decoder_bytes=sizes)
     return _frame(named.assign(total_bits=total_bits))
 
 
@@ -115,13 +119,13 @@ _ABOUT = (
 
 
 def _decoders(rows: list[ShortestRow]) -> str:
-    coders = dict.fromkeys(row["variant"] for row in rows if row["code"] == CLASSICAL)
-    sizes = [f"{coder} {format_bytes(_DECODER_BYTES[coder])}" for coder in coders if coder in _DECODER_BYTES]
+    known = {row["variant"]: row["decoder_bytes"] for row in rows if row["code"] == CLASSICAL}
+    sizes = [f"{coder} {format_bytes(n_bytes)}" for coder, n_bytes in known.items() if n_bytes is not None]
     if not sizes:
         return ""
     return (
-        f" The compiled libraries that decode (x86-64 Linux) have these sizes: {join(sizes)}. A model's decoder is "
-        "this package and torch."
+        f" The compiled programs or libraries that decode have these sizes: {join(sizes)}. A model's decoder is this "
+        "package and torch."
     )
 
 
@@ -130,7 +134,7 @@ def _missing(codes: list[str]) -> str:
     return f" Not measured: {join(missing)}." if missing else ""
 
 
-# Of zlib 1.2.13, libbz2 1.0.8, liblzma 5.4.1 and pyppmd 1.3.1 as installed, encoder and all.
+# Of older records, which do not tell: of zlib 1.2.13, libbz2 1.0.8, liblzma 5.4.1 and pyppmd 1.3.1 (x86-64 Linux).
 _DECODER_BYTES = {"gzip": 121_280, "bzip2": 74_688, "xz": 190_456, "ppmd": 357_016, "ppmd-o6": 357_016}
 
 

@@ -447,6 +447,7 @@ def test_who_wins_counts_everything_and_marks_the_shortest(tmp_path: Path) -> No
     data = [300_000, 900_000]
     records: list[CellRecord | BaselineRecord] = [coded(r, [(6, 5.0, 1.01)]) for r in grid(NAMES, data)]
     records += [baseline("xz", d, 0.29 if d < 900_000 else 0.6) for d in data]
+    records.append(dataclasses.replace(baseline("mine", 900_000, 0.55), decoder_bytes=1_200_000))
     records.append(online("8x1", 900_000, 2.0, 1e5))
     made = build_report(write_sweep(tmp_path / "s", records), tmp_path / "r", formats=("md",))
     rows = pd.DataFrame(made.summary["who_wins"]).set_index(["subset_bytes", "code"])
@@ -469,4 +470,4 @@ def test_who_wins_counts_everything_and_marks_the_shortest(tmp_path: Path) -> No
     assert rows.loc[(900_000, "prequential block"), "total_bits"] == pytest.approx(first + largest + sum(said.values()))
     text = (made.folder / "report.md").read_text()
     assert "No decoder's program is counted" in text
-    assert "xz 190 KB. A model's decoder is this package and torch." in text
+    assert "xz 190 KB and mine 1.2 MB. A model's decoder is this package and torch." in text

@@ -15,8 +15,8 @@ from analysis.study import study as explain
 from benchmarks.coverage_of_size import World, ask
 from mdl.models import ENVELOPE, Shape, count_params, parse_size
 from mdl.sizing import Answer, answer_of, sentences
-from mdl.sizing.answer import of_one_budget
 from mdl.sizing.ladder import coarse
+from mdl.sizing.one_budget import of_one_budget
 from tests import ROOT
 
 QUICK = ROOT / "reports/quick/records"
