@@ -20,7 +20,7 @@ import torch
 
 from mdl.records import RunPaths
 from mdl.sweeps import plan_sweep, worker
-from mdl.training import stop_signal
+from mdl.training import WandbServer, stop_signal
 from mdl.training.cohort_module import CohortModule
 from tests.command import assert_one_line, leftovers, mdl, records, write_sweep
 from tests.kills import kill_at_random, whole
@@ -100,7 +100,7 @@ def serve(run_ids: list[str], paths: RunPaths, file: Path) -> list[dict[str, Any
     job = {"kind": "cohort", "configs": [c.config.flat() for c in cells], "sweep": "s", "root": str(paths.root),
            "command": ""}  # fmt: skip
     events: list[dict[str, Any]] = []
-    worker._serve(job, lambda event, **fields: events.append({"event": event, **fields}))
+    worker._serve(job, lambda event, **fields: events.append({"event": event, **fields}), WandbServer())
     return events
 
 

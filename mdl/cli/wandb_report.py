@@ -39,7 +39,7 @@ def log_report(summary: Mapping[str, Any], folder: Path, sweep: Path, names: Seq
     import wandb
     from wandb.errors import Error
 
-    from mdl.training import harmless, use_corpus, wandb_settings
+    from mdl.training import CarefulRun, use_corpus, wandb_settings
 
     try:
         run = wandb.init(
@@ -64,7 +64,7 @@ def log_report(summary: Mapping[str, Any], folder: Path, sweep: Path, names: Seq
         for path in written:
             if path.parent == folder:
                 run.save(path, base_path=folder, policy="now")
-        with harmless(run, "corpora"):
+        with CarefulRun(run).harmless("corpora"):
             for corpus in summary["corpora"]:
                 use_corpus(run, corpus["source"], corpus["corpus_bytes"], corpus["sha256"])
     return run.url or f"wandb sync {Path(run.dir).parent}"

@@ -142,16 +142,29 @@ def _both_ways(tokenizer: Any, n_vocabulary: int) -> byte_fallback.Tokenizer:
 
 
 def _library() -> Any:
-    transformers: Any = import_optional("transformers", "a pretrained model", extra="pretrained")
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    return transformers
+    return import_optional("transformers", "a pretrained model", extra="pretrained")
+
+
+@contextmanager
+def _quiet(logging: Any) -> Iterator[None]:
+    """Within, transformers says only what went wrong, and draws no bar."""
+    level, had_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if had_bars:
+            logging.enable_progress_bar()
 
 
 def _read(checkpoint: Checkpoint, kind: str, **settings: Any) -> Any:
-    reader = getattr(_library(), kind)
+    library = _library()
+    reader = getattr(library, kind)
     try:
-        return reader.from_pretrained(checkpoint.folder, trust_remote_code=False, local_files_only=True, **settings)
+        with _quiet(library.logging):
+            return reader.from_pretrained(checkpoint.folder, trust_remote_code=False, local_files_only=True, **settings)
     except Exception as error:  # transformers raises dozens of kinds; the user needs the first line
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise MdlError(f"{checkpoint.spec} cannot be read by transformers: {reason}") from None

@@ -29,7 +29,7 @@ from mdl.plugins import load_plugins
 from mdl.storage import ChangedError
 from mdl.sweeps.claims import SupersededError
 from mdl.sweeps.worker_pool import SHARING
-from mdl.training import stop_signal
+from mdl.training import WandbServer, stop_signal
 
 if TYPE_CHECKING:
     from mdl.config import Cohort
@@ -59,12 +59,12 @@ def main() -> None:
     def emit(event: str, **fields: Any) -> None:
         print(json.dumps({"event": event, **fields}), file=events, flush=True)
 
-    problem, began = _plugins_problem(), _BEGAN
+    problem, began, server = _plugins_problem(), _BEGAN, WandbServer()
     while (job := jobs.get()) is not None:
         if problem:
             emit("error", message=problem)
         else:
-            _serve(job | {"began": began}, emit)
+            _serve(job | {"began": began}, emit, server)
         began = time.monotonic()
 
 
@@ -87,9 +87,9 @@ def _listen(source: TextIO, jobs: queue.Queue[dict[str, Any] | None]) -> None:
     os._exit(1)
 
 
-def _serve(job: dict[str, Any], emit: Emit) -> None:
+def _serve(job: dict[str, Any], emit: Emit, server: WandbServer) -> None:
     try:
-        result = {"cohort": _cohort, "baseline": _baseline}[job["kind"]](job, emit)
+        result = _baseline(job) if job["kind"] == "baseline" else _cohort(job, emit, server)
         emit("done", **result)
     except SupersededError:
         emit("done", n_cells=0, failed={})
@@ -104,7 +104,7 @@ def _serve(job: dict[str, Any], emit: Emit) -> None:
         emit("error", message=f"{type(error).__name__}: {' '.join(str(error).split())[:300]}", unexpected=True)
 
 
-def _cohort(job: dict[str, Any], emit: Emit) -> dict[str, Any]:
+def _cohort(job: dict[str, Any], emit: Emit, server: WandbServer) -> dict[str, Any]:
     """Train and record the cells that no other process works on. Answers which failed, and which others hold."""
     from mdl.config import Cell, Cohort, from_flat
     from mdl.records import RunPaths
@@ -123,7 +123,7 @@ def _cohort(job: dict[str, Any], emit: Emit) -> dict[str, Any]:
         ours = cohort if whole else cohort.only(set(won))
         begun = any(paths.checkpoint(state).exists() for state in cohort.state_ids)
         try:
-            asked = _Asked(job=job, paths=paths, emit=emit, claims=claims, clock=clock)
+            asked = _Asked(job=job, paths=paths, emit=emit, claims=claims, clock=clock, server=server)
             failed = _run(asked, ours) if won else {}
             if set(won) == set(cohort.run_ids) and not begun and not failed and "work" in job:
                 _remember(job["work"], clock)
@@ -153,6 +153,7 @@ class _Asked:
     emit: Emit
     claims: Claims
     clock: PhaseClock
+    server: WandbServer
 
 
 def _run(asked: _Asked, cohort: Cohort) -> dict[str, str | None]:
@@ -171,6 +172,7 @@ def _run(asked: _Asked, cohort: Cohort) -> dict[str, str | None]:
                 progress=_watched(asked),
                 check=asked.claims.check,
                 on_loss=partial(_lost, asked.emit),
+                server=asked.server,
             )
     except torch.OutOfMemoryError:
         pass  # not handled in here: the exception would hold the memory
@@ -226,7 +228,7 @@ def _watched(asked: _Asked) -> PhaseProgress:
     return progress
 
 
-def _baseline(job: dict[str, Any], _: Emit) -> dict[str, Any]:
+def _baseline(job: dict[str, Any]) -> dict[str, Any]:
     """Code and record. Answers the seconds of it, without those that this process took to start."""
     from mdl.data import CorpusSpec
     from mdl.evaluation import BaselineJob, baseline_path, run_baseline

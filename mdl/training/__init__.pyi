@@ -5,6 +5,7 @@ from .loggers import log_record as log_record
 from .progress import PHASES as PHASES
 from .progress import Check as Check
 from .progress import PhaseProgress as PhaseProgress
-from .wandb_runs import harmless as harmless
+from .wandb_runs import CarefulRun as CarefulRun
+from .wandb_runs import WandbServer as WandbServer
 from .wandb_runs import use_corpus as use_corpus
 from .wandb_runs import wandb_settings as wandb_settings

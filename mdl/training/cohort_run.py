@@ -22,6 +22,7 @@ from mdl.training.longer_training import gain_of, needless, too_little
 from mdl.training.progress import OPENING, PHASES, Check, OnLoss, PhaseProgress, Watch, tell_loss, tell_nobody
 from mdl.training.snapshots import measure_snapshots
 from mdl.training.trunk import Trunk
+from mdl.training.wandb_runs import WandbServer
 
 _LOOK_SECONDS = 1.0
 
@@ -35,6 +36,7 @@ def run_cohort(
     progress: PhaseProgress = tell_nobody,
     check: Check = lambda: None,
     on_loss: OnLoss = tell_loss,
+    server: WandbServer | None = None,
 ) -> list[CellRecord]:
     """Train, measure and record every cell of a cohort that has no record yet, budget by budget; the records made.
 
@@ -42,16 +44,18 @@ def run_cohort(
     `check` is called before anything is written, and raises where another process has taken the cohort over; so is
     `Corpus.check_unchanged` of what the cohort reads.
     `on_loss` is told why this process ends, where it does because another that trained along was lost.
+    `server`: what this process knows of W&B's.
     """
     torch.set_num_threads(cohort.execution.threads)
     records: list[CellRecord] = []
+    server = server or WandbServer()
     for part in cohort.parts:
         trunk = Trunk(whole=part, left=part, paths=paths)
         while trunk.left.cells:
             branch = trunk.left.branches[0]
             if not all(paths.record(run_id).exists() for run_id in branch.run_ids):
                 watch = Watch(_of_the_whole(progress, cohort, part, branch.recipe.steps), check, on_loss)
-                records += _run_budget(branch, trunk, sweep=sweep, command=command, watch=watch)
+                records += _run_budget(branch, trunk, sweep=sweep, command=command, watch=watch, server=server)
             paths.forget_checkpoints(branch.cohort_id)
             trunk = _go_on(trunk, branch, check, records)
     paths.forget_checkpoints(*cohort.state_ids)
@@ -77,7 +81,9 @@ def _go_on(trunk: Trunk, done: Cohort, check: Check, records: list[CellRecord]) 
     return trunk.going_on(going)
 
 
-def _run_budget(cohort: Cohort, trunk: Trunk, *, sweep: str, command: str, watch: Watch) -> list[CellRecord]:
+def _run_budget(
+    cohort: Cohort, trunk: Trunk, *, sweep: str, command: str, watch: Watch, server: WandbServer
+) -> list[CellRecord]:
     """Train, measure and record the cells of one budget."""
     watch.progress(OPENING, 0, 1)
     paths, data = trunk.paths, reading(cohort)
@@ -85,7 +91,7 @@ def _run_budget(cohort: Cohort, trunk: Trunk, *, sweep: str, command: str, watch
         corpus.require_as_in(paths)
     watch = _minding(data.corpora, watch)
     trunk.begin(cohort, watch)
-    loggers = make_loggers(cohort, paths)
+    loggers = make_loggers(cohort, paths, server)
     trained = train_cohort(cohort, data, Stretch.whole(cohort, paths), loggers, watch)
     watch.progress("training", cohort.recipe.steps, cohort.recipe.steps)
     watch.progress("measuring", 0, 1)

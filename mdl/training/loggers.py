@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 from mdl.config import Cohort
 from mdl.records import CellRecord, RunPaths
-from mdl.training.wandb_runs import harmless, log_artifacts, open_run
+from mdl.training.wandb_runs import CarefulRun, WandbServer, log_artifacts
 
 if TYPE_CHECKING:
     from pytorch_lightning.loggers import Logger
 
 
-def make_loggers(cohort: Cohort, paths: RunPaths) -> list[Logger]:
+def make_loggers(cohort: Cohort, paths: RunPaths, server: WandbServer) -> list[Logger]:
     """A logger a member in the order of the cohort; none where the sweep asks for none."""
     kind = cohort.cells[0].config.logger
     if kind == "none":
         return []
-    return [_wandb(cohort, m, paths) if kind == "wandb" else _csv(cohort, m, paths) for m in range(len(cohort.cells))]
+    members = range(len(cohort.cells))
+    return [_wandb(cohort, m, paths, server) if kind == "wandb" else _csv(cohort, m, paths) for m in members]
 
 
 def _csv(cohort: Cohort, m: int, paths: RunPaths) -> Logger:
@@ -28,23 +29,25 @@ def _csv(cohort: Cohort, m: int, paths: RunPaths) -> Logger:
     return CSVLogger(paths.root / cohort.cells[m].run_id, name="", version="curves", flush_logs_every_n_steps=10)
 
 
-def _wandb(cohort: Cohort, m: int, paths: RunPaths) -> Logger:
+def _wandb(cohort: Cohort, m: int, paths: RunPaths, server: WandbServer) -> Logger:
     """A W&B run of its own; the cohort is its group. Offline with WANDB_MODE=offline, and then without an account."""
     from mdl.training.wandb_logger import HarmlessWandbLogger
 
     cell = cohort.cells[m]
     # The first run of an agent's process is the one the agent opened; further members open their own.
-    run = open_run(cell.run_id, cohort.recorded_ids[m], cell.config.flat(), paths, is_new=m > 0)
-    return HarmlessWandbLogger(experiment=run)
+    run = server.open_run(cell.run_id, cohort.recorded_ids[m], cell.config.flat(), paths, is_new=m > 0)
+    return HarmlessWandbLogger(run)
 
 
 def log_record(record: CellRecord, paths: RunPaths) -> None:
     """A W&B run of a cell that is on disk already: its configuration, curve and final figures."""
-    run = open_run(record.run_id, record.cohort_id, record.config, paths, is_new=False)
-    with harmless(run, "curve"):
+    careful = WandbServer().open_run(record.run_id, record.cohort_id, record.config, paths, is_new=False)
+    with careful.harmless("curve"):
         for point in record.training.curve:
-            run.log({"heldout/bits_per_byte": point.code_bits / point.n_bytes, "trainer/global_step": point.step})
-    _finish(run, record, paths)
+            careful.run.log(
+                {"heldout/bits_per_byte": point.code_bits / point.n_bytes, "trainer/global_step": point.step}
+            )
+    _finish(careful, record, paths)
 
 
 def summary(record: CellRecord) -> dict[str, Any]:
@@ -78,15 +81,16 @@ def finish_loggers(loggers: Sequence[Any], records: Sequence[CellRecord], paths:
     """Write the final figures of every member and close its logger."""
     for logger, record in zip(loggers, records, strict=False):
         if type(logger).__name__ == "HarmlessWandbLogger":
-            _finish(logger.experiment, record, paths)
+            _finish(logger.careful, record, paths)
 
 
-def _finish(run: Any, record: CellRecord, paths: RunPaths) -> None:
+def _finish(careful: CarefulRun, record: CellRecord, paths: RunPaths) -> None:
     """Parallel coordinates are over the configuration, so that N stands there too."""
-    with harmless(run, "figures"):
+    run = careful.run
+    with careful.harmless("figures"):
         run.config.update({"n_params": record.model.n_params, "corpus_sha256": record.corpus.sha256})
         run.summary.update(summary(record))
-    with harmless(run, "artifacts"):
+    with careful.harmless("artifacts"):
         log_artifacts(run, record, paths)
-    with harmless(run, "end of the run"):
+    with careful.harmless("end of the run"):
         run.finish(exit_code=0 if record.status == "ok" else 1)

@@ -7,13 +7,17 @@ from typing import Any
 
 from pytorch_lightning.loggers import WandbLogger
 
-from mdl.training.wandb_runs import harmless
+from mdl.training.wandb_runs import CarefulRun
 
 
 class HarmlessWandbLogger(WandbLogger):
     """Logs what it can."""
 
+    def __init__(self, careful: CarefulRun) -> None:
+        super().__init__(experiment=careful.run)
+        self.careful = careful
+
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """As WandbLogger; a failure of W&B's is one line."""
-        with harmless(self._experiment, "curve"):
+        with self.careful.harmless("curve"):
             super().log_metrics(metrics, step)

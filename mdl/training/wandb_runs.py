@@ -20,25 +20,47 @@ _PATIENCE = {
     for limit, value in (("retry_max", 4), ("retry_wait_max_seconds", 5))
 }
 
-_REFUSED: set[str] = set()  # runs of which something was not taken; they take no attributes of ours
+
+class CarefulRun:
+    """A W&B run of which nothing ends or delays a cell: what W&B does not take is said once."""
+
+    def __init__(self, run: Any) -> None:
+        self.run = run
+        self._has_refused = False
+
+    @contextmanager
+    def harmless(self, what: str) -> Iterator[None]:
+        """Whatever W&B raises within is one line, and no more of it for this run."""
+        try:
+            yield
+        except Exception as error:
+            if not self._has_refused:
+                _say(f"W&B did not take the {what}: {type(error).__name__}: {' '.join(str(error).split())[:200]}")
+            self._has_refused = True
 
 
-def open_run(name: str, group: str, config: dict[str, Any], paths: RunPaths, *, is_new: bool) -> Any:
-    """A run named `name` in the sweep's project; one that is kept on disk where W&B's server gives no answer."""
-    import wandb
-    from wandb.errors import Error
+class WandbServer:
+    """W&B's server as one process knows it: once it gave no answer, later runs are kept on disk without a wait."""
 
-    paths.root.mkdir(parents=True, exist_ok=True)
-    place = wandb_place(paths) | {"name": name, "group": group, "config": config, "dir": str(paths.root)}
-    place |= {"reinit": "create_new" if is_new else "return_previous", "settings": wandb_settings()}
-    place["mode"] = os.environ.get("WANDB_MODE")  # W&B reads it once a process, and it may have been set below since
-    try:
-        return wandb.init(**place)
-    except (Error, OSError) as error:
-        why = " ".join(str(error).split())[:200]
-        _say(f"W&B took no run ({why}); this process keeps its runs in {paths.root / 'wandb'} for 'wandb sync'")
-        os.environ["WANDB_MODE"] = "offline"  # the cells after this one wait for nothing
-        return wandb.init(**place | {"mode": "offline", "settings": wandb_settings()})
+    def __init__(self) -> None:
+        self._answers = True
+
+    def open_run(self, name: str, group: str, config: dict[str, Any], paths: RunPaths, *, is_new: bool) -> CarefulRun:
+        """A run named `name` in the sweep's project; one that is kept on disk where the server gives no answer."""
+        import wandb
+        from wandb.errors import Error
+
+        paths.root.mkdir(parents=True, exist_ok=True)
+        place = wandb_place(paths) | {"name": name, "group": group, "config": config, "dir": str(paths.root)}
+        place |= {"reinit": "create_new" if is_new else "return_previous"}
+        if self._answers:
+            try:
+                return CarefulRun(wandb.init(**place, settings=wandb_settings()))
+            except (Error, OSError) as error:
+                why = " ".join(str(error).split())[:200]
+                _say(f"W&B took no run ({why}); this process keeps its runs in {paths.root / 'wandb'} for 'wandb sync'")
+                self._answers = False
+        return CarefulRun(wandb.init(**place, mode="offline", settings=wandb_settings()))
 
 
 def wandb_settings() -> Any:
@@ -48,17 +70,6 @@ def wandb_settings() -> Any:
     known = {key: value for key, value in _PATIENCE.items() if key in wandb.Settings.model_fields}
     asked = {} if "WANDB_INIT_TIMEOUT" in os.environ else {"init_timeout": INIT_SECONDS}
     return wandb.Settings(**known, **asked)
-
-
-@contextmanager
-def harmless(run: Any, what: str) -> Iterator[None]:
-    """Whatever W&B raises within is one line, and no more of it for this run."""
-    try:
-        yield
-    except Exception as error:
-        if run.id not in _REFUSED:
-            _say(f"W&B did not take the {what}: {type(error).__name__}: {' '.join(str(error).split())[:200]}")
-        _REFUSED.add(run.id)
 
 
 def _say(message: str) -> None:

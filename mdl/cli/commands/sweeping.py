@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,6 +22,9 @@ from mdl.cli.options import (
     renamed,
 )
 from mdl.errors import MdlError
+
+if TYPE_CHECKING:
+    from mdl.sweeps import Request
 
 SweepFile = Annotated[
     Path, typer.Argument(help="A sweep file (YAML), such as sweeps/quick.yaml; or quick, one that comes along.")
@@ -63,16 +66,7 @@ def sweep(
     """
     from mdl.cli import sweep as sweep_cli
     from mdl.cli.path_resolution import sweep_file
-    from mdl.sweeps import (
-        BACKENDS,
-        Request,
-        describe_plan,
-        has_gpu,
-        open_corpora,
-        parse_options,
-        plan_content,
-        try_core_once,
-    )
+    from mdl.sweeps import Request, parse_options
 
     runs = renamed(out, runs, "--out", "--runs")
     if as_json and not dry_run:
@@ -96,11 +90,18 @@ def sweep(
         retry_failed=retry_failed,
         console=console(stderr=False),
     )
-    if not dry_run:
+    if dry_run:
+        _show_plan(request, backend, options, as_json=as_json)
+    else:
         sweep_cli.start(backend, request, options)
-        return
+
+
+def _show_plan(request: Request, backend: str, options: Any, *, as_json: bool) -> None:
+    """What `--dry-run` prints; the corpora are opened, so that it refuses what the run would refuse."""
+    from mdl.sweeps import BACKENDS, describe_plan, has_gpu, open_corpora, plan_content, try_core_once
+
     if as_json:
-        open_corpora(request.plan, console(), fetch=False)  # refuses what the run would refuse
+        open_corpora(request.plan, console(), fetch=False)
         print_json(plan_content(request.plan))
     else:
         typer.echo("\n".join(describe_plan(request.plan)))

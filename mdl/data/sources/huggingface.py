@@ -77,10 +77,11 @@ def _load(name: str, split: str, config: str | None, cache: Path) -> Any:
     """A datasets.Dataset (the library ships no types)."""
     import datasets
 
-    datasets.disable_progress_bars()
     local = Path(name).expanduser()
     if not local.exists():
         _ask_the_hub(name)
+    had_bars = not datasets.are_progress_bars_disabled()
+    datasets.disable_progress_bars()
     try:
         if (local / "state.json").exists():
             return datasets.load_from_disk(str(local))
@@ -92,6 +93,9 @@ def _load(name: str, split: str, config: str | None, cache: Path) -> Any:
         raise
     except Exception as error:  # datasets raises dozens of kinds; the user needs the first line of what it says
         raise MdlError(f"cannot load data set hf:{name} (split {split}): {_first_line(error)}") from None
+    finally:
+        if had_bars:
+            datasets.enable_progress_bars()
 
 
 def _ask_the_hub(name: str) -> None:

@@ -245,7 +245,8 @@ plan = plan_sweep(Path("one.yaml"), root)
 job = {"kind": "cohort", "configs": [cell.config.flat() for cell in plan.cells], "sweep": "one",
        "root": str(plan.paths.root), "command": ""}
 events = sys.stdout  # what is printed there meanwhile becomes a note
-worker._serve(job, lambda event, **fields: print(json.dumps({"event": event, **fields}), file=events, flush=True))
+worker._serve(job, lambda event, **fields: print(json.dumps({"event": event, **fields}), file=events, flush=True),
+              worker.WandbServer())
 """
 
 

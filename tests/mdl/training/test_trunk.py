@@ -240,7 +240,8 @@ dies(snapshots, "keep_once")
 dies(trunk, "write_atomically")
 dies(RunPaths, "forget_checkpoints")
 job = json.loads(Path(sys.argv[1]).read_text())
-worker._serve(job, lambda event, **fields: print(json.dumps({"event": event, **fields}), file=sys.stderr))
+worker._serve(job, lambda event, **fields: print(json.dumps({"event": event, **fields}), file=sys.stderr),
+              worker.WandbServer())
 """
 
 
