@@ -35,7 +35,8 @@ def _number(text: str) -> ParameterCost:
     if price is None or kind not in ("", "capacity"):
         nearest = difflib.get_close_matches(text, list(COSTS), n=1)
         hint = f"; did you mean '{nearest[0]}'?" if nearest else ""
-        raise AnalysisError(f"unknown cost '{text}': want {', '.join(COSTS)}, coded4 or bytes per parameter{hint}")
+        known = f"{', '.join(COSTS)}, coded4 or bytes per parameter"
+        raise AnalysisError(f"unknown cost '{text}': want {known}; --plugin FILE adds those of your own{hint}")
     if not (math.isfinite(price) and price >= 0):
         raise AnalysisError(
             f"a parameter cannot cost {number} {'bits' if kind else 'bytes'}; give a number of at least 0"

@@ -198,10 +198,10 @@ class TrainConfig(Part):
         0.0,
         ge=0,
         lt=1,
-        description="a longer budget is left out that is foretold to shorten the two-part code by less than this share",
+        description="a longer budget is left out if it is predicted to shorten the two-part code by a smaller share",
     )
     price: Annotated[float | Literal["coded"], PlainValidator(_price)] = Field(
-        2.0, description="bytes per parameter in that code; coded: what its coded weights take"
+        2.0, description="bytes per parameter in the two-part code of `until`; coded: what its coded weights take"
     )
     batch_windows: Count = Field(4, ge=1, le=1 << 16, description="windows of the context per step and member")
     optimizer: Annotated[str, _of_recipe(_optimizer), _known_in(OPTIMIZERS)] = Field(

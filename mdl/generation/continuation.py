@@ -49,7 +49,7 @@ def open_coder(name: str, sampling: Sampling, context_bytes: int = CONTEXT_BYTES
     path = name.removeprefix("model:")
     if not Path(path).exists():
         names = ", ".join([*REGISTRY, "runs/<sweep>/<run id>", "hf:MODEL", "py:NAME"])
-        raise MdlError(f"unknown coder '{name}'{nearest(name, REGISTRY)} (there are {names})")
+        raise MdlError(f"unknown coder '{name}'{nearest(name, REGISTRY)} (there are {names}; --plugin FILE adds yours)")
     from mdl.compressors import choose_model, load_model
     from mdl.device import choose_device
 

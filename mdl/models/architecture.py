@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any
 
-from mdl.errors import MdlError, nearest
+from mdl.errors import MdlError
 from mdl.models.shape import ARCHITECTURE_NAME, NAME_FORM, TRANSFORMER, Shape
 from mdl.records import Registry
 
@@ -114,11 +114,6 @@ def architecture_of(shape: Shape) -> Architecture:
 
 def architecture_named(name: str) -> Architecture:
     """The one of that name; MdlError naming the nearest where it is not registered here."""
-    if name not in ARCHITECTURES:
-        raise MdlError(
-            f"unknown architecture '{name}'{nearest(name, ARCHITECTURES)} (there are {', '.join(ARCHITECTURES)}); one "
-            "of your own is registered by the file that --plugin names"
-        )
     return ARCHITECTURES[name]
 
 

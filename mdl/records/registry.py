@@ -78,7 +78,8 @@ class Registry(Mapping[str, T], Generic[T]):
         if name not in self._things and name in self._modules:
             importlib.import_module(self._modules[name])
         if name not in self._things:
-            raise MdlError(f"unknown {self.kind} '{name}'{nearest(name, self)} (there are {', '.join(self)})")
+            known = f"there are {', '.join(self)}; --plugin FILE adds those of your own"
+            raise MdlError(f"unknown {self.kind} '{name}'{nearest(name, self)} ({known})")
         return self._things[name]
 
     def __iter__(self) -> Iterator[str]:

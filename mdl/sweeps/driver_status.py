@@ -25,7 +25,7 @@ _MOST_BYTES = 1 << 16
 _MOST_SHOWN, _MOST_RUNNING = 200, 100  # characters of each thing that it says, and how many run
 
 
-class Telling:
+class DriverStatus:
     """This process's file, until the block ends."""
 
     def __init__(self, paths: RunPaths) -> None:

@@ -174,8 +174,9 @@ def _budgets(cohort: Cohort) -> str:
     steps = [f"{recipe.steps:,}" for recipe in recipes]
     share = cohort.trained_steps / sum(recipe.steps for recipe in recipes)
     until = cohort.cells[0].resolved.until
-    least = f"; less where a longer one is foretold to gain under {until:.3g} of the code" if until else ""
-    return f", one trunk for {', '.join(steps[:-1])} and {steps[-1]} steps ({share:.0%} of separate runs{least})"
+    least = f"; fewer where the next is predicted to shorten the code by less than {until:.3g} of it" if until else ""
+    both = f"{', '.join(steps[:-1])} and {steps[-1]} steps"
+    return f", {both} share their first ones ({share:.0%} of the steps of separate runs{least})"
 
 
 def plan_content(plan: Plan) -> dict[str, Any]:

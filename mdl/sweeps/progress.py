@@ -11,7 +11,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from mdl.sweeps.driver_status import Telling
+from mdl.sweeps.driver_status import DriverStatus
 from mdl.sweeps.messages import say
 from mdl.sweeps.time_left import TimeLeft
 from mdl.sweeps.worker_pool import Job, Lane, Outcome
@@ -32,7 +32,7 @@ class Display:
         lanes: Sequence[Lane],
         console: Console,
         cells: tuple[int, int],
-        telling: Telling | None = None,
+        telling: DriverStatus | None = None,
     ) -> None:
         """`cells`: of the whole sweep, how many have a record, and how many there are. `telling`: others hear too."""
         self.console = console

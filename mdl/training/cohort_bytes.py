@@ -13,7 +13,7 @@ from mdl.config import Cohort
 from mdl.data import ByteView, Corpus, Gatherable
 from mdl.models import BytesProgress, PartLengths, StackedModel, code_lengths, stack, stream_sample
 from mdl.records import OverlappingCode, StreamSample, Tokenisation
-from mdl.training.measured_parts import end_bytes, sample_starts
+from mdl.training.corpus_samples import end_bytes, sample_starts
 from mdl.training.members import Member
 
 

@@ -20,8 +20,8 @@ from mdl.training.fit_cohort import Stretch, train_cohort
 from mdl.training.loggers import finish_loggers, make_loggers
 from mdl.training.longer_training import gain_of, needless, too_little
 from mdl.training.progress import OPENING, PHASES, Check, OnLoss, PhaseProgress, Watch, tell_loss, tell_nobody
+from mdl.training.shared_steps import Trunk
 from mdl.training.snapshots import measure_snapshots
-from mdl.training.trunk import Trunk
 from mdl.training.wandb_runs import WandbServer
 
 _LOOK_SECONDS = 1.0

@@ -15,7 +15,7 @@ from mdl.data import Corpus, TokenisedSubset, Tokens, tokenised
 from mdl.errors import MdlError
 from mdl.models import BytesProgress, Part, PartLengths, StackedModel, stack, sum_bits
 from mdl.records import OverlappingCode, Segment, StreamSample, Tokenisation, ladder
-from mdl.training.measured_parts import end_bytes, sample_starts
+from mdl.training.corpus_samples import end_bytes, sample_starts
 from mdl.training.members import Member
 
 

@@ -15,9 +15,9 @@ from mdl.records import RunPaths
 from mdl.training.checkpoint import set_damaged_aside
 from mdl.training.cohort_data import Reading
 from mdl.training.cohort_module import CohortModule
+from mdl.training.corpus_samples import sample_to_train
 from mdl.training.data_parallel import usable
 from mdl.training.loop import fit
-from mdl.training.measured_parts import sample_to_train
 from mdl.training.progress import COMPILING, PREPARING, Watch
 from mdl.training.rank_processes import companions
 

@@ -29,7 +29,7 @@ from mdl.records import CodedWeights, RunPaths, Segment, Snapshot
 from mdl.storage import keep_once
 from mdl.training.cohort_data import Reading
 from mdl.training.cohort_module import CohortModule
-from mdl.training.measured_parts import sample_to_measure
+from mdl.training.corpus_samples import sample_to_measure
 from mdl.training.new_process import require_all_in_weights
 from mdl.training.progress import PhaseProgress, Watch
 

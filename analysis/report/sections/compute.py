@@ -15,7 +15,7 @@ from analysis.report.csv_tables import CsvTable
 from analysis.report.elements import Block, Text, named_grid
 from analysis.report.rows.comparisons import ComputeRow
 from analysis.report.section import Figure, Measured, WideSection, register_section
-from analysis.report.sections.shown import groups_shown
+from analysis.report.sections.figure_groups import figure_groups
 from analysis.report.summary_keys import Summary
 from analysis.study import Study
 
@@ -99,7 +99,7 @@ def _measure(study: Study) -> dict[str, Any]:
 def _figures(study: Study, _: Measured) -> list[Figure]:
     """A group each in which two kinds can be compared."""
     own = {
-        shown: study.compute[study.compute["group"] == shown.group] for shown in groups_shown(study, with_rates=True)
+        shown: study.compute[study.compute["group"] == shown.group] for shown in figure_groups(study, with_rates=True)
     }
     return [
         shown.figure("compute", partial(plot_compute, rows), _CAPTION)

@@ -15,7 +15,7 @@ from analysis.report.csv_tables import CsvTable
 from analysis.report.elements import Block, Text, named_grid
 from analysis.report.rows.comparisons import ContaminationRow
 from analysis.report.section import Figure, Measured, WideSection, register_section
-from analysis.report.sections.shown import groups_shown
+from analysis.report.sections.figure_groups import figure_groups
 from analysis.study import Study
 
 COLUMNS = list(ContaminationRow.__annotations__)
@@ -143,7 +143,7 @@ _CAPTION = (
 def _figures(study: Study, measured: Measured) -> list[Figure]:
     """A group each, of the largest subset, where leaks differ."""
     figures = []
-    for shown in groups_shown(study):
+    for shown in figure_groups(study):
         leaks: pd.DataFrame = measured["contamination"]
         own = leaks[leaks["group"] == shown.group]
         largest = own[own["subset_bytes"] == own["subset_bytes"].max()]

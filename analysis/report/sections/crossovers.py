@@ -13,8 +13,8 @@ from analysis.report.elements import Block, Text, named_grid
 from analysis.report.rows.crossings import CrossingRow, Form, LeastRow
 from analysis.report.section import Figure, Measured, WideSection, register_section
 from analysis.report.sections.crossover_figures import plot_envelope
+from analysis.report.sections.figure_groups import figure_groups
 from analysis.report.sections.least_rate import SPANS, envelope, own_points, prefix_points
-from analysis.report.sections.shown import groups_shown
 from analysis.report.summary_keys import Summary
 from analysis.study import Study
 
@@ -96,7 +96,7 @@ def _measure(study: Study) -> dict[str, Any]:
 def _figures(study: Study, measured: Measured) -> list[Figure]:
     """Of models trained on every subset, and of those of the largest alone; only where a size gives way to another."""
     figures = []
-    for shown in groups_shown(study, with_rates=True):
+    for shown in figure_groups(study, with_rates=True):
         for name, caption in _CAPTIONS.items():
             found = measured["_envelopes"][shown.group, name]
             if len(found.spans) > 1:

@@ -21,8 +21,8 @@ from analysis.report.csv_tables import CsvTable
 from analysis.report.elements import Block, Grid, Text
 from analysis.report.rows.comparisons import CostRow
 from analysis.report.section import Figure, Measured, WideSection, register_section
+from analysis.report.sections.figure_groups import figure_groups
 from analysis.report.sections.parameter_costs import located, side_by_side
-from analysis.report.sections.shown import groups_shown
 from analysis.study import Study
 
 _N_STEPS = 40
@@ -203,7 +203,7 @@ _CAPTION = (
 def _figures(study: Study, measured: Measured) -> list[Figure]:
     """A group each with two critical sizes inside the grid."""
     figures = []
-    for shown in groups_shown(study):
+    for shown in figure_groups(study):
         rows = pd.DataFrame([row for row in measured["precisions"] if row["group"] == shown.group])
         if len(rows) and (rows["status"] == "bracketed").sum() > 1:
             plot = partial(plot_precision, rows, law_lines(rows))

@@ -16,7 +16,7 @@ from analysis.report.elements import Block, Text, named_grid
 from analysis.report.rows.codes import OnlineRow, PrequentialRow
 from analysis.report.section import Figure, Measured, WideSection, register_section
 from analysis.report.sections.code_comparison import who_wins
-from analysis.report.sections.shown import groups_shown
+from analysis.report.sections.figure_groups import figure_groups
 from analysis.report.summary_keys import Summary
 from analysis.study import Study
 
@@ -132,7 +132,7 @@ _CAPTION = "Online codes of the largest subset: bits per byte of everything code
 
 def _figures(study: Study, _: Measured) -> list[Figure]:
     """A group each that was coded online."""
-    curves = [(shown, online_curves(study.table, shown.group)) for shown in groups_shown(study)]
+    curves = [(shown, online_curves(study.table, shown.group)) for shown in figure_groups(study)]
     return [shown.figure("online", partial(plot_online, own), _CAPTION) for shown, own in curves if len(own)]
 
 

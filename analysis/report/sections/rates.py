@@ -9,7 +9,7 @@ import pandas as pd
 from analysis.plots import plot_adjusted_rate, plot_heldout_rate, plot_in_context, plot_raw_rate
 from analysis.report.csv_tables import CsvTable
 from analysis.report.section import Figure, Measured, WideSection, register_section
-from analysis.report.sections.shown import Shown, groups_shown
+from analysis.report.sections.figure_groups import FigureGroup, figure_groups
 from analysis.study import Study, in_context
 
 _CAPTIONS = {
@@ -47,14 +47,14 @@ def _caption(name: str, rates: pd.DataFrame, critical: pd.DataFrame) -> str:
     return _CAPTIONS[name] + spread + (_CLASSICAL if critical["coder"].notna().any() else "")
 
 
-def _of(study: Study, shown: Shown) -> list[pd.DataFrame]:
+def _of(study: Study, shown: FigureGroup) -> list[pd.DataFrame]:
     frames = study.rates, study.critical, study.between
     return [frame[frame["group"] == shown.group] for frame in frames]
 
 
 def _adjusted(study: Study, _: Measured) -> list[Figure]:
     figures = []
-    for shown in groups_shown(study, with_rates=True):
+    for shown in figure_groups(study, with_rates=True):
         rates, critical, between = _of(study, shown)
         plot = partial(plot_adjusted_rate, rates, critical, between)
         figures.append(shown.figure("adjusted_rate", plot, _caption("adjusted_rate", rates, critical)))
@@ -63,7 +63,7 @@ def _adjusted(study: Study, _: Measured) -> list[Figure]:
 
 def _raw(study: Study, _: Measured) -> list[Figure]:
     figures = []
-    for shown in groups_shown(study, with_rates=True):
+    for shown in figure_groups(study, with_rates=True):
         rates, critical, _between = _of(study, shown)
         plot = partial(plot_raw_rate, rates, critical)
         figures.append(shown.figure("raw_rate", plot, _caption("raw_rate", rates, critical)))
@@ -74,7 +74,7 @@ def _raw(study: Study, _: Measured) -> list[Figure]:
 
 def _in_context(study: Study, _: Measured) -> list[Figure]:
     figures, runs = [], study.table.runs
-    for shown in groups_shown(study, with_rates=True):
+    for shown in figure_groups(study, with_rates=True):
         positions = in_context(study.table, shown.group)
         if len(positions):
             reads_tokens = (runs.loc[runs["group"] == shown.group, "vocabulary"] > 256).any()

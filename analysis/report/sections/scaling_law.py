@@ -13,7 +13,7 @@ from analysis.plots import Curve, draw_marks, log_scales, name_curves, new_axes,
 from analysis.report.csv_tables import CsvTable
 from analysis.report.elements import Block, Grid, Heading, Text
 from analysis.report.section import Figure, Measured, WideSection, register_section
-from analysis.report.sections.shown import groups_shown
+from analysis.report.sections.figure_groups import figure_groups
 from analysis.report.summary_keys import Summary
 from analysis.scaling import FORMULAS, SYMBOLS, HeldOutTest, OwnFit, law_of
 from analysis.study import Study
@@ -217,7 +217,7 @@ def _figures(study: Study, measured: Measured) -> list[Figure]:
     plots = {"fit": partial(plot_fit, points, lines), "residuals": partial(plot_residuals, points)}
     return [
         shown.figure(name, plot, _CAPTIONS[name])
-        for shown in groups_shown(study, with_rates=True)
+        for shown in figure_groups(study, with_rates=True)
         if found.get("group", shown.group) == shown.group
         for name, plot in plots.items()
     ]

@@ -25,7 +25,7 @@ from analysis.report.elements import Block, Text, named_grid
 from analysis.report.group_names import place
 from analysis.report.rows.critical import CriticalRow, LawRow, PredictionRow
 from analysis.report.section import Figure, Measured, WideSection, register_section
-from analysis.report.sections.shown import Shown, groups_shown
+from analysis.report.sections.figure_groups import FigureGroup, figure_groups
 from analysis.report.summary_keys import Summary
 from analysis.study import Study, law_line
 
@@ -212,14 +212,14 @@ _CAPTION = (
 def _figures(study: Study, _: Measured) -> list[Figure]:
     """A group each with several dataset sizes."""
     figures = []
-    for shown in groups_shown(study, with_rates=True):
+    for shown in figure_groups(study, with_rates=True):
         critical = study.critical[study.critical["group"] == shown.group]
         if (critical["status"] != "too few sizes").sum() > 1:
             figures.append(_figure(study, shown, critical))
     return figures
 
 
-def _figure(study: Study, shown: Shown, critical: pd.DataFrame) -> Figure:
+def _figure(study: Study, shown: FigureGroup, critical: pd.DataFrame) -> Figure:
     """With what of it the caption has to explain."""
     predictions = study.predictions[study.predictions["group"] == shown.group]
     law = _labelled(study, shown.group, law_line(study.laws[shown.group], critical))

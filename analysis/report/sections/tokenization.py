@@ -14,7 +14,7 @@ from analysis.report.csv_tables import CsvTable
 from analysis.report.elements import Block, Text, named_grid
 from analysis.report.rows.comparisons import TokenisationRow
 from analysis.report.section import Figure, Measured, WideSection, register_section
-from analysis.report.sections.shown import groups_shown
+from analysis.report.sections.figure_groups import figure_groups
 from analysis.study import Study
 
 COLUMNS = list(TokenisationRow.__annotations__)
@@ -174,7 +174,7 @@ _CAPTION = (
 def _figures(study: Study, measured: Measured) -> list[Figure]:
     """One of all vocabularies together."""
     runs, figures = study.table.runs, []
-    for shown in groups_shown(study, named_by="byte_group"):
+    for shown in figure_groups(study, named_by="byte_group"):
         rows: pd.DataFrame = measured["tokenisation"]
         own = rows[rows["group"].isin(runs.loc[runs["group"] == shown.group, "byte_group"])]
         if len(own):

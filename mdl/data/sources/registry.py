@@ -117,4 +117,5 @@ def _unknown(source: str, name: str) -> str:
         return "standard input cannot be read twice; save its bytes to a file and name that"
     hint = "" if name in SOURCES else nearest(name, SOURCES)
     forms = [SOURCES[known].form for known in SOURCES]
-    return f"unknown corpus '{source}'{hint}: neither a path here nor {', '.join(forms[:-1])} or {forms[-1]}"
+    known = f"{', '.join(forms[:-1])} or {forms[-1]}"
+    return f"unknown corpus '{source}'{hint}: neither a path here nor {known}; --plugin FILE adds those of your own"

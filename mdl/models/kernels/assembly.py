@@ -21,9 +21,9 @@ from mdl.models import block_2
 from mdl.models.kernels.attention import attention
 from mdl.models.kernels.attention_input import first_half
 from mdl.models.kernels.attention_output_mlp import second_half
+from mdl.models.kernels.block_2 import heads, smeared
 from mdl.models.kernels.embedding import embedded
 from mdl.models.kernels.limits import MOST_NARROW, MOST_VOCABULARY, MOST_WIDTH
-from mdl.models.kernels.neighbors import heads, smeared
 from mdl.models.kernels.output_head import nats
 from mdl.models.layer import after_attention, before_attention
 from mdl.models.shape import Shape

@@ -22,7 +22,7 @@ from mdl.errors import Terminated
 from mdl.sweeps import claims
 from mdl.sweeps.backends.registry import Ended, Request, register_backend
 from mdl.sweeps.cohort_parts import forget_parts
-from mdl.sweeps.driver_status import Telling
+from mdl.sweeps.driver_status import DriverStatus
 from mdl.sweeps.hardware import this_machine
 from mdl.sweeps.jobs import baseline_jobs, cohort_job, left_of
 from mdl.sweeps.layout import Layout, auto_per_gpu
@@ -31,7 +31,7 @@ from mdl.sweeps.messages import say
 from mdl.sweeps.plan import Plan
 from mdl.sweeps.progress import Display
 from mdl.sweeps.seen_cohorts import cost_model
-from mdl.sweeps.waiting import Waiting
+from mdl.sweeps.wait_for_others import WaitForOthers
 from mdl.sweeps.worker_pool import SHARING, Job, Lane, Pool
 from mdl.units import counted, format_seconds
 
@@ -180,7 +180,7 @@ def _devices(places: _Places) -> list[int]:
 
 def _run_jobs(plan: Plan, jobs: list[Job], console: Console, places: _Places) -> Ended:
     """Rounds of all that is left and that no other process works on, until nothing is."""
-    ended, waiting, jobs = Ended(), Waiting(console), _fitting(jobs)
+    ended, waiting, jobs = Ended(), WaitForOthers(console), _fitting(jobs)
     while jobs:
         live = {key: claim for key, claim in claims.latest(plan.paths).items() if not claim.is_stale}
         free = [job for job in jobs if any(key not in live for key in job.open)]
@@ -189,7 +189,7 @@ def _run_jobs(plan: Plan, jobs: list[Job], console: Console, places: _Places) ->
             pool = Pool(lanes, plan.paths.root / "log.txt")
             n_left = sum(len(job.open) for job in jobs if job.request["kind"] == "cohort")
             cells = len(plan.cells) - n_left, len(plan.cells)
-            with Telling(plan.paths) as telling, Display(free, lanes, console, cells, telling) as display:
+            with DriverStatus(plan.paths) as telling, Display(free, lanes, console, cells, telling) as display:
                 pool.run(free, display, places.until)
             n_errors = len(display.given_up)
             ended = Ended(

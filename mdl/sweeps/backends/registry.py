@@ -138,7 +138,7 @@ def parse_options(name: str, given: Mapping[str, Any], words: Sequence[str] = ()
     except ValidationError as error:
         raise MdlError(f"back end '{name}'{_first_problem(error)}") from None
     except PydanticUserError as error:
-        raise MdlError(f"back end '{name}': its options cannot be read from words ({error.message})") from None
+        raise MdlError(f"back end '{name}': key=value gives no such type of option ({error.message})") from None
 
 
 def _first_problem(error: ValidationError) -> str:

@@ -36,7 +36,9 @@ def test_the_registry_holds_them_under_their_own_names() -> None:
 
 
 def test_an_unknown_name_is_one_line_with_the_nearest() -> None:
-    with pytest.raises(MdlError, match=r"^unknown coder 'bzip'; did you mean 'bzip2'\? \(there are gzip, .*\)$"):
+    with pytest.raises(
+        MdlError, match=r"^unknown coder 'bzip'; did you mean 'bzip2'\? \(there are gzip, .*--plugin FILE.*\)$"
+    ):
         compressors.get("bzip")
 
 

@@ -31,7 +31,9 @@ def test_what_comes_along_is_imported_when_it_is_asked_for(tmp_path: Path, monke
 def test_a_typo_is_told_the_nearest_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kind = kind_with_a_built_in(tmp_path, monkeypatch)
     kind.register("fancy", "with care")
-    with pytest.raises(MdlError, match="unknown coder 'fanzy'; did you mean 'fancy'\\? \\(there are plain, fancy\\)"):
+    with pytest.raises(
+        MdlError, match="unknown coder 'fanzy'; did you mean 'fancy'\\? \\(there are plain, fancy; --plugin FILE adds"
+    ):
         kind["fanzy"]
 
 

@@ -16,7 +16,7 @@ from mdl.records import RunPaths, read_cell, read_ending, read_manifest
 from mdl.storage import this_process
 from mdl.sweeps import Plan, plan_sweep
 from mdl.sweeps.claims import Claims, tidy
-from mdl.sweeps.driver_status import Telling, drivers
+from mdl.sweeps.driver_status import DriverStatus, drivers
 from mdl.sweeps.manifest import write_manifest
 from mdl.sweeps.status import folder_status, lines, status
 from tests.command import assert_one_line, leftovers, mdl, records, write_sweep
@@ -57,7 +57,7 @@ def test_a_driver_tells_its_time_left_and_a_dead_one_nothing(tmp_path: Path, tex
     """From any process; cells that no driver has before it are told as such."""
     plan = small(tmp_path, text_file)
     plan.paths.root.mkdir(parents=True)
-    with Telling(plan.paths) as telling:
+    with DriverStatus(plan.paths) as telling:
         telling(["4x1 ×2 training 40 %"], 100.0, 3)
         telling(["4x1 ×2 training 41 %"], 99.0, 3)  # at once: a disk is not written that often
         state = status(plan)

@@ -221,7 +221,7 @@ import json, os, signal, sys
 from pathlib import Path
 from mdl.records import RunPaths
 from mdl.sweeps import worker
-from mdl.training import cohort_run, loop, snapshots, trunk
+from mdl.training import cohort_run, loop, shared_steps, snapshots
 left = [int(sys.argv[2])]
 
 def dies(holder, name):
@@ -237,7 +237,7 @@ def dies(holder, name):
 dies(loop.CheckpointFile, "save_checkpoint")
 dies(cohort_run, "write_record")
 dies(snapshots, "keep_once")
-dies(trunk, "write_atomically")
+dies(shared_steps, "write_atomically")
 dies(RunPaths, "forget_checkpoints")
 job = json.loads(Path(sys.argv[1]).read_text())
 worker._serve(job, lambda event, **fields: print(json.dumps({"event": event, **fields}), file=sys.stderr),

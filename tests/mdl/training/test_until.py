@@ -27,7 +27,7 @@ from mdl.training.checkpoint import CheckpointFile, kept_members
 from mdl.training.cohort_module import CohortModule
 from mdl.training.longer_training import foretold, two_part_bits
 from mdl.training.progress import Watch, tell_loss
-from mdl.training.trunk import Trunk
+from mdl.training.shared_steps import Trunk
 from tests.command import leftovers
 from tests.mdl.training.test_trunk import grid, same, separately
 from tests.warm_python import COLD

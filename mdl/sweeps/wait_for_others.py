@@ -14,7 +14,7 @@ from mdl.sweeps.worker_pool import Job
 _WAIT_SECONDS = 2.0
 
 
-class Waiting:
+class WaitForOthers:
     """Lets a moment pass where all that is left is with others, and says so when that changes."""
 
     def __init__(self, console: Console) -> None:

@@ -10,7 +10,7 @@ from analysis.study import Study
 
 
 @dataclass(frozen=True)
-class Shown:
+class FigureGroup:
     """A group; `index` counts them, `begin` names it before a caption where there are several."""
 
     group: str
@@ -22,7 +22,7 @@ class Shown:
         return Figure(name=name, plot=plot, caption=self.begin + caption, index=self.index)
 
 
-def groups_shown(study: Study, named_by: str = "group", *, with_rates: bool = False) -> list[Shown]:
+def figure_groups(study: Study, named_by: str = "group", *, with_rates: bool = False) -> list[FigureGroup]:
     """Groups with something to draw: of several contexts the longest.
 
     Of the others, as of a leak and of larger vocabularies, there is one figure with all. `named_by`: the column of
@@ -37,7 +37,7 @@ def groups_shown(study: Study, named_by: str = "group", *, with_rates: bool = Fa
     groups = [group for group in dict.fromkeys([*study.rates["group"], *online]) if group not in leaked | beside]
     several, rated = runs[named_by].nunique() > 1, set(study.rates["group"])
     named = [
-        Shown(group, i, f"{runs.loc[runs['group'] == group, named_by].iloc[0]}: " if several else "")
+        FigureGroup(group, i, f"{runs.loc[runs['group'] == group, named_by].iloc[0]}: " if several else "")
         for i, group in enumerate(groups)
     ]
     return [shown for shown in named if shown.group in rated] if with_rates else named
