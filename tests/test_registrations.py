@@ -85,5 +85,5 @@ def test_what_is_known_of_a_registered_name_stands_where_it_is_registered() -> N
 
 def test_a_source_is_of_a_modality_that_forecasts_and_coders_know() -> None:
     """Of another one `mdl size` would have guessed, and most coders would have been left out."""
-    with pytest.raises(MdlError, match="corpus source 'scents': modalities are text, .*; got smell"):
+    with pytest.raises(MdlError, match=r"'scents': modalities are text, .*; got smell"):
         register_source("scents", lambda *_: None, form="scents:PATH", modality="smell", needs_network=False)  # type: ignore[arg-type, return-value]
