@@ -13,6 +13,7 @@ from analysis.costs import COSTS, register_cost
 from analysis.report import register_section
 from mdl.compressors import REGISTRY, register_coder, register_external
 from mdl.data import register_source
+from mdl.errors import MdlError
 from mdl.models import ARCHITECTURES, add_architecture, register_architecture
 from mdl.optimizers import OPTIMIZERS, register_optimizer
 from mdl.pretrained import register_model
@@ -80,3 +81,9 @@ def test_what_is_known_of_a_registered_name_stands_where_it_is_registered() -> N
             if not path.startswith(f"{room}/") and any(len(own & set(registry)) > 1 for own in keys):
                 found.add(path)
     assert found == TABLES_BY_NAME.keys()
+
+
+def test_a_source_is_of_a_modality_that_forecasts_and_coders_know() -> None:
+    """Of another one `mdl size` would have guessed, and most coders would have been left out."""
+    with pytest.raises(MdlError, match=r"'scents': modalities are text, .*; got smell"):
+        register_source("scents", lambda *_: None, form="scents:PATH", modality="smell", needs_network=False)  # type: ignore[arg-type, return-value]

@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mdl.errors import MdlError
-from mdl.records import Registry
+from mdl.records import MODALITIES, Registry
 
 ANY = "any"
-MODALITIES = ("text", "image", "audio", "bytes", ANY)
+_OF_CODERS = (*MODALITIES, ANY)
 
 
 class Compressor(Protocol):
@@ -96,9 +96,9 @@ def register_coder(
     program: str | None = None,
 ) -> None:
     """Add a coder under its name (see `Coder`); MdlError for a name that is taken, or for what it says wrongly."""
-    if not modalities or (unknown := set(modalities) - set(MODALITIES)):
+    if not modalities or (unknown := set(modalities) - set(_OF_CODERS)):
         given = ", ".join(sorted(unknown)) if modalities else "none"
-        raise MdlError(f"coder '{name}': modalities are {', '.join(MODALITIES)}; got {given}")
+        raise MdlError(f"coder '{name}': modalities are {', '.join(_OF_CODERS)}; got {given}")
     if not (math.isfinite(cost_per_byte) and cost_per_byte > 0):
         raise MdlError(f"coder '{name}': cost_per_byte is {cost_per_byte}; want operations, such as 1e5")
     coder = Coder(

@@ -10,6 +10,7 @@ from .paths import RunPaths as RunPaths
 from .provenance import provenance_now as provenance_now
 from .registry import Registry as Registry
 from .registry import from_plugin as from_plugin
+from .schema import MODALITIES as MODALITIES
 from .schema import BaselineRecord as BaselineRecord
 from .schema import BudgetGain as BudgetGain
 from .schema import CellRecord as CellRecord

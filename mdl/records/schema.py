@@ -14,6 +14,7 @@ from typing import Any, Literal
 from mdl.records.fields import KEY, FileName, Fraction, Positive, Signed, Text, Time
 
 SCHEMA_VERSION = 1
+MODALITIES = ("text", "image", "audio", "bytes")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +22,7 @@ class CorpusInfo:
     """Which bytes were coded. `size_bytes` and `sha256` are of the whole raw corpus before any shuffle."""
 
     source: Text  # as given, e.g. "stdlib", "file:/data/book.txt"
-    modality: str  # "text", "image", "audio", "bytes"
+    modality: str  # one of MODALITIES
     size_bytes: int
     sha256: str
     block_bytes: int  # the unit of the shuffle

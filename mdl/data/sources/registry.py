@@ -2,10 +2,16 @@
 
 To add a kind, register it in a file of its own and name that file with --plugin (or import it in Python):
 
-    from mdl.data import Source, cached, register_source
+    import hashlib
+    from pathlib import Path
+
+    from mdl.data import cached, register_source
+    from mdl.storage import digest
 
     def open_logs(rest, cache, progress):
-        return cached(cache, f"logs-{digest(rest)}", lambda: read(rest), "text")
+        days = [path.read_bytes() for path in sorted(Path(rest).glob("*.log"))]
+        name = digest([hashlib.sha256(day).hexdigest() for day in days])  # of all that the bytes depend on
+        return cached(cache, f"logs-{name}", lambda: [[day] for day in days], "text")  # a document is its pieces
 
     register_source("logs", open_logs, form="logs:PATH", modality="text", needs_network=False)
 """
@@ -21,11 +27,12 @@ from mdl.data.sources.file_listing import is_here
 from mdl.data.sources.packed_files import member_of
 from mdl.data.sources.table_formats import is_table
 from mdl.errors import MdlError, nearest
-from mdl.records import Registry, is_name, shown
+from mdl.records import MODALITIES, Registry, is_name, shown
 from mdl.storage import Progress
 
 # What follows the kind's name and colon, the cache's folder, and whom to tell how far it is.
 Open = Callable[[str, Path, Progress | None], Source]
+_MODALITIES = (*MODALITIES, "random")  # as the paper has it; a record calls random ones bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +73,8 @@ def register_source(name: str, open_rest: Open, *, form: str, modality: str, nee
     """
     if form.partition(":")[0] != name:
         raise MdlError(f"corpus source '{name}': its form begins with its name, such as '{name}:PATH'; got '{form}'")
+    if modality not in _MODALITIES:
+        raise MdlError(f"corpus source '{name}': modalities are {', '.join(_MODALITIES)}; got {modality}")
     SOURCES.register(name, SourceKind(open=open_rest, form=form, modality=modality, needs_network=needs_network))
 
 

@@ -8,7 +8,7 @@ To add one, register it in a file of its own and name that file with --plugin (o
 
     class Batch:
         options = Options
-        def run(self, request, options): ...         # do it, or hand it over
+        def run(self, request, options): ...         # do it, or hand it over; here: BACKENDS["local"].run(request, …)
         def preview(self, request, options): ...     # what --dry-run adds to the plan
         def incarnation(self): ...                   # None, or (job, start) where the queue starts a job again
 
