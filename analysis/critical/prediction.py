@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.critical.rate_law import RateLaw
-from analysis.critical.resampling import interval
+from analysis.critical.resampling import middle_and_interval
 from analysis.critical.size import PowerLaw
 from analysis.critical.size_law import LawDraws
 
@@ -45,8 +45,7 @@ def predictions(
     for d in asked:
         size = (float(found.predict(d)), np.nan, np.nan)
         if draws is not None:
-            drawn = draws.sizes(d)
-            size = (float(np.median(drawn)), *interval(drawn))
+            size = middle_and_interval(draws.sizes(d))
         rate = (np.nan, np.nan, np.nan) if rates is None else rates.predict(d)
         outside = not min(grid_bytes) <= d <= max(grid_bytes)
         rows.append(dict(zip(_COLUMNS, (group, d, *size, *rate, outside), strict=True)))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from analysis.critical.estimates import Estimate
-from analysis.critical.resampling import interval
+from analysis.critical.resampling import middle_and_interval, student
 from analysis.critical.size import PowerLaw
 from analysis.critical.size_law import LawDraws
 from analysis.types import Floats
@@ -28,7 +28,7 @@ class RateLaw(NamedTuple):
     def predict(self, dataset_bytes: float) -> tuple[float, float, float]:
         """The rate at D bytes and its 95 % interval."""
         drawn = self.lines[0] - self.lines[1] * _saved(self.draws.sizes, self.start_bytes, dataset_bytes)
-        return float(np.median(drawn)), *interval(drawn)
+        return middle_and_interval(drawn)
 
 
 def law_of_rates(found: PowerLaw, draws: LawDraws | None, estimates: Sequence[Estimate]) -> RateLaw | None:
@@ -47,10 +47,9 @@ def law_of_rates(found: PowerLaw, draws: LawDraws | None, estimates: Sequence[Es
     saved = np.stack([_saved(found.predict, data[0], d) for d in data])
     line = _fitted(saved, rates[:, None])
     residuals = rates / (line[0] - line[1] * saved).ravel() - 1
-    freedom, n_draws = len(used) - 2, draws.gamma.size
-    rng = np.random.default_rng([_STREAM, len(used)])
-    student = rng.standard_normal((len(used), n_draws)) / np.sqrt(rng.chisquare(freedom, n_draws) / freedom)
-    drawn = rates[:, None] * np.exp(np.sqrt((residuals**2).sum() / freedom) * student)
+    n, freedom = len(used), len(used) - 2
+    sd, rng = np.sqrt((residuals**2).sum() / freedom), np.random.default_rng([_STREAM, n])
+    drawn = rates[:, None] * np.exp(student(rng, sd, (n, draws.gamma.size), freedom))
     lines = _fitted(np.stack([_saved(draws.sizes, data[0], d) for d in data]), drawn)
     return RateLaw(start_bytes=data[0], draws=draws, lines=lines)
 

@@ -101,6 +101,12 @@ def _student(rng: np.random.Generator, n: int, freedom: float) -> Floats:
     return np.asarray(1 / np.sqrt(rng.chisquare(freedom, (n, 1)) / freedom))
 
 
+def student(rng: np.random.Generator, sd: float, shape: tuple[int, int], freedom: float) -> Floats:
+    """Student's deviations (n, R) of a scatter known with so many degrees of freedom; those of a draw share its χ."""
+    normal, chi = rng.standard_normal(shape), np.sqrt(rng.chisquare(freedom, shape[1]) / freedom)
+    return np.asarray(sd * normal / chi)
+
+
 def averages(chosen: pd.DataFrame) -> pd.DataFrame:
     """group, subset_bytes, n_params with own_bits and bits_per_param over replicates, as in `columns`."""
     rows = [
@@ -123,6 +129,11 @@ def interval(draws: Floats) -> tuple[float, float]:
     """95 % percentile interval of positive draws (R,)."""
     low, high = np.quantile(draws, [0.025, 0.975])
     return float(low), float(high)
+
+
+def middle_and_interval(draws: Floats) -> tuple[float, float, float]:
+    """The median of positive draws (R,), and their 95 % interval."""
+    return float(np.median(draws)), *interval(draws)
 
 
 def relative_spread(chosen: pd.DataFrame) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypedDict, cast
 import numpy as np
 
 from analysis.critical.estimates import Estimate
-from analysis.critical.resampling import interval
+from analysis.critical.resampling import interval, student
 from analysis.critical.size import PowerLaw, fit_power_law
 from analysis.types import Floats
 
@@ -85,8 +85,7 @@ def _points(found: PowerLaw, n: int, log_n: Floats, scatter: float, of_drift: fl
     freedom = n - 2 + before
     variance = ((n - 2) * excess + before * (of_drift or 0.0)) / freedom
     rng = np.random.default_rng([_STREAM, n])
-    normal, chi = rng.standard_normal((n, n_draws)), np.sqrt(rng.chisquare(freedom, n_draws) / freedom)
-    return np.asarray(log_n + np.sqrt(variance) * normal / chi)
+    return np.asarray(log_n + student(rng, np.sqrt(variance), (n, n_draws), freedom))
 
 
 def _curves(u: Floats, points: Floats) -> Floats:

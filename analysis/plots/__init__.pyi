@@ -1,6 +1,5 @@
 from .continuations import draw_continuations as draw_continuations
 from .figure_file import FIGURE_FORMATS as FIGURE_FORMATS
-from .figure_file import WIDTH_INCHES as WIDTH_INCHES
 from .figure_file import Plot as Plot
 from .figure_file import figure_bytes as figure_bytes
 from .figure_file import save_figure as save_figure

@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _DOTS_AN_INCH = 160  # of a PNG
-WIDTH_INCHES = 6.5  # of the axes with their labels
+_WIDTH_INCHES = 6.5  # of the axes with their labels
 _HEIGHT = 0.6  # over the width
 Plot = Callable[[], Any]  # draws a figure and returns its Axes
 
 
-def save_figure(plot: Plot, path: Path, width_inches: float = WIDTH_INCHES) -> None:
+def save_figure(plot: Plot, path: Path, width_inches: float | None = None) -> None:
     """The figure that `plot` draws, as a PDF at `path` and an SVG beside it, in the one look of all figures.
 
-    `width_inches` is that of the axes and their labels; another than the usual one is that of the whole file.
+    `width_inches`: of the files, with all that stands beside the axes; None: axes of the usual width.
     """
-    with theme(_drawn_inches(plot, width_inches)):
+    with theme(_WIDTH_INCHES if width_inches is None else _drawn_inches(plot, width_inches)):
         from matplotlib import pyplot as plt
 
         axes = plot()
@@ -36,7 +36,7 @@ def save_figure(plot: Plot, path: Path, width_inches: float = WIDTH_INCHES) -> N
 def _drawn_inches(plot: Plot, width_inches: float) -> float:
     """How wide to draw so that with all that stands beside the axes the file is `width_inches` wide."""
     drawn = width_inches
-    for _ in range(0 if width_inches == WIDTH_INCHES else 2):  # what stands beside does not grow with the axes
+    for _ in range(2):  # what stands beside does not grow with the axes
         with theme(drawn):
             from matplotlib import pyplot as plt
 
@@ -73,12 +73,12 @@ def figure_bytes(plot: Callable[[], Figure], file_format: str) -> bytes:
 
 
 @contextmanager
-def theme(width_inches: float = WIDTH_INCHES) -> Iterator[None]:
+def theme(width_inches: float = _WIDTH_INCHES) -> Iterator[None]:
     """The one look of all figures, in force while they are drawn; the text of narrow ones is smaller, 6.5 points."""
     import matplotlib as mpl
     import seaborn as sns
 
-    text = min(1.0, max(0.65, width_inches / WIDTH_INCHES))
+    text = min(1.0, max(0.65, width_inches / _WIDTH_INCHES))
     ours = {
         "figure.figsize": (width_inches, width_inches * _HEIGHT),
         "axes.grid": True,

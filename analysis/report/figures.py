@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from analysis.plots import WIDTH_INCHES, save_figure
+from analysis.plots import save_figure
 from analysis.report.elements import Picture
 from analysis.report.section import SECTIONS, Measured
 from analysis.study import Study
@@ -18,6 +18,6 @@ def draw(study: Study, measured: Measured, folder: Path, width_inches: float | N
     folder.mkdir(parents=True)
     pictures = []
     for figure in [figure for page in SECTIONS.values() for figure in page.figures(study, measured)]:
-        save_figure(figure.plot, folder / figure.file, width_inches or WIDTH_INCHES)
+        save_figure(figure.plot, folder / figure.file, width_inches)
         pictures.append(Picture(figure.file, figure.caption, figure.name))
     return pictures

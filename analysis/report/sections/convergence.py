@@ -34,7 +34,7 @@ def write(summary: Summary) -> list[Block]:
     align = "l" + ("" if of_half else "r") + "rrrrrlrr"
     return [
         Heading("Half the training" if of_half else "Less training"),
-        Text(_told(summary)),
+        Text(_told(rows, summary)),
         Text(_LIMIT, "small"),
         named_grid(header, cells, align, [row["group"] for row in rows]),
     ]
@@ -103,8 +103,7 @@ def nearest_budgets(rows: list[ConvergenceRow]) -> list[ConvergenceRow]:
     return sorted(kept.values(), key=lambda row: (row["group"], row["subset_bytes"]))
 
 
-def _told(summary: Summary) -> str:
-    rows = nearest_budgets(summary["convergence"])
+def _told(rows: list[ConvergenceRow], summary: Summary) -> str:
     seen = {(row["half_bytes_seen"], row["bytes_seen"]) for row in rows}
     budgets = join(f"{format_bytes(half)} instead of {format_bytes(whole)}" for half, whole in sorted(seen))
     text = (

@@ -78,7 +78,7 @@ def report(
     wanted = [name for given in formats or ("pdf",) for name in given.split(",") if name]
     seed_column = renamed(seed, seed_column, "--seed", "--seed-column")
     columns = {"n": n, "d": d, "code_bits": code_bits, "seed": seed_column}
-    asked = [parse_bytes(size) for size in predict.split(",")] if predict else ()
+    asked = [parse_bytes(size) for size in predict.split(",")] if predict is not None else ()
     made = build_report(
         place,
         target,

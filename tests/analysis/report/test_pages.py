@@ -99,7 +99,7 @@ def test_of_many_curves_eight_are_told_apart_and_named() -> None:
     plt.close(axes.figure)
 
 
-@pytest.mark.parametrize("width", [84.0, 178.0])
+@pytest.mark.parametrize("width", [84.0, 165.1, 178.0])
 def test_a_figure_is_as_wide_as_it_is_asked_to_be(tmp_path: Path, quick: Study, width: float) -> None:
     """With the names beside its axes, in millimeters; its text is never smaller than 6.5 points."""
     plot = partial(plot_adjusted_rate, quick.rates, quick.critical)

@@ -168,7 +168,7 @@ def test_a_report_predicts_the_dataset_sizes_that_are_asked_for(tmp_path: Path) 
     assert [row["subset_bytes"] for row in rows] == [2e7, 1e9]
     assert all(row["low"] < row["n_params"] < row["high"] for row in rows)
     assert "| 20 MB |" in (out / "report.md").read_text()
-    for wrong, words in (("1XB", "1XB"), ("0", "a dataset of 0 bytes has no critical size")):
+    for wrong, words in (("1XB", "1XB"), ("", "''"), ("0", "a dataset of 0 bytes has no critical size")):
         bad = mdl("report", str(records), "-o", str(tmp_path / "none"), "--predict", wrong, cwd=tmp_path)
         assert (bad.returncode, bad.stderr.count("\n")) == (2, 1)
         assert words in bad.stderr
