@@ -30,6 +30,7 @@ from mdl.archives import header as header_file
 from mdl.compressors import ExactModel, compress_stream, load_model
 from mdl.compressors.byte_model import decompress_stream, load_coded, load_embedded
 from mdl.errors import MdlError
+from mdl.mixing import MIN_BUCKET_BITS
 from mdl.models import Shape, StackedTransformer
 from mdl.models.weights_file import save_weights
 from mdl.quantization import coded_models
@@ -49,7 +50,7 @@ class Sample:
 
 
 def samples(folder: Path) -> list[Sample]:
-    """Empty, one block, many blocks, overlapping windows, weights inside, and coded ones; each takes milliseconds."""
+    """Empty, one block or many, overlapping windows, contexts, weights inside, coded ones; each takes milliseconds."""
     weights = folder / "tiny.safetensors"
     save_weights(weights, SHAPE, StackedTransformer(SHAPE, [0]).member(0))
     model = load_model(weights, torch.device("cpu"))
@@ -64,6 +65,9 @@ def samples(folder: Path) -> list[Sample]:
         compress_stream(io.BytesIO(content), target, model, embed=embed, stride_bytes=stride)
         made.append(Sample(target.getvalue(), content, model))
     header_file._BLOCK_BYTES = usual
+    target = io.BytesIO()
+    compress_stream(io.BytesIO(b"to be, or not to be" * 4), target, model, bucket_bits=MIN_BUCKET_BITS)
+    made.append(Sample(target.getvalue(), b"to be, or not to be" * 4, model))
     for bits in (3, FULL_BITS):
         calibration = np.frombuffer(b"coded, and coded", np.uint8)[None]
         coded = coded_models(SHAPE, StackedTransformer(SHAPE, [1]).member(0), calibration, [bits])[0]

@@ -19,7 +19,7 @@ FLOORS = [
     ["mdl.errors", "analysis.errors", "analysis.types", "analysis.formatting"],
     ["mdl.units", "mdl.device", "mdl.storage"],
     ["mdl.records", "mdl.entropy"],
-    ["mdl.data", "mdl.optimizers", "mdl.plugins", "analysis.records", "analysis.costs"],
+    ["mdl.data", "mdl.optimizers", "mdl.plugins", "mdl.mixing", "analysis.records", "analysis.costs"],
     ["mdl.models", "analysis.critical", "analysis.scaling", "analysis.plots"],
     ["mdl.config", "mdl.archives", "mdl.quantization", "analysis.codes"],
     ["mdl.training", "mdl.pretrained", "analysis.study"],
@@ -186,7 +186,7 @@ def defines(name: str, file: Path) -> bool:
 
 
 SOURCES = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in MODULES.values()}
-KERNELS = "mdl/models/kernels/"
+KERNELS = ("mdl/models/kernels/", "mdl/mixing/kernels.py")
 NUMBER_TABLES = {"mdl/units.py"}
 TAKE_ANY_NUMBER = {"format", "pack", "suppress"}  # C's packs, and functions of any number of like values
 Node = TypeVar("Node", bound=ast.stmt | ast.expr)

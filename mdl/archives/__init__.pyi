@@ -1,5 +1,6 @@
 from . import block_codec as block_codec
-from .block_codec import Lane as Lane
+from . import mixed_codec as mixed_codec
+from .block_codec import CodedLanes as CodedLanes
 from .block_codec import time_major as time_major
 from .format import Archive as Archive
 from .format import ArchiveWriter as ArchiveWriter

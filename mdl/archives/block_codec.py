@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import itertools
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from mdl.archives.format import Block, checked_crc
 from mdl.entropy import Guard, StreamDecoder, StreamEncoder, grid_of, guard_list, symbol_intervals
@@ -25,6 +27,7 @@ from mdl.models import StackedModel, Stepped, WindowCut, check_agreement, requir
 from mdl.units import VOCABULARY
 
 Bytes = npt.NDArray[np.uint8]
+Said = Callable[[Tensor, Tensor], Tensor]  # what a coder must know, k numbers (n, k), of grid logits and symbols (n,)
 
 # The first windows of the first block are stepped through before anything is promised.
 _PROBE_WINDOWS, _PROBE_BYTES = 2, 256
@@ -73,45 +76,50 @@ class Placed:
     """A block's bytes placed in the coder's tables: window by window, what its stream is made of."""
 
     data: Bytes  # (n,)
-    left: npt.NDArray[np.int64]  # (windows, T), of 2^24; past the last byte meaningless, as `width`
-    width: npt.NDArray[np.int64]
+    numbers: npt.NDArray[np.int64]  # (windows, T, k): left and width of 2^24; past the last byte meaningless
     listed: Guard
 
+    def block(self, stream: bytes) -> Block:
+        """With its stream."""
+        n_bytes, crc32 = self.data.size, zlib.crc32(self.data.tobytes())
+        return Block(n_bytes=n_bytes, stream=stream, guard=guard_list.pack(self.listed), crc32=crc32)
 
-def place_block(model: StackedModel, data: Bytes, lanes: Lanes | None = None) -> Placed:
+
+def intervals(grid: Tensor, symbols: Tensor) -> Tensor:
+    """Left and width (n, 2) of the symbols' places in the coder's tables."""
+    return torch.stack(symbol_intervals(grid, symbols), -1)
+
+
+def place_block(model: StackedModel, data: Bytes, lanes: Lanes | None = None, said: Said = intervals) -> Placed:
     """The model's part of encoding, which an accelerator does: the windows that begin together in all lanes at once."""
     lanes = lanes or Lanes.side_by_side(model)
     rows = windows_of(data, lanes.n_bytes)
     n_rows, length = rows.shape
-    left, width = np.empty(rows.shape, np.int64), np.empty(rows.shape, np.int64)
+    numbers: list[npt.NDArray[np.int64]] = []  # of each span of time, all rows
     index, up = [], []
     for start, first, last in lanes.cut.spans(length):
-        step = _windows_a_call(model, last - start)
+        step, parts = _windows_a_call(model, last - start), []
         for row in range(0, n_rows, step):
-            some = slice(row, row + step)
-            intervals, near = _place_windows(model, rows[some, start:last], last - first)
-            left[some, first:last], width[some, first:last] = intervals
+            part, near = _place_windows(model, rows[row : row + step, start:last], last - first, said)
+            parts.append(part)
             lane, within = np.divmod(near.index, (last - first) * VOCABULARY)
             place = ((row + lane) * length + first) * VOCABULARY + within
             inside = place < data.size * VOCABULARY  # not in what fills up the last lane
             index.append(place[inside])
             up.append(near.up[inside])
+        numbers.append(np.concatenate(parts))
     places, side = np.concatenate(index), np.concatenate(up)
     order = np.argsort(places, kind="stable")
-    return Placed(data=data, left=left, width=width, listed=Guard(places[order], side[order]))
+    return Placed(data=data, numbers=np.concatenate(numbers, axis=1), listed=Guard(places[order], side[order]))
 
 
 def write_block(placed: Placed) -> Block:
     """The coder's part of encoding, which the host does."""
     encoder = StreamEncoder()
-    order = time_major(placed.data.size, placed.left.shape[1])
-    encoder.write_intervals(placed.left.reshape(-1)[order], placed.width.reshape(-1)[order])
-    return Block(
-        n_bytes=placed.data.size,
-        stream=encoder.finish(),
-        guard=guard_list.pack(placed.listed),
-        crc32=zlib.crc32(placed.data.tobytes()),
-    )
+    order = time_major(placed.data.size, placed.numbers.shape[1])
+    left, width = (placed.numbers[..., k].reshape(-1)[order] for k in range(2))
+    encoder.write_intervals(left, width)
+    return placed.block(encoder.finish())
 
 
 def time_major(n_bytes: int, length: int) -> npt.NDArray[np.int64]:
@@ -122,17 +130,14 @@ def time_major(n_bytes: int, length: int) -> npt.NDArray[np.int64]:
 
 
 @torch.inference_mode()
-def _place_windows(
-    model: StackedModel, windows: Bytes, n_last: int
-) -> tuple[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]], Guard]:
-    """Intervals (windows, n_last) of the last bytes of the windows, and the guard list of these."""
+def _place_windows(model: StackedModel, windows: Bytes, n_last: int, said: Said) -> tuple[npt.NDArray[np.int64], Guard]:
+    """What is said (windows, n_last, k) of the last bytes of the windows, and the guard list of these."""
     symbols = torch.from_numpy(np.ascontiguousarray(windows)).to(model.device)
     counted = symbols[:, symbols.shape[1] - n_last :]
     logits = require_exact(model.shape, "archives").parallel(model, symbols, n_last)
     grid, place, up = grid_of(logits.reshape(-1, VOCABULARY))
-    left, width = symbol_intervals(grid, counted.reshape(-1).long())
-    listed = Guard(place.cpu().numpy(), up.cpu().numpy())
-    return (left.cpu().numpy().reshape(counted.shape), width.cpu().numpy().reshape(counted.shape)), listed
+    numbers: npt.NDArray[np.int64] = said(grid, counted.reshape(-1).long()).cpu().numpy()
+    return numbers.reshape(*counted.shape, -1), Guard(place.cpu().numpy(), up.cpu().numpy())
 
 
 def _windows_a_call(model: StackedModel, length: int) -> int:
@@ -164,19 +169,29 @@ class BlockDecoder:
         if not blocks:
             return []
         length = min(self._lanes.n_bytes, max(block.n_bytes for block in blocks))
+        lanes = [CodedLanes(block.n_bytes, block.stream, block.guard, length) for block in blocks]
         middle = -(-len(blocks) // 2)
-        halves = [half for half in (blocks[:middle], blocks[middle:]) if half]
-        teams = [_Team(half, length, self._stepper(i, half, length), self._lanes) for i, half in enumerate(halves)]
+        rows = [row for half in self.step([lanes[:middle], lanes[middle:]], length) for row in half]
+        return [
+            checked_crc(block, out.reshape(-1)[: block.n_bytes].tobytes())
+            for block, out in zip(blocks, rows, strict=True)
+        ]
+
+    def step(self, halves: Sequence[Sequence[Stepping]], length: int) -> list[list[Bytes]]:
+        """The bytes (rows, length) of all that step, half by half."""
+        teams = [
+            _Team(half, length, self._stepper(i, half, length), self._lanes) for i, half in enumerate(halves) if half
+        ]
         for t in range(length + 1):
             for team in teams:
                 if t:
                     team.read(t - 1)
                 if t < length:
                     team.launch(t)
-        return [content for team in teams for content in team.contents()]
+        return [team.rows() for team in teams]
 
-    def _stepper(self, half: int, blocks: Sequence[Block], length: int) -> Stepped:
-        n_windows = sum(-(-block.n_bytes // length) for block in blocks)
+    def _stepper(self, half: int, stepping: Sequence[Stepping], length: int) -> Stepped:
+        n_windows = sum(each.n_rows for each in stepping)
         window = min(length, self._model.shape.context_tokens)
         old = self._steppers.pop(half, None)
         if old is None or (old.n_windows, old.length) != (n_windows, window):
@@ -187,50 +202,66 @@ class BlockDecoder:
         return old
 
 
-class _Team:
-    """Blocks that step together: launch the tables of time t, then read the bytes of time t."""
+class Stepping(Protocol):
+    """Rows of bytes that are decoded in lockstep: a block's lanes, or some of them."""
 
-    def __init__(self, blocks: Sequence[Block], length: int, stepper: Stepped, cut_as: Lanes) -> None:
-        self._blocks, self._cut, self._overlap = blocks, cut_as.cut, cut_as.overlap
-        self._lanes = [Lane(block.n_bytes, block.stream, block.guard, length) for block in blocks]
-        rows = np.cumsum([0, *(-(-block.n_bytes // length) for block in blocks)])
-        self._rows = [slice(*ends) for ends in itertools.pairwise(rows.tolist())]  # each lane's windows
-        self._out = np.zeros((rows[-1], length), np.uint8)
+    @property
+    def n_rows(self) -> int:
+        """Rows in all."""
+
+    def n_active(self, t: int) -> int:
+        """Rows that have a byte at t: all, or all but a shorter last one."""
+
+    def guard_at(self, t: int) -> Guard:
+        """The guard list's places of time t, as row · 256 + byte."""
+
+    def read(self, t: int, tables: npt.NDArray[np.float64]) -> Bytes:
+        """The bytes of the active rows, given the coder's counts (rows, 256)."""
+
+
+class _Team:
+    """What steps together: launch the tables of time t, then read the bytes of time t."""
+
+    def __init__(self, stepping: Sequence[Stepping], length: int, stepper: Stepped, cut_as: Lanes) -> None:
+        self._stepping, self._cut, self._overlap = stepping, cut_as.cut, cut_as.overlap
+        ends = np.cumsum([0, *(each.n_rows for each in stepping)])
+        self._rows = [slice(*pair) for pair in itertools.pairwise(ends.tolist())]
+        self._out = np.zeros((ends[-1], length), np.uint8)
         self._stepper = stepper
 
     def launch(self, t: int) -> None:
         """Begin the tables of time t, after the bytes of all times before."""
-        if any(lane.n_active(t) for lane in self._lanes):  # else a shorter last block, done before the others
+        if any(each.n_active(t) for each in self._stepping):  # else a shorter last block, done before the others
+            n_known = min(t, self._overlap) if self._cut.begins(t) else t  # of the window that counts
             if self._cut.begins(t):
-                self._stepper.prefill(self._out[:, t - self._overlap : t])
-            self._stepper.launch(self._out[:, t - 1] if t else None, self._places(t))
+                if n_known:
+                    self._stepper.prefill(self._out[:, t - n_known : t])
+                else:
+                    self._stepper.restart()
+            self._stepper.launch(self._out[:, t - 1] if n_known else None, self._places(t))
 
     def _places(self, t: int) -> Guard:
-        """The guard lists of time t of all lanes, as row · 256 + byte of the logits."""
-        listed = [lane.guard_at(t) for lane in self._lanes]
+        """The guard lists of time t of all, as row · 256 + byte of the logits."""
+        listed = [each.guard_at(t) for each in self._stepping]
         index = [places.index + rows.start * VOCABULARY for places, rows in zip(listed, self._rows, strict=True)]
         return Guard(np.concatenate(index), np.concatenate([places.up for places in listed]))
 
     def read(self, t: int) -> None:
         """Wait for the tables of time t and read its bytes."""
-        for lane, rows in zip(self._lanes, self._rows, strict=True):
-            if n := lane.n_active(t):
-                active = slice(rows.start, rows.start + n)
-                self._out[active, t] = lane.decoder.read(self._stepper.tables()[active])
+        for each, rows in zip(self._stepping, self._rows, strict=True):
+            if n := each.n_active(t):
+                self._out[rows.start : rows.start + n, t] = each.read(t, self._stepper.tables()[rows])
 
-    def contents(self) -> list[bytes]:
-        """Every block's content, its checksum right."""
-        return [
-            checked_crc(block, self._out[rows].reshape(-1)[: block.n_bytes].tobytes())
-            for block, rows in zip(self._blocks, self._rows, strict=True)
-        ]
+    def rows(self) -> list[Bytes]:
+        """The bytes of each."""
+        return [self._out[rows] for rows in self._rows]
 
 
-class Lane:
-    """A block of n symbols of V being decoded: its stream, and its guard list by time."""
+class GuardByTime:
+    """The guard list of n symbols of V in rows of `length`, time by time."""
 
-    def __init__(self, n: int, stream: bytes, packed: bytes, length: int, n_values: int = VOCABULARY) -> None:
-        self.decoder = StreamDecoder(stream)
+    def __init__(self, n: int, packed: bytes, length: int, n_values: int = VOCABULARY) -> None:
+        self.n_rows = -(-n // length)
         self._n_full, self._rest = divmod(n, length)
         listed = guard_list.unpack(packed, n * n_values)
         position, value = np.divmod(listed.index, n_values)
@@ -247,3 +278,15 @@ class Lane:
         """The places of time t, as window · V + symbol."""
         low, high = np.searchsorted(self._t, [t, t + 1])
         return Guard(self._index[low:high], self._up[low:high])
+
+
+class CodedLanes(GuardByTime):
+    """A block of n symbols of V being decoded: its stream, and its guard list by time."""
+
+    def __init__(self, n: int, stream: bytes, packed: bytes, length: int, n_values: int = VOCABULARY) -> None:
+        super().__init__(n, packed, length, n_values)
+        self.decoder = StreamDecoder(stream)
+
+    def read(self, t: int, tables: npt.NDArray[np.float64]) -> Bytes:
+        """The bytes of the active windows, given the coder's counts (windows, 256)."""
+        return self.decoder.read(tables[: self.n_active(t)])

@@ -2,11 +2,12 @@ r"""The archive file: a coded content, and what a decoder must know. All integer
 
     offset  size  what
     0       8     magic: 93 "MDL" 0D 0A 1A 0A (a transfer as text breaks it visibly)
-    8       2     version of this format: 1, 2 where the weights are coded, or 3 where the windows overlap
+    8       2     version of this format: 1, 2 where the weights are coded, 3 where the windows overlap, or
+                    4 where the model is mixed with contexts
     10      4     h, length of the header, at most 65,536
     14      h     header, JSON in UTF-8, with exactly the keys of `Header.to_json`
             w     the model's weights, where w = "embedded_bytes" of the header is not 0: a safetensors file, or in
-                  version 2, and in 3 if "coded", a coded model (`mdl.quantization.weight_codec`)
+                  version 2, and from 3 on if "coded", a coded model (`mdl.quantization.weight_codec`)
             ...   the blocks' data, each a coded stream (`range_coder`) and then a guard list (`guard_list`); or, where
                   that would be longer, the content itself, filled up with zeros to a multiple of 4, and one byte FF
             12·k  block table: for every block the lengths of its stream and guard list and the CRC-32 of its content
@@ -22,6 +23,10 @@ In version 3 a block is so many *stretches* of "stretch_bytes" in place of windo
 that begin every "stride_bytes" (`mdl.models.WindowCut`): the first one's bytes all, every other one's last
 "stride_bytes", with what stands before these as context.
 
+In version 4 a block is so many stretches too, "stride_bytes" may be the context (side by side), and the stream is that
+of `mdl.mixing.kernels`, filled up with zeros to a multiple of 4; no block is stored as it is, and each hangs on all
+blocks before. "bucket_bits" says how much memory that takes.
+
 Where the model's architecture is a plugin's, "model" of the header has "plugin_sha256", that plugin's hash.
 """
 
@@ -35,8 +40,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from mdl.archives.header import VERSION, VERSION_OVERLAPPING, Header
+from mdl.archives.header import VERSION, VERSION_MIXED, Header
 from mdl.errors import MdlError
+from mdl.mixing import bucket_bits
 
 MAGIC = b"\x93MDL\r\n\x1a\n"
 MAX_HEADER_BYTES = 1 << 16
@@ -123,6 +129,8 @@ class Archive:
         self._check_hash()
         source.seek(-_END.size, os.SEEK_END)
         self.n_bytes, self.content_sha256, _ = _END.unpack(source.read(_END.size))
+        if self.header.bucket_bits > bucket_bits(self.n_bytes):
+            raise MdlError("the archive is damaged or forged: so much memory for contexts is of a longer content")
         self.n_blocks = -(-self.n_bytes // self.header.block_bytes)
         self._blocks_at = self._weights_at + self.header.embedded_bytes
         self._table_at = self.size_bytes - _END.size - _ENTRY.size * self.n_blocks
@@ -136,9 +144,9 @@ class Archive:
         if len(start) < _START.size:
             raise MdlError("the archive is cut short; get the whole file")
         _, version, length = _START.unpack(start)
-        if not VERSION <= version <= VERSION_OVERLAPPING:
+        if not VERSION <= version <= VERSION_MIXED:
             raise MdlError(
-                f"the archive has version {version}, this mdl reads {VERSION} to {VERSION_OVERLAPPING}; "
+                f"the archive has version {version}, this mdl reads {VERSION} to {VERSION_MIXED}; "
                 "or its first bytes are damaged"
             )
         if length > MAX_HEADER_BYTES:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from mdl.errors import MdlError
+from mdl.mixing import MAX_BUCKET_BITS, MIN_BUCKET_BITS
 from mdl.models import Shape, WindowCut
 
-VERSION, VERSION_CODED, VERSION_OVERLAPPING = 1, 2, 3
+VERSION, VERSION_CODED, VERSION_OVERLAPPING, VERSION_MIXED = 1, 2, 3, 4
 MAX_BLOCK_BYTES = 1 << 20
 MAX_CONTEXT_BYTES = 1 << 16
 MAX_BLOCK_WINDOWS = 1 << 12
@@ -17,6 +18,7 @@ MAX_CACHE_BYTES = 2 << 30  # keys and values of a block while it is decoded, flo
 
 _BLOCK_BYTES = 1 << 18
 _STRETCH_WINDOWS = 32  # of the context: what a first window lacks costs a 32nd of what overlapping gains
+_MIXED_LANES, _MIXED_LANE_BYTES = 128, 1 << 12  # contexts see the lanes' past: few lanes, and short blocks, know more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,11 +33,12 @@ class Header:
     coded: bool = False  # the embedded weights are a coded model
     stride_bytes: int = 0  # windows of a stretch begin every so many bytes; 0: side by side, and no stretches
     stretch_bytes: int = 0
+    bucket_bits: int = 0  # the model is mixed with contexts, in a memory of so many bits (`mdl.mixing`); 0: it is not
     plugin_sha256: str | None = None  # of the plugin that the model's architecture is of; None: it comes with mdl
 
     def __post_init__(self) -> None:
         """MdlError for values that no writer makes, or that would take unbounded memory to decode."""
-        counts = (self.windows_per_block, self.embedded_bytes, *self._overlap)
+        counts = (self.windows_per_block, self.embedded_bytes, self.bucket_bits, *self._overlap)
         if any(type(count) is not int for count in counts) or type(self.coded) is not bool:
             raise MdlError("the archive's header is damaged or forged: a count is not a whole number")
         self.shape.require_bytes("archives")
@@ -48,9 +51,7 @@ class Header:
             raise MdlError(
                 f"archives go up to a context of {MAX_CONTEXT_BYTES:,} bytes, got {self.shape.context_tokens:,}"
             )
-        context, (stride, stretch) = self.shape.context_tokens, self._overlap
-        if any(self._overlap) and not (1 <= stride < context <= stretch <= MAX_BLOCK_BYTES):
-            raise MdlError("the archive's header is damaged or forged: its windows cannot overlap so")
+        self._check_cut()
         if self.block_bytes > MAX_BLOCK_BYTES or self.cache_bytes > MAX_CACHE_BYTES:
             raise MdlError(
                 f"a block of {self.block_bytes:,} bytes takes {self.cache_bytes / 2**30:.3g} GiB to decode; archives go"
@@ -60,6 +61,14 @@ class Header:
             raise MdlError("the archive's header is damaged or forged: its weights are coded, and it has none")
         if len(self.writer) > 64 or not self.writer.isascii() or not self.writer.isprintable():
             raise MdlError("the archive's header is damaged or forged: the writer's name is not plain text")
+
+    def _check_cut(self) -> None:
+        context, (stride, stretch) = self.shape.context_tokens, self._overlap
+        most = context if self.bucket_bits else context - 1  # of a stride: mixed windows can stand side by side
+        if any(self._overlap) and not (1 <= stride <= most and context <= stretch <= MAX_BLOCK_BYTES):
+            raise MdlError("the archive's header is damaged or forged: its windows cannot overlap so")
+        if self.bucket_bits and not (stride and MIN_BUCKET_BITS <= self.bucket_bits <= MAX_BUCKET_BITS):
+            raise MdlError("the archive's header is damaged or forged: no contexts are mixed so")
 
     @property
     def _overlap(self) -> tuple[int, int]:
@@ -94,13 +103,17 @@ class Header:
             "embedded_bytes": self.embedded_bytes,
             "writer": self.writer,
         }
-        if self.version == VERSION_OVERLAPPING:
+        if self.version >= VERSION_OVERLAPPING:
             content |= {"coded": self.coded, "stride_bytes": self.stride_bytes, "stretch_bytes": self.stretch_bytes}
+        if self.version == VERSION_MIXED:
+            content |= {"bucket_bits": self.bucket_bits}
         return json.dumps(content, separators=(",", ":")).encode()
 
     @property
     def version(self) -> int:
         """Of the format that such an archive has."""
+        if self.bucket_bits:
+            return VERSION_MIXED
         if self.stride_bytes:
             return VERSION_OVERLAPPING
         return VERSION_CODED if self.coded else VERSION
@@ -112,7 +125,7 @@ class Header:
             content: dict[str, Any] = json.loads(raw)
             model = content.pop("model")
             sha256, plugin = model.pop("sha256"), model.pop("plugin_sha256", None)
-            if version != VERSION_OVERLAPPING:
+            if version < VERSION_OVERLAPPING:
                 content["coded"] = version == VERSION_CODED
             header = Header(model_sha256=sha256, plugin_sha256=plugin, shape=Shape.from_told(model), **content)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
@@ -130,16 +143,20 @@ def _cache_bytes_per_position(shape: Shape) -> int:
     return 2 * shape.width * shape.depth * 8
 
 
-def windows_per_block(shape: Shape, stretch_bytes: int = 0) -> int:
+def windows_per_block(shape: Shape, stretch_bytes: int = 0, *, mixed: bool = False) -> int:
     """How many windows the encoder puts in a block: some 256 KiB of content that decode in bounded memory.
 
-    Or how many stretches, of which 1 MiB: they are long, and the more of them go in lockstep the better.
+    Or how many stretches, of which 1 MiB: they are long, and the more of them go in lockstep the better. Of mixed ones
+    fewer: what one lane says teaches the others.
     """
     by_cache = MAX_CACHE_BYTES // (shape.context_tokens * _cache_bytes_per_position(shape))
     by_content = MAX_BLOCK_BYTES // stretch_bytes if stretch_bytes else _BLOCK_BYTES // shape.context_tokens
-    return max(1, min(MAX_BLOCK_WINDOWS, by_content, by_cache))
+    most = _MIXED_LANES if mixed else MAX_BLOCK_WINDOWS
+    return max(1, min(most, by_content, by_cache))
 
 
-def stretch_bytes(shape: Shape) -> int:
-    """How long a stretch of overlapping windows the encoder makes."""
-    return max(shape.context_tokens, min(_STRETCH_WINDOWS * shape.context_tokens, MAX_BLOCK_BYTES))
+def stretch_bytes(shape: Shape, *, mixed: bool = False) -> int:
+    """How long a stretch of overlapping windows the encoder makes; or of mixed ones, which begin with no context."""
+    least = _MIXED_LANE_BYTES if mixed else _STRETCH_WINDOWS * shape.context_tokens
+    windows = -(-min(least, MAX_BLOCK_BYTES) // shape.context_tokens)
+    return windows * shape.context_tokens if mixed else max(shape.context_tokens, min(least, MAX_BLOCK_BYTES))

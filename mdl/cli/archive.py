@@ -17,6 +17,7 @@ from mdl.cli.path_resolution import AUTO, find_model, is_run_folder, is_sweep_fi
 from mdl.cli.progress_bar import byte_bar
 from mdl.compressors import choose_model, find_by_hash
 from mdl.errors import MdlError
+from mdl.mixing import bucket_bits
 from mdl.pretrained import PREFIX, is_pretrained, parse_archive
 from mdl.records import shown
 from mdl.storage import file_state, replacing
@@ -34,9 +35,16 @@ class Told:
     content: dict[str, Any]
 
 
-def compress(
-    file: Path, out: Path | None, model: str, runs: Path, device: str, *, embed: bool, stride_bytes: int | None = None
-) -> Told:
+@dataclass(frozen=True, kw_only=True)
+class How:
+    """What an archive is made of."""
+
+    embed: bool = False  # the weights too
+    stride_bytes: int | None = None  # windows begin every so many bytes; None: side by side
+    contexts: bool = False  # the model is mixed with them
+
+
+def compress(file: Path, out: Path | None, model: str, how: How, *, runs: Path, device: str) -> Told:
     """Write `file`'s archive; returns what to tell."""
     from mdl.compressors import compress_stream, load_model
     from mdl.device import choose_device
@@ -49,18 +57,28 @@ def compress(
         size_bytes = before.size
         found = find_model(model, runs, size_bytes)
         if found.word.startswith(PREFIX):
-            if stride_bytes is not None:
-                raise MdlError("--stride-bytes is for models of mdl's own; leave it out for a pretrained model")
-            return _compress_pretrained(file, target, found.word, device, embed=embed)
+            for option, given in (("--stride-bytes", how.stride_bytes is not None), ("--contexts", how.contexts)):
+                if given:
+                    raise MdlError(f"{option} is for models of mdl's own; leave it out for a pretrained model")
+            return _compress_pretrained(file, target, found.word, device, embed=how.embed)
         choice = choose_model(found.word)
         exact = load_model(choice.weights, choose_device(device))
         started = time.monotonic()
         with _replacing(target, file) as stream, _progress("compress", size_bytes) as tell:
-            written = compress_stream(source, stream, exact, embed=embed, stride_bytes=stride_bytes, progress=tell)
+            written = compress_stream(
+                source,
+                stream,
+                exact,
+                embed=how.embed,
+                stride_bytes=how.stride_bytes,
+                bucket_bits=bucket_bits(size_bytes) if how.contexts else None,
+                progress=tell,
+            )
             if file.is_file() and file_state(source) != before:
                 raise MdlError(f"{file} was written to while it was being compressed; nothing is written, try again")
-    overlap = f", a window every {stride_bytes:,} bytes" if stride_bytes else ""
-    about = f"{found.reason or choice.reason}; {exact.shape.label}{overlap}, sha256 {exact.sha256[:12]}…"
+    overlap = f", a window every {how.stride_bytes:,} bytes" if how.stride_bytes else ""
+    mixed = ", mixed with contexts" if how.contexts else ""
+    about = f"{found.reason or choice.reason}; {exact.shape.label}{overlap}{mixed}, sha256 {exact.sha256[:12]}…"
     return _compressed(
         file,
         target,

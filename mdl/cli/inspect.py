@@ -8,6 +8,7 @@ from mdl.archives import Archive, Header
 from mdl.cli.archive import Told, open_archive, rate, seekable, told
 from mdl.compressors import find_by_hash
 from mdl.errors import MdlError
+from mdl.mixing import memory_bytes
 from mdl.models import ARCHITECTURES, TRANSFORMER, count_params
 from mdl.pretrained import is_pretrained, parse_archive
 from mdl.units import format_bytes
@@ -40,6 +41,7 @@ def _of_ours(archive: Archive, runs: Path) -> Told:
         ("  header, table, hashes", f"{rest:,} bytes"),
         ("model", f"{shape.label}, context {shape.context_tokens:,} bytes, {counted}{found}"),
         *([("windows", _windows(header))] if header.stride_bytes else []),
+        *([("contexts", _contexts(header))] if header.bucket_bits else []),
         ("model sha256", header.model_sha256),
         *([("plugin sha256", _plugin(header))] if header.plugin_sha256 else []),
         ("model's run", run or f"not in {runs}/"),
@@ -58,7 +60,8 @@ def _of_ours(archive: Archive, runs: Path) -> Told:
         "model_sha256": header.model_sha256,
         "plugin_sha256": header.plugin_sha256,
         "run": run,
-        "stride_bytes": header.stride_bytes or None,
+        "stride_bytes": header.cut.stride if header.cut.stride < header.cut.context else None,
+        "bucket_bits": header.bucket_bits or None,
     }
     return told(rows, content)
 
@@ -71,7 +74,13 @@ def _plugin(header: Header) -> str:
     return f"{header.plugin_sha256}, which registers the architecture '{header.shape.architecture}'"
 
 
+def _contexts(header: Header) -> str:
+    return f"mixed with the model; decoding takes {format_bytes(memory_bytes(header.bucket_bits))} for them"
+
+
 def _windows(header: Header) -> str:
+    if header.stride_bytes == header.shape.context_tokens:
+        return f"side by side, in stretches of {header.stretch_bytes:,} bytes"
     return (
         f"one every {header.stride_bytes:,} bytes, in stretches of {header.stretch_bytes:,}; what stands before in a "
         "window is context"
@@ -115,5 +124,6 @@ def _of_pretrained(file: Path) -> Told:
         "plugin_sha256": None,
         "run": None,
         "stride_bytes": None,
+        "bucket_bits": None,
     }
     return told(rows, content)

@@ -29,6 +29,7 @@ class Asked:
     snapshot: str = "final"
     tune_steps: int | None = None
     stride_bytes: int | None = None  # 0: windows side by side
+    contexts: bool = False
     order: str = "shuffled"  # of the corpus: as the run drew its subset, or "contiguous", from its beginning
     file: Path | None = None  # instead of the run's own bytes
 
@@ -56,7 +57,9 @@ def pack(folder: Path, out: Path | None, asked: Asked, device: str, runs: Path =
     check_stride(stride, run.shape)
     with _progress() as tell:
         coded = choose_coded(run, asked.tune_steps, content)
-        packed = write_pack(run, coded, target, where, tell, content=content, stride_bytes=stride)
+        packed = write_pack(
+            run, coded, target, where, tell, content=content, stride_bytes=stride, contexts=asked.contexts
+        )
         tell("the classical coders beside", 0, packed.raw_bytes)
         known = None if file else Known(run.corpus, asked.order, folder.parent)
         beside = coders_beside((content or run.subset).read(), coders_for(run.record.corpus.modality), known)
@@ -87,6 +90,7 @@ def _content(packed: Packed, n_params: int, target: Path, beside: list[Beside]) 
         "rate": packed.rate,
         "n_params": n_params,
         "stride_bytes": packed.stride_bytes,
+        "bucket_bits": packed.bucket_bits,
         "beside": {each.coder: each.n_bytes for each in beside},
     }
 
@@ -102,6 +106,7 @@ def lines(packed: Packed, n_params: int, target: Path, beside: list[Beside]) -> 
         ("model", f"{packed.model_bits:,} bits, {each:.2f} for each of {n_params:,} parameters"),
         ("data", f"{packed.data_bits:,} bits, {packed.data_bits / packed.raw_bytes:.4f} a byte"),
         *([("windows", f"one every {packed.stride_bytes:,} bytes, what stands before as context")] if overlap else []),
+        *([("contexts", f"mixed with the model, {packed.bucket_bits} bits of memory")] if packed.bucket_bits else []),
         ("precision", f"{packed.bits} bits, coder {packed.coder}"),
         ("total", f"{packed.archive_bits // 8:,} bytes ({rest // 8:,} of them header, table and hashes)"),
         ("rate", f"{packed.rate:.4f} = {target}'s size / raw size; decoded again and compared: identical"),

@@ -18,9 +18,19 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from mdl import __version__
-from mdl.archives import Archive, ArchiveWriter, Block, Header, block_codec, stretch_bytes, windows_per_block
+from mdl.archives import (
+    Archive,
+    ArchiveWriter,
+    Block,
+    Header,
+    block_codec,
+    mixed_codec,
+    stretch_bytes,
+    windows_per_block,
+)
 from mdl.device import choose_device
 from mdl.errors import MdlError
+from mdl.mixing import ContextMixer
 from mdl.models import (
     Shape,
     StackedModel,
@@ -35,6 +45,7 @@ from mdl.quantization import decode_weights as decode_weights
 from mdl.units import format_seconds
 
 Progress = Callable[[int], None]  # called with the number of bytes just coded
+Place = Callable[[StackedModel, block_codec.Bytes, block_codec.Lanes], block_codec.Placed]
 
 MOST_DECODING_FLOPS = 3e13
 _FLOPS_A_SECOND = 2e9  # in float64 on a core, of small models
@@ -116,30 +127,34 @@ def compress_stream(
     *,
     embed: bool = False,
     stride_bytes: int | None = None,
+    bucket_bits: int | None = None,
     progress: Progress | None = None,
 ) -> ArchiveWriter:
     """Code all of `source` into an archive at `target`, a block at a time; returns the finished writer.
 
-    In windows that begin every `stride_bytes`; None: side by side. MdlError for a stride that the model cannot have.
+    In windows that begin every `stride_bytes`; None: side by side. With `bucket_bits` the model is mixed with contexts
+    in a memory of that size (`mdl.mixing`); None: it is not. MdlError for a stride that the model cannot have.
     """
     check_stride(stride_bytes, exact.shape)
     weights = exact.coded or (exact.weights.read_bytes() if embed else b"")
-    stretch = stretch_bytes(exact.shape) if stride_bytes else 0
+    mixed = bucket_bits is not None
+    stretch = stretch_bytes(exact.shape, mixed=mixed) if stride_bytes or mixed else 0
     header = Header(
         model_sha256=exact.sha256,
         shape=exact.shape,
-        windows_per_block=windows_per_block(exact.shape, stretch),
+        windows_per_block=windows_per_block(exact.shape, stretch, mixed=mixed),
         embedded_bytes=len(weights),
         writer=f"mdl {__version__}",
         coded=bool(exact.coded),
-        stride_bytes=stride_bytes or 0,
+        stride_bytes=stride_bytes or (exact.shape.context_tokens if mixed else 0),
         stretch_bytes=stretch,
+        bucket_bits=bucket_bits or 0,
         plugin_sha256=plugin_of(exact.shape),
     )
     writer = ArchiveWriter(target, header, weights)
     contents = _affordable(iter(lambda: _read_fully(source, header.block_bytes), b""), exact.shape)
-    for block, content in _encoded(exact.model, contents, _lanes(header)):
-        writer.add(block.or_stored(content), content)
+    for block, content in _encoded(exact.model, contents, header):
+        writer.add(block, content)
         if progress:
             progress(len(content))
     writer.finish()
@@ -164,20 +179,31 @@ def _affordable(contents: Iterator[bytes], shape: Shape) -> Iterator[bytes]:
         yield content
 
 
-def _encoded(model: StackedModel, contents: Iterable[bytes], lanes: block_codec.Lanes) -> Iterator[tuple[Block, bytes]]:
+def _encoded(model: StackedModel, contents: Iterable[bytes], header: Header) -> Iterator[tuple[Block, bytes]]:
     """Blocks with their content; the host codes one while the model works on the next."""
     pending: tuple[Future[Block], bytes] | None = None
+    lanes = _lanes(header)
+    place, write = _mixed(header) if header.bucket_bits else (block_codec.place_block, _write_or_store)
     with ThreadPoolExecutor(1) as host:
         for content in contents:
             data = np.frombuffer(content, np.uint8)
             if pending is None:
                 block_codec.probe(model, data, lanes)
-            placed = block_codec.place_block(model, data, lanes)
+            placed = place(model, data, lanes)
             if pending:
                 yield pending[0].result(), pending[1]
-            pending = host.submit(block_codec.write_block, placed), content
+            pending = host.submit(write, placed), content
         if pending:
             yield pending[0].result(), pending[1]
+
+
+def _write_or_store(placed: block_codec.Placed) -> Block:
+    return block_codec.write_block(placed).or_stored(placed.data.tobytes())
+
+
+def _mixed(header: Header) -> tuple[Place, Callable[[block_codec.Placed], Block]]:
+    mixer = ContextMixer(header.bucket_bits)
+    return mixed_codec.place_mixed, lambda placed: mixed_codec.write_mixed(placed, mixer)
 
 
 def _read_fully(source: BinaryIO, n_bytes: int) -> bytes:
@@ -202,7 +228,10 @@ def decompress_stream(
         )
     content = hashlib.sha256()
     at_a_time = _blocks_at_a_time(header, exact.model.device)
-    blocks, decoder = archive.blocks(), block_codec.BlockDecoder(exact.model, _lanes(header))
+    blocks, lanes = archive.blocks(), _lanes(header)
+    decoder: block_codec.BlockDecoder | mixed_codec.MixedDecoder = block_codec.BlockDecoder(exact.model, lanes)
+    if header.bucket_bits:
+        decoder, at_a_time = mixed_codec.MixedDecoder(exact.model, lanes, header.bucket_bits), 1
     while batch := list(islice(blocks, at_a_time)):
         for decoded in decoder.decode(batch):
             content.update(decoded)

@@ -16,6 +16,7 @@ from mdl.archives import Archive
 from mdl.compressors.byte_model import compress_stream, decompress_stream, load_coded, load_embedded
 from mdl.data import ByteView, Corpus, CorpusSpec, Readable, open_corpus
 from mdl.errors import MdlError
+from mdl.mixing import bucket_bits
 from mdl.models import Shape, load_weights
 from mdl.quantization import (
     CodedModel,
@@ -46,6 +47,7 @@ class Packed:
     bits: int  # precision of the weights
     coder: str  # of the weights
     stride_bytes: int | None = None  # windows begin every so many bytes; None: side by side
+    bucket_bits: int | None = None  # memory of the contexts that the model is mixed with; None: it is not
 
     @property
     def rate(self) -> float:
@@ -196,8 +198,12 @@ def write_pack(
     *,
     content: Content | None = None,
     stride_bytes: int | None = None,
+    contexts: bool = False,
 ) -> Packed:
-    """Write the archive of the content (None: the run's subset) and decode it again; only then it is at `target`."""
+    """Write the archive of the content (None: the run's subset) and decode it again; only then it is at `target`.
+
+    With `contexts` the model is mixed with them (`mdl.mixing`).
+    """
     data = (content or run.subset).read()
     if "corpus" in vars(run):  # it was opened
         run.corpus.check_unchanged()
@@ -205,7 +211,10 @@ def write_pack(
     target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target) as stream:
         tell = _tell(progress, "pack", len(data))
-        written = compress_stream(io.BytesIO(data), stream, exact, stride_bytes=stride_bytes, progress=tell)
+        bits = bucket_bits(len(data)) if contexts else None
+        written = compress_stream(
+            io.BytesIO(data), stream, exact, stride_bytes=stride_bytes, bucket_bits=bits, progress=tell
+        )
         stream.flush()
         data_bytes = _check(Path(stream.name), data, device, _tell(progress, "check", len(data)))
     return Packed(
@@ -216,6 +225,7 @@ def write_pack(
         bits=coded.bits,
         coder=coded.coder,
         stride_bytes=stride_bytes,
+        bucket_bits=bits,
     )
 
 

@@ -4,6 +4,7 @@ from . import large_vocabulary as large_vocabulary
 from .guard_list import Guard as Guard
 from .large_vocabulary import Grid as Grid
 from .logit_rounding import EPSILON as EPSILON
+from .logit_rounding import cumulative_counts as cumulative_counts
 from .logit_rounding import float64_counts as float64_counts
 from .logit_rounding import grid_of as grid_of
 from .logit_rounding import guided_grid as guided_grid

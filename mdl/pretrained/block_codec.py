@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mdl.archives import Lane, time_major
+from mdl.archives import CodedLanes, time_major
 from mdl.entropy import Grid, Guard, StreamEncoder, guard_list, guided_grid, large_vocabulary
 from mdl.errors import MdlError
 from mdl.pretrained.archive_format import Coded
@@ -124,7 +124,7 @@ class BlockCodec:
         """Its tokens (n,); MdlError where the checksum is wrong."""
         length, V = min(block.n_tokens, self.context_tokens), self.model.n_vocabulary
         out = np.zeros((-(-block.n_tokens // length), length), np.int64)
-        lane = Lane(block.n_tokens, block.stream, block.guard, length, V)
+        lane = CodedLanes(block.n_tokens, block.stream, block.guard, length, V)
         reader, device = Reader(self.model, len(out), self.windows_at_once), self.model.model.device
         for t in range(length):
             logits = reader.feed(out[:, t - 1 : t]) if t else reader.first()

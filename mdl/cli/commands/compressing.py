@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mdl.cli.options import RUNS, AsJson, Device, Runs, StrideBytes, in_bytes, print_json
+from mdl.cli.options import RUNS, AsJson, Contexts, Device, Runs, StrideBytes, in_bytes, print_json
 
 if TYPE_CHECKING:
     from mdl.cli.archive import Told
@@ -27,6 +27,7 @@ def compress(
     ] = "auto",
     embed_model: Annotated[bool, typer.Option("--embed-model", help="Put the weights into the archive.")] = False,
     stride_bytes: StrideBytes = None,
+    contexts: Contexts = False,
     runs: Runs = RUNS,
     device: Device = "auto",
     as_json: AsJson = False,
@@ -38,8 +39,8 @@ def compress(
     """
     from mdl.cli import archive
 
-    stride = in_bytes(stride_bytes)
-    told = archive.compress(file, out, model, runs, device, embed=embed_model, stride_bytes=stride)
+    how = archive.How(embed=embed_model, stride_bytes=in_bytes(stride_bytes), contexts=contexts)
+    told = archive.compress(file, out, model, how, runs=runs, device=device)
     _print(told, as_json=as_json)
 
 
@@ -80,9 +81,10 @@ def inspect(
 
     And what a run, or all runs of a sweep, recorded. With --json: kind, and of an archive n_bytes, content_sha256,
     archive_bytes, stream_bytes, guard_bytes, weights_bytes, model, n_params, model_sha256, plugin_sha256 (null: none),
-    run (null: not here), stride_bytes (null: windows side by side); of a run run_id, sweep, status, reason, model,
-    n_params, source, corpus_sha256, subset_bytes, seed, snapshots (name, step, train_bits, heldout_bits, weights,
-    weights_sha256, and with a second code length stride_bytes, overlapping_train_bits, overlapping_heldout_bits);
+    run (null: not here), stride_bytes (null: windows side by side), bucket_bits (null: no contexts); of a run run_id,
+    sweep, status, reason, model, n_params, source, corpus_sha256, subset_bytes, seed, snapshots (name, step,
+    train_bits, heldout_bits, weights, weights_sha256, and with a second code length stride_bytes,
+    overlapping_train_bits, overlapping_heldout_bits);
     of a sweep name, n_cells, n_done, n_failed, n_left, sources, subset_bytes, models.
     """
     from mdl.cli import inspect as inspect_cli
@@ -106,6 +108,7 @@ def pack(
         int | None, typer.Option(min=0, help="Steps that make up for rounding. Default: as recorded, else 0.")
     ] = None,
     stride_bytes: StrideBytes = None,
+    contexts: Contexts = False,
     order: Annotated[
         str,
         typer.Option(help="Of the run's corpus: shuffled, as the subset was drawn, or contiguous, from its beginning."),
@@ -120,12 +123,18 @@ def pack(
     """Write a run's subset and its coded weights as one file.
 
     Its size over the raw size is the two-part rate. With --json: archive, raw_bytes, archive_bytes, model_bits,
-    data_bits, precision_bits, coder, rate, n_params, stride_bytes (null: side by side), beside (coder to bytes).
+    data_bits, precision_bits, coder, rate, n_params, stride_bytes (null: side by side), bucket_bits (null: no
+    contexts), beside (coder to bytes).
     """
     from mdl.cli import pack as pack_cli
 
     asked = pack_cli.Asked(
-        snapshot=snapshot, tune_steps=tune_steps, stride_bytes=in_bytes(stride_bytes), order=order, file=file
+        snapshot=snapshot,
+        tune_steps=tune_steps,
+        stride_bytes=in_bytes(stride_bytes),
+        contexts=contexts,
+        order=order,
+        file=file,
     )
     _print(pack_cli.pack(folder, out, asked, device, runs), as_json=as_json)
 

@@ -25,7 +25,7 @@ from mdl import compressors
 from mdl.archives import Archive, ArchiveWriter, Block, Header
 from mdl.archives import header as header_file
 from mdl.archives.block_codec import BlockDecoder
-from mdl.cli.archive import compress, decompress
+from mdl.cli.archive import How, compress, decompress
 from mdl.cli.path_resolution import find_model
 from mdl.compressors import compress_stream, load_model
 from mdl.compressors.byte_model import LanguageModel
@@ -336,7 +336,7 @@ def test_compress_inspect_decompress(folder: Path) -> None:
 def test_the_model_is_found_by_its_hash_or_named_by_it(folder: Path) -> None:
     sha256 = hashlib.sha256((folder / "w.safetensors").read_bytes()).hexdigest()
     runs, archive, out = folder / "runs", folder / "b.mdl", folder / "out"
-    compress(folder / "book.txt", archive, str(folder / "w.safetensors"), runs, "cpu", embed=False)
+    compress(folder / "book.txt", archive, str(folder / "w.safetensors"), How(), runs=runs, device="cpu")
     with pytest.raises(MdlError, match=sha256):
         decompress(archive, out, None, runs, "cpu")
     with pytest.raises(MdlError, match=sha256):
@@ -415,7 +415,7 @@ def test_a_file_that_is_written_to_while_it_is_compressed_gives_no_archive(
 
     monkeypatch.setattr(compressors, "compress_stream", grown)
     with pytest.raises(MdlError, match="was written to while it was being compressed"):
-        compress(tmp_path / "grows", None, str(weights), tmp_path, "cpu", embed=False)
+        compress(tmp_path / "grows", None, str(weights), How(), runs=tmp_path, device="cpu")
     assert [path.name for path in tmp_path.iterdir()] == ["grows"]
 
 

@@ -371,8 +371,8 @@ def test_versions_are_not_mixed_up(small: bytes) -> None:
     as_first = rehashed(small[:8] + struct.pack("<H", 1) + small[10:])
     with pytest.raises(MdlError, match="forged"):
         load_embedded(Archive(io.BytesIO(as_first)), torch.device("cpu"))
-    with pytest.raises(MdlError, match="version 4, this mdl reads 1 to 3"):
-        Archive(io.BytesIO(rehashed(small[:8] + struct.pack("<H", 4) + small[10:])))
+    with pytest.raises(MdlError, match="version 5, this mdl reads 1 to 4"):
+        Archive(io.BytesIO(rehashed(small[:8] + struct.pack("<H", 5) + small[10:])))
     with pytest.raises(MdlError, match="header is damaged or forged"):
         Archive(io.BytesIO(rehashed(small[:8] + struct.pack("<H", 3) + small[10:])))
 
@@ -413,7 +413,8 @@ def test_calibration_changes_the_numbers_and_not_what_they_mean() -> None:
 
 
 def test_any_file_and_the_corpus_in_its_own_order_are_packed_by_the_same_weights(runs: Path, tmp_path: Path) -> None:
-    """`--file` takes bytes as they lie, also where the corpus is gone; `--order contiguous` the corpus's beginning."""
+    """`--file` takes bytes as they lie, also where the corpus is gone; `--order contiguous` the corpus's beginning;
+    `--contexts` makes the file shorter."""
     measured, _ = _runs(runs)
     other = tmp_path / "other.bin"
     other.write_bytes(b"\r\n".join([b"to be or not to be"] * 300) + bytes(range(256)))
@@ -434,6 +435,12 @@ def test_any_file_and_the_corpus_in_its_own_order_are_packed_by_the_same_weights
     unpack(tmp_path / "own.mdl", tmp_path / "own.back", "cpu")
     assert (tmp_path / "own.back").read_bytes() == run.beginning.read() != run.subset.read()
     assert told.content["beside"]["gzip"] == len(compressors.get("gzip").compress(run.beginning.read()))
+    mixed = pack_run(measured, tmp_path / "mixed.mdl", Asked(order="contiguous", contexts=True), "cpu")
+    unpack(tmp_path / "mixed.mdl", tmp_path / "mixed.back", "cpu")
+    assert (tmp_path / "mixed.back").read_bytes() == run.beginning.read()
+    assert mixed.content["archive_bytes"] < told.content["archive_bytes"]
+    assert mixed.content["bucket_bits"] == run.record.subset_bytes.bit_length() - 1
+    assert any(line.startswith("contexts  mixed with the model") for line in mixed.lines)
 
 
 @pytest.mark.parametrize(
