@@ -14,7 +14,7 @@ from mdl.storage import import_optional
 MIN_BUCKET_BITS = 10
 MAX_BUCKET_BITS = 22
 _MOST_CHOSEN_BITS = 21  # 0.7 GB
-_STREAM_BYTES_A_BYTE = 12  # the least chance of a bit is 2^-12
+_STREAM_BYTES_A_BYTE = 16  # the least chance of a bit is 2^-15
 
 Bytes = npt.NDArray[np.uint8]
 _NO_CHANCES, _NO_COUNTS = np.zeros((0, 0, 0), np.uint16), np.zeros((0, 0), np.float64)

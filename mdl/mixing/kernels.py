@@ -18,8 +18,8 @@ _WORD = 0xFFFFFFFF
 _K1, _K2, _K3, _OWN = 0x2F0B4C47, 0x1E35A7BD, 0x3D4D51CB, 0x1F123BB5  # odd, for hashing
 _MATCHED, _LONGEST = 6, 32  # bytes that begin a match; how far back it is compared
 _MODEL, _CONSTANT, _MATCH, _ORDERS = N_INPUTS - 1, N_INPUTS - 2, N_INPUTS - 4, N_INPUTS - 6
-_RATE, _LAST_RATE = 14, 2  # of learning weights
-_LEAST, _MOST = 16, 65520  # a coded chance
+_RATE, _LAST_RATE = 18, 14  # of learning weights
+_LEAST, _MOST = 2, 65534  # a coded chance
 _NEW = np.uint32(HALF << 16)  # a counter that has seen nothing
 _inlined = njit(inline="always", _nrt=False)
 
@@ -86,8 +86,8 @@ def _ask_contexts(memory, fixed, byte, node):
             inputs[2 * i], inputs[2 * i + 1] = 0, 0
         else:
             n_known += 1
-            inputs[2 * i] = fixed.stretch[counter >> 20]
-            inputs[2 * i + 1] = fixed.stretch[memory.histories[i, history] >> 4]
+            inputs[2 * i] = fixed.stretch[counter >> 16]
+            inputs[2 * i + 1] = fixed.stretch[memory.histories[i, history]]
     return n_known
 
 
@@ -99,7 +99,7 @@ def _ask_match(memory, fixed, inputs, length, expected):
         return -1
     step = length if length < 16 else min(63, 14 + length // 8)
     at = 2 * step + expected
-    inputs[_MATCH] = fixed.stretch[memory.matches[at] >> 4]
+    inputs[_MATCH] = fixed.stretch[memory.matches[at]]
     inputs[_MATCH + 1] = min(length, 32) * (64 if expected else -64)
     return at
 
@@ -250,8 +250,8 @@ def _code_byte(memory, fixed, block, byte, lane, place, t, chances, counts, bits
             _find_buckets(memory.buckets, byte.hashes, byte.slots, beginning, bits)
         node = beginning if b < 4 else beginning & ((1 << (b - 4)) - 1) | 1 << (b - 4)
         n_known, row = _ask_contexts(memory, fixed, byte, node), before << 8 | beginning
-        inputs[_ORDERS] = fixed.stretch[memory.order_0[beginning] >> 10]
-        inputs[_ORDERS + 1] = fixed.stretch[memory.order_1[row] >> 10]
+        inputs[_ORDERS] = fixed.stretch[memory.order_0[beginning] >> 6]
+        inputs[_ORDERS + 1] = fixed.stretch[memory.order_1[row] >> 6]
         if (expected_byte + 256) >> (8 - b) != beginning:
             length = 0
         expected = (expected_byte >> (7 - b)) & 1
@@ -260,7 +260,7 @@ def _code_byte(memory, fixed, block, byte, lane, place, t, chances, counts, bits
             chance = _chance_of_one(counts, (beginning << (8 - b)) & 255, 1 << (7 - b))
         else:
             chance = int(chances[lane, t, b])
-        inputs[_MODEL] = fixed.stretch[chance >> 4]
+        inputs[_MODEL] = fixed.stretch[chance]
         s0 = 0 if length == 0 else 1 + min(14, length // 2 if length < 16 else 7 + length // 16)
         s2 = before * 8 + min(n_known, 7)
         _mix(memory, fixed, byte, s0, s2, beginning)

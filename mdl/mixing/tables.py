@@ -6,7 +6,7 @@ A chance is that of a one, of 2^16. A *stretched* chance is its log-odds, ln(p /
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from functools import cache
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 LIMIT = 3071  # log-odds of 12
 _STEPS = 256  # of log-odds 1
-_CHANCES = 4096  # that are stretched, each the middle of its sixteen
+_CHANCES = 65536  # that are stretched, each in the middle of its step
 _MOST_COUNTED = 15  # of zeros or ones in a history
 _FORGOTTEN = (0, 1, 2, 2, 3, 3, 4, 4, 5, 5, 5, 6, 6, 6, 7, 7)  # what stays of the other count after a surprise
 
@@ -28,9 +28,11 @@ def squash() -> npt.NDArray[np.int32]:
 
 @cache
 def stretch() -> npt.NDArray[np.int32]:
-    """The log-odds of every chance in sixteens, (4096,)."""
-    halves = ((Decimal(2 * i + 1), Decimal(2 * (_CHANCES - i) - 1)) for i in range(_CHANCES))
-    return np.array([max(-LIMIT, min(LIMIT, round(_STEPS * (one / zero).ln()))) for one, zero in halves], np.int32)
+    """The log-odds of every chance, (65536,)."""
+    with localcontext(prec=12):  # a value is never so near to where it is rounded
+        odds = (Decimal(2 * i + 1) / (2 * _CHANCES - 2 * i - 1) for i in range(_CHANCES // 2, _CHANCES))
+        above = np.array([min(LIMIT, round(_STEPS * each.ln())) for each in odds], np.int32)
+    return np.concatenate([-above[::-1], above])
 
 
 @cache
