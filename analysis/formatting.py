@@ -42,7 +42,10 @@ def known_digits(n: float, low: float | None, high: float | None) -> float:
     if low is None or high is None or not 0 < low < high < math.inf:
         return n
     error = (high - low) / (2 * n)
-    return float(f"{n:.{min(max(2, 1 - math.floor(math.log10(error))), 6)}g}")
+    supported = min(max(2, 1 - math.floor(math.log10(error))), 6)
+    rounded = (float(f"{n:.{digits}g}") for digits in range(supported, 7))
+    # A size at one end of its interval is not rounded out of it.
+    return next((each for each in rounded if low <= each <= high or not low <= n <= high), n)
 
 
 def format_number(value: float) -> str:

@@ -61,11 +61,12 @@ def test_nothing_is_said_against_a_grid_that_has_all(tmp_path: Path) -> None:
     [
         (139_394, 124_427, 163_256, "140,000"), (139_394, 137_000, 142_000, "139,000"),
         (21_720, 21_700, 21_740, "21,720"), (15_712.3, None, None, "15,712"), (5_000, 100, 80_000, "5,000"),
-        (589_620, 478_859, 705_017, "590,000"),
+        (589_620, 478_859, 705_017, "590,000"), (10_417, 10_279, 12_422, "10,400"), (10_417, 10_410, 12_422, "10,420"),
     ],
 )  # fmt: skip
 def test_a_size_has_as_many_digits_as_its_interval_supports(
     n: float, low: float | None, high: float | None, printed: str
 ) -> None:
     assert format_size(n, low, high) == printed
+    """And never fewer than leave it inside its interval."""
     assert known_digits(n, low, high) == pytest.approx(n, rel=0.05)
