@@ -192,6 +192,10 @@ def _plain(table: Table, cells: pd.DataFrame) -> Table:
 
 def _not_coded(table: Table, cost: ParameterCost) -> str:
     known = sorted(set(table.coded["precision_bits"]))
+    if table.is_mixed:
+        return (
+            "coded weights are measured without contexts; take another cost, such as float16, or leave the contexts out"
+        )
     if table.stride_bytes:
         return (
             f"coded weights are measured with windows side by side, not with a stride of {table.stride_bytes}; take "

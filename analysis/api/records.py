@@ -64,7 +64,12 @@ class Records:
     path: Path
 
     def study(
-        self, cost: Price = "float16", *, stride_bytes: int | None = None, predict_bytes: Sequence[float] = ()
+        self,
+        cost: Price = "float16",
+        *,
+        stride_bytes: int | None = None,
+        contexts: bool = False,
+        predict_bytes: Sequence[float] = (),
     ) -> Study:
         """Everything that follows from the records under one price of a parameter.
 
@@ -75,6 +80,8 @@ class Records:
         stride_bytes
             By the second code length, of windows that begin every so many bytes (`measure.stride_bytes`); None: by the
             first, of windows side by side.
+        contexts
+            By the second code length, of models mixed with contexts (`measure.contexts`).
         predict_bytes
             Dataset sizes D, bytes, for `.predictions`; none: ten times the largest.
 
@@ -86,15 +93,17 @@ class Records:
         Raises
         ------
         AnalysisError
-            For an unknown price, or one that these records do not know; for a stride that was not measured; for
-            a dataset size that is not above 0.
+            For an unknown price, or one that these records do not know; for a second code length that was not
+            measured; for a dataset size that is not above 0.
 
         Examples
         --------
         >>> analysis.load(RECORDS).study(cost=1).critical["n_params"].round().astype(int).to_list()
         [7191, 15823, 37773]
         """
-        table = self.table if stride_bytes is None else by_second_code(self.table, stride_bytes)
+        table = self.table
+        if stride_bytes is not None or contexts:
+            table = by_second_code(table, stride_bytes, contexts=contexts)
         return Study(explain(table, parse_cost(cost), predict_bytes), self.path)
 
     def __repr__(self) -> str:

@@ -197,8 +197,15 @@ class Study:
         """
         from analysis.report import build_report
 
-        stride = self.explained.table.stride_bytes
-        made = build_report(self.path, Path(out), cost=self.cost, formats=tuple(formats), stride_bytes=stride)
+        table = self.explained.table
+        made = build_report(
+            self.path,
+            Path(out),
+            cost=self.cost,
+            formats=tuple(formats),
+            stride_bytes=table.stride_bytes,
+            contexts=table.is_mixed,
+        )
         return made.folder
 
     def _only_group(self, group: str | None = None) -> str:

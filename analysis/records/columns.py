@@ -78,7 +78,7 @@ _OF_CONFIG = {  # keys, and unsaid
 RUN_COLUMNS = [*columns_of(CellRecord), "embedding_params", *_OF_CONFIG]
 SNAPSHOT_COLUMNS = ["snapshot", "step"]
 SEGMENT_COLUMNS = [*columns_of(Segment)]
-OVERLAPPING_COLUMNS = ["stride_bytes", *SEGMENT_COLUMNS]
+OVERLAPPING_COLUMNS = ["stride_bytes", "bucket_bits", *SEGMENT_COLUMNS]
 POSITION_COLUMNS = [*columns_of(PositionBin)]
 CODED_COLUMNS = [*columns_of(CodedWeights)]
 CURVE_COLUMNS = [*columns_of(CurvePoint)]
@@ -118,7 +118,8 @@ def read_cell(path: Path) -> CellRows:
         rows.positions.extend(own | vars(position) for position in snapshot.positions)
         rows.coded.extend(own | _row(coded) for coded in snapshot.coded)
         if second := snapshot.overlapping:
-            rows.overlapping.extend(own | {"stride_bytes": second.stride_bytes} | vars(s) for s in second.segments)
+            how = {"stride_bytes": second.stride_bytes, "bucket_bits": second.bucket_bits}
+            rows.overlapping.extend(own | how | vars(s) for s in second.segments)
     return rows
 
 

@@ -42,7 +42,8 @@ class Table:
                the columns of `cells`, own_bits under the weights as they decode, tokenizer_bits, and
                bits_per_param  what their code takes, bits per parameter
     segments   one row per segment: run_id, snapshot, SEGMENT_COLUMNS
-    overlapping  one row per segment of the second code length, of windows every stride_bytes, where measured:
+    overlapping  one row per segment of the second code length, of windows every stride_bytes, where measured, and with
+               bucket_bits (NaN: without) mixed with contexts:
                run_id, snapshot, OVERLAPPING_COLUMNS; no other table holds any of it, unless `by_second_code` made it
     positions  one row per position bin: run_id, snapshot, POSITION_COLUMNS
     coded      one row per precision of a snapshot's weights that were rounded after training, where measured: run_id,
@@ -67,6 +68,7 @@ class Table:
     transfers: pd.DataFrame = field(default_factory=pd.DataFrame)
     overlapping: pd.DataFrame = field(default_factory=pd.DataFrame)
     stride_bytes: int | None = None  # of the second code length that stands in `cells` and `segments`; None: the first
+    is_mixed: bool = False  # and that is of the model mixed with contexts
     groups: dict[str, Group] = field(default_factory=dict)
     for_code: pd.DataFrame = field(default_factory=pd.DataFrame)
     needless: tuple[str, ...] = ()  # run ids of longer trainings that were left out, foretold to gain too little

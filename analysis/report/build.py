@@ -49,6 +49,7 @@ def build_report(
     formats: Sequence[str] = ("pdf",),
     columns: Mapping[str, str] | None = None,
     stride_bytes: int | None = None,
+    contexts: bool = False,
     predict_bytes: Sequence[float] = (),
     figure_inches: float | None = None,
 ) -> ReportPaths:
@@ -56,13 +57,15 @@ def build_report(
 
     `columns` names those of a table, as `records.load` has them: n, d, code_bits, seed. `formats`: pdf, md (the same
     document for GitHub and W&B), html (the explorer). The same records give the same bytes. With `stride_bytes` all is
-    by the second code length of that stride. `predict_bytes`: dataset sizes to predict N* for; none: ten times the
-    largest. `figure_inches`: the width of the figures' files; None: as the report has them. AnalysisError for what is
-    no sweep, a damaged record, an unknown cost or format, or a stride that was not measured.
+    by the second code length of that stride; with `contexts`, by that of models mixed with contexts. `predict_bytes`:
+    dataset sizes to predict N* for; none: ten times the largest. `figure_inches`: the width of the figures' files;
+    None: as the report has them. AnalysisError for what is no sweep, a damaged record, an unknown cost or format, or a
+    second code length that was not measured.
     """
     wanted = _checked(formats)
     table = load(folder, **(columns or {}))
-    table = table if stride_bytes is None else by_second_code(table, stride_bytes)
+    if stride_bytes is not None or contexts:
+        table = by_second_code(table, stride_bytes, contexts=contexts)
     explained = study(table, parse_cost(cost), predict_bytes=_asked(table, predict_bytes))
     measured = measure(explained)
     summary = summarise(explained, measured)

@@ -49,6 +49,8 @@ def summarise(study: Study, measured: Measured | None = None) -> Summary:
             {"group": label, "corpus": group.corpus, "parts": group.parts} for label, group in table.groups.items()
         ],
     }
+    if table.is_mixed:
+        content["is_mixed"] = True
     content |= {key: rows for key, rows in (measured or measure(study)).items() if not key.startswith("_")}
     known = {key: content[key] for key in Summary.__annotations__ if key in content}
     return cast(Summary, {key: _plain(value) for key, value in (known | content).items()})

@@ -5,7 +5,7 @@ The rows are described key by key in `analysis.report.rows`, the scaling law in 
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from analysis.critical import Intervals
 from analysis.report.rows.codes import (
@@ -50,6 +50,7 @@ class Summary(TypedDict):
     name: str  # of the sweep
     cost: Cost  # of a parameter
     stride_bytes: int | None  # all code lengths are the second ones, of windows that begin so; None: the first ones
+    is_mixed: NotRequired[bool]  # and these are of models mixed with contexts; absent: they are not
     n_cells: int  # recorded, failed ones too
     n_failed: int  # of these
     n_missing: int  # asked for by the sweep, not recorded yet

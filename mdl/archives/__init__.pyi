@@ -2,9 +2,11 @@ from . import block_codec as block_codec
 from . import mixed_codec as mixed_codec
 from .block_codec import CodedLanes as CodedLanes
 from .block_codec import time_major as time_major
+from .block_codec import windows_of as windows_of
 from .format import Archive as Archive
 from .format import ArchiveWriter as ArchiveWriter
 from .format import Block as Block
 from .header import Header as Header
 from .header import stretch_bytes as stretch_bytes
 from .header import windows_per_block as windows_per_block
+from .mixed_codec import mixed_lanes as mixed_lanes

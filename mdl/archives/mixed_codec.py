@@ -12,10 +12,18 @@ from torch import Tensor
 
 from mdl.archives.block_codec import BlockDecoder, Bytes, GuardByTime, Lanes, Placed, place_block
 from mdl.archives.format import Block, checked_crc
+from mdl.archives.header import stretch_bytes, windows_per_block
 from mdl.entropy import Guard
 from mdl.mixing import ContextMixer, Read, chances_of
-from mdl.models import StackedModel
+from mdl.models import Shape, StackedModel, WindowCut
 from mdl.units import VOCABULARY
+
+
+def mixed_lanes(shape: Shape, stride_bytes: int = 0) -> tuple[Lanes, int]:
+    """How an encoder cuts a content for such a model, and the bytes of a block. 0: windows side by side."""
+    n_bytes = stretch_bytes(shape, mixed=True)
+    cut = WindowCut(shape.context_tokens, stride_bytes or shape.context_tokens)
+    return Lanes(cut, n_bytes), n_bytes * windows_per_block(shape, n_bytes, mixed=True)
 
 
 def place_mixed(model: StackedModel, data: Bytes, lanes: Lanes) -> Placed:

@@ -266,3 +266,8 @@ class MeasureConfig(Part):
         description="a second code length too, of windows that begin every so many bytes, at context / stride the cost "
         "of the first; null: none",
     )
+    contexts: bool = Field(
+        False,
+        description="a second code length too, of the model mixed with contexts that cost no parameters, at some "
+        "microseconds of a processor a byte; takes the extra 'mixing'",
+    )

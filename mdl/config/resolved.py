@@ -92,7 +92,9 @@ class Measuring:
     tune_steps: int
     """Steps on the subset that make up for rounding."""
     stride_bytes: int
-    """The windows of a second code length begin every so many bytes; 0: none is measured."""
+    """The windows of a second code length begin every so many bytes; 0: side by side, and none is measured."""
+    contexts: bool
+    """The second code length is of the model mixed with contexts?"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +153,7 @@ class ResolvedConfig:
 
     def overlapping_bytes(self, n_bytes: int) -> int:
         """What the overlapping windows of so many bytes hold; 0 where they are not measured."""
-        stride = self.measure.stride_bytes
+        stride = self.measure.stride_bytes or (self.shape.context_tokens if self.measure.contexts else 0)
         return n_bytes * self.shape.context_tokens // stride if stride else 0
 
     @property

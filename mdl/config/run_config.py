@@ -76,21 +76,22 @@ class RunConfig(Part):
         return self
 
     @model_validator(mode="after")
-    def _what_a_stride_needs(self) -> Self:
+    def _what_a_second_code_needs(self) -> Self:
         stride, context = self.measure.stride_bytes, self.model.context_bytes
-        if stride is None:
+        key = "measure.contexts" if self.measure.contexts else "measure.stride_bytes"
+        if stride is None and not self.measure.contexts:
             return self
-        if stride >= context:
+        if stride is not None and stride >= context:
             raise ValueError(
                 f"measure.stride_bytes must be less than the window, model.context_bytes {context}, got {stride}; "
                 "leave it out for windows side by side"
             )
         if self.train.objective == "prequential":
-            raise ValueError("measure.stride_bytes: a prequential run codes each window once; leave the stride out")
+            raise ValueError(f"{key}: a prequential run codes each window once; leave it out")
         if self.model.vocabulary != VOCABULARY:
             raise ValueError(
-                "measure.stride_bytes measures what archives of bytes decode, and models of tokens have no archives; "
-                "use model.vocabulary 256, or leave the stride out"
+                f"{key} measures what archives of bytes decode, and models of tokens have no archives; "
+                "use model.vocabulary 256, or leave it out"
             )
         return self
 
@@ -234,6 +235,7 @@ _LATER = {
     "measure.coded_weights": False,
     "measure.tune_steps": 0,
     "measure.stride_bytes": None,
+    "measure.contexts": False,
     "corpus.leak_fraction": 0.0,
     "corpus.deduplicate": False,
     "train.objective": "subset",

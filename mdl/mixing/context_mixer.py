@@ -26,6 +26,11 @@ def bucket_bits(n_bytes: int) -> int:
     return min(max(n_bytes.bit_length() - 1, MIN_BUCKET_BITS), _MOST_CHOSEN_BITS)
 
 
+def require_compiler() -> None:
+    """MdlError, saying what to install, where numba is not."""
+    import_optional("numba", "mixing a model with contexts", "mixing")
+
+
 @dataclass(frozen=True)
 class _Cut:
     """A block in all that is coded, and how it is cut: into lanes, the last one what is left."""
@@ -43,7 +48,7 @@ class ContextMixer:
 
     def __init__(self, bits: int) -> None:
         """`bits` of a bucket's number, MIN_BUCKET_BITS to MAX_BUCKET_BITS (see `memory_bytes`)."""
-        import_optional("numba", "mixing a model with contexts", "mixing")
+        require_compiler()
         from mdl.mixing import kernels
 
         self._kernels, self._bits, self._memory, self._fixed = kernels, bits, new_memory(bits), constants()

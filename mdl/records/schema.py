@@ -128,14 +128,16 @@ class CodedWeights:
 
 @dataclass(frozen=True, kw_only=True)
 class OverlappingCode:
-    """A second ideal code length, of windows of the context that overlap; never to be mixed with the first.
+    """A second code length, of windows that overlap or of a model mixed with contexts; never part of the first.
 
     A window begins `stride_bytes` after the last one. Of a part's first window all bytes count, of every other one its
-    last `stride_bytes`, and the rest of it is context. An archive with that stride decodes it (`mdl.archives`).
+    last `stride_bytes`, and the rest of it is context. An archive with that stride decodes it (`mdl.archives`). The
+    length is the ideal one, but with `bucket_bits` that of the streams which `mdl.mixing` makes of the model's chances.
     """
 
-    stride_bytes: Positive  # less than the context
+    stride_bytes: Positive  # less than the context, or with bucket_bits at most that
     segments: tuple[Segment, ...]  # of the own subset [0, D) and of the held-out part
+    bucket_bits: Positive | None = None  # memory of the contexts that the model is mixed with; None: it is not
 
 
 @dataclass(frozen=True, kw_only=True)

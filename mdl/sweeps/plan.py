@@ -156,11 +156,14 @@ def _at_most(plan: Plan) -> str:
 
 def _second_code(plan: Plan) -> str:
     """What the second code length costs, as far as it is known before the corpora are opened."""
-    asked = [cell.resolved for cell in plan.cells if cell.resolved.measure.stride_bytes]
-    times = sorted({config.shape.context_tokens / (config.measure.stride_bytes or 1) for config in asked})
+    asked = [cell.resolved for cell in plan.cells if cell.resolved.overlapping_bytes(1)]
+    contexts = [config.shape.context_tokens for config in asked]
+    times = sorted({T / (config.measure.stride_bytes or T) for T, config in zip(contexts, asked, strict=True)})
     dearer = f"{times[0]:.3g}" if len(times) == 1 else f"{times[0]:.3g} to {times[-1]:.3g}"
+    mixed = any(config.measure.contexts for config in asked)
+    what = "mixed with contexts, at 2 microseconds of a processor a byte" if mixed else "of overlapping windows"
     return (
-        f"second code length, of overlapping windows: {dearer} times the cost of the first for the same bytes; of the "
+        f"second code length, {what}: {dearer} times the cost of the first for the same bytes; of the "
         f"own subsets up to {format_bytes(plan.overlapping_bytes)} in windows, {plan.overlapping_flops:.3g} FLOPs, and "
         "as much a byte of each held-out part, which is not in the estimate"
     )

@@ -11,16 +11,20 @@ import numpy.typing as npt
 
 from mdl.config import Cohort
 from mdl.data import ByteView, Corpus, Gatherable
+from mdl.mixing import require_compiler
 from mdl.models import BytesProgress, PartLengths, StackedModel, code_lengths, stack, stream_sample
 from mdl.records import OverlappingCode, StreamSample, Tokenisation
 from mdl.training.corpus_samples import end_bytes, sample_starts
 from mdl.training.members import Member
+from mdl.training.mixed_code import mixed_code
 
 
 class ByteReading:
     """Every member reads a prefix of one of the corpora, which lie one after another as far as they are read."""
 
     def __init__(self, cohort: Cohort, corpora: Sequence[Corpus]) -> None:
+        if cohort.cells[0].resolved.measure.contexts:
+            require_compiler()
         self.cohort, self.corpora = cohort, corpora
         furthest: dict[Corpus, int] = {}
         for cell, corpus in zip(cohort.cells, corpora, strict=True):
@@ -57,8 +61,11 @@ class ByteReading:
     def code_overlapping(
         self, model: StackedModel, rows: Sequence[int], progress: BytesProgress
     ) -> list[OverlappingCode | None]:
-        """Of the own subsets and the held-out part, where `measure.stride_bytes` asks for it."""
-        stride = self.cohort.cells[0].resolved.measure.stride_bytes  # the same in all cells
+        """Of the own subsets and the held-out part, where `measure.stride_bytes` or `measure.contexts` asks for it."""
+        asked = self.cohort.cells[0].resolved.measure  # the same in all cells
+        stride = asked.stride_bytes
+        if asked.contexts:
+            return [self._mixed(model, i, m, progress) for i, m in enumerate(rows)]
         if not stride:
             return [None] * len(rows)
         train, heldout = self._code(model, rows, [self._subset_bytes(m) for m in rows], stride, progress)
@@ -66,6 +73,14 @@ class ByteReading:
             OverlappingCode(stride_bytes=stride, segments=(*seen.segments, *unseen.segments))
             for seen, unseen in zip(train, heldout, strict=True)
         ]
+
+    def _mixed(self, model: StackedModel, i: int, m: int, progress: BytesProgress) -> OverlappingCode:
+        """Of the model's member i, cell m."""
+        corpus, stride = self.corpora[m], self.cohort.cells[m].resolved.measure.stride_bytes
+        own = self._subset_bytes(m)
+        return mixed_code(
+            model, i, train=corpus.train, n_bytes=own, heldout=corpus.heldout, stride=stride, tell=progress
+        )
 
     def _subset_bytes(self, m: int) -> int:
         return self.cohort.cells[m].resolved.subset_bytes

@@ -105,6 +105,7 @@ class OverlappingRow(TypedDict):
     group: str  # label of the group
     context_bytes: int  # window length
     stride_bytes: int  # by which the windows of the second code length begin after one another
+    bucket_bits: int | None  # memory of the contexts that it is mixed with; None: it is not
     subset_bytes: int  # dataset size D
     size: str  # shape, width x depth
     n_params: int  # model size N

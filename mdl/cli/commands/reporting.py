@@ -13,6 +13,7 @@ _KNOWN_IN_SUMMARY = (
     "name",
     "cost",
     "stride_bytes",
+    "is_mixed",
     "n_cells",
     "n_failed",
     "n_missing",
@@ -32,7 +33,7 @@ def report(
     out: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--out", help="Folder of the report; default: report/, or report-stride-…/, in the run folder."
+            "-o", "--out", help="Folder of the report; default: report/, report-stride-…/ … in the run folder."
         ),
     ] = None,
     cost: Cost = "float16",
@@ -47,6 +48,9 @@ def report(
     ] = "code_bits",
     seed_column: Annotated[str, typer.Option("--seed-column", help="A table's column of training seeds.")] = "seed",
     stride_bytes: StrideBytes = None,
+    contexts: Annotated[
+        bool, typer.Option("--contexts", help="By the code length of models mixed with contexts (measure.contexts).")
+    ] = False,
     predict: Annotated[
         str | None,
         typer.Option("--predict", help="Dataset sizes to predict N* for: 1GB,10GB; default: ten times the largest."),
@@ -62,8 +66,8 @@ def report(
 ) -> None:
     """Find critical model sizes; write a PDF, figures and tables.
 
-    With --json: documents (paths), folder, and what summary.json has of name, cost, stride_bytes, n_cells, n_failed,
-    n_missing, critical (a row a dataset size), laws and predictions.
+    With --json: documents (paths), folder, and what summary.json has of name, cost, stride_bytes, is_mixed (absent:
+    no), n_cells, n_failed, n_missing, critical (a row a dataset size), laws and predictions.
     """
     from analysis.report import build_report, terminal_table
     from mdl.cli import wandb_report
@@ -74,7 +78,8 @@ def report(
         wandb_report.require_wandb()
     place = run_folder(folder, runs)
     stride = in_bytes(stride_bytes)
-    target = out or _beside(place, "report" if stride is None else f"report-stride-{stride}")
+    second = f"-stride-{stride}" if stride is not None else ""
+    target = out or _beside(place, f"report{second}{'-contexts' if contexts else ''}")
     wanted = [name for given in formats or ("pdf",) for name in given.split(",") if name]
     seed_column = renamed(seed, seed_column, "--seed", "--seed-column")
     columns = {"n": n, "d": d, "code_bits": code_bits, "seed": seed_column}
@@ -86,6 +91,7 @@ def report(
         formats=wanted,
         columns=columns,
         stride_bytes=stride,
+        contexts=contexts,
         predict_bytes=asked,
         figure_inches=None if figure_width is None else in_inches(figure_width),
     )

@@ -33,13 +33,15 @@ def shorter(segment: Segment, n_params: int) -> Segment:
     return replace(segment, code_bits=segment.code_bits * (1 - gain(n_params)))
 
 
-def strided(record: CellRecord, stride: int = 64) -> CellRecord:
+def strided(record: CellRecord, stride: int = 64, bucket_bits: int | None = None) -> CellRecord:
     """With a second code length of its own subset and of what is held out."""
 
     def with_second(snapshot: Snapshot) -> Snapshot:
         kept = [s for s in snapshot.segments if s.part == "heldout" or s.end_bytes <= record.subset_bytes]
         second = tuple(shorter(s, record.model.n_params) for s in kept)
-        return replace(snapshot, overlapping=OverlappingCode(stride_bytes=stride, segments=second))
+        return replace(
+            snapshot, overlapping=OverlappingCode(stride_bytes=stride, segments=second, bucket_bits=bucket_bits)
+        )
 
     return replace(record, snapshots=tuple(map(with_second, record.snapshots)))
 
@@ -152,3 +154,42 @@ def test_python_and_the_command_give_the_same(
     assert (told["stride_bytes"], told["folder"]) == (64, str(both / "report-stride-64"))
     assert found.critical["n_params"].tolist() == pytest.approx([row["n_params"] for row in told["critical"]])
     assert_refused_here(["report", str(both), "--stride-bytes", "7"], "it has those of every 64", monkeypatch, capsys)
+
+
+def test_models_mixed_with_contexts_are_the_same_kind_of_second_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--contexts` finds it with or without its stride, the section names it, and `--stride-bytes` alone does not."""
+    from mdl.cli import app
+
+    mixed = write_sweep(tmp_path / "mixed", [strided(record, 256, 17) for record in grid(SHAPES, SUBSETS)])
+    table = load(mixed)
+    by = by_second_code(table, contexts=True)
+    assert (by.stride_bytes, by.is_mixed) == (256, True)
+    assert compare(table)["own_gain"].tolist() == pytest.approx([gain(SIZES[s]) for s in SHAPES] * 2)
+    made = build_report(mixed, tmp_path / "r", formats=["md"])
+    text = (made.folder / "report.md").read_text()
+    assert "256 of 256, contexts" in text
+    assert "mdl report --contexts" in text
+    assert "Windows overlap" not in text
+    assert "is_mixed" not in made.summary
+    found = analysis.load(mixed).study(contexts=True)
+    summary = json.loads((found.report(tmp_path / "r2", formats=["md"]) / "summary.json").read_text())
+    assert summary["is_mixed"] is True
+    assert "Mixed with contexts: every model's code length" in (tmp_path / "r2" / "report.md").read_text()
+    monkeypatch.setattr("sys.argv", ["mdl", "report", str(mixed), "--contexts", "--format", "md", "--json"])
+    with pytest.raises(SystemExit) as ended:
+        app.main()
+    assert not ended.value.code
+    told = json.loads(capsys.readouterr().out)
+    assert told["critical"] == summary["critical"]
+    assert (told["is_mixed"], told["folder"]) == (True, str(mixed / "report-contexts"))
+    words = ["report", str(mixed), "--stride-bytes", "256"]
+    assert_refused_here(words, "run it with measure.stride_bytes: 256", monkeypatch, capsys)
+    words = ["report", str(mixed), "--contexts", "--cost", "coded"]
+    assert_refused_here(words, "coded weights are measured without contexts", monkeypatch, capsys)
+
+
+def test_a_sweep_without_contexts_is_told_how_to_measure_them(both: Path) -> None:
+    with pytest.raises(AnalysisError, match=r"mixed with contexts; run it with measure\.contexts: true"):
+        by_second_code(load(both), contexts=True)

@@ -179,7 +179,13 @@ FIRST_RECORDED = FIRST_REQUESTED | {
 
 def test_where_no_recipe_is_said_all_is_named_and_recorded_as_before_there_were_two() -> None:
     """Golden; what has come since is AdamW's name, the Transformer's, what leaves longer budgets out, and a stride."""
-    since = {"train.optimizer": "adamw", "train.until": 0.0, "train.price": 2.0, "measure.stride_bytes": None}
+    since = {
+        "train.optimizer": "adamw",
+        "train.until": 0.0,
+        "train.price": 2.0,
+        "measure.stride_bytes": None,
+        "measure.contexts": False,
+    }
     since |= {"model.architecture": "transformer", "train.weight_bits": None, "train.rounding_start": None}
     asked = {"size": "16x2", "subset_bytes": "1MB", "steps": 700}
     for config in (from_flat(asked), from_flat(asked | {"recipe": 1, "optimizer": "adamw"}), from_flat(FIRST_RECORDED)):
