@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mdl.sweeps import speed_trial
 from tests import ROOT
 from tests.command import mdl
 from tests.conftest import markov_text
@@ -86,6 +87,7 @@ def place(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runner
     folder = shutil.copytree(made, tmp_path / "reader")
     monkeypatch.chdir(folder)
     monkeypatch.setenv("MDL_CACHE", str(folder / "cache"))
+    monkeypatch.setattr(speed_trial, "_TRIAL_SECONDS", 0.1)  # `mdl size` tries the machine every time
     return Runner(folder, next((folder / "runs/quick").glob("4x1-20KB-*")).name, monkeypatch)
 
 
