@@ -19,6 +19,7 @@ import pytest
 import analysis
 import mdl
 from analysis.api import Plots
+from mdl.sweeps import speed_trial
 from tests import ROOT
 from tests.conftest import markov_text
 
@@ -32,6 +33,7 @@ WITH_EXAMPLES = [*PUBLIC, Plots]
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     """A folder of its own, and what examples name."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(speed_trial, "_TRIAL_SECONDS", 0.1)  # `mdl.size` tries the machine every time
     for name in ("MDL_PLUGIN", "MDL_PLUGIN_SHA256"):
         monkeypatch.setenv(name, "")  # and as it was again, whatever an example loads
     (N, D) = (a.ravel() for a in np.meshgrid(np.geomspace(1e7, 1e10, 8), np.geomspace(1e9, 1e12, 8)))

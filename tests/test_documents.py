@@ -25,6 +25,7 @@ from tests.documents import Block, Runner, blocks, cells, is_of_shape
 MARKDOWN = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
 DOCUMENTS = [*MARKDOWN, *NOTEBOOKS]
+HOWTO = ROOT / "docs/howto"  # many, of whole commands
 # Named quick, as in the documents, and with their keys, but smaller.
 QUICK = """
 name: quick
@@ -91,7 +92,11 @@ def place(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runner
     return Runner(folder, next((folder / "runs/quick").glob("4x1-20KB-*")).name, monkeypatch)
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "document",
+    [pytest.param(path, marks=[pytest.mark.slow] * (path.parent == HOWTO)) for path in DOCUMENTS],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
 def test_what_it_shows_is_true(document: Path, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = document.read_text()
     shown = list(cells(text) if document.suffix == ".ipynb" else blocks(text))
