@@ -32,6 +32,7 @@ register_cost(Scaled("mine"))
 """
 
 
+@pytest.mark.slow
 def test_a_price_of_ones_own_makes_the_headline_and_stands_beside_the_others(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(MINE)
     write_sweep(tmp_path / "s", grid(["8x1", "16x1", "16x2", "32x2", "64x2", "64x4"], [10**5, 10**6]))
