@@ -22,6 +22,10 @@ class MdlError(Exception):
     """
 
 
+class UnknownNameError(MdlError):
+    """A name that nothing registered here has; a plugin that is not loaded may."""
+
+
 class Terminated(KeyboardInterrupt):
     """SIGTERM asks this process to stop, as Ctrl-C does by SIGINT."""
 

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from mdl.storage import note
+from mdl.sweeps.hardware import this_machine
 from tests import warm_python
 
 _SCRIPT = pytest.StashKey[str]()
@@ -55,8 +57,21 @@ def pytest_configure_node(node: Any) -> None:
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads or leaves anything in the user's cache."""
-    monkeypatch.setenv("MDL_CACHE", str(tmp_path_factory.mktemp("cache")))
+    """No test reads or leaves anything in the user's cache; its own tells a machine's speed, which a trial would."""
+    cache = tmp_path_factory.mktemp("cache")
+    note(cache, "speed-trial", this_machine(on_gpu=False), [4e-3, 1.8e-11])  # as `mdl.sweeps.cost_model.USUAL_CORE`
+    monkeypatch.setenv("MDL_CACHE", str(cache))
+
+
+@pytest.fixture
+def blank_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports are made as ever, with figures that show nothing (40 % of the time): for claims of words and numbers."""
+
+    def save(_plot: Any, path: Path, _width_inches: float | None = None) -> None:
+        path.write_bytes(b"%PDF-1.4\n")
+        path.with_suffix(".svg").write_text("<svg/>")
+
+    monkeypatch.setattr("analysis.report.figures.save_figure", save)
 
 
 def markov_text(n_bytes: int, seed: int = 0) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import dataclasses
 import doctest
 import inspect
@@ -19,6 +20,7 @@ import pytest
 import analysis
 import mdl
 from analysis.api import Plots
+from mdl.sweeps import speed_trial
 from tests import ROOT
 from tests.conftest import markov_text
 
@@ -32,6 +34,7 @@ WITH_EXAMPLES = [*PUBLIC, Plots]
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     """A folder of its own, and what examples name."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(speed_trial, "_TRIAL_SECONDS", 0.1)  # `mdl.size` tries the machine every time
     for name in ("MDL_PLUGIN", "MDL_PLUGIN_SHA256"):
         monkeypatch.setenv(name, "")  # and as it was again, whatever an example loads
     (N, D) = (a.ravel() for a in np.meshgrid(np.geomspace(1e7, 1e10, 8), np.geomspace(1e9, 1e12, 8)))
@@ -105,6 +108,23 @@ def test_from_ones_own_file_to_a_report(tmp_path: Path, monkeypatch: pytest.Monk
     coder = mdl.compressor(folder / sweep.cells[0].run_id)
     assert coder.decompress(coder.compress(b"to be")) == b"to be"
     assert (study.report("out", formats=["md"]) / "report.md").stat().st_size > 1000
+
+
+def test_in_a_notebook_progress_is_lines_of_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of one output; not an element of HTML each, and no bar that a terminal would redraw."""
+    monkeypatch.chdir(tmp_path)
+    Path("my.txt").write_bytes(markov_text(20_000))
+    shell = type("ZMQInteractiveShell", (), {})  # by which rich knows a notebook's kernel
+    monkeypatch.setattr(builtins, "get_ipython", shell, raising=False)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)  # as a kernel's does
+    sweep = mdl.Sweep(name="n", source="file:my.txt", size="2x1", subset_bytes="5KB", steps=2, heldout_sample_bytes=512)
+    mdl.run(sweep, workers=1, baselines=False)
+    told = capsys.readouterr().out
+    assert "n: 1 cell, 0 done, 1 to do in 1 cohort\n" in told
+    assert "1 of 1 cell, 2x1 ×1 done\n" in told
+    assert "\x1b" not in told
 
 
 def test_what_a_user_can_mend_is_an_error_and_never_an_exit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mdl.sweeps import speed_trial
 from tests import ROOT
 from tests.command import mdl
 from tests.conftest import markov_text
@@ -24,6 +25,7 @@ from tests.documents import Block, Runner, blocks, cells, is_of_shape
 MARKDOWN = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
 DOCUMENTS = [*MARKDOWN, *NOTEBOOKS]
+HOWTO = ROOT / "docs/howto"  # many, of whole commands
 # Named quick, as in the documents, and with their keys, but smaller.
 QUICK = """
 name: quick
@@ -86,10 +88,15 @@ def place(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runner
     folder = shutil.copytree(made, tmp_path / "reader")
     monkeypatch.chdir(folder)
     monkeypatch.setenv("MDL_CACHE", str(folder / "cache"))
+    monkeypatch.setattr(speed_trial, "_TRIAL_SECONDS", 0.1)  # `mdl size` tries the machine every time
     return Runner(folder, next((folder / "runs/quick").glob("4x1-20KB-*")).name, monkeypatch)
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "document",
+    [pytest.param(path, marks=[pytest.mark.slow] * (path.parent == HOWTO)) for path in DOCUMENTS],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
 def test_what_it_shows_is_true(document: Path, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = document.read_text()
     shown = list(cells(text) if document.suffix == ".ipynb" else blocks(text))

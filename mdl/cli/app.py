@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -112,11 +113,13 @@ def main() -> None:
         _stop(stop)
     except KeyboardInterrupt as stop:  # before the command began, or after it
         _stop(Stopped("stopped", stop))
-    except (Exception, SystemExit) as error:  # a user's sys.exit(0) would say that all is done
+    except BaseException as error:  # a user's sys.exit(0) would say that all is done
         from mdl.plugins import plugin_fault
 
-        if os.environ.get("MDL_TRACEBACK") or not (told := plugin_fault(error)):
+        if not (told := plugin_fault(error)):
             raise
+        if os.environ.get("MDL_TRACEBACK"):
+            traceback.print_exc()
         _fail(told)
     else:
         sys.exit(ended if isinstance(ended, int) else 0)

@@ -37,6 +37,8 @@ def source_of(path: str, modality: str | None) -> str:
     if modality is not None and modality not in _PREFIX:
         raise MdlError(f"unknown modality '{modality}'{nearest(modality, _PREFIX)} (there are {', '.join(_PREFIX)})")
     kind, colon, _ = path.partition(":")
+    if colon and kind not in SOURCES:
+        kind_of(path)  # MdlError where it is no file either: a plugin may be missing
     if kind not in SOURCES or (not colon and Path(path).exists()):
         table = modality is None and Path(path).exists() and kind_of(path) == "rows"
         return f"{'rows' if table else _PREFIX[modality or 'text']}:{path}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -14,17 +15,29 @@ from rich.live import Live
 from rich.text import Text
 
 from mdl.cli.path_resolution import is_sweep_file
+from mdl.errors import UnknownNameError
 from mdl.records import RunPaths
-from mdl.sweeps import plan_sweep
+from mdl.sweeps import load_sweep, plan_sweep
 from mdl.sweeps import status as progress
 
+log = logging.getLogger(__name__)
 _TELL_SECONDS = 30.0  # in a log, where nothing but the time has changed
 
 
 def looking_at(place: Path | None, runs: Path) -> Callable[[], progress.Status]:
-    """What returns the state of cells: a sweep file's under `runs`, a run folder's, or the newest one's (None)."""
+    """What returns the state of cells: a sweep file's under `runs`, a run folder's, or the newest one's (None).
+
+    Where a plugin of a sweep file is missing, its cells have no names: its run folder tells those that it was to hold.
+    """
     if place is not None and is_sweep_file(place):
-        plan = plan_sweep(place, runs)
+        try:
+            plan = plan_sweep(place, runs)
+        except UnknownNameError as error:
+            paths = RunPaths(runs / load_sweep(place).name)
+            if not paths.root.is_dir():
+                raise
+            log.warning("%s; this is the status of %s alone", error, paths.root)
+            return lambda: progress.folder_status(paths)
         return lambda: progress.status(plan)
     paths = RunPaths(RunPaths.newest(runs) if place is None else place)
     return lambda: progress.folder_status(paths)

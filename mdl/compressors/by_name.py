@@ -33,7 +33,7 @@ def compressor(name: str | Path) -> Compressor:
     True
     >>> mdl.compressor("gzop")
     Traceback (most recent call last):
-    mdl.errors.MdlError: unknown coder 'gzop'; did you mean 'gzip'? ...
+    mdl.errors.UnknownNameError: unknown coder 'gzop'; did you mean 'gzip'? ...
     """
     word = str(name)
     if word not in REGISTRY and (isinstance(name, Path) or word.endswith(".safetensors") or Path(word).is_dir()):

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from mdl.config.parts import Part
 from mdl.config.run_config import RunConfig
-from mdl.errors import MdlError, nearest, problem_of, quoted
+from mdl.errors import MdlError, UnknownNameError, nearest, problem_of, quoted
 from mdl.units import parse_bytes
 
 _BATCH_BYTES = "train.batch_bytes"  # short for batch_windows
@@ -60,7 +60,7 @@ def from_flat(values: Mapping[str, Any]) -> RunConfig:
     try:
         config = RunConfig.model_validate({key: _checked_once(key, value) for key, value in nested.items()})
     except ValidationError as error:
-        raise MdlError(_one_line(error)) from None
+        raise _kind_of(error)(_one_line(error)) from None
     config.check_shape()
     return config
 
@@ -94,6 +94,12 @@ def _batch_in_windows(nested: dict[str, Any]) -> None:
             "train.batch_windows left out"
         )
     train["batch_windows"] = given // context
+
+
+def _kind_of(error: ValidationError) -> type[MdlError]:
+    """As one line: an unknown name, which a plugin may register, is told from what is wrong with any plugin."""
+    cause = error.errors()[0].get("ctx", {}).get("error")
+    return UnknownNameError if isinstance(getattr(cause, "__cause__", None), UnknownNameError) else MdlError
 
 
 def _one_line(error: ValidationError) -> str:

@@ -77,7 +77,7 @@ def _known_in(registry: Registry[Any]) -> AfterValidator:
         try:
             _ = registry[name]
         except MdlError as error:  # pydantic adds the key to a ValueError
-            raise ValueError(str(error)) from None
+            raise ValueError(str(error)) from error
         return name
 
     return AfterValidator(known)

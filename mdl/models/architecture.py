@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any
 
-from mdl.errors import MdlError
+from mdl.errors import MdlError, UnknownNameError
 from mdl.models.shape import ARCHITECTURE_NAME, NAME_FORM, TRANSFORMER, Shape
 from mdl.records import Registry
 
@@ -123,7 +123,11 @@ def plugin_of(shape: Shape) -> str | None:
 
 
 def require_plugin(shape: Shape, told: str | None, what: str) -> None:
-    """MdlError where the plugin that a file tells of is not the one that is loaded; `what` the file is, in words."""
+    """MdlError where the plugin that a file tells of is not loaded, or another one; `what` the file is, in words."""
+    if told and shape.architecture not in ARCHITECTURES:
+        raise UnknownNameError(
+            f"{what}: unknown architecture '{shape.architecture}' of plugin {told[:12]}…; name that with --plugin FILE"
+        )
     loaded = plugin_of(shape)
     if told and loaded and told != loaded:
         raise MdlError(

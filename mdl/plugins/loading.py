@@ -93,22 +93,31 @@ def function_of_plugin(name: str) -> tuple[Callable[..., Any], str] | None:
     return None
 
 
-def plugin_fault(error: Exception | SystemExit) -> str | None:
+def plugin_fault(error: BaseException) -> str | None:
     """One line for an error that code of a user's own is the likely cause of; None where none is loaded.
 
     Its file and line where it was raised there, or in what it called; None for an exit that was not.
     """
     if not _LOADED:
         return None
-    said = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
     files = {str(file) for plugin in _LOADED.values() for file in (plugin.file, *plugin.imported.values())}
-    place = _place_of(error, files)
+    if place := _place_of(error, files):
+        return f"plugin {place}: {_said(error)}"
     if isinstance(error, SystemExit):
-        return f"plugin {place}: it calls sys.exit({error.code!r}); raise an error, or return" if place else None
-    if place:
-        return f"plugin {place}: {said}"
+        return None
     loaded = ", ".join(sorted({str(plugin.file) for plugin in _LOADED.values()}))
-    return f"{said} (what {loaded} registers may take or return something else; MDL_TRACEBACK=1 shows where it came)"
+    return f"{_said(error)} (what {loaded} registers may take or return something else; MDL_TRACEBACK=1 shows where)"
+
+
+def told(error: BaseException) -> str:
+    """One line for whatever ended a job, a user's own code perhaps."""
+    return plugin_fault(error) or _said(error)
+
+
+def _said(error: BaseException) -> str:
+    if isinstance(error, SystemExit):
+        return f"it calls sys.exit({error.code!r}); raise an error, or return"
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
 def environment() -> dict[str, str]:
@@ -142,12 +151,14 @@ def _load(file: Path) -> str:
             exec(compile(source, str(file), "exec"), module.__dict__)  # noqa: S102 - the user named this file
         _require_unchanged(plugin, _hash(source, file, imported))
         plugin.sha256 = _hash(source, file, plugin.imported)
-    except Exception as error:
+    except BaseException as error:
         del sys.modules[name], _LOADED[name]
+        if isinstance(error, KeyboardInterrupt):
+            raise
         if isinstance(error, MdlError):
             raise MdlError(f"plugin {file}: {error}") from None
         place = _place_of(error, {str(one) for one in (file, *plugin.imported.values())}) or f"{file}, line ?"
-        raise MdlError(f"plugin {place}: {type(error).__name__}: {error}") from None
+        raise MdlError(f"plugin {place}: {_said(error)}") from None
     return plugin.sha256
 
 

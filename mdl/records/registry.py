@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Generic, TypeVar
 
-from mdl.errors import MdlError, nearest
+from mdl.errors import MdlError, UnknownNameError, nearest
 
 T = TypeVar("T")
 _PLUGIN: ContextVar[Callable[[], str] | None] = ContextVar("plugin", default=None)  # the one being loaded
@@ -79,7 +79,7 @@ class Registry(Mapping[str, T], Generic[T]):
             importlib.import_module(self._modules[name])
         if name not in self._things:
             known = f"there are {', '.join(self)}; --plugin FILE adds those of your own"
-            raise MdlError(f"unknown {self.kind} '{name}'{nearest(name, self)} ({known})")
+            raise UnknownNameError(f"unknown {self.kind} '{name}'{nearest(name, self)} ({known})")
         return self._things[name]
 
     def __iter__(self) -> Iterator[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mdl.sizing.answer import Answer
 from mdl.sizing.question import ask, find_size
+from mdl.sweeps import python_console
 
 
 def size(
@@ -56,8 +57,6 @@ def size(
     Traceback (most recent call last):
     mdl.errors.MdlError: unknown corpus 'nowhere.txt': neither a path here nor ...
     """
-    from rich.console import Console
-
     asked = ask(
         str(source),
         budget=budget,
@@ -68,4 +67,4 @@ def size(
         workers=workers,
         architecture=architecture,
     )
-    return find_size(asked, Console(highlight=False), f"mdl.size({str(source)!r}, budget={budget!r})")
+    return find_size(asked, python_console(), f"mdl.size({str(source)!r}, budget={budget!r})")

@@ -18,6 +18,7 @@ from .cell_file import write_cells as write_cells
 from .cost_model import Rule as Rule
 from .cost_model import Work as Work
 from .manifest import open_corpora as open_corpora
+from .messages import python_console as python_console
 from .messages import say as say
 from .plan import Plan as Plan
 from .plan import describe_plan as describe_plan

@@ -13,6 +13,7 @@ from mdl.models import count_params
 from mdl.records import RunPaths
 from mdl.storage import require_records_folder
 from mdl.sweeps.grid import cells_of, cohorts_of, grid_cells
+from mdl.sweeps.messages import python_console
 from mdl.sweeps.plan import Plan, describe_plan
 from mdl.sweeps.sweep_file import check_name, check_runs_here, load_sweep
 from mdl.units import counted, format_bytes
@@ -226,8 +227,6 @@ def run(
     >>> sorted(path.name for path in folder.glob("*x1*"))
     ['2x1-10KB-s0-...']
     """
-    from rich.console import Console
-
     from mdl.sweeps.backends.registry import BACKENDS, Request, parse_options
 
     plan = sweep.plan(out)
@@ -239,7 +238,7 @@ def run(
         command=f"mdl.run({sweep!r})",
         with_baselines=baselines,
         retry_failed=retry_failed,
-        console=Console(highlight=False),
+        console=python_console(),
     )
     ended = BACKENDS[backend].run(request, parse_options(backend, given))
     if ended and (n_failed := ended.n_errors + ended.n_failed):

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from mdl.errors import MdlError, one_line
-from mdl.plugins import load_plugins
+from mdl.plugins import load_plugins, told
 from mdl.storage import ChangedError
 from mdl.sweeps.claims import SupersededError
 from mdl.sweeps.worker_pool import SHARING
@@ -99,9 +99,11 @@ def _serve(job: dict[str, Any], emit: Emit, server: WandbServer) -> None:
         emit("error", message=str(error))
     except OSError as error:
         emit("error", message=one_line(error), fatal=error.errno in _DISK)
-    except Exception as error:
+    except (stop_signal.StopAsked, KeyboardInterrupt):
+        raise
+    except BaseException as error:
         traceback.print_exc()
-        emit("error", message=f"{type(error).__name__}: {' '.join(str(error).split())[:300]}", unexpected=True)
+        emit("error", message=told(error))
 
 
 def _cohort(job: dict[str, Any], emit: Emit, server: WandbServer) -> dict[str, Any]:

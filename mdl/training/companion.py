@@ -17,12 +17,13 @@ import torch
 from torch.distributed import TCPStore  # type: ignore[attr-defined] # public, but not among its typed exports
 
 from mdl.config import Cell, Cohort, from_flat
-from mdl.plugins import load_plugins
+from mdl.plugins import load_plugins, told
 from mdl.training.cohort_data import reading
 from mdl.training.data_parallel import Ranks, join
 from mdl.training.fit_cohort import cohort_module, machine_of
 from mdl.training.heartbeat import BEAT_SECONDS, SILENT_BEATS, listen, say, send_beats
 from mdl.training.loop import fit
+from mdl.training.stop_signal import StopAsked
 
 _LAST_WORDS_SECONDS = 5.0
 
@@ -48,9 +49,11 @@ def main() -> None:
         ranks = Ranks(request["rank"], request["n"])
         join(ranks, store)
         train_along(request["configs"], Path(request["checkpoint"]), request["until"], ranks)
-    except Exception as error:
+    except (StopAsked, KeyboardInterrupt):
+        raise
+    except BaseException as error:
         traceback.print_exc()
-        say(beats, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
+        say(beats, told(error))
         # Out of memory, say, all ranks are at once: what rank 0 makes of its own error comes first.
         time.sleep(_LAST_WORDS_SECONDS)
         os._exit(1)

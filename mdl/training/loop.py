@@ -19,7 +19,7 @@ from mdl.training.cohort_module import CohortModule
 from mdl.training.data_parallel import ALONE, DataParallel, Ranks
 from mdl.training.lightning_warnings import quiet_lightning
 from mdl.training.progress import Check
-from mdl.training.stop_signal import StopSignal
+from mdl.training.stop_signal import StopAsked, StopSignal
 
 Progress = Callable[[int], None]  # called with the number of steps done
 
@@ -59,7 +59,7 @@ class Watcher(pl.Callback):
             trainer.save_checkpoint(self.path)
             self._saved = time.monotonic()
         if stop:
-            raise SystemExit(143)
+            raise StopAsked
 
 
 def fit(
@@ -99,7 +99,7 @@ def fit(
             check()
             trainer.save_checkpoint(checkpoint)
     if stop.requested:  # after the last step
-        raise SystemExit(143)
+        raise StopAsked
 
 
 def _trainer(

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from mdl.errors import MdlError
 from mdl.models import Sample, Shape, load_weights, member_bits, plugin_of, weights_bytes
-from mdl.plugins import load_plugins
+from mdl.plugins import load_plugins, told
 
 _MOST_WINDOWS = 32
 _TOLERANCE = 1e-3  # bits of a byte
@@ -76,8 +76,8 @@ def main() -> None:
         load_plugins()
         for m in range(n):
             np.save(folder / f"{m}.bits.npy", _bits(folder, m))
-    except MdlError as error:
-        sys.exit(str(error))
+    except BaseException as error:
+        sys.exit(str(error) if isinstance(error, MdlError) else told(error))
 
 
 if __name__ == "__main__":

@@ -5,13 +5,20 @@ from __future__ import annotations
 import signal
 
 
+class StopAsked(SystemExit):
+    """This process ends as it was asked to; any other SystemExit is of code of a user's own."""
+
+    def __init__(self) -> None:
+        super().__init__(128 + signal.SIGTERM)
+
+
 def install() -> None:
     """From here on SIGTERM ends this process; training saves its checkpoint first. For the main thread alone."""
     signal.signal(signal.SIGTERM, _end)
 
 
 def _end(*_: object) -> None:
-    raise SystemExit(143)
+    raise StopAsked
 
 
 class StopSignal:

@@ -21,7 +21,8 @@ from analysis.study import Study
 
 PAPER_BYTES = 10**9  # of each of the paper's data sets
 _NAMES = {"text": "text", "image": "images", "audio": "speech", "random": "random bytes", "bytes": "bytes"}
-_PAPER_SHAPES = {"64x4": "Transformer 200K", "128x4": "Transformer 800K", "256x4": "Transformer 3.2M"}
+# As records name the paper's shapes, their heads included: 64x4 alone has other heads.
+_PAPER_SHAPES = {"64x4h4": "Transformer 200K", "128x4": "Transformer 800K", "256x4": "Transformer 3.2M"}
 _DATA = ["sha256", "heldout_bytes", "subset_bytes"]
 COLUMNS = list(PaperRow.__annotations__)
 
@@ -98,9 +99,10 @@ def _models(transfers: pd.DataFrame) -> pd.DataFrame:
 
 def _paper_coder(row: Row) -> str:
     """The paper's name of the same: a model of its three shapes stands beside it where that learned from text too."""
-    shape = str(row["compressor"]).partition("h")[0]
-    like = _PAPER_SHAPES.get(shape, "") if row["trained_on"] == _NAMES["text"] else ""
-    return str(row["compressor"]) if row["kind"] == "classical" else like
+    name = str(row["compressor"])
+    if row["kind"] == "classical":
+        return name
+    return _PAPER_SHAPES.get(name, "") if row["trained_on"] == _NAMES["text"] else ""
 
 
 def trained_on(row: Row) -> str:

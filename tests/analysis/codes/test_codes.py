@@ -357,6 +357,7 @@ def test_an_online_run_is_no_cell_of_the_grid(tmp_path: Path) -> None:
     assert table.runs["is_online"].sum() == 1
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_an_online_run_that_stopped_early_codes_nothing(tmp_path: Path) -> None:
     record = online("8x1", 10**6, 2.5, 4e5)
     made = build_report(
@@ -399,6 +400,7 @@ def test_leaks_are_not_mixed_and_make_one_figure(tmp_path: Path) -> None:
     assert "the raw rate falls for 1 of 2 models" in (made.folder / "report.md").read_text()
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_leaks_stand_in_the_order_of_their_size(tmp_path: Path) -> None:
     records = [record for leak in (0.5, 0.05, 0.0, 0.125) for record in leaky(leak)]
     made = build_report(write_sweep(tmp_path / "s", records), tmp_path / "r", formats=("md",))
@@ -422,6 +424,7 @@ def test_a_record_without_a_leak_is_of_a_clean_corpus(tmp_path: Path) -> None:
     assert table.online.empty
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_what_records_know_of_copies_is_told_and_a_corpus_without_them_is_another(tmp_path: Path) -> None:
     """Of one sweep whose first cell was recorded before they were counted."""
     counted = dataclasses.replace(corpus(), heldout_copied_bytes=1_600)
@@ -443,6 +446,7 @@ def test_what_records_know_of_copies_is_told_and_a_corpus_without_them_is_anothe
 # ---- who wins
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_who_wins_counts_everything_and_marks_the_shortest(tmp_path: Path) -> None:
     data = [300_000, 900_000]
     records: list[CellRecord | BaselineRecord] = [coded(r, [(6, 5.0, 1.01)]) for r in grid(NAMES, data)]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from analysis.costs import Fixed
 from analysis.report import build_report
 from tests.command import mdl
@@ -30,6 +32,7 @@ register_cost(Scaled("mine"))
 """
 
 
+@pytest.mark.slow
 def test_a_price_of_ones_own_makes_the_headline_and_stands_beside_the_others(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(MINE)
     write_sweep(tmp_path / "s", grid(["8x1", "16x1", "16x2", "32x2", "64x2", "64x4"], [10**5, 10**6]))
@@ -50,6 +53,7 @@ def test_a_price_of_ones_own_makes_the_headline_and_stands_beside_the_others(tmp
     assert "own subset, 4 bits and scales" in page
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_a_price_that_nobody_registered_is_given_as_an_object(tmp_path: Path) -> None:
     sweep = write_sweep(tmp_path / "s", grid(["8x1", "16x2", "32x2"], [10**5]))
     made = build_report(sweep, tmp_path / "r", cost=Fixed("half a byte", 0.5), formats=["md", "html"])

@@ -196,6 +196,7 @@ def test_intervals_cover_the_truth_where_shapes_scatter(name: str) -> None:
     assert share(found, "predicted") >= 12 / 15
 
 
+@pytest.mark.slow
 def test_coverage_over_processes_is_that_of_one_process_and_stops_in_time() -> None:
     """What several processes count is what one counts; what was not begun in time is left out and no error."""
     of = SETTINGS[0]
@@ -363,7 +364,10 @@ def seen(folder: Path, n_passes: int | None) -> Study:
 
 @pytest.mark.parametrize(
     ("n_passes", "why"),
-    [(None, "every cell read the same number of bytes, 922 KB"), (40, "cells read their data up to 40 times")],
+    [
+        (None, "every cell read the same number of bytes, 922 KB"),
+        pytest.param(40, "cells read their data up to 40 times", marks=pytest.mark.slow),
+    ],
 )
 def test_a_law_of_unique_bytes_is_not_read_as_one_of_bytes_seen(tmp_path: Path, n_passes: int | None, why: str) -> None:
     """Neither rows, nor figure: one line in the place of the section."""

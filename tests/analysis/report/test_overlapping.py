@@ -56,6 +56,7 @@ def first(tmp_path: Path) -> Path:
     return write_sweep(tmp_path / "first", grid(SHAPES, SUBSETS), name="synthetic")
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_no_number_by_the_first_code_length_changes_where_a_second_was_measured(both: Path, first: Path) -> None:
     """All of summary.json is the same but for the section's own key, which is empty where nothing was measured."""
     summaries = [build_report(folder, folder.parent / f"{folder.name}-r", formats=["md"]) for folder in (both, first)]
@@ -128,6 +129,7 @@ def test_a_sweep_without_it_says_how_to_have_it(first: Path) -> None:
     assert not (first.parent / "r").exists()
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_a_report_by_it_says_so_on_its_first_page_and_in_the_terminal(both: Path) -> None:
     made = build_report(both, both.parent / "r", formats=["md"], stride_bytes=64)
     assert made.summary["stride_bytes"] == 64
@@ -137,6 +139,7 @@ def test_a_report_by_it_says_so_on_its_first_page_and_in_the_terminal(both: Path
     assert build_report(both, both.parent / "r2", formats=["md"]).summary["stride_bytes"] is None
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_python_and_the_command_give_the_same(
     both: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -21,6 +21,7 @@ from analysis.report.sections import pays_from
 from analysis.study import study
 
 Array = np.ndarray[Any, Any]
+T = 250
 MIX = np.random.default_rng(0).integers(0, 256, (4, 256))
 
 
@@ -61,13 +62,13 @@ def ladder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "weights").write_bytes(bytes(700))
     for name, (n_params, p) in MODELS.items():
         mdl.measure(knows(p), f"bytes:{root / 'data'}", n_params=n_params, name=name, sizes=["3KB", "10KB", "20KB"],
-                    context=1000, out=root / "run", files=[root / "weights"] if name == "small" else ())  # fmt: skip
+                    context=T, out=root / "run", files=[root / "weights"] if name == "small" else ())  # fmt: skip
     return root / "run"
 
 
 def bits_a_byte(p: float) -> float:
-    """By a window of 1,000 bytes."""
-    return (4 * 8 - 996 * math.log2(p)) / 1000
+    """By a window of T bytes."""
+    return (4 * 8 - (T - 4) * math.log2(p)) / T
 
 
 def test_each_model_pays_where_what_it_saves_outweighs_its_parameters(ladder: Path) -> None:

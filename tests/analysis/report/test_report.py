@@ -160,6 +160,7 @@ def test_the_same_records_give_the_same_bytes(made: ReportPaths, tmp_path: Path)
         assert (tmp_path / "r" / path.relative_to(made.folder)).read_bytes() == path.read_bytes(), path.name
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_a_price_moves_the_critical_size(tmp_path: Path) -> None:
     folder = write_sweep(tmp_path / "s", grid(SIZES, [10**6]))
     summary = build_report(folder, tmp_path / "r", cost="1.5", formats=("md",)).summary
@@ -261,6 +262,7 @@ def test_a_sweep_that_says_little_gives_a_report_that_says_so(tmp_path: Path, ca
     assert terminal_table(made.summary)
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_the_recipe_tells_shapes_and_how_often_data_were_seen(tmp_path: Path) -> None:
     records = [
         dataclasses.replace(r, training=dataclasses.replace(r.training, bytes_seen=3_000_000, n_steps=900),
@@ -303,6 +305,7 @@ def test_two_orders_share_what_a_subset_is_of_its_corpus(made: ReportPaths) -> N
     )
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_a_law_without_intervals_is_no_law(tmp_path: Path) -> None:
     """Three dataset sizes determine β but for their noise: columns so few cannot be resampled, and nothing is said."""
     records = [cell(size, d, power_law(MODEL_SIZES[size], d), heldout_rate=(2 + 60 * MODEL_SIZES[size] ** -0.4
@@ -320,6 +323,7 @@ def test_a_folder_that_is_no_sweep_is_refused_and_nothing_is_written(tmp_path: P
     assert not (tmp_path / "r").exists()
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_memorised_random_bytes_are_not_taken_for_compression(tmp_path: Path) -> None:
     """Raw rate 0.9 on the subset, 1.001 on unseen bytes: the report says what that is."""
     records = [
@@ -351,12 +355,17 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.Mon
     assert sorted(p.name for p in tmp_path.iterdir()) == ["r", "s"]
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_figures_of_an_earlier_report_do_not_linger(tmp_path: Path) -> None:
     out = tmp_path / "r"
-    build_report(write_sweep(tmp_path / "s", [cell("8x1", 10**6, 9e6), cell("8x1", 10**6, 9e6, of=corpus("b"))]), out)
+    build_report(
+        write_sweep(tmp_path / "s", [cell("8x1", 10**6, 9e6), cell("8x1", 10**6, 9e6, of=corpus("b"))]),
+        out,
+        formats=["md"],
+    )
     (out / "notes.txt").write_text("mine")
     assert (out / "figures" / "adjusted_rate_2.pdf").exists()
-    build_report(write_sweep(tmp_path / "t", [cell("8x1", 10**6, 9e6)]), out)
+    build_report(write_sweep(tmp_path / "t", [cell("8x1", 10**6, 9e6)]), out, formats=["md"])
     assert not (out / "figures" / "adjusted_rate_2.pdf").exists()
     assert (out / "notes.txt").read_text() == "mine"
 

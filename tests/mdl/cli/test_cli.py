@@ -117,6 +117,16 @@ def test_a_dry_run_says_what_it_would_do_and_does_nothing(folder: Path) -> None:
     assert not (folder / "runs").exists()
 
 
+@pytest.mark.slow
+def test_the_first_dry_run_tries_how_fast_this_machine_is_and_notes_it(folder: Path) -> None:
+    """For some seconds; later ones, and those of other sweeps, have it from the cache."""
+    cache = folder / "another-cache"
+    told = [mdl("sweep", "small.yaml", "--dry-run", cwd=folder, MDL_CACHE=str(cache)).stdout for _ in range(2)]
+    assert "foretold by a trial of some seconds" in told[0]
+    assert told[0] == told[1]
+    assert len(list((cache / "speed-trial").iterdir())) == 1
+
+
 @pytest.mark.parametrize(
     "arguments",
     [["sweep"], ["sweep", "--bogus"], ["frobnicate"], ["report", "a", "b"], ["sweep", "--per-gpu", "0", "x"]],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 from mdl.cli.app import app
 from tests.command import TINY, mdl
 from tests.conftest import markov_text
+from tests.warm_python import COLD
 
 GRID = TINY.format(steps=10)
 
@@ -203,7 +205,7 @@ def test_a_command_that_a_signal_stops_ends_with_the_code_that_help_tells(
     (swept / "big.txt").write_bytes(markov_text(100_000) * 300)  # no coder is through it before the signal
     command = [sys.executable, "-m", "mdl.cli", *words.split()]
     with subprocess.Popen(command, cwd=swept, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
-        time.sleep(3)
+        time.sleep(3 if os.environ.get(COLD) else 1)  # until it is at work
         started.send_signal(sent)
         _, said = started.communicate(timeout=60)
     assert started.returncode == 128 + sent, said

@@ -102,6 +102,7 @@ def test_a_module_is_measured_beside_the_coders_and_reported(place: Path) -> Non
     assert report.returncode == 0, report.stderr
 
 
+@pytest.mark.slow
 def test_baselines_puts_it_beside_the_coders(place: Path) -> None:
     options = ("--model", "py:repeats", "--sizes", "5KB", "--chunk", "100", "--plugin", "mine.py")
     done = mdl("baselines", "my.txt", *options, cwd=place)

@@ -28,6 +28,7 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
+@pytest.mark.slow
 def test_a_report_is_a_wandb_run_with_tables_figures_files_and_critical_sizes(folder: Path, tmp_path: Path) -> None:
     with serve() as server:
         done = subprocess.run(
@@ -60,6 +61,7 @@ def test_a_report_is_a_wandb_run_with_tables_figures_files_and_critical_sizes(fo
     assert [row[column] for row in table["data"]] == pytest.approx([row["n_params"] for row in summary["critical"]])
 
 
+@pytest.mark.slow
 def test_offline_the_run_is_kept_beside_the_records_and_no_key_is_one_line(folder: Path, tmp_path: Path) -> None:
     done = mdl("report", "--wandb", cwd=tmp_path, WANDB_MODE="offline", WANDB_API_KEY="")
     assert done.returncode == 0, done.stdout + done.stderr

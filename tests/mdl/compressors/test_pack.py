@@ -160,6 +160,7 @@ def test_a_run_with_a_stride_is_packed_with_it_at_its_second_code_length(strided
     assert (tmp_path / "x.bin").read_bytes() == run.corpus.train.read(0, D).tobytes()
 
 
+@pytest.mark.slow
 def test_the_stride_of_a_pack_is_as_recorded_unless_another_is_asked_for(strided: Path, tmp_path: Path) -> None:
     told = {}
     for asked, expected in ((None, 16), (0, None), (40, 40)):

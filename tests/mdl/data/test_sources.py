@@ -65,13 +65,14 @@ def test_stdlib_is_the_interpreters_own_sources_without_tests() -> None:
 
 def test_one_file_is_taken_where_it_lies_whatever_its_bytes(tmp_path: Path) -> None:
     """With or without `file:`, and nothing is copied."""
+    before = set(cache_folder().rglob("*"))
     for data, modality in ((TEXT, "text"), (b"\0\1" * 50, "bytes")):
         path = tmp_path / modality
         path.write_bytes(data)
         for source in (f"file:{path}", str(path)):
             found = open_source(source, cache_folder())
             assert (found.path, found.modality, found.starts.tolist()) == (path.resolve(), modality, [0])
-    assert not list(cache_folder().glob("*"))
+    assert set(cache_folder().rglob("*")) == before
 
 
 def test_a_folder_is_its_texts_in_order(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -208,6 +209,7 @@ def test_a_cache_that_cannot_be_is_one_line(tmp_path: Path, monkeypatch: pytest.
 
 def test_a_full_disk_leaves_nothing() -> None:
     """A process that may not write more than 100 KB to a file stands for it."""
+    before = set(cache_folder().rglob("*"))
     program = (
         "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
         "from mdl.data.corpus import CorpusSpec, open_corpus; from mdl.errors import MdlError\n"
@@ -216,7 +218,7 @@ def test_a_full_disk_leaves_nothing() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == f"cannot write the cache {cache_folder()}: File too large; free some space or set MDL_CACHE\n"
-    assert list(cache_folder().iterdir()) == []
+    assert set(cache_folder().rglob("*")) == before
 
 
 def zipped(name: str, data: bytes) -> bytes:

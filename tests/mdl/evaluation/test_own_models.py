@@ -105,7 +105,7 @@ def test_its_records_are_what_a_report_takes(corpus: str) -> None:
 def test_the_same_result_is_one_record_and_another_model_of_the_name_is_another(corpus: str) -> None:
     def measured(seed: int) -> str:
         model = StateSpace(4, seed)
-        return mdl.measure(model, corpus, n_params=5, name="ssm", sizes=["1KB"], baselines=False)[0].run_id
+        return mdl.measure(model, corpus, n_params=5, name="ssm", sizes=["1KB"], context=64, baselines=False)[0].run_id
 
     assert measured(0) == measured(0) != measured(1)
     assert len(list(Path("runs/measure").glob("ssm-*"))) == 2

@@ -28,7 +28,8 @@ from mdl.cli.baselines import Models
 from mdl.data import CorpusSpec, open_corpus
 from mdl.errors import MdlError
 from mdl.evaluation import transfer
-from mdl.models import Shape, StackedTransformer, code_lengths, count_params, stack
+from mdl.models import Shape, StackedTransformer, code_lengths, count_params, parse_size, shape_label, stack
+from mdl.models.shape import PRESETS
 from mdl.models.weights_file import save_weights
 from mdl.records import (
     CellRecord,
@@ -232,6 +233,17 @@ def test_the_table_has_the_papers_rates_beside_ours(folder: Path) -> None:
     assert math.isnan(other["paper_raw_rate"])
     assert bool(other["own_corpus"])
     assert not bool(ours["own_corpus"])
+
+
+def test_the_papers_models_stand_beside_their_own_shapes_alone(tmp_path: Path) -> None:
+    """Which `mdl` names so; one of other heads, of tokens or of another architecture is another model."""
+    theirs = [shape_label(*parse_size(name)) for name in PRESETS]
+    others = ["64x4", "128x4h8", "mingru-128x4", "256x4-v512", "256x4h"]
+    for size in (*theirs, *others):
+        measured(tmp_path, PICTURES, size, TEXT, 4.0)
+    table = paper_table(load_table(tmp_path))
+    beside = table[(table["kind"] == "model") & table["paper_raw_rate"].notna()]
+    assert set(beside["compressor"]) == set(theirs)
 
 
 def test_the_papers_rows_are_all_there_once(folder: Path) -> None:

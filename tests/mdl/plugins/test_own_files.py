@@ -173,6 +173,7 @@ def test_a_fault_is_told_in_the_file_where_it_is(text: str, said: str, tmp_path:
     assert_one_line(mdl("status", "x.yaml", "--plugin", "mine.py", cwd=tmp_path), f"error: plugin {tmp_path / said}")
 
 
+@pytest.mark.slow
 def test_a_sweep_notices_an_edited_import_as_it_does_an_edited_plugin(tmp_path: Path) -> None:
     """Other run ids; workers, who load it anew, refuse another text by the plugin's name; undone, all is done."""
     write(tmp_path / "code", FILES | {"layers.py": LAYERS, "parts/head.py": HEAD})

@@ -284,7 +284,7 @@ def test_sensitivities_are_products_of_inputs_and_gradients() -> None:
     assert float(total) == pytest.approx(squares, rel=1e-4)
 
 
-@pytest.fixture(scope="module", params=[1, 2], ids=["block 1", "block 2"])
+@pytest.fixture(scope="module", params=[pytest.param(1, marks=pytest.mark.slow), 2], ids=["block 1", "block 2"])
 def trained(request: pytest.FixtureRequest) -> tuple[Shape, dict[str, torch.Tensor], npt.NDArray[np.uint8]]:
     """A 16x1 model after 150 steps on a text that it learns."""
     shape, data = Shape(16, 1, 1, context_tokens=64, block=request.param), np.frombuffer(markov_text(64_000), np.uint8)

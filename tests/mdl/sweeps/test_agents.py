@@ -46,8 +46,9 @@ def write(folder: Path, text: Path, logger: str) -> Path:
     return path
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("mode", ["online", "offline"])
+@pytest.mark.parametrize(
+    "mode", [pytest.param("online", marks=pytest.mark.slow), pytest.param("offline", marks=pytest.mark.long)]
+)
 def test_two_agents_share_a_grid_and_leave_the_records_of_mdl_sweep(mode: str, tmp_path: Path, text_file: Path) -> None:
     sweep_file = write(tmp_path, text_file, logger="wandb")
     with serve() as server:

@@ -183,7 +183,8 @@ def slow_machine() -> None:
     remember(work, Spent(start=0.1, training=1e6, measuring=1e6), n_sharing=1, on_gpu=False)
 
 
-@pytest.mark.parametrize("steps", [pytest.param("[400]", marks=pytest.mark.slow), "[100, 300]"])
+@pytest.mark.slow
+@pytest.mark.parametrize("steps", ["[400]", "[100, 300]"])
 def test_a_cut_cohort_has_the_same_records_to_the_bit_also_where_it_is_killed(
     steps: str, tmp_path: Path, text_file: Path
 ) -> None:

@@ -102,7 +102,10 @@ def test_the_same_cell_gives_the_same_record_alone_and_in_company(text_file: Pat
                 assert abs(a.code_bits - b.code_bits) <= 1e-4 * (a.end_bytes - a.start_bytes)
 
 
-@pytest.mark.parametrize("settings", [{}, {"objective": "prequential", "steps": 250, "reach_ratio": 1}])
+@pytest.mark.parametrize(
+    "settings",
+    [{}, pytest.param({"objective": "prequential", "steps": 250, "reach_ratio": 1}, marks=pytest.mark.slow)],
+)
 def test_orders_of_one_corpus_and_leaks_train_together_and_each_reads_its_own(
     text_file: Path, tmp_path: Path, settings: dict[str, object]
 ) -> None:
@@ -217,11 +220,8 @@ def _untrained(group: Cohort) -> CohortModule:
         "a list",
         "empty",
         "another shape",
-        "no optimizer",
         "another optimizer",
-        "another curve",
-        "loops",
-        "step",
+        *(pytest.param(how, marks=pytest.mark.slow) for how in ("no optimizer", "another curve", "loops", "step")),
     ],
 )
 def test_a_checkpoint_of_other_content_is_kept_aside_and_the_cohort_trained_anew(

@@ -30,7 +30,7 @@ def cohort(text_file: Path, **settings: object) -> Cohort:
     )
 
 
-@pytest.fixture(scope="module", params=[1, 2], ids=["recipe 1", "recipe 2"])
+@pytest.fixture(scope="module", params=[pytest.param(1, marks=pytest.mark.slow), 2], ids=["recipe 1", "recipe 2"])
 def made(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[list[CellRecord], list[CellRecord], RunPaths]:

@@ -50,7 +50,7 @@ def test_a_member_trained_with_companions_is_sent_as_the_same_bytes_as_alone(
         assert [bits[m] for _, bits in together.curve] == [bits[0] for _, bits in alone.curve]
 
 
-@pytest.mark.parametrize("stop_at", [7, 20, 21, 33])
+@pytest.mark.parametrize("stop_at", [7, 21, *(pytest.param(step, marks=pytest.mark.slow) for step in (20, 33))])
 def test_a_run_that_is_stopped_and_resumed_is_the_run_that_was_not(
     stop_at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -64,13 +64,18 @@ def same(one: CellRecord, other: CellRecord) -> bool:
         {},
         {"lr_scale": (0.5, 1.0, 1e30)},  # the last diverges at once
         {"lr_scale": 1e30},  # nobody is left, and training ends at the first look
-        {"evaluate_every": 1, "seed": (0, 1)},
-        {"warmup_steps": 30},  # reaches into the decay of the shorter ones
-        {"decay_start": 1},
         {"decay_start": 0.5, "steps": (1, 2, 3, 10)},  # a decay of one step, and no step in common
-        {"vocabulary": 300, "subset_bytes": "10KB"},
-        {"recipe": 2},
         {"recipe": 2, "lr_scale": (0.5, 1.0, 1e30)},
+        *(
+            pytest.param(more, marks=pytest.mark.slow)
+            for more in (
+                {"evaluate_every": 1, "seed": (0, 1)},
+                {"warmup_steps": 30},  # reaches into the decay of the shorter ones
+                {"decay_start": 1},
+                {"vocabulary": 300, "subset_bytes": "10KB"},
+                {"recipe": 2},
+            )
+        ),
     ],
     ids=lambda more: ",".join(more),
 )
@@ -130,7 +135,11 @@ def stopped_in_the_second_branch(cohort: Cohort, paths: RunPaths, monkeypatch: p
     assert checkpoint_step(paths.checkpoint(cohort.cohort_id)) == 14
 
 
-@pytest.mark.parametrize("what", ["the trunk's", "the branch's", "both", "of another budget"])
+@pytest.mark.parametrize(
+    "what",
+    [pytest.param("the trunk's", marks=pytest.mark.slow), pytest.param("the branch's", marks=pytest.mark.slow), "both",
+     "of another budget"],
+)  # fmt: skip
 def test_a_state_that_is_damaged_or_of_another_budgets_decay_is_not_gone_on_from(
     what: str, text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -101,7 +101,15 @@ def test_run_ids_are_those_of_separate_runs(text_file: Path) -> None:
     assert set(auto(text_file, until=0.3, price=2).run_ids) == set(fixed.run_ids)
 
 
-@pytest.mark.parametrize("more", [{}, {"recipe": 2}, {"lr_scale": (1.0, 1e30)}, {"vocabulary": 300, "price": 1}])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"recipe": 2},
+        pytest.param({"lr_scale": (1.0, 1e30)}, marks=pytest.mark.slow),
+        pytest.param({"vocabulary": 300, "price": 1}, marks=pytest.mark.slow),
+    ],
+)
 def test_what_is_trained_equals_separate_runs_and_the_rest_says_why_not(
     more: dict[str, Any], text_file: Path, tmp_path: Path
 ) -> None:
@@ -267,6 +275,7 @@ def command(*words: str | Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_a_sweep_counts_leaves_out_and_reports_what_is_needless(text_file: Path, tmp_path: Path) -> None:
     """Dry run, sweep, status and report; a smaller share afterwards trains more."""
     file, runs = sweep_file(text_file, tmp_path, UNTIL), tmp_path / "runs"
