@@ -85,7 +85,10 @@ def _run_content(record: CellRecord, place: Path) -> dict[str, Any]:
 
 def _overlapping_row(snapshot: Snapshot) -> list[tuple[str, str]]:
     second = snapshot.overlapping
-    return [(f"  stride {second.stride_bytes:,}", _rates(second.segments))] if second else []
+    if not second:
+        return []
+    mixed = " with contexts" if second.bucket_bits else ""
+    return [(f"  stride {second.stride_bytes:,}{mixed}", _rates(second.segments))]
 
 
 def _overlapping(snapshot: Snapshot) -> dict[str, Any]:
@@ -94,7 +97,8 @@ def _overlapping(snapshot: Snapshot) -> dict[str, Any]:
         return {}
     coded = _coded(snapshot.overlapping.segments)
     bits = {f"overlapping_{part}_bits": bits for part, (bits, _) in coded.items()}
-    return {"stride_bytes": snapshot.overlapping.stride_bytes, **bits}
+    second = snapshot.overlapping
+    return {"stride_bytes": second.stride_bytes, "bucket_bits": second.bucket_bits, **bits}
 
 
 def _coded(segments: Sequence[Segment]) -> dict[str, tuple[float, int]]:

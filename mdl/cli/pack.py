@@ -29,7 +29,7 @@ class Asked:
     snapshot: str = "final"
     tune_steps: int | None = None
     stride_bytes: int | None = None  # 0: windows side by side
-    contexts: bool = False
+    contexts: bool | None = None
     order: str = "shuffled"  # of the corpus: as the run drew its subset, or "contiguous", from its beginning
     file: Path | None = None  # instead of the run's own bytes
 
@@ -57,9 +57,8 @@ def pack(folder: Path, out: Path | None, asked: Asked, device: str, runs: Path =
     check_stride(stride, run.shape)
     with _progress() as tell:
         coded = choose_coded(run, asked.tune_steps, content)
-        packed = write_pack(
-            run, coded, target, where, tell, content=content, stride_bytes=stride, contexts=asked.contexts
-        )
+        contexts = run.recorded_contexts if asked.contexts is None else asked.contexts
+        packed = write_pack(run, coded, target, where, tell, content=content, stride_bytes=stride, contexts=contexts)
         tell("the classical coders beside", 0, packed.raw_bytes)
         known = None if file else Known(run.corpus, asked.order, folder.parent)
         beside = coders_beside((content or run.subset).read(), coders_for(run.record.corpus.modality), known)

@@ -105,7 +105,13 @@ class Run:
     @property
     def recorded_stride(self) -> int | None:
         """That of the second code length that was measured; None: there is none."""
-        return self.snapshot.overlapping.stride_bytes if self.snapshot.overlapping else None
+        second = self.snapshot.overlapping
+        return second.stride_bytes if second and second.stride_bytes < self.shape.context_tokens else None
+
+    @property
+    def recorded_contexts(self) -> bool:
+        """Whether a code length of the model mixed with contexts was measured."""
+        return self.snapshot.overlapping is not None and self.snapshot.overlapping.bucket_bits is not None
 
 
 def open_run(folder: Path, snapshot: str = "final", *, with_corpus: bool = True) -> Run:

@@ -70,9 +70,10 @@ def summary(record: CellRecord) -> dict[str, Any]:
         }
         if second := snapshot.overlapping:  # of the own subset and the held-out part, no more
             bits = {part: sum(s.code_bits for s in second.segments if s.part == part) for part in ("train", "heldout")}
+            key = f"{snapshot.name}/{'mixed' if second.bucket_bits else 'overlapping'}"
             figures |= {
-                f"{snapshot.name}/overlapping_own_bits_per_byte": bits["train"] / record.subset_bytes,
-                f"{snapshot.name}/overlapping_heldout_bits_per_byte": bits["heldout"] / record.corpus.heldout_bytes,
+                f"{key}_own_bits_per_byte": bits["train"] / record.subset_bytes,
+                f"{key}_heldout_bits_per_byte": bits["heldout"] / record.corpus.heldout_bytes,
             }
     return figures
 

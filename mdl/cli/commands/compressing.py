@@ -27,7 +27,7 @@ def compress(
     ] = "auto",
     embed_model: Annotated[bool, typer.Option("--embed-model", help="Put the weights into the archive.")] = False,
     stride_bytes: StrideBytes = None,
-    contexts: Contexts = False,
+    contexts: Contexts = None,
     runs: Runs = RUNS,
     device: Device = "auto",
     as_json: AsJson = False,
@@ -39,7 +39,7 @@ def compress(
     """
     from mdl.cli import archive
 
-    how = archive.How(embed=embed_model, stride_bytes=in_bytes(stride_bytes), contexts=contexts)
+    how = archive.How(embed=embed_model, stride_bytes=in_bytes(stride_bytes), contexts=bool(contexts))
     told = archive.compress(file, out, model, how, runs=runs, device=device)
     _print(told, as_json=as_json)
 
@@ -84,7 +84,7 @@ def inspect(
     run (null: not here), stride_bytes (null: windows side by side), bucket_bits (null: no contexts); of a run run_id,
     sweep, status, reason, model, n_params, source, corpus_sha256, subset_bytes, seed, snapshots (name, step,
     train_bits, heldout_bits, weights, weights_sha256, and with a second code length stride_bytes,
-    overlapping_train_bits, overlapping_heldout_bits);
+    bucket_bits (null: no contexts), overlapping_train_bits, overlapping_heldout_bits);
     of a sweep name, n_cells, n_done, n_failed, n_left, sources, subset_bytes, models.
     """
     from mdl.cli import inspect as inspect_cli
@@ -108,7 +108,7 @@ def pack(
         int | None, typer.Option(min=0, help="Steps that make up for rounding. Default: as recorded, else 0.")
     ] = None,
     stride_bytes: StrideBytes = None,
-    contexts: Contexts = False,
+    contexts: Contexts = None,
     order: Annotated[
         str,
         typer.Option(help="Of the run's corpus: shuffled, as the subset was drawn, or contiguous, from its beginning."),

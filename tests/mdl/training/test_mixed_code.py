@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from mdl.archives import Archive
-from mdl.compressors import compress_stream, load_model
+from mdl.cli.inspect_runs import inspect
+from mdl.cli.pack import Asked, pack, unpack
+from mdl.compressors import compress_stream, load_model, open_run
 from mdl.config import from_flat
 from mdl.data import open_corpus
 from mdl.errors import MdlError
@@ -18,6 +20,7 @@ from mdl.mixing import bucket_bits
 from mdl.records import CellRecord, RunPaths, read_cell
 from mdl.sweeps.plan import Plan, describe_plan
 from mdl.training import run_cohort
+from mdl.training.loggers import summary
 from tests.conftest import markov_text
 from tests.mdl.training.test_overlapping import bits, cohort
 
@@ -33,7 +36,8 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     stride = {"stride_bytes": request.param} if request.param else {}
     paths = RunPaths(folder / "mixed")
     mixed = run_cohort(cohort(text_file, contexts=True, recipe=2, **stride), "s", paths)
-    return mixed, run_cohort(cohort(text_file, recipe=2), "s", RunPaths(folder / "plain")), paths
+    plain = run_cohort(cohort(text_file, recipe=2), "s", RunPaths(folder / "plain"))
+    return mixed, plain, paths
 
 
 def test_the_second_code_length_is_that_of_the_streams_of_an_archive(made: Made) -> None:
@@ -100,3 +104,23 @@ def test_without_numba_nothing_is_trained(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "numba", None)
     with pytest.raises(MdlError, match=r"numba; pip install 'mdl-critical-size\[mixing\]'"):
         run_cohort(cohort(tmp_path / "text.txt", contexts=True), "s", RunPaths(tmp_path))
+
+
+def test_a_run_is_packed_as_it_was_recorded_unless_asked_otherwise(made: Made, tmp_path: Path) -> None:
+    """With contexts, and with the recorded stride where there is one; inspect and W&B tell of it by its name."""
+    records, _, paths = made
+    record = records[0]
+    folder, stride = paths.record(record.run_id).parent, record.config["measure.stride_bytes"]
+    told = {
+        contexts: pack(folder, tmp_path / f"{contexts}.mdl", Asked(tune_steps=0, contexts=contexts), "cpu").content
+        for contexts in (None, False)
+    }
+    assert [told[key]["bucket_bits"] for key in (None, False)] == [bucket_bits(record.subset_bytes), None]
+    assert {content["stride_bytes"] for content in told.values()} == {stride}
+    assert told[None]["archive_bytes"] < told[False]["archive_bytes"]
+    unpack(tmp_path / "None.mdl", tmp_path / "back", "cpu")
+    assert (tmp_path / "back").read_bytes() == open_run(folder).subset.read()
+    assert any("with contexts" in line for line in inspect(folder).lines)
+    assert {key for key in summary(record) if "mixed" in key} == {
+        f"{snapshot.name}/mixed_{part}_bits_per_byte" for snapshot in record.snapshots for part in ("own", "heldout")
+    }
