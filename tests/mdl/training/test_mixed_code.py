@@ -41,7 +41,7 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 def test_the_second_code_length_is_that_of_the_streams_of_an_archive(made: Made) -> None:
-    """Of the own subset and of what is held out, to two words and two parts in a thousand; it is shorter than the first."""
+    """Of the own subset and of what is held out, to two words and .2 %; it is shorter than the first."""
     records, _, paths = made
     for record in records:
         assert read_cell(paths.record(record.run_id)) == record
