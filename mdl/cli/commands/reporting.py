@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mdl.cli.options import RUNS, AsJson, Cost, Runs, StrideBytes, in_bytes, in_inches, print_json, renamed
+from mdl.cli.options import RUNS, AsJson, Contexts, Cost, Runs, StrideBytes, in_bytes, in_inches, print_json, renamed
 
 _KNOWN_IN_SUMMARY = (
     "name",
@@ -48,9 +48,7 @@ def report(
     ] = "code_bits",
     seed_column: Annotated[str, typer.Option("--seed-column", help="A table's column of training seeds.")] = "seed",
     stride_bytes: StrideBytes = None,
-    contexts: Annotated[
-        bool, typer.Option("--contexts", help="By the code length of models mixed with contexts (measure.contexts).")
-    ] = False,
+    contexts: Contexts = None,
     predict: Annotated[
         str | None,
         typer.Option("--predict", help="Dataset sizes to predict N* for: 1GB,10GB; default: ten times the largest."),
@@ -91,7 +89,7 @@ def report(
         formats=wanted,
         columns=columns,
         stride_bytes=stride,
-        contexts=contexts,
+        contexts=bool(contexts),
         predict_bytes=asked,
         figure_inches=None if figure_width is None else in_inches(figure_width),
     )
