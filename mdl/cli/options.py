@@ -36,8 +36,8 @@ Contexts = Annotated[
     bool | None,
     typer.Option(
         "--contexts/--no-contexts",
-        help="With the model mixed with contexts that learn as they code and cost no parameters: a shorter code, at some "
-        "2 microseconds a byte; it takes the extra 'mixing'. Default: no; mdl pack: as recorded.",
+        help="With the model mixed with contexts that learn as they code and cost no parameters: a shorter code, at "
+        "some 2 microseconds a byte; it takes the extra 'mixing'. Default: no; mdl pack: as recorded.",
     ),
 ]
 StrideBytes = Annotated[
