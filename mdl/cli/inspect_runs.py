@@ -87,8 +87,8 @@ def _overlapping_row(snapshot: Snapshot) -> list[tuple[str, str]]:
     second = snapshot.overlapping
     if not second:
         return []
-    mixed = " with contexts" if second.bucket_bits else ""
-    return [(f"  stride {second.stride_bytes:,}{mixed}", _rates(second.segments))]
+    mixed = "mixed, " if second.bucket_bits else ""
+    return [(f"  {mixed}stride {second.stride_bytes:,}", _rates(second.segments))]
 
 
 def _overlapping(snapshot: Snapshot) -> dict[str, Any]:

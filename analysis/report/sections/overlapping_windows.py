@@ -126,7 +126,7 @@ def _measure(study: Study) -> dict[str, Any]:
 register_section(
     WideSection(
         name="overlapping",
-        title="Overlapping windows",
+        title="A second code length",
         measure=_measure,
         write=lambda summary: write(summary["overlapping"]),
         tables=(CsvTable("overlapping"),),

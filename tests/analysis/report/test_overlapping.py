@@ -65,8 +65,8 @@ def test_no_number_by_the_first_code_length_changes_where_a_second_was_measured(
     assert with_second | {"overlapping": []} == without
     assert (summaries[0].folder / "overlapping.csv").exists()
     assert not (summaries[1].folder / "overlapping.csv").exists()
-    assert "Overlapping windows" in (summaries[0].folder / "report.md").read_text()
-    assert "Overlapping" not in (summaries[1].folder / "report.md").read_text()
+    assert "## A second code length" in (summaries[0].folder / "report.md").read_text()
+    assert "second code length" not in (summaries[1].folder / "report.md").read_text()
 
 
 def test_the_section_shows_both_code_lengths_and_the_gain_of_every_cell(both: Path) -> None:

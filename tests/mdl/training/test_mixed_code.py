@@ -120,7 +120,7 @@ def test_a_run_is_packed_as_it_was_recorded_unless_asked_otherwise(made: Made, t
     assert told[None]["archive_bytes"] < told[False]["archive_bytes"]
     unpack(tmp_path / "None.mdl", tmp_path / "back", "cpu")
     assert (tmp_path / "back").read_bytes() == open_run(folder).subset.read()
-    assert any("with contexts" in line for line in inspect(folder).lines)
+    assert any("mixed, stride" in line for line in inspect(folder).lines)
     assert {key for key in summary(record) if "mixed" in key} == {
         f"{snapshot.name}/mixed_{part}_bits_per_byte" for snapshot in record.snapshots for part in ("own", "heldout")
     }
