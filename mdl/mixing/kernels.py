@@ -281,7 +281,7 @@ def _code_byte(memory, fixed, block, byte, lane, place, t, chances, counts, bits
     _follow(memory, block, lane, place, t, own, beginning & 255, bits)
 
 
-@njit(cache=True, boundscheck=False, error_model="numpy", _nrt=False)  # without references counted: twice as fast
+@njit(cache=True, nogil=True, boundscheck=False, error_model="numpy", _nrt=False)  # no counted references: twice as fast
 def code_lanes(memory, fixed, block, byte, start, lanes, times, chances, counts, bits):
     """Code the bytes of lanes [first, end) at times [first, end), time by time; where there are `counts` read them.
 
