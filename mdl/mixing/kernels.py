@@ -129,7 +129,7 @@ def _learn_weights(memory, byte, s0, s2, beginning, bit):
     inputs, mixed, w, one = byte.inputs, byte.mixed, memory.last[beginning], bit << 16
     e0, e1, e2 = ((one - mixed[4]) * _RATE) >> 10, ((one - mixed[5]) * _RATE) >> 10, ((one - mixed[6]) * _RATE) >> 10
     w0, w1, w2 = memory.by_match[s0], memory.by_beginning[beginning], memory.by_byte_before[s2]
-    for j in range(N_INPUTS):
+    for j in range(N_INPUTS if max(abs(e0), abs(e1), abs(e2)) > 2 else 0):  # else all would be rounded to 0
         w0[j] += (inputs[j] * e0 + 8192) >> 14
         w1[j] += (inputs[j] * e1 + 8192) >> 14
         w2[j] += (inputs[j] * e2 + 8192) >> 14
@@ -281,7 +281,7 @@ def _code_byte(memory, fixed, block, byte, lane, place, t, chances, counts, bits
     _follow(memory, block, lane, place, t, own, beginning & 255, bits)
 
 
-@njit(cache=True, nogil=True, boundscheck=False, error_model="numpy", _nrt=False)  # no counted references: twice as fast
+@njit(cache=True, nogil=True, boundscheck=False, error_model="numpy", _nrt=False)  # no reference counts: twice as fast
 def code_lanes(memory, fixed, block, byte, start, lanes, times, chances, counts, bits):
     """Code the bytes of lanes [first, end) at times [first, end), time by time; where there are `counts` read them.
 
