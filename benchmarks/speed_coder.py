@@ -1,4 +1,4 @@
-"""Symbols a second of the entropy coder, from logits and from tables.
+"""Symbols a second of the entropy coder, from logits and from tables, and of the mixer with contexts.
 
 python -m benchmarks.speed_coder [--symbols 200000]
 
@@ -15,6 +15,9 @@ import torch
 from benchmarks import machine
 from mdl.entropy import StreamDecoder, StreamEncoder, counts, to_grid
 from mdl.entropy.range_coder import code_bits
+from mdl.mixing import MIN_BUCKET_BITS, ContextMixer, bucket_bits, chances_of
+
+_LANE_BYTES = 1 << 12
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -35,6 +38,12 @@ def main(arguments: list[str] | None = None) -> None:
 
     stream = encoded()
     assert np.array_equal(StreamDecoder(stream).read(tables), symbols)
+    chances = chances_of(torch.from_numpy(to_grid(logits)), torch.from_numpy(symbols.astype(np.int64)))
+    lanes = symbols.size // _LANE_BYTES
+    n_mixed = lanes * _LANE_BYTES
+    in_lanes = chances[:n_mixed].view(lanes, _LANE_BYTES, 8).numpy().astype(np.uint16)
+    ContextMixer(MIN_BUCKET_BITS).encode(symbols[:_LANE_BYTES], in_lanes[:1])  # compiled
+    mixer = ContextMixer(bucket_bits(n_mixed))
     over = 8 * len(stream) / code_bits(tables, symbols) - 1
     print(
         f"coder, {chosen.symbols:,} symbols of 256; {machine.name()}; {machine.versions()}; {over:.1e} over the ideal\n"
@@ -44,6 +53,7 @@ def main(arguments: list[str] | None = None) -> None:
         ("logits to tables", lambda: counts(to_grid(logits))),
         ("encode tables", encoded),
         ("decode tables", lambda: StreamDecoder(stream).read(tables)),
+        ("mix with contexts", lambda: mixer.encode(symbols[:n_mixed], in_lanes)),
     ):
         print(f"| {what} | {chosen.symbols / machine.seconds_of(work, 2):,.0f} |", flush=True)
 
