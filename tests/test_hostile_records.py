@@ -58,6 +58,7 @@ def record_in(folder: Path) -> Path:
     return folder / WHOLE["run_id"] / "record.json"
 
 
+@pytest.mark.slow
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(at=st.sampled_from(PLACES), value=JSON)
 def test_any_value_in_any_field_is_read_and_explained_or_refused_in_one_line(

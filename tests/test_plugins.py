@@ -98,6 +98,7 @@ def test_a_source_of_ones_own_is_swept_by_workers_and_names_its_runs(place: Path
     assert "unknown corpus 'coin:7'" in without.stdout + without.stderr
 
 
+@pytest.mark.slow
 def test_a_coder_of_ones_own_stands_in_baselines_in_sweeps_and_in_the_report(place: Path) -> None:
     (place / "book.txt").write_bytes(b"to be or not to be, that is the question. " * 2000)
     shown = mdl("baselines", "book.txt", "--plugin", "zlib_1.py", cwd=place)

@@ -297,6 +297,7 @@ def with_flops(records: list[CellRecord], n_passes: int | None = None) -> list[C
     return [dataclasses.replace(r, training=t) for r, t in zip(records, trained, strict=True)]
 
 
+@pytest.mark.slow
 def test_a_summary_holds_every_number_and_no_nan(tmp_path: Path) -> None:
     table = load(write_sweep(tmp_path / "s", with_flops(grid(NAMES, DATA, noisy, seeds=(0, 1)))))
     summary = summarise(study(table, parse_cost("float16")))

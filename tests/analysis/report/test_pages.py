@@ -35,6 +35,7 @@ def quick() -> Study:
     return study(load(QUICK), parse_cost("float16"), n_replicates=20)
 
 
+@pytest.mark.slow
 def test_no_page_but_the_last_has_an_empty_third(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pages: list[bytes] = []
     set_as_pdf = typst.compile

@@ -146,6 +146,7 @@ def trained(data: Array, steps: int = 400) -> Momentum:
     return model
 
 
+@pytest.mark.slow
 def test_a_trained_model_pays_from_where_the_records_say_so_by_hand(tmp_path: Path) -> None:
     """A body that coasts and is pushed now and then, whose places coders of repeated bytes foretell badly."""
     pushes = np.random.default_rng(1).normal(0, 3, 30_000).round().astype(int)

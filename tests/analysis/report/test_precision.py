@@ -78,6 +78,7 @@ def test_intervals_hold_the_measured_size_where_there_are_replicates(tmp_path: P
     assert all(0.97 * row["low"] <= row["n_params"] <= 1.03 * row["high"] for row in rows)
 
 
+@pytest.mark.slow
 def test_a_fixed_precision_makes_the_headline_cost(tmp_path: Path) -> None:
     found = explained(tmp_path, "coded4")
     assert found.rates["bits_per_param"].to_numpy() == pytest.approx(3.5, abs=1e-2)
@@ -90,6 +91,7 @@ def test_a_fixed_precision_makes_the_headline_cost(tmp_path: Path) -> None:
     assert told, "rates count the coded weights"
 
 
+@pytest.mark.slow
 def test_a_report_chooses_the_codes_and_estimates_the_sizes_once_under_each_price(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,6 +113,7 @@ def test_a_report_chooses_the_codes_and_estimates_the_sizes_once_under_each_pric
     assert len(priced) == len(set(priced)) >= len(estimated)
 
 
+@pytest.mark.slow
 def test_page_one_the_terminal_and_a_readme_have_the_critical_size_at_both_prices(tmp_path: Path) -> None:
     """At 2 bytes a parameter, and at what its code takes; under the second price itself there is nothing beside."""
     found = summarise(explained(tmp_path))
@@ -201,6 +204,7 @@ def test_what_the_costs_share_in_noise_does_not_widen_their_ratio(tmp_path: Path
             assert row["ratio_high"] / row["ratio_low"] < row["high"] / row["low"]
 
 
+@pytest.mark.slow
 def test_the_figure_has_a_line_a_dataset_size_and_is_in_the_report(tmp_path: Path) -> None:
     rows = pd.DataFrame(precisions(explained(tmp_path, seeds=(0, 1))))
     with figure_file.theme():

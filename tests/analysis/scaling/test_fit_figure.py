@@ -94,6 +94,7 @@ def test_the_same_fit_is_the_same_figure_with_no_word_outside_it(file_format: st
     assert names == ["law", "nearest row", "last value"]
 
 
+@pytest.mark.slow
 def test_the_command_writes_what_was_asked_for(tmp_path: Path) -> None:
     rows = measured(60)
     pd.DataFrame({"N": rows.n_params, "D": rows.data, "loss": rows.loss}).to_csv(tmp_path / "t.csv", index=False)

@@ -31,6 +31,7 @@ def table_of(law: ScalingLaw, noise: float = 0.003, *, most_epochs: float = 60.0
     return measurements(N, D, loss, varies="rows are resampled", flops=6 * N * D * epochs, epochs=epochs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("law", [PLAIN, REPEATED, OVERFITTING], ids=lambda law: law.form)
 def test_the_form_of_the_truth_is_chosen_by_rows_held_out_and_its_parameters_are_recovered(law: ScalingLaw) -> None:
     made = fit_report_of(table_of(law), None)
@@ -71,6 +72,7 @@ def test_a_form_that_the_data_do_not_identify_is_not_offered() -> None:
         fit_report_of(once, None, form="chinchilla")
 
 
+@pytest.mark.slow
 def test_a_table_without_epochs_is_fitted_as_ever_and_the_repeated_form_asks_for_the_column(tmp_path: Path) -> None:
     """Default of a table that does not tell epochs: the plain form alone; the command line has column and form."""
     of = table_of(OVERFITTING)

@@ -419,6 +419,7 @@ def test_a_file_that_is_written_to_while_it_is_compressed_gives_no_archive(
     assert [path.name for path in tmp_path.iterdir()] == ["grows"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["compress", "decompress"])
 def test_a_command_that_is_ended_leaves_no_temporaries_and_no_half_file(tmp_path: Path, which: str) -> None:
     shape = Shape(16, 1, 1, context_tokens=128)

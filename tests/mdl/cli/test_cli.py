@@ -45,6 +45,7 @@ def test_a_sweep_runs_is_reported_and_then_has_nothing_to_do(folder: Path) -> No
     assert leftovers(folder) == []
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_goes_on_and_ends_with_the_same_records(folder: Path, text_file: Path) -> None:
     """kill -9 at a first checkpoint and a first record; the same command then makes the records of an unbroken run."""
     write_sweep(folder, text_file, steps=250)

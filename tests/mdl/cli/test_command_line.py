@@ -87,6 +87,7 @@ def test_an_options_name_has_one_help_wherever_it_stands() -> None:
     assert several <= {"--out", "--model", "--n", "--d"}, several
 
 
+@pytest.mark.slow
 def test_a_sweep_file_a_run_folder_and_a_run_are_taken_wherever_they_make_sense(swept: Path) -> None:
     """Each command gives the same answer by either."""
     for command in ("status", "inspect", "suggest", "fit"):
@@ -139,6 +140,7 @@ RESULTS = {
 }
 
 
+@pytest.mark.slow
 def test_results_for_scripts_are_one_json_object_and_nothing_else(swept: Path) -> None:
     """One after another: some read what an earlier one made."""
     (swept / "losses.csv").write_text("N,D,loss\n1,2,3\n")
@@ -149,6 +151,7 @@ def test_results_for_scripts_are_one_json_object_and_nothing_else(swept: Path) -
     assert (swept / "again.txt").read_bytes() == (swept / "text.txt").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_report_is_written_beside_its_records(swept: Path) -> None:
     """By sweep file, by run folder or by nothing: one folder, and none where the command was given."""
     for words in (["tiny.yaml"], ["runs/tiny"]):
@@ -160,6 +163,7 @@ def test_a_report_is_written_beside_its_records(swept: Path) -> None:
     assert not (swept / "reports").exists()
 
 
+@pytest.mark.slow
 def test_a_report_predicts_the_dataset_sizes_that_are_asked_for(tmp_path: Path) -> None:
     """Those of the grid stand beside them; what is no size is refused before anything is written."""
     records, out = Path(__file__).parents[3] / "reports/quick/records", tmp_path / "out"

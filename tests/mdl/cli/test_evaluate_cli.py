@@ -62,6 +62,7 @@ def run(*arguments: str | Path) -> tuple[int, str]:
     return result.exit_code, result.stdout
 
 
+@pytest.mark.slow
 def test_a_family_gives_rates_and_a_critical_size_and_is_measured_once(folder: Path, tmp_path: Path) -> None:
     models = [f"hf:{folder / name}" for name in ("small-2", "small-8", "small-24")]
     arguments = ["evaluate", *models, folder / "corpus.txt", "--out", tmp_path / "run", "--sizes", "1KB,3KB,20KB"]

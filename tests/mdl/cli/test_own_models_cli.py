@@ -61,6 +61,7 @@ def bits_of(folder: Path, name: str) -> dict[int, float]:
     return {r.subset_bytes: sum(s.code_bits for s in r.snapshots[0].segments) for r in found}
 
 
+@pytest.mark.slow
 def test_evaluate_records_it_with_its_plugin_once_and_anew_when_either_file_changes(place: Path) -> None:
     arguments = ("evaluate", "py:order-1", "my.txt", "--sizes", "1KB,5KB", "--context", "64", "--no-baselines")
     done = mdl(*arguments, "--plugin", "mine.py", cwd=place)
@@ -89,6 +90,7 @@ def test_evaluate_records_it_with_its_plugin_once_and_anew_when_either_file_chan
     assert len(list(place.glob("runs/evaluate/*/record.json"))) == 6
 
 
+@pytest.mark.slow
 def test_a_module_is_measured_beside_the_coders_and_reported(place: Path) -> None:
     done = mdl("evaluate", "py:Repeats", "py:order-1", "my.txt", "--plugin", "mine.py", "--json", cwd=place)
     assert done.returncode == 0, done.stderr

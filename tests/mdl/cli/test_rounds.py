@@ -26,6 +26,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_round_is_one_file_its_cells_are_recorded_and_the_new_answer_is_told(swept: Path, tmp_path: Path) -> None:
     """Its cells join the sweep's; a second round is a second file."""
     shutil.copytree(swept, tmp_path, dirs_exist_ok=True)

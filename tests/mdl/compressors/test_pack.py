@@ -413,6 +413,7 @@ def test_calibration_changes_the_numbers_and_not_what_they_mean() -> None:
         assert back.getvalue() == CONTENT
 
 
+@pytest.mark.slow
 def test_any_file_and_the_corpus_in_its_own_order_are_packed_by_the_same_weights(runs: Path, tmp_path: Path) -> None:
     """`--file` takes bytes as they lie, also where the corpus is gone; `--order contiguous` the corpus's beginning;
     `--contexts` makes the file shorter."""

@@ -87,6 +87,7 @@ def test_a_state_space_models_bits_are_those_of_a_plain_loop_over_segments(corpu
     assert segments[1000, 3000] == pytest.approx(float(bits[1000:3000].sum()), rel=1e-9)
 
 
+@pytest.mark.slow
 def test_its_records_are_what_a_report_takes(corpus: str) -> None:
     for width in (2, 4, 8):
         model = StateSpace(width)
@@ -454,6 +455,7 @@ def test_nothing_is_computed_where_its_records_cannot_be_written(corpus: str) ->
         mdl.measure(never, corpus, n_params=1, out="my.txt")
 
 
+@pytest.mark.slow
 def test_tied_weights_and_buffers_count_once(corpus: str) -> None:
     module = Lstm()
     before = mdl.measure(module, corpus, sizes=["1KB"], baselines=False)[0].model.n_params

@@ -103,6 +103,7 @@ def test_the_second_block_too(size: str, context: int, trained: bool, monkeypatc
     )
 
 
+@pytest.mark.slow
 def test_a_member_does_not_depend_on_its_companions() -> None:
     """To the bit: nothing is added up across members, and sums have a fixed order."""
     parts = pieces(Shape(16, 1, 1, context_tokens=40), DTYPE, trained=True).parts()

@@ -57,6 +57,7 @@ def run(place: Path, name: str) -> Path:
     return next((place / "runs/s").glob(f"{name}*"))
 
 
+@pytest.mark.slow
 def test_what_only_reads_records_needs_no_plugin(place: Path) -> None:
     for words in (
         ("report", "s.yaml", "--format", "md"),

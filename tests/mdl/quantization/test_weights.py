@@ -332,6 +332,7 @@ def test_every_precision_has_its_two_parts(
     assert at[4] < 5.2
 
 
+@pytest.mark.slow
 def test_processes_code_and_decode_the_same(
     trained: tuple[Shape, dict[str, torch.Tensor], npt.NDArray[np.uint8]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -376,6 +377,7 @@ def test_the_prediction_of_the_cost_holds(
     assert 0.25 < measured / foreseen < 4
 
 
+@pytest.mark.slow
 def test_tuning_wins_back_much_of_what_rounding_cost(
     trained: tuple[Shape, dict[str, torch.Tensor], npt.NDArray[np.uint8]],
 ) -> None:

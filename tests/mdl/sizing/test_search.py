@@ -85,6 +85,7 @@ def text(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("text")
 def test_a_dry_run_plans_and_makes_nothing(tmp_path: Path) -> None:
     plan = json.loads(mdl("size", "my.txt", "--dry-run", "--json", cwd=tmp_path).stdout)

@@ -56,6 +56,7 @@ def cohort(cost: float, measuring: float) -> Job:
     return Job("c", {"kind": "cohort"}, cost + measuring, measuring_cost=measuring)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(
     costs=st.lists(st.floats(1e11, 3e12), min_size=4, max_size=12),
