@@ -24,8 +24,8 @@ that begin every "stride_bytes" (`mdl.models.WindowCut`): the first one's bytes 
 "stride_bytes", with what stands before these as context.
 
 In version 4 a block is so many stretches too, "stride_bytes" may be the context (side by side), and the stream is that
-of `mdl.mixing.kernels`, filled up with zeros to a multiple of 4; no block is stored as it is, and each hangs on all
-blocks before. "bucket_bits" says how much memory that takes.
+of `mdl.mixing.memory`; no block is stored as it is, and each hangs on all blocks before. "bucket_bits" says how much
+memory that takes.
 
 Where the model's architecture is a plugin's, "model" of the header has "plugin_sha256", that plugin's hash.
 """

@@ -1,4 +1,17 @@
-"""What the mixer keeps: tables of whole numbers, the same in encoder and decoder after every byte."""
+"""What the mixer keeps, in whole numbers, the same in encoder and decoder after every byte; and its stream.
+
+A block is coded time by time, and at each time lane by lane: byte 0 of every lane, byte 1 of every lane, and so on. Of
+a byte the eight bits are coded from the highest on, each by a chance p of a one, of 2^16, by an arithmetic coder of 32
+bits: of the range [low, high] the lower part, up to low + (high − low) · p / 2^16 rounded down, is a one. Whenever both
+ends begin with the same byte, it is written; a block ends with the four bytes of low, and zeros to a multiple of four.
+
+The chance is mixed (`kernels.py` is its definition, `tables.py` has its tables) from what the model says, the share of
+the upper half among the symbols that a bit chooses between, each with one more than its count in the coder's table;
+from five contexts, the last 4 and 6 bytes and the letters of the word so far, and the last 3 bytes and the word once
+more for each lane by itself; from the byte before, and from none; and from the longest match, of six bytes or more,
+with what was coded before. Contexts look back no further than their lane's first byte. Nothing is known at the
+beginning of the first block; every block hands on what it learned.
+"""
 
 from __future__ import annotations
 
