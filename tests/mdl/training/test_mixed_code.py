@@ -106,6 +106,7 @@ def test_without_numba_nothing_is_trained(tmp_path: Path, monkeypatch: pytest.Mo
         run_cohort(cohort(tmp_path / "text.txt", contexts=True), "s", RunPaths(tmp_path))
 
 
+@pytest.mark.slow
 def test_a_run_is_packed_as_it_was_recorded_unless_asked_otherwise(made: Made, tmp_path: Path) -> None:
     """With contexts, and with the recorded stride where there is one; inspect and W&B tell of it by its name."""
     records, _, paths = made
