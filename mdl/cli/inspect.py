@@ -11,7 +11,7 @@ from mdl.errors import MdlError
 from mdl.mixing import memory_bytes
 from mdl.models import ARCHITECTURES, TRANSFORMER, count_params
 from mdl.pretrained import is_pretrained, parse_archive
-from mdl.units import format_bytes
+from mdl.units import counted, format_bytes
 
 
 def inspect(file: Path, runs: Path) -> Told:
@@ -27,7 +27,7 @@ def _of_ours(archive: Archive, runs: Path) -> Told:
     rest = archive.size_bytes - archive.stream_bytes - archive.guard_bytes - header.embedded_bytes
     is_known = shape.architecture in ARCHITECTURES  # else a plugin's, which is not loaded
     n_params, run = count_params(shape)["total"] if is_known else None, _run_of(header.model_sha256, runs)
-    counted = f"{n_params:,} parameters, " if is_known else ""
+    parameters = f"{n_params:,} parameters, " if is_known else ""
     found = (
         "in the archive" if header.embedded_bytes else "not in the archive: decompress looks in runs/ or takes --model"
     )
@@ -35,11 +35,11 @@ def _of_ours(archive: Archive, runs: Path) -> Told:
     rows = [
         ("content", f"{archive.n_bytes:,} bytes, sha256 {archive.content_sha256.hex()}"),
         ("archive", f"{size}, written by {header.writer}"),
-        ("  coded streams", f"{archive.stream_bytes:,} bytes in {archive.n_blocks:,} blocks"),
+        ("  coded streams", f"{archive.stream_bytes:,} bytes in {counted(archive.n_blocks, 'block')}"),
         ("  guard lists", f"{archive.guard_bytes:,} bytes"),
         ("  weights", f"{header.embedded_bytes:,} bytes"),
         ("  header, table, hashes", f"{rest:,} bytes"),
-        ("model", f"{shape.label}, context {shape.context_tokens:,} bytes, {counted}{found}"),
+        ("model", f"{shape.label}, context {shape.context_tokens:,} bytes, {parameters}{found}"),
         *([("windows", _windows(header))] if header.stride_bytes else []),
         *([("contexts", _contexts(header))] if header.bucket_bits else []),
         ("model sha256", header.model_sha256),
