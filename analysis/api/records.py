@@ -101,9 +101,7 @@ class Records:
         >>> analysis.load(RECORDS).study(cost=1).critical["n_params"].round().astype(int).to_list()
         [7191, 15823, 37773]
         """
-        table = self.table
-        if stride_bytes is not None or contexts:
-            table = by_second_code(table, stride_bytes, contexts=contexts)
+        table = by_second_code(self.table, stride_bytes, contexts=contexts)
         return Study(explain(table, parse_cost(cost), predict_bytes), self.path)
 
     def __repr__(self) -> str:

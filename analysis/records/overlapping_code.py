@@ -15,11 +15,14 @@ from analysis.records.tables import Table, with_code_lengths
 def by_second_code(table: Table, stride_bytes: int | None = None, *, contexts: bool = False) -> Table:
     """The cells that were coded in windows that begin every `stride_bytes`, with those code lengths alone.
 
-    With `contexts` those of the model mixed with contexts; None: of the one stride that was measured so.
+    With `contexts` those of the model mixed with contexts; None: of the one stride that was measured so. Where neither
+    is asked for the table is by the first code, as it was.
 
     What is known of the first code only (positions, coded weights, online codes, other data) is left out, so that
     nothing is compared across the two. AnalysisError where there are no such code lengths.
     """
+    if stride_bytes is None and not contexts:
+        return table
     lengths = table.overlapping
     if len(lengths):
         lengths = lengths[lengths["bucket_bits"].notna() == contexts]

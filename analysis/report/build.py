@@ -63,9 +63,7 @@ def build_report(
     second code length that was not measured.
     """
     wanted = _checked(formats)
-    table = load(folder, **(columns or {}))
-    if stride_bytes is not None or contexts:
-        table = by_second_code(table, stride_bytes, contexts=contexts)
+    table = by_second_code(load(folder, **(columns or {})), stride_bytes, contexts=contexts)
     explained = study(table, parse_cost(cost), predict_bytes=_asked(table, predict_bytes))
     measured = measure(explained)
     summary = summarise(explained, measured)

@@ -196,3 +196,8 @@ def test_models_mixed_with_contexts_are_the_same_kind_of_second_code(
 def test_a_sweep_without_contexts_is_told_how_to_measure_them(both: Path) -> None:
     with pytest.raises(AnalysisError, match=r"mixed with contexts; run it with measure\.contexts: true"):
         by_second_code(load(both), contexts=True)
+
+
+def test_where_no_second_code_is_asked_for_the_table_stays_by_the_first(both: Path) -> None:
+    table = load(both)
+    assert by_second_code(table) is table
