@@ -72,6 +72,18 @@ def leftovers(folder: Path) -> list[str]:
     ]
 
 
+def comes_back(content: bytes, folder: Path, model: Path, *options: str) -> str:
+    """What `mdl compress` says of book.txt, made book.mdl; `mdl decompress` gives it back as again.txt."""
+    (folder / "book.txt").write_bytes(content)
+    with_model = ["--model", model, "--device", "cpu"]
+    packed = mdl("compress", "book.txt", *options, "-o", "book.mdl", *with_model, cwd=folder)
+    assert packed.returncode == 0, packed.stderr
+    unpacked = mdl("decompress", "book.mdl", "-o", "again.txt", *with_model, cwd=folder)
+    assert unpacked.returncode == 0, unpacked.stderr
+    assert (folder / "again.txt").read_bytes() == content
+    return packed.stdout
+
+
 def assert_one_line(done: subprocess.CompletedProcess[str], words: str) -> None:
     assert done.returncode == 2, done.stdout + done.stderr
     assert done.stderr.count("\n") == 1, done.stderr

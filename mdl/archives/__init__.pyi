@@ -2,6 +2,7 @@ from . import block_codec as block_codec
 from . import mixed_codec as mixed_codec
 from .block_codec import CodedLanes as CodedLanes
 from .block_codec import time_major as time_major
+from .block_codec import window_calls as window_calls
 from .block_codec import windows_of as windows_of
 from .format import Archive as Archive
 from .format import ArchiveWriter as ArchiveWriter

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import itertools
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -22,11 +22,13 @@ import torch
 from torch import Tensor
 
 from mdl.archives.format import Block, checked_crc
+from mdl.archives.guard_by_time import GuardByTime
 from mdl.entropy import Guard, StreamDecoder, StreamEncoder, grid_of, guard_list, symbol_intervals
 from mdl.models import StackedModel, Stepped, WindowCut, check_agreement, require_exact
 from mdl.units import VOCABULARY
 
 Bytes = npt.NDArray[np.uint8]
+Numbers = npt.NDArray[Any]  # whole ones
 Said = Callable[[Tensor, Tensor], Tensor]  # what a coder must know, k numbers (n, k), of grid logits and symbols (n,)
 
 # The first windows of the first block are stepped through before anything is promised.
@@ -76,7 +78,7 @@ class Placed:
     """A block's bytes placed in the coder's tables: window by window, what its stream is made of."""
 
     data: Bytes  # (n,)
-    numbers: npt.NDArray[np.int64]  # (windows, T, k): left and width of 2^24; past the last byte meaningless
+    numbers: Numbers  # (windows, T, k), such as left and width of 2^24; past the last byte meaningless
     listed: Guard
 
     def block(self, stream: bytes) -> Block:
@@ -94,23 +96,21 @@ def place_block(model: StackedModel, data: Bytes, lanes: Lanes | None = None, sa
     """The model's part of encoding, which an accelerator does: the windows that begin together in all lanes at once."""
     lanes = lanes or Lanes.side_by_side(model)
     rows = windows_of(data, lanes.n_bytes)
-    n_rows, length = rows.shape
-    numbers: list[npt.NDArray[np.int64]] = []  # of each span of time, all rows
+    length, numbers = rows.shape[1], None
     index, up = [], []
-    for start, first, last in lanes.cut.spans(length):
-        step, parts = _windows_a_call(model, last - start), []
-        for row in range(0, n_rows, step):
-            part, near = _place_windows(model, rows[row : row + step, start:last], last - first, said)
-            parts.append(part)
-            lane, within = np.divmod(near.index, (last - first) * VOCABULARY)
-            place = ((row + lane) * length + first) * VOCABULARY + within
-            inside = place < data.size * VOCABULARY  # not in what fills up the last lane
-            index.append(place[inside])
-            up.append(near.up[inside])
-        numbers.append(np.concatenate(parts))
+    for some, start, first, last in window_calls(model, rows.shape, lanes.cut):
+        part, near = _place_windows(model, rows[some, start:last], last - first, said)
+        if numbers is None:
+            numbers = np.empty((*rows.shape, part.shape[-1]), part.dtype)
+        numbers[some, first:last] = part
+        lane, within = np.divmod(near.index, (last - first) * VOCABULARY)
+        place = ((some.start + lane) * length + first) * VOCABULARY + within
+        inside = place < data.size * VOCABULARY  # not in what fills up the last lane
+        index.append(place[inside])
+        up.append(near.up[inside])
     places, side = np.concatenate(index), np.concatenate(up)
     order = np.argsort(places, kind="stable")
-    return Placed(data=data, numbers=np.concatenate(numbers, axis=1), listed=Guard(places[order], side[order]))
+    return Placed(data=data, numbers=np.asarray(numbers), listed=Guard(places[order], side[order]))
 
 
 def write_block(placed: Placed) -> Block:
@@ -130,14 +130,26 @@ def time_major(n_bytes: int, length: int) -> npt.NDArray[np.int64]:
 
 
 @torch.inference_mode()
-def _place_windows(model: StackedModel, windows: Bytes, n_last: int, said: Said) -> tuple[npt.NDArray[np.int64], Guard]:
+def _place_windows(model: StackedModel, windows: Bytes, n_last: int, said: Said) -> tuple[Numbers, Guard]:
     """What is said (windows, n_last, k) of the last bytes of the windows, and the guard list of these."""
     symbols = torch.from_numpy(np.ascontiguousarray(windows)).to(model.device)
     counted = symbols[:, symbols.shape[1] - n_last :]
     logits = require_exact(model.shape, "archives").parallel(model, symbols, n_last)
     grid, place, up = grid_of(logits.reshape(-1, VOCABULARY))
-    numbers: npt.NDArray[np.int64] = said(grid, counted.reshape(-1).long()).cpu().numpy()
+    numbers: Numbers = said(grid, counted.reshape(-1).long()).cpu().numpy()
     return numbers.reshape(*counted.shape, -1), Guard(place.cpu().numpy(), up.cpu().numpy())
+
+
+def window_calls(model: StackedModel, shape: tuple[int, ...], cut: WindowCut) -> Iterator[tuple[slice, int, int, int]]:
+    """What the model takes at once of lanes of this shape (n, length): rows, and where they begin, count and end.
+
+    The windows that begin together in all lanes, as many as are good for the device.
+    """
+    n_rows, length = shape
+    for start, first, last in cut.spans(length):
+        step = _windows_a_call(model, last - start)
+        for row in range(0, n_rows, step):
+            yield slice(row, row + step), start, first, last
 
 
 def _windows_a_call(model: StackedModel, length: int) -> int:
@@ -255,29 +267,6 @@ class _Team:
     def rows(self) -> list[Bytes]:
         """The bytes of each."""
         return [self._out[rows] for rows in self._rows]
-
-
-class GuardByTime:
-    """The guard list of n symbols of V in rows of `length`, time by time."""
-
-    def __init__(self, n: int, packed: bytes, length: int, n_values: int = VOCABULARY) -> None:
-        self.n_rows = -(-n // length)
-        self._n_full, self._rest = divmod(n, length)
-        listed = guard_list.unpack(packed, n * n_values)
-        position, value = np.divmod(listed.index, n_values)
-        window, t = np.divmod(position, length)
-        order = np.argsort(t, kind="stable")
-        self._t, self._up = t[order], listed.up[order]
-        self._index = (window * n_values + value)[order]
-
-    def n_active(self, t: int) -> int:
-        """Windows that have a symbol at t: all, or all but a shorter last one."""
-        return self._n_full + 1 if t < self._rest else self._n_full
-
-    def guard_at(self, t: int) -> Guard:
-        """The places of time t, as window · V + symbol."""
-        low, high = np.searchsorted(self._t, [t, t + 1])
-        return Guard(self._index[low:high], self._up[low:high])
 
 
 class CodedLanes(GuardByTime):

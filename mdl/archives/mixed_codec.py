@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
-from mdl.archives.block_codec import BlockDecoder, Bytes, GuardByTime, Lanes, Placed, place_block
+from mdl.archives.block_codec import BlockDecoder, Bytes, Lanes, Placed, place_block
 from mdl.archives.format import Block, checked_crc
+from mdl.archives.guard_by_time import GuardByTime
 from mdl.archives.header import stretch_bytes, windows_per_block
 from mdl.entropy import Guard
 from mdl.mixing import ContextMixer, Read, chances_of
@@ -28,11 +27,7 @@ def mixed_lanes(shape: Shape, stride_bytes: int = 0) -> tuple[Lanes, int]:
 
 def place_mixed(model: StackedModel, data: Bytes, lanes: Lanes) -> Placed:
     """The model's part of encoding: its chances (lanes, lane bytes, 8) of every bit."""
-    return place_block(model, data, lanes, _chances)
-
-
-def _chances(grid: Tensor, symbols: Tensor) -> Tensor:
-    return chances_of(grid, symbols).to(torch.int64)
+    return place_block(model, data, lanes, chances_of)
 
 
 def write_mixed(placed: Placed, mixer: ContextMixer) -> Block:

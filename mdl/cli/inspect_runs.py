@@ -93,11 +93,10 @@ def _overlapping_row(snapshot: Snapshot) -> list[tuple[str, str]]:
 
 def _overlapping(snapshot: Snapshot) -> dict[str, Any]:
     """Of the second code length, where there is one."""
-    if not snapshot.overlapping:
-        return {}
-    coded = _coded(snapshot.overlapping.segments)
-    bits = {f"overlapping_{part}_bits": bits for part, (bits, _) in coded.items()}
     second = snapshot.overlapping
+    if not second:
+        return {}
+    bits = {f"overlapping_{part}_bits": bits for part, (bits, _) in _coded(second.segments).items()}
     return {"stride_bytes": second.stride_bytes, "bucket_bits": second.bucket_bits, **bits}
 
 

@@ -6,15 +6,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mdl.archives import mixed_lanes, windows_of
+from mdl.archives import mixed_lanes, window_calls, windows_of
 from mdl.data import Readable
 from mdl.entropy import nearest_grid
 from mdl.mixing import ContextMixer, bucket_bits, chances_of
 from mdl.models import BytesProgress, StackedModel, WindowCut, stack
 from mdl.records import OverlappingCode, Segment
 from mdl.units import VOCABULARY
-
-_LOGITS_A_CALL = {"cpu": 2**20, "cuda": 2**27}
 
 
 def mixed_code(
@@ -53,12 +51,9 @@ def _stream_bytes(model: StackedModel, view: Readable, n_bytes: int, stride: int
 def _chances(model: StackedModel, rows: npt.NDArray[np.uint8], cut: WindowCut) -> npt.NDArray[np.uint16]:
     """What the model says of every bit (lanes, length, 8), in float32: an archive's is the same to some 1e-5 bits."""
     found = np.empty((*rows.shape, 8), np.uint16)
-    for start, first, last in cut.spans(rows.shape[1]):
-        step = max(1, _LOGITS_A_CALL[model.device.type] // ((last - start) * VOCABULARY))
-        for row in range(0, len(rows), step):
-            symbols = torch.from_numpy(rows[row : row + step, start:last].copy()).to(model.device)
-            logits = model(symbols[None])[0, :, first - start :].double()
-            counted = symbols[:, first - start :]
-            chances = chances_of(nearest_grid(logits.reshape(-1, VOCABULARY)), counted.reshape(-1).long())
-            found[row : row + step, first:last] = chances.view(*counted.shape, 8).cpu().numpy()
+    for some, start, first, last in window_calls(model, rows.shape, cut):
+        symbols = torch.from_numpy(rows[some, start:last].copy()).to(model.device)
+        logits, counted = model(symbols[None])[0, :, first - start :].double(), symbols[:, first - start :]
+        chances = chances_of(nearest_grid(logits.reshape(-1, VOCABULARY)), counted.reshape(-1).long())
+        found[some, first:last] = chances.view(*counted.shape, 8).cpu().numpy()
     return found

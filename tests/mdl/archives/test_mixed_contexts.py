@@ -16,12 +16,13 @@ from hypothesis import strategies as st
 
 from benchmarks.fuzz_archive import rehashed
 from mdl.archives import Archive, Header, header
-from mdl.compressors import ExactModel, compress_stream, decompress_stream, load_embedded, load_model
+from mdl.compressors import ExactModel, compress_stream, load_embedded, load_model
 from mdl.errors import MdlError
 from mdl.models import Shape, StackedTransformer, float64_stepwise
 from mdl.models.weights_file import save_weights
-from tests.command import assert_refused_here, mdl
+from tests.command import assert_refused_here, comes_back, mdl
 from tests.conftest import markov_text
+from tests.mdl.archives.test_overlapping_windows import unpacked
 
 T, LANE = 32, 64
 BITS = 10
@@ -49,12 +50,6 @@ def packed(
 ) -> bytes:
     target = io.BytesIO()
     compress_stream(io.BytesIO(data), target, exact, stride_bytes=stride, bucket_bits=bits, embed=embed)
-    return target.getvalue()
-
-
-def unpacked(archive: bytes, exact: ExactModel) -> bytes:
-    target = io.BytesIO()
-    decompress_stream(Archive(io.BytesIO(archive)), target, exact)
     return target.getvalue()
 
 
@@ -184,14 +179,7 @@ def test_without_numba_it_is_refused_by_name(exact: ExactModel, monkeypatch: pyt
 def test_the_command_writes_reads_and_tells_of_it(
     exact: ExactModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "book.txt").write_bytes(TEXT[:4_000])
-    model = ["--model", exact.weights, "--device", "cpu"]
-    done = mdl("compress", "book.txt", "--contexts", "-o", "book.mdl", *model, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "mixed with contexts" in done.stdout
-    done = mdl("decompress", "book.mdl", "-o", "again.txt", *model, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "again.txt").read_bytes() == TEXT[:4_000]
+    assert "mixed with contexts" in comes_back(TEXT[:4_000], tmp_path, exact.weights, "--contexts")
     told = json.loads(mdl("inspect", "book.mdl", "--json", cwd=tmp_path).stdout)
     assert (told["stride_bytes"], told["bucket_bits"]) == (None, 11)
     assert "mixed with the model; decoding takes" in mdl("inspect", "book.mdl", cwd=tmp_path).stdout

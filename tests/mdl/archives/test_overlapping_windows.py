@@ -35,7 +35,7 @@ from mdl.models import (
 from mdl.models.weights_file import save_weights
 from tests.arrays import ArrayView
 from tests.blocks import encode_block
-from tests.command import assert_refused_here, mdl
+from tests.command import assert_refused_here, comes_back, mdl
 from tests.conftest import markov_text
 
 T = 32
@@ -262,19 +262,12 @@ def test_a_stride_that_the_model_cannot_have_is_refused(exact: ExactModel, strid
 def test_the_command_writes_reads_and_tells_of_it(
     exact: ExactModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "book.txt").write_bytes(TEXT[:4_000])
-    model = ["--model", exact.weights, "--device", "cpu"]
-    done = mdl("compress", "book.txt", "--stride-bytes", "8", "-o", "book.mdl", *model, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "a window every 8 bytes" in done.stdout
-    done = mdl("decompress", "book.mdl", "-o", "again.txt", *model, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "again.txt").read_bytes() == TEXT[:4_000]
+    assert "a window every 8 bytes" in comes_back(TEXT[:4_000], tmp_path, exact.weights, "--stride-bytes", "8")
     told = json.loads(mdl("inspect", "book.mdl", "--json", cwd=tmp_path).stdout)
     assert told["stride_bytes"] == 8
     monkeypatch.chdir(tmp_path)
     for wrong, says in (("0", "at least 1"), ("32", "less than the model's context"), ("x", "not a size in bytes")):
-        words = ("compress", "book.txt", "--stride-bytes", wrong, "-o", "no.mdl", *map(str, model))
+        words = ("compress", "book.txt", "--stride-bytes", wrong, "-o", "no.mdl", "--model", str(exact.weights))
         assert_refused_here(words, says, monkeypatch, capsys)
     words = ("compress", "book.txt", "--stride-bytes", "8", "-o", "no.mdl", "--model", "hf:/nowhere")
     assert_refused_here(words, "for models of mdl's own", monkeypatch, capsys)
