@@ -14,8 +14,9 @@ from tests.conftest import markov_text
 STACKED = {"lstm": False, "hashed_ngram": True}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["lstm", "hashed_ngram"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("lstm", marks=pytest.mark.long), pytest.param("hashed_ngram", marks=pytest.mark.slow)]
+)
 def test_an_example_runs_from_sweep_to_report(name: str, tmp_path: Path) -> None:
     """With fewer steps on a smaller text."""
     shutil.copytree(ROOT / "examples", tmp_path / "examples")

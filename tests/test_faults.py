@@ -48,8 +48,10 @@ def test_twenty_kills_at_random_moments_change_no_record_and_leave_nothing(
     kill_at_random(tmp_path, n_kills=20, within_seconds=seconds, seed=7)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "which",
+    [pytest.param(signal.SIGINT, marks=pytest.mark.slow), pytest.param(signal.SIGTERM, marks=pytest.mark.long)],
+)
 def test_a_stop_keeps_the_work_says_how_to_go_on_and_frees_the_cells(
     which: signal.Signals, tmp_path: Path, text_file: Path
 ) -> None:

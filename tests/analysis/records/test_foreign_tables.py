@@ -239,6 +239,7 @@ def test_a_table_of_a_million_columns_or_many_rows_ends_soon(tmp_path: Path) -> 
     assert time.monotonic() - started < 60
 
 
+@pytest.mark.slow
 def test_both_commands_take_the_same_names_and_print_one_line(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("a,b,c\n" + "".join(f"{n}K,{d}MB,{4e6 * d + 1e9 / n}\n" for n in (1, 2, 4, 8) for d in (1, 2)))

@@ -159,6 +159,7 @@ def test_python_and_the_command_give_the_same(
     assert_refused_here(["report", str(both), "--stride-bytes", "7"], "it has those of every 64", monkeypatch, capsys)
 
 
+@pytest.mark.slow
 def test_models_mixed_with_contexts_are_the_same_kind_of_second_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -71,6 +71,7 @@ def bits_a_byte(p: float) -> float:
     return (4 * 8 - (T - 4) * math.log2(p)) / T
 
 
+@pytest.mark.slow
 def test_each_model_pays_where_what_it_saves_outweighs_its_parameters(ladder: Path) -> None:
     rows = {row["size"]: row for row in pays_from.measure(study(load(ladder), parse_cost("float16")))}
     assert set(rows) == set(MODELS)

@@ -253,7 +253,12 @@ DEGENERATE: dict[str, tuple[Sequence[CellRecord | BaselineRecord], str]] = {
 }
 
 
-@pytest.mark.parametrize("case", DEGENERATE)
+OFTEN = ("only baselines", "one cell", "markup")
+
+
+@pytest.mark.parametrize(
+    "case", [case if case in OFTEN else pytest.param(case, marks=pytest.mark.slow) for case in DEGENERATE]
+)
 def test_a_sweep_that_says_little_gives_a_report_that_says_so(tmp_path: Path, case: str) -> None:
     records, said = DEGENERATE[case]
     made = build_report(write_sweep(tmp_path / "s", records), tmp_path / "r")

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from analysis.costs import parse_cost
 from analysis.records import load
 from analysis.report import SECTIONS
@@ -82,6 +84,7 @@ def test_every_section_that_comes_along_is_registered_by_its_module_under_its_ow
     assert all(SECTIONS[name].name == name for name in SECTIONS)
 
 
+@pytest.mark.slow
 def test_a_long_table_stands_in_the_appendix_with_a_word_in_its_place() -> None:
     """Sixty rows between two paragraphs hide the second; none is lost."""
     records = Path(__file__).parents[3] / "reports/study-contamination/records"

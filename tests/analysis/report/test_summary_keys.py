@@ -19,7 +19,14 @@ from analysis.study import study
 from tests import ROOT
 from tests.synthetic import baseline, grid, write_sweep
 
-REPORTS = ["quick", "study-contamination", "study-context", "study-paper", "study-prequential"]
+REPORTS = [
+    "quick",
+    "study-paper",
+    *(
+        pytest.param(name, marks=pytest.mark.slow)
+        for name in ("study-contamination", "study-context", "study-prequential")
+    ),
+]
 DEFINING = [*sorted((ROOT / "analysis/report/rows").glob("*.py")), ROOT / "analysis/report/summary_keys.py",
             ROOT / "analysis/scaling/fit_keys.py"]  # fmt: skip
 

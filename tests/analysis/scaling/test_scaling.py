@@ -178,6 +178,7 @@ def test_a_delta_that_is_no_threshold_is_refused(delta: float) -> None:
         fit_scaling_law(table(20), delta)
 
 
+@pytest.mark.slow
 def test_standard_errors_are_the_spread_of_fits_to_fresh_tables() -> None:
     """Within 40 %, which is what 40 tables can tell."""
     fits = [fit_scaling_law(table(120, seed=seed), 1e-2) for seed in range(40)]
@@ -230,6 +231,7 @@ def test_too_few_columns_give_no_interval_and_say_so() -> None:
     assert "replicates do not identify the parameters" in found.message
 
 
+@pytest.mark.slow
 def test_of_many_rows_the_sandwich_agrees_with_the_bootstrap() -> None:
     many = table(20_001)
     at = locate(many, 1e-2)

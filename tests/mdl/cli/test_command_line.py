@@ -201,8 +201,15 @@ def len_of(name: str, data: bytes) -> int:
     return len(toolkit.compressor(name).compress(data))
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("words", ["compress big.txt -o big.mdl", "baselines big.txt", "size big.txt --budget 10min"])
+@pytest.mark.parametrize("sent", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "compress big.txt -o big.mdl",
+        pytest.param("baselines big.txt", marks=pytest.mark.slow),
+        "size big.txt --budget 10min",
+    ],
+)
 def test_a_command_that_a_signal_stops_ends_with_the_code_that_help_tells(
     words: str, sent: signal.Signals, swept: Path
 ) -> None:

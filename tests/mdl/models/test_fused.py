@@ -56,9 +56,9 @@ def difference(one: Tensor, other: Tensor) -> float:
     [
         ("4x1", 20, 256),  # less than a tile of anything
         pytest.param("16x2", 64, 256, marks=pytest.mark.slow),
-        ("24x1", 33, 256),  # neither width, head nor context is a power of two
+        pytest.param("24x1", 33, 256, marks=pytest.mark.slow),  # neither width, head nor context is a power of two
         pytest.param("48x1h2", 70, 300, marks=pytest.mark.slow),  # heads of 24, and tokens
-        pytest.param("64x1", 100, 256, marks=pytest.mark.slow),  # two heads, more than one block of times
+        pytest.param("64x1", 100, 256, marks=pytest.mark.long),  # two heads, more than one block of times
         pytest.param("96x1", 65, 256, marks=pytest.mark.slow),
     ],
 )
@@ -79,7 +79,11 @@ def test_nats_and_gradients_are_the_plain_models(size: str, context: int, vocabu
 @pytest.mark.parametrize("trained", [True, False])
 @pytest.mark.parametrize(
     ("size", "context"),
-    [("8x1", 20), *(pytest.param(*shape, marks=pytest.mark.slow) for shape in (("16x3", 33), ("64x2", 40)))],
+    [
+        ("8x1", 20),
+        pytest.param("16x3", 33, marks=pytest.mark.slow),
+        pytest.param("64x2", 40, marks=pytest.mark.long),
+    ],
 )
 def test_the_second_block_too(size: str, context: int, trained: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its first half by torch's compiler where there is a GPU, else as it is, all else by the kernels."""

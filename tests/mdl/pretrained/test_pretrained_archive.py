@@ -91,8 +91,10 @@ def coders(models: dict[str, Path]) -> dict[str, PretrainedCoder]:
 @pytest.mark.parametrize(
     ("kind", "context"),
     [
-        *itertools.product(KINDS, [8, 64, 65]),
-        ("gpt2", 200),
+        *itertools.product(KINDS, [8]),
+        ("gpt2", 65),
+        *(pytest.param(kind, n, marks=pytest.mark.slow) for kind, n in itertools.product(KINDS, [64])),
+        pytest.param("gpt2", 200, marks=pytest.mark.slow),
         *(pytest.param(kind, 512, marks=pytest.mark.slow) for kind in KINDS),
         *(pytest.param(kind, 2048, marks=pytest.mark.long) for kind in KINDS),
     ],

@@ -144,6 +144,7 @@ def test_shapes_beyond_an_edge_lie_far_apart(edge: int) -> None:
     assert all(b / a >= 1.7 for a, b in itertools.pairwise(around))
 
 
+@pytest.mark.slow
 def test_a_forecast_that_is_off_by_ten_either_way_gives_the_same_size_within_its_interval() -> None:
     """Of the real search, with a law in the place of training."""
     found = [ask(World.of(3), 300_000, 180.0, off_by) for off_by in (1.0, 0.1, 10.0)]

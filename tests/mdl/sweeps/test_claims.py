@@ -52,9 +52,8 @@ def start(root: Path, seed: int, place: str, n_cells: int) -> subprocess.Popen[b
     return subprocess.Popen([sys.executable, "-c", WORKER, str(root), str(seed), place, str(n_cells)])
 
 
-@pytest.mark.parametrize(
-    "hosts", [pytest.param(1, id="one host", marks=pytest.mark.slow), pytest.param(3, id="three hosts")]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("hosts", [pytest.param(1, id="one host"), pytest.param(3, id="three hosts")])
 def test_every_cell_is_done_once_though_processes_die_and_stall(hosts: int, tmp_path: Path) -> None:
     """Six processes, two killed and one stopped for longer than a claim lasts: no cell is left, and work starts twice
     only where someone died or stood still."""

@@ -107,6 +107,7 @@ def _by_plain_loop(cell: Cell) -> dict[str, torch.Tensor]:
     return model.member(0)
 
 
+@pytest.mark.slow
 def test_recipe_1_is_torchs_adamw_in_a_plain_loop_to_the_bit(cohorts: list[Cohort]) -> None:
     """Members with another rate's factor too, which lies between the old weights and the new."""
     for group in cohorts:

@@ -29,6 +29,7 @@ def run_of(folder: Path) -> Path:
     return next((folder / "runs/tiny").glob("mingru-8x2-20KB*"))
 
 
+@pytest.mark.slow
 def test_it_learns_what_the_transformer_learns(trained: Path) -> None:
     found = records(trained / "runs/tiny")
     assert len(found) == 2

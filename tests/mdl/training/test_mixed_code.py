@@ -27,7 +27,9 @@ from tests.mdl.training.test_overlapping import bits, cohort
 Made = tuple[list[CellRecord], list[CellRecord], RunPaths]
 
 
-@pytest.fixture(scope="module", params=[0, 24], ids=["side by side", "overlapping"])
+@pytest.fixture(
+    scope="module", params=[pytest.param(0, marks=pytest.mark.slow), 24], ids=["side by side", "overlapping"]
+)
 def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Made:
     """Records with a second code length and without."""
     folder = tmp_path_factory.mktemp("runs")

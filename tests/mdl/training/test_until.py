@@ -309,7 +309,7 @@ def test_one_run_with_auto_steps_trains_until_it_is_enough(text_file: Path, tmp_
     assert longest.training.n_steps < 80
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_sweep_killed_over_and_over_makes_the_records_of_one_that_was_not(text_file: Path, tmp_path: Path) -> None:
     file = sweep_file(text_file, tmp_path, UNTIL)
     assert command("sweep", file, "--runs", tmp_path / "b", "--no-baselines").returncode == 0
