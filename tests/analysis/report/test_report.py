@@ -218,7 +218,7 @@ def test_the_intervals_are_printed_in_sentence_and_table(made: ReportPaths) -> N
         interval = f"{format_count(row['low'])} to {format_count(row['high'])}"
         assert interval in terminal_table(made.summary)
     assert f"(95 %: {interval})" in lead, "of the largest dataset size; the table has each"
-    assert "is within 1 % of the minimum" in lead
+    assert "costs at most 1 % more" in lead
     (law,) = made.summary["laws"]
     assert f"(95 %: {law['gamma_low']:.2f} to {law['gamma_high']:.2f}, 4 dataset sizes)" in lead
 
