@@ -48,9 +48,14 @@ def known_digits(n: float, low: float | None, high: float | None) -> float:
     return next((each for each in rounded if low <= each <= high or not low <= n <= high), n)
 
 
-def format_number(value: float) -> str:
+def format_number(value: float, n_digits: int = 3) -> str:
     """Three significant digits of any number, such as FLOPs: 0.34, 407, 1.52e14."""
-    return f"{value:.3g}".replace("e+0", "e").replace("e+", "e")
+    return f"{value:.{n_digits}g}".replace("e+0", "e").replace("e+", "e")
+
+
+def format_ratio(value: float) -> str:
+    """Three significant digits of a number of times, written out: 0.563, 5.63, 1,970."""
+    return f"{float(f'{value:.3g}'):,.9g}"
 
 
 def _scaled(value: float, units: tuple[tuple[str, float], ...]) -> str:

@@ -36,8 +36,8 @@ def _kind(kinds: set[str]) -> str:
 
 
 _SHAPES = (
-    "The 95 % intervals cover the scatter of the shapes that were run: how far the code length of each shape lies from "
-    "a smooth law of its size, which is much the same at every dataset size, and how far that law may bend."
+    "The 95 % intervals allow for two things: the code length of each shape lies off a smooth law of its size, by much "
+    "the same at every dataset size, and that law may bend."
 )
 _USUAL = (
     "With fewer than seven shapes, or one dataset size, the scatter of shapes is taken from the committed studies of "

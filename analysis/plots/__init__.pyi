@@ -20,5 +20,6 @@ from .style import name_curves as name_curves
 from .style import new_axes as new_axes
 from .style import octaves as octaves
 from .style import ordered_colors as ordered_colors
+from .style import said_of_gray as said_of_gray
 from .style import size_curves as size_curves
 from .style import styled as styled

@@ -64,6 +64,11 @@ def styled(frame: pd.DataFrame, by: str) -> list[tuple[tuple[Any, pd.DataFrame],
     return [(group, looks.get(i) or _look(i, GRAY) | {"linewidth": points(0.8)}) for i, group in enumerate(groups)]
 
 
+def said_of_gray(n_curves: int) -> str:
+    """What a caption says of curves that `styled` left without a color; nothing where all have one."""
+    return " Thin and gray: sizes beyond eight." if n_curves > _MOST_COLORS else ""
+
+
 def _look(i: int, color: Any) -> dict[str, Any]:
     return {
         "color": color,

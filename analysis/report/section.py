@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from analysis.report.csv_tables import CsvTable
-from analysis.report.elements import Block, Heading, Picture
+from analysis.report.elements import Block, Heading, Picture, Text
 from analysis.report.summary_keys import Summary
 from mdl.records import Registry
 
@@ -128,12 +128,14 @@ class WideSection:
     """A section that tells of more of the summary than rows of its own, or draws a figure for every group.
 
     `measure` returns all its keys; those that begin with _ are for figures alone and not in summary.json. `write` is
-    given the summary; without a title it writes its own headings. `draw` returns its figures, whose names are `shows`,
+    given the summary; without a title it writes its own headings. `intro` is said before its figures, where there are
+    any. `draw` returns its figures, whose names are `shows`,
     in the order in which they stand. `tables`: which of its keys are CSV files too.
     """
 
     name: str
     title: str = ""
+    intro: str = ""
     measure: Callable[[Study], dict[str, Any]] | None = None
     write: Callable[[Summary], Sequence[Block]] = lambda _: ()
     draw: Callable[[Study, Measured], list[Figure]] | None = None
@@ -151,7 +153,8 @@ class WideSection:
     def blocks(self, summary: Summary, pictures: Sequence[Picture]) -> list[Block]:
         """Words before figures, all of one name together."""
         shown = [p for name in self.shows for p in pictures if p.name == name]
-        return under_heading(self.title, self.write(summary), shown)
+        intro = [Text(self.intro)] if self.intro and shown else []
+        return under_heading(self.title, [*intro, *self.write(summary)], shown)
 
 
 def under_heading(title: str, words: Sequence[Block], pictures: Sequence[Picture]) -> list[Block]:

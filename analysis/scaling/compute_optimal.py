@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from analysis.formatting import format_bytes, join
+from analysis.formatting import format_bytes, format_ratio, join
 from analysis.records import Table
 from analysis.scaling.fit_keys import OwnFit
 from analysis.scaling.from_records import law_of
@@ -35,7 +35,7 @@ def not_asked(table: Table, fit: OwnFit | None) -> str | None:
     if seen.nunique() < 2:
         reasons.append(f"every cell read the same number of bytes, {format_bytes(seen.max())}")
     if round(passes) > _MOST_PASSES:
-        reasons.append(f"cells read their data up to {passes:.3g} times, while the law counts unique bytes")
+        reasons.append(f"cells read their data up to {format_ratio(passes)} times, while the law counts unique bytes")
     if not reasons:
         return None
     return (

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from analysis.errors import AnalysisError
-from analysis.formatting import format_counted, join
+from analysis.formatting import format_counted, format_ratio, join
 from analysis.records import Numbers, Table, column_numbers, find_column, given, longest, read_table, refusals
 from analysis.types import Floats
 
@@ -225,6 +225,6 @@ def _repeats(own: pd.DataFrame) -> tuple[str, ...]:
     if epochs.max() <= 4:
         return ()
     return (
-        f"subsets were repeated up to {epochs.max():.3g} times; beyond about 4 a repeated byte is worth less "
+        f"subsets were repeated up to {format_ratio(epochs.max())} times; beyond about 4 a repeated byte is worth less "
         "(Muennighoff et al. 2023), so this is a law of unique bytes under this recipe, not of bytes seen",
     )

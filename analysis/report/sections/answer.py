@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from analysis.formatting import format_bytes, format_count, format_percent, join, known_digits
@@ -17,6 +18,10 @@ from analysis.report.sections.warnings import warnings
 from analysis.report.summary_keys import Summary
 from analysis.study import Study
 
+_DEFINITION = (
+    "The critical size is the number of parameters at which a model and the data that it encodes take the fewest bytes "
+    "together."
+)
 _MOST_TOLD = 3  # groups that have a paragraph each
 _MOST_PHRASES = 3  # dataset sizes that the paragraph names; of more the largest alone, for the table has each
 _SAME_BYTES = 0.5  # share of the blocks that two subsets of one size have in common
@@ -27,20 +32,22 @@ def answer(summary: Summary) -> list[Block]:
     """The sentences and the table that a reader came for."""
     if not summary["critical"]:
         return [Text(_nothing(summary), "lead")]
+    first, *others = _lead(summary)
     return [
-        *_lead(summary),
+        replace(first, text=f"{_DEFINITION} {first.text}"),
+        *others,
         answer_table(summary),
         *(Text(text, "note") for text in (overlapping_windows.told(summary), *warnings(summary)) if text),
         Text(_caveat(summary), "small"),
     ]
 
 
-def _lead(summary: Summary) -> list[Block]:
+def _lead(summary: Summary) -> list[Text]:
     """A paragraph per group; one paragraph about all where there are many."""
     laws = summary["laws"]
     if len(laws) > _MOST_TOLD:
         return [Text(_counted(summary), "lead")]
-    blocks: list[Block] = []
+    blocks: list[Text] = []
     for law in laws:
         own = [row for row in summary["critical"] if row["group"] == law["group"]]
         begin = f"{law['group']}: " if len(laws) > 1 else ""
@@ -106,7 +113,7 @@ def _located(rows: list[CriticalRow]) -> str:
     told = found if len(found) <= _MOST_PHRASES else found[-1:]
     units = [(" parameters", " of data"), *[("", "")] * len(told)]
     phrases = [_phrase(row, n, *unit) for (row, n), unit in zip(told, units, strict=False)]
-    return f"The adjusted rate has its minimum at {join(phrases)}. {_flat(told[-1][0])}".strip()
+    return f"The critical size is {join(phrases)}. {_flat(told[-1][0])}".strip()
 
 
 def _phrase(row: CriticalRow, n_params: float, parameters: str, of_data: str) -> str:
@@ -123,7 +130,7 @@ def _flat(row: CriticalRow) -> str:
     if ends is None:
         return ""
     size = format_bytes(row["subset_bytes"])
-    return f"At {size} any size between {ends[0]} and {ends[1]} is within 1 % of the minimum."
+    return f"At {size} any size between {ends[0]} and {ends[1]} costs at most 1 % more."
 
 
 def _open(rows: list[CriticalRow]) -> list[str]:
@@ -139,15 +146,16 @@ def _law(law: LawRow, rows: list[CriticalRow]) -> str:
     if law.get("gamma_low") is not None and law.get("gamma_high") is not None:
         error = f"95 %: {law['gamma_low']:.2f} to {law['gamma_high']:.2f}, {law['n_points']} dataset sizes"
     text = f"The critical size grows as D^γ with γ = {law['gamma']:.2f} ({error})"
-    return f"{text}: about {format_count(law['k'] * 1e6 ** law['gamma'])} × (D / 1 MB)^γ parameters."
+    return f"{text}: about {format_count(law['k'] * 1e6 ** law['gamma'])} × (D / 1 MB)^γ parameters for D bytes."
 
 
 def _caveat(summary: Summary) -> str:
     seeds = sorted({row["n_seeds"] for row in summary["rates"]})
     several = f"averages {seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else f"averages {seeds[0]}"
-    point = "is one cell" if seeds == [1] else f"{several} cells (seeds)"
+    point = "is one cell" if seeds == [1] else f"{several} cells"
     text = (
-        f"The adjusted rate is (code of the subset + parameters) / subset. Each point {point}. "
+        "The adjusted rate is (code + parameters) / D, and the raw rate code / D, where D is the dataset's size in "
+        f"bytes. A cell is one shape (width × depth) trained on one dataset with one seed; each point {point}. "
         f"{summary['intervals']['note'] or ''}{_shared(summary)} "
         "Within 1 %: the model sizes whose adjusted rate is at most 1 % above the minimum. The critical sizes, and the "
         "rates there, are read from a smooth law of the code length, fitted to the shapes about the minimum. They hold "

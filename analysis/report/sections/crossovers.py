@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.formatting import UNKNOWN, format_bytes, join
+from analysis.plots import said_of_gray
 from analysis.report.csv_tables import CsvTable
 from analysis.report.elements import Block, Text, named_grid
 from analysis.report.rows.crossings import CrossingRow, Form, LeastRow
@@ -72,10 +73,9 @@ def _stretch(start: float | None, end: float | None) -> str:
 
 _FORMS = {"by_dataset": ("own subset", own_points), "by_prefix": ("prefix", prefix_points)}
 _CAPTIONS = {
-    "by_dataset": "Adjusted rate against dataset size, one curve per model size, named by its parameters. Thin and "
-    "gray: sizes beyond eight. At every dataset size the models were trained on that dataset (compare Delétang et al., "
-    "Figure 2). Gray band: the least of all sizes. Circles: from here on, the size named below has the least adjusted "
-    "rate of those that were run.",
+    "by_dataset": "Adjusted rate against dataset size, one curve per model size, named by its parameters. At every "
+    "dataset size the models were trained on that dataset (compare Delétang et al., Figure 2). Gray band: the least of "
+    "all sizes. Circles: from here on, the size named below has the least adjusted rate of those that were run.",
     "by_prefix": "The same in the form of Delétang et al.: one model per size was trained on the largest subset, and "
     "codes growing prefixes of it. Its parameters are paid for in full at each prefix. It was trained on all of the "
     "largest subset, not on the prefix alone.",
@@ -100,7 +100,8 @@ def _figures(study: Study, measured: Measured) -> list[Figure]:
         for name, caption in _CAPTIONS.items():
             found = measured["_envelopes"][shown.group, name]
             if len(found.spans) > 1:
-                figures.append(shown.figure(name, partial(plot_envelope, found), caption))
+                said = caption + said_of_gray(found.lines["n_params"].nunique())
+                figures.append(shown.figure(name, partial(plot_envelope, found), said))
     return figures
 
 

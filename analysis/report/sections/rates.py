@@ -6,7 +6,7 @@ from functools import partial
 
 import pandas as pd
 
-from analysis.plots import plot_adjusted_rate, plot_heldout_rate, plot_in_context, plot_raw_rate
+from analysis.plots import plot_adjusted_rate, plot_heldout_rate, plot_in_context, plot_raw_rate, said_of_gray
 from analysis.report.csv_tables import CsvTable
 from analysis.report.section import Figure, Measured, WideSection, register_section
 from analysis.report.sections.figure_groups import FigureGroup, figure_groups
@@ -19,8 +19,7 @@ _CAPTIONS = {
     "raw_rate": "Raw rate on the subset itself, parameters not counted. It falls as models grow. Where models "
     "memorize, it falls below the rate of unseen bytes of the same kind.",
     "heldout_rate": "Rate on bytes that no subset contains, one curve per size of the training subset.",
-    "in_context": "Held-out bits per byte by position in the window, for models trained on the largest subset. "
-    "Thin and gray: sizes beyond eight.",
+    "in_context": "Held-out bits per byte by position in the window, for models trained on the largest subset.",
 }
 _COLUMNS = (
     "group",
@@ -79,7 +78,8 @@ def _in_context(study: Study, _: Measured) -> list[Figure]:
         if len(positions):
             reads_tokens = (runs.loc[runs["group"] == shown.group, "vocabulary"] > 256).any()
             plot = partial(plot_in_context, positions, unit="token" if reads_tokens else "byte")
-            figures.append(shown.figure("in_context", plot, _CAPTIONS["in_context"]))
+            caption = _CAPTIONS["in_context"] + said_of_gray(positions["n_params"].nunique())
+            figures.append(shown.figure("in_context", plot, caption))
     return figures
 
 
@@ -95,9 +95,21 @@ register_section(
 )
 register_section(
     WideSection(
-        name="unseen", title="The subset itself and unseen bytes", draw=_raw, shows=("raw_rate", "heldout_rate")
+        name="unseen",
+        title="The subset itself and unseen bytes",
+        intro="Rates without the parameters: of the bytes that a model was trained on, and of bytes that it never saw. "
+        "The larger the gap between them, the more of its subset a model has memorized.",
+        draw=_raw,
+        shows=("raw_rate", "heldout_rate"),
     ),
 )
 register_section(
-    WideSection(name="in_context", title="Learning in context", draw=_in_context, shows=("in_context",)),
+    WideSection(
+        name="in_context",
+        title="Learning in context",
+        intro="A model predicts a byte from those before it in its window. The farther a curve falls to the right, the "
+        "more the model learns from them; where it is level, more context brings nothing.",
+        draw=_in_context,
+        shows=("in_context",),
+    ),
 )

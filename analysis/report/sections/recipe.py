@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pandas as pd
 
-from analysis.formatting import format_bytes, format_percent, join
+from analysis.formatting import format_bytes, format_percent, format_ratio, join
 from analysis.records import Row, Table, rows_of
 from analysis.report.csv_tables import CsvTable
 from analysis.report.elements import Block, Grid, Heading, Text
@@ -102,7 +102,7 @@ def _passes(found: Recipe) -> str:
     passes = [row for row in found["passes"] if row["n_steps"] == most]
     if not passes or len({row["subset_bytes"] for row in passes}) < len(passes):
         return ""
-    each = join(f"{format_bytes(row['subset_bytes'])} {row['passes']:.3g} times" for row in passes)
+    each = join(f"{format_bytes(row['subset_bytes'])} {format_ratio(row['passes'])} times" for row in passes)
     return f"In {most:,} steps models read {each}."
 
 

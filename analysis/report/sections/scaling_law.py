@@ -8,7 +8,16 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.formatting import format_bytes, format_count, format_known, format_number, format_range, join, sentence
+from analysis.formatting import (
+    format_bytes,
+    format_count,
+    format_known,
+    format_number,
+    format_range,
+    join,
+    known_digits,
+    sentence,
+)
 from analysis.plots import Curve, draw_marks, log_scales, name_curves, new_axes, styled
 from analysis.report.csv_tables import CsvTable
 from analysis.report.elements import Block, Grid, Heading, Text
@@ -58,7 +67,11 @@ def _choice(found: OwnFit) -> list[str]:
 def _parameter(name: str, value: float, ends: list[float] | None) -> tuple[str, ...]:
     """Without a standard error: the draws of A and B are log-normal."""
     low, high = ends or (None, None)
-    return SYMBOLS.get(name, name), format_number(value), format_range(low, high, format_number)
+    return (
+        SYMBOLS.get(name, name),
+        format_number(known_digits(value, low, high)),
+        format_range(low, high, lambda end: format_number(end, n_digits=2)),
+    )
 
 
 def _worst(found: OwnFit) -> list[Block]:

@@ -126,16 +126,16 @@ def _tested(found: LawRow, summary: Summary) -> list[str]:
     theory, begin = found.get("theory"), f"{found['group']}: " if len(summary["laws"]) > 1 else ""
     if not theory:
         return []
-    alpha = f"α = {theory['alpha']:.3g}{_interval(theory['alpha_low'], theory['alpha_high'])}"
-    asked = f"{theory['gamma_predicted']:.3g}{_interval(theory['predicted_low'], theory['predicted_high'])}"
+    alpha = f"α = {theory['alpha']:.2f}{_interval(theory['alpha_low'], theory['alpha_high'])}"
+    asked = f"{theory['gamma_predicted']:.2f}{_interval(theory['predicted_low'], theory['predicted_high'])}"
     text = f"{begin}The closed form predicts γ = 1/(1+α). With {alpha} that is {asked}"
     if found["gamma"] is not None:
-        text += f". Measured is γ = {found['gamma']:.3g}{_interval(found['gamma_low'], found['gamma_high'])}"
+        text += f". Measured is γ = {found['gamma']:.2f}{_interval(found['gamma_low'], found['gamma_high'])}"
     return [f"{text}. {sentence(theory['message'])}"]
 
 
 def _interval(low: float | None, high: float | None) -> str:
-    return "" if low is None or high is None else f" (95 %: {low:.3g} to {high:.3g})"
+    return "" if low is None or high is None else f" (95 %: {low:.2f} to {high:.2f})"
 
 
 def predicted_lines(summary: Summary) -> list[str]:

@@ -54,7 +54,7 @@ def _few_shapes(summary: Summary) -> str:
 def _one_seed(summary: Summary) -> str:
     if any(row["n_seeds"] > 1 for row in summary["rates"]):
         return ""
-    return "One seed: every cell was trained once, so the noise between training runs was not measured."
+    return "One seed: every model was trained once, so the noise between training runs was not measured."
 
 
 def _short(summary: Summary) -> str:

@@ -80,6 +80,8 @@ def test_nothing_is_wider_than_the_screen_and_no_label_lies_over_another(
 ) -> None:
     opened(browser, f"code={code}&price=16", width)
     assert browser.run("document.documentElement.scrollWidth") <= width
+    right = "document.querySelector('#table caption').getBoundingClientRect().right"
+    assert browser.run(right) <= width, "the caption is read without scrolling"
     boxes = """[...document.querySelectorAll('#curves, #sizes')].map((svg) => [svg, ...svg.querySelectorAll('text')]
         .map((node) => node.getBoundingClientRect()).map((b) => [b.left, b.top, b.right, b.bottom]))"""
     for frame, *texts in browser.run(boxes):

@@ -17,16 +17,18 @@ from matplotlib.image import imread
 
 from analysis.costs import parse_cost
 from analysis.formatting import format_bytes, format_count
-from analysis.plots import log_scales, new_axes, plot_adjusted_rate, save_figure
+from analysis.plots import log_scales, new_axes, plot_adjusted_rate, said_of_gray, save_figure, styled
 from analysis.plots.figure_file import theme
 from analysis.plots.style import GRAY, draw, name_curves, size_curves
 from analysis.records import load
 from analysis.report import build_report
-from analysis.report.elements import Document, Heading, Text
+from analysis.report.elements import Document, Heading, Picture, Text
+from analysis.report.section import WideSection
 from analysis.report.web import article
 from analysis.study import Study, study
 
 QUICK = Path(__file__).parents[3] / "reports/quick/records"
+PAPER = Path(__file__).parents[3] / "reports/study-paper/records"
 LEAST_FILLED = 2 / 3
 
 
@@ -36,7 +38,10 @@ def quick() -> Study:
 
 
 @pytest.mark.slow
-def test_no_page_but_the_last_has_an_empty_third(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("records", [QUICK, PAPER], ids=["quick", "paper"])
+def test_no_page_but_the_last_has_an_empty_third(
+    records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pages: list[bytes] = []
     set_as_pdf = typst.compile
 
@@ -45,8 +50,8 @@ def test_no_page_but_the_last_has_an_empty_third(tmp_path: Path, monkeypatch: py
         set_as_pdf(template, output=output, **how)
 
     monkeypatch.setattr(typst, "compile", also_as_pictures)
-    build_report(QUICK, tmp_path / "r")
-    assert len(pages) > 5
+    build_report(records, tmp_path / "r")
+    assert len(pages) > 4
     for page in pages[:-1]:
         gray = imread(io.BytesIO(page))[..., :3].mean(axis=-1)
         body = gray[: int(0.93 * len(gray))]  # without the number of the page
@@ -82,6 +87,24 @@ def test_the_web_page_raises_exponents_and_keeps_numbers_with_their_units() -> N
     assert "<h2>D<sup>γ</sup></h2>" in made
     assert "D<sup>γ</sup>, (D / 1\u00a0MB)<sup>γ</sup> and c<sup>(−1/(1+α))</sup>; E + A·N<sup>−α</sup>" in made
     assert "3\u00a0% of 10\u00a0KB; x^y &amp; a_b^c; (1\u00a0MB)<sup>0.78</sup>, 2<sup>−½</sup>" in made
+
+
+@pytest.mark.parametrize("n_curves", [8, 9])
+def test_a_caption_speaks_of_gray_curves_only_where_there_are_some(n_curves: int) -> None:
+    frame = pd.DataFrame({"n_params": range(n_curves)})
+    some_gray = GRAY in [style["color"] for _, style in styled(frame, "n_params")]
+    assert bool(said_of_gray(n_curves)) == some_gray == (n_curves > 8)
+
+
+def test_a_section_without_figures_says_nothing_of_them() -> None:
+    section = WideSection(name="mine", title="Mine", intro="What the figure is for.", shows=("one",))
+    summary: Any = {}
+    assert section.blocks(summary, []) == []
+    assert [block.kind for block in section.blocks(summary, [Picture("one.pdf", "One.", "one")])] == [
+        "heading",
+        "text",
+        "picture",
+    ]
 
 
 def test_of_many_curves_eight_are_told_apart_and_named() -> None:

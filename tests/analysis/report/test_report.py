@@ -21,6 +21,7 @@ from analysis.formatting import (
     format_number,
     format_percent,
     format_range,
+    format_ratio,
     format_seconds,
     format_size,
 )
@@ -217,7 +218,7 @@ def test_the_intervals_are_printed_in_sentence_and_table(made: ReportPaths) -> N
         interval = f"{format_count(row['low'])} to {format_count(row['high'])}"
         assert interval in terminal_table(made.summary)
     assert f"(95 %: {interval})" in lead, "of the largest dataset size; the table has each"
-    assert "is within 1 % of the minimum" in lead
+    assert "costs at most 1 % more" in lead
     (law,) = made.summary["laws"]
     assert f"(95 %: {law['gamma_low']:.2f} to {law['gamma_high']:.2f}, 4 dataset sizes)" in lead
 
@@ -511,6 +512,7 @@ def test_numbers_as_people_read_them() -> None:
     assert [format_count(n) for n in (1228, 115_008, 3_213_568, 7e9)] == ["1.23 K", "115 K", "3.21 M", "7 G"]
     assert [format_percent(r) for r in (0.4434, 1.0, 64.312)] == ["44.3 %", "100.0 %", "6,430 %"]
     assert [format_number(f) for f in (1.518e14, 2e9)] == ["1.52e14", "2e9"]
+    assert [format_ratio(r) for r in (0.5634, 5.634, 1.0, 1966.1)] == ["0.563", "5.63", "1", "1,970"]
     assert format_range(9812.0, 13_000.0, format_count) == "9.81 K to 13 K"
     assert format_range(None, 13_000.0, format_count) == "–"
     assert [format_seconds(s) for s in (48, 750, 11_520)] == ["48 s", "12.5 min", "3.2 h"]
