@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import signal
 import subprocess
@@ -9,13 +10,16 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
+from mdl.archives import header, part, resumable
+from mdl.compressors import compress_stream, load_model
 from mdl.models import Shape, StackedTransformer
 from mdl.models.weights_file import save_weights
 from tests.command import assert_one_line, mdl
 from tests.conftest import markov_text
 
-TEXT = markov_text(12_000)
+TEXT, CPU = markov_text(12_000), torch.device("cpu")
 # A plugin: blocks of 2 KB and no wait before a memory is kept; the process is killed at the n-th call of a method.
 PLUGIN = """
 import os, signal
@@ -86,26 +90,60 @@ def test_compress_and_decompress_go_on_after_a_kill(how: str, folder: Path) -> N
     assert parts(folder) == []
 
 
+@pytest.mark.slow
 def test_without_a_memory_mixed_blocks_begin_anew_and_a_torn_one_is_not_used(folder: Path) -> None:
     """What contexts learned is kept at times only; a file whose end never reached the disk is none."""
     model = ("--model", "w.safetensors", "--contexts")
     said(folder, "compress", "book.txt", "-o", "whole.mdl", *model, *plugin(folder))
     words = ("compress", "book.txt", "-o", "x.mdl", *model)
     killed(folder, *words, *plugin(folder, "add", 4))
-    part = folder / parts(folder)[0]
-    content = (part / "memory").read_bytes()
-    (part / "memory").write_bytes(content[:-5] + bytes([content[-5] ^ 1]) + content[-4:])
+    left = folder / parts(folder)[0]
+    content = (left / "memory").read_bytes()
+    (left / "memory").write_bytes(content[:-5] + bytes([content[-5] ^ 1]) + content[-4:])
     assert "goes on" not in said(folder, *words, *plugin(folder))
     assert (folder / "x.mdl").read_bytes() == (folder / "whole.mdl").read_bytes()
+
+
+def test_ctrl_c_keeps_what_contexts_have_learned_as_of_the_last_time_it_was_written(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blocks after that are coded again; where nothing was done yet nothing stays."""
+    for name, value in {"_MIXED_LANE_BYTES": 256, "_MIXED_LANES": 8}.items():
+        monkeypatch.setattr(header, name, value)
+    monkeypatch.setattr(part, "_FIRST_BYTES_A_SECOND", 1e18)
+    exact, usual, target, told = load_model(folder / "w.safetensors", CPU), part.Part.add, folder / "x.mdl", []
+
+    def code(n_blocks: int) -> None:
+        left = iter(range(n_blocks))
+
+        def add(*arguments: object) -> None:
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            usual(*arguments)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(part.Part, "add", add)
+        with resumable(target, {}, n_bytes=len(TEXT), what="it", say=told.append) as kept:
+            compress_stream(io.BytesIO(TEXT), kept.anew(), exact, bucket_bits=10, part=kept)
+
+    whole = io.BytesIO()
+    compress_stream(io.BytesIO(TEXT), whole, exact, bucket_bits=10)
+    for n_blocks, stays in ((0, 0), (3, 1), (2, 1)):  # the memory is written after the first block of each
+        with pytest.raises(KeyboardInterrupt):
+            code(n_blocks)
+        assert len(parts(folder)) == stays
+    code(100)
+    assert [text.split(" (")[0] for text in told] == ["it goes on at 2.0 of 12.0 KB", "it goes on at 4.1 of 12.0 KB"]
+    assert target.read_bytes() == whole.getvalue()
+    assert parts(folder) == []
 
 
 def test_a_log_cut_anywhere_is_used_as_far_as_it_is_sound(folder: Path) -> None:
     """As a machine leaves it that goes away."""
     words = ("compress", "book.txt", "-o", "x.mdl", "--model", "w.safetensors")
     killed(folder, *words, *plugin(folder, "add", 5))
-    part = folder / parts(folder)[0]
-    log = (part / "blocks").read_bytes()
-    (part / "blocks").write_bytes(log[:-3] + bytes(3))
+    left = folder / parts(folder)[0]
+    log = (left / "blocks").read_bytes()
+    (left / "blocks").write_bytes(log[:-3] + bytes(3))
     assert "goes on at 6.1 of 12.0 KB" in said(folder, *words, *plugin(folder))
     said(folder, "decompress", "x.mdl", "-o", "again.txt", "--model", "w.safetensors")
     assert (folder / "again.txt").read_bytes() == TEXT
@@ -129,9 +167,7 @@ def test_what_is_of_other_bytes_or_options_is_not_used_and_goes_in_the_end(folde
 
 
 def test_the_same_file_is_written_by_one_process_at_a_time(folder: Path) -> None:
-    from mdl.archives import resumable
-
-    with resumable(folder / "x.mdl", {}, n_bytes=1, what="x") as part:
+    with resumable(folder / "x.mdl", {}, n_bytes=1, what="x") as kept:
         script = (
             "from pathlib import Path\nfrom mdl.archives import resumable\nfrom mdl.errors import MdlError\n"
             "try:\n    resumable(Path('x.mdl'), {}, n_bytes=1, what='x').__enter__()\n"
@@ -143,7 +179,7 @@ def test_the_same_file_is_written_by_one_process_at_a_time(folder: Path) -> None
             in mdl("--plugin", "plugin.py", "-h", cwd=folder).stdout
             + mdl("baselines", "--plugin", "plugin.py", "nothing", cwd=folder).stdout
         )
-        assert part.folder.is_dir()
+        assert kept.folder.is_dir()
     assert (folder / "x.mdl").read_bytes() == b""
     assert parts(folder) == []
 
