@@ -11,3 +11,6 @@ from .header import Header as Header
 from .header import stretch_bytes as stretch_bytes
 from .header import windows_per_block as windows_per_block
 from .mixed_codec import mixed_lanes as mixed_lanes
+from .part import Part as Part
+from .part import resumable as resumable
+from .part import silent as silent

@@ -162,6 +162,7 @@ class Archive:
         while left and (part := self._source.read(min(left, _COPY_BYTES))):
             whole.update(part)
             left -= len(part)
+        self.sha256 = whole.hexdigest()
         if self._source.read(32) != whole.digest():
             raise MdlError("the archive is damaged or cut short: its SHA-256 is not the one at its end")
 

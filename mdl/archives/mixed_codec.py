@@ -38,9 +38,8 @@ def write_mixed(placed: Placed, mixer: ContextMixer) -> Block:
 class MixedDecoder:
     """Decodes the blocks of one archive in their order; two halves of a block's lanes take turns."""
 
-    def __init__(self, model: StackedModel, lanes: Lanes, bucket_bits: int) -> None:
-        self._blocks, self._lane_bytes = BlockDecoder(model, lanes), lanes.n_bytes
-        self._mixer = ContextMixer(bucket_bits)
+    def __init__(self, model: StackedModel, lanes: Lanes, mixer: ContextMixer) -> None:
+        self._blocks, self._lane_bytes, self._mixer = BlockDecoder(model, lanes), lanes.n_bytes, mixer
 
     def decode(self, blocks: Sequence[Block]) -> list[bytes]:
         """The bytes of the next blocks; MdlError where a checksum is wrong."""

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from mdl.archives import Archive
+from mdl.archives import Archive, resumable
+from mdl.cli.archive_output import free_name, replacing_plain, require_output, resuming
 from mdl.cli.options import note
 from mdl.cli.path_resolution import AUTO, find_model, is_run_folder, is_sweep_file, run_folder
 from mdl.cli.progress_bar import byte_bar
@@ -20,7 +21,7 @@ from mdl.errors import MdlError
 from mdl.mixing import bucket_bits
 from mdl.pretrained import PREFIX, is_pretrained, parse_archive
 from mdl.records import shown
-from mdl.storage import file_state, replacing
+from mdl.storage import file_state
 from mdl.units import format_bytes
 
 SUFFIX = ".mdl"
@@ -51,7 +52,7 @@ def compress(file: Path, out: Path | None, model: str, how: How, *, runs: Path, 
 
     _require_file(file)
     use_free_cores()
-    target = out or _free(file.with_name(file.name + SUFFIX))
+    target = out or free_name(file.with_name(file.name + SUFFIX))
     with file.open("rb") as source:
         before = file_state(source)
         size_bytes = before.size
@@ -64,15 +65,18 @@ def compress(file: Path, out: Path | None, model: str, how: How, *, runs: Path, 
         choice = choose_model(found.word)
         exact = load_model(choice.weights, choose_device(device))
         started = time.monotonic()
-        with _replacing(target, file) as stream, _progress("compress", size_bytes) as tell:
+        bits = bucket_bits(size_bytes) if how.contexts else None
+        key = {"model_sha256": exact.sha256, "embed": how.embed, "stride_bytes": how.stride_bytes, "bucket_bits": bits}
+        with resuming(target, file, source, key) as (stream, part), _progress("compress", size_bytes) as tell:
             written = compress_stream(
                 source,
                 stream,
                 exact,
                 embed=how.embed,
                 stride_bytes=how.stride_bytes,
-                bucket_bits=bucket_bits(size_bytes) if how.contexts else None,
+                bucket_bits=bits,
                 progress=tell,
+                part=part,
             )
             if file.is_file() and file_state(source) != before:
                 raise MdlError(f"{file} was written to while it was being compressed; nothing is written, try again")
@@ -86,11 +90,21 @@ def compress(file: Path, out: Path | None, model: str, how: How, *, runs: Path, 
         model=about,
         model_sha256=exact.sha256,
         started=started,
+        known_bytes=part.known_bytes if part else 0,
     )
 
 
-def _compressed(file: Path, target: Path, *, archive_bytes: int, model: str, model_sha256: str, started: float) -> Told:
-    """What came of it, beside what needs no model."""
+def _compressed(
+    file: Path,
+    target: Path,
+    *,
+    archive_bytes: int,
+    model: str,
+    model_sha256: str,
+    started: float,
+    known_bytes: int = 0,
+) -> Told:
+    """What came of it, beside what needs no model; `known_bytes` were done before it started."""
     n_bytes, seconds = file.stat().st_size, time.monotonic() - started
     beside = _beside(file, n_bytes)
     shorter = {name: size for name, size in beside.items() if size < archive_bytes}
@@ -100,7 +114,8 @@ def _compressed(file: Path, target: Path, *, archive_bytes: int, model: str, mod
         note(f"not compared with {' and '.join(_COMPARED)}: more than {format_bytes(_COMPARED_BYTES)}")
     lines = [
         f"model: {model}",
-        f"{target}: {n_bytes:,} to {archive_bytes:,} bytes{rate(archive_bytes, n_bytes)}{_speed(n_bytes, started)}",
+        f"{target}: {n_bytes:,} to {archive_bytes:,} bytes{rate(archive_bytes, n_bytes)}"
+        f"{_speed(n_bytes - known_bytes, started)}",
     ]
     content = {
         "archive": str(target),
@@ -138,7 +153,7 @@ def decompress(file: Path, out: Path | None, model: str | None, runs: Path, devi
     if out is None:
         if file.suffix != SUFFIX:
             raise MdlError(f"{file} does not end in {SUFFIX}; name the output with -o")
-        out = _free(file.with_suffix(""))
+        out = free_name(file.with_suffix(""))
     with file.open("rb") as source:
         if is_pretrained(seekable(source, file)):
             return _decompress_pretrained(file, out, model, device)
@@ -151,9 +166,14 @@ def decompress(file: Path, out: Path | None, model: str | None, runs: Path, devi
         else:
             exact = load_model(find_by_hash(archive.header.model_sha256, runs), where)
         started = time.monotonic()
-        with _replacing(out, file) as stream, _progress("decompress", archive.n_bytes) as tell:
-            decompress_stream(archive, stream, exact, progress=tell)
-    return _decompressed(out, archive.n_bytes, started)
+        key, n_bytes = {"archive": archive.sha256}, archive.n_bytes
+        require_output(out, file)
+        with (
+            resumable(out, key, n_bytes=n_bytes, what="unpacking", say=note) as part,
+            _progress("decompress", n_bytes) as tell,
+        ):
+            decompress_stream(archive, part.whole, exact, progress=tell, part=part)
+    return _decompressed(out, n_bytes, started, part.known_bytes)
 
 
 def _decoding(model: str | None, runs: Path) -> tuple[str | None, Path]:
@@ -173,9 +193,9 @@ def open_archive(source: BinaryIO, file: Path) -> Archive:
         raise MdlError(f"{file}: {error}") from None
 
 
-def _decompressed(out: Path, n_bytes: int, started: float) -> Told:
+def _decompressed(out: Path, n_bytes: int, started: float, known_bytes: int = 0) -> Told:
     content = {"file": str(out), "n_bytes": n_bytes, "seconds": round(time.monotonic() - started, 3)}
-    return Told([f"{out}: {n_bytes:,} bytes, checksums right{_speed(n_bytes, started)}"], content)
+    return Told([f"{out}: {n_bytes:,} bytes, checksums right{_speed(n_bytes - known_bytes, started)}"], content)
 
 
 def told(rows: list[tuple[str, str]], content: dict[str, Any]) -> Told:
@@ -191,7 +211,7 @@ def _compress_pretrained(file: Path, target: Path, model: str, device: str, *, e
     coder, data, started = open_pretrained(model, device), file.read_bytes(), time.monotonic()
     with _progress("compress", len(data)) as tell:
         archive = coder.compress(data, tell)
-    with _replacing(target, file) as stream:
+    with replacing_plain(target, file) as stream:
         stream.write(archive)
     about = f"{coder.name} in float64 ({coder.settings}, {coder.version})"
     return _compressed(
@@ -214,7 +234,7 @@ def _decompress_pretrained(file: Path, out: Path, model: str | None, device: str
             f"--model {PREFIX}FOLDER"
         )
     coder, started = open_pretrained(model, device), time.monotonic()
-    with _replacing(out, file) as stream, _progress("decompress", archive.n_bytes) as tell:
+    with replacing_plain(out, file) as stream, _progress("decompress", archive.n_bytes) as tell:
         stream.write(coder.read(archive, tell))
     return _decompressed(out, archive.n_bytes, started)
 
@@ -250,24 +270,6 @@ def seekable(source: BinaryIO, file: Path) -> BinaryIO:
     if not source.seekable():
         raise MdlError(f"{file} is not a plain file; an archive's end is read before its beginning: save it first")
     return source
-
-
-def _free(path: Path) -> Path:
-    """A name made up by the program must not cost the user a file."""
-    if path.exists():
-        raise MdlError(f"{path} is there already; remove it, or name the output with -o")
-    return path
-
-
-@contextmanager
-def _replacing(path: Path, source: Path) -> Iterator[BinaryIO]:
-    """A stream to a temporary file that is moved to `path` once all went well, and removed otherwise."""
-    if path.exists() and not path.is_file():
-        raise MdlError(f"{path} is not a plain file; name another output with -o")
-    if path.exists() and path.samefile(source):
-        raise MdlError(f"{path} is the input; name another output with -o")
-    with replacing(path) as stream:
-        yield stream
 
 
 @contextmanager

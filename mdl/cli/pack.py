@@ -37,7 +37,7 @@ class Asked:
 def pack(folder: Path, out: Path | None, asked: Asked, device: str, runs: Path = RUNS) -> Told:
     """Write a run's bytes, or a file, with its coded weights as one archive; what to tell. Of a sweep: its best run."""
     from mdl.cli.coder_comparison import Known, coders_beside
-    from mdl.compressors import check_stride, choose_coded, coders_for, open_run, write_pack
+    from mdl.compressors import check_stride, choose_once, coders_for, open_run, packing, write_pack
     from mdl.device import choose_device
 
     file = _file(asked)
@@ -55,10 +55,12 @@ def pack(folder: Path, out: Path | None, asked: Asked, device: str, runs: Path =
     content = file or (run.beginning if asked.order == "contiguous" else None)
     stride = run.recorded_stride if asked.stride_bytes is None else asked.stride_bytes or None
     check_stride(stride, run.shape)
+    contexts = run.recorded_contexts if asked.contexts is None else asked.contexts
+    how: dict[str, Any] = {"content": content, "stride_bytes": stride, "contexts": contexts}
     with _progress() as tell:
-        coded = choose_coded(run, asked.tune_steps, content)
-        contexts = run.recorded_contexts if asked.contexts is None else asked.contexts
-        packed = write_pack(run, coded, target, where, tell, content=content, stride_bytes=stride, contexts=contexts)
+        with packing(run, target, tune_steps=asked.tune_steps, say=note, **how) as part:
+            coded = choose_once(part, run, asked.tune_steps, content)
+            packed = write_pack(run, coded, part, where, tell, **how)
         tell("the classical coders beside", 0, packed.raw_bytes)
         known = None if file else Known(run.corpus, asked.order, folder.parent)
         beside = coders_beside((content or run.subset).read(), coders_for(run.record.corpus.modality), known)

@@ -1,6 +1,5 @@
 from .by_name import compressor as compressor
 from .byte_model import ExactModel as ExactModel
-from .byte_model import LanguageModel as LanguageModel
 from .byte_model import check_stride as check_stride
 from .byte_model import compress_stream as compress_stream
 from .byte_model import decompress_stream as decompress_stream
@@ -9,9 +8,15 @@ from .byte_model import load_model as load_model
 from .external import register_external as register_external
 from .general import ClassicalCoder as ClassicalCoder
 from .images_and_audio import N_COLUMNS as N_COLUMNS
+from .language_model import LanguageModel as LanguageModel
 from .model_selection import Choice as Choice
 from .model_selection import choose_model as choose_model
 from .model_selection import find_by_hash as find_by_hash
+from .pack_writer import Packed as Packed
+from .pack_writer import Progress as Progress
+from .pack_writer import choose_once as choose_once
+from .pack_writer import packing as packing
+from .pack_writer import write_pack as write_pack
 from .registry import ANY as ANY
 from .registry import REGISTRY as REGISTRY
 from .registry import Compressor as Compressor
@@ -21,10 +26,7 @@ from .registry import get as get
 from .registry import missing_programs as missing_programs
 from .registry import register_coder as register_coder
 from .self_contained import Content as Content
-from .self_contained import Packed as Packed
-from .self_contained import Progress as Progress
 from .self_contained import Run as Run
 from .self_contained import choose_coded as choose_coded
 from .self_contained import file_content as file_content
 from .self_contained import open_run as open_run
-from .self_contained import write_pack as write_pack

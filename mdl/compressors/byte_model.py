@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import tempfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
@@ -23,6 +23,7 @@ from mdl.archives import (
     ArchiveWriter,
     Block,
     Header,
+    Part,
     block_codec,
     mixed_codec,
     stretch_bytes,
@@ -129,11 +130,13 @@ def compress_stream(
     stride_bytes: int | None = None,
     bucket_bits: int | None = None,
     progress: Progress | None = None,
+    part: Part | None = None,
 ) -> ArchiveWriter:
     """Code all of `source` into an archive at `target`, a block at a time; returns the finished writer.
 
     In windows that begin every `stride_bytes`; None: side by side. With `bucket_bits` the model is mixed with contexts
-    in a memory of that size (`mdl.mixing`); None: it is not. MdlError for a stride that the model cannot have.
+    in a memory of that size (`mdl.mixing`); None: it is not. Blocks that `part` has are
+    taken from it, and new ones go to it. MdlError for a stride that the model cannot have.
     """
     check_stride(stride_bytes, exact.shape)
     weights = exact.coded or (exact.weights.read_bytes() if embed else b"")
@@ -153,12 +156,24 @@ def compress_stream(
     )
     writer = ArchiveWriter(target, header, weights)
     contents = _affordable(iter(lambda: _read_fully(source, header.block_bytes), b""), exact.shape)
-    for block, content in _encoded(exact.model, contents, header):
-        writer.add(block, content)
-        if progress:
-            progress(len(content))
+    mixer = ContextMixer(header.bucket_bits) if mixed else None
+    known = part.blocks(header, mixer) if part else iter(())
+    for block, content in zip(known, contents, strict=False):
+        if zlib.crc32(content) != block.crc32:
+            raise MdlError("what was coded before is not of these bytes; it is removed, try again")
+        _add(writer, block, content, progress)
+    for block, content in _encoded(exact.model, contents, header, mixer):
+        _add(writer, block, content, progress)
+        if part:
+            part.add(block, mixer)
     writer.finish()
     return writer
+
+
+def _add(writer: ArchiveWriter, block: Block, content: bytes, progress: Progress | None) -> None:
+    writer.add(block, content)
+    if progress:
+        progress(len(content))
 
 
 def _lanes(header: Header) -> block_codec.Lanes:
@@ -179,11 +194,13 @@ def _affordable(contents: Iterator[bytes], shape: Shape) -> Iterator[bytes]:
         yield content
 
 
-def _encoded(model: StackedModel, contents: Iterable[bytes], header: Header) -> Iterator[tuple[Block, bytes]]:
+def _encoded(
+    model: StackedModel, contents: Iterable[bytes], header: Header, mixer: ContextMixer | None
+) -> Iterator[tuple[Block, bytes]]:
     """Blocks with their content; the host codes one while the model works on the next."""
     pending: tuple[Future[Block], bytes] | None = None
     lanes = _lanes(header)
-    place, write = _mixed(header) if header.bucket_bits else (block_codec.place_block, _write_or_store)
+    place, write = _mixed(mixer) if mixer else (block_codec.place_block, _write_or_store)
     with ThreadPoolExecutor(1) as host:
         for content in contents:
             data = np.frombuffer(content, np.uint8)
@@ -201,8 +218,7 @@ def _write_or_store(placed: block_codec.Placed) -> Block:
     return block_codec.write_block(placed).or_stored(placed.data.tobytes())
 
 
-def _mixed(header: Header) -> tuple[Place, Callable[[block_codec.Placed], Block]]:
-    mixer = ContextMixer(header.bucket_bits)
+def _mixed(mixer: ContextMixer) -> tuple[Place, Callable[[block_codec.Placed], Block]]:
     return mixed_codec.place_mixed, lambda placed: mixed_codec.write_mixed(placed, mixer)
 
 
@@ -216,9 +232,17 @@ def _read_fully(source: BinaryIO, n_bytes: int) -> bytes:
 
 
 def decompress_stream(
-    archive: Archive, target: BinaryIO, exact: ExactModel, *, progress: Progress | None = None
+    archive: Archive,
+    target: BinaryIO,
+    exact: ExactModel,
+    *,
+    progress: Progress | None = None,
+    part: Part | None = None,
 ) -> None:
-    """Write an archive's content to `target`; MdlError where the model is another one or a checksum is wrong."""
+    """Write an archive's content to `target`; MdlError where the model is another one or a checksum is wrong.
+
+    Of a `part` the target is what is whole of it: what is there already is not decoded again.
+    """
     header = archive.header
     require_plugin(header.shape, header.plugin_sha256, "the archive")
     if exact.sha256 != header.model_sha256 or exact.shape != header.shape:
@@ -230,14 +254,21 @@ def decompress_stream(
     at_a_time = _blocks_at_a_time(header, exact.model.device)
     blocks, lanes = archive.blocks(), _lanes(header)
     decoder: block_codec.BlockDecoder | mixed_codec.MixedDecoder = block_codec.BlockDecoder(exact.model, lanes)
-    if header.bucket_bits:
-        decoder, at_a_time = mixed_codec.MixedDecoder(exact.model, lanes, header.bucket_bits), 1
+    mixer = ContextMixer(header.bucket_bits) if header.bucket_bits else None
+    if mixer:
+        decoder, at_a_time = mixed_codec.MixedDecoder(exact.model, lanes, mixer), 1
+    for block in islice(blocks, part.decoded(archive, mixer) if part else 0):
+        content.update(target.read(block.n_bytes))
+        if progress:
+            progress(block.n_bytes)
     while batch := list(islice(blocks, at_a_time)):
         for decoded in decoder.decode(batch):
             content.update(decoded)
             target.write(decoded)
             if progress:
                 progress(len(decoded))
+        if part:
+            part.decoded_more(len(batch), mixer)
     if content.digest() != archive.content_sha256:
         raise MdlError("the decoded content does not have the SHA-256 of the original: the archive is forged")
 
@@ -249,34 +280,3 @@ def _blocks_at_a_time(header: Header, device: torch.device) -> int:
     free_bytes = torch.cuda.mem_get_info(device)[0] + held_bytes
     by_memory = free_bytes // 2 // header.cache_bytes
     return max(1, min(by_memory, _MOST_WINDOWS // header.windows_per_block))
-
-
-@dataclass(frozen=True)
-class LanguageModel:
-    """A peer of the classical coders: whole archives, without the weights."""
-
-    exact: ExactModel = field(repr=False)
-    name: str = "language-model"
-
-    @property
-    def settings(self) -> str:
-        """Shape, context and hash."""
-        shape = self.exact.shape
-        return f"{shape.label} context {shape.context_tokens} {self.exact.sha256[:12]}"
-
-    @property
-    def version(self) -> str:
-        """The version of this package, which is the coder."""
-        return f"mdl {__version__}"
-
-    def compress(self, data: bytes) -> bytes:
-        """An archive of `data`."""
-        target = io.BytesIO()
-        compress_stream(io.BytesIO(data), target, self.exact)
-        return target.getvalue()
-
-    def decompress(self, data: bytes) -> bytes:
-        """What `compress` was given; MdlError for damaged data or another model."""
-        target = io.BytesIO()
-        decompress_stream(Archive(io.BytesIO(data)), target, self.exact)
-        return target.getvalue()

@@ -146,7 +146,8 @@ def get(name: str, chunk_bytes: int | None = None) -> Compressor:
 
 
 def _trained(name: str) -> Compressor:
-    from mdl.compressors.byte_model import LanguageModel, load_model
+    from mdl.compressors.byte_model import load_model
+    from mdl.compressors.language_model import LanguageModel
     from mdl.compressors.model_selection import choose_model
 
     model = name.partition(":")[2]

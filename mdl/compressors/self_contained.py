@@ -1,22 +1,17 @@
-"""A recorded run's weights, coded, and bytes coded with them, as one self-contained file: its subset's, or a file's."""
+"""What a self-contained file is made of: a run's weights at a precision, and bytes, its subset's or a file's."""
 
 from __future__ import annotations
 
 import hashlib
-import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from mdl.archives import Archive
-from mdl.compressors.byte_model import compress_stream, decompress_stream, load_coded, load_embedded
 from mdl.data import ByteView, Corpus, CorpusSpec, Readable, open_corpus
 from mdl.errors import MdlError
-from mdl.mixing import bucket_bits
 from mdl.models import Shape, load_weights
 from mdl.quantization import (
     CodedModel,
@@ -29,30 +24,9 @@ from mdl.quantization import (
     two_part_codes,
 )
 from mdl.records import CellRecord, CodedWeights, Snapshot, read_cell
-from mdl.storage import replacing
 
 SAMPLE_BYTES = 1 << 18  # of the subset, by which a precision is chosen where the record does not tell
-
-Progress = Callable[[str, int, int], None]  # phase, bytes done, bytes in all
-
-
-@dataclass(frozen=True, kw_only=True)
-class Packed:
-    """What became of a subset."""
-
-    raw_bytes: int
-    model_bits: int
-    data_bits: int  # streams and guard lists
-    archive_bits: int  # all of the file
-    bits: int  # precision of the weights
-    coder: str  # of the weights
-    stride_bytes: int | None = None  # windows begin every so many bytes; None: side by side
-    bucket_bits: int | None = None  # memory of the contexts that the model is mixed with; None: it is not
-
-    @property
-    def rate(self) -> float:
-        """File size over raw size."""
-        return self.archive_bits / 8 / self.raw_bytes
+_READ_BYTES = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -66,6 +40,13 @@ class Content:
         """All of it."""
         content: bytes = self.view.read(0, self.n_bytes).tobytes()
         return content
+
+    def sha256(self) -> str:
+        """Of all of it."""
+        whole = hashlib.sha256()
+        for start in range(0, self.n_bytes, _READ_BYTES):
+            whole.update(self.view.read(start, min(start + _READ_BYTES, self.n_bytes)).tobytes())
+        return whole.hexdigest()
 
 
 def file_content(path: Path) -> Content:
@@ -107,6 +88,12 @@ class Run:
         """That of the second code length that was measured; None: there is none."""
         second = self.snapshot.overlapping
         return second.stride_bytes if second and second.stride_bytes < self.shape.context_tokens else None
+
+    @property
+    def recorded_steps(self) -> int:
+        """How long the weights of the record's code lengths were tuned for their code."""
+        steps: int = self.record.config.get("measure.tune_steps", 0)
+        return steps
 
     @property
     def recorded_contexts(self) -> bool:
@@ -169,7 +156,7 @@ def choose_coded(run: Run, tune_steps: int | None = None, content: Content | Non
         return _trained_code(run, trained)
     packed = content or run.subset
     view, n_bytes = packed.view, packed.n_bytes
-    recorded_steps = run.record.config.get("measure.tune_steps", 0)
+    recorded_steps = run.recorded_steps
     tuning = Tuning(view, n_bytes, recorded_steps if tune_steps is None else tune_steps)
     calibration = calibration_windows(view, n_bytes, run.shape.context_tokens)
     if content is None and run.snapshot.coded and tuning.n_steps == recorded_steps:
@@ -193,65 +180,3 @@ def _trained_code(run: Run, trained: CodedWeights) -> CodedModel:
     if hashlib.sha256(content).hexdigest() != trained.coded_sha256:
         raise MdlError(f"{path} is not the coded weights that the run's record names; copy the run's folder again")
     return CodedModel(trained.bits, trained.coder, content)
-
-
-def write_pack(
-    run: Run,
-    coded: CodedModel,
-    target: Path,
-    device: torch.device,
-    progress: Progress,
-    *,
-    content: Content | None = None,
-    stride_bytes: int | None = None,
-    contexts: bool = False,
-) -> Packed:
-    """Write the archive of the content (None: the run's subset) and decode it again; only then it is at `target`.
-
-    With `contexts` the model is mixed with them (`mdl.mixing`).
-    """
-    data = (content or run.subset).read()
-    if "corpus" in vars(run):  # it was opened
-        run.corpus.check_unchanged()
-    exact = load_coded(run.shape, coded.content, device)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(target) as stream:
-        tell = _tell(progress, "pack", len(data))
-        bits = bucket_bits(len(data)) if contexts else None
-        written = compress_stream(
-            io.BytesIO(data), stream, exact, stride_bytes=stride_bytes, bucket_bits=bits, progress=tell
-        )
-        stream.flush()
-        data_bytes = _check(Path(stream.name), data, device, _tell(progress, "check", len(data)))
-    return Packed(
-        raw_bytes=len(data),
-        model_bits=8 * len(coded.content),
-        data_bits=8 * data_bytes,
-        archive_bits=8 * written.archive_bytes,
-        bits=coded.bits,
-        coder=coded.coder,
-        stride_bytes=stride_bytes,
-        bucket_bits=bits,
-    )
-
-
-def _check(written: Path, data: bytes, device: torch.device, tell: Callable[[int], None]) -> int:
-    """Decode it as `mdl unpack` will; returns the bytes of streams and guard lists. MdlError where it is not `data`."""
-    target = io.BytesIO()
-    with written.open("rb") as back:
-        archive = Archive(back)
-        decompress_stream(archive, target, load_embedded(archive, device), progress=tell)
-    if target.getvalue() != data:
-        raise MdlError("the archive does not decode to what was packed, nothing was written; please report this")
-    return archive.stream_bytes + archive.guard_bytes
-
-
-def _tell(progress: Progress, phase: str, n_bytes: int) -> Callable[[int], None]:
-    done = 0
-
-    def tell(n_more: int) -> None:
-        nonlocal done
-        done += n_more
-        progress(phase, done, n_bytes)
-
-    return tell

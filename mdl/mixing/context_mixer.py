@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mdl.mixing.memory import Block, constants, new_byte, new_memory
+from mdl.mixing.memory import Block, Memory, constants, new_byte, new_memory
 from mdl.storage import import_optional
 
 MIN_BUCKET_BITS = 10
@@ -52,8 +52,13 @@ class ContextMixer:
         from mdl.mixing import kernels
 
         self._kernels, self._bits, self._memory, self._fixed = kernels, bits, new_memory(bits), constants()
-        self._start = 0
+        self.n_bytes = 0  # in the blocks so far
         self._byte = new_byte()
+
+    @property
+    def learned(self) -> Memory:
+        """What the next block hangs on beside `n_bytes`: between two blocks it can be kept, and put back."""
+        return self._memory
 
     def encode(self, content: Bytes, chances: npt.NDArray[np.uint16]) -> bytes:
         """The next block's stream, from its bytes (n,) and the model's chances (lanes, lane_bytes, 8) of their bits."""
@@ -83,7 +88,7 @@ class ContextMixer:
         return read
 
     def _next(self, n_bytes: int, lane_bytes: int) -> _Cut:
-        start, self._start = self._start, self._start + n_bytes
+        start, self.n_bytes = self.n_bytes, self.n_bytes + n_bytes
         return _Cut(start, n_bytes, lane_bytes)
 
     def _code(

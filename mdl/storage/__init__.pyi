@@ -3,6 +3,7 @@ from .atomic_files import keep_once as keep_once
 from .atomic_files import remove_dead_temporaries as remove_dead_temporaries
 from .atomic_files import remove_own as remove_own
 from .atomic_files import replacing as replacing
+from .atomic_files import require_parent as require_parent
 from .atomic_files import require_records_folder as require_records_folder
 from .atomic_files import require_writable as require_writable
 from .atomic_files import set_aside as set_aside
@@ -18,6 +19,8 @@ from .cache import noted as noted
 from .cache import sha256_of as sha256_of
 from .file_bytes import ChangedError as ChangedError
 from .file_bytes import FileBytes as FileBytes
+from .folder_lock import locked_folder as locked_folder
+from .folder_lock import open_both as open_both
 from .hashing import digest as digest
 from .optional_import import import_optional as import_optional
 from .optional_import import package_version as package_version

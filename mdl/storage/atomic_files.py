@@ -26,8 +26,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
     Every file of this package is written through here. OSError (no space, read-only) leaves nothing behind.
     """
-    if not path.parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, "no such folder", str(path.parent))
+    require_parent(path)
     temporary = temporary_beside(path)
     try:
         with temporary.open("wb") as stream:
@@ -38,6 +37,12 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()  # gone already where all went well
+
+
+def require_parent(path: Path) -> None:
+    """FileNotFoundError where the folder that a file is to lie in is not there."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "no such folder", str(path.parent))
 
 
 def temporary_beside(path: Path) -> Path:

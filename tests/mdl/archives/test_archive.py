@@ -28,7 +28,7 @@ from mdl.archives.block_codec import BlockDecoder
 from mdl.cli.archive import How, compress, decompress
 from mdl.cli.path_resolution import find_model
 from mdl.compressors import compress_stream, load_model
-from mdl.compressors.byte_model import LanguageModel
+from mdl.compressors.language_model import LanguageModel
 from mdl.device import choose_device
 from mdl.errors import MdlError
 from mdl.models import Shape, StackedTransformer, Stepper, stack, window_bits

@@ -5,6 +5,7 @@ import io
 import json
 import re
 import shutil
+import signal
 import struct
 from dataclasses import replace
 from pathlib import Path
@@ -153,7 +154,8 @@ def test_a_run_with_a_stride_is_packed_with_it_at_its_second_code_length(strided
     whole = coded_models(run.shape, run.weights, calibration, [FULL_BITS])[0]
     target = tmp_path / "x.mdl"
     stride, cpu = run.recorded_stride, torch.device("cpu")
-    packed = self_contained.write_pack(run, whole, target, cpu, lambda *_: None, stride_bytes=stride)
+    with compressors.packing(run, target) as part:
+        packed = compressors.write_pack(run, whole, part, cpu, lambda *_: None, stride_bytes=stride)
     assert abs(packed.data_bits - own["second"]) <= 0.001 * own["second"] + 64
     assert own["second"] < own["first"]
     unpack(target, tmp_path / "x.bin", "cpu")
@@ -263,8 +265,11 @@ def test_a_corpus_that_changes_meanwhile_is_not_packed(runs: Path, tmp_path: Pat
     coded = self_contained.choose_coded(run)
     try:
         text.write_bytes(markov_text(80_000, seed=1))
-        with pytest.raises(MdlError, match="is not what it was when it was opened"):
-            self_contained.write_pack(run, coded, target, torch.device("cpu"), lambda *_: None)
+        with (
+            pytest.raises(MdlError, match="is not what it was when it was opened"),
+            compressors.packing(run, target) as part,
+        ):
+            compressors.write_pack(run, coded, part, torch.device("cpu"), lambda *_: None)
     finally:
         text.write_bytes(old)
     assert list(tmp_path.iterdir()) == []
@@ -467,3 +472,57 @@ def test_what_cannot_be_packed_is_refused_in_a_line(
     (tmp_path / "full.bin").write_bytes(b"abc")
     assert_refused_here(["pack", str(_runs(runs)[0]), *words, "-o", "never.mdl"], says, monkeypatch, capsys)
     assert not (tmp_path / "never.mdl").exists()
+
+
+# Killed at the n-th call of a method of the part, or where a precision has been chosen but is not kept yet.
+KILLING = """
+import os, signal
+from mdl.archives import header, part
+from mdl.compressors import pack_writer
+header._BLOCK_BYTES, header._MIXED_LANE_BYTES, header._MIXED_LANES, header.MAX_BLOCK_BYTES = 8192, 1024, 8, 8192
+part._FIRST_BYTES_A_SECOND, part._SHARE = 1e18, 1e9
+usual, calls = {where}, 0
+
+def counted(*arguments, **named):
+    global calls
+    calls += 1
+    made = usual(*arguments, **named)
+    if calls == {n}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return made
+
+{where} = counted
+"""
+CHOICE, CODING, CHECK = "pack_writer.choose_coded", "part.Part.add", "part.Part.decoded_more"
+
+
+def _killing(folder: Path, where: str = CODING, n: int = 0) -> tuple[str, str]:
+    (folder / "killing.py").write_text(KILLING.format(where=where, n=n))
+    return "--plugin", "killing.py"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [(), ("--stride-bytes", "32"), ("--contexts",)], ids=["plain", "overlapping", "mixed"])
+def test_a_pack_that_is_killed_goes_on_and_is_that_of_an_unbroken_run(
+    runs: Path, tmp_path: Path, how: tuple[str, ...]
+) -> None:
+    """In the choice of a precision, while it codes, and while it checks; nothing is left; and so is unpacking."""
+    plain = _runs(runs)[1]
+    words = ("pack", plain, "-o", "x.mdl", *how, "--device", "cpu")
+    whole = mdl("pack", plain, "-o", "whole.mdl", *how, "--device", "cpu", *_killing(tmp_path), cwd=tmp_path)
+    assert whole.returncode == 0, whole.stderr
+    for where, n in ((CHOICE, 1), (CODING, 2), (CODING, 1), (CHECK, 2), (CHECK, 1)):
+        stopped = mdl(*words, *_killing(tmp_path, where, n), cwd=tmp_path)
+        assert stopped.returncode == -signal.SIGKILL, stopped.stderr
+        assert not (tmp_path / "x.mdl").exists()
+    ended = mdl(*words, *_killing(tmp_path, CHOICE, 1), cwd=tmp_path)  # it is not chosen again
+    assert ended.returncode == 0, ended.stderr
+    assert "note: the precision was chosen before" in ended.stderr
+    assert "note: packing goes on at 40.0 of 40.0 KB (.x.mdl." in ended.stderr
+    assert "note: checking it goes on at 24.6 of 40.0 KB" in ended.stderr
+    assert (tmp_path / "x.mdl").read_bytes() == (tmp_path / "whole.mdl").read_bytes()
+    words = ("unpack", "x.mdl", "-o", "x.bin", "--device", "cpu")
+    assert mdl(*words, *_killing(tmp_path, CHECK, 3), cwd=tmp_path).returncode == -signal.SIGKILL
+    assert "unpacking goes on at 24.6 of 40.0 KB" in mdl(*words, *_killing(tmp_path), cwd=tmp_path).stderr
+    assert (tmp_path / "x.bin").read_bytes() == self_contained.open_run(plain).corpus.train.read(0, D).tobytes()
+    assert not leftovers(tmp_path)
