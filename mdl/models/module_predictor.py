@@ -35,10 +35,15 @@ def require_values(module: torch.nn.Module) -> None:
 
 
 def module_params(module: torch.nn.Module) -> int:
-    """N: the numbers of parameters and persistent buffers, each storage once however many names it has."""
+    """N: the numbers of parameters and persistent buffers, each storage once however many names it has.
+
+    MdlError where they are not there, or there are none.
+    """
     require_values(module)
     kept = {**module.state_dict(keep_vars=True)}
     storages = {t.untyped_storage().data_ptr(): (t.untyped_storage().nbytes(), t) for t in kept.values() if t.numel()}
+    if not storages:
+        raise MdlError("it has no parameters and no buffers, and N is 1 at the least")
     return sum(n_bytes // tensor.element_size() for n_bytes, tensor in storages.values())
 
 

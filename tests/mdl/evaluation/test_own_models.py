@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 import mdl
 from analysis.costs import parse_cost
@@ -367,6 +368,19 @@ def test_a_module_returns_logits_or_logarithms_unless_it_says_otherwise() -> Non
         as_predictor(Unsaid(lambda x: x.softmax(-1)), "it").nats(windows)
     with pytest.raises(MdlError, match="logarithms to the base 2"):
         as_predictor(Unsaid(lambda x: x.log_softmax(-1) / math.log(2)), "it").nats(windows)
+
+
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        (nn.Identity(), "it: it has no parameters and no buffers, and N is 1 at the least"),
+        (nn.LazyLinear(256), "it: LazyLinear has lazy layers, whose shapes are not known yet; run it once on a window"),
+    ],
+)
+def test_a_module_whose_n_is_not_known_is_refused_by_name(module: nn.Module, words: str) -> None:
+    """Found by use: the first was asked for a number that nobody can give, the second ended in an error of torch's."""
+    with pytest.raises(MdlError, match=words):
+        as_predictor(module, "it")
 
 
 def test_a_byte_without_probability_is_refused_with_its_place(corpus: str) -> None:
