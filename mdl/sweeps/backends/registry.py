@@ -62,7 +62,7 @@ class Request:
         return plan_sweep(self.file, self.runs)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Ended:
     """What this process did of a sweep."""
 
