@@ -131,10 +131,10 @@ def test_an_archive_comes_back_by_repeated_prefixes_and_a_long_one_is_refused(
     assert (inspected["plugin_sha256"], inspected["n_params"]) == (told, None)
     assert "keys and values" not in mdl("inspect", "book.mdl", cwd=swept).stdout, "it keeps none"
     monkeypatch.setattr(byte_model, "MOST_DECODING_FLOPS", 1e6)
+    source = io.BytesIO(b"a" * 1000)
     with pytest.raises(MdlError, match=r"has no step of its own, .* more than 1e\+06 floating point operations"):
-        byte_model.compress_stream(
-            io.BytesIO(b"a" * 1000), io.BytesIO(), byte_model.load_model(next(run.glob("final*.safetensors")))
-        )
+        byte_model.compress_stream(source, io.BytesIO(), byte_model.load_model(next(run.glob("final*.safetensors"))))
+    assert source.tell() == 0, "a file's length is known before it is coded"
     drawn = mdl("generate", "--coder", run, "--prompt", "book.txt", "--length", "9", "--plugin", PLUGIN, cwd=swept)
     assert drawn.returncode == 0, drawn.stderr
 
