@@ -59,10 +59,9 @@ def run(plan: Plan, *, command: str | None = None, shown: Console | None = None,
 
 
 def _heard(ended: Ended, plan: Plan) -> None:
-    n_failed = ended.n_errors + ended.n_failed
     # What is recorded as failed is W&B's to show; an agent would give up after three ends with an error.
-    if n_failed and not (under_agent() and not ended.n_errors):
-        raise MdlError(f"{n_failed} failed, the rest is recorded; details above and in {plan.paths.root / 'log.txt'}")
+    if ended.n_errors or (ended.n_failed and not under_agent()):
+        raise MdlError(ended.failure(plan.paths.root / "log.txt"))
 
 
 def run_cell(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import tempfile
 import zlib
@@ -135,8 +136,8 @@ def compress_stream(
     """Code all of `source` into an archive at `target`, a block at a time; returns the finished writer.
 
     In windows that begin every `stride_bytes`; None: side by side. With `bucket_bits` the model is mixed with contexts
-    in a memory of that size (`mdl.mixing`); None: it is not. Blocks that `part` has are
-    taken from it, and new ones go to it. MdlError for a stride that the model cannot have.
+    in a memory of that size (`mdl.mixing`); None: it is not. Blocks that `part` has are taken from it, and new ones go
+    to it. MdlError for a stride that the model cannot have.
     """
     check_stride(stride_bytes, exact.shape)
     weights = exact.coded or (exact.weights.read_bytes() if embed else b"")
@@ -155,6 +156,7 @@ def compress_stream(
         plugin_sha256=plugin_of(exact.shape),
     )
     writer = ArchiveWriter(target, header, weights)
+    _require_affordable(_bytes_left(source), exact.shape)
     contents = _affordable(iter(lambda: _read_fully(source, header.block_bytes), b""), exact.shape)
     mixer = ContextMixer(header.bucket_bits) if mixed else None
     known = part.blocks(header, mixer) if part else iter(())
@@ -180,18 +182,34 @@ def _lanes(header: Header) -> block_codec.Lanes:
     return block_codec.Lanes(header.cut, header.lane_bytes)
 
 
+def _bytes_left(source: BinaryIO) -> int:
+    """Of a file; 0 of a stream, whose end is not known."""
+    if not source.seekable():
+        return 0
+    place = source.tell()
+    end = source.seek(0, io.SEEK_END)
+    source.seek(place)
+    return end - place
+
+
 def _affordable(contents: Iterator[bytes], shape: Shape) -> Iterator[bytes]:
-    """The same; MdlError where decoding so much would take longer than anyone means to wait."""
-    cost, flops = require_exact(shape, "archives").decoding_flops_per_byte, 0.0
+    """The same; MdlError once they are too long to be decoded, as a stream may turn out to be."""
+    n_bytes = 0
     for content in contents:
-        flops += cost(shape) * len(content) if cost else 0.0
-        if flops > MOST_DECODING_FLOPS:
-            raise MdlError(
-                f"'{shape.architecture}' has no step of its own, so that decoding computes each window anew for every "
-                f"byte: this file would take more than {MOST_DECODING_FLOPS:.0e} floating point operations, some "
-                f"{format_seconds(MOST_DECODING_FLOPS / _FLOPS_A_SECOND)} on a core; give a shorter file"
-            )
+        n_bytes += len(content)
+        _require_affordable(n_bytes, shape)
         yield content
+
+
+def _require_affordable(n_bytes: int, shape: Shape) -> None:
+    """MdlError where decoding so much would take longer than anyone means to wait."""
+    cost = require_exact(shape, "archives").decoding_flops_per_byte
+    if cost and cost(shape) * n_bytes > MOST_DECODING_FLOPS:
+        raise MdlError(
+            f"'{shape.architecture}' has no step of its own, so that decoding computes each window anew for every "
+            f"byte: this file would take more than {MOST_DECODING_FLOPS:.0e} floating point operations, some "
+            f"{format_seconds(MOST_DECODING_FLOPS / _FLOPS_A_SECOND)} on a core; give a shorter file"
+        )
 
 
 def _encoded(

@@ -23,12 +23,27 @@ def is_module(thing: object) -> bool:
     return torch is not None and isinstance(thing, torch.nn.Module)
 
 
+def require_values(module: torch.nn.Module) -> None:
+    """MdlError for weights that are not there yet."""
+    from torch.nn.parameter import is_lazy
+
+    kept, name = module.state_dict(keep_vars=True).values(), type(module).__name__
+    if any(is_lazy(tensor) for tensor in kept):
+        raise MdlError(f"{name} has lazy layers, whose shapes are not known yet; run it once on a window first")
+    if any(tensor.is_meta for tensor in kept):
+        raise MdlError(f"{name} has weights on the meta device, without values; load them first")
+
+
 def module_params(module: torch.nn.Module) -> int:
-    """N: the numbers of parameters and persistent buffers, each storage once however many names it has."""
+    """N: the numbers of parameters and persistent buffers, each storage once however many names it has.
+
+    MdlError where they are not there, or there are none.
+    """
+    require_values(module)
     kept = {**module.state_dict(keep_vars=True)}
-    if any(tensor.is_meta for tensor in kept.values()):
-        raise MdlError(f"{type(module).__name__} has weights on the meta device, without values; load them first")
     storages = {t.untyped_storage().data_ptr(): (t.untyped_storage().nbytes(), t) for t in kept.values() if t.numel()}
+    if not storages:
+        raise MdlError("it has no parameters and no buffers, and N is 1 at the least")
     return sum(n_bytes // tensor.element_size() for n_bytes, tensor in storages.values())
 
 

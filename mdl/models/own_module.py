@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from mdl.errors import MdlError, quoted
 from mdl.models.distribution_rows import first_nats
-from mdl.models.module_predictor import without_warnings
+from mdl.models.module_predictor import require_values, without_warnings
 from mdl.models.shape import Shape
 from mdl.optimizers import MatrixForm
 from mdl.units import VOCABULARY
@@ -49,14 +49,16 @@ class OwnModule:
             module: Any = self.make(self.shape)
             if not isinstance(module, nn.Module):
                 raise MdlError(f"{self} makes a {type(module).__name__}; want a torch.nn.Module")
+            require_values(module)
             module.float()
             learned: dict[str, Tensor] = dict(module.named_parameters())
             if not any(weight.requires_grad for weight in learned.values()):
                 raise MdlError(f"{self} has no parameters to train")
             _require_said(self, module)
             places = {_place(weight) for weight in learned.values()}
-            state = module.state_dict(keep_vars=True)
-            learned |= {n: t for n, t in state.items() if n not in learned and _place(t) not in places}
+            for kept, tensor in module.state_dict(keep_vars=True).items():
+                if _place(tensor) not in places and not any(tensor is known for known in learned.values()):
+                    learned[kept] = tensor
         return module, learned
 
     def load(self, weights: Mapping[str, Tensor]) -> nn.Module:

@@ -154,7 +154,10 @@ def as_predictor(made: Any, what: str) -> Predictor:
         raise MdlError(f"{what} is a {type(made).__name__}; want a mdl.Predictor or a torch.nn.Module")
     told = {n: getattr(made, n) for n in ("predicts", "returns", "first", "context_bytes") if hasattr(made, n)}
     told.setdefault("returns", "logits")  # as those of an architecture of one's own; logarithms stay what they are
-    return Predictor(module_predict(made), n_params=module_params(made), **told)
+    try:
+        return Predictor(module_predict(made), n_params=module_params(made), **told)
+    except MdlError as error:
+        raise MdlError(f"{what}: {error}") from error
 
 
 def hash_files(what: str, files: Iterable[Path]) -> tuple[str | None, int | None]:

@@ -39,6 +39,7 @@ class Display:
         self.n_done, self.n_cells = cells
         self.failures = 0
         self.n_made = 0  # cells recorded here
+        self.reason = ""  # of the first failure
         self.given_up: list[Job] = []  # ended in an error
         self._telling = telling
         self._open = {id(job): len(job.open) for job in jobs if job.request["kind"] == "cohort"}  # cells to be made
@@ -126,6 +127,7 @@ class Display:
             else:
                 self._bars.advance(self._coders)
             self.failures += bool(outcome.error) + len(failed)
+            self.reason = self.reason or next(iter(failed.values()), outcome.error) or ""
         for run_id, reason in failed.items():
             say(self.console, f"failed: {run_id}: {reason}", "red")
         if outcome.error:

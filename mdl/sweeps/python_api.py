@@ -241,6 +241,6 @@ def run(
         console=python_console(),
     )
     ended = BACKENDS[backend].run(request, parse_options(backend, given))
-    if ended and (n_failed := ended.n_errors + ended.n_failed):
-        raise MdlError(f"{n_failed} failed, the rest is recorded; see {plan.paths.root / 'log.txt'}")
+    if ended and (ended.n_errors or ended.n_failed):
+        raise MdlError(ended.failure(plan.paths.root / "log.txt"))
     return plan.paths.root

@@ -193,7 +193,10 @@ def _run_jobs(plan: Plan, jobs: list[Job], console: Console, places: _Places) ->
                 pool.run(free, display, places.until)
             n_errors = len(display.given_up)
             ended = Ended(
-                ended.n_errors + n_errors, ended.n_failed + display.failures - n_errors, ended.n_made + display.n_made
+                n_errors=ended.n_errors + n_errors,
+                n_failed=ended.n_failed + display.failures - n_errors,
+                n_made=ended.n_made + display.n_made,
+                reason=ended.reason or display.reason,
             )
             jobs = [job for job in jobs if job not in display.given_up]
         jobs = [job for job in jobs if job.open]

@@ -62,13 +62,19 @@ class Request:
         return plan_sweep(self.file, self.runs)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Ended:
     """What this process did of a sweep."""
 
     n_errors: int = 0  # jobs that ended without a record
     n_failed: int = 0  # cells recorded as failed
     n_made: int = 0  # cells recorded
+    reason: str = ""  # of the first that failed
+
+    def failure(self, log: Path) -> str:
+        """What a user hears where something failed, in one line: with -q and in Python nothing else is shown."""
+        n_failed = self.n_errors + self.n_failed
+        return f"{n_failed} failed ({self.reason or '?'}); the rest is recorded; see {log}"
 
 
 class Backend(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 import mdl
 from analysis.costs import parse_cost
@@ -219,6 +221,19 @@ def test_who_peeks_is_refused_with_the_position(cheat: Any, words: str, corpus: 
     assert not list(Path().glob("runs/**/record.json")), "and nothing is written"
 
 
+def test_who_leaves_is_refused_and_a_request_to_stop_is_not(corpus: str) -> None:
+    class Asked(SystemExit):
+        pass
+
+    def leaves(_: Any, with_what: type[SystemExit] = SystemExit) -> Any:
+        raise with_what(3)
+
+    with pytest.raises(MdlError, match=re.escape("predict calls sys.exit(3); raise an error, or return")):
+        mdl.measure(leaves, corpus, n_params=1, context=64)
+    with pytest.raises(Asked):
+        mdl.measure(lambda windows: leaves(windows, Asked), corpus, n_params=1, context=64)
+
+
 @pytest.mark.parametrize("place", range(64))
 def test_who_peeks_at_one_place_of_a_short_window_is_refused(place: int) -> None:
     """Wherever that is: of a window of 64 every place is tried."""
@@ -367,6 +382,19 @@ def test_a_module_returns_logits_or_logarithms_unless_it_says_otherwise() -> Non
         as_predictor(Unsaid(lambda x: x.softmax(-1)), "it").nats(windows)
     with pytest.raises(MdlError, match="logarithms to the base 2"):
         as_predictor(Unsaid(lambda x: x.log_softmax(-1) / math.log(2)), "it").nats(windows)
+
+
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        (nn.Identity(), "it: it has no parameters and no buffers, and N is 1 at the least"),
+        (nn.LazyLinear(256), "it: LazyLinear has lazy layers, whose shapes are not known yet; run it once on a window"),
+    ],
+)
+def test_a_module_whose_n_is_not_known_is_refused_by_name(module: nn.Module, words: str) -> None:
+    """Found by use: the first was asked for a number that nobody can give, the second ended in an error of torch's."""
+    with pytest.raises(MdlError, match=words):
+        as_predictor(module, "it")
 
 
 def test_a_byte_without_probability_is_refused_with_its_place(corpus: str) -> None:

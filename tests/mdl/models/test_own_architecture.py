@@ -163,6 +163,29 @@ def test_tied_weights_are_one_and_the_file_is_read_into_the_module_as_it_is(tmp_
     assert other.head.weight is other.embedding.weight
 
 
+def test_a_buffer_of_two_names_is_one_and_trains_as_any_other(tmp_path: Path) -> None:
+    """Found by use: torch.func refused the second name."""
+
+    class Twice(StateSpace):
+        def __init__(self, width: int) -> None:
+            super().__init__(width)
+            self.register_buffer("first_name", torch.full((width,), 2.0))
+            self.register_buffer("second_name", self.first_name)
+
+        def forward(self, windows: Tensor) -> Tensor:
+            return super().forward(windows) * self.first_name[0] / self.second_name[1]
+
+    register_architecture("twice", lambda shape: Twice(shape.width))
+    twice, plain = (make_models(shape_of(name), [0, 1, 2]) for name in ("twice", "own_ssm"))
+    assert count_params(twice.shape)["total"] == count_params(plain.shape)["total"] + 12
+    assert torch.allclose(twice.nats(WINDOWS), plain.nats(WINDOWS), atol=1e-5)
+    check_member(twice.shape, twice.member(1), any_bytes(), trains=True)
+    save_weights(tmp_path / "w.safetensors", twice.shape, twice.member(1))
+    module = Twice(12)
+    load_model(module, tmp_path / "w.safetensors")
+    assert module.first_name is module.second_name
+
+
 def test_muon_takes_the_matrices_of_layers_as_torch_keeps_them() -> None:
     forms = make_models(shape_of("own_lstm"), [0]).matrices()
     assert forms == {
@@ -224,6 +247,7 @@ BROKEN = {
     "raises": (_fails, r"architecture 'raises' cannot be made of raises-12x1 \(ValueError: no such size\)"),
     "nothing": (lambda shape: None, "makes a NoneType; want a torch.nn.Module"),
     "empty": (lambda shape: nn.Identity(), "has no parameters to train"),
+    "lazy": (lambda shape: nn.LazyLinear(256), "LazyLinear has lazy layers, whose shapes are not known yet"),
     "wrong": (lambda shape: Wrong(1, 1), r"returns shape \(2, 24, 3\) of torch.float32 for windows \(2, 24\); want"),
 }
 
