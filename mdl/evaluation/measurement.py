@@ -176,7 +176,12 @@ def measure(
         context=_whole("context", context), stride=_whole("stride", stride), batch=_whole("batch", batch), dtype="own"
     )
     command = f"mdl.measure({model.name})"
-    records = evaluate_own(model, opened, subsets, paths, settings, command=command, progress=progress)
+    try:
+        records = evaluate_own(model, opened, subsets, paths, settings, command=command, progress=progress)
+    except SystemExit as error:
+        if type(error) is not SystemExit:  # but a request to stop, which is none of the model's
+            raise
+        raise MdlError(f"{model.name} calls sys.exit({error.code!r}); raise an error, or return") from error
     if baselines:
         beside(opened, subsets, paths)
     return Measurement(Path(out), tuple(records))

@@ -52,10 +52,6 @@ def answer(predict: Predict, windows: Bytes, of: npt.NDArray[np.int64] | None = 
         rows, dtype = _as_array(rows)
     except MdlError:
         raise
-    except SystemExit as error:
-        if type(error) is not SystemExit:  # but a request to stop, which is none of theirs
-            raise
-        raise MdlError(f"predict calls sys.exit({error.code!r}); raise an error, or return") from error
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise MdlError(f"predict fails on windows {windows.shape} of int64 ({reason})") from error

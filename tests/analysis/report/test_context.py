@@ -131,4 +131,5 @@ def test_many_contexts_begin_with_one_sentence(tmp_path: Path) -> None:
     n_found = sum(row["status"] == "bracketed" for row in summary["critical"])
     leads = [b.text for b in write(summary, []).blocks if isinstance(b, Text) and b.style == "lead"]
     assert len(leads) == 1
-    assert leads[0].startswith(f"{n_found} of 4 critical model sizes lie within their grids")
+    assert leads[0].startswith("The critical size is the number of parameters at which")
+    assert f" {n_found} of 4 critical model sizes lie within their grids" in leads[0]

@@ -228,7 +228,7 @@ def test_who_leaves_is_refused_and_a_request_to_stop_is_not(corpus: str) -> None
     def leaves(_: Any, with_what: type[SystemExit] = SystemExit) -> Any:
         raise with_what(3)
 
-    with pytest.raises(MdlError, match=re.escape("predict calls sys.exit(3); raise an error, or return")):
+    with pytest.raises(MdlError, match=re.escape("leaves calls sys.exit(3); raise an error, or return")):
         mdl.measure(leaves, corpus, n_params=1, context=64)
     with pytest.raises(Asked):
         mdl.measure(lambda windows: leaves(windows, Asked), corpus, n_params=1, context=64)
