@@ -27,7 +27,9 @@ if not Path("/dev/nvidiactl").exists():  # without a GPU Triton's kernels are in
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
 # A busy machine is no bug: what is timed lies in benchmarks/.
-settings.register_profile("mdl", deadline=None)
+# `.ci/run --full` tries as many examples as hypothesis does by itself.
+settings.register_profile("mdl", deadline=None, max_examples=40)
+settings.register_profile("full", deadline=None)
 settings.load_profile("mdl")
 
 # A shell's background job ignores Ctrl-C, and so would every process that a test starts and interrupts.

@@ -27,6 +27,7 @@ from tests.conftest import markov_text
 mpl.use("agg")
 RECORDS = ROOT / "reports/quick/records"
 PUBLIC = [getattr(package, name) for package in (mdl, analysis) for name in package.__all__]
+DEAR = ("Study", "Answer", "Measurement", "Plots")  # some seconds each
 WITH_EXAMPLES = [*PUBLIC, Plots]
 
 
@@ -51,7 +52,11 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     }
 
 
-@pytest.mark.parametrize("thing", WITH_EXAMPLES, ids=lambda thing: thing.__qualname__)
+@pytest.mark.parametrize(
+    "thing",
+    [pytest.param(each, marks=[pytest.mark.slow] * (each.__qualname__ in DEAR)) for each in WITH_EXAMPLES],
+    ids=lambda thing: thing.__qualname__,
+)
 def test_its_examples_are_true(thing: object, place: dict[str, object]) -> None:
     """As printed, but for `...`; a class's with those of its methods."""
     finder = doctest.DocTestFinder()

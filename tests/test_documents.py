@@ -94,7 +94,10 @@ def place(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runner
 
 @pytest.mark.parametrize(
     "document",
-    [pytest.param(path, marks=[pytest.mark.slow] * (path.parent == HOWTO)) for path in DOCUMENTS],
+    [
+        pytest.param(path, marks=[pytest.mark.slow] * (path.parent == HOWTO or path.name == "extending.md"))
+        for path in DOCUMENTS
+    ],
     ids=lambda path: str(path.relative_to(ROOT)),
 )
 def test_what_it_shows_is_true(document: Path, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -185,6 +185,7 @@ def test_rates_and_who_wins_average_as_the_critical_sizes_do(tmp_path: Path) -> 
     assert row["total_bits"] == pytest.approx(1.02 * power_law(row["n_params"], DATA[0]) + 16 * row["n_params"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["floor .4, 8 shapes, 3 %, 2x1", "floor .4, 13 shapes, 1.5 %, 2x1"])
 def test_intervals_cover_the_truth_where_shapes_scatter(name: str) -> None:
     """15 sweeps of 5 dataset sizes that share their shapes: at 95 % more than 12 of 75 miss with a chance below 1 %."""
@@ -394,6 +395,7 @@ def _coded(snapshot: object, record: CellRecord, A: float, alpha: float, B: floa
     return dataclasses.replace(snapshot, segments=segments)
 
 
+@pytest.mark.slow
 def test_corpus_seeds_are_found_in_records(tmp_path: Path) -> None:
     records = [
         dataclasses.replace(r, corpus=corpus(shuffle_seed=s), run_id=f"{r.run_id}-c{s}")

@@ -92,6 +92,7 @@ def test_each_model_pays_where_what_it_saves_outweighs_its_parameters(ladder: Pa
     assert said["large"].startswith("≈ ")
 
 
+@pytest.mark.slow
 def test_models_that_were_trained_here_are_not_in_it(ladder: Path) -> None:
     table = load(ladder)
     table.cells["n_steps"] = 100

@@ -143,6 +143,7 @@ def test_a_precision_that_was_not_measured_is_one_line(tmp_path: Path, cost: str
 
 
 @pytest.mark.usefixtures("blank_figures")
+@pytest.mark.slow
 def test_the_command_takes_it_by_name(tmp_path: Path) -> None:
     out = str(tmp_path / "r")
     made = CliRunner().invoke(

@@ -68,7 +68,9 @@ def test_the_band_holds_the_true_law() -> None:
     assert np.mean(inside) > 0.8
 
 
-@pytest.mark.parametrize("file_format", ["pdf", "png", "svg"])
+@pytest.mark.parametrize(
+    "file_format", ["pdf", *(pytest.param(name, marks=pytest.mark.slow) for name in ("png", "svg"))]
+)
 def test_the_same_fit_is_the_same_figure_with_no_word_outside_it(file_format: str) -> None:
     rows = measured(60)
     tables = fit_tables(rows, fit_report_of(rows, 1e-3), in_bytes=True)

@@ -120,6 +120,7 @@ def test_the_header_alone_says_how_to_decode_and_a_forged_one_is_refused(exact: 
         )
 
 
+@pytest.mark.slow
 def test_a_damaged_block_is_told_and_nothing_else_happens(exact: ExactModel) -> None:
     """Whatever is changed in the stream, with a right SHA-256: one line, or the original."""
     data = TEXT[:1500]

@@ -261,7 +261,8 @@ def test_who_peeks_once_in_sixteen_places_is_refused(place: int, context: int) -
         tried(in_each_patch, context, batch=2)
 
 
-@pytest.mark.parametrize("place", [700, *(pytest.param(place, marks=pytest.mark.slow) for place in (3, 1023))])
+@pytest.mark.slow
+@pytest.mark.parametrize("place", [3, 700, 1023])
 @pytest.mark.parametrize("ahead", [0, 1, 9])
 def test_who_peeks_at_one_place_of_a_window_of_1024_is_refused(place: int, ahead: int) -> None:
     """All its places are tried: row t there gives away byte t, or a later one."""

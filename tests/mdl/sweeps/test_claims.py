@@ -304,6 +304,7 @@ def test_whoever_wakes_up_after_a_takeover_changes_nothing_of_its_successors(
     assert not (root / "claims").exists()
 
 
+@pytest.mark.slow
 def test_two_sweeps_at_once_on_one_folder_together_train_each_cell_once(tmp_path: Path, text_file: Path) -> None:
     write_sweep(tmp_path, text_file, steps=40)
     both = [

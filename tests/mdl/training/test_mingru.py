@@ -43,6 +43,7 @@ def test_it_learns_what_the_transformer_learns(trained: Path) -> None:
     assert shape.architecture == "mingru"
 
 
+@pytest.mark.slow
 def test_an_archive_and_a_packed_file_come_back_without_the_weights_beside(trained: Path, tmp_path: Path) -> None:
     content = (trained / "text.txt").read_bytes()[:3000]
     (tmp_path / "book.txt").write_bytes(content)

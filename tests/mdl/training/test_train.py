@@ -113,7 +113,7 @@ def stopped_at(step: int, recipe: dict[str, Any], path: Path, monkeypatch: pytes
 
 
 @each_recipe
-@pytest.mark.parametrize("stop_at", [7, 15, 33])
+@pytest.mark.parametrize("stop_at", [15, *(pytest.param(step, marks=pytest.mark.slow) for step in (7, 33))])
 def test_a_run_that_is_stopped_and_resumed_is_the_run_that_was_not(
     stop_at: int, recipe: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

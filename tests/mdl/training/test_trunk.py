@@ -137,9 +137,11 @@ def stopped_in_the_second_branch(cohort: Cohort, paths: RunPaths, monkeypatch: p
 
 @pytest.mark.parametrize(
     "what",
-    [pytest.param("the trunk's", marks=pytest.mark.slow), pytest.param("the branch's", marks=pytest.mark.slow), "both",
-     "of another budget"],
-)  # fmt: skip
+    [
+        *(pytest.param(what, marks=pytest.mark.slow) for what in ("the trunk's", "the branch's", "both")),
+        "of another budget",
+    ],
+)
 def test_a_state_that_is_damaged_or_of_another_budgets_decay_is_not_gone_on_from(
     what: str, text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
