@@ -64,8 +64,14 @@ def cells(notebook: str) -> Iterator[Block]:
 
 
 def shape(text: str) -> list[str]:
-    """Its lines with every number as #, every stretch of blanks or rules as one, and lists cut to their first."""
+    """Its lines with every number as #, every stretch of blanks or rules as one, and lists cut to their first.
+
+    One unit stands for all of its kind: a busy machine plans for fewer bytes and takes minutes where an idle one takes
+    seconds.
+    """
     plain = re.sub(r"[ ─]+", " ", _NUMBER.sub("#", text))
+    plain = re.sub(r"# (?:KB|MB|GB)\b", "# bytes", plain)
+    plain = re.sub(r"# (?:h|min|s)\b(?: # (?:min|s)\b)?", "# s", plain)
     plain = re.sub(r"([^\s,(]+)(?:, \1)+", r"\1, …", plain)  # however many there are
     return [line.strip() for line in plain.splitlines() if line.strip()]
 
