@@ -52,12 +52,6 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """One more than cores: tests that wait, for a signal or for a claim to age, leave a core to others."""
-    return (os.cpu_count() or 1) + 1
-
-
-@pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Tell a process of tests which interpreter its commands are to have."""
     node.workerinput["python"] = node.config.stash[_SCRIPT]

@@ -36,7 +36,7 @@ def measured(n_rows: int = 80, seed: int = 0, n_sizes: int | None = None) -> Mea
     return measurements(N, D, loss, varies="rows are resampled")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @settings(max_examples=15, deadline=None, derandomize=True)
 @given(n_rows=st.integers(30, 80), seed=st.integers(0, 100), n_sizes=st.sampled_from([None, 3, 5, 12]))
 def test_every_row_is_in_one_group_and_its_line_within_its_band(n_rows: int, seed: int, n_sizes: int | None) -> None:

@@ -501,8 +501,15 @@ def _killing(folder: Path, where: str = CODING, n: int = 0) -> tuple[str, str]:
     return "--plugin", "killing.py"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("how", [(), ("--stride-bytes", "32"), ("--contexts",)], ids=["plain", "overlapping", "mixed"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param((), marks=pytest.mark.slow),
+        pytest.param(("--stride-bytes", "32"), marks=pytest.mark.long),
+        pytest.param(("--contexts",), marks=pytest.mark.slow),
+    ],
+    ids=["plain", "overlapping", "mixed"],
+)
 def test_a_pack_that_is_killed_goes_on_and_is_that_of_an_unbroken_run(
     runs: Path, tmp_path: Path, how: tuple[str, ...]
 ) -> None:

@@ -97,7 +97,7 @@ def test_a_server_that_never_answers_costs_one_wait_and_no_cell(tmp_path: Path, 
     assert "'wandb sync'" in said
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_server_that_goes_away_within_a_run_does_not_keep_it(tmp_path: Path, text_file: Path) -> None:
     """W&B's own patience is hours."""
     few(tmp_path, text_file)

@@ -256,7 +256,7 @@ worker._serve(job, lambda event, **fields: print(json.dumps({"event": event, **f
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_worker_killed_at_any_writing_goes_on_to_the_records_of_an_unbroken_run(
     text_file: Path, tmp_path: Path
 ) -> None:
