@@ -49,7 +49,7 @@ def known_digits(n: float, low: float | None, high: float | None) -> float:
 
 
 def format_number(value: float, n_digits: int = 3) -> str:
-    """Three significant digits of any number, such as FLOPs: 0.34, 407, 1.52e14."""
+    """Three significant digits, or so many, of any number, such as FLOPs: 0.34, 407, 1.52e14."""
     return f"{value:.{n_digits}g}".replace("e+0", "e").replace("e+", "e")
 
 

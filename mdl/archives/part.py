@@ -32,7 +32,15 @@ from mdl.archives.format import Archive, Block
 from mdl.archives.header import Header
 from mdl.errors import MdlError
 from mdl.mixing import ContextMixer
-from mdl.storage import digest, locked_folder, open_both, remove_dead_temporaries, replacing, require_parent
+from mdl.storage import (
+    CHUNK_BYTES,
+    digest,
+    locked_folder,
+    open_both,
+    remove_dead_temporaries,
+    replacing,
+    require_parent,
+)
 
 Key = dict[str, Any]  # what JSON can say
 Say = Callable[[str], None]
@@ -42,7 +50,6 @@ _RECORD = struct.Struct("<4I")  # bytes of content, stream and guard list, the c
 _CHECKSUM = struct.Struct("<I")
 _N_BLOCKS = struct.Struct("<Q")
 _MARK_BYTES = hashlib.sha256().digest_size
-_COPY_BYTES = 1 << 20
 _SHARE = 0.02  # of the time, for writing what contexts have learned
 _FIRST_BYTES_A_SECOND = 2e8  # how fast that is held to be written before it was
 
@@ -237,7 +244,7 @@ def _write_checked(stream: BinaryIO, pieces: Sequence[bytes | memoryview]) -> No
 def _is_sound(stream: BinaryIO, n_bytes: int) -> bool:
     """Whether so many bytes and their checksum are all of it; it is read from its beginning then."""
     left, checksum = n_bytes, 0
-    while left and (piece := stream.read(min(left, _COPY_BYTES))):
+    while left and (piece := stream.read(min(left, CHUNK_BYTES))):
         left, checksum = left - len(piece), zlib.crc32(piece, checksum)
     sound = not left and stream.read() == _CHECKSUM.pack(checksum)
     stream.seek(0)

@@ -24,9 +24,9 @@ from mdl.quantization import (
     two_part_codes,
 )
 from mdl.records import CellRecord, CodedWeights, Snapshot, read_cell
+from mdl.storage import CHUNK_BYTES
 
 SAMPLE_BYTES = 1 << 18  # of the subset, by which a precision is chosen where the record does not tell
-_READ_BYTES = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class Content:
     def sha256(self) -> str:
         """Of all of it."""
         whole = hashlib.sha256()
-        for start in range(0, self.n_bytes, _READ_BYTES):
-            whole.update(self.view.read(start, min(start + _READ_BYTES, self.n_bytes)).tobytes())
+        for start in range(0, self.n_bytes, CHUNK_BYTES):
+            whole.update(self.view.read(start, min(start + CHUNK_BYTES, self.n_bytes)).tobytes())
         return whole.hexdigest()
 
 
