@@ -26,7 +26,7 @@ def write(summary: Summary) -> list[Block]:
         "whole / half" if of_half else "whole / less",
         "95 % interval",
         "rate, points",
-        "N* is",
+        "N* moved",
         "limit / whole",
         "points to come",
     )
@@ -47,7 +47,7 @@ def _cells(row: ConvergenceRow, *, of_half: bool) -> tuple[str, ...]:
         _size(row["n_params"]),
         _half(row),
         format_known(row["ratio"], lambda ratio: f"× {ratio:.2f}"),
-        format_range(row["ratio_low"], row["ratio_high"], _two_digits),
+        _factors(row["ratio_low"], row["ratio_high"]),
         format_known(row["points"], lambda points: f"{-100 * points:+.1f}"),
         _judged(row),
         _limit(row),
@@ -66,8 +66,14 @@ def _two_digits(ratio: float) -> str:
     return f"{ratio:.2f}"
 
 
+def _factors(low: float | None, high: float | None) -> str:
+    """Both ends, with a third digit where two would make them one."""
+    digits = 3 if low is not None and high is not None and _two_digits(low) == _two_digits(high) else 2
+    return format_range(low, high, lambda ratio: f"{ratio:.{digits}f}")
+
+
 def _limit(row: ConvergenceRow) -> str:
-    ends = format_range(row.get("limit_low"), row.get("limit_high"), _two_digits)
+    ends = _factors(row.get("limit_low"), row.get("limit_high"))
     return format_known(row.get("limit"), lambda limit: f"× {limit:.2f} ({ends})")
 
 
@@ -87,7 +93,8 @@ def _half(row: ConvergenceRow) -> str:
     return f"{status} its grid" if status in ("below", "above") else status
 
 
-_JUDGED = {"converged": "the same", "unconverged": "different: unconverged", "undecided": "not decided"}
+_LESS = f"less than × {MARGIN:g}"
+_JUDGED = {"converged": _LESS, "unconverged": "yes: unconverged", "undecided": "not decided"}
 
 
 def _judged(row: ConvergenceRow) -> str:
@@ -109,8 +116,9 @@ def _told(rows: list[ConvergenceRow], summary: Summary) -> str:
     text = (
         f"A critical size depends on the recipe. Here the shapes were also trained on {budgets} per model (repeats "
         "counted). The table shows the ratio of the two critical sizes. Both share the scatter of shapes and "
-        f"replicates, which therefore cancels in the ratio. The same: the ratio's 95 % interval lies within a factor "
-        f"of {MARGIN:g}. Different: the interval does not contain 1. "
+        "replicates, which therefore cancels in the ratio. N* moved by less than a factor of "
+        f"{MARGIN:g} where the ratio's 95 % interval lies within that factor, with or without 1 in it. N* moved where "
+        "the interval leaves out 1 and reaches beyond that factor. Elsewhere it is not decided. "
     )
     several = len({row["group"] for row in rows}) > 1
     if len(rows) < len(summary["convergence"]):
@@ -120,7 +128,8 @@ def _told(rows: list[ConvergenceRow], summary: Summary) -> str:
         text += f"At {join(unconverged)} N* moved: the training had not converged, and more training may move it again."
     elif any(row["verdict"] in ("converged", "undecided") for row in rows):
         n = sum(row["verdict"] == "converged" for row in rows)
-        text += f"N* is the same at {n} of {len(rows)} dataset sizes, and different at none."
+        text += f"N* moved by less than that factor at {n} of {len(rows)} dataset sizes"
+        text += "." if n == len(rows) else ", and it is not known at the others."
     return text.strip()
 
 
@@ -132,11 +141,12 @@ def budget_sentence(summary: Summary, group: str) -> str:
     row = max(rows, key=lambda row: (row["subset_bytes"], -row["half_bytes_seen"]))
     times = row["bytes_seen"] / row["half_bytes_seen"]
     ratio = format_known(row["ratio"], _two_digits)
-    ends = format_range(row["ratio_low"], row["ratio_high"], _two_digits)
+    ends = _factors(row["ratio_low"], row["ratio_high"])
     points = format_known(row["points"], lambda points: f"{100 * points:.1f}")
     return (
-        f"With {times:.2g} times the training, N* of {format_bytes(row['subset_bytes'])} is × {ratio} ({ends}), and "
-        f"the rate is {points} points lower."
+        f"Of models that saw {format_bytes(row['bytes_seen'])} in training instead of "
+        f"{format_bytes(row['half_bytes_seen'])} ({times:.2g} times as much), N* of "
+        f"{format_bytes(row['subset_bytes'])} is × {ratio} ({ends}), and the rate is {points} points lower."
     )
 
 

@@ -35,7 +35,7 @@ def law(summary: Summary) -> list[Block]:
     return [Text(text) for found in summary["laws"] for text in (*_holds(found, summary), *_tested(found, summary))]
 
 
-class _Both(NamedTuple):
+class TwoEstimates(NamedTuple):
     """A dataset size whose critical size both estimators know."""
 
     row: CriticalRow
@@ -55,10 +55,15 @@ class _Both(NamedTuple):
         return low is not None and high is not None and not low <= self.n_local <= high
 
 
+def two_estimates(summary: Summary) -> list[TwoEstimates]:
+    """Every dataset size whose critical size both know."""
+    known = [(row, row["n_params"], row.get("n_local")) for row in summary["critical"]]
+    return [TwoEstimates(row, n, local) for row, n, local in known if n is not None and local is not None]
+
+
 def estimates(summary: Summary) -> list[Block]:
     """The two estimators of the critical size, and what the law predicts beyond the grid."""
-    known = [(row, row["n_params"], row.get("n_local")) for row in summary["critical"]]
-    both = [_Both(row, n, local) for row, n, local in known if n is not None and local is not None]
+    both = two_estimates(summary)
     if not both:
         return _predicted(summary)
     header = ("dataset", "smooth law", "95 % interval", "local", "95 %, of replicates")
@@ -66,7 +71,7 @@ def estimates(summary: Summary) -> list[Block]:
     return [Text(_apart(both, summary)), grid, *_predicted(summary)]
 
 
-def _apart(both: list[_Both], summary: Summary) -> str:
+def _apart(both: list[TwoEstimates], summary: Summary) -> str:
     """How far the estimators are from each other, and whether their intervals allow it."""
     several = len({one.row["group"] for one in both}) > 1
     most = max(both, key=lambda one: one.factor)
@@ -83,7 +88,7 @@ def _apart(both: list[_Both], summary: Summary) -> str:
     )
 
 
-def _estimates(both: _Both) -> tuple[str, ...]:
+def _estimates(both: TwoEstimates) -> tuple[str, ...]:
     row = both.row
     return (
         format_bytes(row["subset_bytes"]),

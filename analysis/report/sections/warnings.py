@@ -6,8 +6,10 @@ from analysis.formatting import format_bytes, format_count, format_known, join
 from analysis.records import mixed_note
 from analysis.report.group_names import place
 from analysis.report.sections.convergence import nearest_budgets
+from analysis.report.sections.size_law import two_estimates
 from analysis.report.summary_keys import Summary
 
+_MOST_PLACES = 4  # that are named
 _FEW_SHAPES = 7  # with fewer the scatter of shapes is not measured
 
 
@@ -22,6 +24,7 @@ def warnings(summary: Summary) -> list[str]:
         _one_seed(summary),
         _short(summary),
         _unconverged(summary),
+        _estimators(summary),
     ]
     return [text for text in said if text]
 
@@ -43,7 +46,7 @@ def _few_shapes(summary: Summary) -> str:
     if not few:
         return ""
     numbers = sorted({row["n_sizes"] for row in few})
-    number = f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
+    number = _from_to([str(numbers[0]), str(numbers[-1])])
     sizes = "" if len(few) == len(summary["critical"]) else f" at {join(place(row, summary) for row in few)}"
     return (
         f"Few shapes: {number} model sizes were run{sizes}. At least seven are needed to measure how far shapes "
@@ -72,4 +75,30 @@ def _unconverged(summary: Summary) -> str:
     if not rows:
         return ""
     sizes = join(f"{place(row, summary)} ({format_known(row['n_params_half'], format_count)})" for row in rows)
-    return f"Unconverged: after half of the training, the critical size differs at {sizes}. More training may move it."
+    return (
+        f"Unconverged: after less training, the critical size is another at {sizes}. More training may move it again."
+    )
+
+
+def _estimators(summary: Summary) -> str:
+    """Where the local estimator lies outside the interval, and why: single shapes lie off the law by so much."""
+    both = two_estimates(summary)
+    apart = [one for one in both if one.is_outside]
+    if not apart:
+        return ""
+    if len(apart) <= _MOST_PLACES:
+        sizes = join(f"{place(one.row, summary)} ({format_count(one.n_local)})" for one in apart)
+    else:
+        sizes = f"{len(apart)} of {len(both)} dataset sizes"
+    scatter = [sd for one in apart if (sd := one.row["shape_sd"])]
+    by = f" by {_from_to([f'{100 * sd:.1f}' for sd in (min(scatter), max(scatter))])} %" if scatter else ""
+    return (
+        f"Two estimators disagree: the local estimator lies outside the interval at {sizes}. It follows the shapes "
+        f"next to the best one. Code lengths of shapes scatter{by} about the smooth law, and near a flat minimum that "
+        "moves the local estimate far. The interval allows for this scatter."
+    )
+
+
+def _from_to(numbers: list[str]) -> str:
+    """5 to 6; 5 where both are one in print."""
+    return " to ".join(dict.fromkeys(numbers))

@@ -114,9 +114,20 @@ def test_the_ratio_is_judged_by_itself_and_needs_no_replicates(tmp_path: Path) -
     assert summarise(found)["not_evaluated"] == [], "half budgets are not left out, they stand beside"
 
 
+def test_what_moved_by_less_than_the_margin_is_not_also_called_moved(tmp_path: Path) -> None:
+    """Without noise the interval leaves out 1 however near it lies; the words of one verdict exclude the other."""
+    whole, half = (grid(LADDER, SUBSETS, lambda *a, k=k: power_law(*a) * k, seeds=(0,)) for k in (1.0, 1.02))
+    found = study(load(write_sweep(tmp_path / "s", [*trained(whole, 1), *trained(half, 0.5)])), PAPER)
+    assert (found.convergence["ratio_high"] < 1).all()
+    words = repr(write(summarise(found), []))
+    assert "less than × 1.1" in words
+    assert "yes: unconverged" not in words
+    assert f"N* moved by less than that factor at {len(SUBSETS)} of {len(SUBSETS)} dataset sizes." in words
+
+
 def test_the_table_says_why_a_size_is_not_judged_and_that_one_is_outside(tmp_path: Path) -> None:
     moved = study(load(sweep(tmp_path / "moved", 0.25)), PAPER)
-    assert "different: unconverged" in repr(write(summarise(moved), []))
+    assert "yes: unconverged" in repr(write(summarise(moved), []))
     whole, half = grid(LADDER, SUBSETS, noisy, seeds=(0, 1)), grid(LADDER[:4], SUBSETS, noisy, seeds=(0, 1))
     short = study(load(write_sweep(tmp_path / "s", [*trained(whole, 1), *trained(half, 0.5)])), PAPER)
     text = repr(write(summarise(short), []))
@@ -152,7 +163,7 @@ def test_whether_training_converged_is_judged_by_half_of_it_not_by_a_quarter(tmp
     found = study(load(write_sweep(tmp_path / "s", [*same, *quarter])), PAPER)
     assert set(found.convergence["verdict"]) == {"converged", "unconverged"}
     words = repr(write(summarise(found), []))
-    assert "N* is the same at 2 of 2 dataset sizes" in words
+    assert "N* moved by less than that factor at 2 of 2 dataset sizes" in words
     assert "had not converged" not in words
 
 

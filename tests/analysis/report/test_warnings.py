@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from analysis.costs import PAPER
-from analysis.formatting import format_size, known_digits
+from analysis.formatting import format_count, format_size, known_digits
 from analysis.records import load
 from analysis.report import terminal_table
 from analysis.report.contents import write
@@ -54,6 +54,15 @@ def test_one_seed_few_shapes_an_edge_and_less_than_a_pass_are_told_where_the_ans
 
 def test_nothing_is_said_against_a_grid_that_has_all(tmp_path: Path) -> None:
     assert warnings(summary(tmp_path, with_recipe(grid(ALL, DATA, seeds=(0, 1)), 10**8))) == []
+
+
+def test_where_the_local_estimator_is_outside_page_one_says_how_far_and_why(tmp_path: Path) -> None:
+    found = summary(tmp_path, with_recipe(grid(ALL, DATA, seeds=(0, 1)), 10**8))
+    row = next(row for row in found["critical"] if row["subset_bytes"] == 1_000_000)
+    row |= {"n_local": 2 * row["high"], "shape_sd": 0.0123}
+    (said,) = warnings(found)
+    assert f"outside the interval at 1 MB ({format_count(row['n_local'])})" in said
+    assert "scatter by 1.2 % about the smooth law" in said
 
 
 @pytest.mark.parametrize(
