@@ -101,6 +101,7 @@ def command(*arguments: str, cwd: Path, **environment: str) -> subprocess.Comple
     )
 
 
+@pytest.mark.slow
 def test_a_terminal_of_another_encoding_gets_all_that_is_said(tmp_path: Path) -> None:
     write_sweep(tmp_path / "s", grid(["8x1", "16x1"], [10_000]))
     made = command("suggest", "s", cwd=tmp_path, PYTHONIOENCODING="latin-1")
@@ -126,6 +127,7 @@ def test_no_escape_of_a_record_reaches_the_terminal(tmp_path: Path) -> None:
         assert b"\x1b" not in said.stdout + said.stderr
 
 
+@pytest.mark.slow
 def test_a_report_that_is_ended_leaves_no_temporaries(tmp_path: Path) -> None:
     write_sweep(tmp_path / "s", grid(["8x1", "16x1", "16x2", "32x2"], [10_000, 30_000, 100_000]))
     process = subprocess.Popen(

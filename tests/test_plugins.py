@@ -79,6 +79,7 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_source_of_ones_own_is_swept_by_workers_and_names_its_runs(place: Path) -> None:
     """The driver's workers load it too; another text of it makes other runs; without it the sweep is refused."""
     done = mdl("sweep", "tossed.yaml", "--plugin", "coin.py", "--no-baselines", cwd=place)
@@ -117,6 +118,7 @@ def test_a_coder_of_ones_own_stands_in_baselines_in_sweeps_and_in_the_report(pla
     assert "zlib-1" in (place / "runs/s/report/report.md").read_text()
 
 
+@pytest.mark.slow
 def test_an_optimizer_of_ones_own_trains_and_names_its_runs(place: Path) -> None:
     """With the rate and the decay that it says; members' factors too; without it the sweep is refused by name."""
     (place / "book.txt").write_bytes(b"to be or not to be, that is the question. " * 2000)

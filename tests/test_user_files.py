@@ -46,6 +46,7 @@ def of_large(reports: Path, tmp_path: Path) -> Path:
     return shutil.copytree(reports / "large", tmp_path / "r")
 
 
+@pytest.mark.slow
 def test_a_report_leaves_what_it_did_not_write(small: Path, large: Path, tmp_path: Path) -> None:
     out = tmp_path / "thesis"
     mine = [out / "figures" / "my_photo.jpg", out / "notes.txt", out / "figures" / "old.pdf"]
@@ -86,6 +87,7 @@ def test_a_report_writes_through_no_link(small: Path, of_small: Path, tmp_path: 
     assert (out / name).is_symlink()
 
 
+@pytest.mark.slow
 def test_a_report_of_before_is_replaced_and_nothing_in_its_folder_is_deleted(
     small: Path, of_large: Path, reports: Path
 ) -> None:
@@ -96,6 +98,7 @@ def test_a_report_of_before_is_replaced_and_nothing_in_its_folder_is_deleted(
     assert (of_large / "summary.json").read_bytes() == (reports / "small/summary.json").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["../mine.txt", "figures/../../mine.txt", "/mine.txt", "figures/sub/mine.txt"])
 def test_a_list_of_names_reaches_nothing_outside_the_report(
     small: Path, of_small: Path, tmp_path: Path, name: str
@@ -108,6 +111,7 @@ def test_a_list_of_names_reaches_nothing_outside_the_report(
     assert mine.read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_a_report_that_was_cut_short_is_made_again(small: Path, of_large: Path) -> None:
     """The list is written before the first file is moved."""
     (of_large / "report.pdf").unlink()

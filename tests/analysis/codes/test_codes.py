@@ -172,6 +172,7 @@ def test_without_coded_weights_their_price_is_one_line(tmp_path: Path) -> None:
         study_of(tmp_path, grid(NAMES, [10**6]), "coded")
 
 
+@pytest.mark.slow
 def test_a_report_takes_any_price_by_name(tmp_path: Path) -> None:
     """The subtitle says which, and the page of prices holds them all side by side."""
     table = table_of(tmp_path, [coded(r, [(6, 5.0, 1.01)]) for r in grid(NAMES[::2], [300_000])])

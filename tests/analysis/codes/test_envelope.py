@@ -140,6 +140,7 @@ def test_a_curve_ends_at_the_first_gap_whatever_the_order_of_segments(
     assert found["code_bits"].tolist() == pytest.approx([bits for _, bits in wanted])
 
 
+@pytest.mark.slow
 def test_the_table_says_where_each_size_is_least_in_both_forms(tmp_path: Path) -> None:
     made = explained(tmp_path)
     summary = summarise(made)

@@ -20,6 +20,8 @@ from mdl.records import CellRecord, CodedWeights, OverlappingCode, Segment, Snap
 from tests.command import assert_refused_here
 from tests.synthetic import SIZES, closed_form, grid, power_law, write_sweep
 
+pytestmark = pytest.mark.slow
+
 SHAPES = ["4x1", "8x1", "16x1", "16x2", "32x2", "64x2", "64x4", "128x4"]
 SUBSETS = [10**5, 10**6]
 
@@ -159,7 +161,6 @@ def test_python_and_the_command_give_the_same(
     assert_refused_here(["report", str(both), "--stride-bytes", "7"], "it has those of every 64", monkeypatch, capsys)
 
 
-@pytest.mark.slow
 def test_models_mixed_with_contexts_are_the_same_kind_of_second_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

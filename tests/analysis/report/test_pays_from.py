@@ -20,6 +20,8 @@ from analysis.records import load
 from analysis.report.sections import pays_from
 from analysis.study import study
 
+pytestmark = pytest.mark.slow
+
 Array = np.ndarray[Any, Any]
 T = 250
 MIX = np.random.default_rng(0).integers(0, 256, (4, 256))
@@ -71,7 +73,6 @@ def bits_a_byte(p: float) -> float:
     return (4 * 8 - (T - 4) * math.log2(p)) / T
 
 
-@pytest.mark.slow
 def test_each_model_pays_where_what_it_saves_outweighs_its_parameters(ladder: Path) -> None:
     rows = {row["size"]: row for row in pays_from.measure(study(load(ladder), parse_cost("float16")))}
     assert set(rows) == set(MODELS)
@@ -92,7 +93,6 @@ def test_each_model_pays_where_what_it_saves_outweighs_its_parameters(ladder: Pa
     assert said["large"].startswith("≈ ")
 
 
-@pytest.mark.slow
 def test_models_that_were_trained_here_are_not_in_it(ladder: Path) -> None:
     table = load(ladder)
     table.cells["n_steps"] = 100
@@ -148,7 +148,6 @@ def trained(data: Array, steps: int = 400) -> Momentum:
     return model
 
 
-@pytest.mark.slow
 def test_a_trained_model_pays_from_where_the_records_say_so_by_hand(tmp_path: Path) -> None:
     """A body that coasts and is pushed now and then, whose places coders of repeated bytes foretell badly."""
     pushes = np.random.default_rng(1).normal(0, 3, 30_000).round().astype(int)

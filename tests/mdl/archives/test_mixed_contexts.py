@@ -177,6 +177,7 @@ def test_without_numba_it_is_refused_by_name(exact: ExactModel, monkeypatch: pyt
             act()
 
 
+@pytest.mark.slow
 def test_the_command_writes_reads_and_tells_of_it(
     exact: ExactModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -25,6 +25,7 @@ def folder(tmp_path: Path, text_file: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_sweep_runs_is_reported_and_then_has_nothing_to_do(folder: Path) -> None:
     first = mdl("sweep", "small.yaml", cwd=folder)
     assert first.returncode == 0, first.stderr

@@ -60,6 +60,7 @@ def test_hard_cases_come_back(name: str) -> None:
             assert coder.decompress(coder.compress(data)) == data
 
 
+@pytest.mark.slow
 def test_ppmd_comes_back_when_its_memory_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:
     data, coder = sources(3_000_000) + NOISE, compressors.get("ppmd")
     with_enough = len(coder.compress(data))

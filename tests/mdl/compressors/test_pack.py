@@ -121,6 +121,7 @@ def test_the_size_of_the_file_is_the_recorded_two_part_code_and_another_process_
     assert "8x1, context 64 bytes, 2,840 parameters, in the archive" in inspected.stdout
 
 
+@pytest.mark.slow
 def test_without_measured_precisions_the_least_total_of_a_sample_is_taken(runs: Path, tmp_path: Path) -> None:
     """Which is the recorded one here, where the sample is the whole subset."""
     measured, plain = _runs(runs)
@@ -140,6 +141,7 @@ def strided(runs: Path) -> Path:
     return runs.parent / "strided" / config.run_id
 
 
+@pytest.mark.slow
 def test_a_run_with_a_stride_is_packed_with_it_at_its_second_code_length(strided: Path, tmp_path: Path) -> None:
     """Weights as they are: the data part is the recorded length within 0.1 % and 64 bits a block, and comes back."""
     run = self_contained.open_run(strided)

@@ -227,6 +227,7 @@ def test_a_leak_without_a_block_to_leak_is_refused(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.slow
 def test_a_file_takes_no_memory_to_read_however_large(tmp_path: Path) -> None:
     """All of 600 MB, in order and by windows."""
     path = tmp_path / "large"

@@ -98,6 +98,7 @@ def test_a_corpus_without_its_copies_has_records_of_its_own_in_either_order(text
         assert len({baseline_path(corpus, job, RunPaths(tmp_path)) for corpus in (with_copies, without)}) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("coder", CODERS)
 def test_a_chunked_run_codes_every_chunk_by_itself(corpus: Corpus, coder: str) -> None:
     """The partial last one too, where all fit into the sample."""

@@ -105,6 +105,7 @@ def test_its_records_are_what_a_report_takes(corpus: str) -> None:
     assert found[1] == read_cell(found.folder / found[1].run_id / "record.json")
 
 
+@pytest.mark.slow
 def test_the_same_result_is_one_record_and_another_model_of_the_name_is_another(corpus: str) -> None:
     def measured(seed: int) -> str:
         model = StateSpace(4, seed)

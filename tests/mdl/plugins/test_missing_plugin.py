@@ -15,6 +15,8 @@ ARCHITECTURE = """
 import torch
 import mdl
 
+pytestmark = pytest.mark.slow
+
 class Order0(torch.nn.Module):
     def __init__(self):
         super().__init__()
@@ -57,7 +59,6 @@ def run(place: Path, name: str) -> Path:
     return next((place / "runs/s").glob(f"{name}*"))
 
 
-@pytest.mark.slow
 def test_what_only_reads_records_needs_no_plugin(place: Path) -> None:
     for words in (
         ("report", "s.yaml", "--format", "md"),

@@ -61,6 +61,7 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_back_end_of_ones_own_makes_a_sweep_with_options_of_its_own(place: Path) -> None:
     shown = mdl(*MINE, "--option", "queue=long", "--dry-run", cwd=place)
     assert shown.stdout.endswith("2 cells would go to queue long\n"), shown.stderr

@@ -24,6 +24,8 @@ from mdl.training import run_cohort
 from tests.command import assert_one_line, leftovers, mdl, records
 from tests.conftest import markov_text
 
+pytestmark = pytest.mark.slow
+
 Change = Callable[[Path, bytes], None]
 
 

@@ -31,6 +31,8 @@ from tests.command import TINY, assert_one_line, mdl, records
 from tests.conftest import markov_text
 from tests.own_architectures import HONEST, Lstm, StateSpace
 
+pytestmark = pytest.mark.slow
+
 PLUGIN = ROOT / "tests/own_architectures.py"
 T = 32
 SOURCE = ArrayView(markov_text(60_000))
@@ -93,13 +95,11 @@ def test_the_bits_recorded_are_those_of_the_weights_in_a_plain_loop(kind: Any, s
     assert told == pytest.approx(bits, rel=1e-6)
 
 
-@pytest.mark.slow
 def test_the_report_needs_no_plugin(swept: Path) -> None:
     built = mdl("report", "runs/tiny", "--format", "md", "--out", "report", cwd=swept)
     assert built.returncode == 0, built.stderr
 
 
-@pytest.mark.slow
 def test_a_trained_member_is_measured_elsewhere_and_what_it_lacks_is_said(swept: Path) -> None:
     run = next((swept / "runs/tiny").glob("own_lstm-8x1-20KB*"))
     measured = mdl("baselines", "text.txt", "--model", run, "--out", "runs/table", "--plugin", PLUGIN, cwd=swept)

@@ -99,6 +99,7 @@ def test_members_of_other_lengths_learn_each_as_if_alone(tmp_path: Path) -> None
         assert np.array_equal(together[:, m], run(TEXT, [member], tmp_path / f"{m}")[:, 0])
 
 
+@pytest.mark.slow
 def test_text_pays_and_random_bytes_do_not(tmp_path: Path) -> None:
     """On random bytes no prefix costs less than 8 bits a byte, but for chance."""
     D, steps = 12_800, 400

@@ -12,6 +12,8 @@ from mdl.records import read_cell
 from tests.command import TINY, mdl, records
 from tests.conftest import markov_text
 
+pytestmark = pytest.mark.slow
+
 RECIPE_2 = TINY.replace("[2x1, 4x1, 8x1]", "[8x2]") + "  recipe: {{value: 2}}\n"
 
 

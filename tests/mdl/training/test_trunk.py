@@ -160,6 +160,7 @@ def test_a_state_that_is_damaged_or_of_another_budgets_decay_is_not_gone_on_from
     assert aside == {path.name for path in damaged}
 
 
+@pytest.mark.slow
 def test_a_branchs_curve_begins_with_the_trunks_and_a_resumed_runs_with_what_was_before(
     text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,6 +189,7 @@ def test_up_to_the_branching_no_rate_depends_on_the_length(steps: int, decay_sta
         assert recipe.lr_factor(after) < longer.lr_factor(after), "and no later"
 
 
+@pytest.mark.slow
 def test_what_is_recorded_is_not_trained_again_and_a_lost_record_is_made_alone(
     text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,6 +216,7 @@ def test_what_is_recorded_is_not_trained_again_and_a_lost_record_is_made_alone(
     assert run_cohort(cohort, "s", paths) == []
 
 
+@pytest.mark.slow
 def test_members_of_other_budgets_share_none(text_file: Path, tmp_path: Path) -> None:
     """What is left of a cohort after some cells were recorded elsewhere."""
     whole = grid(text_file, seed=(0, 1))
