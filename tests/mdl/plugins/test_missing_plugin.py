@@ -11,11 +11,11 @@ import pytest
 from tests.command import assert_one_line, mdl
 from tests.test_plugins import OPTIMIZER, SOURCE
 
+pytestmark = pytest.mark.slow
+
 ARCHITECTURE = """
 import torch
 import mdl
-
-pytestmark = pytest.mark.slow
 
 class Order0(torch.nn.Module):
     def __init__(self):
