@@ -29,7 +29,7 @@ from mdl.plugins import load_plugins, told
 from mdl.storage import ChangedError
 from mdl.sweeps.claims import SupersededError
 from mdl.sweeps.worker_pool import SHARING
-from mdl.training import WandbServer, stop_signal
+from mdl.training import WandbServer, import_torchmetrics, stop_signal
 
 if TYPE_CHECKING:
     from mdl.config import Cohort
@@ -113,6 +113,7 @@ def _cohort(job: dict[str, Any], emit: Emit, server: WandbServer) -> dict[str, A
     from mdl.sweeps.claims import Claims
     from mdl.sweeps.phase_clock import PhaseClock
 
+    import_torchmetrics()
     configs = [from_flat(flat) for flat in job["configs"]]
     whole_ids, paths = job.get("whole_ids", {}), RunPaths(Path(job["root"]))
     cohort = Cohort(tuple(Cell(c.run_id, c, whole_ids.get(c.run_id, "")) for c in configs))

@@ -11,25 +11,29 @@ import time
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.distributed import TCPStore  # type: ignore[attr-defined] # public, but not among its typed exports
 
 from mdl.config import Cell, Cohort, from_flat
 from mdl.plugins import load_plugins, told
-from mdl.training.cohort_data import reading
-from mdl.training.data_parallel import Ranks, join
-from mdl.training.fit_cohort import cohort_module, machine_of
 from mdl.training.heartbeat import BEAT_SECONDS, SILENT_BEATS, listen, say, send_beats
-from mdl.training.loop import fit
+from mdl.training.lightning_import import import_torchmetrics
 from mdl.training.stop_signal import StopAsked
+
+if TYPE_CHECKING:
+    from mdl.training.data_parallel import Ranks
 
 _LAST_WORDS_SECONDS = 5.0
 
 
 def train_along(configs: Sequence[Mapping[str, Any]], checkpoint: Path, until: int, ranks: Ranks) -> None:
     """Train as one of the companions of the process that `train_cohort` runs in."""
+    from mdl.training.cohort_data import reading
+    from mdl.training.fit_cohort import cohort_module, machine_of
+    from mdl.training.loop import fit
+
     cohort = Cohort(tuple(Cell(config.run_id, config) for config in map(from_flat, configs)))
     torch.set_num_threads(cohort.execution.threads)
     data = reading(cohort)
@@ -45,6 +49,9 @@ def main() -> None:
     threading.Thread(target=_watch_first, args=(first,), daemon=True).start()
     try:
         load_plugins()
+        import_torchmetrics()
+        from mdl.training.data_parallel import Ranks, join
+
         store = TCPStore("127.0.0.1", request["port"], request["n"], is_master=False)
         ranks = Ranks(request["rank"], request["n"])
         join(ranks, store)
