@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mdl.data import Corpus
+from mdl.data import Corpus, Readable
 from mdl.evaluation.recording import Place, Subject, recorded
 from mdl.pretrained import Checkpoint, Stretch, code_in_stretches
 from mdl.records import CellRecord, ModelInfo, Provenance, RunPaths, TokenInfo
@@ -44,9 +44,11 @@ def evaluate_pretrained(
     windows = windows_of(checkpoint, settings.context, settings.stride, settings.batch)
     config = _config(checkpoint, corpus, windows, settings.dtype)
     place = Place(name=checkpoint.name, config=config, paths=paths)
-    return recorded(
-        place, corpus, subsets, lambda: _subject(_load(checkpoint, settings), windows, settings, command), progress
-    )
+
+    def subject() -> Subject:
+        return _subject(_load(checkpoint, settings), windows, place, settings, command)
+
+    return recorded(place, corpus, subsets, subject, progress)
 
 
 def _config(checkpoint: Checkpoint, corpus: Corpus, windows: Windows, dtype: str) -> dict[str, Any]:
@@ -69,8 +71,12 @@ def _load(checkpoint: Checkpoint, settings: EvaluationSettings) -> Pretrained:
     return load_pretrained(checkpoint, settings.dtype, choose_device(settings.device))
 
 
-def _subject(model: Pretrained, windows: Windows, settings: EvaluationSettings, command: str) -> Subject:
+def _subject(model: Pretrained, windows: Windows, place: Place, settings: EvaluationSettings, command: str) -> Subject:
     checkpoint = model.checkpoint
+
+    def code(view: Readable, n_bytes: int, progress: Progress | None) -> list[Stretch]:
+        keep = place.paths.coded(place.run_id(n_bytes, place.config_of(n_bytes)))
+        return code_in_stretches(model, view, n_bytes, windows, progress=progress, keep=keep)
 
     def tokens(stretches: Sequence[Stretch]) -> TokenInfo:
         return TokenInfo(
@@ -85,7 +91,7 @@ def _subject(model: Pretrained, windows: Windows, settings: EvaluationSettings, 
         )
 
     return Subject(
-        code=lambda view, n_bytes, progress: code_in_stretches(model, view, n_bytes, windows, progress),
+        code=code,
         model=ModelInfo(
             size=checkpoint.name,
             width=model.setting("hidden_size"),

@@ -28,7 +28,7 @@ from mdl.records import (
     read_cell,
     write_record,
 )
-from mdl.storage import Progress, digest, require_records_folder
+from mdl.storage import ChangedError, Progress, digest, require_records_folder
 from mdl.units import parse_bytes, short_bytes
 
 Code = Callable[[Readable, int, Progress | None], list[Stretch]]
@@ -91,13 +91,24 @@ def recorded(
             if D not in coded:
                 stretches = subject.code(corpus.source_train, D, progress)
                 coded |= {own.end: stretches[: i + 1] for i, own in enumerate(stretches)}
-        corpus.check_unchanged()
+        _check_unchanged(corpus, place, missing)
         provenance = subject.provenance(time.monotonic() - started, len(missing))
         for D in missing:
             record = _record(subject, place, coded[D], corpus, provenance)
             path_of[D] = place.paths.record(record.run_id)
             write_record(record, path_of[D])
+            place.paths.forget_coded(record.run_id)
     return [read_cell(path_of[D]) for D in subsets]
+
+
+def _check_unchanged(corpus: Corpus, place: Place, subsets: Sequence[int]) -> None:
+    """What was coded of a corpus that has changed is of no use to anyone."""
+    try:
+        corpus.check_unchanged()
+    except ChangedError:
+        for D in subsets:
+            place.paths.forget_coded(place.run_id(D, place.config_of(D)))
+        raise
 
 
 def _record(

@@ -21,7 +21,8 @@ from mdl.entropy import Grid, Guard, StreamEncoder, guard_list, guided_grid, lar
 from mdl.errors import MdlError
 from mdl.pretrained.archive_format import Coded
 from mdl.pretrained.float64 import Reader, read_through, read_whole
-from mdl.pretrained.model import Ids, Pretrained, Progress
+from mdl.pretrained.model import Pretrained
+from mdl.pretrained.token_code import Ids, Progress
 
 _MARGIN = 1000.0  # of the guard band over the difference measured
 _PARTS_MARGIN = 10.0  # of several tokens a call over all of them, or one: rounding is all that they may differ by

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import itertools
-from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from mdl.pretrained import byte_fallback
 from mdl.records import ladder
-from mdl.storage import Progress
+from mdl.storage import Progress, ahead
 
 if TYPE_CHECKING:
     from mdl.data import Readable
     from mdl.pretrained.model import Pretrained, Windows
+
+_PIECES_AHEAD = 64  # of 64 KB
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,38 +35,80 @@ class Stretch:
 
 
 def code_in_stretches(
-    model: Pretrained, view: Readable, n_bytes: int, windows: Windows, progress: Progress | None = None
+    model: Pretrained,
+    view: Readable,
+    n_bytes: int,
+    windows: Windows,
+    progress: Progress | None = None,
+    keep: Path | None = None,
 ) -> list[Stretch]:
-    """The code of the first `n_bytes`, in stretches between the boundaries of the ladder."""
-    from mdl.pretrained.model import token_bits
+    """The code of the first `n_bytes`, in stretches between the boundaries of the ladder.
 
-    ids, rows = array("i"), []
-    for start, end in itertools.pairwise([0, *ladder(n_bytes), n_bytes]):
-        runs = [run for piece in pieces(view, start, end) for run in model.tokenizer.runs(piece)]
-        first = len(ids)
-        for run in runs:
-            ids.extend(run.ids)
-        rows.append((start, end, first, len(ids), sum(r.escape_bits for r in runs), sum(len(r.raw) for r in runs)))
-    n_done = 0
+    `keep`: a folder for what is coded; where it is there, a call with the same arguments goes on from it.
+    """
+    from mdl.pretrained.kept_bits import kept_bits
+    from mdl.pretrained.token_code import token_bits
+
+    ends = [*ladder(n_bytes), n_bytes]
+    tally = _Tally(ends)
+    n_coded, n_told = 0, 0
 
     def tell(n_new: int) -> None:
-        nonlocal n_done
-        n_done += n_new
+        nonlocal n_coded, n_told
+        n_coded += n_new
         if progress:
-            progress(model.checkpoint.name, n_bytes * n_done // len(ids), n_bytes)
+            n_told = max(n_told, tally.n_bytes * n_coded // tally.n_tokens)
+            progress(model.checkpoint.name, n_told, n_bytes)
 
-    bits = token_bits(model, np.frombuffer(ids, np.int32) if ids else np.empty(0, np.int32), windows, tell)
-    return [
-        Stretch(
-            start=start,
-            end=end,
-            n_tokens=b - a,
-            token_bits=float(bits[a:b].sum()),
-            escape_bits=escape_bits,
-            escaped_bytes=escaped,
-        )
-        for start, end, a, b, escape_bits, escaped in rows
-    ]
+    # Tokenizing is about as fast as a model on an accelerator, so they take turns on nothing.
+    with kept_bits(keep) as kept, ahead(_tokenized(model.tokenizer, view, ends), _PIECES_AHEAD) as tokenized:
+        bits = token_bits(model, (tally.add(*of_piece) for of_piece in tokenized), windows, tell, kept)
+    return tally.stretches(bits)
+
+
+def _tokenized(
+    tokenizer: byte_fallback.Tokenizer, view: Readable, ends: Sequence[int]
+) -> Iterator[tuple[int, int, list[byte_fallback.Run]]]:
+    """Of each piece: which stretch it is of, its bytes, and its runs."""
+    for i, (start, end) in enumerate(itertools.pairwise([0, *ends])):
+        for piece in pieces(view, start, end):
+            yield i, len(piece), tokenizer.runs(piece)
+
+
+class _Tally:
+    """What the stretches hold, as pieces of them come."""
+
+    def __init__(self, ends: Sequence[int]) -> None:
+        self._ends = ends
+        self._tokens, self._escape_bits, self._escaped = ([0] * len(ends) for _ in range(3))
+        self.n_bytes, self.n_tokens = 0, 0
+
+    def add(self, i: int, n_bytes: int, runs: Sequence[byte_fallback.Run]) -> npt.NDArray[np.int32]:
+        """A piece of stretch i: its tokens."""
+        ids = np.fromiter(itertools.chain.from_iterable(run.ids for run in runs), np.int32)
+        self._tokens[i] += ids.size
+        self._escape_bits[i] += sum(run.escape_bits for run in runs)
+        self._escaped[i] += sum(len(run.raw) for run in runs)
+        self.n_bytes += n_bytes
+        self.n_tokens += ids.size
+        return ids
+
+    def stretches(self, bits: npt.NDArray[np.float64]) -> list[Stretch]:
+        """All of them, with the bits (n,) of their tokens."""
+        edges = [0, *itertools.accumulate(self._tokens)]
+        return [
+            Stretch(
+                start=start,
+                end=end,
+                n_tokens=n_tokens,
+                token_bits=float(bits[edges[i] : edges[i + 1]].sum()),
+                escape_bits=escape_bits,
+                escaped_bytes=escaped,
+            )
+            for i, ((start, end), n_tokens, escape_bits, escaped) in enumerate(
+                zip(itertools.pairwise([0, *self._ends]), self._tokens, self._escape_bits, self._escaped, strict=True)
+            )
+        ]
 
 
 def pieces(view: Readable, start: int, end: int) -> Iterator[bytes]:

@@ -16,7 +16,8 @@ from mdl.pretrained import block_codec, byte_fallback
 from mdl.pretrained.archive_format import MOST_BLOCK_TOKENS, MOST_WINDOWS, PretrainedArchive, parse_archive
 from mdl.pretrained.checkpoint import Checkpoint
 from mdl.pretrained.float64 import load_exact
-from mdl.pretrained.model import Ids, Pretrained, Progress, Windows, load_pretrained, windows_of
+from mdl.pretrained.model import Pretrained, Windows, load_pretrained, windows_of
+from mdl.pretrained.token_code import Ids, Progress
 
 _CACHE_BYTES = 2**30  # keys and values of a block while it is decoded
 _TABLE_BYTES = 2**28  # its logits and tables at one time

@@ -9,18 +9,15 @@ shorter code for T / S times the work. Log-probabilities are a log-softmax in fl
 from __future__ import annotations
 
 import inspect
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
 from mdl.errors import MdlError
 from mdl.pretrained import byte_fallback
 from mdl.pretrained.checkpoint import Checkpoint
+from mdl.pretrained.head import Head, separate_head
 from mdl.storage import import_optional
 
 if TYPE_CHECKING:
@@ -29,12 +26,8 @@ if TYPE_CHECKING:
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 USUAL_CONTEXT_TOKENS = 2048  # the most that is taken unasked: a window's logits are T × V numbers
 _LIMITS = ("max_position_embeddings", "max_seq_len")  # of the context, as configurations call it (MPT the other)
-_LOGITS_BYTES = {"cpu": 2**28, "cuda": 2**32}
+_SHARE_OF_A_CARD = 0.8  # of its free memory, for weights
 _CAUSAL_TOLERANCE = 1e-4  # of the largest logit, or four roundings of a coarser dtype; looking ahead moves far more
-
-Ids = npt.NDArray[np.int32]
-Bits = npt.NDArray[np.float64]
-Progress = Callable[[int], None]  # called with the number of tokens just coded
 
 
 @dataclass(frozen=True)
@@ -55,6 +48,7 @@ class Pretrained:
     tokenizer: byte_fallback.Tokenizer
     n_vocabulary: int  # of the logits: V
     start: int | None  # the beginning-of-text token
+    head: Head | None  # its output layer, where it stands by itself
     n_params: int  # a tied head counts once
     n_params_by_group: dict[str, int]
 
@@ -103,6 +97,7 @@ def load_pretrained(
     if dtype not in DTYPES:
         raise MdlError(f"unknown dtype '{dtype}' (there are {', '.join(DTYPES)})")
     tokenizer = _tokenizer(checkpoint)
+    settings |= _over_devices(checkpoint, dtype, str(device)) | settings
     settings |= {"dtype": getattr(torch, dtype), "use_safetensors": True, "output_loading_info": True}
     model, loading_info = _read(checkpoint, "AutoModelForCausalLM", **settings)
     absent = sorted(
@@ -110,8 +105,10 @@ def load_pretrained(
     )
     if absent:
         raise MdlError(f"{checkpoint.spec}: the weights lack {absent[0]} ({len(absent)} in all); download them again")
-    model = model.to(device).eval()
-    n_vocabulary = _check_causal(checkpoint, model)
+    if "device_map" not in settings:
+        model = model.to(device)
+    model = model.eval()
+    n_vocabulary, head = _check_causal(checkpoint, model)
     starts = (tokenizer.bos_token_id, getattr(model.config.get_text_config(), "bos_token_id", None))
     start = next((i for i in starts if isinstance(i, int) and 0 <= i < n_vocabulary), None)
     coder = _both_ways(tokenizer, n_vocabulary)
@@ -122,9 +119,24 @@ def load_pretrained(
         tokenizer=coder,
         n_vocabulary=n_vocabulary,
         start=start,
+        head=head,
         n_params=sum(groups.values()),
         n_params_by_group=groups,
     )
+
+
+def _over_devices(checkpoint: Checkpoint, dtype: str, device: str) -> dict[str, Any]:
+    """Settings that put a model which one card does not hold onto all of them; none where it does, or there is one."""
+    import torch
+
+    if not device.startswith("cuda") or torch.cuda.device_count() < 2:
+        return {}
+    bytes_of = {"float64": 8, "float32": 4}
+    n_bytes = checkpoint.file_bytes * bytes_of.get(dtype, 2) // bytes_of.get(checkpoint.weights_dtype, 2)
+    if n_bytes < _SHARE_OF_A_CARD * torch.cuda.mem_get_info(device)[0]:
+        return {}
+    import_optional("accelerate", "a model over several GPUs", extra="pretrained")
+    return {"device_map": "auto"}
 
 
 def open_tokenizer(checkpoint: Checkpoint) -> byte_fallback.Tokenizer:
@@ -197,8 +209,8 @@ def _n_params(model: Any) -> dict[str, int]:
     }
 
 
-def _check_causal(checkpoint: Checkpoint, model: Any) -> int:
-    """The number of logits; MdlError where what comes later changes them: such a model codes nothing."""
+def _check_causal(checkpoint: Checkpoint, model: Any) -> tuple[int, Head | None]:
+    """The number of logits, and the head; MdlError where what comes later changes them: such a model codes nothing."""
     import torch
 
     ids = torch.tensor([[1, 2, 3, 4, 5, 6], [1, 2, 3, 0, 0, 0]]) % max(1, model.config.get_text_config().vocab_size)
@@ -207,7 +219,7 @@ def _check_causal(checkpoint: Checkpoint, model: Any) -> int:
     tolerance = max(_CAUSAL_TOLERANCE, 4 * torch.finfo(model.dtype).eps)
     if float((logits[0] - logits[1]).abs().max()) > tolerance * float(logits.abs().max()):
         raise MdlError(f"{checkpoint.spec} is not a causal model: its prediction depends on later tokens")
-    return int(logits.shape[-1])
+    return int(logits.shape[-1]), separate_head(model, ids.to(model.device))
 
 
 def cache_name(model: Any) -> str | None:
@@ -226,57 +238,3 @@ def running(checkpoint: Checkpoint, how: str = "cannot be run {reason}") -> Iter
     except Exception as error:  # transformers raises dozens of kinds; the user needs the first line
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
         raise MdlError(f"{checkpoint.spec} {how.format(reason=f'({reason})')}") from None
-
-
-def token_bits(model: Pretrained, ids: Ids, windows: Windows, progress: Progress | None = None) -> Bits:
-    """−log2 p (n,) of every token (n,); MdlError where one is not finite."""
-    bits = np.empty(ids.size)
-    for spans in window_batches(ids.size, windows, _batch(model, windows)):
-        rows = np.stack([ids[start:end] for start, _, end in spans]).astype(np.int64)
-        for (start, new, end), window in zip(spans, _window_bits(model, rows), strict=True):
-            bits[new:end] = window[new - start :]
-            if progress:
-                progress(end - new)
-    if not np.isfinite(bits).all():
-        position = int(np.flatnonzero(~np.isfinite(bits))[0])
-        raise MdlError(f"{model.checkpoint.spec} gives token {position:,} no finite code length; try --dtype float32")
-    return bits
-
-
-def _batch(model: Pretrained, windows: Windows) -> int:
-    kept = _LOGITS_BYTES.get(model.model.device.type, _LOGITS_BYTES["cpu"])
-    return windows.batch or max(1, kept // (windows.context_tokens * model.n_vocabulary * 4))
-
-
-def window_batches(n: int, windows: Windows, batch: int) -> Iterator[Sequence[tuple[int, int, int]]]:
-    """Windows (start, first new token, end) of equal length, `batch` at a time; the last, shorter one alone."""
-    T, S = windows.context_tokens, windows.stride_tokens
-    n_full = (n - T) // S + 1 if n >= T else 0
-    full = [(k * S, k * S + T - S if k else 0, k * S + T) for k in range(n_full)]
-    for i in range(0, n_full, batch):
-        yield full[i : i + batch]
-    done = full[-1][2] if full else 0
-    if done < n:
-        yield [(n_full * S, done, n)]
-
-
-def _window_bits(model: Pretrained, rows: npt.NDArray[np.int64]) -> Bits:
-    """Bits (B, T) of windows (B, T), each token given those before it in its row."""
-    import torch
-    import torch.nn.functional as F  # noqa: N812 - its usual name
-
-    targets = torch.from_numpy(rows).to(model.model.device)
-    before = targets[:, :-1]
-    if model.start is not None:
-        before = torch.cat([torch.full_like(targets[:, :1], model.start), before], 1)
-    bits = np.full(rows.shape, math.log2(model.n_vocabulary))
-    if before.shape[1]:
-        first = rows.shape[1] - before.shape[1]
-        with running(model.checkpoint), torch.inference_mode():
-            logits = model.model(before, use_cache=False).logits
-            nats = [
-                F.cross_entropy(row.float(), targets_of_row, reduction="none")
-                for row, targets_of_row in zip(logits, targets[:, first:], strict=True)
-            ]
-        bits[:, first:] = torch.stack(nats).double().cpu().numpy() / math.log(2)
-    return bits

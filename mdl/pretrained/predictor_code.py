@@ -13,7 +13,8 @@ import numpy.typing as npt
 from mdl.errors import MdlError
 from mdl.models import Predictor, require_no_peeking, trial_windows
 from mdl.pretrained.code_length import Stretch
-from mdl.pretrained.model import Windows, cut_of, window_batches
+from mdl.pretrained.model import Windows, cut_of
+from mdl.pretrained.token_code import window_batches
 from mdl.records import ladder
 from mdl.storage import Progress
 from mdl.units import format_bytes

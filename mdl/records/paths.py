@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,6 +60,17 @@ class RunPaths:
     def split(self, cohort_id: str) -> Path:
         """Which parts an unfinished cohort trains in, where it was cut."""
         return self.cohorts / f"{cohort_id}.split.json"
+
+    def coded(self, run_id: str) -> Path:
+        """The folder of what an unfinished measurement of a model of others has coded."""
+        return self.cohorts / f"{run_id}.coded"
+
+    def forget_coded(self, run_id: str) -> None:
+        """Remove it, and the folders above where nothing else is in them."""
+        shutil.rmtree(self.coded(run_id), ignore_errors=True)
+        with contextlib.suppress(OSError):  # not empty, or already gone
+            self.cohorts.rmdir()
+            self.root.rmdir()
 
     def forget_checkpoints(self, *cohort_ids: str) -> None:
         """Remove them, and the folder with the last one."""

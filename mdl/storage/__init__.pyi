@@ -27,3 +27,4 @@ from .optional_import import package_version as package_version
 from .process_identity import Process as Process
 from .process_identity import seconds_since_start as seconds_since_start
 from .process_identity import this_process as this_process
+from .work_ahead import ahead as ahead

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,7 +26,7 @@ from mdl.compressors import choose_model
 from mdl.data import open_whole
 from mdl.errors import MdlError
 from mdl.evaluation import EvaluationSettings, evaluate_pretrained, pretrained
-from mdl.pretrained import find_checkpoint
+from mdl.pretrained import Pretrained, find_checkpoint, token_code
 from mdl.records import RunPaths, read_cell
 from tests import ROOT, tiny_models
 from tests.command import mdl
@@ -260,3 +261,31 @@ def test_anyones_measurements_give_a_report_from_a_csv(tmp_path: Path) -> None:
     summary = json.loads((tmp_path / "report" / "summary.json").read_text())
     truth = (0.5 * 100.0 * D / price_bits) ** (1 / 1.5)
     assert summary["critical"][0]["n_params"] == pytest.approx(truth, rel=0.05)
+
+
+def test_an_interrupted_measurement_goes_on_and_leaves_nothing_but_its_record(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped in its third call, run again with another number of windows a call: the code length of one run."""
+    corpus, checkpoint = open_whole(f"file:{folder / 'corpus.txt'}"), find_checkpoint(f"hf:{folder / 'small-8'}")
+    of_one_run, of_two = RunPaths(tmp_path / "one"), RunPaths(tmp_path / "two")
+    (expected,) = evaluate_pretrained(checkpoint, corpus, [10_000], of_one_run, EvaluationSettings(batch=4))
+    window_bits, calls = token_code._window_bits, []
+
+    def stopped(model: Pretrained, rows: Any) -> torch.Tensor:
+        calls.append(len(rows))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return window_bits(model, rows)
+
+    monkeypatch.setattr(token_code, "_window_bits", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_pretrained(checkpoint, corpus, [10_000], of_two, EvaluationSettings(batch=4))
+    (record,) = evaluate_pretrained(checkpoint, corpus, [10_000], of_two, EvaluationSettings(batch=3))
+    code = [[s.code_bits for s in r.snapshots[0].segments] for r in (expected, record)]
+    np.testing.assert_allclose(code[1], code[0], rtol=1e-6)
+    assert record.run_id == expected.run_id
+    assert calls[:3] == [4, 4, 4]
+    assert record.tokens is not None
+    assert sum(calls[3:]) == -(-record.tokens.n_tokens // 32) - 4, "the first call's windows were on the disk"
+    assert {path.name for path in of_two.root.iterdir()} == {record.run_id}

@@ -86,7 +86,7 @@ def test_one_without_keys_and_values_generates_too(name: str, tmp_path: Path) ->
 def test_what_a_model_cannot_do_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is raised within transformers."""
     coder = coder_of("mistral", 16, tmp_path)
-    monkeypatch.setattr(type(coder._measuring.model), "forward", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(type(coder._measuring.model.model), "forward", lambda *_, **__: 1 / 0)
     with pytest.raises(MdlError, match=r"^hf:.*mistral cannot be run \(division by zero\)$"):
         coder.code_bits(b"to be")
 

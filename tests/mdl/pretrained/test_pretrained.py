@@ -33,7 +33,7 @@ from mdl.pretrained import (
 )
 from mdl.pretrained.byte_fallback import Run
 from mdl.pretrained.code_length import pieces
-from mdl.pretrained.model import token_bits
+from mdl.pretrained.token_code import token_bits
 from tests import tiny_models
 from tests.tiny_models import TEXT
 

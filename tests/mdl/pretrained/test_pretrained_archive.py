@@ -28,7 +28,7 @@ from mdl.pretrained import Windows, block_codec, find_checkpoint, open_pretraine
 from mdl.pretrained.archive_format import Coded, PretrainedArchive
 from mdl.pretrained.compressor import PretrainedCoder
 from mdl.pretrained.float64 import InFloat64, Reader, load_exact, read_through
-from mdl.pretrained.model import Ids
+from mdl.pretrained.token_code import Ids
 from tests import tiny_models
 from tests.command import mdl
 from tests.tiny_models import TEXT
