@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.formatting import format_bytes, format_count, known_digits
+from analysis.formatting import format_bytes, format_count, format_size
 from analysis.plots.style import (
     Curve,
     draw,
@@ -151,7 +151,7 @@ def _size_labels(axes: Axes, critical: pd.DataFrame, law: pd.DataFrame | None) -
 
 def _size_name(row: dict[Hashable, Any]) -> str:
     """A critical size, of as many digits as its interval says are known."""
-    return format_count(known_digits(row["n_params"], row.get("low"), row.get("high")))
+    return format_size(row["n_params"], row.get("low"), row.get("high"))
 
 
 def _predicted(axes: Axes, predictions: pd.DataFrame) -> None:

@@ -15,8 +15,8 @@ from analysis.formatting import (
     format_known,
     format_percent,
     format_range,
+    format_size,
     join,
-    known_digits,
     sentence,
 )
 from analysis.plots import plot_critical_size
@@ -92,7 +92,7 @@ def _estimates(both: TwoEstimates) -> tuple[str, ...]:
     row = both.row
     return (
         format_bytes(row["subset_bytes"]),
-        format_count(known_digits(both.n_params, row["low"], row["high"])),
+        format_size(both.n_params, row["low"], row["high"]),
         format_range(row["low"], row["high"], format_count),
         format_count(both.n_local),
         format_range(row["local_low"], row["local_high"], format_count),
