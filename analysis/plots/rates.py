@@ -168,7 +168,7 @@ def _predicted(axes: Axes, predictions: pd.DataFrame) -> None:
     _bars(axes, predictions, "0.6")
     for row in predictions[predictions["n_params"].notna()].to_dict("records"):
         place = (row["subset_bytes"], row["n_params"])
-        label(axes, f"{format_count(row['n_params'])}\nextrapolated", place, (-12, 6), ha="right", linespacing=0.95)
+        label(axes, f"{_size_name(row)}\nextrapolated", place, (-12, 6), ha="right", linespacing=0.95)
 
 
 def plot_in_context(positions: pd.DataFrame, ax: Axes | None = None, unit: str = "byte") -> Axes:
@@ -246,7 +246,7 @@ def _classical_ticks(axes: Axes, classical: pd.DataFrame, curves: Sequence[Curve
         (0, 6),
         inside,
         textcoords="offset points",
-        fontsize=points(8.5),
+        fontsize=points(9),
         va="bottom",
         color="0.3",
         linespacing=0.95,

@@ -100,7 +100,7 @@ def _flatness(answer: Answer, row: dict[str, Any]) -> list[str]:
         return []
     further = answer.n_params / row["n_params"]
     low, high = (format_count(further * row[name]) for name in ("near_low", "near_high"))
-    return [f"Any size from {low} to {high} is within 1 % of the shortest code."]
+    return [f"With any size from {low} to {high}, code and parameters together are within 1 % of the shortest."]
 
 
 def _coded(answer: Answer, cost: str) -> str:

@@ -148,9 +148,13 @@ def predicted_lines(summary: Summary) -> list[str]:
     lines = []
     for row in _extrapolated(summary):
         known = "" if row["low"] is None else f" ({format_range(row['low'], row['high'], format_count)})"
-        size = format_known(row["n_params"], format_count)
+        size = _predicted_size(row)
         lines.append(f"predicted, not run: {place(row, summary)} pays for {size} parameters{known}")
     return lines
+
+
+def _predicted_size(row: PredictionRow) -> str:
+    return format_known(row["n_params"], lambda n: format_size(n, row["low"], row["high"]))
 
 
 def _extrapolated(summary: Summary) -> list[PredictionRow]:
@@ -164,7 +168,7 @@ def _predicted(summary: Summary) -> list[Block]:
     cells = [
         (
             format_bytes(row["subset_bytes"]),
-            format_known(row["n_params"], format_count),
+            _predicted_size(row),
             format_range(row["low"], row["high"], format_count),
             format_known(row["adjusted_rate"], format_percent),
             format_range(row["rate_low"], row["rate_high"], format_percent),
