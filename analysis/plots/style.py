@@ -17,7 +17,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from matplotlib.transforms import Affine2D
 from scipy.optimize import isotonic_regression
 
-from analysis.plots.free_side import free_side
+from analysis.plots.free_side import Box, free_side
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (6, 1.5, 1.5, 1.5)))
@@ -143,11 +143,14 @@ def name_curves(axes: Axes, curves: Sequence[Curve]) -> None:
     to_axes = axes.transData + axes.transAxes.inverted()
     placed = [(c, *to_axes.transform((c.x[-1], c.y[-1]))) for c in curves if c.y[-1] <= high]
     to_points = axes.transData + Affine2D().scale(72 / axes.figure.dpi)
+    taken: list[Box] = []
     lines = [to_points.transform(np.column_stack([c.x, c.y])) for c in curves]
     for curve in (c for c, x, _ in placed if x < _SHORT):
         size = points(_LETTER_POINTS) * len(curve.label), points(9.5)
-        offset, side = free_side(to_points.transform((curve.x[-1], curve.y[-1])), size, lines)
-        label(axes, curve.label, (curve.x[-1], curve.y[-1]), offset, ha=side, color=curve.style["color"])
+        end = curve.x[-1], curve.y[-1]
+        (offset, side), box = free_side(to_points.transform(end), size, lines, taken)
+        taken.append(box)
+        label(axes, curve.label, end, offset, ha=side, color=curve.style["color"])
     inside = [place for place in placed if place[1] >= _SHORT]
     ends = [end for _, _, end in inside]
     line = points(_LINE_POINTS) / (axes.get_window_extent().height * 72 / axes.figure.dpi)
