@@ -214,7 +214,7 @@ class _Shift(NamedTuple):
     @property
     def predicted_name(self) -> str:
         """Of no more digits than the measured one has."""
-        return format_beside(self.predicted, self.measured, self.row["low"], self.row["high"], format_count)
+        return format_beside(self.predicted, self.measured, self.row.get("low"), self.row.get("high"), format_count)
 
 
 def _shifts(rows: list[CostRow], sizes: dict[tuple[str, int], list[float]]) -> Iterator[_Shift]:
@@ -233,7 +233,7 @@ def _law_of_price(rows: list[CostRow], sizes: dict[tuple[str, int], list[float]]
             format_bytes(shift.row["subset_bytes"]),
             shift.row["label"],
             format_known(shift.row["bits_per_param"], lambda bits: f"{bits:.3g}"),
-            format_size(shift.measured, shift.row["low"], shift.row["high"]),
+            format_size(shift.measured, shift.row.get("low"), shift.row.get("high")),
             shift.predicted_name + (" †" if shift.is_outside else ""),
             f"{shift.measured / shift.predicted:.2f}",
         )
