@@ -35,7 +35,9 @@ from analysis.plots.style import GRAY, draw, name_curves, size_curves
 from analysis.records import load
 from analysis.report import build_report
 from analysis.report.elements import Document, Heading, Picture, Text
+from analysis.report.pdf import _filling
 from analysis.report.section import WideSection
+from analysis.report.sections.paper_table_figures import sizes_in_color
 from analysis.report.web import article
 from analysis.study import Study, in_context, study
 
@@ -172,3 +174,19 @@ def test_a_figure_is_as_wide_as_it_is_asked_to_be(tmp_path: Path, quick: Study, 
     assert float(found[1]) / 72 * 25.4 == pytest.approx(width, rel=0.01)
     with theme(width / 25.4):
         assert mpl.rcParams["font.size"] >= 6.5
+
+
+def test_the_papers_figure_has_at_most_eight_curves_in_color() -> None:
+    """Of three kinds of data and three sizes the two larger sizes: six; the smallest models are thin and gray."""
+    rows = [(kind, n) for kind in ("text", "images", "speech") for n in (200_000, 800_000, 3_200_000)]
+    curves = pd.DataFrame(rows, columns=["trained_on", "n_params"])
+    assert sizes_in_color(curves) == [800_000, 3_200_000]
+    assert sizes_in_color(curves[curves["n_params"] > 200_000]) == [800_000, 3_200_000]
+
+
+@pytest.mark.parametrize(
+    ("ends", "found"), [({"1": 0.8}, "1"), ({"1": 0.2, "0.95": 0.9}, "0.95"), ({"1": 0.2, "1.05": 0.5}, "1.05")]
+)
+def test_lines_stand_apart_as_it_fills_the_last_page(ends: dict[str, float], found: str) -> None:
+    """As usual where they do; where nothing fills two thirds, what fills most."""
+    assert _filling(lambda loose: ends.get(loose, 0.1)) == found
