@@ -32,9 +32,23 @@ def format_count(n: float) -> str:
     return _scaled(n, (("T", 1e12), ("G", 1e9), ("M", 1e6), ("K", 1e3), ("", 1)))
 
 
-def format_size(n: float, low: float | None = None, high: float | None = None) -> str:
-    """A number of parameters in full: 15,710; of it as many digits as an interval says are known: 16,000."""
-    return f"{known_digits(n, low, high):,.0f}"
+def format_size(n: float, low: float | None, high: float | None) -> str:
+    """A critical size, of as many digits as its interval says are known: 15.7 K, or 16 K.
+
+    Whatever prints one prints it by this, so that one size reads the same in every table, sentence and figure.
+    """
+    return format_count(known_digits(n, low, high))
+
+
+def format_beside(value: float, n: float, low: float | None, high: float | None, name: Callable[[float], str]) -> str:
+    """What was measured together with a critical size n, of as many digits as that one has: 1.2 MB beside 620 K."""
+    ends = (None, None) if low is None or high is None else (low * value / n, high * value / n)
+    return name(known_digits(value, *ends))
+
+
+def format_about(n: float) -> str:
+    """Two significant digits: 23 K, where the text says about."""
+    return format_count(float(f"{n:.2g}"))
 
 
 def known_digits(n: float, low: float | None, high: float | None) -> float:

@@ -66,8 +66,8 @@ def test_a_table_has_the_interval_beside_the_size_where_there_is_one() -> None:
     assert lines == [
         "| text | critical model size | adjusted rate there | raw rate there | best classical coder |",
         "|---|---|---|---|---|",
-        "| 1 MB | 15,700 (14,900 to 16,400) | 33.0 % | 30.0 % | ppmd 23.1 % |",
-        "| 1 MB | 15,712 | 33.0 % | 30.0 % | ppmd 23.1 % |",
+        "| 1 MB | 15.7 K (14.9 K to 16.4 K) | 33.0 % | 30.0 % | ppmd 23.1 % |",
+        "| 1 MB | 15.7 K | 33.0 % | 30.0 % | ppmd 23.1 % |",
         "| 1 MB | ≤ 2.84 K, not bracketed | 33.0 % at 2.84 K | 30.0 % | ppmd 23.1 % |",
     ]
 
@@ -78,8 +78,8 @@ def test_how_flat_a_minimum_lies_stands_beside_its_interval() -> None:
            "adjusted_rate": 0.33, "raw_rate": 0.3, "coder": None, "classical_rate": None}  # fmt: skip
     lines = results_table({"critical": [row, row | {"near_low": None, "near_high": None}]}, "text").splitlines()
     assert lines[0].startswith("| text | critical model size | within 1 % | adjusted rate there |")
-    assert lines[2].startswith("| 1 MB | 15,700 (14,900 to 17,800) | 12 K to 21 K | 33.0 % |")
-    assert lines[3].startswith("| 1 MB | 15,700 (14,900 to 17,800) |  | 33.0 % |")
+    assert lines[2].startswith("| 1 MB | 15.7 K (14.9 K to 17.8 K) | 12 K to 21 K | 33.0 % |")
+    assert lines[3].startswith("| 1 MB | 15.7 K (14.9 K to 17.8 K) |  | 33.0 % |")
 
 
 def test_the_command_writes_tables_anew_and_nothing_else(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_every_command_named_exists() -> None:
         assert f"def {command}(" in cli, command
 
 
-_SIZED = "my.txt, 200 KB, pays for 9.6 K parameters"
+_SIZED = "my.txt, 300 KB, pays for 12 K parameters"
 
 
 def test_what_a_search_for_a_size_prints_is_what_the_code_says() -> None:

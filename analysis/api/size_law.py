@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy.typing as npt
 
 from analysis.critical import PowerLaw
-from analysis.formatting import format_count
+from analysis.formatting import format_about
 from analysis.types import Floats
 
 
@@ -96,7 +96,7 @@ class SizeLaw:
     def __repr__(self) -> str:
         if self.gamma is None:
             return f"SizeLaw(none: {self.message})"
-        at_1_mb = format_count(float(self.predict(1e6)))
+        at_1_mb = format_about(float(self.predict(1e6)))
         interval = f", 95 %: {self.interval[0]:.2f} to {self.interval[1]:.2f}" if self.interval else ""
         return f"SizeLaw(N* = {at_1_mb} × (D / 1 MB)^{self.gamma:.2f}{interval}; {self.n_points} dataset sizes)"
 

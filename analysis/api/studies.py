@@ -14,8 +14,8 @@ from analysis.api.plots import Plots
 from analysis.api.size_law import SizeLaw
 from analysis.costs import ParameterCost, parse_cost
 from analysis.errors import AnalysisError
-from analysis.formatting import format_bytes, format_count, join
-from analysis.records import rows_of
+from analysis.formatting import format_bytes, format_size, join
+from analysis.records import Row, rows_of
 from analysis.study import Study as Explained
 from analysis.study import study as explain
 
@@ -51,7 +51,7 @@ class Study:
     --------
     >>> study = analysis.load(RECORDS).study(cost="float16")
     >>> study
-    Study('quick' at float16: N* 3.66 K at 100 KB, 8.71 K at 300 KB, 21.9 K at 1 MB)
+    Study('quick' at float16: N* 3.7 K at 100 KB, 8.7 K at 300 KB, 22 K at 1 MB)
     >>> study.critical[["subset_bytes", "n_params"]].round().astype(int).to_numpy().tolist()
     [[100000, 3660], [300000, 8715], [1000000, 21883]]
     """
@@ -220,8 +220,7 @@ class Study:
     def __repr__(self) -> str:
         several = len(self.explained.laws) > 1
         found = [
-            f"{_count(float(row['n_params']))} at {format_bytes(float(row['subset_bytes']))}"
-            + (f" of {row['group']}" if several else "")
+            f"{_size(row)} at {format_bytes(float(row['subset_bytes']))}" + (f" of {row['group']}" if several else "")
             for row in rows_of(self.explained.critical)
         ]
         shown = found if len(found) <= 8 else [*found[:7], f"… {len(found) - 7} more"]
@@ -233,5 +232,6 @@ class Study:
         return f"<p>{html.escape(repr(self))}</p>{table}"
 
 
-def _count(n_params: float) -> str:
-    return "not bracketed" if np.isnan(n_params) else format_count(n_params)
+def _size(row: Row) -> str:
+    n_params, low, high = (float(row[name]) for name in ("n_params", "low", "high"))
+    return "not bracketed" if np.isnan(n_params) else format_size(n_params, low, high)

@@ -9,6 +9,8 @@ from .rates import plot_heldout_rate as plot_heldout_rate
 from .rates import plot_in_context as plot_in_context
 from .rates import plot_raw_rate as plot_raw_rate
 from .scaling_fit import plot_scaling_fit as plot_scaling_fit
+from .style import GRAY as GRAY
+from .style import MOST_COLORS as MOST_COLORS
 from .style import OF_OURS as OF_OURS
 from .style import Curve as Curve
 from .style import draw as draw

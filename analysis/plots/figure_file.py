@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _DOTS_AN_INCH = 160  # of a PNG
 _WIDTH_INCHES = 6.5  # of the axes with their labels
-_HEIGHT = 0.6  # over the width
+_HEIGHT, _MOST_INCHES = 0.6, 2.9  # over the width; and no higher, so that three stand on a page
 Plot = Callable[[], Any]  # draws a figure and returns its Axes
 
 
@@ -80,7 +80,7 @@ def theme(width_inches: float = _WIDTH_INCHES) -> Iterator[None]:
 
     text = min(1.0, max(0.65, width_inches / _WIDTH_INCHES))
     ours = {
-        "figure.figsize": (width_inches, width_inches * _HEIGHT),
+        "figure.figsize": (width_inches, min(width_inches * _HEIGHT, _MOST_INCHES)),
         "axes.grid": True,
         "grid.color": "0.92",
         "grid.linewidth": 0.6,

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.formatting import format_bytes, format_count, known_digits
+from analysis.formatting import format_bytes, format_count, format_size
 from analysis.plots.style import (
     Curve,
     draw,
@@ -151,7 +151,7 @@ def _size_labels(axes: Axes, critical: pd.DataFrame, law: pd.DataFrame | None) -
 
 def _size_name(row: dict[Hashable, Any]) -> str:
     """A critical size, of as many digits as its interval says are known."""
-    return format_count(known_digits(row["n_params"], row.get("low"), row.get("high")))
+    return format_size(row["n_params"], row.get("low"), row.get("high"))
 
 
 def _predicted(axes: Axes, predictions: pd.DataFrame) -> None:
@@ -168,7 +168,7 @@ def _predicted(axes: Axes, predictions: pd.DataFrame) -> None:
     _bars(axes, predictions, "0.6")
     for row in predictions[predictions["n_params"].notna()].to_dict("records"):
         place = (row["subset_bytes"], row["n_params"])
-        label(axes, f"{format_count(row['n_params'])}\nextrapolated", place, (-12, 6), ha="right", linespacing=0.95)
+        label(axes, f"{_size_name(row)}\nextrapolated", place, (-12, 6), ha="right", linespacing=0.95)
 
 
 def plot_in_context(positions: pd.DataFrame, ax: Axes | None = None, unit: str = "byte") -> Axes:
@@ -246,7 +246,7 @@ def _classical_ticks(axes: Axes, classical: pd.DataFrame, curves: Sequence[Curve
         (0, 6),
         inside,
         textcoords="offset points",
-        fontsize=points(8.5),
+        fontsize=points(9),
         va="bottom",
         color="0.3",
         linespacing=0.95,

@@ -14,7 +14,10 @@ from matplotlib.axis import Axis
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.transforms import Affine2D
 from scipy.optimize import isotonic_regression
+
+from analysis.plots.free_side import Box, free_side
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (6, 1.5, 1.5, 1.5)))
@@ -29,7 +32,7 @@ _LEADER: dict[str, Any] = {
     "shrinkA": 1,
     "shrinkB": 0,
 }
-_MOST_COLORS = 8  # more cannot be told apart
+MOST_COLORS = 8  # more cannot be told apart
 GRAY = "0.8"  # a curve that is neither named nor told from its neighbors
 _LINE_POINTS = 11.5  # from one curve's name to the next
 OF_OURS = "a whole figure"  # what axes are called that have a margin for names
@@ -59,14 +62,14 @@ def ordered_colors(n: int, on_dark: bool = False) -> list[tuple[float, float, fl
 def styled(frame: pd.DataFrame, by: str) -> list[tuple[tuple[Any, pd.DataFrame], dict[str, Any]]]:
     """Groups of a frame in order, each with its look: eight at most, evenly spread, in color, the others in gray."""
     groups = list(frame.groupby(by, sort=True))
-    shown = np.linspace(0, len(groups) - 1, min(len(groups), _MOST_COLORS)).round().astype(int).tolist()
+    shown = np.linspace(0, len(groups) - 1, min(len(groups), MOST_COLORS)).round().astype(int).tolist()
     looks = dict(zip(shown, map(_look, range(len(shown)), ordered_colors(len(shown))), strict=True))
     return [(group, looks.get(i) or _look(i, GRAY) | {"linewidth": points(0.8)}) for i, group in enumerate(groups)]
 
 
 def said_of_gray(n_curves: int) -> str:
     """What a caption says of curves that `styled` left without a color; nothing where all have one."""
-    return " Thin and gray: sizes beyond eight." if n_curves > _MOST_COLORS else ""
+    return " Thin and gray: sizes beyond eight." if n_curves > MOST_COLORS else ""
 
 
 def _look(i: int, color: Any) -> dict[str, Any]:
@@ -139,8 +142,15 @@ def name_curves(axes: Axes, curves: Sequence[Curve]) -> None:
     high = axes.get_ylim()[1]
     to_axes = axes.transData + axes.transAxes.inverted()
     placed = [(c, *to_axes.transform((c.x[-1], c.y[-1]))) for c in curves if c.y[-1] <= high]
+    to_points = axes.transData + Affine2D().scale(72 / axes.figure.dpi)
+    taken: list[Box] = []
+    lines = [to_points.transform(np.column_stack([c.x, c.y])) for c in curves]
     for curve in (c for c, x, _ in placed if x < _SHORT):
-        label(axes, curve.label, (curve.x[-1], curve.y[-1]), (4, 3), color=curve.style["color"])
+        size = points(_LETTER_POINTS) * len(curve.label), points(9.5)
+        end = curve.x[-1], curve.y[-1]
+        (offset, side), box = free_side(to_points.transform(end), size, lines, taken)
+        taken.append(box)
+        label(axes, curve.label, end, offset, ha=side, color=curve.style["color"])
     inside = [place for place in placed if place[1] >= _SHORT]
     ends = [end for _, _, end in inside]
     line = points(_LINE_POINTS) / (axes.get_window_extent().height * 72 / axes.figure.dpi)

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import cast
 
 from analysis.errors import AnalysisError
-from analysis.formatting import format_size
 from analysis.report.rows.critical import CriticalRow
 from analysis.report.sections.answer_table import CODED, answer_row, coded_cells, in_print, near_least, span
 from analysis.report.summary_keys import Summary
@@ -53,7 +52,7 @@ def results_table(summary: Summary, of: str) -> str:
 
 def _row(row: CriticalRow, coded: tuple[str, ...]) -> tuple[str, ...]:
     data, size, *rates = answer_row(row, coded=coded)
-    ends = span(row, lambda n: format_size(n, 0.95 * n, 1.05 * n))
+    ends = span(row)
     if row["status"] == "bracketed" and ends:
         size += f" ({in_print(ends)})"
     return data, size, *rates

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis.costs import parse_cost
-from analysis.formatting import format_count, format_place, format_range
+from analysis.formatting import format_count, format_place, format_range, format_size
 from analysis.next_cells import Suggestion
 from analysis.next_cells import suggest as suggestions
 from analysis.records import known_rows, load, mixed, mixed_note, rows_of
@@ -104,4 +104,4 @@ def _size(row: dict[str, Any]) -> str:
         return str(row["message"])
     known = row["low"] is not None and row["high"] is not None
     interval = f" ({format_range(row['low'], row['high'], format_count)})" if known else ""
-    return f"{format_count(row['n_params'])}{interval}"
+    return f"{format_size(row['n_params'], row['low'], row['high'])}{interval}"

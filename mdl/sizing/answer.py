@@ -15,7 +15,7 @@ from analysis.api import Study
 from analysis.costs import parse_cost
 from analysis.critical import MARGIN
 from analysis.errors import AnalysisError
-from analysis.formatting import format_bytes, format_count
+from analysis.formatting import format_bytes, format_count, format_size
 from analysis.records import Table, load
 from analysis.study import study as explain
 from mdl.sizing.one_budget import of_one_budget
@@ -75,7 +75,7 @@ class Answer:
     >>> study = analysis.load(RECORDS).study()
     >>> answer = mdl.Answer(source="stdlib", size_bytes=1_300_000, train_bytes=1_000_000, folder=RECORDS, study=study)
     >>> answer
-    Answer('stdlib': 21.9 K parameters, 95 % 18.9 K to 25.8 K)
+    Answer('stdlib': 22 K parameters, 95 % 18.9 K to 25.8 K)
     >>> round(answer.n_params), answer.subset_bytes, answer.is_extrapolated
     (21883, 1000000, False)
     """
@@ -195,7 +195,8 @@ class Answer:
         return None if math.isnan(value) else float(value)
 
     def __repr__(self) -> str:
-        size = "no size known yet" if self.n_params is None else f"{format_count(self.n_params)} parameters"
+        ends = self.interval or (None, None)
+        size = "no size known yet" if self.n_params is None else f"{format_size(self.n_params, *ends)} parameters"
         known = ", 95 % {} to {}".format(*map(format_count, self.interval)) if self.interval else ""
         carried = f", extrapolated from {format_bytes(self.subset_bytes or 0)}" if self.is_extrapolated else ""
         return f"Answer({self.source!r}: {size}{known}{carried})"

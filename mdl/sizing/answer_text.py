@@ -5,7 +5,15 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from analysis.formatting import format_bytes, format_count, format_known, format_percent, format_range
+from analysis.formatting import (
+    format_beside,
+    format_bytes,
+    format_count,
+    format_known,
+    format_percent,
+    format_range,
+    format_size,
+)
 from analysis.records import known_rows
 from analysis.report import plain_table
 from mdl.sizing.answer import Answer, Limit, largest
@@ -26,9 +34,12 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     def both(low: str, high: str) -> str:
         return format_range(row.get(low), row.get(high), format_count)
 
+    def size(n: float) -> str:
+        return format_size(n, row.get("low"), row.get("high"))
+
     return (
         format_bytes(row["subset_bytes"]),
-        told("n_params", format_count) if row["status"] == "bracketed" else str(row["status"]),
+        told("n_params", size) if row["status"] == "bracketed" else str(row["status"]),
         both("low", "high"),
         both("near_low", "near_high"),
         told("adjusted_rate", format_percent),
@@ -70,12 +81,14 @@ def _pays_for(answer: Answer, row: dict[str, Any], cost: str) -> str:
     price = answer.study.cost.bytes_per_param
     noun = answer.study.cost.noun if price is None else f"{price:g} bytes each"
     between = f" ({format_count(answer.interval[0])} to {format_count(answer.interval[1])})" if answer.interval else ""
-    return f"pays for {format_count(answer.n_params)} parameters{between} at {noun}{_coded(answer, cost)}"
+    size = format_size(answer.n_params, *(answer.interval or (None, None)))
+    return f"pays for {size} parameters{between} at {noun}{_coded(answer, cost)}"
 
 
 def _of_a_part(row: dict[str, Any]) -> str:
     """Where no law carries it on to all of the data."""
-    n, low, high = (format_count(row[name]) for name in ("n_params", "low", "high"))
+    n = format_size(*(row[name] for name in ("n_params", "low", "high")))
+    low, high = (format_count(row[name]) for name in ("low", "high"))
     return (
         f"{format_bytes(row['subset_bytes'])} of it pay for {n} parameters ({low} to {high}), and too few other parts "
         "have a size for a law that carries it on"
@@ -87,14 +100,14 @@ def _flatness(answer: Answer, row: dict[str, Any]) -> list[str]:
         return []
     further = answer.n_params / row["n_params"]
     low, high = (format_count(further * row[name]) for name in ("near_low", "near_high"))
-    return [f"Any size from {low} to {high} is within 1 % of the shortest code."]
+    return [f"With any size from {low} to {high}, code and parameters together are within 1 % of the shortest."]
 
 
 def _coded(answer: Answer, cost: str) -> str:
     row = None if answer.coded is None or cost.startswith("coded") else largest(answer.coded.critical)
     if row is None or math.isnan(row["n_params"]):
         return ""
-    return f", and for {format_count(row['n_params'])} whose weights are coded"
+    return f", and for {format_size(row['n_params'], row['low'], row['high'])} whose weights are coded"
 
 
 def _beside_coders(row: dict[str, Any]) -> list[str]:
@@ -133,9 +146,12 @@ def _unconverged(answer: Answer, limit: Limit, doubled: dict[str, Any]) -> str:
     """What was measured, and what of the answer is extrapolated from it."""
     share = doubled["half_bytes_seen"] / doubled["bytes_seen"]
     part = "half" if 0.45 < share < 0.55 else f"{share:.2g}"
+    low, high = (answer.at_this_training(name) for name in ("low", "high"))
     longest = float(str(answer.at_this_training("n_params")))
+    size = format_size(longest, low, high)
+    less = format_beside(longest / doubled["ratio"], longest, low, high, format_count)
     return (
-        f"Training has not converged: this much of it gives {format_count(longest)}, and {part} of it "
-        f"{format_count(longest / doubled['ratio'])}. The size above is extrapolated from the two to endless training: "
-        f"× {limit.factor:.2f} ({limit.low:.2f} to {limit.high:.2f})."
+        f"Not converged: {part} of the training gave {less}, and all of it gave {size}. The size above is what endless "
+        f"training would give, extrapolated from these two: {size} × {limit.factor:.2f} ({limit.low:.2f} to "
+        f"{limit.high:.2f})."
     )

@@ -12,11 +12,12 @@ const formatBits = (bits) => String(Number(bits.toPrecision(3)));
 const formatPercent = (rate) => `${(100 * rate).toLocaleString("en", rate < 10
   ? { minimumFractionDigits: 1, maximumFractionDigits: 1 } : { maximumSignificantDigits: 3 })}\u00a0%`;
 
-// As many digits as the interval supports, two at the least.
+// As many digits as the interval supports, two at the least; a size at one end of it is not rounded out of it.
 function knownCount({ n, low, high }) {
   if (!(low < high)) return formatCount(n);
   const digits = Math.min(Math.max(2, 1 - Math.floor(Math.log10((high - low) / (2 * n)))), 6);
-  return formatCount(Number(n.toPrecision(digits)));
+  const rounded = [0, 1, 2, 3, 4].map((more) => Number(n.toPrecision(digits + more)));
+  return formatCount(rounded.find((each) => low <= each && each <= high) ?? n);
 }
 
 // "D^γ" with the γ raised: text and superscripts in turn.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from analysis.formatting import format_bytes, format_count, format_percent, join, known_digits
+from analysis.formatting import format_about, format_bytes, format_percent, format_size, join
 from analysis.report.csv_tables import CsvTable
 from analysis.report.elements import Block, Text
 from analysis.report.group_names import place
@@ -82,8 +82,9 @@ def _counted(summary: Summary) -> str:
     text = f"{len(found)} of {len(rows)} critical model sizes lie within their grids"
     if not found:
         return text + ". The table shows on which side each of them lies."
-    sizes = [n for _, n in found]
-    return f"{text}, from {format_count(min(sizes))} to {format_count(max(sizes))} parameters. The table has each."
+    ends = [by(found, key=lambda one: one[1]) for by in (min, max)]
+    least, most = (format_size(n, row.get("low"), row.get("high")) for row, n in ends)
+    return f"{text}, from {least} to {most} parameters. The table has each."
 
 
 def _bracketed(rows: list[CriticalRow]) -> list[tuple[CriticalRow, float]]:
@@ -118,9 +119,9 @@ def _located(rows: list[CriticalRow]) -> str:
 
 def _phrase(row: CriticalRow, n_params: float, parameters: str, of_data: str) -> str:
     """11 K parameters for 300 KB of data (95 %: 9.8 K to 13 K)."""
-    ends = span(row, format_count)
+    ends = span(row)
     known = f" (95 %: {ends[0]} to {ends[1]})" if ends else ""
-    n = format_count(known_digits(n_params, row.get("low"), row.get("high")))
+    n = format_size(n_params, row.get("low"), row.get("high"))
     return f"{n}{parameters} for {format_bytes(row['subset_bytes'])}{of_data}{known}"
 
 
@@ -146,7 +147,7 @@ def _law(law: LawRow, rows: list[CriticalRow]) -> str:
     if law.get("gamma_low") is not None and law.get("gamma_high") is not None:
         error = f"95 %: {law['gamma_low']:.2f} to {law['gamma_high']:.2f}, {law['n_points']} dataset sizes"
     text = f"The critical size grows as D^γ with γ = {law['gamma']:.2f} ({error})"
-    return f"{text}: about {format_count(law['k'] * 1e6 ** law['gamma'])} × (D / 1 MB)^γ parameters for D bytes."
+    return f"{text}: about {format_about(law['k'] * 1e6 ** law['gamma'])} × (D / 1 MB)^γ parameters for D bytes."
 
 
 def _caveat(summary: Summary) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 from analysis.critical import FOLLOWED
 from analysis.formatting import (
@@ -28,7 +27,7 @@ Ends = tuple[str, str]  # both ends of an interval, in print
 
 def answer_table(summary: Summary) -> Grid:
     """Dataset size, critical model size, how flat it lies, adjusted and raw rate there, best classical coder."""
-    intervals = [in_print(span(row, format_count)) for row in summary["critical"]]
+    intervals = [in_print(span(row)) for row in summary["critical"]]
     kinds = {row["interval"] for row in summary["critical"] if row["low"] is not None}
     if kinds > {"pooled"}:
         intervals = [
@@ -75,6 +74,16 @@ def coded_cell(row: CostRow) -> tuple[str, str]:
     return format_size(row["n_params"], low, high) + ends, rate
 
 
+def sizes_in_print(summary: Summary) -> dict[tuple[str, int], str]:
+    """By group and dataset size the critical size as page one has it, where it is known."""
+    rows = [(row, row["n_params"]) for row in summary["critical"]]
+    return {
+        (row["group"], row["subset_bytes"]): format_size(n, row.get("low"), row.get("high"))
+        for row, n in rows
+        if n is not None
+    }
+
+
 def in_print(ends: Ends | None) -> str:
     """9.8 K to 13 K; – where there is no interval."""
     return UNKNOWN if ends is None else " to ".join(ends)
@@ -82,24 +91,22 @@ def in_print(ends: Ends | None) -> str:
 
 def near_least(row: CriticalRow) -> Ends | None:
     """The sizes whose adjusted rate is at most 1 % above the minimum."""
-    return _ends(row, row.get("near_low"), row.get("near_high"), format_count)
+    return _ends(row, row.get("near_low"), row.get("near_high"))
 
 
-def span(row: CriticalRow | ArchitectureRow, name: Callable[[float], str]) -> Ends | None:
+def span(row: CriticalRow | ArchitectureRow) -> Ends | None:
     """The 95 % interval."""
-    return _ends(row, row.get("low"), row.get("high"), name)
+    return _ends(row, row.get("low"), row.get("high"))
 
 
-def _ends(
-    row: CriticalRow | ArchitectureRow, low: float | None, high: float | None, name: Callable[[float], str]
-) -> Ends | None:
+def _ends(row: CriticalRow | ArchitectureRow, low: float | None, high: float | None) -> Ends | None:
     """Both, with ≤ or ≥ where the sizes that were looked at end there."""
     if low is None or high is None:
         return None
     least, most = row.get("least_size") or 0, row.get("most_size") or math.inf
     if low < 0.99 * least or high > 1.01 * most:
         least, most = 1.01 * least / FOLLOWED, most * FOLLOWED / 1.01  # so far beyond the sizes the law was followed
-    return format_end(low, least, most, name), format_end(high, least, most, name)
+    return format_end(low, least, most, format_count), format_end(high, least, most, format_count)
 
 
 def answer_row(row: CriticalRow, interval: tuple[str, ...] = (), coded: tuple[str, ...] = ()) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.critical import crossing
-from analysis.formatting import format_bytes, format_count, format_percent, format_range
+from analysis.formatting import format_bytes, format_percent, format_range, format_size
 from analysis.plots import new_axes, styled
 from analysis.records import known_rows
 from analysis.report.csv_tables import CsvTable
@@ -125,7 +125,7 @@ def write(rows: list[ArchitectureRow], pairs: list[OvertakingRow]) -> list[Block
             format_bytes(row["subset_bytes"]),
             row["architecture"] + (" *" if row["is_least"] else ""),
             _size(row),
-            in_print(span(row, format_count)),
+            in_print(span(row)),
             format_percent(row["raw_rate"]),
             format_percent(row["adjusted_rate"]),
             format_range(row["rate_low"], row["rate_high"], format_percent),
@@ -163,7 +163,7 @@ def _end(n_bytes: float | None) -> str:
 
 
 def _size(row: ArchitectureRow) -> str:
-    return format_count(row["n_params"]) if row["n_params"] else f"{row['status']} its grid"
+    return format_size(row["n_params"], row["low"], row["high"]) if row["n_params"] else f"{row['status']} its grid"
 
 
 def plot_architectures(rows: pd.DataFrame, ax: Axes | None = None) -> Axes:

@@ -15,6 +15,7 @@ from analysis.report.csv_tables import CsvTable
 from analysis.report.elements import Block, Text, named_grid
 from analysis.report.rows.comparisons import ComputeRow
 from analysis.report.section import Figure, Measured, WideSection, register_section
+from analysis.report.sections.answer_table import sizes_in_print
 from analysis.report.sections.figure_groups import figure_groups
 from analysis.report.summary_keys import Summary
 from analysis.study import Study
@@ -27,10 +28,11 @@ def write(summary: Summary) -> list[Block]:
     rows = [row for row in summary["compute"] if row["mdl_optimal_n"] is not None]
     if not any(row["compute_optimal_n"] is not None for row in rows):
         return []
+    critical = sizes_in_print(summary)
     cells = [
         (
             format_bytes(row["subset_bytes"]),
-            format_known(row["mdl_optimal_n"], format_count),
+            critical[row["group"], row["subset_bytes"]],
             format_known(row["mdl_optimal_flops"], format_number),
             format_known(row["compute_optimal_n"], format_count),
         )

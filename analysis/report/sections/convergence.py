@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from analysis.critical import MARGIN
-from analysis.formatting import UNKNOWN, format_bytes, format_count, format_known, format_range, join
+from analysis.formatting import UNKNOWN, format_bytes, format_known, format_range, join
 from analysis.report.csv_tables import CsvTable
 from analysis.report.elements import Block, Heading, Text, named_grid
 from analysis.report.group_names import place
@@ -21,9 +21,7 @@ def write(summary: Summary) -> list[Block]:
     header = (
         "dataset",
         *(() if of_half else ("less training",)),
-        "N*",
-        "N* at half" if of_half else "N* at less",
-        "whole / half" if of_half else "whole / less",
+        "N*: whole / half" if of_half else "N*: whole / less",
         "95 % interval",
         "rate, points",
         "N* moved",
@@ -31,7 +29,7 @@ def write(summary: Summary) -> list[Block]:
         "points to come",
     )
     cells = [_cells(row, of_half=of_half) for row in rows]
-    align = "l" + ("" if of_half else "r") + "rrrrrlrr"
+    align = "l" + ("" if of_half else "r") + "rrrlrr"
     return [
         Heading("Half the training" if of_half else "Less training"),
         Text(_told(rows, summary)),
@@ -44,9 +42,7 @@ def _cells(row: ConvergenceRow, *, of_half: bool) -> tuple[str, ...]:
     return (
         format_bytes(row["subset_bytes"]),
         *(() if of_half else (format_bytes(row["half_bytes_seen"]),)),
-        _size(row["n_params"]),
-        _half(row),
-        format_known(row["ratio"], lambda ratio: f"× {ratio:.2f}"),
+        f"× {row['ratio']:.2f}" if row["ratio"] is not None else _no_ratio(row),
         _factors(row["ratio_low"], row["ratio_high"]),
         format_known(row["points"], lambda points: f"{-100 * points:+.1f}"),
         _judged(row),
@@ -82,15 +78,12 @@ def _to_come(row: ConvergenceRow) -> str:
     return UNKNOWN if least is None or most is None else f"{-100 * least:+.1f} to {-100 * most:+.1f}"
 
 
-def _size(n: float | None) -> str:
-    return "not bracketed" if n is None else format_count(n)
-
-
-def _half(row: ConvergenceRow) -> str:
-    status = row["status_half"]
+def _no_ratio(row: ConvergenceRow) -> str:
+    """Which of the two sizes is not known."""
     if row["n_params_half"] is not None:
-        return format_count(row["n_params_half"])
-    return f"{status} its grid" if status in ("below", "above") else status
+        return "whole: not bracketed"
+    status = row["status_half"]
+    return f"less: {status} its grid" if status in ("below", "above") else f"less: {status}"
 
 
 _LESS = f"less than × {MARGIN:g}"
@@ -115,10 +108,11 @@ def _told(rows: list[ConvergenceRow], summary: Summary) -> str:
     budgets = join(f"{format_bytes(half)} instead of {format_bytes(whole)}" for half, whole in sorted(seen))
     text = (
         f"A critical size depends on the recipe. Here the shapes were also trained on {budgets} per model (repeats "
-        "counted). The table shows the ratio of the two critical sizes. Both share the scatter of shapes and "
-        "replicates, which therefore cancels in the ratio. N* moved by less than a factor of "
-        f"{MARGIN:g} where the ratio's 95 % interval lies within that factor, with or without 1 in it. N* moved where "
-        "the interval leaves out 1 and reaches beyond that factor. Elsewhere it is not decided. "
+        "counted). The table shows the ratio of the two critical sizes, both of the shapes that had both trainings; "
+        "convergence.csv has the sizes. They share the scatter of shapes and replicates, which therefore cancels in "
+        f"the ratio. N* moved by less than a factor of {MARGIN:g} where the ratio's 95 % interval lies within that "
+        "factor, with or without 1 in it. N* moved where the interval leaves out 1 and reaches beyond that factor. "
+        "Elsewhere it is not decided. "
     )
     several = len({row["group"] for row in rows}) > 1
     if len(rows) < len(summary["convergence"]):

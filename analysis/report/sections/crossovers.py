@@ -39,10 +39,11 @@ def write(summary: Summary) -> list[Block]:
     header = ("parameters", "next smaller", "shorter from", "95 % interval", "least of all", "least, prefixes")
     text = (
         "Shorter from: the dataset size from which on a model codes shorter than the next smaller one, parameters "
-        "counted. Least of all: where it codes shortest of all sizes that were run. Prefixes: the same for the models "
-        "of the largest subset, each of which codes the first bytes of that subset. –: nowhere. Between the dataset "
-        "sizes that were run, bits per byte are interpolated linearly in log D. An interval with one end is open: in "
-        "some replicates the two sizes do not cross inside the grid."
+        "counted. Already at, not up to: it does at all dataset sizes at which both were run, of which this is the "
+        "least, or at none of them, of which this is the largest. Least of all: where it codes shortest of all sizes "
+        "that were run. Prefixes: the same for the models of the largest subset, each of which codes the first bytes "
+        "of that subset. –: nowhere. Between the dataset sizes that were run, bits per byte are interpolated linearly "
+        "in log D. An interval with one end is open: in some replicates the two sizes do not cross inside the grid."
     )
     return [Text(text), named_grid(header, cells, "rrrrrr", [row["group"] for row in rows])]
 
@@ -50,7 +51,8 @@ def write(summary: Summary) -> list[Block]:
 def _beats(row: CrossingRow) -> str:
     if row["subset_bytes"] is not None:
         return format_bytes(row["subset_bytes"])
-    return UNKNOWN if row["beyond_bytes"] is None else f"{row['beyond']} {format_bytes(row['beyond_bytes'])}"
+    begin = "already at" if row["beyond"] == "below" else "not up to"
+    return UNKNOWN if row["beyond_bytes"] is None else f"{begin} {format_bytes(row['beyond_bytes'])}"
 
 
 def _open_interval(row: CrossingRow) -> str:

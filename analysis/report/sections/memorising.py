@@ -39,6 +39,11 @@ def memorising(rates: pd.DataFrame) -> Memorising:
     }
 
 
+def _longest(summary: Summary) -> str:
+    """Which of several trainings of a pair is meant."""
+    return ", each after its longest training" if summary["convergence"] else ""
+
+
 def note(summary: Summary) -> str:
     """A paragraph about them; nothing where none memorises."""
     found = summary["memorising"]
@@ -46,8 +51,9 @@ def note(summary: Summary) -> str:
     if gap is None:
         return ""
     text = (
-        f"Memorization: {found['n_memorising']} of {found['n_models']} cells code their own subset better than unseen "
-        "bytes, by over a tenth more than a model that is too small to memorize. The gap is largest for "
+        f"Memorization: of {found['n_models']} pairs of a shape and a dataset size{_longest(summary)}, "
+        f"{found['n_memorising']} code their own subset better than unseen bytes, by over a tenth more than a model "
+        "that is too small to memorize. The gap is largest for "
         f"{gap['size']} on {place(gap, summary)}: {format_percent(gap['raw_rate'])} on the subset, "
         f"{format_percent(gap['heldout_rate'])} on held-out bytes. What a model has memorized is stored in its "
         f"parameters, and the adjusted rate, {format_percent(gap['adjusted_rate'])} there, counts them."

@@ -15,7 +15,7 @@ from analysis.report.csv_tables import CsvTable
 from analysis.report.paper.table1 import PAPER_CODERS, PAPER_DATA_SETS, TABLE_1
 from analysis.report.rows.comparisons import PaperRow
 from analysis.report.section import Figure, Measured, WideSection, register_section
-from analysis.report.sections.paper_table_figures import plot_position_panels
+from analysis.report.sections.paper_table_figures import plot_position_panels, sizes_in_color
 from analysis.report.sections.paper_table_page import paper_table as write
 from analysis.study import Study
 
@@ -196,7 +196,8 @@ def _figures(study: Study, _: Measured) -> list[Figure]:
     curves = position_curves(study.table.transfers)
     if curves.empty:
         return []
-    return [Figure(name="transfer", plot=partial(plot_position_panels, curves), caption=_CAPTION)]
+    gray = " Thin and gray: smaller models." if len(sizes_in_color(curves)) < curves["n_params"].nunique() else ""
+    return [Figure(name="transfer", plot=partial(plot_position_panels, curves), caption=_CAPTION + gray)]
 
 
 register_section(

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from analysis.plots import new_axes, octaves, styled
+from analysis.plots import GRAY, MOST_COLORS, new_axes, octaves, styled
 
 
 def plot_positions(curves: pd.DataFrame, ax: Axes | None = None, every: pd.DataFrame | None = None) -> Axes:
@@ -18,18 +18,15 @@ def plot_positions(curves: pd.DataFrame, ax: Axes | None = None, every: pd.DataF
     axes = new_axes(ax)
     named = curves if every is None else every
     colors = {name: style["color"] for (name, _), style in styled(named, "trained_on")}
+    shown = sizes_in_color(named)
     lines = {n: style["linestyle"] for (n, _), style in styled(named, "n_params")}
     for n_params, of_size in curves.groupby("n_params", sort=True):
         for name, own in of_size.groupby("trained_on", sort=True):
             text = f"{own['compressor'].iloc[0]}, trained on {name}"
-            axes.plot(
-                own["position"],
-                own["bits_per_byte"],
-                color=colors[str(name)],
-                linestyle=lines[n_params],
-                linewidth=1.4,
-                label=text,
-            )
+            look = {"color": colors[str(name)], "linestyle": lines[n_params], "linewidth": 1.4, "label": text}
+            if n_params not in shown:
+                look = {"color": GRAY, "linestyle": "-", "linewidth": 0.8, "zorder": 1.8}
+            axes.plot(own["position"], own["bits_per_byte"], **look)
     axes.axhline(8, color="0.5", linewidth=0.9, linestyle=":")
     ticks = [2**k for k in range(int(curves["position"].max()).bit_length() + 1)]
     octaves(axes, ticks[:: -(-len(ticks) // 7)])
@@ -40,6 +37,12 @@ def plot_positions(curves: pd.DataFrame, ax: Axes | None = None, every: pd.DataF
     axes.set_ylabel("bits per byte")
     axes.set_xlabel("position in the window, bytes (first byte: 1)")
     return axes
+
+
+def sizes_in_color(curves: pd.DataFrame) -> list[int]:
+    """The largest model sizes, so many that no more than eight curves are in color; the others are thin and gray."""
+    n_each = curves["trained_on"].nunique()
+    return sorted(set(curves["n_params"]))[-max(1, MOST_COLORS // max(1, n_each)) :]
 
 
 def plot_position_panels(curves: pd.DataFrame) -> Axes:

@@ -15,7 +15,7 @@ from analysis.critical import (
     interval,
     marginal_price,
 )
-from analysis.formatting import UNKNOWN, format_bytes, format_count, format_known
+from analysis.formatting import UNKNOWN, format_beside, format_bytes, format_count, format_known, format_size
 from analysis.report.csv_tables import CsvTable
 from analysis.report.elements import Block, Heading, Text, named_grid
 from analysis.report.rows.comparisons import CostLawRow, CostRow
@@ -172,7 +172,7 @@ def located(row: CostRow | None) -> str:
     if row is None:
         return UNKNOWN
     if row["status"] == "bracketed":
-        return format_known(row["n_params"], format_count)
+        return format_known(row["n_params"], lambda n: format_size(n, row.get("low"), row.get("high")))
     sign = {"below": "≤ ", "above": "≥ "}.get(row["status"])
     return f"{sign}{format_count(row['grid_best'])}" if sign else row["status"]
 
@@ -211,6 +211,11 @@ class _Shift(NamedTuple):
     predicted: float
     is_outside: bool  # whether the prediction lies beyond the sizes that were run
 
+    @property
+    def predicted_name(self) -> str:
+        """Of no more digits than the measured one has."""
+        return format_beside(self.predicted, self.measured, self.row.get("low"), self.row.get("high"), format_count)
+
 
 def _shifts(rows: list[CostRow], sizes: dict[tuple[str, int], list[float]]) -> Iterator[_Shift]:
     for row in rows:
@@ -228,8 +233,8 @@ def _law_of_price(rows: list[CostRow], sizes: dict[tuple[str, int], list[float]]
             format_bytes(shift.row["subset_bytes"]),
             shift.row["label"],
             format_known(shift.row["bits_per_param"], lambda bits: f"{bits:.3g}"),
-            format_count(shift.measured),
-            format_count(shift.predicted) + (" †" if shift.is_outside else ""),
+            format_size(shift.measured, shift.row.get("low"), shift.row.get("high")),
+            shift.predicted_name + (" †" if shift.is_outside else ""),
             f"{shift.measured / shift.predicted:.2f}",
         )
         for shift in shifts

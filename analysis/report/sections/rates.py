@@ -87,6 +87,8 @@ register_section(
     WideSection(
         name="rates",
         title="Rates and model size",
+        intro="From left to right, a curve falls while more parameters save more than they cost. Then it rises. The "
+        "star between is the critical size.",
         measure=lambda study: {"rates": study.rates},
         draw=_adjusted,
         shows=("adjusted_rate",),

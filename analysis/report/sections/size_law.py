@@ -15,8 +15,8 @@ from analysis.formatting import (
     format_known,
     format_percent,
     format_range,
+    format_size,
     join,
-    known_digits,
     sentence,
 )
 from analysis.plots import plot_critical_size
@@ -92,7 +92,7 @@ def _estimates(both: TwoEstimates) -> tuple[str, ...]:
     row = both.row
     return (
         format_bytes(row["subset_bytes"]),
-        format_count(known_digits(both.n_params, row["low"], row["high"])),
+        format_size(both.n_params, row["low"], row["high"]),
         format_range(row["low"], row["high"], format_count),
         format_count(both.n_local),
         format_range(row["local_low"], row["local_high"], format_count),
@@ -148,9 +148,13 @@ def predicted_lines(summary: Summary) -> list[str]:
     lines = []
     for row in _extrapolated(summary):
         known = "" if row["low"] is None else f" ({format_range(row['low'], row['high'], format_count)})"
-        size = format_known(row["n_params"], format_count)
+        size = _predicted_size(row)
         lines.append(f"predicted, not run: {place(row, summary)} pays for {size} parameters{known}")
     return lines
+
+
+def _predicted_size(row: PredictionRow) -> str:
+    return format_known(row["n_params"], lambda n: format_size(n, row["low"], row["high"]))
 
 
 def _extrapolated(summary: Summary) -> list[PredictionRow]:
@@ -164,7 +168,7 @@ def _predicted(summary: Summary) -> list[Block]:
     cells = [
         (
             format_bytes(row["subset_bytes"]),
-            format_known(row["n_params"], format_count),
+            _predicted_size(row),
             format_range(row["low"], row["high"], format_count),
             format_known(row["adjusted_rate"], format_percent),
             format_range(row["rate_low"], row["rate_high"], format_percent),

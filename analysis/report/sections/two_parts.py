@@ -10,11 +10,14 @@ import numpy as np
 import pandas as pd
 
 from analysis.costs import CAPACITY_BITS
-from analysis.formatting import format_bytes, format_count, format_known, format_percent
+from analysis.formatting import format_beside, format_bytes, format_known, format_percent
 from analysis.records import Row, rows_of
+from analysis.report.csv_tables import CsvTable
 from analysis.report.elements import Block, Text, named_grid
 from analysis.report.rows.critical import TwoPartsRow
-from analysis.report.section import Section, register_section
+from analysis.report.section import WideSection, register_section
+from analysis.report.sections.answer_table import sizes_in_print
+from analysis.report.summary_keys import Summary
 from analysis.study import Study
 
 _PLACE = ["group", "subset_bytes"]
@@ -73,8 +76,9 @@ def _following(segments: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     ]
 
 
-def write(rows: list[TwoPartsRow]) -> list[Block]:
+def write(summary: Summary) -> list[Block]:
     """A line per dataset size."""
+    rows, sizes = summary["two_parts"], sizes_in_print(summary)
     if not rows:
         return []
     text = (
@@ -92,12 +96,13 @@ def write(rows: list[TwoPartsRow]) -> list[Block]:
             " How much the models know by heart was not measured: that takes bytes behind the subset, which a sweep "
             "codes with measure.reach_ratio above 1."
         )
+    ends = {(row["group"], row["subset_bytes"]): (row["low"], row["high"]) for row in summary["critical"]}
     header = ("dataset", "critical size", "model", "data", "model's share", "by heart, bits per parameter")
     cells = [
         (
             format_bytes(row["subset_bytes"]),
-            format_count(row["n_params"]),
-            format_bytes(row["model_bits"] / 8),
+            sizes[row["group"], row["subset_bytes"]],
+            _model(row, ends[row["group"], row["subset_bytes"]]),
             format_bytes(row["data_bits"] / 8),
             format_percent(row["model_share"]),
             format_known(row["memorised_bits_per_param"], lambda bits: f"{bits:.1f}"),
@@ -107,4 +112,17 @@ def write(rows: list[TwoPartsRow]) -> list[Block]:
     return [Text(text), named_grid(header, cells, "lrrrrr", [row["group"] for row in rows])]
 
 
-register_section(Section(name="two_parts", title="The two parts of the code", measure=measure, write=write))
+def _model(row: TwoPartsRow, ends: tuple[float | None, float | None]) -> str:
+    """The parameters' bytes, of as many digits as their number."""
+    return format_beside(row["model_bits"] / 8, row["n_params"], *ends, name=format_bytes)
+
+
+register_section(
+    WideSection(
+        name="two_parts",
+        title="The two parts of the code",
+        measure=lambda study: {"two_parts": measure(study)},
+        write=write,
+        tables=(CsvTable("two_parts"),),
+    ),
+)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from analysis.formatting import format_bytes, format_count, format_known, join
+from analysis.formatting import UNKNOWN, format_beside, format_bytes, format_count, join
 from analysis.records import mixed_note
 from analysis.report.group_names import place
+from analysis.report.rows.critical import ConvergenceRow
 from analysis.report.sections.convergence import nearest_budgets
 from analysis.report.sections.size_law import two_estimates
 from analysis.report.summary_keys import Summary
@@ -74,10 +75,17 @@ def _unconverged(summary: Summary) -> str:
     rows = [row for row in nearest_budgets(summary["convergence"]) if row["verdict"] == "unconverged"]
     if not rows:
         return ""
-    sizes = join(f"{place(row, summary)} ({format_known(row['n_params_half'], format_count)})" for row in rows)
+    sizes = join(f"{place(row, summary)} ({_after_less(row)})" for row in rows)
     return (
         f"Unconverged: after less training, the critical size is another at {sizes}. More training may move it again."
     )
+
+
+def _after_less(row: ConvergenceRow) -> str:
+    less, whole = row["n_params_half"], row["n_params"]
+    if less is None or whole is None:
+        return UNKNOWN
+    return format_beside(less, whole, row["low"], row["high"], format_count)
 
 
 def _estimators(summary: Summary) -> str:

@@ -214,8 +214,8 @@ LOSES = 0.1  # bits saved a byte; 1.6 pays for 100,000 parameters at 1 MB
 @pytest.mark.parametrize(
     ("mean", "draws", "beats", "between"),
     [
-        (1.5, [1.5] * 60 + [1.62] * 40, "above 1 MB", "from "),
-        (1.5, [1.5] * 100, "above 1 MB", "–"),
+        (1.5, [1.5] * 60 + [1.62] * 40, "not up to 1 MB", "from "),
+        (1.5, [1.5] * 100, "not up to 1 MB", "–"),
         (1.8, [2.0] * 60 + [1.5] * 40, "", "from "),
         (1.8, [2.0] * 60 + [1.7] * 40, "", " to "),
     ],

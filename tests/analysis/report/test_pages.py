@@ -14,18 +14,32 @@ import pytest
 import typst
 from matplotlib import pyplot as plt
 from matplotlib.image import imread
+from matplotlib.text import Text as Text2D
 
 from analysis.costs import parse_cost
 from analysis.formatting import format_bytes, format_count
-from analysis.plots import log_scales, new_axes, plot_adjusted_rate, said_of_gray, save_figure, styled
+from analysis.plots import (
+    log_scales,
+    new_axes,
+    plot_adjusted_rate,
+    plot_critical_size,
+    plot_in_context,
+    plot_raw_rate,
+    said_of_gray,
+    save_figure,
+    styled,
+)
 from analysis.plots.figure_file import theme
+from analysis.plots.free_side import free_side
 from analysis.plots.style import GRAY, draw, name_curves, size_curves
 from analysis.records import load
 from analysis.report import build_report
 from analysis.report.elements import Document, Heading, Picture, Text
+from analysis.report.pdf import _filling
 from analysis.report.section import WideSection
+from analysis.report.sections.paper_table_figures import sizes_in_color
 from analysis.report.web import article
-from analysis.study import Study, study
+from analysis.study import Study, in_context, study
 
 QUICK = Path(__file__).parents[3] / "reports/quick/records"
 PAPER = Path(__file__).parents[3] / "reports/study-paper/records"
@@ -39,9 +53,7 @@ def quick() -> Study:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("records", [QUICK, PAPER], ids=["quick", "paper"])
-def test_no_page_but_the_last_has_an_empty_third(
-    records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_page_has_an_empty_third(records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pages: list[bytes] = []
     set_as_pdf = typst.compile
 
@@ -52,7 +64,7 @@ def test_no_page_but_the_last_has_an_empty_third(
     monkeypatch.setattr(typst, "compile", also_as_pictures)
     build_report(records, tmp_path / "r")
     assert len(pages) > 4
-    for page in pages[:-1]:
+    for page in pages:
         gray = imread(io.BytesIO(page))[..., :3].mean(axis=-1)
         body = gray[: int(0.93 * len(gray))]  # without the number of the page
         lowest = np.flatnonzero((body < 0.8).any(axis=1)).max()
@@ -87,6 +99,35 @@ def test_the_web_page_raises_exponents_and_keeps_numbers_with_their_units() -> N
     assert "<h2>D<sup>γ</sup></h2>" in made
     assert "D<sup>γ</sup>, (D / 1\u00a0MB)<sup>γ</sup> and c<sup>(−1/(1+α))</sup>; E + A·N<sup>−α</sup>" in made
     assert "3\u00a0% of 10\u00a0KB; x^y &amp; a_b^c; (1\u00a0MB)<sup>0.78</sup>, 2<sup>−½</sup>" in made
+
+
+@pytest.mark.parametrize("name", ["adjusted_rate", "raw_rate", "critical_size", "in_context"])
+def test_text_of_a_figure_is_read_in_print(tmp_path: Path, quick: Study, name: str) -> None:
+    """A report shows it as wide as its text, 168 mm, and there no letter is smaller than 8 points."""
+    plot = {
+        "adjusted_rate": partial(plot_adjusted_rate, quick.rates, quick.critical, quick.between),
+        "raw_rate": partial(plot_raw_rate, quick.rates, quick.critical),
+        "critical_size": partial(plot_critical_size, quick.critical, predictions=quick.predictions),
+        "in_context": partial(plot_in_context, in_context(quick.table, quick.table.runs["group"].iloc[0])),
+    }[name]
+    save_figure(plot, tmp_path / "f.pdf")
+    found = re.search(r'<svg[^>]* width="([\d.]+)pt"', (tmp_path / "f.svg").read_text())
+    assert found
+    with theme():
+        axes = plot()
+        shown = [text.get_fontsize() for text in axes.figure.findobj(Text2D) if text.get_text().strip()]
+    plt.close("all")
+    assert len(shown) > 5
+    assert min(shown) * (168 / 25.4 * 72) / float(found[1]) >= 8
+
+
+def test_a_name_at_a_curves_end_lies_on_no_other_curve_or_name() -> None:
+    point, size = np.array([100.0, 100.0]), (30.0, 10.0)
+    above_right = np.array([[100.0, 108.0], [200.0, 108.0]])
+    (offset, alignment), box = free_side(point, size, [above_right])
+    assert (alignment, offset[1] < 0) == ("left", True)
+    assert free_side(point, size, [above_right], [box])[0][1] == "right"
+    assert free_side(point, size, [])[0][0][1] > 0
 
 
 @pytest.mark.parametrize("n_curves", [8, 9])
@@ -133,3 +174,19 @@ def test_a_figure_is_as_wide_as_it_is_asked_to_be(tmp_path: Path, quick: Study, 
     assert float(found[1]) / 72 * 25.4 == pytest.approx(width, rel=0.01)
     with theme(width / 25.4):
         assert mpl.rcParams["font.size"] >= 6.5
+
+
+def test_the_papers_figure_has_at_most_eight_curves_in_color() -> None:
+    """Of three kinds of data and three sizes the two larger sizes: six; the smallest models are thin and gray."""
+    rows = [(kind, n) for kind in ("text", "images", "speech") for n in (200_000, 800_000, 3_200_000)]
+    curves = pd.DataFrame(rows, columns=["trained_on", "n_params"])
+    assert sizes_in_color(curves) == [800_000, 3_200_000]
+    assert sizes_in_color(curves[curves["n_params"] > 200_000]) == [800_000, 3_200_000]
+
+
+@pytest.mark.parametrize(
+    ("ends", "found"), [({"1": 0.8}, "1"), ({"1": 0.2, "0.95": 0.9}, "0.95"), ({"1": 0.2, "1.05": 0.5}, "1.05")]
+)
+def test_lines_stand_apart_as_it_fills_the_last_page(ends: dict[str, float], found: str) -> None:
+    """As usual where they do; where nothing fills two thirds, what fills most."""
+    assert _filling(lambda loose: ends.get(loose, 0.1)) == found

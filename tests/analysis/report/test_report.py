@@ -338,7 +338,7 @@ def test_memorised_random_bytes_are_not_taken_for_compression(tmp_path: Path) ->
     ]
     made = build_report(write_sweep(tmp_path / "s", records), tmp_path / "r", formats=("md",))
     text = words(made.summary)
-    assert "4 of 5 cells code their own subset better than unseen bytes" in text
+    assert "of 5 pairs of a shape and a dataset size, 4 code their own subset better" in text
     assert "4 of them code unseen bytes at 100 % or more" in text
     assert "have only memorized the subset" in text
     assert "Not paid for: at 100 KB" in text

@@ -10,6 +10,7 @@ import pytest
 
 from analysis.costs import PAPER
 from analysis.records import load
+from analysis.report import summarise
 from analysis.report.sections.two_parts import measure, write
 from analysis.study import study
 from mdl.records import Snapshot
@@ -27,7 +28,8 @@ def test_parts_add_up_to_the_adjusted_rate_and_memory_is_own_against_following_b
         assert total == pytest.approx(found["adjusted_rate"])
         assert row["model_bits"] == pytest.approx(16 * row["n_params"])
         assert row["memorised_bits_per_param"] == pytest.approx(0.1 * row["data_bits"] / row["n_params"], rel=0.03)
-    text = "\n".join(str(block) for block in write(rows))
+    summary = summarise(of)
+    text = "\n".join(str(block) for block in write(summary))
     assert "3.6 bits per parameter" in text
 
 
@@ -37,10 +39,11 @@ def test_what_nobody_coded_behind_the_subset_is_not_guessed(tmp_path: Path) -> N
         replace(record, snapshots=tuple(map(partial(_own_alone, record.subset_bytes), record.snapshots)))
         for record in grid(SIZES, [10**5])
     ]
-    rows = measure(study(load(write_sweep(tmp_path / "s", cells)), PAPER))
+    summary = summarise(study(load(write_sweep(tmp_path / "s", cells)), PAPER))
+    rows = summary["two_parts"]
     assert [row["memorised_bits_per_param"] for row in rows] == [None]
-    assert "Morris" not in str(write(rows))
-    assert "not measured: that takes bytes behind the subset" in str(write(rows))
+    assert "Morris" not in str(write(summary))
+    assert "not measured: that takes bytes behind the subset" in str(write(summary))
 
 
 def _own_alone(subset_bytes: int, snapshot: Snapshot) -> Snapshot:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from analysis.costs import PAPER
-from analysis.formatting import format_count, format_size, known_digits
+from analysis.formatting import format_bytes, format_count, format_size, known_digits
 from analysis.records import load
 from analysis.report import terminal_table
 from analysis.report.contents import write
+from analysis.report.elements import Grid, Text
 from analysis.report.sections.warnings import warnings
 from analysis.report.summary import summarise
 from analysis.study import study
@@ -68,14 +71,37 @@ def test_where_the_local_estimator_is_outside_page_one_says_how_far_and_why(tmp_
 @pytest.mark.parametrize(
     ("n", "low", "high", "printed"),
     [
-        (139_394, 124_427, 163_256, "140,000"), (139_394, 137_000, 142_000, "139,000"),
-        (21_720, 21_700, 21_740, "21,720"), (15_712.3, None, None, "15,712"), (5_000, 100, 80_000, "5,000"),
-        (589_620, 478_859, 705_017, "590,000"), (10_417, 10_279, 12_422, "10,400"), (10_417, 10_410, 12_422, "10,420"),
+        (139_394, 124_427, 163_256, "140 K"), (139_394, 137_000, 142_000, "139 K"),
+        (21_720, 21_700, 21_740, "21.7 K"), (15_712.3, None, None, "15.7 K"), (5_000, 100, 80_000, "5 K"),
+        (589_620, 478_859, 705_017, "590 K"), (10_417, 10_279, 12_422, "10.4 K"), (10_417, 10_410, 12_422, "10.4 K"),
     ],
 )  # fmt: skip
 def test_a_size_has_as_many_digits_as_its_interval_supports(
     n: float, low: float | None, high: float | None, printed: str
 ) -> None:
-    assert format_size(n, low, high) == printed
     """And never fewer than leave it inside its interval."""
+    assert format_size(n, low, high) == printed
     assert known_digits(n, low, high) == pytest.approx(n, rel=0.05)
+
+
+COMMITTED = sorted((Path(__file__).parents[3] / "reports").glob("*/summary.json"))
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=[path.parent.name for path in COMMITTED])
+def test_a_critical_size_reads_the_same_wherever_a_report_has_it(path: Path) -> None:
+    """625 K stands nowhere beside the data of which page one says 620 K: neither in its rows nor in a sentence."""
+    found = json.loads(path.read_text(encoding="utf-8"))
+    blocks = write(found, []).blocks
+    rows = [row for block in blocks if isinstance(block, Grid) for row in block.rows]
+    said = " ".join(block.text for block in blocks if isinstance(block, Text))
+    local = {format_count(row["n_local"]) for row in found["critical"] if row["n_local"]}  # another estimator
+    known = [(row, row["n_params"]) for row in found["critical"] if row["n_params"]]
+    printed = {format_size(n, row["low"], row["high"]) for row, n in known}
+    for row, n in known:
+        full = format_count(n)
+        if full in printed | local:
+            continue
+        assert not re.search(rf"(?<![\d.]){re.escape(full)}\b", said)
+        own = [cells for cells in rows if {format_bytes(row["subset_bytes"]), row["group"]} & set(cells)]
+        assert own
+        assert not [cells for cells in own if full in cells]

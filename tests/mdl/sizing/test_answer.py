@@ -66,8 +66,8 @@ def test_what_the_last_doubling_moved_goes_on_and_widens_the_interval(records: T
     assert found.n_params == pytest.approx(alone.n_params * found.limit.factor)
     assert found.width() > alone.width()
     said = " ".join(sentences(found, "float16"))
-    assert "Training has not converged: this much of it gives 21.9 K" in said
-    assert "The size above is extrapolated from the two to endless training: ×" in said
+    assert "and all of it gave 22 K." in said
+    assert "extrapolated from these two: 22 K ×" in said
 
 
 def test_the_more_of_the_rate_is_still_to_come_the_less_sure_is_the_size(records: Table) -> None:
