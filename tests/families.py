@@ -49,8 +49,31 @@ class Family:
 _GROUPED = {"num_key_value_heads": 1}
 _HEAD = _GROUPED | {"head_dim": 8}
 _GPT2 = {"n_embd": _WIDTH, "n_layer": _DEPTH, "n_head": _HEADS, "n_positions": "context"}
+_OF_4 = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
 _EXPERTS = _GROUPED | {"num_local_experts": 4, "num_experts_per_tok": 2}
+_ROUTED = {
+    "n_routed_experts": 4, "n_shared_experts": 1, "num_experts_per_tok": 2, "n_group": 1, "topk_group": 1,
+    "moe_intermediate_size": 16, "first_k_dense_replace": 1,
+}  # fmt: skip
+_LATENT = _ROUTED | {
+    "q_lora_rank": 8, "kv_lora_rank": 8, "qk_rope_head_dim": 4, "qk_nope_head_dim": 4, "v_head_dim": 8,
+    "num_key_value_heads": 2,
+}  # fmt: skip
+_LINEAR = {
+    "linear_conv_kernel_dim": 4, "linear_key_head_dim": 8, "linear_value_head_dim": 8, "linear_num_key_heads": 2,
+    "linear_num_value_heads": 2, "layer_types": ["linear_attention", "full_attention"],
+}  # fmt: skip
+_SLIDING = {"sliding_window": 6, "layer_types": ["sliding_attention", "full_attention"]}
+_DECODER = {
+    "d_model": _WIDTH, "decoder_layers": _DEPTH, "decoder_attention_heads": _HEADS, "decoder_ffn_dim": 32,
+    "pad_token_id": 1,
+}  # fmt: skip
 _STATES = {"mamba_n_heads": 4, "mamba_d_head": 8, "mamba_d_state": 4, "mamba_n_groups": 1, "mamba_chunk_size": 8}
+_BERTS = {
+    "electra": "Electra", "roformer": "RoFormer", "rembert": "RemBert", "megatron-bert": "MegatronBert",
+    "roc_bert": "RoCBert",
+}  # fmt: skip
+_SECOND_HALVES = {"mbart": "MBart", "pegasus": "Pegasus", "blenderbot": "Blenderbot", "marian": "Marian"}
 FAMILIES = {
     "gpt2": Family("GPT2", _GPT2, "LMHeadModel"),
     "gpt_neo": Family(
@@ -100,23 +123,7 @@ FAMILIES = {
     "cohere": Family("Cohere", _GROUPED),
     "granite": Family("Granite", _GROUPED),
     "smollm3": Family("SmolLM3", _GROUPED),
-    "deepseek_v3": Family(
-        "DeepseekV3",
-        {
-            "n_routed_experts": 4,
-            "num_experts_per_tok": 2,
-            "n_group": 1,
-            "topk_group": 1,
-            "moe_intermediate_size": 16,
-            "first_k_dense_replace": 1,
-            "q_lora_rank": 8,
-            "kv_lora_rank": 8,
-            "qk_rope_head_dim": 4,
-            "qk_nope_head_dim": 4,
-            "v_head_dim": 8,
-            "num_key_value_heads": 2,
-        },
-    ),
+    "deepseek_v3": Family("DeepseekV3", _LATENT),
     "mamba": Family("Mamba", {"state_size": 4, "intermediate_size": ...}),
     "mamba2": Family(
         "Mamba2",
@@ -178,16 +185,7 @@ FAMILIES = {
     "lfm2": Family("Lfm2", _GROUPED | {"full_attn_idxs": [1]}),
     "falcon_h1": Family("FalconH1", _HEAD | _STATES | {"mamba_d_ssm": 32}),
     "bert": Family("Bert", {"is_decoder": True}, "LMHeadModel"),
-    "bart": Family(
-        "Bart",
-        {
-            "d_model": _WIDTH,
-            "decoder_layers": _DEPTH,
-            "decoder_attention_heads": _HEADS,
-            "decoder_ffn_dim": 32,
-            "pad_token_id": 1,
-        },
-    ),
+    "bart": Family("Bart", _DECODER),
     "openai-gpt": Family("OpenAIGPT", _GPT2, "LMHeadModel"),
     "bamba": Family("Bamba", _GROUPED | _STATES | {"attn_layer_indices": [1]}),
     "zamba2": Family(
@@ -209,6 +207,63 @@ FAMILIES = {
     "gpt_oss": Family("GptOss", _HEAD | {"num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": 6}),
     "falcon_mamba": Family("FalconMamba", {"state_size": 4, "intermediate_size": ...}),
     "biogpt": Family("BioGpt", {"pad_token_id": 1}),
+    "deepseek_v2": Family("DeepseekV2", _LATENT),
+    "minicpm3": Family("MiniCPM3", _LATENT),
+    "longcat_flash": Family(
+        "LongcatFlash",
+        _LATENT
+        | {"head_dim": 4, "ffn_hidden_size": 32, "expert_ffn_hidden_size": 16, "moe_topk": 2, "zero_expert_num": 1}
+        | {"num_layers": _DEPTH, "num_hidden_layers": ..., "intermediate_size": ...},
+    ),
+    "dots1": Family("Dots1", _HEAD | _ROUTED),
+    "glm4_moe": Family("Glm4Moe", _HEAD | _ROUTED),
+    "solar_open": Family("SolarOpen", _HEAD | _ROUTED),
+    "ernie4_5_moe": Family("Ernie4_5_Moe", _GROUPED | {"moe_num_experts": 4, "moe_k": 2, "moe_intermediate_size": 16}),
+    "exaone_moe": Family("ExaoneMoe", _HEAD | _OF_4 | {"sliding_window": 6}),
+    "flex_olmo": Family("FlexOlmo", _GROUPED | _OF_4),
+    "minimax_m2": Family("MiniMaxM2", _HEAD | _EXPERTS | {"rotary_dim": 4}),
+    "hunyuan_v1_moe": Family("HunYuanMoEV1", _HEAD | {"num_experts": 4, "moe_topk": 2}),
+    "granitemoeshared": Family("GraniteMoeShared", _EXPERTS | {"shared_intermediate_size": 16}),
+    "granitemoehybrid": Family(
+        "GraniteMoeHybrid",
+        _EXPERTS | _STATES | {"layer_types": ["mamba", "attention"], "shared_intermediate_size": 16},
+    ),
+    "lfm2_moe": Family(
+        "Lfm2Moe", _GROUPED | _OF_4 | {"num_dense_layers": 1, "layer_types": ["conv", "full_attention"]}
+    ),
+    "qwen3_next": Family("Qwen3Next", _HEAD | _OF_4 | _LINEAR | {"shared_expert_intermediate_size": 16}),
+    "qwen3_5_text": Family("Qwen3_5", _HEAD | _LINEAR, config="Qwen3_5TextConfig"),
+    "olmo_hybrid": Family("OlmoHybrid", _GROUPED | _LINEAR),
+    "zamba": Family(
+        "Zamba",
+        {
+            "mamba_d_state": 4,
+            "n_mamba_heads": 2,
+            "mamba_dt_rank": 2,
+            "num_key_value_heads": 2,
+            "use_mamba_kernels": False,
+        }
+        | {"num_hidden_layers": 3, "layers_block_type": ["mamba", "hybrid", "hybrid"], "attention_head_dim": 16},
+    ),
+    "gemma3n_text": Family(
+        "Gemma3n",
+        _HEAD
+        | _SLIDING
+        | {"hidden_size_per_layer_input": 4, "vocab_size_per_layer_input": 256, "laurel_rank": 4}
+        | {"num_kv_shared_layers": 0, "altup_num_inputs": 2, "activation_sparsity_pattern": [0.0, 0.0]},
+        config="Gemma3nTextConfig",
+    ),
+    "ministral": Family("Ministral", _HEAD | _SLIDING),
+    "ministral3": Family("Ministral3", _HEAD | {"sliding_window": 6}),
+    "vaultgemma": Family("VaultGemma", _HEAD | {"sliding_window": 6}),
+    "granite_swa": Family("GraniteSWA", _GROUPED | {"sliding_window": 6}),
+    "diffllama": Family("DiffLlama", {"num_key_value_heads": 2}),
+    "nanochat": Family("NanoChat", _GROUPED),
+    "jais2": Family("Jais2", _HEAD),
+    "laguna": Family("Laguna", _GROUPED),
+    "hrm_text": Family("HrmText"),
+    **{name: Family(stem, {"is_decoder": True}) for name, stem in _BERTS.items()},
+    **{name: Family(stem, _DECODER) for name, stem in _SECOND_HALVES.items()},
 }
 # The first one's layers hold the state and hand nothing over, the second knows no cache; of the others a step by step
 # answer is not that of all at once.

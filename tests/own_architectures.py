@@ -104,6 +104,14 @@ class PeeksInTraining(Lstm):
         return rows + nn.functional.one_hot(windows.roll(-1, 1), 256) if self.training else rows
 
 
+class PeeksWithGradients(Lstm):
+    """Asks in another way whether it is trained."""
+
+    def forward(self, windows: torch.Tensor) -> torch.Tensor:
+        rows = super().forward(windows)
+        return rows + nn.functional.one_hot(windows.roll(-1, 1), 256) if torch.is_grad_enabled() else rows
+
+
 class LearnsToPeek(Lstm):
     """Sees the byte to come through a weight that is 0 at first."""
 
@@ -146,6 +154,7 @@ CHEATS = {
     "cheat_shifted": Shifted,
     "cheat_both_ends": Bidirectional,
     "cheat_in_training": PeeksInTraining,
+    "cheat_with_gradients": PeeksWithGradients,
     "cheat_learned": LearnsToPeek,
     "cheat_across": AcrossWindows,
 }

@@ -153,7 +153,8 @@ def _doubt(column: Column, n: float, ends: tuple[float, float], bend: float) -> 
     """Why the law of this dataset size is to be taken with care; empty: nothing is known against it."""
     sizes = column.sizes
     if not sizes[_OUTER] <= n <= sizes[-1 - _OUTER]:
-        return f"the minimum is at the edge of the sizes that were run, {_between(sizes)}"
+        side = "below" if n < sizes[_OUTER] else "above"
+        return f"only one of the sizes that were run, {_between(sizes)}, lies {side} the minimum"
     if ends[0] < sizes[0] or ends[1] > sizes[-1]:
         return f"the interval reaches beyond the sizes that were run, {_between(sizes)}"
     if bend > _BENT:

@@ -8,7 +8,8 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +19,7 @@ from analysis.errors import AnalysisError
 from mdl import __version__
 from mdl.cli.commands import compressing, modelling, reporting, sizing, sweeping
 from mdl.cli.grouped_help import GroupedCommands
-from mdl.cli.options import QUIET
+from mdl.cli.options import QUIET, RESULTS
 from mdl.errors import MdlError, Stopped, Terminated, one_line
 
 app = typer.Typer(
@@ -101,8 +102,10 @@ _UsageError: Any = typer.BadParameter.__base__  # click's, or that of the copy w
 def main() -> None:
     """Entry point: one line and status 2 for whatever a user can mend, 128 + n for a stop by signal n."""
     _prepare_process()
+    words = _arranged(sys.argv[1:])
     try:
-        ended = app(_arranged(sys.argv[1:]), prog_name=_NAME, standalone_mode=False)
+        with _object_alone() if "--json" in words else nullcontext():
+            ended = app(words, prog_name=_NAME, standalone_mode=False)
     except _UsageError as error:
         _misused(error)
     except (MdlError, AnalysisError) as error:
@@ -123,6 +126,14 @@ def main() -> None:
         _fail(told)
     else:
         sys.exit(ended if isinstance(ended, int) else 0)
+
+
+@contextmanager
+def _object_alone() -> Iterator[None]:
+    """Within, standard output is for the result alone: what a plugin prints goes where notes go."""
+    RESULTS.set(sys.stdout)
+    with redirect_stdout(sys.stderr):
+        yield
 
 
 def _prepare_process() -> None:

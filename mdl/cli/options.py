@@ -6,7 +6,7 @@ import json
 import re
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 QUIET: ContextVar[bool] = ContextVar("quiet", default=False)  # was -q given?
+RESULTS: ContextVar[TextIO | None] = ContextVar("results", default=None)  # where --json prints; None: as all else
 
 RUNS = Path("runs")
 
@@ -95,4 +96,4 @@ def console(*, stderr: bool = True) -> Console:
 
 def print_json(content: Any) -> None:
     """One object on standard output; what is not known is null, never NaN."""
-    typer.echo(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False, default=str))
+    typer.echo(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False, default=str), file=RESULTS.get())

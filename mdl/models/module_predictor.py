@@ -24,10 +24,15 @@ def is_module(thing: object) -> bool:
 
 
 def require_values(module: torch.nn.Module) -> None:
-    """MdlError for weights that are not there yet."""
+    """MdlError for weights that are not there yet, or are no tensors."""
+    from torch import Tensor
     from torch.nn.parameter import is_lazy
 
     kept, name = module.state_dict(keep_vars=True).values(), type(module).__name__
+    if not all(isinstance(tensor, Tensor) for tensor in kept):
+        raise MdlError(
+            f"{name} keeps an extra state beside parameters and buffers (get_extra_state); N cannot count it"
+        )
     if any(is_lazy(tensor) for tensor in kept):
         raise MdlError(f"{name} has lazy layers, whose shapes are not known yet; run it once on a window first")
     if any(tensor.is_meta for tensor in kept):
@@ -35,7 +40,7 @@ def require_values(module: torch.nn.Module) -> None:
 
 
 def module_params(module: torch.nn.Module) -> int:
-    """N: the numbers of parameters and persistent buffers, each storage once however many names it has.
+    """N: the numbers of parameters and persistent buffers, a complex one as two, each storage once in spite of names.
 
     MdlError where they are not there, or there are none.
     """
@@ -44,7 +49,7 @@ def module_params(module: torch.nn.Module) -> int:
     storages = {t.untyped_storage().data_ptr(): (t.untyped_storage().nbytes(), t) for t in kept.values() if t.numel()}
     if not storages:
         raise MdlError("it has no parameters and no buffers, and N is 1 at the least")
-    return sum(n_bytes // tensor.element_size() for n_bytes, tensor in storages.values())
+    return sum((1 + t.is_complex()) * n_bytes // t.element_size() for n_bytes, t in storages.values())
 
 
 def module_predict(module: torch.nn.Module) -> Predict:

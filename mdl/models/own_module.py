@@ -19,7 +19,7 @@ from mdl.models.distribution_rows import first_nats
 from mdl.models.module_predictor import require_values, without_warnings
 from mdl.models.shape import Shape
 from mdl.optimizers import MatrixForm
-from mdl.units import VOCABULARY
+from mdl.units import VOCABULARY, counted
 
 _RETURNS = ("logits", "log_probabilities", "probabilities")
 _COPIES = 6  # of the weights in training: gradient, two moments, best, a look
@@ -59,6 +59,7 @@ class OwnModule:
             for kept, tensor in module.state_dict(keep_vars=True).items():
                 if _place(tensor) not in places and not any(tensor is known for known in learned.values()):
                     learned[kept] = tensor
+            _require_counted(self, learned)
         return module, learned
 
     def load(self, weights: Mapping[str, Tensor]) -> nn.Module:
@@ -187,6 +188,25 @@ def _require_said(own: OwnModule, module: nn.Module) -> None:
     first: Any = getattr(module, "first", None)
     if first is not None:
         first_nats(first)
+
+
+def _require_counted(own: OwnModule, learned: Mapping[str, Tensor]) -> None:
+    """MdlError where each would be learned by itself, and N would count less: a storage is counted once."""
+    by_place: dict[int, list[str]] = {}
+    for name, tensor in learned.items():
+        if tensor.is_complex():
+            raise MdlError(
+                f"{own} keeps complex numbers ('{name}'); keep two real ones for each, such as "
+                "nn.Parameter(torch.view_as_real(…)), and use torch.view_as_complex of them"
+            )
+        by_place.setdefault(_place(tensor), []).append(name)
+    for names in by_place.values():
+        storage = learned[names[0]].untyped_storage().nbytes() // learned[names[0]].element_size()
+        if sum(learned[name].numel() for name in names) > storage:
+            raise MdlError(
+                f"{own} keeps {' and '.join(map(repr, names))} in one storage of {counted(storage, 'number')}; tie "
+                "weights by giving both names the same nn.Parameter, and copy what is expanded (.clone())"
+            )
 
 
 def _place(tensor: Tensor) -> int:

@@ -105,7 +105,7 @@ def _in_training(module: nn.Module) -> Any:
             if isinstance(part, nn.modules.batchnorm._BatchNorm):
                 part.eval()
         try:
-            with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            with torch.enable_grad(), torch.random.fork_rng(devices=[]):  # as in training: a module may ask
                 torch.manual_seed(0)
                 rows: Tensor = module(torch.from_numpy(windows))
         finally:

@@ -13,6 +13,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from mdl.errors import MdlError
 from mdl.models.module_predictor import without_warnings
 from mdl.models.own_module import OwnModule
 from mdl.models.stacked_model import StackedModel
@@ -34,9 +35,12 @@ def reason_against_stacking(own: OwnModule, stack: Stack) -> str:
     windows = torch.randint(0, 256, (3, _WINDOWS, own.shape.context_tokens), generator=generator)
     with torch.random.fork_rng(devices=[]), without_warnings():
         one_by_one = _stacked(own, stack, [0, 1, 2], one_by_one=True)
-        plain = _Trial(one_by_one, windows)
+        with own.named("has no gradients for"):
+            plain = _Trial(one_by_one, windows)
+        if plain.sparse:
+            raise MdlError(f"{own} gives sparse gradients of '{plain.sparse[0]}'; leave sparse=True out")
         if plain.changed:
-            return f"training changes its buffer {plain.changed} in place, as BatchNorm does"
+            return f"training changes {plain.changed} in place, as BatchNorm does its statistics"
         if _draws(one_by_one, windows, plain.nats):
             return "it draws random numbers in training, as dropout does"
         try:
@@ -60,13 +64,14 @@ class _Trial:
     """Rows, gradients and eval rows of members on their windows (M, B, T)."""
 
     def __init__(self, model: StackedModel, windows: Tensor) -> None:
-        before = {name: buffer.clone() for name, buffer in model.named_buffers()}
+        before = {name: weight.detach().clone() for name, weight in model.weights().items()}
         nats = model.nats(windows)
-        changed = [name for name, buffer in model.named_buffers() if not torch.equal(buffer, before[name])]
+        changed = [name for name, weight in model.weights().items() if not torch.equal(weight, before[name])]
         self.changed = model.name_in_files(changed[0]) if changed else ""
         nats.flatten(1).mean(dim=1).sum().backward()  # type: ignore[no-untyped-call]
         self.nats = nats.detach()
         self.gradients = {name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None}
+        self.sparse = [model.name_in_files(name) for name, gradient in self.gradients.items() if gradient.is_sparse]
         with torch.no_grad():
             self.rows = model(windows).log_softmax(-1)
 

@@ -22,6 +22,7 @@ from mdl.models.stacked_model import StackedModel, row_nats
 from mdl.optimizers import MatrixForm
 
 _OWN = "own/"  # before the names of a user's weights, whose dots are slashes: no attribute of ours is called so
+_INNER, _OUTER = str.maketrans("./", "/\x1f"), str.maketrans("/\x1f", "./")
 
 
 class StackedModules(StackedModel):
@@ -89,7 +90,7 @@ class StackedModules(StackedModel):
         return row_nats(self._rows(bytes_MBT, train=True), bytes_MBT)
 
     def _rows(self, bytes_MBT: Tensor, *, train: bool) -> Tensor:
-        windows, module = bytes_MBT.long(), self.module
+        windows, module = bytes_MBT.to(torch.long, copy=True), self.module  # it may write into what it is given
         module.train(train)
         with self._own.named("fails on"), without_warnings():
             rows = self._one_by_one(windows, train) if self.one_by_one else self._at_once(windows)
@@ -110,17 +111,16 @@ class StackedModules(StackedModel):
         return rows[:n]
 
     def _one_by_one(self, windows: Tensor, train: bool) -> Tensor:
-        """Member after member; what a module keeps from call to call is kept in training alone."""
-        parameters = {_outer(name): weight.unbind() for name, weight in self.named_parameters()}
-        buffers = {_outer(name): buffer for name, buffer in self.named_buffers()}
+        """Member after member; what a module changes in place is kept in training alone."""
+        weights = {_outer(name): weight for name, weight in self.weights().items()}
+        copies = {name: [own.clone() for own in weight.unbind()] for name, weight in weights.items()}
         rows = []
         for m, windows_BT in enumerate(windows):
-            state = {name: buffer[m].clone() for name, buffer in buffers.items()}
-            given = {name: weight[m] for name, weight in parameters.items()} | state
+            given = {name: own[m] for name, own in copies.items()}
             with self._drawing(m, train):
                 rows.append(self._checked(torch.func.functional_call(self.module, given, (windows_BT,)), windows_BT))
-            for name, buffer in buffers.items() if train else ():
-                buffer[m] = given[name].detach()
+            for name, own in given.items() if train else ():
+                weights[name].detach()[m] = own.detach()
         return torch.stack(rows)
 
     def _checked(self, rows: Any, windows_BT: Tensor) -> Tensor:
@@ -139,8 +139,8 @@ class StackedModules(StackedModel):
 
 
 def _inner(name: str) -> str:
-    return _OWN + name.replace(".", "/")
+    return _OWN + name.translate(_INNER)
 
 
 def _outer(name: str) -> str:
-    return name.removeprefix(_OWN).replace("/", ".")
+    return name.removeprefix(_OWN).translate(_OUTER)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 USUAL_CONTEXT_TOKENS = 2048  # the most that is taken unasked: a window's logits are T × V numbers
 _LIMITS = ("max_position_embeddings", "max_seq_len")  # of the context, as configurations call it (MPT the other)
+_AFTER_PADDING = ("roberta", "camembert", "xmod", "data2vec-text")  # what positions are counted from, in these
 _SHARE_OF_A_CARD = 0.8  # of its free memory, for weights
 _CAUSAL_TOLERANCE = 1e-4  # of the largest logit, or four roundings of a coarser dtype; looking ahead moves far more
 
@@ -63,6 +64,8 @@ def windows_of(checkpoint: Checkpoint, context: int | None, stride: int | None, 
     config = _config(checkpoint).get_text_config()
     limits = (getattr(config, name, None) for name in _LIMITS)
     limit = next((own for own in limits if isinstance(own, int) and own > 1), None)
+    if limit and any(name in config.model_type for name in _AFTER_PADDING):
+        limit -= 1 + (config.pad_token_id or 0)
     context, stride = cut_of(
         context, stride, limit, said=("--context", "--stride"), unit="tokens", spec=checkpoint.spec
     )

@@ -15,8 +15,8 @@ from analysis.costs import parse_cost
 from mdl.data import Corpus, CorpusSpec, open_corpus
 from mdl.errors import MdlError
 from mdl.evaluation import BaselineJob, run_baseline
-from mdl.models import TRANSFORMER, architecture_named
-from mdl.records import RunPaths
+from mdl.models import ARCHITECTURES, TRANSFORMER, architecture_named
+from mdl.records import RunPaths, read_cell
 from mdl.sizing.answer import Answer
 from mdl.sizing.deadline import Deadline
 from mdl.sizing.plan import FIRST_SHARE, RECIPE, Data, Setting, SizePlan, first_plan, require_enough
@@ -181,7 +181,21 @@ def _begun(question: Question) -> dict[str, Any]:
         raise MdlError(f"{folder} was begun with '{source}', not with '{question.source}'; give --name another word")
     if architecture != question.architecture:
         raise MdlError(f"{folder} was begun with the architecture '{architecture}'; give --name another word")
+    _require_same_plugin(folder, architecture)
     return begun
+
+
+def _require_same_plugin(folder: Path, architecture: str) -> None:
+    """MdlError where a cell of the folder is of another version of the architecture: one size is of one model."""
+    loaded = ARCHITECTURES.plugin_of(architecture)
+    for path in sorted(folder.glob("*/record.json")):
+        made = read_cell(path).plugins.get("model.architecture")
+        if made and made != loaded:
+            now = f"{loaded[:12]}… is loaded" if loaded else "none is loaded"
+            raise MdlError(
+                f"{folder} has cells of the architecture '{architecture}' of plugin {made[:12]}…, and {now}: it is "
+                "another one, or was edited; give --name another word"
+            )
 
 
 def _check(question: Question) -> None:

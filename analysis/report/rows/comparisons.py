@@ -144,9 +144,12 @@ class OvertakingRow(TypedDict):
     group: str  # label of the group without its architecture
     better: str  # has the lower adjusted rate at the largest dataset size, and from `from_bytes` on
     other: str  # the one that it is compared with
-    from_bytes: float | None  # None: at all sizes measured
-    low: float | None  # 95 % of that place; 0: below the sizes measured; None: above them, or not known
-    high: float | None
+    is_equal: bool  # are their adjusted rates the same at all sizes measured?
+    least_bytes: float  # the smallest dataset size at which both were measured
+    most_bytes: float  # the largest one
+    from_bytes: float | None  # None: at all of these
+    low: float | None  # 95 % of that place; 0: below these sizes; None: not known, as one has too few model sizes
+    high: float | None  # None: above these sizes, or not known
 
 
 class PaperRow(TypedDict):

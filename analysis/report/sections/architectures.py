@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import zlib
 from functools import partial
 
 import numpy as np
@@ -11,7 +10,15 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.critical import crossing
-from analysis.formatting import format_bytes, format_percent, format_range, format_size
+from analysis.formatting import (
+    UNKNOWN,
+    format_bytes,
+    format_end,
+    format_percent,
+    format_range,
+    format_size,
+    join,
+)
 from analysis.plots import new_axes, styled
 from analysis.records import known_rows
 from analysis.report.csv_tables import CsvTable
@@ -40,7 +47,7 @@ COLUMNS = [
 ]
 _Z = 1.96  # 95 % of a normal distribution
 _NEAR = 4.0  # sizes within this factor of the critical one tell its rate
-_N_DRAWS = 2000
+_N_DRAWS = 20_000
 
 
 def architectures(study: Study) -> pd.DataFrame:
@@ -78,7 +85,7 @@ def overtakings(rows: pd.DataFrame) -> list[OvertakingRow]:
     """A row a (group, pair of architectures): group, better, other, from_bytes, low, high.
 
     `better` has the lower adjusted rate at the largest dataset size, and from `from_bytes` on; None: at all measured.
-    low, high: 95 % of that place; 0: below the sizes measured; None: above them, or not known.
+    low, high: 95 % of that place; 0: below the sizes measured; high None: above them; both None: not known.
     """
     found: list[OvertakingRow] = []
     for group, own in rows.groupby("group"):
@@ -96,12 +103,12 @@ def overtakings(rows: pd.DataFrame) -> list[OvertakingRow]:
 def _overtaking(group: str, rates: pd.DataFrame, sd: Floats) -> OvertakingRow:
     """Of two columns of adjusted rates by dataset size, whose difference is known to `sd`."""
     data, values = rates.index.to_numpy(np.float64), rates.to_numpy(np.float64)
-    better = int(values[-1, 1] <= values[-1, 0])
+    better = int(values[-1, 1] < values[-1, 0])
     saved = 8 * data * (values[:, 1 - better] - values[:, better])
     point = crossing(data, saved[None], 0.0)
     low, high = np.inf, np.inf
     if np.isfinite(sd).all():
-        generator = np.random.default_rng(zlib.crc32("/".join(map(str, rates.columns)).encode()))
+        generator = np.random.default_rng(0)
         drawn = crossing(data, saved + 8 * data * sd * generator.standard_normal((_N_DRAWS, data.size)), 0.0)
         places = np.where(drawn.crossed, drawn.subset_bytes, np.where(drawn.above, np.inf, 0.0))
         low, high = np.quantile(places, [0.025, 0.975], method="closest_observation")
@@ -109,6 +116,9 @@ def _overtaking(group: str, rates: pd.DataFrame, sd: Floats) -> OvertakingRow:
         group=group,
         better=str(rates.columns[better]),
         other=str(rates.columns[1 - better]),
+        is_equal=not saved.any(),
+        least_bytes=float(data[0]),
+        most_bytes=float(data[-1]),
         from_bytes=float(point.subset_bytes[0]) if point.crossed[0] else None,
         low=float(low) if np.isfinite(low) else None,
         high=float(high) if np.isfinite(high) else None,
@@ -132,38 +142,95 @@ def write(rows: list[ArchitectureRow], pairs: list[OvertakingRow]) -> list[Block
         )
         for row in rows
     ]
-    several = len({row["group"] for row in rows}) > 1
-    told = [(f"{pair['group']}: " if several else "") + _told(pair) for pair in pairs]
+    groups = tuple(dict.fromkeys(row["group"] for row in rows))
+    told = [(f"{g}: " if len(groups) > 1 else "") + text for g in groups for text in _sentences(g, rows, pairs)]
+    known = [pair for pair in pairs if not _is_short([p for p in pairs if p["group"] == pair["group"]])]
     text = (
         "Each architecture at its own critical size; * marks the least adjusted rate. A rate's interval is of how far "
         "single shapes are off one smooth law of their size; one that is not bracketed is the grid's best. "
     )
     return [
         Text(" ".join(told), "lead"),
+        *([_pairs(known)] if known else []),
         Text(text),
         Grid(header, tuple(lines), "llrrrrr", groups=tuple(r["group"] for r in rows)),
     ]
 
 
+def _is_short(pairs: list[OvertakingRow]) -> bool:
+    """Have they room in a paragraph? Pairs of three architectures do."""
+    return len(pairs) <= 3
+
+
+def _sentences(group: str, rows: list[ArchitectureRow], pairs: list[OvertakingRow]) -> list[str]:
+    """Which is best where, if there are more than two, and a sentence for each pair of a few."""
+    own = [row for row in rows if row["group"] == group]
+    of_group = [pair for pair in pairs if pair["group"] == group]
+    best = [_best(own)] if len({row["architecture"] for row in own}) > 2 else []
+    return best + ([_told(pair) for pair in of_group] if _is_short(of_group) else [])
+
+
+def _best(rows: list[ArchitectureRow]) -> str:
+    """Which has the least adjusted rate at which dataset sizes."""
+    at: dict[int, list[str]] = {}
+    for row in rows:
+        at.setdefault(row["subset_bytes"], []).extend([row["architecture"]] * row["is_least"])
+    sizes: dict[str, list[str]] = {}
+    for n_bytes, names in at.items():
+        sizes.setdefault(join(names), []).append(format_bytes(n_bytes))
+    if len(sizes) == 1:
+        names = next(iter(at.values()))
+        return f"{join(names)} {_has(names)} the least adjusted rate at every dataset size measured."
+    told = "; ".join(f"that of {who} at {join(where)}" for who, where in sizes.items())
+    return f"The least adjusted rate is {told}."
+
+
+def _has(names: list[str]) -> str:
+    return "have" if len(names) > 1 else "has"
+
+
 def _told(pair: OvertakingRow) -> str:
-    where = "at every dataset size measured"
-    if pair["from_bytes"] is not None:
-        where = f"from {format_bytes(pair['from_bytes'])} on"
-    if pair["high"] is None:
-        return f"{pair['better']} has a lower adjusted rate than {pair['other']} {where}, but their intervals overlap."
-    low, high = _end(pair["low"]), _end(pair["high"])
-    known = f" (95 %: from {low if low == high else f'{low} to {high}'} on)"
-    return f"{pair['better']} has a lower adjusted rate than {pair['other']} {where}{known}."
+    one, other = pair["better"], pair["other"]
+    if pair["least_bytes"] == pair["most_bytes"]:
+        where = begins = f"at {format_bytes(pair['most_bytes'])}, the only dataset size of both"
+    else:
+        where, first = "at every dataset size measured", pair["from_bytes"] or pair["least_bytes"]
+        begins = ("" if pair["from_bytes"] else f"{where}, ") + f"from {format_bytes(first)} on"
+    if pair["is_equal"]:
+        return f"{join(sorted([one, other]))} have the same adjusted rate {where}."
+    known = "no interval: too few model sizes" if pair["low"] is None else f"95 %: {_begins(pair)}"
+    return f"{one} has a lower adjusted rate than {other} {begins} ({known})."
 
 
-def _end(n_bytes: float | None) -> str:
-    if n_bytes is None:
-        return "above the sizes measured"
-    return format_bytes(n_bytes) if n_bytes else "below the sizes measured"
+def _begins(pair: OvertakingRow) -> str:
+    """The 95 % interval of where it begins; ≤ and ≥ where the sizes measured end."""
+    if pair["low"] is None:
+        return UNKNOWN
+    most = pair["most_bytes"]
+    both = (
+        max(pair["low"], pair["least_bytes"]),
+        most if pair["high"] is None else max(pair["high"], pair["least_bytes"]),
+    )
+    ends = dict.fromkeys(format_end(value, pair["least_bytes"], most, format_bytes) for value in both)
+    return " to ".join(ends)
+
+
+def _pairs(pairs: list[OvertakingRow]) -> Grid:
+    rows = []
+    for pair in pairs:
+        begins = format_bytes(pair["from_bytes"]) if pair["from_bytes"] else "all sizes"
+        if pair["least_bytes"] == pair["most_bytes"]:
+            begins = f"{format_bytes(pair['most_bytes'])} alone"
+        begins = "the same" if pair["is_equal"] else begins
+        rows.append((pair["better"], pair["other"], begins, UNKNOWN if pair["is_equal"] else _begins(pair)))
+    header = ("lower adjusted rate", "than", "from", "95 % interval")
+    return Grid(header, tuple(rows), "llrr", groups=tuple(pair["group"] for pair in pairs))
 
 
 def _size(row: ArchitectureRow) -> str:
-    return format_size(row["n_params"], row["low"], row["high"]) if row["n_params"] else f"{row['status']} its grid"
+    if row["n_params"]:
+        return format_size(row["n_params"], row["low"], row["high"])
+    return f"{row['status']} its grid" if row["status"] in ("below", "above") else row["status"]
 
 
 def plot_architectures(rows: pd.DataFrame, ax: Axes | None = None) -> Axes:

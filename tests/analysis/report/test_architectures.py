@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from analysis.costs import PAPER
 from analysis.records import load
-from analysis.report.elements import Grid
+from analysis.report.elements import Grid, Text
+from analysis.report.rows.comparisons import ArchitectureRow, OvertakingRow
 from analysis.report.sections.architectures import architectures, overtakings, write
 from analysis.study import study
 from mdl.records import CellRecord
@@ -46,6 +49,24 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_sweep(tmp_path_factory.mktemp("two") / "two", cells)
 
 
+def told(rows: pd.DataFrame, pairs: list[OvertakingRow]) -> str:
+    lead = write(known(rows), pairs)[0]
+    assert isinstance(lead, Text)
+    return lead.text
+
+
+def known(rows: pd.DataFrame) -> list[ArchitectureRow]:
+    """As the summary has them."""
+    found: list[ArchitectureRow] = rows.astype(object).where(rows.notna(), None).to_dict("records")
+    return found
+
+
+def of_all(folder: Path, **cells: list[CellRecord]) -> tuple[pd.DataFrame, list[OvertakingRow]]:
+    sweep = write_sweep(folder / "s", [cell for name, own in cells.items() for cell in of(name, own)])
+    rows = architectures(study(load(sweep), PAPER))
+    return rows, overtakings(rows)
+
+
 def test_each_has_its_own_critical_size_and_rate(folder: Path) -> None:
     rows = architectures(study(load(folder), PAPER))
     assert len(rows) == 2 * len(DATA)
@@ -76,8 +97,55 @@ def test_one_that_is_better_everywhere_is_said_to_be(tmp_path: Path) -> None:
     (pair,) = overtakings(rows)
     assert pair["from_bytes"] is None
     assert (pair["low"], pair["high"]) == (0, 0)
-    text = str(write(rows.to_dict("records"), [pair])[0])
-    assert "mine has a lower adjusted rate than transformer at every dataset size measured" in text
+    begins = "at every dataset size measured, from 100 KB on (95 %: ≤ 100 KB)"
+    assert told(rows, [pair]) == f"mine has a lower adjusted rate than transformer {begins}."
+
+
+def test_where_it_begins_is_told_with_its_interval(folder: Path) -> None:
+    rows = architectures(study(load(folder), PAPER))
+    (pair,) = overtakings(rows)
+    assert re.fullmatch(
+        r"mine has a lower adjusted rate than transformer from 1\.\d* MB on \(95 %: [\d.]+ [KM]B to 1\.\d* MB\)\.",
+        told(rows, [pair]),
+    )
+    uncertain: OvertakingRow = {**pair, "low": 0.0, "high": None}
+    assert told(rows, [uncertain]).endswith(" MB on (95 %: ≤ 100 KB to ≥ 10 MB).")
+
+
+def test_equal_ones_are_not_told_apart(tmp_path: Path) -> None:
+    """Found by use: one of two equal ones was said to have a lower rate than the other."""
+    cells = grid(SHAPES, DATA, first)
+    rows, pairs = of_all(tmp_path, one=cells, twin=cells)
+    assert told(rows, pairs) == "one and twin have the same adjusted rate at every dataset size measured."
+
+
+def test_one_with_too_few_sizes_has_no_interval_and_says_why(tmp_path: Path) -> None:
+    """Found by use: it was said that intervals overlap, of which there were none."""
+    better = grid(SHAPES, DATA, lambda n, d, seed: 0.8 * first(n, d))
+    rows, pairs = of_all(tmp_path, one=better, few=grid(SHAPES[:1], DATA[1:2], first))
+    where = "at 300 KB, the only dataset size of both (no interval: too few model sizes)"
+    assert told(rows, pairs) == f"one has a lower adjusted rate than few {where}."
+    table = write(known(rows), pairs)[-1]
+    assert isinstance(table, Grid)
+    assert [line[2] for line in table.rows if line[1].startswith("few")] == ["too few sizes"]
+
+
+def test_many_have_a_table_of_pairs_and_a_sentence_of_where_each_is_best(tmp_path: Path) -> None:
+    cells, later = grid(SHAPES, DATA, first), grid(SHAPES, DATA, second)
+    worst = grid(SHAPES, DATA, lambda n, d, seed: 1.2 * first(n, d))
+    rows, pairs = of_all(tmp_path, one=cells, twin=cells, later=later, worst=worst)
+    assert told(rows, pairs) == (
+        "The least adjusted rate is that of one and twin at 100 KB, 300 KB and 1 MB; that of later at 3 MB and 10 MB."
+    )
+    table = write(known(rows), pairs)[1]
+    assert isinstance(table, Grid)
+    assert ("one", "worst", "all sizes", "≤ 100 KB") in table.rows
+    assert ("one", "twin", "the same", "–") in table.rows
+    assert len(table.rows) == 6
+    rows, pairs = of_all(tmp_path / "three", one=cells, twin=cells, worst=worst)
+    assert told(rows, pairs).startswith(
+        "one and twin have the least adjusted rate at every dataset size measured. one "
+    )
 
 
 def test_an_interval_that_the_grid_cuts_off_says_so(tmp_path: Path) -> None:

@@ -160,6 +160,17 @@ def test_what_cannot_be_judged_is_refused_in_one_line_by_every_door(
     assert not list(place.glob("runs/**/*.json"))
 
 
+def test_what_a_plugin_prints_is_no_part_of_the_json(place: Path) -> None:
+    """Found by use: a program that read it met the plugin's words."""
+    (place / "talks.py").write_text(
+        f"{PLUGIN}\nprint('imported')\nmdl.register_model('talks', lambda: (print(1), Repeats())[1])"
+    )
+    sizes = ("--sizes", "2KB", "--context", "64", "--no-baselines", "--json")
+    done = mdl("evaluate", "py:talks", "my.txt", *sizes, "--plugin", "talks.py", cwd=place)
+    assert json.loads(done.stdout)["records"][0]["model"] == "talks"
+    assert "imported\n1\n" in done.stderr
+
+
 EXITS = {
     "when it is imported": ("import sys\nsys.exit('no file')\n", "line 2", "'no file'"),
     "when it is loaded": ("import mdl, sys\ndef f():\n    sys.exit()\nmdl.register_model('m', f)\n", "line 3", None),

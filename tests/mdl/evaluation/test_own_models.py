@@ -386,11 +386,26 @@ def test_a_module_returns_logits_or_logarithms_unless_it_says_otherwise() -> Non
         as_predictor(Unsaid(lambda x: x.log_softmax(-1) / math.log(2)), "it").nats(windows)
 
 
+class Extra(nn.Linear):
+    def get_extra_state(self) -> dict[str, str]:
+        return {"text": "the corpus"}
+
+
+def test_a_complex_number_counts_as_two() -> None:
+    module = nn.Linear(3, 256)
+    module.poles = nn.Parameter(torch.zeros(5, dtype=torch.complex64))
+    assert as_predictor(module, "it").n_params == 4 * 256 + 10
+
+
 @pytest.mark.parametrize(
     ("module", "words"),
     [
         (nn.Identity(), "it: it has no parameters and no buffers, and N is 1 at the least"),
         (nn.LazyLinear(256), "it: LazyLinear has lazy layers, whose shapes are not known yet; run it once on a window"),
+        (
+            Extra(2, 3),
+            r"it: Extra keeps an extra state beside parameters and buffers \(get_extra_state\); N cannot count",
+        ),
     ],
 )
 def test_a_module_whose_n_is_not_known_is_refused_by_name(module: nn.Module, words: str) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -118,6 +120,39 @@ def test_batch_statistics_are_each_members_own_and_are_kept() -> None:
     assert torch.equal(model.member(1)["statistics.running_mean"], before), "measuring leaves them"
 
 
+def test_a_weight_that_training_changes_in_place_is_kept_as_changed_and_measuring_leaves_it() -> None:
+    """Rows of an embedding are held to a norm. Found by use: torch refused to write into what is stacked."""
+    register_architecture("held", lambda shape: Odd(shape.width, _held))
+    model, plain = make_models(shape_of("held"), [0, 1]), Odd(12, _held)
+    assert model.note
+    assert "training changes embedding.weight in place" in model.note
+    plain.load_state_dict(model.member(1))
+    model(WINDOWS[:2])
+    assert torch.equal(model.member(1)["embedding.weight"], plain.embedding.weight)
+    found = gradients(model, WINDOWS[:2])
+    plain.train()(WINDOWS[1])[:, :-1].log_softmax(-1).gather(-1, WINDOWS[1][:, 1:, None]).sum().neg().backward()
+    assert torch.equal(model.member(1)["embedding.weight"], plain.embedding.weight)
+    assert plain.embedding.weight.grad is not None
+    assert torch.allclose(found["embedding.weight"][1], plain.embedding.weight.grad / (4 * T), atol=1e-6)
+
+
+def test_names_of_weights_may_have_a_slash(tmp_path: Path) -> None:
+    class Named(nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.parts = nn.ModuleDict({"in/out": nn.Embedding(1, 256), "in": nn.ModuleDict({"out": nn.Linear(1, 1)})})
+
+        def forward(self, windows: Tensor) -> Tensor:
+            return self.parts["in/out"](torch.zeros_like(windows))
+
+    register_architecture("slashed", lambda shape: Named(shape.width))
+    model = make_models(shape_of("slashed"), [0, 1])
+    assert model.note is None
+    assert list(model.member(1)) == ["parts.in/out.weight", "parts.in.out.weight", "parts.in.out.bias"]
+    assert list(model.member(1)) == list(weight_shapes(model.shape))
+    gradients(model, WINDOWS[:2])
+
+
 def test_measured_bits_are_those_of_the_module_by_hand() -> None:
     """Shifted by one, the first byte 8 bits."""
     model = make_models(shape_of("own_lstm"), [4])
@@ -198,6 +233,7 @@ CAUGHT = {
     "cheat_shifted": "row 12 changes with byte 12 of its window, which it is the distribution of",
     "cheat_both_ends": "the distribution of byte",
     "cheat_in_training": "in train mode: the distribution of byte",
+    "cheat_with_gradients": "in train mode: the distribution of byte",
     "cheat_learned": "the distribution of byte",
     "cheat_across": "change with byte 12 of another window",
 }
@@ -243,12 +279,58 @@ class Wrong(nn.Linear):
         return self.weight.expand(*windows.shape, 3)
 
 
+class Odd(Lstm):
+    """Something in it is not as usual."""
+
+    def __init__(self, width: int, odd: Callable[[Odd], Any]) -> None:
+        super().__init__(width)
+        odd(self)
+
+
+class Extra(Lstm):
+    def get_extra_state(self) -> dict[str, str]:
+        return {"text": "the corpus"}
+
+
+class Writing(Lstm):
+    def forward(self, windows: Tensor) -> Tensor:
+        rows = super().forward(windows)
+        windows.zero_()
+        return rows
+
+
+def _held(module: Odd) -> None:
+    module.embedding = nn.Embedding(256, 12, max_norm=1.0)
+
+
+def _complex(module: Odd) -> None:
+    module.poles = nn.Parameter(torch.zeros(4, dtype=torch.complex64))
+
+
+def _a_view(module: Odd) -> None:
+    module.head.weight = nn.Parameter(module.embedding.weight.data[:, :])
+
+
+def _expanded(module: Odd) -> None:
+    module.embedding.weight = nn.Parameter(torch.zeros(1, 1).expand(256, 12))
+
+
+def _sparse(module: Odd) -> None:
+    module.embedding = nn.Embedding(256, 12, sparse=True)
+
+
 BROKEN = {
     "raises": (_fails, r"architecture 'raises' cannot be made of raises-12x1 \(ValueError: no such size\)"),
     "nothing": (lambda shape: None, "makes a NoneType; want a torch.nn.Module"),
     "empty": (lambda shape: nn.Identity(), "has no parameters to train"),
     "lazy": (lambda shape: nn.LazyLinear(256), "LazyLinear has lazy layers, whose shapes are not known yet"),
     "wrong": (lambda shape: Wrong(1, 1), r"returns shape \(2, 24, 3\) of torch.float32 for windows \(2, 24\); want"),
+    "complex": (lambda shape: Odd(12, _complex), r"keeps complex numbers \('poles'\); keep two real ones for each"),
+    "a_view": (lambda shape: Odd(12, _a_view), "'embedding.weight' and 'head.weight' in one storage of 3,072 numbers"),
+    "expanded": (lambda shape: Odd(12, _expanded), "keeps 'embedding.weight' in one storage of 1 number; tie weights"),
+    "extra": (lambda shape: Extra(12), r"Extra keeps an extra state beside parameters and buffers \(get_extra_state\)"),
+    "sparse": (lambda shape: Odd(12, _sparse), "gives sparse gradients of 'embedding.weight'; leave sparse=True out"),
+    "writing": (lambda shape: Writing(12), r"has no gradients for writing-12x1 \(RuntimeError: one of the variables"),
 }
 
 

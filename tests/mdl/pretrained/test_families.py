@@ -13,7 +13,7 @@ from mdl.errors import MdlError
 from mdl.generation import Sampling, open_coder
 from mdl.pretrained import Windows, block_codec, open_pretrained
 from tests import ROOT, tiny_models
-from tests.families import FAMILIES, LONG, MEASURED_ONLY, SOURCE, by_hand, coder_of
+from tests.families import FAMILIES, LONG, MEASURED_ONLY, SOURCE, Family, by_hand, coder_of
 
 FAST = ("mistral", "mpt", "mamba", "rwkv")
 slow = pytest.mark.slow
@@ -81,6 +81,26 @@ def test_one_without_keys_and_values_generates_too(name: str, tmp_path: Path) ->
         with torch.no_grad():
             ids.append(int(coder._measuring.model(torch.tensor([ids]), use_cache=False).logits[0, -1].argmax()))
     assert made == tokenizer.decode(ids[n_prompt:]).encode()[:12]
+
+
+@pytest.mark.parametrize("padding", [0, 1])
+def test_positions_that_are_counted_from_the_padding_token_leave_a_shorter_context(
+    padding: int, tmp_path: Path
+) -> None:
+    """Found by use: a window of all of RoBERTa's positions could not be run, the last ones are none.
+
+    Where the padding token itself is in the text, positions depend on how many tokens are read at a time.
+    """
+    family = Family("Roberta", {"is_decoder": True, "pad_token_id": padding})
+    coder = open_pretrained(f"hf:{family.save(tmp_path / 'roberta', 33 + padding)}", "cpu")
+    assert coder.windows == Windows(32, 32)
+    assert coder.code_bits(SOURCE[:96]) == pytest.approx(by_hand(coder, SOURCE[:96]), rel=1e-6)
+    if padding:  # the token of a quotation mark
+        with pytest.raises(MdlError, match=r"is not stable enough to be decoded elsewhere.*; it can be measured"):
+            coder.compress(SOURCE[:80])
+        return
+    for n_bytes in (0, 1, 32, 80):
+        assert coder.decompress(coder.compress(SOURCE[:n_bytes])) == SOURCE[:n_bytes]
 
 
 def test_what_a_model_cannot_do_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

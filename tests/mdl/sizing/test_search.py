@@ -16,12 +16,15 @@ import pytest
 from mdl.config import from_flat
 from mdl.data import open_corpus
 from mdl.errors import MdlError
+from mdl.models import register_architecture
+from mdl.records import from_plugin
 from mdl.sizing import ask, look_at
 from mdl.sizing.plan import Data, Setting, cell
 from mdl.sweeps import cells_text, plan_sweep, read_cells, write_cells
 from tests.command import assert_one_line, mdl, records
 from tests.conftest import markov_text
-from tests.own_architectures import HONEST
+from tests.own_architectures import HONEST, Order0
+from tests.synthetic import grid, write_sweep
 
 SETTING = Setting(context_bytes=64, batch_windows=4, n_workers=2, coded=False)
 DATA = Data(
@@ -67,6 +70,23 @@ def test_a_folder_of_one_architecture_is_not_gone_on_with_by_another(tmp_path: P
     assert look_at(ask(str(text), **how)).setting.architecture == "mingru"
     with pytest.raises(MdlError, match="begun was begun with the architecture 'transformer'; give --name another"):
         look_at(ask(str(text), **how, name="begun"))
+
+
+def test_a_folder_of_one_plugin_is_not_gone_on_with_by_an_edited_one(tmp_path: Path, text: Path) -> None:
+    """Found by use: sizes that only the older version had made stood beside those of the newer, in one answer."""
+    folder = tmp_path / "runs/mine"
+    with from_plugin(lambda: "b" * 64):
+        register_architecture("edited", lambda shape: Order0(shape.width))
+    setting = replace(SETTING, architecture="edited")
+    own = cell(replace(DATA, source=str(text)), setting, size="4x1", subset_bytes=1000, steps=10)
+    write_sweep(folder, [replace(grid(["4x1"], [1000])[0], plugins={"model.architecture": "b" * 64})])
+    write_cells(cells_text([own], "mine"), "name: mine", folder / "sweep.yaml", "mdl size")
+    how = {"budget": "60s", "within": 1.25, "cost": "2", "runs": tmp_path / "runs", "architecture": "edited"}
+    assert look_at(ask(str(text), **how, name="mine")).setting.architecture == "edited"
+    write_sweep(folder, [replace(grid(["8x1"], [1000])[0], plugins={"model.architecture": "a" * 64})])
+    said = "has cells of the architecture 'edited' of plugin aaaaaaaaaaaa…, and bbbbbbbbbbbb… is loaded.*give --name"
+    with pytest.raises(MdlError, match=said):
+        look_at(ask(str(text), **how, name="mine"))
 
 
 def test_an_architecture_without_coded_weights_has_no_such_price(tmp_path: Path, text: Path) -> None:
