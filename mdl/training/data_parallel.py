@@ -25,32 +25,6 @@ class _Pace:
 
     n_met: int = 0
     parted: bool = False
-    said: _Said | None = None  # by rank 0, at the step before
-
-
-@dataclass(frozen=True)
-class _Said:
-    """Flags on their way to this process, which need not wait for them as long as the device has other work."""
-
-    flags: Tensor
-    arrived: torch.cuda.Event | None
-
-    @classmethod
-    def of(cls, shared: Tensor) -> _Said:
-        """What is on a device, when all that was asked of it before is done."""
-        if shared.device.type != "cuda":
-            return cls(shared, None)
-        flags = torch.empty(shared.shape, dtype=shared.dtype, pin_memory=True)
-        flags.copy_(shared, non_blocking=True)
-        arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
-        arrived.record()
-        return cls(flags, arrived)
-
-    def read(self) -> list[bool]:
-        """Once it is there."""
-        if self.arrived is not None:
-            self.arrived.synchronize()
-        return [bool(flag) for flag in self.flags.tolist()]
 
 
 @dataclass(frozen=True)
@@ -92,18 +66,12 @@ class Ranks:
         return values if self.n == 1 else self.sum(values) / self.n
 
     def as_first(self, *flags: bool, device: torch.device) -> list[bool]:
-        """What rank 0 said: clocks and signals differ, and what one rank does all must do.
-
-        Of several ranks it is what rank 0 said at the call before: to wait for this one would leave the device idle.
-        """
+        """What rank 0 says: clocks and signals differ, and what one rank does all must do."""
         if self.n == 1:
             return list(flags)
-        shared = torch.tensor(flags, dtype=torch.uint8)
-        if device.type == "cuda":
-            shared = shared.pin_memory().to(device, non_blocking=True)
+        shared = torch.tensor(flags, dtype=torch.uint8, device=device)
         distributed.broadcast(shared, 0)
-        before, self._pace.said = self._pace.said, _Said.of(shared)
-        flags_of_first = before.read() if before else [False] * len(flags)
+        flags_of_first = [bool(flag) for flag in shared.tolist()]
         self._pace.n_met += 1
         return flags_of_first
 

@@ -36,7 +36,6 @@ class Watcher(pl.Callback):
         self.path, self.every_seconds = path, every_seconds
         self.progress, self.check, self.stop = progress, check, stop
         self._saved = self._told = time.monotonic()
-        self._is_due = False  # a saving that was asked for, and has not come yet
 
     def on_train_start(self, *_: Any) -> None:
         """Once Lightning has put its own handlers of signals."""
@@ -50,15 +49,15 @@ class Watcher(pl.Callback):
         if self.progress and now - self._told > 0.3:
             self.progress(trainer.global_step)
             self._told = now
-        asks = not self._is_due and now - self._saved > self.every_seconds
-        self._is_due = self._is_due or asks
-        save, stop = pl_module.ranks.as_first(asks, self.stop.requested, device=pl_module.device)
+        save, stop = pl_module.ranks.as_first(
+            now - self._saved > self.every_seconds, self.stop.requested, device=pl_module.device
+        )
         if stop or trainer.should_stop or trainer.global_step >= trainer.max_steps:
             pl_module.ranks.part()
         if (save or stop) and pl_module.ranks.rank == 0:
             self.check()
             trainer.save_checkpoint(self.path)
-            self._saved, self._is_due = time.monotonic(), False
+            self._saved = time.monotonic()
         if stop:
             raise StopAsked
 
