@@ -60,7 +60,7 @@ def code_in_stretches(
             n_told = max(n_told, tally.n_bytes * n_coded // tally.n_tokens)
             progress(model.checkpoint.name, n_told, n_bytes)
 
-    # Tokenizing is about as fast as a model on an accelerator, so they take turns on nothing.
+    # Tokenizing takes about as long as a model on an accelerator does: neither waits for the other.
     with kept_bits(keep) as kept, ahead(_tokenized(model.tokenizer, view, ends), _PIECES_AHEAD) as tokenized:
         bits = token_bits(model, (tally.add(*of_piece) for of_piece in tokenized), windows, tell, kept)
     return tally.stretches(bits)

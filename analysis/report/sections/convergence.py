@@ -138,9 +138,9 @@ def budget_sentence(summary: Summary, group: str) -> str:
     ends = _factors(row["ratio_low"], row["ratio_high"])
     points = format_known(row["points"], lambda points: f"{100 * points:.1f}")
     return (
-        f"Of models that saw {format_bytes(row['bytes_seen'])} in training instead of "
-        f"{format_bytes(row['half_bytes_seen'])} ({times:.2g} times as much), N* of "
-        f"{format_bytes(row['subset_bytes'])} is × {ratio} ({ends}), and the rate is {points} points lower."
+        f"After {times:.2g} times the training ({format_bytes(row['bytes_seen'])} read by each model instead of "
+        f"{format_bytes(row['half_bytes_seen'])}), the critical size of {format_bytes(row['subset_bytes'])} is "
+        f"× {ratio} ({ends}), and the rate is {points} points lower."
     )
 
 
