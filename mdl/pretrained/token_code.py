@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mdl.pretrained.kept_bits import KeptBits
 
 _CALL_TOKENS = {"cpu": 0, "cuda": 2**14}  # that keep a device busy, and more where their logits are small:
-_CALL_LOGITS_BYTES = {"cpu": 2**28, "cuda": 2**32}
+_CALL_LOGITS_BYTES = {"cpu": 2**22, "cuda": 2**32}  # a CPU's caches hold them
 _HEAD_LOGITS_BYTES = {"cpu": 2**28, "cuda": 2**30}  # that are in memory at a time, in float32
 
 Ids = npt.NDArray[np.int32]
