@@ -17,6 +17,7 @@ from analysis.costs import ParameterCost, parse_cost
 from analysis.costs.coded import smooth_price
 from analysis.critical import Column, Estimate, estimate_all
 from analysis.errors import AnalysisError
+from analysis.formatting import format_size
 from analysis.plots import figure_file
 from analysis.records import Table, load
 from analysis.report import build_report
@@ -124,7 +125,7 @@ def test_page_one_the_terminal_and_a_readme_have_the_critical_size_at_both_price
         beside = coded_rows[row["subset_bytes"]]
         assert cells[-2].startswith(f"{100 * beside['adjusted_rate']:.1f} %")
         if beside["status"] == "bracketed":
-            assert float(cells[-3].split(" (")[0].replace(",", "")) == pytest.approx(beside["n_params"], rel=0.02)
+            assert cells[-3].split(" (")[0] == format_size(beside["n_params"], beside["low"], beside["high"])
             assert " to " in cells[-3]
     told = terminal_table(found)
     assert "coded: critical size" in told
