@@ -46,7 +46,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return {"PYTHONPATH": f"{tmp_path / 'site'}{os.pathsep}{ROOT}"}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_sweep_without_proc_is_killed_goes_on_and_codes_a_file(
     tmp_path: Path, text_file: Path, environment: dict[str, str]
 ) -> None:

@@ -508,7 +508,7 @@ def _killing(folder: Path, where: str = CODING, n: int = 0) -> tuple[str, str]:
     [
         pytest.param((), marks=pytest.mark.slow),
         pytest.param(("--stride-bytes", "32"), marks=pytest.mark.long),
-        pytest.param(("--contexts",), marks=pytest.mark.slow),
+        pytest.param(("--contexts",), marks=pytest.mark.long),
     ],
     ids=["plain", "overlapping", "mixed"],
 )

@@ -81,7 +81,7 @@ def test_nats_and_gradients_are_the_plain_models(size: str, context: int, vocabu
     ("size", "context"),
     [
         ("8x1", 20),
-        pytest.param("16x3", 33, marks=pytest.mark.slow),
+        pytest.param("16x3", 33, marks=pytest.mark.long),
         pytest.param("64x2", 40, marks=pytest.mark.long),
     ],
 )

@@ -104,7 +104,7 @@ def test_the_same_cell_gives_the_same_record_alone_and_in_company(text_file: Pat
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, pytest.param({"objective": "prequential", "steps": 250, "reach_ratio": 1}, marks=pytest.mark.slow)],
+    [{}, pytest.param({"objective": "prequential", "steps": 250, "reach_ratio": 1}, marks=pytest.mark.long)],
 )
 def test_orders_of_one_corpus_and_leaks_train_together_and_each_reads_its_own(
     text_file: Path, tmp_path: Path, settings: dict[str, object]
