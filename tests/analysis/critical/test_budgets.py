@@ -125,6 +125,7 @@ def test_what_moved_by_less_than_the_margin_is_not_also_called_moved(tmp_path: P
     assert f"N* moved by less than that factor at {len(SUBSETS)} of {len(SUBSETS)} dataset sizes." in words
 
 
+@pytest.mark.slow
 def test_the_table_says_why_a_size_is_not_judged_and_that_one_is_outside(tmp_path: Path) -> None:
     moved = study(load(sweep(tmp_path / "moved", 0.25)), PAPER)
     assert "yes: unconverged" in repr(write(summarise(moved), []))

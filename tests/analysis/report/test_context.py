@@ -104,6 +104,7 @@ def test_the_figure_has_a_curve_a_size_on_plain_axes(explained: Study) -> None:
     assert [line.get_xdata().tolist() for line in axes.lines] == [list(LENGTHS)] * 3
 
 
+@pytest.mark.slow
 def test_the_report_says_it(tmp_path: Path) -> None:
     made = build_report(written(tmp_path / "contexts"), tmp_path / "report", formats=("md",))
     text = (tmp_path / "report" / "report.md").read_text()

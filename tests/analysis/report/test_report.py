@@ -345,6 +345,7 @@ def test_memorised_random_bytes_are_not_taken_for_compression(tmp_path: Path) ->
     assert "extend the grid below" in text
 
 
+@pytest.mark.slow
 def test_a_failure_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The old report stands whole, and nothing of the new one lies about."""
     folder = write_sweep(tmp_path / "s", [cell("8x1", 10**6, 9e6)])

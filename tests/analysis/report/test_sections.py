@@ -59,6 +59,7 @@ def report(folder: Path, plugin: Path) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_a_section_of_ones_own_stands_in_every_format_and_in_the_summary(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(MINE)
     sweep = write_sweep(tmp_path / "s", grid(["8x1", "16x2", "32x2"], [10**5, 10**6]))

@@ -277,6 +277,7 @@ def test_who_peeks_at_one_place_of_a_window_of_1024_is_refused(place: int, ahead
         tried(at_one, 1024, batch=32)
 
 
+@pytest.mark.slow
 def test_who_peeks_by_what_stands_before_is_refused() -> None:
     """Behind one value of a byte alone, at any place of a window of which not all places are tried."""
     value = int(np.bincount(np.frombuffer(TEXT, np.uint8)).argmax())

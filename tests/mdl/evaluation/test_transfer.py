@@ -326,6 +326,7 @@ def test_curves_are_bits_a_byte_at_the_middle_of_each_bin(folder: Path) -> None:
     assert own["trained_on"].unique().tolist() == ["images"]
 
 
+@pytest.mark.slow
 def test_a_plain_sweep_has_no_such_table(tmp_path: Path) -> None:
     synthetic.write_sweep(tmp_path / "runs" / "s", synthetic.grid(["8x1", "16x1", "16x2"], [10**5, 10**6]))
     table = load_table(tmp_path / "runs" / "s")

@@ -144,6 +144,7 @@ def test_a_batch_past_32_bits_is_refused_in_one_line() -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trained", [True, False])
 def test_kernels_are_tried_once_and_refused_where_the_chip_is_too_small(
     trained: bool, monkeypatch: pytest.MonkeyPatch

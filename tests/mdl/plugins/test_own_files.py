@@ -120,6 +120,7 @@ def test_a_name_that_is_computed_counts_too(tmp_path: Path) -> None:
     assert sha256_of(tmp_path) != before
 
 
+@pytest.mark.slow
 def test_files_beside_it_do_not_stand_in_for_pythons_and_mdls_own(tmp_path: Path) -> None:
     """Nor a folder for what is installed; a plugin may lie in any folder of work."""
     source = (

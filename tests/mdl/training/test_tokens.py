@@ -288,6 +288,7 @@ def test_cells_of_several_vocabularies_are_never_of_one_critical_size(sweep: Pat
     ]
 
 
+@pytest.mark.slow
 def test_a_figures_caption_names_its_vocabulary_but_where_it_is_of_all(sweep: Path, tmp_path: Path) -> None:
     found = study(load(sweep), parse_cost("float16"))
     pictures = draw(found, measure(found), tmp_path / "f")
@@ -310,6 +311,7 @@ def test_the_parts_of_the_adjusted_rate_add_up(sweep: Path) -> None:
     assert rows["bytes_per_token"].tolist() == pytest.approx([1, 3, 3] * 2, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_the_report_shows_the_vocabulary_as_an_axis(sweep: Path, tmp_path: Path) -> None:
     made = build_report(sweep, tmp_path / "report", formats=("pdf", "md", "html"))
     assert (made.folder / "figures" / "tokenisation.pdf").exists()
