@@ -105,7 +105,8 @@ def main(arguments: list[str] | None = None) -> None:
             print(f"  {name}: loaded in {time.perf_counter() - started:.1f} s, head apart: {model.head is not None}")
             T = SIZES[chosen.size][3]
             ours(model, text[: 10**6], Windows(T, T), Path(folder) / f"warm-{len(name)}")
-            torch.cuda.reset_peak_memory_stats() if on_gpu else None
+            if on_gpu:
+                torch.cuda.reset_peak_memory_stats()
             seconds, n = ours(model, text, Windows(T, T), Path(folder) / f"kept-{len(name)}")
             peak = torch.cuda.max_memory_allocated() / 1e9 if on_gpu else 0.0
             tokens = np.fromiter((i for run in model.tokenizer.runs(text[: 4 * 10**6]) for i in run.ids), np.int64)

@@ -49,7 +49,7 @@ def module_params(module: torch.nn.Module) -> int:
     storages = {t.untyped_storage().data_ptr(): (t.untyped_storage().nbytes(), t) for t in kept.values() if t.numel()}
     if not storages:
         raise MdlError("it has no parameters and no buffers, and N is 1 at the least")
-    return sum((1 + t.is_complex()) * n_bytes // t.element_size() for n_bytes, t in storages.values())
+    return sum((2 if t.is_complex() else 1) * n_bytes // t.element_size() for n_bytes, t in storages.values())
 
 
 def module_predict(module: torch.nn.Module) -> Predict:

@@ -22,10 +22,10 @@ class Head:
         return states
 
 
-def separate_head(model: Any, ids: Tensor) -> Head | None:
+def separate_head(model: Any, ids: Tensor, logits: Tensor) -> Head | None:
     """None where the model makes more of its last states than its output layer's product: a cap, a factor, a bias.
 
-    Tried on tokens (B, T): both ways must agree to the bit.
+    Tried on tokens (B, T), of which the model gives `logits` (B, T, V): both ways must agree to the bit.
     """
     import torch
 
@@ -35,9 +35,7 @@ def separate_head(model: Any, ids: Tensor) -> Head | None:
     head = Head(body, layer)
     try:
         with torch.inference_mode():
-            logits = model(ids, use_cache=False).logits
-            states = head.states(ids)
-            same = torch.equal(layer(states).to(logits.device), logits)
+            same = torch.equal(layer(head.states(ids)).to(logits.device), logits)
     except Exception:  # transformers' models raise dozens of kinds; then the model is asked whole, as it is documented
         return None
     return head if same else None

@@ -217,12 +217,14 @@ def _check_causal(checkpoint: Checkpoint, model: Any) -> tuple[int, Head | None]
     import torch
 
     ids = torch.tensor([[1, 2, 3, 4, 5, 6], [1, 2, 3, 0, 0, 0]]) % max(1, model.config.get_text_config().vocab_size)
+    ids = ids.to(model.device)
     with running(checkpoint), torch.inference_mode():
-        logits = model(ids.to(model.device), use_cache=False).logits[:, :3].float()
-    tolerance = max(_CAUSAL_TOLERANCE, 4 * torch.finfo(model.dtype).eps)
-    if float((logits[0] - logits[1]).abs().max()) > tolerance * float(logits.abs().max()):
+        logits = model(ids, use_cache=False).logits
+        one, other = logits[:, :3].float()
+        apart, most = float((one - other).abs().max()), float(logits[:, :3].float().abs().max())
+    if apart > max(_CAUSAL_TOLERANCE, 4 * torch.finfo(model.dtype).eps) * most:
         raise MdlError(f"{checkpoint.spec} is not a causal model: its prediction depends on later tokens")
-    return int(logits.shape[-1]), separate_head(model, ids.to(model.device))
+    return int(logits.shape[-1]), separate_head(model, ids, logits)
 
 
 def cache_name(model: Any) -> str | None:

@@ -53,9 +53,20 @@ def window_batches(n: int, windows: Windows, batch: int) -> Iterator[Sequence[Sp
     n_full = _n_full(n, windows)
     for i in range(0, n_full, batch):
         yield _spans(windows, i, min(i + batch, n_full))
-    done = windows.context_tokens + (n_full - 1) * windows.stride_tokens if n_full else 0
-    if done < n:
-        yield [(n_full * windows.stride_tokens, done, n)]
+    if rest := _rest(n, windows):
+        yield rest
+
+
+def _rest(n: int, windows: Windows) -> list[Span]:
+    """The shorter window of what is left behind the whole ones; none where nothing is."""
+    n_full = _n_full(n, windows)
+    done = _n_covered(n_full, windows)
+    return [(n_full * windows.stride_tokens, done, n)] if done < n else []
+
+
+def _n_covered(n_full: int, windows: Windows) -> int:
+    """How many tokens so many whole windows code."""
+    return windows.context_tokens + (n_full - 1) * windows.stride_tokens if n_full else 0
 
 
 def _n_full(n: int, windows: Windows) -> int:
@@ -77,7 +88,7 @@ class _Coder:
         self._batch = windows.batch or _batch(model, windows)
         self._ids, self._bits = array("i"), array("d", kept.bits if kept else b"")
         self._n_windows = _n_full(len(self._bits), windows)  # that are coded, or being coded
-        del self._bits[_spans(windows, 0, self._n_windows)[-1][2] if self._n_windows else 0 :]
+        del self._bits[_n_covered(self._n_windows, windows) :]
         self._n_told = 0
         self._pending: tuple[Sequence[Span], Tensor] | None = None
 
@@ -92,9 +103,7 @@ class _Coder:
         """There are no more: the bits of all."""
         n = len(self._ids)
         self._run(_spans(self._windows, self._n_windows, _n_full(n, self._windows)))
-        *_, last = [(), *window_batches(n, self._windows, 1)]
-        if last and last[0][2] - last[0][0] < self._windows.context_tokens:
-            self._run(last)
+        self._run(_rest(n, self._windows))
         self._fetch()
         return np.array(self._bits[:n])
 

@@ -174,7 +174,9 @@ def _best(rows: list[ArchitectureRow]) -> str:
     """Which has the least adjusted rate at which dataset sizes."""
     at: dict[int, list[str]] = {}
     for row in rows:
-        at.setdefault(row["subset_bytes"], []).extend([row["architecture"]] * row["is_least"])
+        names = at.setdefault(row["subset_bytes"], [])
+        if row["is_least"]:
+            names.append(row["architecture"])
     sizes: dict[str, list[str]] = {}
     for n_bytes, names in at.items():
         sizes.setdefault(join(names), []).append(format_bytes(n_bytes))

@@ -86,8 +86,7 @@ def _no_ratio(row: ConvergenceRow) -> str:
     return f"less: {status} its grid" if status in ("below", "above") else f"less: {status}"
 
 
-_LESS = f"less than × {MARGIN:g}"
-_JUDGED = {"converged": _LESS, "unconverged": "yes: unconverged", "undecided": "not decided"}
+_JUDGED = {"converged": f"less than × {MARGIN:g}", "unconverged": "yes: unconverged", "undecided": "not decided"}
 
 
 def _judged(row: ConvergenceRow) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from analysis.critical import MARGIN
 from analysis.report.elements import Block, Grid, Heading
 from analysis.report.section import WideSection, register_section
 
@@ -41,7 +42,7 @@ _DEFINITIONS = {
     "least of all": "The dataset sizes at which a model size has the least adjusted rate of all sizes that were run. "
     "Between dataset sizes, the bits per byte are linear in log D and the parameters' bits are exact.",
     "unconverged": "The ratio of the critical size after all of the training to that after half of it has a 95 % "
-    "interval that does not contain 1 and reaches beyond a factor of 1.1.",
+    f"interval that does not contain 1 and reaches beyond a factor of {MARGIN:g}.",
     "interval": "It reaches from where the total falls to where it rises, with 95 % certainty. Three kinds of noise "
     "are in it: that of the shapes, which all dataset sizes share; that of the replicates; and a drift of the law's "
     "exponent. Restricted maximum likelihood over all dataset sizes of a corpus says how large each is, and the "
