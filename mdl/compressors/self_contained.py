@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,18 +14,18 @@ from mdl.errors import MdlError
 from mdl.models import Shape, load_weights
 from mdl.quantization import (
     CodedModel,
+    DataPart,
     Tuning,
     Weights,
     calibration_windows,
     coded_models,
     map_over_processes,
-    subset_bits,
-    two_part_codes,
+    shortest_code,
 )
 from mdl.records import CellRecord, CodedWeights, Snapshot, read_cell
 from mdl.storage import CHUNK_BYTES
 
-SAMPLE_BYTES = 1 << 18  # of the subset, by which a precision is chosen where the record does not tell
+SAMPLE_BYTES = 1 << 18  # of the content, by which a precision is chosen where the record does not tell
 
 
 @dataclass(frozen=True)
@@ -162,15 +161,12 @@ def choose_coded(run: Run, tune_steps: int | None = None, content: Content | Non
     if content is None and run.snapshot.coded and tuning.n_steps == recorded_steps:
         best = min(run.snapshot.coded, key=lambda coded_weights: coded_weights.total_bits).bits
         return coded_models(run.shape, run.weights, calibration, [best], tuning)[0]
-    n_sample = min(n_bytes, SAMPLE_BYTES)
-
-    def measure(members: Sequence[Weights]) -> list[float]:
-        return [bits * n_bytes / n_sample for bits in subset_bits(run.shape, members, view, n_sample)]
-
+    plain, own_bits = run.weights, 0.0  # which is shortest, differences tell
+    data = DataPart(
+        shape=run.shape, view=view, n_bytes=n_bytes, plain=plain, own_bits=own_bits, sample_bytes=SAMPLE_BYTES
+    )
     with map_over_processes() as spread:
-        measured = two_part_codes(run.shape, run.weights, calibration, measure, tuning=tuning, spread=spread)
-    bits = min(measured, key=lambda coded_weights: coded_weights.total_bits).bits
-    return coded_models(run.shape, run.weights, calibration, [bits], tuning)[0]
+        return shortest_code(data, calibration, tuning, spread=spread)
 
 
 def _trained_code(run: Run, trained: CodedWeights) -> CodedModel:

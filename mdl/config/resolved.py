@@ -7,6 +7,7 @@ is used. A record holds both.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -142,13 +143,13 @@ class ResolvedConfig:
         """Training bytes, repeats counted; of a model that reads tokens, so many tokens."""
         return self.recipe.steps * self.recipe.batch_windows * self.shape.context_tokens
 
-    def measured_bytes(self, train_bytes: int, heldout_bytes: int, n_precisions: int) -> int:
+    def measured_bytes(self, train_bytes: int, heldout_bytes: int, coded_bytes: Callable[[int], int]) -> int:
         """What measuring one snapshot codes of a corpus of such parts: data, and data under the coded weights.
 
-        Of overlapping windows all that they hold counts.
+        Of overlapping windows all that they hold counts. `coded_bytes` says what coding the weights codes of a subset.
         """
         data = reach(self.subset_bytes, train_bytes, self.measure.reach_ratio) + heldout_bytes
-        coded = n_precisions * self.subset_bytes if self.measure.coded_weights else 0
+        coded = coded_bytes(self.subset_bytes) if self.measure.coded_weights else 0
         return data + coded + self.overlapping_bytes(self.subset_bytes + heldout_bytes)
 
     def overlapping_bytes(self, n_bytes: int) -> int:

@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import torch
 
+from mdl.models.architecture import forward_flops_per_byte
 from mdl.models.kernels import fused_parts
 from mdl.models.kernels.limits import MOST_WIDTH
 from mdl.models.shape import Shape
 from mdl.models.tied_model import byte_nats
 from mdl.models.transformer import Parts
 
-_COMPILE_BYTES = 1 << 28  # of all members; compiling takes some 8 s, coding this eagerly 5 to 25
+_COMPILE_FLOPS = 3e14  # of all members; compiling takes some 8 s, which is what this much takes eagerly
 
 
 def training_parts(shape: Shape, products: torch.dtype | None) -> Parts:
@@ -26,7 +27,7 @@ def measuring_parts(shape: Shape, n_bytes: int, *, half: bool) -> Parts | None:
 
     Fused kernels start soon, others are compiled where that takes less time than it saves. The head stays in float32.
     """
-    long = n_bytes >= _COMPILE_BYTES
+    long = n_bytes * forward_flops_per_byte(shape) >= _COMPILE_FLOPS
     if half and (long or shape.width <= MOST_WIDTH):
         fused = fused_parts(shape, torch.float16, trained=False)
         if fused:

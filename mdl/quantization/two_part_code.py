@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from itertools import repeat
-from multiprocessing import get_context
 from typing import Any, cast
 
 import numpy as np
@@ -15,11 +11,13 @@ import numpy.typing as npt
 import torch
 
 from mdl.data import Readable
-from mdl.models import BytesProgress, Shape, TiedModel, code_lengths, require_coded, stack
+from mdl.models import Shape, TiedModel, require_coded, stack
+from mdl.quantization.data_part import DataPart, Weights, data_bits, spread_windows
 from mdl.quantization.fine_tune import Tuning, tuned
 from mdl.quantization.precision_list import PRECISIONS
 from mdl.quantization.quantize import quantise
 from mdl.quantization.sensitivity import Sensitivity, sensitivity
+from mdl.quantization.spread_work import Spread
 from mdl.quantization.weight_codec import (
     FULL_BITS,
     CodedModel,
@@ -33,19 +31,10 @@ from mdl.records import CodedWeights
 CALIBRATION_BYTES = 1 << 17
 TUNED_BITS = 6  # are tuned, and less; finer numbers lose next to nothing
 
-Weights = dict[str, torch.Tensor]
-Measure = Callable[[Sequence[Weights]], Sequence[float]]  # bits of the data under each
-Spread = Callable[..., Iterator[Any]]  # as `map`, of functions that take arrays and no tensors
-
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-
 
 def calibration_windows(view: Readable, subset_bytes: int, context_bytes: int) -> npt.NDArray[np.uint8]:
     """Windows (n, T) spread evenly over the first `subset_bytes`: some 128 KiB, by which errors are weighed."""
-    T = min(context_bytes, subset_bytes)
-    n_windows = max(1, min(subset_bytes, CALIBRATION_BYTES) // T)
-    starts = np.linspace(0, subset_bytes - T, n_windows).astype(np.int64)
-    return np.stack([view.read(start, start + T) for start in starts.tolist()])
+    return spread_windows(view, subset_bytes, context_bytes, CALIBRATION_BYTES)
 
 
 def coded_models(
@@ -76,28 +65,6 @@ def _encoded(shape: Shape, bits: int, form: Any) -> CodedModel:
     return encode_full(shape, form) if bits == FULL_BITS else encode_quantised(shape, bits, form)
 
 
-@contextmanager
-def map_over_processes() -> Iterator[Spread]:
-    """A `map` over processes of its own where the host has nothing else to do, beside a GPU; else the plain one.
-
-    Elsewhere every processor has a cohort already. The processes start with the first work.
-    """
-    if not torch.cuda.is_available():
-        yield map
-        return
-    plain = {name: os.environ.get(name) for name in _THREADS}
-    os.environ |= dict.fromkeys(_THREADS, "1")  # for the processes: they are as many already
-    try:
-        with ProcessPoolExecutor(min(len(PRECISIONS), os.cpu_count() or 1), get_context("spawn")) as processes:
-            yield processes.map
-    finally:
-        for name, value in plain.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
 def _folded(
     shape: Shape, forms: Mapping[str, Sensitivity], weights: Mapping[str, npt.NDArray[np.float32]]
 ) -> dict[str, Sensitivity]:
@@ -118,34 +85,45 @@ def decoded(shape: Shape, coded: CodedModel) -> Weights:
     return _tensors(decode_weights(shape, coded.content))
 
 
+def _as_decoded(shape: Shape, coded: Sequence[CodedModel], spread: Spread) -> list[Weights]:
+    arrays = spread(decode_weights, repeat(shape), [model.content for model in coded])
+    return [_tensors(of_one) for of_one in arrays]
+
+
 def _tensors(arrays: Mapping[str, npt.NDArray[Any]]) -> Weights:
     return {name: torch.from_numpy(weight) for name, weight in arrays.items()}
 
 
+def shortest_code(
+    data: DataPart, calibration: npt.NDArray[np.uint8], tuning: Tuning | None, *, spread: Spread = map
+) -> CodedModel:
+    """The data's plain weights at the precision that is the shortest with them, as a sample foretells."""
+    coded = coded_models(data.shape, data.plain, calibration, tuning=tuning, spread=spread)
+    lengths = data.foretold(_as_decoded(data.shape, coded, spread))
+    totals = [8 * len(model.content) + bits for model, bits in zip(coded, lengths, strict=True)]
+    return coded[int(np.argmin(totals))]
+
+
 def two_part_codes(
-    shape: Shape,
-    weights: Weights,
+    data: DataPart,
     calibration: npt.NDArray[np.uint8],
-    measure: Measure,
     *,
     bits: Sequence[int] = PRECISIONS,
     tuning: Tuning | None = None,
     spread: Spread = map,
 ) -> list[CodedWeights]:
-    """Model and data bits at every precision, by `measure` of the weights as they decode."""
-    coded = coded_models(shape, weights, calibration, bits, tuning, spread=spread)
-    arrays = spread(decode_weights, repeat(shape), [model.content for model in coded])
-    lengths = measure([_tensors(model) for model in arrays])
+    """Model and data bits at every precision of the data's plain weights, the data under them as they decode."""
+    coded = coded_models(data.shape, data.plain, calibration, bits, tuning, spread=spread)
+    members = dict(zip(bits, _as_decoded(data.shape, coded, spread), strict=True))
+    model_bits = {model.bits: 8 * len(model.content) for model in coded}
+    coder_of = {model.bits: model.coder for model in coded}
     return [
-        CodedWeights(bits=model.bits, coder=model.coder, model_bits=8 * len(model.content), data_bits=float(data_bits))
-        for model, data_bits in zip(coded, lengths, strict=True)
+        CodedWeights(
+            bits=each,
+            coder=coder_of[each],
+            model_bits=model_bits[each],
+            data_bits=float(found),
+            sample_bytes=sample_bytes,
+        )
+        for each, found, sample_bytes in data_bits(data, model_bits, members)
     ]
-
-
-def subset_bits(
-    shape: Shape, members: Sequence[Weights], view: Readable, n_bytes: int, progress: BytesProgress | None = None
-) -> list[float]:
-    """Ideal bits of the first `n_bytes` under each of some weights, all in one pass."""
-    model = stack(shape, members).to("cuda" if torch.cuda.is_available() else "cpu")
-    lengths = code_lengths(model, view, "train", [n_bytes] * len(members), progress=progress)
-    return [sum(segment.code_bits for segment in part.segments) for part in lengths]

@@ -116,6 +116,7 @@ class CodedWeights:
     coder: str  # the one that made the fewest bits of them
     model_bits: int  # actual size of the coded weights, scales included
     data_bits: float  # ideal code length under the weights as they decode
+    sample_bytes: Positive | None = None  # of the subset, by which data_bits were foretold; None: all of it was coded
     coded_file: FileName | None = None  # of weights trained for their code: where it lies, beside the record
     coded_sha256: str | None = None
     density_bits: float | None = None  # what the densities that they were trained under give, step tables counted

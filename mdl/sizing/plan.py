@@ -19,6 +19,7 @@ from mdl.models import (
     forward_flops_per_byte,
     parse_size,
 )
+from mdl.quantization import coded_bytes
 from mdl.sizing.forecast import forecast_of
 from mdl.sizing.ladder import countable
 from mdl.sweeps import Rule, Work
@@ -35,7 +36,6 @@ _FEWEST_STEPS, _MOST_STEPS = 80, 60_000
 _SHAPES = ((9, 6.0), (8, 5.0), (7, 3.0), (6, 1.0), (5, 0.7))  # so many, where they see the largest subset so often
 _START_SECONDS = 8.0  # until a worker's first step: imports, the corpus
 _BESIDE_OTHERS = 1.25  # times a process's own speed: on a CPU workers share its memory
-_CODED_PASSES = 8  # what coding the weights takes beside, in passes over a subset
 FIRST_SHARE = 0.33  # of the budget, until the first answer
 WITH_HALF = 1.15  # a training that half of it branches off, as a multiple of its time alone
 RECIPE = 2  # of everything that is trained, where no cell was trained by another
@@ -241,7 +241,7 @@ def round_seconds(plan: SizePlan, rule: Rule) -> float:
     setting, n = plan.setting, len(plan.subsets)
     times = []
     for size in plan.sizes:
-        of_subsets = sum(plan.subsets) * (1 + _CODED_PASSES if setting.coded else 1)
+        of_subsets = sum(D + (coded_bytes(D) if setting.coded else 0) for D in plan.subsets)
         measured = of_subsets + 2 * n * plan.data.heldout_bytes
         work = Work(
             n_steps=plan.steps,

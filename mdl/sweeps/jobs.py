@@ -10,7 +10,7 @@ from mdl.compressors import REGISTRY
 from mdl.config import Cell, Cohort
 from mdl.data import Corpus, CorpusSpec
 from mdl.evaluation import CHUNKED_SAMPLE_BYTES, BaselineJob, baseline_path, baseline_plan
-from mdl.quantization import PRECISIONS
+from mdl.quantization import coded_bytes
 from mdl.records import RunPaths, is_needless, read_baseline, read_cell, read_ending
 from mdl.sweeps.cohort_parts import parts_of
 from mdl.sweeps.cost_model import H100, USUAL_CORE, Work
@@ -96,7 +96,7 @@ def cohort_work(cohort: Cohort, corpora: Mapping[CorpusSpec, Corpus]) -> Work:
 def _measured_bytes(cell: Cell, corpora: Mapping[CorpusSpec, Corpus]) -> int:
     config = cell.resolved
     corpus = corpora[config.corpus]
-    return config.measured_bytes(len(corpus.train), len(corpus.heldout), len(PRECISIONS))
+    return config.measured_bytes(len(corpus.train), len(corpus.heldout), coded_bytes)
 
 
 def baseline_jobs(plan: Plan, corpora: dict[CorpusSpec, Corpus]) -> list[Job]:

@@ -6,7 +6,6 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Literal
 
 import torch
@@ -14,15 +13,15 @@ import torch
 from mdl.config import Cohort
 from mdl.models import architecture_of, check_member, position_bins, stack, weights_bytes
 from mdl.quantization import (
-    PRECISIONS,
     CodedModel,
+    DataPart,
     Spread,
     Tuning,
     Weights,
     calibration_windows,
+    coded_bytes,
     decoded,
     map_over_processes,
-    subset_bits,
     two_part_codes,
 )
 from mdl.records import CodedWeights, RunPaths, Segment, Snapshot
@@ -61,7 +60,7 @@ class _Meter:
     def __init__(self, cohort: Cohort, data: Reading, rows: Sequence[int], progress: PhaseProgress) -> None:
         self.progress, self.done, corpora = progress, 0, data.corpora
         self.total = sum(
-            cohort.cells[m].resolved.measured_bytes(len(corpora[m].train), len(corpora[m].heldout), len(PRECISIONS))
+            cohort.cells[m].resolved.measured_bytes(len(corpora[m].train), len(corpora[m].heldout), coded_bytes)
             for m in rows
         )
 
@@ -148,8 +147,9 @@ class _Measuring:
         config, shape, view = self.cohort.cells[m].resolved, self.cohort.shape, self.data.corpora[m].train
         if not config.measure.coded_weights or not all(math.isfinite(s.code_bits) for s in segments):
             return ()
-        subset_bytes = config.subset_bytes
-        measure = partial(subset_bits, shape, view=view, n_bytes=subset_bytes, progress=self.meter)
-        calibration = calibration_windows(view, subset_bytes, shape.context_tokens)
-        tuning = Tuning(view, subset_bytes, config.measure.tune_steps)
-        return tuple(two_part_codes(shape, weights, calibration, measure, tuning=tuning, spread=self.spread))
+        n_bytes = config.subset_bytes
+        own = sum(s.code_bits for s in segments if s.part == "train" and s.end_bytes <= n_bytes)
+        data = DataPart(shape=shape, view=view, n_bytes=n_bytes, plain=dict(weights), own_bits=own, progress=self.meter)
+        calibration = calibration_windows(view, n_bytes, shape.context_tokens)
+        tuning = Tuning(view, n_bytes, config.measure.tune_steps)
+        return tuple(two_part_codes(data, calibration, tuning=tuning, spread=self.spread))

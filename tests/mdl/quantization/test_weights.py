@@ -4,9 +4,12 @@ import hashlib
 import lzma
 import math
 import os
+import subprocess
+import sys
+import time
 from contextlib import ExitStack
 from dataclasses import replace
-from functools import partial
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +23,7 @@ from mdl.entropy import integer_codec
 from mdl.errors import MdlError
 from mdl.models import Shape, StackedTransformer, count_params, stack, weight_shapes
 from mdl.quantization import (
+    DataPart,
     Tuning,
     calibration_windows,
     coded_models,
@@ -309,6 +313,33 @@ class View:
         return self.data[start:end]
 
 
+def data_part(
+    shape: Shape, own: dict[str, torch.Tensor], view: View, n_bytes: int, sample_bytes: int = 10**9
+) -> DataPart:
+    (bits,) = subset_bits(shape, [own], view, n_bytes)
+    return DataPart(shape=shape, view=view, n_bytes=n_bytes, plain=own, own_bits=bits, sample_bytes=sample_bytes)
+
+
+def test_of_much_data_a_sample_foretells_all_precisions_but_the_shortest(
+    trained: tuple[Shape, dict[str, torch.Tensor], npt.NDArray[np.uint8]],
+) -> None:
+    """Of an eighth of the data the code under each precision is foretold within .1 %; the shortest codes all of it."""
+    shape, own, data = trained
+    windows = calibration_windows(View(data), data.size, 64)
+    every = two_part_codes(data_part(shape, own, View(data), data.size), windows)
+    sampled = two_part_codes(data_part(shape, own, View(data), data.size, sample_bytes=data.size // 8), windows)
+    assert {each.sample_bytes for each in every} == {None}
+    by_total = min(every, key=lambda each: each.total_bits)
+    shortest = min(sampled, key=lambda each: each.total_bits)
+    assert shortest.sample_bytes is None
+    assert shortest.bits == by_total.bits
+    assert shortest.data_bits == pytest.approx(by_total.data_bits, rel=1e-9)
+    assert {each.sample_bytes for each in sampled} == {None, data.size // 8}
+    for foretold, coded in zip(sampled, every, strict=True):
+        assert foretold.model_bits == coded.model_bits
+        assert foretold.data_bits == pytest.approx(coded.data_bits, rel=1e-3 if coded.bits > 2 else 1e-2)
+
+
 def test_every_precision_has_its_two_parts(
     trained: tuple[Shape, dict[str, torch.Tensor], npt.NDArray[np.uint8]],
 ) -> None:
@@ -317,7 +348,7 @@ def test_every_precision_has_its_two_parts(
     view, n_params = View(data), count_params(shape)["total"]
     windows = calibration_windows(view, 50_000, 64)
     assert windows.shape == (781, 64)
-    found = two_part_codes(shape, own, windows, lambda ws: subset_bits(shape, ws, view, 50_000))
+    found = two_part_codes(data_part(shape, own, view, 50_000), windows)
     assert [each.bits for each in found] == [2, 3, 4, 5, 6, 7, 8, 12, 16, 32]
     assert [each.model_bits for each in found] == sorted(each.model_bits for each in found)
     plain = subset_bits(shape, [own], view, 50_000)[0]
@@ -332,6 +363,38 @@ def test_every_precision_has_its_two_parts(
     assert at[4] < 5.2
 
 
+def runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.slow
+def test_a_pool_ends_with_its_process(tmp_path: Path) -> None:
+    """Also where that is killed: nothing that it started is left."""
+    script = tmp_path / "pool.py"
+    script.write_text(
+        "import os, time\n"
+        "import torch\n"
+        "from mdl.quantization import map_over_processes\n"
+        "if __name__ == '__main__':\n"
+        "    torch.cuda.is_available = lambda: True\n"
+        "    with map_over_processes() as spread:\n"
+        "        print(*spread(eval, ['__import__(\"os\").getpid()'] * 8), flush=True)\n"
+        "        time.sleep(600)\n"
+    )
+    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        pids = {int(pid) for pid in process.stdout.readline().split()}
+        assert pids
+        process.kill()
+    until = time.monotonic() + 30
+    while (left := {pid for pid in pids if runs(pid)}) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not left
+
+
 @pytest.mark.slow
 def test_processes_code_and_decode_the_same(
     trained: tuple[Shape, dict[str, torch.Tensor], npt.NDArray[np.uint8]], monkeypatch: pytest.MonkeyPatch
@@ -339,8 +402,8 @@ def test_processes_code_and_decode_the_same(
     """Beside a GPU the precisions are spread over processes; nothing else changes, and nothing of it is left."""
     shape, own, data = trained
     view = View(data[:4_000])
-    windows, measure = calibration_windows(view, 4_000, 64), partial(subset_bits, shape, view=view, n_bytes=4_000)
-    here = two_part_codes(shape, own, windows, measure, bits=[3, 8, 32])
+    windows, part = calibration_windows(view, 4_000, 64), data_part(shape, own, view, 4_000)
+    here = two_part_codes(part, windows, bits=[3, 8, 32])
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
     before = dict(os.environ)
@@ -350,7 +413,7 @@ def test_processes_code_and_decode_the_same(
             patch.setattr("os.cpu_count", lambda: 2)
             spread = within.enter_context(map_over_processes())
         assert list(spread(os.getenv, ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"])) == ["1", "1"]
-        assert two_part_codes(shape, own, windows, measure, bits=[3, 8, 32], spread=spread) == here
+        assert two_part_codes(part, windows, bits=[3, 8, 32], spread=spread) == here
     assert os.environ == before
 
 

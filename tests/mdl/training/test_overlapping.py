@@ -13,6 +13,7 @@ from mdl.config import Cohort, from_flat
 from mdl.data import open_corpus
 from mdl.errors import MdlError
 from mdl.models import StackedTransformer, load_weights, stack
+from mdl.quantization import coded_bytes
 from mdl.records import CellRecord, RunPaths, Segment, read_cell
 from mdl.sweeps.jobs import cohort_job
 from mdl.sweeps.plan import Plan, describe_plan, plan_content
@@ -149,7 +150,8 @@ def test_the_cost_is_foretold(text_file: Path) -> None:
     corpora = {spec: open_corpus(spec) for spec in {cell.resolved.corpus for cell in first.cells}}
     plans = [Plan("s", RunPaths(Path("runs/s")), (group,)) for group in (first, second)]
     costs = [cohort_job(plan, plan.cohorts[0], "", corpora).measuring_cost for plan in plans]
-    coded = [sum(c.resolved.measured_bytes(194_000, 6_000, 0) for c in group.cells) for group in (first, second)]
+    both = (first.cells, second.cells)
+    coded = [sum(c.resolved.measured_bytes(194_000, 6_000, coded_bytes) for c in cells) for cells in both]
     assert coded[1] - coded[0] == 4 * (5_000 + 12_000 + 2 * 6_000)
     assert costs[1] > costs[0]
     plain, told = ("\n".join(describe_plan(plan)) for plan in plans)

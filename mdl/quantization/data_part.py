@@ -1,0 +1,92 @@
+"""The data part of a two-part code: under the weights at every precision, all of the data or what a sample foretells.
+
+Ten precisions of 80 MB would take ten times what the own code takes, two thirds of the training that made the weights.
+Rounding changes the code of every window by much the same, so that few windows tell by how much it changes all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from mdl.data import ByteView, Readable
+from mdl.models import BytesProgress, Shape, code_lengths, stack
+from mdl.quantization.precision_list import PRECISIONS
+
+Weights = dict[str, torch.Tensor]
+SAMPLE_BYTES = 1 << 22  # of more data not every precision codes all
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataPart:
+    """The first `n_bytes` of `view`, which `plain` weights code in `own_bits` before they are rounded."""
+
+    shape: Shape
+    view: Readable
+    n_bytes: int
+    plain: Weights
+    own_bits: float
+    sample_bytes: int = SAMPLE_BYTES
+    progress: BytesProgress | None = None
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether there is so much of it that `foretold` takes less time than `bits`."""
+        return self.n_bytes > self.sample_bytes
+
+    def bits(self, members: Sequence[Weights]) -> list[float]:
+        """Of all of it under each of some weights."""
+        return subset_bits(self.shape, members, self.view, self.n_bytes, self.progress)
+
+    def foretold(self, members: Sequence[Weights]) -> list[float]:
+        """The same by a sample: `own_bits`, and the difference to `plain` on windows that lie evenly over the data."""
+        windows = spread_windows(self.view, self.n_bytes, self.shape.context_tokens, self.sample_bytes)
+        sample = ByteView(windows.reshape(-1), np.zeros(1, np.int64), np.array([windows.size]))
+        plain, *found = subset_bits(self.shape, [self.plain, *members], sample, windows.size, self.progress)
+        return [self.own_bits + (bits - plain) * self.n_bytes / windows.size for bits in found]
+
+
+def data_bits(
+    part: DataPart, model_bits: Mapping[int, int], members: Mapping[int, Weights]
+) -> Iterator[tuple[int, float, int | None]]:
+    """Each precision, its data's bits, and of how many bytes a sample foretold them; None: all were coded.
+
+    The shortest of all is always one that coded all: whatever a sample calls the shortest codes all in its turn.
+    """
+    if not part.is_sampled:
+        for bits, found in zip(members, part.bits([*members.values()]), strict=True):
+            yield bits, found, None
+        return
+    lengths = dict(zip(members, part.foretold([*members.values()]), strict=True))
+    whole: set[int] = set()
+    while (best := min(lengths, key=lambda bits: model_bits[bits] + lengths[bits])) not in whole:
+        (lengths[best],) = part.bits([members[best]])
+        whole.add(best)
+    for bits, found in lengths.items():
+        yield bits, found, None if bits in whole else part.sample_bytes
+
+
+def coded_bytes(n_bytes: int) -> int:
+    """What measuring so much data at every precision codes of it, in the least."""
+    return len(PRECISIONS) * n_bytes if n_bytes <= SAMPLE_BYTES else (len(PRECISIONS) + 1) * SAMPLE_BYTES + n_bytes
+
+
+def spread_windows(view: Readable, n_bytes: int, context_bytes: int, sample_bytes: int) -> npt.NDArray[np.uint8]:
+    """Windows (n, T) spread evenly over the first `n_bytes`, some `sample_bytes` in all."""
+    T = min(context_bytes, n_bytes)
+    n_windows = max(1, min(n_bytes, sample_bytes) // T)
+    starts = np.linspace(0, n_bytes - T, n_windows).astype(np.int64)
+    return np.stack([view.read(start, start + T) for start in starts.tolist()])
+
+
+def subset_bits(
+    shape: Shape, members: Sequence[Weights], view: Readable, n_bytes: int, progress: BytesProgress | None = None
+) -> list[float]:
+    """Ideal bits of the first `n_bytes` under each of some weights, all in one pass."""
+    model = stack(shape, members).to("cuda" if torch.cuda.is_available() else "cpu")
+    lengths = code_lengths(model, view, "train", [n_bytes] * len(members), progress=progress)
+    return [sum(segment.code_bits for segment in part.segments) for part in lengths]
