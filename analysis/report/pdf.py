@@ -13,7 +13,7 @@ from analysis.errors import AnalysisError
 from analysis.formatting import POWER
 from analysis.report.elements import Document
 
-_LOOSE = ("1", "0.95", "1.05", "0.9", "1.1", "0.85", "1.15")
+_LOOSE = ("1", "0.95", "1.05", "0.9", "1.1", "0.85", "1.15", "0.98", "1.02", "0.93", "1.07", "0.88", "1.12", "1.17", "1.19")
 _FILLED = 2 / 3
 
 
@@ -40,7 +40,7 @@ def typeset(document: Document, folder: Path, created: str | None) -> None:
 
 
 def _filling(end: Callable[[str], float]) -> str:
-    """How far lines stand apart, as a multiple: the usual, or the nearest that fills two thirds of the last page."""
+    """How far lines stand apart, as a multiple: the usual, or the first that fills two thirds of the last page."""
     ends = {}
     for loose in _LOOSE:
         ends[loose] = end(loose)
