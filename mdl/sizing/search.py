@@ -30,7 +30,7 @@ _LONGER_AT_LEAST = 1.6  # times the training, or it would tell nothing
 _LONGER_AT_MOST = 8.0
 _LONGER_SHARE = 0.8  # of what is left
 _ABOUT = 5.0  # how far from the size found longer training goes, as a factor
-_LONGER_SHAPES = 7  # of them at most, the nearest
+_LONGER_SHAPES = (7, 5, 4)  # of them at most, the nearest; fewer where the time left is not enough for more
 _BEYOND = 3.0  # how far past an edge a new plan looks, as a factor
 _ANEW_SHARE = 0.4  # of what is left, for it
 
@@ -149,25 +149,32 @@ class Search:
         cells = answer.study.explained.table.cells
         runs = cells[cells["bytes_seen"] == cells["bytes_seen"].max()].drop_duplicates("run_id")
         rungs = sorted(set(zip(runs["n_params"], runs["size"], strict=True)))
-        found = answer.row["n_params"] if answer.row else math.nan
-        if not math.isnan(found):
-            near = [rung for rung in rungs if found / _ABOUT <= rung[0] <= found * _ABOUT]
-            rungs = sorted(sorted(near, key=lambda rung: abs(math.log(rung[0] / found)))[:_LONGER_SHAPES])
         subsets = sorted(set(runs["subset_bytes"]), reverse=True)
-        for some in (subsets, subsets[:1]):
-            seconds = [self._seconds(runs, int(n), some) for n, _ in rungs]
-            training = WITH_HALF * makespan([train for train, _ in seconds], self.setting.n_workers)
-            around = makespan([2 * other for _, other in seconds], self.setting.n_workers) + _LEAST_SECONDS / 2
-            times = min((_LONGER_SHARE * self._left() - around) / max(training, 1e-9), _LONGER_AT_MOST)
-            if times >= _LONGER_AT_LEAST:
-                steps = int(times * max(int(config["train.steps"]) for config in runs["config"]))
-                return [
-                    one
-                    for _, size in rungs
-                    for d in some
-                    for one in budgets(self.data, self.setting, size=size, subset_bytes=int(d), steps=steps)
-                ]
+        for near in self._nearest(rungs, answer):
+            for some in (subsets, subsets[:1]):
+                seconds = [self._seconds(runs, int(n), some) for n, _ in near]
+                training = WITH_HALF * makespan([train for train, _ in seconds], self.setting.n_workers)
+                around = makespan([2 * other for _, other in seconds], self.setting.n_workers) + _LEAST_SECONDS / 2
+                times = min((_LONGER_SHARE * self._left() - around) / max(training, 1e-9), _LONGER_AT_MOST)
+                if times >= _LONGER_AT_LEAST:
+                    steps = int(times * max(int(config["train.steps"]) for config in runs["config"]))
+                    return [
+                        one
+                        for _, size in near
+                        for d in some
+                        for one in budgets(self.data, self.setting, size=size, subset_bytes=int(d), steps=steps)
+                    ]
         return []
+
+    @staticmethod
+    def _nearest(rungs: Sequence[tuple[float, str]], answer: Answer) -> list[list[tuple[float, str]]]:
+        """Those about the size found, ever fewer; all, where none was."""
+        found = answer.row["n_params"] if answer.row else math.nan
+        if math.isnan(found):
+            return [list(rungs)]
+        near = [rung for rung in rungs if found / _ABOUT <= rung[0] <= found * _ABOUT]
+        near.sort(key=lambda rung: abs(math.log(rung[0] / found)))
+        return [sorted(near[:n]) for n in _LONGER_SHAPES]
 
     @staticmethod
     def _seconds(runs: Any, n_params: int, subsets: Sequence[int]) -> tuple[float, float]:

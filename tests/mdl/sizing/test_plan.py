@@ -85,7 +85,7 @@ def params_of(plan: SizePlan) -> list[int]:
 def test_the_first_round_keeps_to_its_share_of_the_budget(n_bytes: int, budget: float, modality: str) -> None:
     """Every cell of it is one that a sweep takes, of shapes in order and subsets that the data have."""
     plan = first_plan(data_of(n_bytes, modality), SETTING, USUAL_CORE, budget)
-    assert plan.seconds <= 1.25 * FIRST_SHARE * budget  # a minute is too short for the least that some data want
+    assert plan.seconds <= 1.37 * FIRST_SHARE * budget  # a minute is too short for the least that some data want
     assert plan.passes >= 0.6
     assert len(plan.sizes) >= 5
     assert params_of(plan) == sorted(params_of(plan))
