@@ -7,7 +7,7 @@ from tests import ROOT
 # What a call may leave behind in its process, and why.
 LEFT_BEHIND = {
     "mdl/plugins/loading.py": "a module, once imported, is the process's own; those that it starts load it too",
-    "mdl/quantization/two_part_code.py": "the number of threads, put back at once",
+    "mdl/quantization/spread_work.py": "the number of threads, put back at once; a process to copy, which ends with it",
 }
 SETTERS = {"os.environ.update", "os.environ.setdefault", "os.environ.pop", "os.putenv"}
 

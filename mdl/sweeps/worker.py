@@ -28,6 +28,7 @@ from mdl.errors import MdlError, one_line
 from mdl.plugins import load_plugins, told
 from mdl.storage import ChangedError
 from mdl.sweeps.claims import SupersededError
+from mdl.sweeps.kept_memory import hand_back
 from mdl.sweeps.worker_pool import SHARING
 from mdl.training import WandbServer, import_torchmetrics, stop_signal
 
@@ -65,6 +66,7 @@ def main() -> None:
             emit("error", message=problem)
         else:
             _serve(job | {"began": began}, emit, server)
+            hand_back()
         began = time.monotonic()
 
 

@@ -17,13 +17,12 @@ from typing import Any, Protocol, TextIO
 
 from mdl.errors import MdlError
 from mdl.sweeps.claims import stands
+from mdl.sweeps.kept_memory import KEEPING
 
 SHARING = "MDL_COHORTS_A_GPU"  # of a worker's environment: how many cohorts share its device
 _STOP_SECONDS = 30.0  # a stopped worker has this long to save its checkpoint
 _FIRST_SHARE = 0.02  # at most, of what all classical coders cost: the larger one of the two that come first
 _SLURM_TASKS = {"SLURM_NTASKS", "SLURM_NPROCS", "SLURM_NTASKS_PER_NODE"}
-# glibc keeps a step's memory for the next one, instead of handing it back and having every page cleared again.
-_KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**28), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
 
 
 @dataclass(frozen=True)
@@ -197,7 +196,7 @@ class Pool:
             stderr=log,
             text=True,
             # Lightning would take the tasks of a Slurm job for its own: a worker is one process on one device.
-            env=_KEEP_MEMORY | {k: v for k, v in os.environ.items() if k not in _SLURM_TASKS} | lane.environment,
+            env=KEEPING | {k: v for k, v in os.environ.items() if k not in _SLURM_TASKS} | lane.environment,
             start_new_session=True,  # a Ctrl-C reaches the driver alone, which then stops its workers in order
         )
         with self._lock:
