@@ -140,7 +140,11 @@ _SIZED = "my.txt, 300 KB, pays for 12 K parameters"
 
 def test_what_a_search_for_a_size_prints_is_what_the_code_says() -> None:
     """By the sentences of an answer with as much in it; the numbers are of another file."""
-    found = replace(answer(with_half(final_cells(), 0.04)), source="my.txt", stopped="the time is up")
+    found = replace(
+        answer(with_half(final_cells(), 0.04)),
+        source="my.txt",
+        stopped="the rest of the time goes to the answer and its report",
+    )
     said = "\n".join(sentences(found, "float16"))
     (shown,) = (block.text for block in blocks(README) if block.text.startswith(_SIZED))
     assert is_of_shape(said, "\n".join(shown.splitlines()[:5]))

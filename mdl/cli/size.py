@@ -44,7 +44,11 @@ def told(found: Answer, asked: Question) -> Iterator[str]:
     """The answer in sentences, and then, while its report is made, where that and the sweep file lie."""
     yield from ("", *sentences(found, asked.cost))
     with contextlib.suppress(AnalysisError):
-        report = found.report()
+        try:
+            report = found.report()
+        except KeyboardInterrupt:
+            yield f"no report was made; mdl report {found.folder} makes it"
+            raise
         yield from (f"report: {path}" for path in sorted(report.glob("*")) if path.suffix in (".pdf", ".html"))
         yield f"cells: {found.folder / 'sweep.yaml'}; the same command goes on, as does mdl sweep"
 

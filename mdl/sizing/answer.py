@@ -190,8 +190,9 @@ class Answer:
             return None
         value, foretold = self.row[name], self.study.explained.predictions
         if self.is_extrapolated and name in foretold.columns:
-            own = foretold.loc[foretold["subset_bytes"] == self.train_bytes, name]
-            value = math.nan if own.empty else own.iloc[0]
+            own = foretold.loc[foretold["subset_bytes"] == self.train_bytes]
+            known = len(own) and own[["low", "high"]].notna().all(axis=None)  # a law through two sizes has no interval
+            value = own[name].iloc[0] if known else math.nan
         return None if math.isnan(value) else float(value)
 
     def __repr__(self) -> str:

@@ -32,6 +32,8 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         return format_known(row.get(name), how)
 
     def both(low: str, high: str) -> str:
+        if row.get(low) == row.get(high):  # beyond an edge, where nothing varies
+            return format_known(None, format_count)
         return format_range(row.get(low), row.get(high), format_count)
 
     def size(n: float) -> str:
@@ -114,7 +116,8 @@ def _beside_coders(row: dict[str, Any]) -> list[str]:
     own, theirs = row["adjusted_rate"], row.get("classical_rate")
     if theirs is None or math.isnan(theirs):
         return []
-    points = f"{100 * abs(theirs - own):.2g} points"
+    amount = f"{100 * abs(theirs - own):.2g}"
+    points = f"{amount} point" if amount == "1" else f"{amount} points"
     coder = row["coder"]
     which = f"{coder} is still shorter by {points}" if theirs < own else f"That is {points} shorter than {coder}"
     return [f"{which} ({format_percent(theirs)} against {format_percent(own)} with the model)."]

@@ -21,7 +21,7 @@ from mdl.sizing.answer import Answer
 from mdl.sizing.deadline import Deadline
 from mdl.sizing.plan import FIRST_SHARE, RECIPE, Data, Setting, SizePlan, first_plan, require_enough
 from mdl.sizing.search import Search
-from mdl.storage import Progress
+from mdl.storage import Progress, require_records_folder
 from mdl.sweeps import Rule, check_name, n_places, read_cells, say, try_speed
 
 if TYPE_CHECKING:
@@ -155,6 +155,7 @@ def look_at(question: Question, progress: Progress | None = None) -> Looked:
         n_documents=corpus.n_documents,
     )
     require_enough(data)
+    corpus.require_as_in(RunPaths(question.runs / question.name))
     setting = Setting(
         context_bytes=1024 if device == "cuda" else 256,
         batch_windows=32 if device == "cuda" else 8,
@@ -201,13 +202,15 @@ def _require_same_plugin(folder: Path, architecture: str) -> None:
 def _check(question: Question) -> None:
     """Before anything is made; AnalysisError for an unknown cost."""
     check_name(question.name)
+    require_records_folder(question.runs / question.name)
     has_coded = architecture_named(question.architecture).coded is not None
     if question.cost.startswith("coded") and not has_coded:
         raise MdlError(
             f"--cost {question.cost} needs coded weights, which the architecture '{question.architecture}' does not "
             "have; give a fixed price such as float16"
         )
-    parse_cost(question.cost)
+    if parse_cost(question.cost).bytes_per_param == 0:
+        raise MdlError("free parameters have no critical size to look for; give --cost a price, such as float16")
     if question.budget_seconds < _LEAST_BUDGET_SECONDS:
         least = f"{_LEAST_BUDGET_SECONDS:g} s"
         raise MdlError(f"a budget of {question.budget_seconds:g} s is too short; give at least {least}")
@@ -220,7 +223,6 @@ def find_size(question: Question, console: Console, command: str, progress: Prog
     deadline = Deadline(question.began + question.budget_seconds, with_report=question.with_report)
     found = look_at(question, progress)
     paths = RunPaths(question.runs / question.name)
-    found.corpus.require_as_in(paths)
 
     def first() -> list[dict[str, Any]]:
         with deadline.trial():

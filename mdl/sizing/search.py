@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _OURS = "# The cells of mdl size"
+_REST_IS_FOR_THE_REPORT = "the rest of the time goes to the answer and its report"
 _LEAST_SECONDS = 12.0  # a round: its processes begin anew
 _LONGER_AT_LEAST = 1.6  # times the training, or it would tell nothing
 _LONGER_AT_MOST = 8.0
@@ -58,7 +59,7 @@ class Search:
     def run(self) -> Answer:
         """Until the interval is narrow enough, the time is up, or nothing would help."""
         wanted = self._before() or self.first()
-        why = "the time is up"
+        why = _REST_IS_FOR_THE_REPORT
         answer = self._round(wanted)
         while self._left() > _LEAST_SECONDS:
             more = self._more(answer, wanted)

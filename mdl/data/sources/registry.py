@@ -114,8 +114,8 @@ def _kind_and_rest(source: str) -> tuple[str, str]:
         return name, rest
     if source and name not in SOURCES:
         path = source if is_here(source) else source.partition(",column=")[0]
-        if is_here(path) and is_table(member_of(Path(path))):
-            return "rows", source  # its keys and escapes are not meant; file: takes them
+        if is_here(path) and (path != source or is_table(member_of(Path(path)))):
+            return "rows", source  # a column is asked for; or keys and escapes are not meant, which file: takes
         if is_here(source):
             return "file", source
     raise MdlError(_unknown(source, name))

@@ -352,3 +352,14 @@ def test_a_hub_name_without_a_network_is_one_quick_line(tmp_path: Path, offline:
     )
     assert "hf:nobody/nothing" in done.stdout
     assert done.stdout.count("\n") == 1
+
+
+def test_a_column_is_that_of_a_table_whatever_its_name_says(tmp_path: Path) -> None:
+    """A CSV file alone is the text that it is; with a column asked for it is rows, as every table is."""
+    file = tmp_path / "t.csv"
+    file.write_text("id,body\n1,one\n2,two\n")
+    assert bytes_of(str(file)) == file.read_bytes()
+    assert bytes_of(f"{file},column=body") == bytes_of(f"rows:{file},column=body") == b"onetwo"
+    (tmp_path / "book.txt").write_bytes(TEXT)
+    with pytest.raises(MdlError, match="no table at"):
+        bytes_of(f"{tmp_path}/book.txt,column=body")

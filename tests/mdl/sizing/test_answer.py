@@ -13,8 +13,10 @@ from analysis.costs import parse_cost
 from analysis.records import Table, load
 from analysis.study import study as explain
 from benchmarks.coverage_of_size import World, ask
+from mdl.cli.size import told
 from mdl.models import ENVELOPE, Shape, count_params, parse_size
 from mdl.sizing import Answer, answer_of, sentences
+from mdl.sizing import ask as ask_question
 from mdl.sizing.ladder import coarse
 from mdl.sizing.one_budget import of_one_budget
 from tests import ROOT
@@ -179,3 +181,29 @@ def test_where_there_is_no_smaller_model_more_time_is_not_asked_for(records: Tab
     assert "the smallest model tried was the best" in sentences(found, "float16")[0]
     assert "Give more time." in sentences(found, "float16")
     assert "Give more time." not in sentences(replace(found, more_helps=False), "float16")
+
+
+def test_a_law_through_two_sizes_has_no_interval_and_gives_no_size(records: Table) -> None:
+    """What it carries on to all of the data may be off by any factor."""
+    two = records.cells[records.cells["subset_bytes"] > 200_000]
+    found = answer(replace(records, cells=two), train_bytes=10_000_000)
+    assert found.is_extrapolated
+    assert found.n_params is None
+    assert found.interval is None
+    assert "has no known model size yet" in sentences(found, "float16")[0]
+    assert answer(records, train_bytes=10_000_000).n_params is not None
+
+
+def test_an_interrupt_while_the_report_is_made_says_how_to_get_one(
+    records: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def report(found: Answer) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Answer, "report", report)
+    asked = ask_question("x", budget="1min", within=1.25, cost="float16", runs=ROOT / "runs")
+    lines = told(answer(records), asked)
+    said = [next(lines) for _ in (*sentences(answer(records), "float16"), "an empty line before", "and one after")]
+    assert said[-1] == f"no report was made; mdl report {QUICK} makes it"
+    with pytest.raises(KeyboardInterrupt):
+        next(lines)
