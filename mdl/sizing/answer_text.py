@@ -153,8 +153,10 @@ def _unconverged(answer: Answer, limit: Limit, doubled: dict[str, Any]) -> str:
     longest = float(str(answer.at_this_training("n_params")))
     size = format_size(longest, low, high)
     less = format_beside(longest / doubled["ratio"], longest, low, high, format_count)
+    begin = f"Not converged: {part} of the training gave {less}, and all of it gave {size}"
+    if less == size:
+        begin = f"Not known to have converged: {part} of the training gave {size}, as all of it did"
     return (
-        f"Not converged: {part} of the training gave {less}, and all of it gave {size}. The size above is what endless "
-        f"training would give, extrapolated from these two: {size} × {limit.factor:.2f} ({limit.low:.2f} to "
-        f"{limit.high:.2f})."
+        f"{begin}. The size above is what endless training would give, extrapolated from these two: "
+        f"{size} × {limit.factor:.2f} ({limit.low:.2f} to {limit.high:.2f})."
     )

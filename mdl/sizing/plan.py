@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from analysis.formatting import format_count
 from mdl.errors import MdlError
 from mdl.models import (
     ENVELOPE,
@@ -23,7 +24,7 @@ from mdl.quantization import coded_bytes
 from mdl.sizing.forecast import forecast_of
 from mdl.sizing.ladder import countable
 from mdl.sweeps import Rule, Work
-from mdl.units import counted, format_bytes
+from mdl.units import counted, format_bytes, format_seconds
 
 _SMALLER, _LARGER = 1 / 8, 4.5  # how far about the forecast the first shapes go, as factors of it
 _APART = 1.25  # at least, from one shape to the next
@@ -123,10 +124,10 @@ class SizePlan:
             f"{counted(self.data.n_documents, 'document')}",
             f"subsets  {', '.join(format_bytes(d) for d in self.subsets)}",
             f"models   {len(self.sizes)} of {params[0]:,} to {params[-1]:,} parameters ({', '.join(self.sizes)}); "
-            f"about {self.expected:,.0f} are expected",
-            f"training {self.steps:,} steps, {format_bytes(self.bytes_seen)} seen: {self.passes:.3g} passes of the "
-            "largest subset to begin with",
-            f"time     about {self.seconds:.0f} s to the first answer, {self._limit}, "
+            f"about {format_count(self.expected)} are expected",
+            f"training {self.steps:,} steps, {format_bytes(self.bytes_seen)} seen: {format_count(self.passes)} passes "
+            "of the largest subset to begin with",
+            f"time     about {format_seconds(self.seconds)} to the first answer, {self._limit}, "
             f"{self.setting.n_workers} {'process' if self.setting.n_workers == 1 else 'processes'}",
         ]
 
