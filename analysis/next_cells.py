@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from analysis.costs import require_price
 from analysis.critical import Estimate, PowerLaw, columns, estimate_all
 from analysis.errors import AnalysisError
 from analysis.formatting import format_bytes, format_count
@@ -62,8 +63,7 @@ def suggest(study: Study, ladder: Ladder, within: float = 1.25) -> list[Suggesti
     The widest interval comes first. AnalysisError without records to go by, for free parameters, or for a factor not
     above 1.
     """
-    if study.cost.bytes_per_param == 0:
-        raise AnalysisError("free parameters have no critical size to look for; give --cost a price, such as float16")
+    require_price(study.cost)
     if not (math.isfinite(within) and within > 1):
         raise AnalysisError(f"--within is {within:g}; want the interval's upper end / lower end, above 1, such as 1.25")
     chosen = study.codes.under(study.cost)

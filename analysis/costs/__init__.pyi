@@ -3,6 +3,7 @@ from .fixed import CAPACITY_BITS as CAPACITY_BITS
 from .fixed import PAPER as PAPER
 from .fixed import Fixed as Fixed
 from .parsing import parse_cost as parse_cost
+from .parsing import require_price as require_price
 from .registry import COSTS as COSTS
 from .registry import known_costs as known_costs
 from .registry import register_cost as register_cost

@@ -25,6 +25,12 @@ def parse_cost(cost: str | float | ParameterCost) -> ParameterCost:
     return coded_cost(text) or _number(text)
 
 
+def require_price(cost: ParameterCost) -> None:
+    """AnalysisError where parameters are free: then the largest model is the shortest."""
+    if cost.bytes_per_param == 0:
+        raise AnalysisError("free parameters have no critical size to look for; give --cost a price, such as float16")
+
+
 def _number(text: str) -> ParameterCost:
     """So many bytes (`2`, `2 bytes`), or a capacity of so many bits."""
     kind, _, number = text.removesuffix(" bytes").rpartition(":")

@@ -13,8 +13,7 @@ from analysis.errors import AnalysisError
 from analysis.formatting import POWER
 from analysis.report.elements import Document
 
-_FIRST = ("1", "0.95", "1.05", "0.9", "1.1", "0.85", "1.15")
-_LOOSE = (*_FIRST, "0.98", "1.02", "0.93", "1.07", "0.88", "1.12", "1.17", "1.19")
+_LOOSE = tuple(map(str, (1, 0.95, 1.05, 0.9, 1.1, 0.85, 1.15, 0.98, 1.02, 0.93, 1.07, 0.88, 1.12, 1.17, 1.19)))
 _FILLED = 2 / 3
 
 

@@ -161,9 +161,13 @@ def choose_coded(run: Run, tune_steps: int | None = None, content: Content | Non
     if content is None and run.snapshot.coded and tuning.n_steps == recorded_steps:
         best = min(run.snapshot.coded, key=lambda coded_weights: coded_weights.total_bits).bits
         return coded_models(run.shape, run.weights, calibration, [best], tuning)[0]
-    plain, own_bits = run.weights, 0.0  # which is shortest, differences tell
     data = DataPart(
-        shape=run.shape, view=view, n_bytes=n_bytes, plain=plain, own_bits=own_bits, sample_bytes=SAMPLE_BYTES
+        shape=run.shape,
+        view=view,
+        n_bytes=n_bytes,
+        plain=run.weights,
+        own_bits=0.0,  # differences tell which is shortest
+        sample_bytes=SAMPLE_BYTES,
     )
     with map_over_processes() as spread:
         return shortest_code(data, calibration, tuning, spread=spread)

@@ -6,7 +6,7 @@ Rounding changes the code of every window by much the same, so that few windows 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,11 +33,6 @@ class DataPart:
     sample_bytes: int = SAMPLE_BYTES
     progress: BytesProgress | None = None
 
-    @property
-    def is_sampled(self) -> bool:
-        """Whether there is so much of it that `foretold` takes less time than `bits`."""
-        return self.n_bytes > self.sample_bytes
-
     def bits(self, members: Sequence[Weights]) -> list[float]:
         """Of all of it under each of some weights."""
         return subset_bits(self.shape, members, self.view, self.n_bytes, self.progress)
@@ -50,24 +45,18 @@ class DataPart:
         return [self.own_bits + (bits - plain) * self.n_bytes / windows.size for bits in found]
 
 
-def data_bits(
-    part: DataPart, model_bits: Mapping[int, int], members: Mapping[int, Weights]
-) -> Iterator[tuple[int, float, int | None]]:
-    """Each precision, its data's bits, and of how many bytes a sample foretold them; None: all were coded.
+def data_bits(part: DataPart, model_bits: Sequence[int], members: Sequence[Weights]) -> list[tuple[float, int | None]]:
+    """Of every member its data's bits, and of how many bytes a sample foretold them; None: all were coded.
 
     The shortest of all is always one that coded all: whatever a sample calls the shortest codes all in its turn.
     """
-    if not part.is_sampled:
-        for bits, found in zip(members, part.bits([*members.values()]), strict=True):
-            yield bits, found, None
-        return
-    lengths = dict(zip(members, part.foretold([*members.values()]), strict=True))
-    whole: set[int] = set()
-    while (best := min(lengths, key=lambda bits: model_bits[bits] + lengths[bits])) not in whole:
+    if part.n_bytes <= part.sample_bytes:
+        return [(bits, None) for bits in part.bits(members)]
+    lengths, whole = part.foretold(members), set[int]()
+    while (best := int(np.argmin(np.add(model_bits, lengths)))) not in whole:
         (lengths[best],) = part.bits([members[best]])
         whole.add(best)
-    for bits, found in lengths.items():
-        yield bits, found, None if bits in whole else part.sample_bytes
+    return [(bits, None if k in whole else part.sample_bytes) for k, bits in enumerate(lengths)]
 
 
 def coded_bytes(n_bytes: int) -> int:

@@ -114,16 +114,11 @@ def two_part_codes(
 ) -> list[CodedWeights]:
     """Model and data bits at every precision of the data's plain weights, the data under them as they decode."""
     coded = coded_models(data.shape, data.plain, calibration, bits, tuning, spread=spread)
-    members = dict(zip(bits, _as_decoded(data.shape, coded, spread), strict=True))
-    model_bits = {model.bits: 8 * len(model.content) for model in coded}
-    coder_of = {model.bits: model.coder for model in coded}
+    sizes = [8 * len(model.content) for model in coded]
+    found = data_bits(data, sizes, _as_decoded(data.shape, coded, spread))
     return [
         CodedWeights(
-            bits=each,
-            coder=coder_of[each],
-            model_bits=model_bits[each],
-            data_bits=float(found),
-            sample_bytes=sample_bytes,
+            bits=model.bits, coder=model.coder, model_bits=size, data_bits=float(length), sample_bytes=sample_bytes
         )
-        for each, found, sample_bytes in data_bits(data, model_bits, members)
+        for model, size, (length, sample_bytes) in zip(coded, sizes, found, strict=True)
     ]

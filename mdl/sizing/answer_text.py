@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from analysis.formatting import (
+    UNKNOWN,
     format_beside,
     format_bytes,
     format_count,
@@ -33,7 +34,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 
     def both(low: str, high: str) -> str:
         if row.get(low) == row.get(high):  # beyond an edge, where nothing varies
-            return format_known(None, format_count)
+            return UNKNOWN
         return format_range(row.get(low), row.get(high), format_count)
 
     def size(n: float) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from signal import SIGINT
 from typing import TYPE_CHECKING, Any
 
-from analysis.costs import parse_cost
+from analysis.costs import parse_cost, require_price
 from mdl.data import Corpus, CorpusSpec, open_corpus
 from mdl.errors import MdlError
 from mdl.evaluation import BaselineJob, run_baseline
@@ -52,6 +52,11 @@ class Question:
     """Is one to be made within the budget?"""
     off_by: float = 1.0
     """Multiplies the forecast: a test that the answer does not hang on it."""
+
+    @property
+    def paths(self) -> RunPaths:
+        """Where its cells are recorded."""
+        return RunPaths(self.runs / self.name)
 
 
 def ask(
@@ -155,7 +160,7 @@ def look_at(question: Question, progress: Progress | None = None) -> Looked:
         n_documents=corpus.n_documents,
     )
     require_enough(data)
-    corpus.require_as_in(RunPaths(question.runs / question.name))
+    corpus.require_as_in(question.paths)
     setting = Setting(
         context_bytes=1024 if device == "cuda" else 256,
         batch_windows=32 if device == "cuda" else 8,
@@ -172,7 +177,7 @@ def _begun(question: Question) -> dict[str, Any]:
 
     MdlError where something else was asked then.
     """
-    folder = RunPaths(question.runs / question.name).root
+    folder = question.paths.root
     cells = read_cells(folder / "sweep.yaml")
     begun = cells[0] if cells else {}
     if not begun:
@@ -200,17 +205,16 @@ def _require_same_plugin(folder: Path, architecture: str) -> None:
 
 
 def _check(question: Question) -> None:
-    """Before anything is made; AnalysisError for an unknown cost."""
+    """Before anything is made; AnalysisError for an unknown cost, or none."""
     check_name(question.name)
-    require_records_folder(question.runs / question.name)
+    require_records_folder(question.paths.root)
     has_coded = architecture_named(question.architecture).coded is not None
     if question.cost.startswith("coded") and not has_coded:
         raise MdlError(
             f"--cost {question.cost} needs coded weights, which the architecture '{question.architecture}' does not "
             "have; give a fixed price such as float16"
         )
-    if parse_cost(question.cost).bytes_per_param == 0:
-        raise MdlError("free parameters have no critical size to look for; give --cost a price, such as float16")
+    require_price(parse_cost(question.cost))
     if question.budget_seconds < _LEAST_BUDGET_SECONDS:
         least = f"{_LEAST_BUDGET_SECONDS:g} s"
         raise MdlError(f"a budget of {question.budget_seconds:g} s is too short; give at least {least}")
@@ -222,7 +226,7 @@ def find_size(question: Question, console: Console, command: str, progress: Prog
     """Look, plan, search and answer; a KeyboardInterrupt is one of the ways to end."""
     deadline = Deadline(question.began + question.budget_seconds, with_report=question.with_report)
     found = look_at(question, progress)
-    paths = RunPaths(question.runs / question.name)
+    paths = question.paths
 
     def first() -> list[dict[str, Any]]:
         with deadline.trial():

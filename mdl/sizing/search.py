@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _OURS = "# The cells of mdl size"
-_REST_IS_FOR_THE_REPORT = "the rest of the time goes to the answer and its report"
 _LEAST_SECONDS = 12.0  # a round: its processes begin anew
 _LONGER_AT_LEAST = 1.6  # times the training, or it would tell nothing
 _LONGER_AT_MOST = 8.0
@@ -59,7 +59,7 @@ class Search:
     def run(self) -> Answer:
         """Until the interval is narrow enough, the time is up, or nothing would help."""
         wanted = self._before() or self.first()
-        why = _REST_IS_FOR_THE_REPORT
+        why = "the rest of the time goes to the answer and its report"
         answer = self._round(wanted)
         while self._left() > _LEAST_SECONDS:
             more = self._more(answer, wanted)
@@ -151,20 +151,19 @@ class Search:
         runs = cells[cells["bytes_seen"] == cells["bytes_seen"].max()].drop_duplicates("run_id")
         rungs = sorted(set(zip(runs["n_params"], runs["size"], strict=True)))
         subsets = sorted(set(runs["subset_bytes"]), reverse=True)
-        for near in self._nearest(rungs, answer):
-            for some in (subsets, subsets[:1]):
-                seconds = [self._seconds(runs, int(n), some) for n, _ in near]
-                training = WITH_HALF * makespan([train for train, _ in seconds], self.setting.n_workers)
-                around = makespan([2 * other for _, other in seconds], self.setting.n_workers) + _LEAST_SECONDS / 2
-                times = min((_LONGER_SHARE * self._left() - around) / max(training, 1e-9), _LONGER_AT_MOST)
-                if times >= _LONGER_AT_LEAST:
-                    steps = int(times * max(int(config["train.steps"]) for config in runs["config"]))
-                    return [
-                        one
-                        for _, size in near
-                        for d in some
-                        for one in budgets(self.data, self.setting, size=size, subset_bytes=int(d), steps=steps)
-                    ]
+        for near, some in itertools.product(self._nearest(rungs, answer), (subsets, subsets[:1])):
+            seconds = [self._seconds(runs, int(n), some) for n, _ in near]
+            training = WITH_HALF * makespan([train for train, _ in seconds], self.setting.n_workers)
+            around = makespan([2 * other for _, other in seconds], self.setting.n_workers) + _LEAST_SECONDS / 2
+            times = min((_LONGER_SHARE * self._left() - around) / max(training, 1e-9), _LONGER_AT_MOST)
+            if times >= _LONGER_AT_LEAST:
+                steps = int(times * max(int(config["train.steps"]) for config in runs["config"]))
+                return [
+                    one
+                    for _, size in near
+                    for d in some
+                    for one in budgets(self.data, self.setting, size=size, subset_bytes=int(d), steps=steps)
+                ]
         return []
 
     @staticmethod

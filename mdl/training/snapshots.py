@@ -24,7 +24,7 @@ from mdl.quantization import (
     map_over_processes,
     two_part_codes,
 )
-from mdl.records import CodedWeights, RunPaths, Segment, Snapshot
+from mdl.records import CodedWeights, RunPaths, Snapshot
 from mdl.storage import keep_once
 from mdl.training.cohort_data import Reading
 from mdl.training.cohort_module import CohortModule
@@ -108,7 +108,7 @@ class _Measuring:
             content = weights_bytes(shape, weights)
             file = keep_once(self.paths.weights(self.cohort.cells[m].run_id, f"{name}.safetensors"), content)
             segments = (*seen.segments, *unseen.segments)
-            coded[m] = Snapshot(
+            measured = Snapshot(
                 name=name,
                 step=step,
                 weights_file=file.name,
@@ -116,39 +116,40 @@ class _Measuring:
                 segments=segments,
                 positions=position_bins(unseen),
                 stream=self.data.stream(stack(shape, [weights]).to(device), m, unseen),
-                coded=self._trained_code(m, name, segments) or self._two_part_codes(m, weights, segments),
                 overlapping=second,
             )
+            if all(math.isfinite(segment.code_bits) for segment in segments):
+                codes = self._trained_code(m, measured) or self._two_part_codes(m, weights, measured)
+                measured = replace(measured, coded=codes)
+            coded[m] = measured
         return coded
 
-    def _trained_code(self, m: int, name: str, segments: Sequence[Segment]) -> tuple[CodedWeights, ...]:
+    def _trained_code(self, m: int, measured: Snapshot) -> tuple[CodedWeights, ...]:
         """Of weights trained for the total the one code that they were trained for, written beside them."""
-        if m not in self.trained or not all(math.isfinite(s.code_bits) for s in segments):
+        if m not in self.trained:
             return ()
         coded, density_bits = self.trained[m]
         cell = self.cohort.cells[m]
-        file = keep_once(self.paths.weights(cell.run_id, f"{name}.coded"), coded.content)
-        subset_bytes = cell.resolved.subset_bytes
-        own = (s.code_bits for s in segments if s.part == "train" and s.end_bytes <= subset_bytes)
+        file = keep_once(self.paths.weights(cell.run_id, f"{measured.name}.coded"), coded.content)
         return (
             CodedWeights(
                 bits=coded.bits,
                 coder=coded.coder,
                 model_bits=8 * len(coded.content),
-                data_bits=sum(own),
+                data_bits=measured.own_bits(cell.resolved.subset_bytes),
                 coded_file=file.name,
                 coded_sha256=hashlib.sha256(coded.content).hexdigest(),
                 density_bits=density_bits,
             ),
         )
 
-    def _two_part_codes(self, m: int, weights: Weights, segments: Sequence[Segment]) -> tuple[CodedWeights, ...]:
+    def _two_part_codes(self, m: int, weights: Weights, measured: Snapshot) -> tuple[CodedWeights, ...]:
         """Of the own subset, at every precision, where asked for and the weights code anything at all."""
         config, shape, view = self.cohort.cells[m].resolved, self.cohort.shape, self.data.corpora[m].train
-        if not config.measure.coded_weights or not all(math.isfinite(s.code_bits) for s in segments):
+        if not config.measure.coded_weights:
             return ()
         n_bytes = config.subset_bytes
-        own = sum(s.code_bits for s in segments if s.part == "train" and s.end_bytes <= n_bytes)
+        own = measured.own_bits(n_bytes)
         data = DataPart(shape=shape, view=view, n_bytes=n_bytes, plain=dict(weights), own_bits=own, progress=self.meter)
         calibration = calibration_windows(view, n_bytes, shape.context_tokens)
         tuning = Tuning(view, n_bytes, config.measure.tune_steps)

@@ -323,7 +323,7 @@ def data_part(
 def test_of_much_data_a_sample_foretells_all_precisions_but_the_shortest(
     trained: tuple[Shape, dict[str, torch.Tensor], npt.NDArray[np.uint8]],
 ) -> None:
-    """Of an eighth of the data the code under each precision is foretold within .1 %; the shortest codes all of it."""
+    """Of an eighth the code under each precision is foretold within .1 %, at 2 bits 1 %; the shortest codes all."""
     shape, own, data = trained
     windows = calibration_windows(View(data), data.size, 64)
     every = two_part_codes(data_part(shape, own, View(data), data.size), windows)
