@@ -80,13 +80,23 @@ class _Model:
             estimate, shift = np.where(large, estimate >> 1, estimate), np.where(large, shift + 1, shift)
         return np.searchsorted(_bounds(), estimate, side="left").astype(np.int64), shift
 
-    def tables(self, classes: Ints) -> Ints:
-        """Counts (units, 256) for the coder."""
-        used, place = np.unique(classes, return_inverse=True)
+    def tables(self, classes: Ints) -> npt.NDArray[np.float64]:
+        """Counts (units, 256) for the decoder, whole numbers."""
+        quantiles, row = self._quantiles(classes)
+        tables: npt.NDArray[np.float64] = np.diff(quantiles, axis=-1, prepend=0).astype(np.float64)
+        return tables[row]
+
+    def intervals(self, classes: Ints, symbols: Ints) -> tuple[Ints, Ints]:
+        """Where the same tables put each unit's symbol, (left, width) of 2^24: all that the encoder has to know."""
+        quantiles, row = self._quantiles(classes)
+        below = np.where(symbols > 0, quantiles[row, symbols - 1], 0)
+        return below + symbols, quantiles[row, symbols] - below + 1  # the coder adds one to every count
+
+    def _quantiles(self, classes: Ints) -> tuple[Ints, Ints]:
+        """Cumulative counts of TOTAL of the classes in use, and which of these rows is each unit's."""
+        used = np.flatnonzero(np.bincount(classes, minlength=_N_CLASSES))
         cumulative = np.cumsum(self._counts[used], axis=-1)
-        quantiles = cumulative * TOTAL // cumulative[:, -1:]
-        tables: Ints = np.diff(quantiles, axis=-1, prepend=0)
-        return tables[place]
+        return cumulative * TOTAL // cumulative[:, -1:], np.searchsorted(used, classes)
 
     def learn(self, numbers: Ints, classes: Ints, symbols: Ints) -> None:
         """The line has been coded."""
@@ -112,7 +122,7 @@ def encode(matrices: Sequence[Ints]) -> bytes:
             symbols = (line >> shift) + _MIDDLE
             far = (symbols < 0) | (symbols >= _ESCAPE)
             symbols[far] = _ESCAPE
-            encoder.write(model.tables(classes), symbols.astype(np.uint8))
+            encoder.write_intervals(*model.intervals(classes, symbols))
             listed += line[far].tolist()
             low.append(_low_bits(line[~far], shift[~far]))
             model.learn(line, classes, symbols)

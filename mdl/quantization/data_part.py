@@ -45,18 +45,26 @@ class DataPart:
         return [self.own_bits + (bits - plain) * self.n_bytes / windows.size for bits in found]
 
 
-def data_bits(part: DataPart, model_bits: Sequence[int], members: Sequence[Weights]) -> list[tuple[float, int | None]]:
-    """Of every member its data's bits, and of how many bytes a sample foretold them; None: all were coded.
+class DataLengths:
+    """The data's bits under some weights: of all of it, or, where it is much, as a sample foretells them at first."""
 
-    The shortest of all is always one that coded all: whatever a sample calls the shortest codes all in its turn.
-    """
-    if part.n_bytes <= part.sample_bytes:
-        return [(bits, None) for bits in part.bits(members)]
-    lengths, whole = part.foretold(members), set[int]()
-    while (best := int(np.argmin(np.add(model_bits, lengths)))) not in whole:
-        (lengths[best],) = part.bits([members[best]])
-        whole.add(best)
-    return [(bits, None if k in whole else part.sample_bytes) for k, bits in enumerate(lengths)]
+    def __init__(self, part: DataPart, members: Sequence[Weights]) -> None:
+        self._part, self._members, self._sampled = part, members, part.n_bytes > part.sample_bytes
+        self._bits = part.foretold(members) if self._sampled else part.bits(members)
+
+    def beside(self, model_bits: Sequence[int]) -> list[tuple[float, int | None]]:
+        """Of every member its data's bits, and of how many bytes a sample foretold them; None: all were coded.
+
+        The shortest of all with its weights is always one that coded all: whatever a sample calls the shortest codes
+        all in its turn.
+        """
+        if not self._sampled:
+            return [(bits, None) for bits in self._bits]
+        lengths, whole = list(self._bits), set[int]()
+        while (best := int(np.argmin(np.add(model_bits, lengths)))) not in whole:
+            (lengths[best],) = self._part.bits([self._members[best]])
+            whole.add(best)
+        return [(bits, None if k in whole else self._part.sample_bytes) for k, bits in enumerate(lengths)]
 
 
 def coded_bytes(n_bytes: int) -> int:

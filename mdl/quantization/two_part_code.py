@@ -12,7 +12,7 @@ import torch
 
 from mdl.data import Readable
 from mdl.models import Shape, TiedModel, require_coded, stack
-from mdl.quantization.data_part import DataPart, Weights, data_bits, spread_windows
+from mdl.quantization.data_part import DataLengths, DataPart, Weights, spread_windows
 from mdl.quantization.fine_tune import Tuning, tuned
 from mdl.quantization.precision_list import PRECISIONS
 from mdl.quantization.quantize import quantise
@@ -24,9 +24,12 @@ from mdl.quantization.weight_codec import (
     decode_weights,
     encode_full,
     encode_quantised,
+    from_matrices,
     to_matrices,
 )
 from mdl.records import CodedWeights
+
+Form = Mapping[str, Any]  # of a name a matrix of whole numbers with its scales, or a weight as it is
 
 CALIBRATION_BYTES = 1 << 17
 TUNED_BITS = 6  # are tuned, and less; finer numbers lose next to nothing
@@ -47,6 +50,20 @@ def coded_models(
     spread: Spread = map,
 ) -> list[CodedModel]:
     """The weights coded at every precision, errors weighed by the windows (n, T) of `calibration`; tuned if asked."""
+    forms = _forms(shape, weights, calibration, precisions, tuning, spread=spread)
+    return list(spread(_encoded, repeat(shape), precisions, forms))
+
+
+def _forms(
+    shape: Shape,
+    weights: Weights,
+    calibration: npt.NDArray[np.uint8],
+    precisions: Sequence[int],
+    tuning: Tuning | None,
+    *,
+    spread: Spread,
+) -> list[Form]:
+    """What is coded at every precision: whole numbers and scales, and of `FULL_BITS` the weights as they are."""
     require_coded(shape)
     plain = {name: tensor.float().cpu().numpy() for name, tensor in weights.items()}
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -57,12 +74,18 @@ def coded_models(
     coarse = [bits for bits in rounded if tuning and tuning.n_steps and bits <= TUNED_BITS]
     better = tuned(shape, matrices, [rounded[bits] for bits in coarse], tuning) if tuning and coarse else []
     tuned_forms = dict(zip(coarse, better, strict=True))
-    forms_of = [plain if bits == FULL_BITS else tuned_forms.get(bits) or rounded[bits] for bits in precisions]
-    return list(spread(_encoded, repeat(shape), precisions, forms_of))
+    return [plain if bits == FULL_BITS else tuned_forms.get(bits) or rounded[bits] for bits in precisions]
 
 
 def _encoded(shape: Shape, bits: int, form: Any) -> CodedModel:
     return encode_full(shape, form) if bits == FULL_BITS else encode_quantised(shape, bits, form)
+
+
+def _as_decoded(shape: Shape, bits: int, form: Any) -> Weights:
+    """What a decoder gets: the codec is exact, so that nothing has to be decoded to know it."""
+    if bits == FULL_BITS:
+        return _tensors(form)
+    return _tensors(from_matrices(shape, {name: matrix.dequantised() for name, matrix in form.items()}))
 
 
 def _folded(
@@ -85,11 +108,6 @@ def decoded(shape: Shape, coded: CodedModel) -> Weights:
     return _tensors(decode_weights(shape, coded.content))
 
 
-def _as_decoded(shape: Shape, coded: Sequence[CodedModel], spread: Spread) -> list[Weights]:
-    arrays = spread(decode_weights, repeat(shape), [model.content for model in coded])
-    return [_tensors(of_one) for of_one in arrays]
-
-
 def _tensors(arrays: Mapping[str, npt.NDArray[Any]]) -> Weights:
     return {name: torch.from_numpy(weight) for name, weight in arrays.items()}
 
@@ -98,10 +116,11 @@ def shortest_code(
     data: DataPart, calibration: npt.NDArray[np.uint8], tuning: Tuning | None, *, spread: Spread = map
 ) -> CodedModel:
     """The data's plain weights at the precision that is the shortest with them, as a sample foretells."""
-    coded = coded_models(data.shape, data.plain, calibration, tuning=tuning, spread=spread)
-    lengths = data.foretold(_as_decoded(data.shape, coded, spread))
-    totals = [8 * len(model.content) + bits for model, bits in zip(coded, lengths, strict=True)]
-    return coded[int(np.argmin(totals))]
+    forms = _forms(data.shape, data.plain, calibration, PRECISIONS, tuning, spread=spread)
+    coding = spread(_encoded, repeat(data.shape), PRECISIONS, forms)
+    lengths = data.foretold([_as_decoded(data.shape, bits, form) for bits, form in zip(PRECISIONS, forms, strict=True)])
+    coded: list[CodedModel] = list(coding)
+    return coded[int(np.argmin([8 * len(model.content) + bits for model, bits in zip(coded, lengths, strict=True)]))]
 
 
 def two_part_codes(
@@ -113,12 +132,19 @@ def two_part_codes(
     spread: Spread = map,
 ) -> list[CodedWeights]:
     """Model and data bits at every precision of the data's plain weights, the data under them as they decode."""
-    coded = coded_models(data.shape, data.plain, calibration, bits, tuning, spread=spread)
-    sizes = [8 * len(model.content) for model in coded]
-    found = data_bits(data, sizes, _as_decoded(data.shape, coded, spread))
+    forms = _forms(data.shape, data.plain, calibration, bits, tuning, spread=spread)
+    coding = spread(_encoded, repeat(data.shape), bits, forms)  # processes begin now, and code while the data is read
+    members = [_as_decoded(data.shape, precision, form) for precision, form in zip(bits, forms, strict=True)]
+    lengths = DataLengths(data, members)
+    coded = list(coding)
+    found = lengths.beside([8 * len(model.content) for model in coded])
     return [
         CodedWeights(
-            bits=model.bits, coder=model.coder, model_bits=size, data_bits=float(length), sample_bytes=sample_bytes
+            bits=model.bits,
+            coder=model.coder,
+            model_bits=8 * len(model.content),
+            data_bits=float(length),
+            sample_bytes=sample_bytes,
         )
-        for model, size, (length, sample_bytes) in zip(coded, sizes, found, strict=True)
+        for model, (length, sample_bytes) in zip(coded, found, strict=True)
     ]

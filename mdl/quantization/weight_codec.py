@@ -41,6 +41,8 @@ MOST_NUMBER = 2**24  # every smaller whole number is a float32
 MOST_SCALE = 200  # scales are within 2^±100
 _SQRT2 = np.float32(1.41421353816986083984375)
 _FREE_PARAMS, _PARAMS_A_BYTE = 1 << 20, 48  # no more than these are decoded: a forged shape may name any size
+_QUICK, _THOROUGH = 3, 19  # levels of zstd
+_SMALL = 1 << 16  # bytes that every coder tries in no time; of more a quick one says first whether it is worth it
 
 
 @dataclass(frozen=True)
@@ -126,8 +128,10 @@ def encode_quantised(shape: Shape, bits: int, matrices: Mapping[str, Quantised])
     middles = np.array([np.sort(matrix.scales)[matrix.scales.size // 2] for matrix in ordered], np.int64)
     lines = [matrix.scales[None] - middle for matrix, middle in zip(ordered, middles, strict=True)]
     numbers = [*lines, *(matrix.numbers for matrix in ordered)]
-    plain = _plain(numbers)
-    forms = {0: integer_codec.encode(numbers), 1: lzma.compress(plain, preset=9), 2: _zstd(plain)}
+    plain, adaptive = _plain(numbers), integer_codec.encode(numbers)
+    forms = {0: adaptive}
+    if len(plain) <= _SMALL or len(_zstd(plain, _QUICK)) < len(adaptive):  # they win where numbers repeat one another
+        forms |= {1: lzma.compress(plain, preset=9), 2: _zstd(plain, _THOROUGH)}
     return _shortest(bits, middles.astype("<i2").tobytes(), forms)
 
 
@@ -146,7 +150,9 @@ def encode_full(shape: Shape, weights: Mapping[str, Floats]) -> CodedModel:
     if not np.all(np.isfinite(joined)):
         raise MdlError("a weight is not finite; a failed training run cannot be coded")
     planes = joined.view(np.uint8).reshape(-1, 4).T.tobytes()  # all lowest bytes first: exponents are alike
-    return _shortest(FULL_BITS, b"", {1: lzma.compress(planes, preset=9), 2: _zstd(planes), 3: planes})
+    if len(planes) > _SMALL:  # the thorough ones take a second of a million weights, and off these next to nothing
+        return _shortest(FULL_BITS, b"", {2: _zstd(planes, _QUICK), 3: planes})
+    return _shortest(FULL_BITS, b"", {1: lzma.compress(planes, preset=9), 2: _zstd(planes, _THOROUGH), 3: planes})
 
 
 def _shortest(bits: int, head: bytes, forms: Mapping[int, bytes]) -> CodedModel:
@@ -225,10 +231,10 @@ def _from_plain(coder: str, form: bytes, shapes: Sequence[tuple[int, int]]) -> l
     return [part.reshape(shape) for part, shape in zip(np.split(joined, ends), shapes, strict=True)]
 
 
-def _zstd(plain: bytes) -> bytes:
+def _zstd(plain: bytes, level: int) -> bytes:
     import zstandard
 
-    return zstandard.ZstdCompressor(level=19, write_checksum=False).compress(plain)
+    return zstandard.ZstdCompressor(level=level, write_checksum=False).compress(plain)
 
 
 def _unpacked(coder: str, form: bytes, n_bytes: int, *, whole: bool = True) -> bytes:

@@ -27,6 +27,7 @@ from mdl.quantization import (
     Tuning,
     calibration_windows,
     coded_models,
+    decoded,
     map_over_processes,
     subset_bits,
     two_part_codes,
@@ -34,7 +35,6 @@ from mdl.quantization import (
 )
 from mdl.quantization.quantize import quantise
 from mdl.quantization.sensitivity import Sensitivity, sensitivity
-from mdl.quantization.two_part_code import decoded
 from mdl.quantization.weight_codec import MOST_NUMBER, Quantised
 from tests.conftest import markov_text
 
@@ -130,9 +130,11 @@ def test_full_weights_come_back_to_the_bit() -> None:
     assert len(coded.content) <= 2 + 4 * count_params(SHAPE)["total"]
 
 
-def test_the_shortest_coder_wins() -> None:
+@pytest.mark.parametrize("width", [32, 64], ids=["tried by every coder", "too many to be"])
+def test_the_shortest_coder_wins(width: int) -> None:
     """Numbers that repeat are shorter by a dictionary, a bell curve's are shorter by the adaptive tables."""
-    shape, rng = Shape(32, 1, 1, context_tokens=8), np.random.default_rng(0)
+    shape, rng = Shape(width, 1, 1, context_tokens=8), np.random.default_rng(0)
+    assert (count_params(shape)["total"] > weight_codec._SMALL) == (width == 64)
     bell = {
         name: Quantised(np.rint(rng.normal(size=each) * np.geomspace(1, 8, each[1])).astype(int), np.full(each[1], -7))
         for name, each in weight_codec.matrix_shapes(shape).items()
@@ -189,7 +191,7 @@ def _coded_by(form: str) -> bytes:
     packed = {
         "adaptive": lambda: integer_codec.encode(numbers),
         "xz": lambda: lzma.compress(plain),
-        "zstd": lambda: weight_codec._zstd(plain),
+        "zstd": lambda: weight_codec._zstd(plain, 19),
     }
     head = bytes([4, weight_codec.CODERS.index(form)]) + np.full(len(matrices), -16, "<i2").tobytes()
     content = head + packed[form]()
@@ -361,6 +363,18 @@ def test_every_precision_has_its_two_parts(
     at = {each.bits: each.model_bits / n_params for each in found}
     assert at[8] < 9.2
     assert at[4] < 5.2
+
+
+def test_the_data_is_measured_under_what_a_decoder_gets(
+    trained: tuple[Shape, dict[str, torch.Tensor], npt.NDArray[np.uint8]],
+) -> None:
+    """Nothing is decoded to measure it; the bits are those of the decoded weights all the same, to the last."""
+    shape, own, data = trained
+    view = View(data[:4_000])
+    windows, bits = calibration_windows(view, 4_000, 64), [2, 5, 16, 32]
+    measured = two_part_codes(data_part(shape, own, view, 4_000), windows, bits=bits)
+    members = [decoded(shape, coded) for coded in coded_models(shape, own, windows, bits)]
+    assert [each.data_bits for each in measured] == subset_bits(shape, members, view, 4_000)
 
 
 def runs(pid: int) -> bool:
