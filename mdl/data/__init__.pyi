@@ -12,6 +12,7 @@ from .sources.base import Source as Source
 from .sources.base import cached as cached
 from .sources.media_files import UNIT_BYTES as UNIT_BYTES
 from .sources.registry import SOURCES as SOURCES
+from .sources.registry import identity_of as identity_of
 from .sources.registry import is_fetched as is_fetched
 from .sources.registry import kind_of as kind_of
 from .sources.registry import register_source as register_source

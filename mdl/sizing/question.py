@@ -15,14 +15,15 @@ from analysis.costs import parse_cost, require_price
 from mdl.data import Corpus, CorpusSpec, open_corpus
 from mdl.errors import MdlError
 from mdl.evaluation import BaselineJob, run_baseline
-from mdl.models import ARCHITECTURES, TRANSFORMER, architecture_named
-from mdl.records import RunPaths, read_cell
+from mdl.models import TRANSFORMER, architecture_named
+from mdl.records import RunPaths
 from mdl.sizing.answer import Answer
+from mdl.sizing.begun import begun_in, open_as_begun
 from mdl.sizing.deadline import Deadline
 from mdl.sizing.plan import FIRST_SHARE, RECIPE, Data, Setting, SizePlan, first_plan, require_enough
 from mdl.sizing.search import Search
 from mdl.storage import Progress, require_records_folder
-from mdl.sweeps import Rule, check_name, n_places, read_cells, say, try_speed
+from mdl.sweeps import Rule, check_name, n_places, say, try_speed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -148,11 +149,15 @@ def look_at(question: Question, progress: Progress | None = None) -> Looked:
     from mdl.device import choose_device
 
     _check(question)
-    device, begun = choose_device().type, _begun(question)
-    most = begun.get("corpus.heldout_bytes", _MOST_HELDOUT_BYTES)
-    corpus = open_corpus(CorpusSpec(source=question.source), progress=progress, most_heldout_bytes=most)
+    device, begun = choose_device().type, begun_in(question.paths, question.architecture)
+    if begun:
+        corpus = open_as_begun(question.source, question.paths, begun, progress)
+    else:
+        spec = CorpusSpec(source=question.source)
+        corpus = open_corpus(spec, progress=progress, most_heldout_bytes=_MOST_HELDOUT_BYTES)
+    corpus.require_as_in(question.paths)
     data = Data(
-        source=question.source,
+        source=corpus.spec.source,
         modality=corpus.info.modality,
         size_bytes=corpus.info.size_bytes,
         train_bytes=len(corpus.train),
@@ -160,48 +165,15 @@ def look_at(question: Question, progress: Progress | None = None) -> Looked:
         n_documents=corpus.n_documents,
     )
     require_enough(data)
-    corpus.require_as_in(question.paths)
     setting = Setting(
         context_bytes=1024 if device == "cuda" else 256,
         batch_windows=32 if device == "cuda" else 8,
         n_workers=question.workers or n_places(),
         coded=question.cost.startswith("coded"),
-        recipe=int(begun.get("train.recipe", 1)) if begun else RECIPE,
+        recipe=begun.recipe if begun else RECIPE,
         architecture=question.architecture,
     )
     return Looked(corpus=corpus, data=data, setting=setting, device=device)
-
-
-def _begun(question: Question) -> dict[str, Any]:
-    """A cell of the folder, where it was begun before: all others are to be like it.
-
-    MdlError where something else was asked then.
-    """
-    folder = question.paths.root
-    cells = read_cells(folder / "sweep.yaml")
-    begun = cells[0] if cells else {}
-    if not begun:
-        return {}
-    source, architecture = begun["corpus.source"], begun.get("model.architecture", TRANSFORMER)
-    if source != question.source:
-        raise MdlError(f"{folder} was begun with '{source}', not with '{question.source}'; give --name another word")
-    if architecture != question.architecture:
-        raise MdlError(f"{folder} was begun with the architecture '{architecture}'; give --name another word")
-    _require_same_plugin(folder, architecture)
-    return begun
-
-
-def _require_same_plugin(folder: Path, architecture: str) -> None:
-    """MdlError where a cell of the folder is of another version of the architecture: one size is of one model."""
-    loaded = ARCHITECTURES.plugin_of(architecture)
-    for path in sorted(folder.glob("*/record.json")):
-        made = read_cell(path).plugins.get("model.architecture")
-        if made and made != loaded:
-            now = f"{loaded[:12]}… is loaded" if loaded else "none is loaded"
-            raise MdlError(
-                f"{folder} has cells of the architecture '{architecture}' of plugin {made[:12]}…, and {now}: it is "
-                "another one, or was edited; give --name another word"
-            )
 
 
 def _check(question: Question) -> None:

@@ -17,6 +17,7 @@ from mdl.models import ENVELOPE
 from mdl.records import RunPaths
 from mdl.sizing.answer import Answer, look
 from mdl.sizing.answer_text import table_lines
+from mdl.sizing.begun import NOT_OURS, OURS
 from mdl.sizing.deadline import Deadline
 from mdl.sizing.ladder import coarse, rungs
 from mdl.sizing.plan import WITH_HALF, Data, Setting, budgets, makespan
@@ -25,7 +26,6 @@ from mdl.sweeps import cells_text, plan_sweep, read_cells, run_sweep, say, write
 if TYPE_CHECKING:
     from rich.console import Console
 
-_OURS = "# The cells of mdl size"
 _LEAST_SECONDS = 12.0  # a round: its processes begin anew
 _LONGER_AT_LEAST = 1.6  # times the training, or it would tell nothing
 _LONGER_AT_MOST = 8.0
@@ -107,8 +107,8 @@ class Search:
         )
 
     def _round(self, wanted: Sequence[dict[str, Any]]) -> Answer:
-        text = f"{_OURS}; mdl sweep goes on with them.\n{cells_text(wanted, self.paths.root.name)}"
-        write_cells(text, _OURS, self.file, "mdl size and is left as it is; give --name another word")
+        text = f"{OURS}; mdl sweep goes on with them.\n{cells_text(wanted, self.paths.root.name)}"
+        write_cells(text, OURS, self.file, NOT_OURS)
         plan = plan_sweep(self.file, self.paths.root.parent)
         run_sweep(
             plan,

@@ -102,6 +102,18 @@ def kind_of(source: str) -> str:
     return _kind_and_rest(source)[0]
 
 
+def identity_of(source: str) -> tuple[str, str]:
+    """The same of two spellings of one corpus: its kind, and what follows, the path that is here without links.
+
+    MdlError for a corpus of no known kind.
+    """
+    name, rest = _kind_and_rest(source)
+    place = rest if is_here(rest) else rest.partition(",")[0]
+    if not (place and is_here(place)):
+        return name, rest
+    return name, f"{Path(place).expanduser().resolve()}{rest.removeprefix(place)}"
+
+
 def is_fetched(source: str) -> bool:
     """Would opening it ask the network? MdlError for a corpus of no known kind."""
     name, rest = _kind_and_rest(source)

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +15,12 @@ import pytest
 from mdl.config import from_flat
 from mdl.data import open_corpus
 from mdl.errors import MdlError
-from mdl.models import register_architecture
-from mdl.records import from_plugin
 from mdl.sizing import ask, look_at
 from mdl.sizing.plan import Data, Setting, cell
 from mdl.sweeps import cells_text, plan_sweep, read_cells, write_cells
 from tests.command import assert_one_line, mdl, records
 from tests.conftest import markov_text
-from tests.own_architectures import HONEST, Order0
-from tests.synthetic import grid, write_sweep
+from tests.own_architectures import HONEST
 
 SETTING = Setting(context_bytes=64, batch_windows=4, n_workers=2, coded=False)
 DATA = Data(
@@ -44,49 +40,6 @@ def test_the_cells_are_a_sweep_file_and_come_back_from_it(tmp_path: Path) -> Non
     (tmp_path / "other.yaml").write_text("name: other\n")
     with pytest.raises(MdlError, match="was not written by mdl size and is left as it is"):
         write_cells("", "name: mine", tmp_path / "other.yaml", "mdl size and is left as it is")
-
-
-@pytest.mark.parametrize("recipe", [1, 2])
-def test_a_folder_goes_on_with_the_recipe_that_it_was_begun_with(recipe: int, tmp_path: Path, text: Path) -> None:
-    """Where a cell says none it is the first one; a new folder has the second."""
-    data, setting = replace(DATA, source=str(text)), replace(SETTING, recipe=recipe)
-    own = cell(data, setting, size="4x1", subset_bytes=1000, steps=10)
-    if recipe == 1:
-        del own["train.recipe"]
-    (tmp_path / "runs/begun").mkdir(parents=True)
-    write_cells(cells_text([own], "begun"), "name: begun", tmp_path / "runs/begun/sweep.yaml", "mdl size")
-    asked = ask(str(text), budget="60s", within=1.25, cost="2", runs=tmp_path / "runs", name="begun")
-    assert look_at(asked).setting.recipe == recipe
-    assert look_at(replace(asked, name="new")).setting.recipe == 2
-
-
-def test_a_folder_of_one_architecture_is_not_gone_on_with_by_another(tmp_path: Path, text: Path) -> None:
-    """The Transformer's folder keeps its name, another's has its own; one begun by hand is refused by name."""
-    (tmp_path / "runs/begun").mkdir(parents=True)
-    own = cell(replace(DATA, source=str(text)), SETTING, size="4x1", subset_bytes=1000, steps=10)
-    write_cells(cells_text([own], "begun"), "name: begun", tmp_path / "runs/begun/sweep.yaml", "mdl size")
-    how = {"budget": "60s", "within": 1.25, "cost": "2", "runs": tmp_path / "runs", "architecture": "mingru"}
-    assert ask(str(text), **how).name == "size-my.txt-mingru"
-    assert look_at(ask(str(text), **how)).setting.architecture == "mingru"
-    with pytest.raises(MdlError, match="begun was begun with the architecture 'transformer'; give --name another"):
-        look_at(ask(str(text), **how, name="begun"))
-
-
-def test_a_folder_of_one_plugin_is_not_gone_on_with_by_an_edited_one(tmp_path: Path, text: Path) -> None:
-    """Found by use: sizes that only the older version had made stood beside those of the newer, in one answer."""
-    folder = tmp_path / "runs/mine"
-    with from_plugin(lambda: "b" * 64):
-        register_architecture("edited", lambda shape: Order0(shape.width))
-    setting = replace(SETTING, architecture="edited")
-    own = cell(replace(DATA, source=str(text)), setting, size="4x1", subset_bytes=1000, steps=10)
-    write_sweep(folder, [replace(grid(["4x1"], [1000])[0], plugins={"model.architecture": "b" * 64})])
-    write_cells(cells_text([own], "mine"), "name: mine", folder / "sweep.yaml", "mdl size")
-    how = {"budget": "60s", "within": 1.25, "cost": "2", "runs": tmp_path / "runs", "architecture": "edited"}
-    assert look_at(ask(str(text), **how, name="mine")).setting.architecture == "edited"
-    write_sweep(folder, [replace(grid(["8x1"], [1000])[0], plugins={"model.architecture": "a" * 64})])
-    said = "has cells of the architecture 'edited' of plugin aaaaaaaaaaaa…, and bbbbbbbbbbbb… is loaded.*give --name"
-    with pytest.raises(MdlError, match=said):
-        look_at(ask(str(text), **how, name="mine"))
 
 
 def test_an_architecture_without_coded_weights_has_no_such_price(tmp_path: Path, text: Path) -> None:
@@ -190,15 +143,3 @@ def test_of_a_folder_as_much_is_trained_on_as_was_planned(seed: int, tmp_path: P
     found = look_at(asked)
     one = from_flat(cell(found.data, found.setting, size="4x1", subset_bytes=found.data.train_bytes, steps=10))
     assert len(open_corpus(one.corpus.spec()).train) == found.data.train_bytes
-
-
-def test_a_folder_of_one_file_is_not_gone_on_with_by_another_of_its_name(tmp_path: Path) -> None:
-    for place in ("a", "b"):
-        (tmp_path / place).mkdir()
-        (tmp_path / place / "my.txt").write_bytes(markov_text(30_000))
-    (tmp_path / "runs/size-my.txt").mkdir(parents=True)
-    own = cell(replace(DATA, source="a/my.txt"), SETTING, size="4x1", subset_bytes=1000, steps=10)
-    file = tmp_path / "runs/size-my.txt/sweep.yaml"
-    write_cells(cells_text([own], "size-my.txt"), "name: size-my.txt", file, "mdl size")
-    said = "runs/size-my.txt was begun with 'a/my.txt', not with 'b/my.txt'; give --name another word"
-    assert_one_line(mdl("size", "b/my.txt", cwd=tmp_path), said)
