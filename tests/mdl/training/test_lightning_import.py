@@ -1,4 +1,4 @@
-"""Lightning is imported without what its metrics of pictures and texts would bring, and these stay to be had."""
+"""Lightning is imported without what its metrics of pictures, texts and sound would bring; these stay to be had."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from mdl.training.lightning_import import import_torchmetrics
 import_torchmetrics()
 import pytorch_lightning, torchmetrics
 from lightning_utilities.core.imports import RequirementCache
-print(sorted(name for name in ("torchvision", "transformers") if name in sys.modules), torchmetrics.Metric.__name__)
-import transformers
-print(transformers.__name__, bool(RequirementCache("transformers>=4")))
+not_needed = ("matplotlib", "scipy", "torchvision", "transformers")
+print([name for name in not_needed if name in sys.modules], torchmetrics.Metric.__name__)
+import matplotlib, scipy.signal, transformers
+print(transformers.__name__, bool(RequirementCache("transformers>=4")), bool(RequirementCache("scipy>=1")))
 """
 
 
@@ -34,9 +35,9 @@ def said(before: str, folder: Path) -> list[str]:
 
 
 def test_what_is_not_needed_is_not_imported_and_can_be_later(tmp_path: Path) -> None:
-    assert said("", tmp_path) == ["[] Metric", "transformers True"]
+    assert said("", tmp_path) == ["[] Metric", "transformers True True"]
 
 
 def test_what_was_imported_before_is_left_to_it(tmp_path: Path) -> None:
     """A user's own code may have."""
-    assert said("import transformers", tmp_path)[0] == "['transformers'] Metric"
+    assert said("import scipy, transformers", tmp_path)[0] == "['scipy', 'transformers'] Metric"
