@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 from analysis.costs import parse_cost, require_price
 from mdl.data import Corpus, CorpusSpec, open_corpus
 from mdl.errors import MdlError
-from mdl.evaluation import BaselineJob, run_baseline
 from mdl.models import TRANSFORMER, architecture_named
 from mdl.records import RunPaths
 from mdl.sizing.answer import Answer
 from mdl.sizing.begun import begun_in, open_as_begun
+from mdl.sizing.coders import run_coders
 from mdl.sizing.deadline import Deadline
 from mdl.sizing.plan import FIRST_SHARE, RECIPE, Data, Setting, SizePlan, first_plan, require_enough
 from mdl.sizing.search import Search
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 _SECONDS = {"s": 1, "sec": 1, "min": 60, "m": 60, "h": 3600}
 _LEAST_BUDGET_SECONDS = 30.0
 _MOST_HELDOUT_BYTES = 1 << 16  # they are measured with every model, and do not say what pays
-_CODER_SHARE = 0.05  # of the budget may go to the classical coder
+_FIRST_CODERS_SHARE, _CODERS_SHARE = 0.02, 0.05  # of the budget, for classical coders before and after the first answer
+_TRIAL_SHARE = 1 / 90  # of the budget, for each of the two shapes by which the machine is tried
 _LEAST_SHARE = 0.25  # of the budget, for the first round's training
 
 
@@ -119,6 +121,7 @@ class Looked:
     data: Data
     setting: Setting
     device: str
+    budget_seconds: float
 
     @cached_property
     def rule(self) -> Rule:
@@ -130,6 +133,7 @@ class Looked:
             device=self.device,
             recipe=setting.recipe,
             architecture=setting.architecture,
+            most_seconds=_TRIAL_SHARE * self.budget_seconds,
         )
 
     def _first_seconds(self, question: Question) -> float:
@@ -173,7 +177,7 @@ def look_at(question: Question, progress: Progress | None = None) -> Looked:
         recipe=begun.recipe if begun else RECIPE,
         architecture=question.architecture,
     )
-    return Looked(corpus=corpus, data=data, setting=setting, device=device)
+    return Looked(corpus=corpus, data=data, setting=setting, device=device, budget_seconds=question.budget_seconds)
 
 
 def _check(question: Question) -> None:
@@ -206,13 +210,17 @@ def find_size(question: Question, console: Console, command: str, progress: Prog
         plan = found.plan(question)
         for line in plan.lines:
             say(console, line)
-        _classical(plan, found.corpus, paths)
+        coders(plan.subsets, _FIRST_CODERS_SHARE * question.budget_seconds)
         return plan.cells
+
+    def coders(subsets: Sequence[int], seconds: float) -> bool:
+        return run_coders(found.corpus, subsets, paths, min(seconds, _CODERS_SHARE * question.budget_seconds))
 
     search = Search(
         data=found.data,
         setting=found.setting,
         first=first,
+        coders=coders,
         anew=lambda about, seconds: found.plan(question, about=about, seconds=seconds).cells,
         paths=paths,
         cost=question.cost,
@@ -228,17 +236,3 @@ def find_size(question: Question, console: Console, command: str, progress: Prog
     except KeyboardInterrupt as stop:
         answer = search.look("it was stopped; the same command goes on")
         return replace(answer, signal_number=int(getattr(stop, "signal_number", SIGINT)))
-
-
-def _classical(plan: SizePlan, corpus: Corpus, paths: RunPaths) -> None:
-    """Coders that take little of the time, on every subset, as the models see it: what a model has to beat."""
-    from mdl.compressors import REGISTRY, coders_for
-
-    left = _CODER_SHARE * plan.budget_seconds
-    for subset_bytes in plan.subsets:
-        for coder in sorted(coders_for(corpus.info.modality), key=lambda name: REGISTRY[name].cost_per_byte):
-            seconds = REGISTRY[coder].cost_per_byte * subset_bytes / 1e11
-            if seconds <= left:
-                left -= seconds
-                job = BaselineJob(coder=coder, subset_bytes=subset_bytes, order="shuffled", chunk_bytes=None)
-                run_baseline(corpus, job, paths)

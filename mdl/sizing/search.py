@@ -50,6 +50,7 @@ class Search:
     command: str
     console: Console
     deadline: Deadline
+    coders: Callable[[Sequence[int], float], bool] | None = None  # runs classical ones on subsets, in seconds: any?
 
     @property
     def file(self) -> Path:
@@ -61,18 +62,27 @@ class Search:
         wanted = self._before() or self.first()
         why = "the rest of the time goes to the answer and its report"
         answer = self._round(wanted)
+        is_more_known = self._more_coders(wanted)
         while self._left() > _LEAST_SECONDS:
             more = self._more(answer, wanted)
             if not more:
                 why = self._why_nothing(answer)
                 break
             wanted = [*wanted, *more]
-            answer = self._round(wanted)
+            answer, is_more_known = self._round(wanted), False
+        if is_more_known:
+            answer = self.look()
         return replace(answer, stopped=why, more_helps=not self._is_at_end(answer))
 
     def _before(self) -> list[dict[str, Any]]:
         """The cells that were wanted when the search was stopped."""
         return read_cells(self.file)
+
+    def _more_coders(self, wanted: Sequence[dict[str, Any]]) -> bool:
+        """Those that would have kept the first answer waiting, where time is left."""
+        subsets = sorted({int(one["subset_bytes"]) for one in wanted}, reverse=True)
+        seconds = self._left() - _LEAST_SECONDS
+        return self.coders is not None and seconds > 0 and self.coders(subsets, seconds)
 
     def _more(self, answer: Answer, wanted: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """What is most worth its seconds: an edge first, then whichever the interval is made of most."""

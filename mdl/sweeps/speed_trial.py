@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ from mdl.optimizers import OPTIMIZERS, OptimizerSettings, make_optimizer, usual_
 from mdl.sweeps.cost_model import H100, Rule, core
 
 _TRIAL_SHAPES = ("8x1", "32x2")
-_TRIAL_SECONDS = 2.0  # a shape
+_TRIAL_SECONDS = 2.0  # per shape
 _WARM_UP_STEPS = 3
 _SOURCE = "a trial of some seconds"
 _SIDE, _PRODUCTS = 4096, 20
@@ -20,9 +21,15 @@ _GPU_STEP_SECONDS = 1.5e-3
 
 
 def try_speed(
-    context_bytes: int, windows: int, *, device: str, recipe: int = 1, architecture: str = TRANSFORMER
+    context_bytes: int,
+    windows: int,
+    *,
+    device: str,
+    recipe: int = 1,
+    architecture: str = TRANSFORMER,
+    most_seconds: float = math.inf,
 ) -> Rule:
-    """Train two small shapes for some seconds each by a recipe, in one thread as a worker does.
+    """Train two small shapes for some seconds each, at most so many, by a recipe, in one thread as a worker does.
 
     A GPU is tried by one large product: training itself would wait longer for its kernels' compilation than for its
     steps. Of another architecture than the Transformer no GPU's speed is known, so that it is trained there too.
@@ -38,7 +45,8 @@ def try_speed(
             Shape(*parse_size(size), context_tokens=context_bytes, architecture=architecture) for size in _TRIAL_SHAPES
         ]
         shapes = [replace(shape, block=min(recipe, architecture_of(shape).n_blocks)) for shape in whole]
-        small, large = (_step_seconds(shape, windows, device, recipe) for shape in shapes)
+        lasts = min(most_seconds, _TRIAL_SECONDS)
+        small, large = (_step_seconds(shape, windows, device, recipe, lasts=lasts) for shape in shapes)
     finally:
         torch.set_num_threads(before)
     return line_through(shapes, (small, large), windows * context_bytes)
@@ -67,7 +75,7 @@ def _of_a_gpu() -> Rule:
     return replace(H100.faster(times, _SOURCE), step=_GPU_STEP_SECONDS)
 
 
-def _step_seconds(shape: Shape, windows: int, device: str, recipe: int) -> float:
+def _step_seconds(shape: Shape, windows: int, device: str, recipe: int, *, lasts: float) -> float:
     """The mean over as many steps as fit into the trial; the first ones are not counted."""
     import torch
 
@@ -78,7 +86,7 @@ def _step_seconds(shape: Shape, windows: int, device: str, recipe: int) -> float
     optimizer = make_optimizer(name, dict(model.named_parameters()), settings)
     batch = torch.randint(0, shape.vocabulary, (1, windows, shape.context_tokens), dtype=torch.uint8, device=device)
     started, n = time.perf_counter(), -_WARM_UP_STEPS
-    while n < 1 or time.perf_counter() - started < _TRIAL_SECONDS:
+    while n < 1 or time.perf_counter() - started < lasts:
         if n == 0:
             started = time.perf_counter()
         model.begin_step(max(0, n), [0])
