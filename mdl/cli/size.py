@@ -10,29 +10,51 @@ from analysis.errors import AnalysisError
 from analysis.records import known_rows
 from mdl.cli.options import console
 from mdl.cli.sweep import command_line
-from mdl.sizing import Answer, Question, find_size, look_at, sentences
+from mdl.sizing import (
+    Answer,
+    Question,
+    SizePlan,
+    find_size,
+    going_on_lines,
+    look_at,
+    plan_lines,
+    reading,
+    sentences,
+    unknown,
+)
 from mdl.sweeps import Download
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from mdl.sizing import SizePlan
+    from mdl.sizing import GoingOn
 
 
-def plan(asked: Question) -> SizePlan:
-    """What would be trained first."""
-    return look_at(asked, Download(console())).plan(asked)
+def plan(asked: Question) -> SizePlan | GoingOn:
+    """What would be trained first, or gone on with."""
+    found = look_at(asked, Download(console()))
+    return found.going_on(asked) or found.plan(asked)
 
 
-def plan_content(made: SizePlan) -> dict[str, Any]:
+def plan_told(made: SizePlan | GoingOn) -> list[str]:
+    """In lines."""
+    return plan_lines(made) if isinstance(made, SizePlan) else going_on_lines(made)
+
+
+def plan_content(made: SizePlan | GoingOn) -> dict[str, Any]:
     """The same for scripts."""
-    return {
+    shared = {
+        "read": reading(made.data),
         "subsets": list(made.subsets),
         "sizes": list(made.sizes),
         "steps": made.steps,
-        "seconds": round(made.seconds, 1),
-        "n_params": made.expected,
+        "n_cells": len(made.cells),
     }
+    if isinstance(made, SizePlan):
+        return shared | {"n_done": 0, "seconds": round(made.seconds, 1), "n_params": made.expected, "unknown": {}}
+    why = "a search that was begun before is gone on with; only a first plan foretells it"
+    reasons = {"seconds": why, "n_params": why}
+    return shared | {"n_done": made.n_done, **dict.fromkeys(reasons), "unknown": reasons}
 
 
 def search(asked: Question, shown: Console) -> Answer:
@@ -67,5 +89,7 @@ def content(found: Answer) -> dict[str, Any]:
         "is_converged": found.is_converged,
         "stopped": found.stopped,
         "folder": str(found.folder),
+        "read": found.read,
+        "unknown": unknown(found),
         "critical": [] if found.study is None else known_rows(found.study.critical),
     }

@@ -32,6 +32,7 @@ class Corpus:
     source_train: ByteView  # the training part in the order of the source, for coders that mind a shuffle
     file: FileBytes  # all of it
     n_documents: int = 1
+    read: str = ""  # for people: what was read, and what bytes it became; empty: one file's bytes as they lie
 
     def require(self, subset_bytes: int) -> None:
         """MdlError with both numbers where a subset would be larger than the training part."""
@@ -111,6 +112,7 @@ def open_corpus(
         source_train=ByteView(raw, *train),
         file=raw,
         n_documents=file.starts.size,
+        read=source.read,
     )
 
 

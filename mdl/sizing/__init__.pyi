@@ -2,11 +2,16 @@ from .answer import Answer as Answer
 from .answer import answer_of as answer_of
 from .answer_text import sentences as sentences
 from .api import size as size
+from .going_on import GoingOn as GoingOn
 from .ladder import rungs as rungs
 from .plan import SizePlan as SizePlan
+from .plan_text import going_on_lines as going_on_lines
+from .plan_text import plan_lines as plan_lines
+from .plan_text import reading as reading
 from .question import Question as Question
 from .question import ask as ask
 from .question import find_size as find_size
 from .question import look_at as look_at
 from .question import name_of as name_of
 from .question import parse_seconds as parse_seconds
+from .reasons import unknown as unknown

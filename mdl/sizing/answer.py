@@ -53,6 +53,8 @@ class Answer:
         Their size.
     train_bytes
         Of these what a model can be trained on; the rest is held out.
+    read
+        What was read, and what bytes it became, in a line.
     folder
         The run folder: records, the sweep file, the report.
     study
@@ -85,6 +87,7 @@ class Answer:
     train_bytes: int
     folder: Path
     study: Study | None
+    read: str = ""
     stopped: str = ""
     more_helps: bool = True
     signal_number: int | None = None

@@ -19,6 +19,8 @@ from analysis.records import known_rows
 from analysis.report import plain_table
 from mdl.sizing.answer import Answer, Limit, largest
 
+_EDGES = {"below": ("at most", "least_size", "smallest"), "above": ("at least", "most_size", "largest")}
+
 
 def table_lines(answer: Answer) -> list[str]:
     """One line a dataset size: what is known of it so far."""
@@ -55,8 +57,8 @@ def sentences(answer: Answer, cost: str) -> list[str]:
     what = f"{answer.source}, {format_bytes(answer.size_bytes)},"
     row = answer.row
     if row is None or answer.study is None:
-        return [f"{what} has no known model size yet: {answer.stopped or 'too few models have been trained'}."]
-    ended = [f"The search ended because {answer.stopped}."] if answer.stopped else []
+        return [f"{what} has no known model size yet: too few models were trained.", *_ended(answer), "Give more time."]
+    ended = _ended(answer)
     if row["adjusted_rate"] >= 1:
         rate, part = format_percent(row["adjusted_rate"]), format_bytes(row["subset_bytes"])
         pays = f"does not pay, by {part} of it," if answer.is_extrapolated else "does not pay"
@@ -72,20 +74,34 @@ def sentences(answer: Answer, cost: str) -> list[str]:
     ]
 
 
+def _ended(answer: Answer) -> list[str]:
+    return [f"The search ended because {answer.stopped}."] if answer.stopped else []
+
+
 def _pays_for(answer: Answer, row: dict[str, Any], cost: str) -> str:
     pays = f"pays, by {format_bytes(row['subset_bytes'])} of it," if answer.is_extrapolated else "pays"
-    if row["status"] == "below":
-        return f"{pays} for at most {format_count(row['least_size'])} parameters: the smallest model tried was the best"
-    if row["status"] == "above":
-        return f"{pays} for at least {format_count(row['most_size'])} parameters: the largest model tried was the best"
+    if row["status"] in _EDGES:
+        return f"{pays} {_edge(row)}"
     if answer.study is None or answer.n_params is None:
-        is_known = answer.is_extrapolated and row["status"] == "bracketed"
-        return f"has no known model size yet: {_of_a_part(row) if is_known else row['message']}"
+        return f"has no known model size yet: {why_no_size(answer, row)}"
     price = answer.study.cost.bytes_per_param
     noun = answer.study.cost.noun if price is None else f"{price:g} bytes each"
     between = f" ({format_count(answer.interval[0])} to {format_count(answer.interval[1])})" if answer.interval else ""
     size = format_size(answer.n_params, *(answer.interval or (None, None)))
     return f"pays for {size} parameters{between} at {noun}{_coded(answer, cost)}"
+
+
+def _edge(row: dict[str, Any]) -> str:
+    limit, of, model = _EDGES[row["status"]]
+    return f"for {limit} {format_count(row[of])} parameters: the {model} model tried was the best"
+
+
+def why_no_size(answer: Answer, row: dict[str, Any]) -> str:
+    """Of an answer without one."""
+    if row["status"] in _EDGES:
+        of = "that part pays" if answer.is_extrapolated else "the data pay"
+        return f"{of} {_edge(row)}"
+    return _of_a_part(row) if answer.is_extrapolated and row["status"] == "bracketed" else str(row["message"])
 
 
 def _of_a_part(row: dict[str, Any]) -> str:
@@ -141,6 +157,14 @@ def _conditions(answer: Answer) -> list[str]:
         )
     elif not answer.is_converged:
         lines.append(_unconverged(answer, answer.limit, answer.doubled))
+    if answer.interval is not None and (answer.limit or answer.is_extrapolated):
+        more = [
+            *(["the rest of the data"] if answer.is_extrapolated else []),
+            *(["further training"] if answer.limit else []),
+        ]
+        lines.append(
+            f"The table's 95 % are of what was trained; those above also hold what {' and '.join(more)} may change."
+        )
     if answer.interval is None:
         lines.append("No interval is known: give more time for other seeds.")
     return lines

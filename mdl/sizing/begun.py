@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mdl.config import from_flat
 from mdl.data import Corpus, CorpusSpec, identity_of, open_corpus
@@ -22,6 +23,7 @@ class Begun:
     """What every further cell of a folder has in common with the first."""
 
     folder: Path
+    cells: tuple[dict[str, Any], ...]  # flat settings
     source: str
     heldout_bytes: int | None
     recipe: int
@@ -43,6 +45,7 @@ def begun_in(paths: RunPaths, architecture: str) -> Begun | None:
     _require_same_plugin(paths.root, architecture)
     return Begun(
         folder=paths.root,
+        cells=tuple(cells),
         source=first.corpus.source,
         heldout_bytes=first.corpus.heldout_bytes,
         recipe=first.train.recipe,

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from analysis.formatting import format_count
 from mdl.errors import MdlError
 from mdl.models import (
     ENVELOPE,
@@ -24,7 +23,6 @@ from mdl.quantization import coded_bytes
 from mdl.sizing.forecast import forecast_of
 from mdl.sizing.ladder import countable
 from mdl.sweeps import Rule, Work
-from mdl.units import counted, format_bytes, format_seconds
 
 _SMALLER, _LARGER = 1 / 8, 4.5  # how far about the forecast the first shapes go, as factors of it
 _APART = 1.25  # at least, from one shape to the next
@@ -53,6 +51,7 @@ class Data:
     train_bytes: int  # what a subset may have
     heldout_bytes: int  # as asked for: whole documents may come to as much as twice of it
     n_documents: int
+    read: str = ""  # what was read, and what bytes it became; empty: one file's bytes as they lie
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,28 +107,6 @@ class SizePlan:
     def passes(self) -> float:
         """Of the largest subset."""
         return self.bytes_seen / self.subsets[0]
-
-    @property
-    def _limit(self) -> str:
-        if self.seconds > self.budget_seconds:
-            return f"longer than the {self.budget_seconds:.0f} s that there are, which may be enough for none"
-        return f"at most {self.budget_seconds:.0f} s in all"
-
-    @property
-    def lines(self) -> list[str]:
-        """For people, before anything is done."""
-        params = [self.setting.n_params(size) for size in self.sizes]
-        return [
-            f"data     {self.data.source}: {format_bytes(self.data.size_bytes)} of {self.data.modality}, "
-            f"{counted(self.data.n_documents, 'document')}",
-            f"subsets  {', '.join(format_bytes(d) for d in self.subsets)}",
-            f"models   {len(self.sizes)} of {params[0]:,} to {params[-1]:,} parameters ({', '.join(self.sizes)}); "
-            f"about {format_count(self.expected)} are expected",
-            f"training {self.steps:,} steps, {format_bytes(self.bytes_seen)} seen: {format_count(self.passes)} passes "
-            "of the largest subset to begin with",
-            f"time     about {format_seconds(self.seconds)} to the first answer, {self._limit}, "
-            f"{self.setting.n_workers} {'process' if self.setting.n_workers == 1 else 'processes'}",
-        ]
 
 
 def budgets(

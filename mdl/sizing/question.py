@@ -18,10 +18,12 @@ from mdl.errors import MdlError
 from mdl.models import TRANSFORMER, architecture_named
 from mdl.records import RunPaths
 from mdl.sizing.answer import Answer
-from mdl.sizing.begun import begun_in, open_as_begun
+from mdl.sizing.begun import Begun, begun_in, open_as_begun
 from mdl.sizing.coders import run_coders
 from mdl.sizing.deadline import Deadline
+from mdl.sizing.going_on import GoingOn, n_done
 from mdl.sizing.plan import FIRST_SHARE, RECIPE, Data, Setting, SizePlan, first_plan, require_enough
+from mdl.sizing.plan_text import going_on_lines, plan_lines
 from mdl.sizing.search import Search
 from mdl.storage import Progress, require_records_folder
 from mdl.sweeps import Rule, check_name, n_places, say, try_speed
@@ -122,6 +124,7 @@ class Looked:
     setting: Setting
     device: str
     budget_seconds: float
+    begun: Begun | None
 
     @cached_property
     def rule(self) -> Rule:
@@ -147,6 +150,19 @@ class Looked:
         known = {"off_by": question.off_by, "seconds": self._first_seconds(question), **instead}
         return first_plan(self.data, self.setting, self.rule, question.budget_seconds, **known)
 
+    def going_on(self, question: Question) -> GoingOn | None:
+        """What is gone on with; None where nothing was begun before."""
+        if not self.begun:
+            return None
+        cells = self.begun.cells
+        return GoingOn(
+            data=self.data,
+            setting=self.setting,
+            cells=cells,
+            n_done=n_done(cells, question.paths),
+            budget_seconds=question.budget_seconds,
+        )
+
 
 def look_at(question: Question, progress: Progress | None = None) -> Looked:
     """Open the data and look at the machine. MdlError or AnalysisError for what cannot be answered."""
@@ -167,6 +183,7 @@ def look_at(question: Question, progress: Progress | None = None) -> Looked:
         train_bytes=len(corpus.train),
         heldout_bytes=int(corpus.spec.heldout_bytes or 0),
         n_documents=corpus.n_documents,
+        read=corpus.read,
     )
     require_enough(data)
     setting = Setting(
@@ -177,7 +194,9 @@ def look_at(question: Question, progress: Progress | None = None) -> Looked:
         recipe=begun.recipe if begun else RECIPE,
         architecture=question.architecture,
     )
-    return Looked(corpus=corpus, data=data, setting=setting, device=device, budget_seconds=question.budget_seconds)
+    return Looked(
+        corpus=corpus, data=data, setting=setting, device=device, budget_seconds=question.budget_seconds, begun=begun
+    )
 
 
 def _check(question: Question) -> None:
@@ -208,7 +227,7 @@ def find_size(question: Question, console: Console, command: str, progress: Prog
         with deadline.trial():
             found.rule  # noqa: B018 - its trial takes time
         plan = found.plan(question)
-        for line in plan.lines:
+        for line in plan_lines(plan):
             say(console, line)
         coders(plan.subsets, _FIRST_CODERS_SHARE * question.budget_seconds)
         return plan.cells
@@ -229,8 +248,9 @@ def find_size(question: Question, console: Console, command: str, progress: Prog
         console=console,
         deadline=deadline,
     )
-    if search.file.exists():
-        say(console, f"going on with the cells of {search.file}")
+    if going_on := found.going_on(question):
+        for line in (f"going on with the cells of {search.file}", *going_on_lines(going_on)):
+            say(console, line)
     try:
         return search.run()
     except KeyboardInterrupt as stop:

@@ -21,6 +21,7 @@ from mdl.sizing.begun import NOT_OURS, OURS
 from mdl.sizing.deadline import Deadline
 from mdl.sizing.ladder import coarse, rungs
 from mdl.sizing.plan import WITH_HALF, Data, Setting, budgets, makespan
+from mdl.sizing.plan_text import reading
 from mdl.sweeps import cells_text, plan_sweep, read_cells, run_sweep, say, write_cells
 
 if TYPE_CHECKING:
@@ -113,6 +114,7 @@ class Search:
             source=self.data.source,
             size_bytes=self.data.size_bytes,
             train_bytes=self.data.train_bytes,
+            read=reading(self.data),
             stopped=stopped,
         )
 

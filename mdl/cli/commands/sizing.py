@@ -34,7 +34,8 @@ def size(
     """Find how big a model your own data pay for, in a given time.
 
     With --json: n_params, low, high, at_this_training, limit, subset_bytes, is_extrapolated, is_converged, stopped,
-    folder, critical; with --dry-run: subsets, sizes, steps, seconds, n_params (expected).
+    folder, read (what, and what bytes it became), unknown (why, of every null), critical; with --dry-run: read,
+    subsets, sizes, steps, n_cells, n_done, seconds and n_params (expected), unknown.
     """
     from mdl.cli import size as size_cli
     from mdl.sizing import ask
@@ -56,7 +57,7 @@ def size(
     shown = console(stderr=as_json)
     if dry_run:
         plan = size_cli.plan(asked)
-        print_json(size_cli.plan_content(plan)) if as_json else typer.echo("\n".join(plan.lines))
+        print_json(size_cli.plan_content(plan)) if as_json else typer.echo("\n".join(size_cli.plan_told(plan)))
         return
     found = size_cli.search(asked, shown)
     if as_json:

@@ -42,6 +42,7 @@ def open_audio(rest: str, cache: Path, progress: Progress | None = None) -> Sour
         cache,
         depends_on=[package_version("soundfile"), package_version("soxr")],
         unit=f"a chunk of {UNIT_BYTES} samples at 16 kHz",
+        made=("recording", "of 8-bit samples, one channel at 16 kHz"),
         progress=progress,
     )
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from mdl.storage import new_file
+from mdl.units import format_bytes
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,13 @@ class Source:
     modality: str
     _: KW_ONLY
     unit_bytes: int = 1
+    read: str = ""  # for people: what was read, and what bytes it became; empty: one file's bytes as they lie
+
+
+def became(source: Source, what: str, made: str = "") -> Source:
+    """The same, saying that its bytes came of `what`; `made`: what they are, behind how many."""
+    size = format_bytes(source.path.stat().st_size)
+    return replace(source, read=f"{what} → {size}{made and f' {made}'}")
 
 
 def cached(

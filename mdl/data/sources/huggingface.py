@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mdl.data.sources.base import Source, cached
+from mdl.data.sources.base import Source, became, cached
 from mdl.data.sources.file_listing import is_here
 from mdl.data.sources.registry import register_source
 from mdl.data.sources.rows import open_tables
 from mdl.errors import MdlError, nearest
 from mdl.storage import Progress, digest
+from mdl.units import counted
 
 log = logging.getLogger(__name__)
 _SETTINGS = ("config", "split", "column")
@@ -40,7 +41,10 @@ def open_hugging_face(rest: str, cache: Path, progress: Progress | None = None) 
     column = _column(name, rows, options.get("column"))
     modality = "text" if "string" in rows.features[column].dtype else "bytes"
     fingerprint = digest([name, options, rows._fingerprint])
-    return cached(cache, f"hf-{fingerprint}", lambda: _documents(name, rows.select_columns([column]), column), modality)
+    content = cached(
+        cache, f"hf-{fingerprint}", lambda: _documents(name, rows.select_columns([column]), column), modality
+    )
+    return became(content, f"column '{column}' of {counted(content.starts.size, 'row')}", "a row a document")
 
 
 def _column(name: str, rows: Any, wanted: str | None) -> str:

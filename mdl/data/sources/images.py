@@ -58,6 +58,7 @@ def open_images(rest: str, cache: Path, progress: Progress | None = None) -> Sou
         cache,
         depends_on=[scale, package_version("pillow"), _GREY_RULE],
         unit=f"a patch of {N_ROWS} × {N_COLUMNS} pixels",
+        made=("picture", f"of gray patches, {N_ROWS} × {N_COLUMNS} pixels of a byte each"),
         progress=progress,
     )
 

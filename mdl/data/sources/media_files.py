@@ -16,10 +16,11 @@ from textwrap import shorten
 
 import numpy as np
 
-from mdl.data.sources.base import Source, cached
+from mdl.data.sources.base import Source, became, cached
 from mdl.data.sources.file_listing import files_at, states_of
 from mdl.errors import MdlError, nearest
 from mdl.storage import Progress, digest
+from mdl.units import counted
 
 UNIT_BYTES = 2048  # a patch of 32 × 64 pixels; 0.128 s of sound
 
@@ -91,12 +92,13 @@ def cached_units(
     *,
     depends_on: list[object],
     unit: str,
+    made: tuple[str, str],
     progress: Progress | None,
 ) -> Source:
     """Every file's bytes as `read` gives them, a document each, made anew when a file or `depends_on` changes.
 
-    One warning tells how many files were left out and why: also those that give no chunk, smaller than a `unit`.
-    MdlError where not even one file gives a chunk.
+    `made`: a file and what its bytes are, for people. One warning tells how many files were left out and why: also
+    those that give no chunk, smaller than a `unit`. MdlError where not even one file gives a chunk.
     """
     stats = states_of(files.paths)
     n_bytes = [size for _, size, _ in stats]
@@ -114,7 +116,7 @@ def cached_units(
     if not lengths.any():
         raise MdlError(f"no {UNIT_BYTES}-byte chunk of {files.modality} in {files.name}: all of it is smaller")
     _tell(files, {f"smaller than {unit}": int((lengths == 0).sum())})
-    return source
+    return became(source, counted(int((lengths > 0).sum()), made[0]), made[1])
 
 
 def _tell(files: MediaFiles, too_small: dict[str, int]) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mdl.data.sources.base import Source, cached
+from mdl.data.sources.base import Source, became, cached
 from mdl.data.sources.file_listing import files_at, states_of
 from mdl.data.sources.media_files import split_settings
 from mdl.data.sources.packed_files import Member, member_of, unpacked
@@ -19,6 +19,7 @@ from mdl.data.sources.registry import register_source
 from mdl.data.sources.table_formats import FORMATS, TEXT, TableFormat
 from mdl.errors import MdlError, nearest
 from mdl.storage import Progress, digest
+from mdl.units import counted
 
 _USUAL_COLUMNS = ("text", "content", "bytes")
 _NEXT_TO_NOTHING = 0.05  # of the files' bytes
@@ -59,7 +60,9 @@ def open_tables(
     coded = source.path.stat().st_size
     if coded < _NEXT_TO_NOTHING * sum(n_bytes):
         log.warning("%s: column '%s' holds %s of its %s bytes", place, columns[0], f"{coded:,}", f"{sum(n_bytes):,}")
-    return source
+    names = "', '".join(dict.fromkeys(columns))
+    of = f" of {len(tables)} tables" if len(tables) > 1 else ""
+    return became(source, f"column '{names}' of {counted(source.starts.size, 'row')}{of}", "of text, a row a document")
 
 
 def column_of(member: Member, wanted: str | None = None, *, first_of_several: bool = False) -> str:

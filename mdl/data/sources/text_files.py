@@ -10,13 +10,13 @@ import logging
 import os
 import sysconfig
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from mdl.data.sources.archives import archive_members, is_archive, packed_as
-from mdl.data.sources.base import Source, cached
+from mdl.data.sources.base import Source, became, cached
 from mdl.data.sources.file_listing import files_at, states_of
 from mdl.data.sources.packed_files import HEAD_BYTES, Member, chunks, head, member_of
 from mdl.data.sources.registry import register_source
@@ -24,6 +24,7 @@ from mdl.data.sources.rows import column_of, row_documents
 from mdl.data.sources.table_formats import is_table
 from mdl.errors import MdlError
 from mdl.storage import CHUNK_BYTES, digest
+from mdl.units import counted, format_bytes
 
 _NOT_LIBRARY = {"site-packages", "dist-packages", "test", "tests", "idle_test", "lib2to3", "__pycache__"}
 
@@ -59,7 +60,8 @@ def open_files(rest: str, cache: Path) -> Source:
             return _joined(_texts(rest, members), ["archive", *states_of([path])], cache)
     if member.is_packed:
         name = f"files-{digest(states_of([path]))}"
-        return cached(cache, name, lambda: [chunks(member)], _modality(head(member)))
+        content = cached(cache, name, lambda: [chunks(member)], _modality(head(member)))
+        return became(content, f"{format_bytes(path.stat().st_size)} of {path.suffix.lower()}", "unpacked")
     return open_bytes(rest, cache)
 
 
@@ -68,7 +70,8 @@ def open_bytes(rest: str, cache: Path) -> Source:
     path = Path(rest).expanduser()
     if not path.is_file():
         files = [file for file in files_at(path) if file.stat().st_size]
-        return cached(cache, f"bytes-{digest(states_of(files))}", lambda: map(_raw, files), "bytes")
+        content = cached(cache, f"bytes-{digest(states_of(files))}", lambda: map(_raw, files), "bytes")
+        return became(content, counted(len(files), "file"), "as they lie, one after another")
     try:
         with path.open("rb") as stream:
             first = stream.read(HEAD_BYTES)
@@ -126,7 +129,18 @@ def _joined(members: list[Member], inputs: Sequence[object], cache: Path) -> Sou
             else:
                 yield chunks(member)
 
-    return cached(cache, f"files-{digest([inputs, *columns.values()] if columns else inputs)}", documents, "text")
+    name = f"files-{digest([inputs, *columns.values()] if columns else inputs)}"
+    return became(cached(cache, name, documents, "text"), _told(members, columns), "one after another")
+
+
+def _told(members: Sequence[Member], columns: Mapping[Member, str]) -> str:
+    names = "', '".join(dict.fromkeys(columns.values()))
+    n_packed = sum(member.is_packed for member in members)
+    how = [
+        *([f"of {counted(len(columns), 'table')} the column '{names}'"] if columns else []),
+        *([f"{n_packed} unpacked"] if n_packed else []),
+    ]
+    return f"{counted(len(members), 'file')}{' (' + ', '.join(how) + ')' if how else ''}"
 
 
 register_source("stdlib", lambda _, cache, __: open_stdlib(cache), form="stdlib", modality="text", needs_network=False)

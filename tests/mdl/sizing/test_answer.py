@@ -13,7 +13,7 @@ from analysis.costs import parse_cost
 from analysis.records import Table, load
 from analysis.study import study as explain
 from benchmarks.coverage_of_size import World, ask
-from mdl.cli.size import told
+from mdl.cli.size import content, told
 from mdl.models import ENVELOPE, Shape, count_params, parse_size
 from mdl.sizing import Answer, answer_of, sentences
 from mdl.sizing import ask as ask_question
@@ -207,3 +207,26 @@ def test_an_interrupt_while_the_report_is_made_says_how_to_get_one(
     assert said[-1] == f"no report was made; mdl report {QUICK} makes it"
     with pytest.raises(KeyboardInterrupt):
         next(lines)
+
+
+def test_every_null_for_scripts_has_its_reason_and_nothing_else_has(records: Table) -> None:
+    cells = records.cells
+    part = replace(records, cells=cells[cells["subset_bytes"] == 300_000])
+    edge = replace(records, cells=part.cells[part.cells["n_params"] > 8000])
+    few = replace(records, cells=part.cells[part.cells["size"].isin(["8x1", "12x1"])])
+    nothing = Answer(source="x", size_bytes=10, train_bytes=9, folder=QUICK, study=None)
+    found = [nothing, *(answer(table) for table in (records, with_half(records, 0.04), part, edge, few))]
+    for one in map(content, found):
+        assert {key for key, value in one.items() if value is None} == set(one["unknown"])
+    assert content(found[2])["unknown"] == {}
+    assert content(found[4])["unknown"]["n_params"].startswith("that part pays for at most 10 K parameters")
+
+
+def test_an_interval_that_holds_more_than_the_tables_says_what(records: Table) -> None:
+    def said(found: Answer) -> str:
+        return " ".join(sentences(found, "float16"))
+
+    assert "may change." not in said(answer(records))
+    assert "those above also hold what further training may change." in said(answer(with_half(records, 0.04)))
+    carried = answer(with_half(records, 0.04), 4_000_000)
+    assert "what the rest of the data and further training may change." in said(carried)

@@ -12,7 +12,7 @@ import pytest
 from mdl.errors import MdlError
 from mdl.models import register_architecture
 from mdl.records import RunPaths, from_plugin
-from mdl.sizing import Question, ask, look_at
+from mdl.sizing import Question, ask, going_on_lines, look_at
 from mdl.sizing.begun import OURS
 from mdl.sizing.plan import Data, Setting, cell
 from mdl.storage import ChangedError
@@ -144,3 +144,23 @@ def test_a_sweep_file_of_another_hand_is_refused_before_anything_is_trained(tmp_
     file.write_text("name: mine\nparameters: {model.size: {value: 8x1}}\n")
     said = "was not written by mdl size and is left as it is; give --name another word"
     assert_one_line(mdl("size", text.name, "--dry-run", cwd=tmp_path), said)
+
+
+def test_what_was_begun_is_told_as_a_plan_with_how_much_of_it_is_done(
+    tmp_path: Path, text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also by a dry run, which tries no machine then; a new folder has a first plan."""
+    monkeypatch.chdir(tmp_path)
+    asked = begun_with("my.txt", tmp_path / "runs")
+    found = look_at(asked).going_on(asked)
+    assert found is not None
+    lines = going_on_lines(found)
+    assert "models   1 of 1,236 to 1,236 parameters (4x1)" in lines
+    assert "training up to 10 steps; 0 of 1 cell done, the rest comes first" in lines
+    done = going_on_lines(replace(found, n_done=1))
+    assert "training up to 10 steps; 1 of 1 cell done, others follow where they narrow the answer" in done
+    assert look_at(replace(asked, name="new")).going_on(asked) is None
+    told = mdl("size", text.name, "--name", "begun", "--dry-run", "--json", cwd=tmp_path)
+    plan = json.loads(told.stdout)
+    assert (plan["n_cells"], plan["n_done"], plan["sizes"]) == (1, 0, ["4x1"])
+    assert {key for key, value in plan.items() if value is None} == set(plan["unknown"])

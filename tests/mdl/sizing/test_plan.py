@@ -14,7 +14,7 @@ from mdl.config import Cell, Cohort, from_flat
 from mdl.errors import MdlError
 from mdl.models import Shape, count_params, parse_size
 from mdl.optimizers import make_optimizer
-from mdl.sizing import name_of, parse_seconds
+from mdl.sizing import name_of, parse_seconds, plan_lines
 from mdl.sizing.forecast import forecast_of
 from mdl.sizing.plan import FIRST_SHARE, WITH_HALF, Data, Setting, SizePlan, first_plan
 from mdl.sweeps import Work, speed_trial
@@ -103,7 +103,7 @@ def test_every_cell_stands_beside_half_of_its_training_which_is_the_beginning_of
     assert [[cell.config.train.steps for cell in budgets] for budgets in members] == [[plan.steps // 2, plan.steps]]
     cohort = Cohort(members[0])
     assert cohort.trained_steps == pytest.approx(WITH_HALF * plan.steps, abs=2)
-    assert all("\n" not in line for line in plan.lines)
+    assert all("\n" not in line for line in plan_lines(plan))
 
 
 def test_more_time_means_all_of_the_data_and_more_training() -> None:
