@@ -27,7 +27,18 @@ def table_lines(answer: Answer) -> list[str]:
     if answer.study is None:
         return ["nothing is known yet"]
     head = ("dataset", "N*", "95 %", "within 1 %", "rate", "best coder")
-    return plain_table(head, [_cells(row) for row in known_rows(answer.study.critical)])
+    return [*plain_table(head, [_cells(row) for row in known_rows(answer.study.critical)]), *_beyond_the_table(answer)]
+
+
+def _beyond_the_table(answer: Answer) -> list[str]:
+    """Why the interval of the answer is another than the table's."""
+    more = [
+        *(["the rest of the data"] if answer.is_extrapolated else []),
+        *(["further training"] if answer.limit else []),
+    ]
+    if answer.interval is None or not more:
+        return []
+    return [f"95 % of what was trained; those of the answer also hold what {' and '.join(more)} may change."]
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
@@ -157,14 +168,6 @@ def _conditions(answer: Answer) -> list[str]:
         )
     elif not answer.is_converged:
         lines.append(_unconverged(answer, answer.limit, answer.doubled))
-    if answer.interval is not None and (answer.limit or answer.is_extrapolated):
-        more = [
-            *(["the rest of the data"] if answer.is_extrapolated else []),
-            *(["further training"] if answer.limit else []),
-        ]
-        lines.append(
-            f"The table's 95 % are of what was trained; those above also hold what {' and '.join(more)} may change."
-        )
     if answer.interval is None:
         lines.append("No interval is known: give more time for other seeds.")
     return lines
