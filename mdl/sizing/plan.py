@@ -23,6 +23,7 @@ from mdl.quantization import coded_bytes
 from mdl.sizing.forecast import forecast_of
 from mdl.sizing.ladder import countable
 from mdl.sweeps import Rule, Work
+from mdl.units import format_bytes
 
 _SMALLER, _LARGER = 1 / 8, 4.5  # how far about the forecast the first shapes go, as factors of it
 _APART = 1.25  # at least, from one shape to the next
@@ -147,7 +148,7 @@ def require_enough(data: Data) -> None:
     if data.train_bytes < _LEAST_SUBSET:
         raise MdlError(
             f"corpus '{data.source}' leaves {data.train_bytes:,} of its {data.size_bytes:,} bytes to train on; a "
-            f"model size needs at least {_LEAST_SUBSET:,}"
+            f"model size needs at least {_LEAST_SUBSET:,}: give some {format_bytes(2 * _LEAST_SUBSET)} or more in all"
         )
 
 

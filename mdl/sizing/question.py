@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import time
 from collections.abc import Sequence
@@ -27,11 +28,13 @@ from mdl.sizing.plan_text import going_on_lines, plan_lines
 from mdl.sizing.search import Search
 from mdl.storage import Progress, require_records_folder
 from mdl.sweeps import Rule, check_name, n_places, say, try_speed
+from mdl.units import whole_number
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-_SECONDS = {"s": 1, "sec": 1, "min": 60, "m": 60, "h": 3600}
+_UNITS = {1: "s sec secs second seconds", 60: "m min mins minute minutes", 3600: "h hr hrs hour hours"}
+_SECONDS = {unit: seconds for seconds, units in _UNITS.items() for unit in units.split()}
 _LEAST_BUDGET_SECONDS = 30.0
 _MOST_HELDOUT_BYTES = 1 << 16  # they are measured with every model, and do not say what pays
 _FIRST_CODERS_SHARE, _CODERS_SHARE = 0.02, 0.05  # of the budget, for classical coders before and after the first answer
@@ -88,7 +91,7 @@ def ask(
         within=within,
         cost=cost,
         runs=runs,
-        name=name or name_of(source) + own,
+        name=name_of(source) + own if name is None else name,
         workers=workers,
         architecture=architecture,
         began=time.monotonic() - already_seconds,
@@ -210,11 +213,18 @@ def _check(question: Question) -> None:
             "have; give a fixed price such as float16"
         )
     require_price(parse_cost(question.cost))
+    if question.workers is not None:
+        whole_number("workers", question.workers)
+    if not math.isfinite(question.budget_seconds):
+        raise MdlError(f"a budget of {question.budget_seconds} is no time; give seconds, or words such as 10min")
     if question.budget_seconds < _LEAST_BUDGET_SECONDS:
         least = f"{_LEAST_BUDGET_SECONDS:g} s"
         raise MdlError(f"a budget of {question.budget_seconds:g} s is too short; give at least {least}")
-    if not question.within > 1:
-        raise MdlError(f"--within is an interval's upper end over its lower end, above 1, got {question.within:g}")
+    if not 1 < question.within < math.inf:
+        raise MdlError(
+            f"--within is an interval's upper end over its lower end, a number above 1 such as 1.25, got "
+            f"{question.within:g}"
+        )
 
 
 def find_size(question: Question, console: Console, command: str, progress: Progress | None = None) -> Answer:

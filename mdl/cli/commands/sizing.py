@@ -41,7 +41,11 @@ def size(
     from mdl.sizing import ask
     from mdl.storage import seconds_since_start
 
-    source = f"{data},column={column}" if column else f"bytes:{data}" if any_bytes else data
+    if column is not None and any_bytes:
+        raise typer.BadParameter(
+            "--column codes one column of a table and --any the bytes of every file; give one of them"
+        )
+    source = f"{data},column={column}" if column is not None else f"bytes:{data}" if any_bytes else data
     asked = ask(
         source,
         budget=budget,

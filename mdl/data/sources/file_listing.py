@@ -32,8 +32,15 @@ def files_at(path: Path) -> list[Path]:
     if path.is_dir():
         return files_under(path)
     if not (files := _matching(path)):
-        raise MdlError(f"no file at {path}; give a file, a folder or a glob")
+        raise MdlError(broken_link(path) or f"no file at {path}; give a file, a folder or a glob")
     return files
+
+
+def broken_link(path: Path) -> str:
+    """What is wrong with a link that leads nowhere; nothing of any other path."""
+    if not path.is_symlink() or _status(path):
+        return ""
+    return f"{path} is a link to {path.readlink()}, which leads nowhere; mend the link or name the file itself"
 
 
 def is_here(place: str) -> bool:

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mdl.data.sources.base import Source
-from mdl.data.sources.file_listing import is_here
+from mdl.data.sources.file_listing import broken_link, is_here
 from mdl.data.sources.packed_files import member_of
 from mdl.data.sources.table_formats import is_table
 from mdl.errors import MdlError, nearest
@@ -136,6 +136,8 @@ def _kind_and_rest(source: str) -> tuple[str, str]:
 def _unknown(source: str, name: str) -> str:
     if source == "-":
         return "standard input cannot be read twice; save its bytes to a file and name that"
+    if broken := broken_link(Path(source.partition(",column=")[0]).expanduser()):
+        return broken
     hint = "" if name in SOURCES else nearest(name, SOURCES)
     forms = [SOURCES[known].form for known in SOURCES]
     known = f"{', '.join(forms[:-1])} or {forms[-1]}"

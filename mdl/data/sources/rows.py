@@ -43,7 +43,8 @@ def open_tables(
     members = [member_of(path) for path in files_at(Path(place).expanduser())]
     tables = [member for member in members if member.suffix in FORMATS]
     if not tables:
-        raise MdlError(f"no table at {place} ({' '.join(FORMATS)}, packed or not); for other bytes use file:{place}")
+        other = f"without a column file:{place} codes its bytes"
+        raise MdlError(f"no table at {place} ({' '.join(FORMATS)}, packed or not); {other}")
     columns = [column_of(table, wanted, first_of_several=first_of_several) for table in tables]
     if not wanted:
         log.warning("%s: what is coded is column '%s', a row a document", place, "', '".join(dict.fromkeys(columns)))
@@ -81,8 +82,8 @@ def column_of(member: Member, wanted: str | None = None, *, first_of_several: bo
     if not (wanted or usual) and len(columns) > 1:
         if not first_of_several:
             raise MdlError(
-                f"{member.name} has {len(columns)} columns of text ({there}); name one, as in "
-                f"rows:{member.name},column={columns[0]}"
+                f"{member.name} has {len(columns)} columns of text ({there}); name one, as in mdl size --column "
+                f"{columns[0]}, elsewhere rows:{member.name},column={columns[0]}"
             )
         log.warning("%s: column '%s' is coded, the first of %s; column=… names another", member.name, columns[0], there)
     return wanted or usual or columns[0]

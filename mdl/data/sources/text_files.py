@@ -16,12 +16,14 @@ from pathlib import Path
 import numpy as np
 
 from mdl.data.sources.archives import archive_members, is_archive, packed_as
+from mdl.data.sources.audio import SUFFIXES as RECORDINGS
 from mdl.data.sources.base import Source, became, cached
 from mdl.data.sources.file_listing import files_at, states_of
+from mdl.data.sources.images import SUFFIXES as PICTURES
 from mdl.data.sources.packed_files import HEAD_BYTES, Member, chunks, head, member_of
 from mdl.data.sources.registry import register_source
 from mdl.data.sources.rows import column_of, row_documents
-from mdl.data.sources.table_formats import is_table
+from mdl.data.sources.table_formats import FORMATS, is_table
 from mdl.errors import MdlError
 from mdl.storage import CHUNK_BYTES, digest
 from mdl.units import counted, format_bytes
@@ -62,7 +64,10 @@ def open_files(rest: str, cache: Path) -> Source:
         name = f"files-{digest(states_of([path]))}"
         content = cached(cache, name, lambda: [chunks(member)], _modality(head(member)))
         return became(content, f"{format_bytes(path.stat().st_size)} of {path.suffix.lower()}", "unpacked")
-    return open_bytes(rest, cache)
+    source = open_bytes(rest, cache)
+    if member.suffix not in FORMATS:
+        return source
+    return became(source, "the table as it is written", "of text; mdl size --column NAME codes one column alone")
 
 
 def open_bytes(rest: str, cache: Path) -> Source:
@@ -100,11 +105,23 @@ def _texts(place: str, members: list[Member]) -> list[Member]:
     left_out = Counter(kind for kind in kinds.values() if kind not in ("text", "table"))
     reasons = ", ".join(f"{n} {kind}" for kind, n in left_out.items())
     if not taken:
-        found = f"{len(members)} files: {reasons}" if reasons else f"{len(members)} files"
-        raise MdlError(f"no text found in {place} ({found}); to code other bytes, name one of the files")
+        if not members:
+            raise MdlError(f"no file in {place}, hidden ones aside; name a folder or an archive that holds some")
+        found = counted(len(members), "file")
+        raise MdlError(f"no text found in {place} ({found}: {reasons}); {_other_ways(place, members)}")
     if left_out:
         log.warning("%s: left out %d of %d files: %s", place, left_out.total(), len(members), reasons)
     return taken
+
+
+def _other_ways(place: str, members: Sequence[Member]) -> str:
+    """How else a place without text can be coded."""
+    ways = [
+        f"{kind}:{place} codes its {what}"
+        for kind, what, suffixes in (("image", "pictures", PICTURES), ("audio", "recordings", RECORDINGS))
+        if any(member.suffix in suffixes for member in members)
+    ]
+    return "; ".join([*ways, f"mdl size --any, elsewhere bytes:{place}, codes every file's bytes"])
 
 
 def _kind(member: Member) -> str:

@@ -142,7 +142,9 @@ def test_of_several_columns_of_text_the_one_meant_must_be_said(
     """But for hf:, which takes the first as it ever did, and says so."""
     path = tmp_path / "a.jsonl"
     path.write_text('{"id": "x1", "body": "long"}\n')
-    assert "has 2 columns of text (id, body); name one, as in rows:" in refusal(f"{path}")
+    assert "has 2 columns of text (id, body); name one, as in mdl size --column id, elsewhere rows:" in refusal(
+        f"{path}"
+    )
     assert "no column 'bod' of text; did you mean 'body'? (it has id, body)" in refusal(f"{path},column=bod")
     assert "unknown setting 'colum'; did you mean 'column'?" in refusal(f"rows:{path},colum=id")
     assert bytes_of(f"{path},column=body") == b"long"

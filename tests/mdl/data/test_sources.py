@@ -178,7 +178,7 @@ def test_what_is_not_there_is_one_line(source: str, message: str) -> None:
 
 
 def test_a_folder_without_text_is_one_line(tmp_path: Path) -> None:
-    assert f"no text found in {tmp_path}" in refusal(f"file:{tmp_path}")
+    assert f"no file in {tmp_path}, hidden ones aside" in refusal(f"file:{tmp_path}")
     (tmp_path / "a.bin").write_bytes(b"\0")
     (tmp_path / "empty.txt").touch()
     assert f"no text found in {tmp_path} (2 files: 1 no text, 1 empty)" in refusal(f"file:{tmp_path}")

@@ -144,13 +144,23 @@ def test_the_forecast_is_the_committed_studys_law(study: str, modality: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("90", 90), ("90s", 90), ("10min", 600), ("1h", 3600), ("1h 30min", 5400), ("1.5 min", 90)]
+    ("text", "seconds"),
+    [
+        ("90", 90),
+        ("90s", 90),
+        ("10min", 600),
+        ("1h", 3600),
+        ("1h 30min", 5400),
+        ("1.5 min", 90),
+        ("5minutes", 300),
+        ("2 hours", 7200),
+    ],
 )
 def test_times_are_read_as_people_write_them(text: str, seconds: float) -> None:
     assert parse_seconds(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "soon", "10 parsecs", "min", "1:30", "-5s", "5 6"])
+@pytest.mark.parametrize("text", ["", "soon", "10 parsecs", "min", "1:30", "-5s", "5 6", "inf", "nan"])
 def test_what_is_no_time_is_one_line(text: str) -> None:
     with pytest.raises(MdlError, match="is not a time; write 90s, 10min or 1h"):
         parse_seconds(text)

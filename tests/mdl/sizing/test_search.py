@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from analysis.errors import AnalysisError
 from mdl.config import from_flat
 from mdl.data import open_corpus
 from mdl.errors import MdlError
@@ -75,18 +78,49 @@ def test_a_dry_run_plans_and_makes_nothing(tmp_path: Path) -> None:
         (["my.txt", "--cost", "flaot16"], "did you mean 'float16'"),
         (["my.txt", "--within", "1"], "above 1"),
         (["my.txt", "--name", "../x"], "cannot be a folder name"),
+        (["my.txt", "--within", "inf"], "a number above 1"),
+        (["my.txt", "--name", ""], "cannot be a folder name"),
         (["my.txt", "--column", "text"], "no table at my.txt"),
+        (["my.txt", "--column", "text", "--any"], "give one of them"),
+        (["two.jsonl"], "has 2 columns of text (a, b); name one, as in mdl size --column a,"),
+        (["link"], "link is a link to nowhere, which leads nowhere"),
+        (["file:link"], "link is a link to nowhere, which leads nowhere"),
+        (["folder"], "no file in folder, hidden ones aside"),
+        (["binaries"], "(1 file: 1 no text); image:binaries codes its pictures; mdl size --any, elsewhere bytes:bin"),
         (["my.txt", "--cost", "none"], "free parameters have no critical size"),
         (["my.txt", "--runs", "my.txt", "--dry-run"], "no records can be written to my.txt"),
         (["my.txt", "--architecture", "mingrue"], "unknown architecture 'mingrue'; did you mean 'mingru'?"),
-        (["tiny.txt"], "a model size needs at least 4,000"),
+        (["tiny.txt"], "a model size needs at least 4,000: give some 8 KB or more in all"),
     ],
 )
 @pytest.mark.usefixtures("text")
 def test_what_cannot_be_answered_is_one_line_and_leaves_nothing(tmp_path: Path, words: list[str], said: str) -> None:
     (tmp_path / "tiny.txt").write_bytes(b"x" * 500)
-    assert_one_line(mdl("size", *words, cwd=tmp_path), said)
+    (tmp_path / "two.jsonl").write_text('{"a": "one", "b": "two"}\n' * 5000)
+    (tmp_path / "link").symlink_to("nowhere")
+    for name in ("folder", "binaries"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "binaries/a.png").write_bytes(bytes(5000))
+    assert_one_line(mdl("size", *words, "--dry-run", cwd=tmp_path), said)
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"budget": math.inf}, "a budget of inf is no time"),
+        ({"budget": math.nan}, "a budget of nan is no time"),
+        ({"within": math.nan}, "a number above 1 such as 1.25, got nan"),
+        ({"workers": 0}, "workers is 0; give a whole number from 1 on"),
+        ({"cost": "0"}, "free parameters have no critical size"),
+    ],
+)
+def test_numbers_that_are_none_are_refused_in_python_too(
+    tmp_path: Path, text: Path, wrong: dict[str, Any], said: str
+) -> None:
+    how: dict[str, Any] = {"budget": 60.0, "within": 1.25, "cost": "2", "runs": tmp_path / "runs"}
+    with pytest.raises((MdlError, AnalysisError), match=said):
+        look_at(ask(str(text), **how | wrong))
 
 
 @pytest.mark.long
