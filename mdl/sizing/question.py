@@ -27,7 +27,7 @@ from mdl.sizing.plan import FIRST_SHARE, RECIPE, Data, Setting, SizePlan, first_
 from mdl.sizing.plan_text import going_on_lines, plan_lines
 from mdl.sizing.search import Search
 from mdl.storage import Progress, require_records_folder
-from mdl.sweeps import Rule, check_name, n_places, say, try_speed
+from mdl.sweeps import Rule, check_name, load, n_places, say, try_speed, waits
 from mdl.units import whole_number
 
 if TYPE_CHECKING:
@@ -131,9 +131,10 @@ class Looked:
 
     @cached_property
     def rule(self) -> Rule:
-        """How fast this machine trains, by a trial."""
+        """How fast this machine trains, by a trial of one process, where each of several waits for the others."""
         setting = self.setting
-        return try_speed(
+        others = load()
+        tried = try_speed(
             setting.context_bytes,
             setting.batch_windows,
             device=self.device,
@@ -141,6 +142,7 @@ class Looked:
             architecture=setting.architecture,
             most_seconds=_TRIAL_SHARE * self.budget_seconds,
         )
+        return tried if self.device == "cuda" else tried.waiting(waits(others, setting.n_workers, n_places()))
 
     def _first_seconds(self, question: Question) -> float:
         """What is left of the first round's share after all that came before it."""

@@ -70,6 +70,11 @@ class Rule:
         """Of a machine whose products and memory are so many times as fast; what a step costs anyway is the same."""
         return replace(self, byte=self.byte / times, flop=self.flop / times, source=source)
 
+    def waiting(self, times: float) -> Rule:
+        """Of processes that wait for a core, so that all they do takes so many times as long."""
+        parts = {part: getattr(self, part) * times for part in ("next_start", "step", "byte", "flop")}
+        return replace(self, **parts)
+
 
 # Fitted to the speeds of ten shapes of 3 K to 25 M parameters, within a half of each. The kernels of a width are
 # compiled before its first step, whichever cohort of a worker it is.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import platform
 import subprocess
 from collections.abc import Sequence
@@ -37,6 +38,19 @@ def this_machine(*, on_gpu: bool) -> str:
         return _processor()
     gpus = gpu_models()
     return gpus[0].name if gpus else "GPU"
+
+
+def load() -> float:
+    """How many processes ran or waited for a core, on average over the last minute; 0 where no system tells."""
+    try:
+        return os.getloadavg()[0]
+    except (AttributeError, OSError):
+        return 0.0
+
+
+def waits(load: float, n_processes: int, n_cores: int) -> float:
+    """How many times as long each of several processes takes as one of them alone, beside a load of others."""
+    return max(1.0, (load + n_processes) / n_cores) / max(1.0, (load + 1) / n_cores)
 
 
 def _processor() -> str:

@@ -17,7 +17,7 @@ from mdl.optimizers import make_optimizer
 from mdl.sizing import name_of, parse_seconds, plan_lines
 from mdl.sizing.forecast import forecast_of
 from mdl.sizing.plan import FIRST_SHARE, WITH_HALF, Data, Setting, SizePlan, first_plan
-from mdl.sweeps import Work, speed_trial
+from mdl.sweeps import Work, speed_trial, waits
 from mdl.sweeps.cost_model import USUAL_CORE, core
 from tests import ROOT
 from tests.own_architectures import HONEST
@@ -180,3 +180,15 @@ def test_what_is_no_time_is_one_line(text: str) -> None:
 )
 def test_a_run_folder_is_named_after_the_file(source: str, name: str) -> None:
     assert name_of(source) == name
+
+
+def test_processes_that_wait_for_their_cores_are_planned_with_less_to_do() -> None:
+    """One process is tried; as many as there are cores train, beside whatever else runs here."""
+    assert waits(0.0, 2, 2) == 1.0
+    assert waits(1.0, 2, 2) == pytest.approx(1.5)  # alone it had a core for itself
+    assert waits(2.0, 2, 2) == pytest.approx(4 / 3)  # it waited too
+    assert waits(0.0, 8, 2) == 4.0
+    assert waits(100.0, 2, 64) < 1.02  # of a whole machine, of which two cores are ours
+    alone, busy = (first_plan(data_of(300_000), SETTING, USUAL_CORE.waiting(times), 180) for times in (1.0, 1.5))
+    assert busy.steps * len(busy.sizes) < alone.steps * len(alone.sizes)
+    assert busy.seconds <= 1.1 * FIRST_SHARE * 180
