@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from analysis.next_cells import suggest as suggestions
 from mdl.config import from_flat
+from mdl.errors import MdlError
 from mdl.models import ENVELOPE
 from mdl.records import RunPaths
 from mdl.sizing.answer import Answer, look
@@ -119,6 +120,7 @@ class Search:
         )
 
     def _round(self, wanted: Sequence[dict[str, Any]]) -> Answer:
+        wanted = [*wanted, *self._of_others(wanted)]
         text = f"{OURS}; mdl sweep goes on with them.\n{cells_text(wanted, self.paths.root.name)}"
         write_cells(text, OURS, self.file, NOT_OURS)
         plan = plan_sweep(self.file, self.paths.root.parent)
@@ -137,6 +139,21 @@ class Search:
         for line in table_lines(answer):
             say(self.console, line)
         return answer
+
+    def _of_others(self, wanted: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Cells that another process added, which was asked the same at the same time: both work on all of them.
+
+        MdlError where it was begun with another spelling of the data, whose records would count as other data.
+        """
+        own = {from_flat(one).run_id for one in wanted}
+        others = [one for one in read_cells(self.file) if from_flat(one).run_id not in own]
+        for one in others:
+            if (source := from_flat(one).corpus.source) != self.data.source:
+                raise MdlError(
+                    f"{self.paths.root} was begun with '{source}' by another process in this moment; the same command "
+                    "again goes on with it"
+                )
+        return others
 
     def _left(self) -> float:
         return self.deadline.left()

@@ -10,7 +10,7 @@ import logging
 import os
 import sysconfig
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,13 @@ from mdl.storage import CHUNK_BYTES, digest
 from mdl.units import counted, format_bytes
 
 _NOT_LIBRARY = {"site-packages", "dist-packages", "test", "tests", "idle_test", "lib2to3", "__pycache__"}
+
+# What a file's name says that it holds, and how that is coded instead of the file's own bytes.
+_AS_THEY_LIE: tuple[tuple[str, Collection[str], str], ...] = (
+    ("table", FORMATS, "mdl size --column NAME codes one column alone"),
+    ("picture", PICTURES, "image:{} codes its pixels"),
+    ("recording", RECORDINGS, "audio:{} codes its samples"),
+)
 
 log = logging.getLogger(__name__)
 
@@ -65,9 +72,10 @@ def open_files(rest: str, cache: Path) -> Source:
         content = cached(cache, name, lambda: [chunks(member)], _modality(head(member)))
         return became(content, f"{format_bytes(path.stat().st_size)} of {path.suffix.lower()}", "unpacked")
     source = open_bytes(rest, cache)
-    if member.suffix not in FORMATS:
-        return source
-    return became(source, "the table as it is written", "of text; mdl size --column NAME codes one column alone")
+    for what, suffixes, other in _AS_THEY_LIE:
+        if member.suffix in suffixes:
+            return became(source, f"the {what} as it lies", f"of {source.modality}; {other.format(rest)}")
+    return source
 
 
 def open_bytes(rest: str, cache: Path) -> Source:

@@ -27,6 +27,15 @@ def test_a_file_as_it_lies_needs_no_word(tmp_path: Path) -> None:
     assert read(f"{tmp_path}/a.txt") == read(f"bytes:{tmp_path}/a.txt") == ""
 
 
+def test_a_file_whose_content_could_be_coded_instead_says_how(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id,body\n1,x\n")
+    (tmp_path / "a.wav").write_bytes(b"RIFF\0\0" * 2000)
+    said = "the table as it lies → 12 B of text; mdl size --column NAME codes one column alone"
+    assert read(f"{tmp_path}/a.csv") == said
+    place = f"{tmp_path}/a.wav"
+    assert read(place) == f"the recording as it lies → 12 KB of bytes; audio:{place} codes its samples"
+
+
 @pytest.mark.parametrize(("suffix", "pack"), [(".xz", lzma.compress), (".GZ", gzip.compress)])
 def test_an_unpacked_file_says_from_how_much(tmp_path: Path, suffix: str, pack: object) -> None:
     path = tmp_path / f"a.txt{suffix}"

@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from mdl.config import from_flat
 from mdl.errors import MdlError
 from mdl.models import register_architecture
 from mdl.records import RunPaths, from_plugin
 from mdl.sizing import Question, ask, going_on_lines, look_at
 from mdl.sizing.begun import OURS
+from mdl.sizing.deadline import Deadline
 from mdl.sizing.plan import Data, Setting, cell
+from mdl.sizing.search import Search
 from mdl.storage import ChangedError
 from mdl.sweeps import cells_text
 from tests.command import assert_one_line, mdl
@@ -164,3 +168,22 @@ def test_what_was_begun_is_told_as_a_plan_with_how_much_of_it_is_done(
     plan = json.loads(told.stdout)
     assert (plan["n_cells"], plan["n_done"], plan["sizes"]) == (1, 0, ["4x1"])
     assert {key for key, value in plan.items() if value is None} == set(plan["unknown"])
+
+
+def test_of_two_that_begin_a_folder_at_once_both_work_on_all_cells_of_one_spelling(
+    tmp_path: Path, text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by use: one search showed the same subsets twice, of two corpora, and lost the cells of the other."""
+    monkeypatch.chdir(tmp_path)
+    data = replace(DATA, source=text.name)
+    own, others = (cell(data, SETTING, size=size, subset_bytes=1000, steps=10) for size in ("4x1", "8x1"))
+    search = Search(
+        data=data, setting=SETTING, first=list, anew=lambda *_: [], paths=RunPaths(tmp_path / "runs/both"),
+        cost="2", within=1.25, command="", console=Console(quiet=True), deadline=Deadline(0.0, with_report=False),
+    )  # fmt: skip
+    assert search._of_others([own]) == []
+    begin(tmp_path / "runs/both", others)
+    assert [from_flat(one).model.size for one in search._of_others([own])] == ["8x1"]
+    assert search._of_others([own, others]) == []
+    with pytest.raises(MdlError, match=r"was begun with 'my.txt' by another process in this moment; the same command"):
+        replace(search, data=replace(data, source="./my.txt"))._of_others([own])
