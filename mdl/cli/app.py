@@ -96,6 +96,8 @@ def _arranged(arguments: Sequence[str]) -> list[str]:
     return [*moved, *left, *arguments[end:]]
 
 
+_OF_ONE_PLACE = ("size", "baselines")  # commands that take any data, by one name
+
 _UsageError: Any = typer.BadParameter.__base__  # click's, or that of the copy which newer typers hold
 
 
@@ -160,6 +162,8 @@ def _misused(error: Any) -> None:
         error.show()
         sys.exit(error.exit_code)
     said = error.format_message().rstrip(".")
+    if said.startswith("Got unexpected extra argument") and error.ctx and error.ctx.info_name in _OF_ONE_PLACE:
+        said += ": of several files give the folder, or a glob in quotes, as in '*.txt'"  # the shell expands a bare one
     _fail(f"{said}{' ' if said.endswith('?') else '; '}see {error.ctx.command_path if error.ctx else _NAME} --help")
 
 

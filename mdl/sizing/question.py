@@ -231,7 +231,11 @@ def _check(question: Question) -> None:
 
 def find_size(question: Question, console: Console, command: str, progress: Progress | None = None) -> Answer:
     """Look, plan, search and answer; a KeyboardInterrupt is one of the ways to end."""
-    deadline = Deadline(question.began + question.budget_seconds, with_report=question.with_report)
+    deadline = Deadline(
+        question.began + question.budget_seconds,
+        with_report=question.with_report,
+        budget_seconds=question.budget_seconds,
+    )
     found = look_at(question, progress)
     paths = question.paths
 

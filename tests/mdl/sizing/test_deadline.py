@@ -23,6 +23,16 @@ def test_a_slow_look_ends_the_training_earlier_and_a_report_does_so_more() -> No
     assert kept[True] > kept[False] > 0
 
 
+def test_a_short_budget_keeps_less_for_what_follows_the_training_and_a_long_one_as_much_as_ever() -> None:
+    """Few cells fit into it, so that a look at them is short; half of a minute was kept on a busy machine."""
+    kept = [
+        1000.0 - Deadline(1000.0, with_report=True, budget_seconds=budget).training_ends
+        for budget in (30, 60, 180, 600)
+    ]
+    assert kept[0] < kept[1] < kept[2] == kept[3]
+    assert kept[3] == 1000.0 - Deadline(1000.0, with_report=True).training_ends
+
+
 def test_a_process_that_waits_for_its_core_expects_to_wait_for_it_again() -> None:
     """What was computed in the trial is much less than the time that it took."""
     deadline = Deadline(1000.0, with_report=True)

@@ -82,6 +82,7 @@ def test_a_dry_run_plans_and_makes_nothing(tmp_path: Path) -> None:
         (["my.txt", "--name", ""], "cannot be a folder name"),
         (["my.txt", "--column", "text"], "no table at my.txt"),
         (["my.txt", "--column", "text", "--any"], "give one of them"),
+        (["my.txt", "tiny.txt"], "of several files give the folder, or a glob in quotes, as in '*.txt'; see mdl size"),
         (["two.jsonl"], "has 2 columns of text (a, b); name one, as in mdl size --column a,"),
         (["link"], "link is a link to nowhere, which leads nowhere"),
         (["file:link"], "link is a link to nowhere, which leads nowhere"),
