@@ -21,7 +21,7 @@ from mdl.errors import MdlError
 
 _LOOK_AT_ROWS = 1000  # to tell which columns hold text where no schema says so
 _BATCH_ROWS = 1000
-_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 TEXT = "text"
 _BOM = b"\xef\xbb\xbf"
 
@@ -88,7 +88,7 @@ def _object(value: Any, where: str) -> dict[str, Any]:
 
 
 def _refuse_utf_16(first: bytes, name: str) -> None:
-    if first.startswith(_UTF_16):
+    if first.startswith(UTF_16):
         raise MdlError(f"{name} is UTF-16; convert it to UTF-8")
 
 

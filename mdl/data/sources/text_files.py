@@ -23,7 +23,7 @@ from mdl.data.sources.images import SUFFIXES as PICTURES
 from mdl.data.sources.packed_files import HEAD_BYTES, Member, chunks, head, member_of
 from mdl.data.sources.registry import register_source
 from mdl.data.sources.rows import column_of, row_documents
-from mdl.data.sources.table_formats import FORMATS, is_table
+from mdl.data.sources.table_formats import FORMATS, UTF_16, is_table
 from mdl.errors import MdlError
 from mdl.storage import CHUNK_BYTES, digest
 from mdl.units import counted, format_bytes
@@ -75,6 +75,10 @@ def open_files(rest: str, cache: Path) -> Source:
     for what, suffixes, other in _AS_THEY_LIE:
         if member.suffix in suffixes:
             return became(source, f"the {what} as it lies", f"of {source.modality}; {other.format(rest)}")
+    if head(member).startswith(UTF_16):
+        return became(
+            source, "the UTF-16 text as it lies", f"of {source.modality}; as UTF-8 its letters alone are coded"
+        )
     return source
 
 

@@ -28,10 +28,13 @@ def test_a_file_as_it_lies_needs_no_word(tmp_path: Path) -> None:
 
 
 def test_a_file_whose_content_could_be_coded_instead_says_how(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("id,body\n1,x\n")
+    (tmp_path / "a.csv").write_text("id,body\n" + "1,x\n" * 10)
     (tmp_path / "a.wav").write_bytes(b"RIFF\0\0" * 2000)
-    said = "the table as it lies → 12 B of text; mdl size --column NAME codes one column alone"
+    said = "the table as it lies → 48 B of text; mdl size --column NAME codes one column alone"
     assert read(f"{tmp_path}/a.csv") == said
+    (tmp_path / "a.txt").write_text("abc", encoding="utf-16")
+    said = "the UTF-16 text as it lies → 8 B of bytes; as UTF-8 its letters alone are coded"
+    assert read(f"{tmp_path}/a.txt") == said
     place = f"{tmp_path}/a.wav"
     assert read(place) == f"the recording as it lies → 12 KB of bytes; audio:{place} codes its samples"
 
