@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import typst
 from matplotlib import pyplot as plt
-from matplotlib.image import imread
+from matplotlib.image import imread, imsave
 from matplotlib.text import Text as Text2D
 
 from analysis.costs import parse_cost
@@ -35,7 +35,7 @@ from analysis.plots.style import GRAY, draw, name_curves, size_curves
 from analysis.records import load
 from analysis.report import build_report
 from analysis.report.elements import Document, Heading, Picture, Text
-from analysis.report.pdf import _filling
+from analysis.report.page_layout import Layout, filling, widest_hole
 from analysis.report.section import WideSection
 from analysis.report.sections.paper_table_figures import sizes_in_color
 from analysis.report.web import article
@@ -54,12 +54,15 @@ def quick() -> Study:
 @pytest.mark.slow
 @pytest.mark.parametrize("records", [QUICK, PAPER], ids=["quick", "paper"])
 def test_no_page_has_an_empty_third(records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor a hole of a sixth between what stands on it, but at the end of the last."""
     pages: list[bytes] = []
     set_as_pdf = typst.compile
 
-    def also_as_pictures(template: Path, output: Path, **how: Any) -> None:
-        pages.extend(set_as_pdf(template, format="png", ppi=30, **{k: v for k, v in how.items() if k != "timestamp"}))
-        set_as_pdf(template, output=output, **how)
+    def also_as_pictures(template: Path, **how: Any) -> Any:
+        if "output" in how:
+            kept = {name: value for name, value in how.items() if name not in ("output", "timestamp")}
+            pages.extend(set_as_pdf(template, format="png", ppi=30, **kept))
+        return set_as_pdf(template, **how)
 
     monkeypatch.setattr(typst, "compile", also_as_pictures)
     build_report(records, tmp_path / "r")
@@ -67,8 +70,10 @@ def test_no_page_has_an_empty_third(records: Path, tmp_path: Path, monkeypatch: 
     for page in pages:
         gray = imread(io.BytesIO(page))[..., :3].mean(axis=-1)
         body = gray[: int(0.93 * len(gray))]  # without the number of the page
-        lowest = np.flatnonzero((body < 0.8).any(axis=1)).max()
-        assert lowest > LEAST_FILLED * len(body)
+        inked = np.flatnonzero((body < 0.8).any(axis=1))
+        assert inked.max() > LEAST_FILLED * len(body)
+        assert np.diff(inked).max() < len(body) / 6
+        assert page is pages[-1] or inked.max() > 5 / 6 * len(body)
 
 
 @pytest.mark.parametrize("name", [format_bytes, format_count])
@@ -184,9 +189,29 @@ def test_the_papers_figure_has_at_most_eight_curves_in_color() -> None:
     assert sizes_in_color(curves[curves["n_params"] > 200_000]) == [800_000, 3_200_000]
 
 
-@pytest.mark.parametrize(
-    ("ends", "found"), [({"1": 0.8}, "1"), ({"1": 0.2, "0.95": 0.9}, "0.95"), ({"1": 0.2, "1.05": 0.5}, "1.05")]
-)
-def test_lines_stand_apart_as_it_fills_the_last_page(ends: dict[str, float], found: str) -> None:
-    """As usual where they do; where nothing fills two thirds, what fills most."""
-    assert _filling(lambda loose: ends.get(loose, 0.1)) == found
+def page(*inked: tuple[float, float]) -> bytes:
+    """White, but for what is black from and to these parts of the height of the text."""
+    gray = np.ones((297, 210))
+    for low, high in inked:
+        gray[20 + round(256 * low) : 20 + round(256 * high)] = 0
+    picture = io.BytesIO()
+    imsave(picture, gray, cmap="gray", vmin=0, vmax=1, format="png")
+    return picture.getvalue()
+
+
+def test_a_hole_is_the_longest_blank_of_a_page_and_the_last_page_may_end_early() -> None:
+    full, parted, short = page((0, 1)), page((0, 0.4), (0.6, 1)), page((0, 0.7))
+    assert widest_hole([full, full]) == 0
+    assert widest_hole([parted, full]) == pytest.approx(0.2 * 256 / 297, abs=0.01)
+    assert widest_hole([short, full]) == pytest.approx(0.3 * 256 / 297, abs=0.01)
+    assert widest_hole([full, short]) < 0.1 < widest_hole([full, page((0, 0.5))])
+    assert widest_hole([short]) < 0.1
+
+
+def test_a_report_is_set_as_usual_or_as_the_first_layout_without_a_hole_or_with_the_smallest() -> None:
+    full, parted = page((0, 1)), page((0, 0.4), (0.8, 1))
+    assert filling(lambda layout: [full, full]) == Layout()
+    assert filling(lambda layout: [full if layout.loose == 0.97 else parted, full]) == Layout(loose=0.97)
+    assert filling(lambda layout: [full if layout.held == 200 else parted, full]) == Layout(held=200)
+    smaller = page((0, 0.4), (0.7, 1))
+    assert filling(lambda layout: [smaller if layout.loose == 1.03 else parted, full]) == Layout(loose=1.03)
