@@ -6,9 +6,11 @@ run's files. Nothing is sent that the report's folder does not hold.
 
 from __future__ import annotations
 
+import glob
 import importlib.util
 import json
 import math
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -63,11 +65,17 @@ def log_report(summary: Mapping[str, Any], folder: Path, sweep: Path, names: Seq
         run.summary.update(flat(summary))
         for path in written:
             if path.parent == folder:
-                run.save(path, base_path=folder, policy="now")
+                _keep(run, path)
         with CarefulRun(run).harmless("corpora"):
             for corpus in summary["corpora"]:
                 use_corpus(run, corpus["source"], corpus["corpus_bytes"], corpus["sha256"])
     return run.url or f"wandb sync {Path(run.dir).parent}"
+
+
+def _keep(run: Any, path: Path) -> None:
+    """The file as it is now: W&B would link to it, and `wandb sync` then send what a later report wrote there."""
+    copy = shutil.copyfile(path, Path(run.dir) / path.name)
+    run.save(glob.escape(str(copy)), base_path=run.dir, policy="now")
 
 
 def flat(summary: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,14 +86,15 @@ def flat(summary: Mapping[str, Any]) -> dict[str, Any]:
         which = groups.index(row["group"])
         at = short_bytes(int(row["subset_bytes"])) + (f"_{which + 1}" if which else "")
         values |= {f"{at}/critical_size": row["n_params"], f"{at}/critical_size_status": row["status"]}
-        values |= {f"{at}/{name}": row[name] for name in ("low", "high", "adjusted_rate", "raw_rate")}
+        values |= {f"{at}/{name}": row[name] for name in ("low", "high", "grid_best", "adjusted_rate", "raw_rate")}
     return {name: value for name, value in values.items() if value is not None}
 
 
 def _panels(summary: Mapping[str, Any]) -> dict[str, Any]:
     """Per group a panel of the adjusted rate, %, against log10 N: a line per dataset size, and one through every N*.
 
-    W&B's own line panels have no logarithmic axis of a column, and W&B keeps no stars: N* is a line of its own.
+    W&B's own line panels have no logarithmic axis of a column, and W&B keeps no stars: N* is a line of its own. Where
+    there is one N*, the line stands upright on it, since nobody would see a line of one point.
     """
     import wandb
 
@@ -95,6 +104,8 @@ def _panels(summary: Mapping[str, Any]) -> dict[str, Any]:
         ceiling = _CEILING * max(row["adjusted_rate"] for row in found)  # one byte of data and a large model is 6,000 %
         lines = {format_bytes(row["subset_bytes"]): _points(summary["rates"], row, ceiling) for row in found}
         minima = [(row["n_params"], row["adjusted_rate"]) for row in found if row["n_params"] is not None]
+        if len(minima) == 1:
+            minima.append((minima[0][0], max(rate for line in lines.values() for _, rate in line)))
         lines |= {"N*": minima} if minima else {}
         panels[f"adjusted_rate{f'_{i + 1}' if i else ''}"] = wandb.plot.line_series(
             xs=[[math.log10(n) for n, _ in line] for line in lines.values()],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -72,6 +73,26 @@ def test_offline_the_run_is_kept_beside_the_records_and_no_key_is_one_line(folde
     assert figures["300KB/critical_size"] > 0
     home = {"HOME": str(tmp_path), "NETRC": str(tmp_path / "none"), "WANDB_MODE": "online", "WANDB_API_KEY": ""}
     assert_one_line(mdl("report", "--wandb", cwd=tmp_path, **home), "try 'wandb login'")
+
+
+@pytest.mark.slow
+def test_what_is_kept_is_the_report_of_now_and_a_single_critical_size_is_a_line_that_can_be_seen(tmp_path: Path) -> None:
+    """In a folder whose name a pattern would read otherwise, and without a warning for every file."""
+    write_sweep(tmp_path / "runs/known", grid(SIZES, [300_000]))
+    words = ("report", "runs/known", "--wandb", "--format", "md", "--out", "mine [1]")
+    done = mdl(*words, cwd=tmp_path, WANDB_MODE="offline", WANDB_API_KEY="")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "WARNING Symlinked" not in done.stdout + done.stderr
+    (kept,) = (tmp_path / "runs/known/wandb").glob("offline-run-*/files")
+    for name in ("summary.json", "critical_size.csv", "report.md"):
+        assert not (kept / name).is_symlink()
+        assert (kept / name).read_bytes() == (tmp_path / "mine [1]" / name).read_bytes()
+    (panel,) = kept.glob("media/table/adjusted_rate_table*")
+    marked = [(n, rate) for n, key, rate in json.loads(panel.read_text())["data"] if key == "N*"]
+    (row,) = json.loads((kept / "summary.json").read_text())["critical"]
+    assert [n for n, _ in marked] == pytest.approx([math.log10(row["n_params"])] * 2)
+    assert marked[0][1] == pytest.approx(100 * row["adjusted_rate"])
+    assert marked[1][1] > marked[0][1] + 1
 
 
 def test_the_environments_project_comes_first_then_the_sweeps_own(
