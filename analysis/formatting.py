@@ -9,7 +9,11 @@ from collections.abc import Callable, Iterable
 _BASE, _EXPONENT = r"[NDEc)\d]", r"(?:\(−?1/\(1\+α\)\)|−?[αβγa]\b|−?\d+(?:\.\d+)?|−?½)"
 POWER = rf"{_BASE}\^{_EXPONENT}"  # such as D^γ, c^(−1/(1+α)), (D / 1 MB)^0.78
 _POWER = re.compile(rf"(?<={_BASE})\^({_EXPONENT})")
-_UNIT = re.compile(r"(?<=\d) (?=(?:%|[KMGT]B?|B|s|min|h|ms)(?![\w/]))")
+_UNIT = re.compile(
+    r"(?<=\d) (?=(?:%|[KMGT]B?|B|s|min|h|ms)(?![\w/]))"  # 3.7 K
+    r"|(?<=[≤≥×]) (?=\d)|(?<=D /) (?=\d)|(?<=\(D) (?=/ \d)"  # ≤ 3.7 K, × 1.15, (D / 1 MB)
+    r"|(?<=[αβγδ]) (?== \d)|(?<=[αβγδ] =) (?=\d)"  # γ = 0.77
+)
 
 
 def exponents_apart(text: str) -> list[str]:
@@ -18,7 +22,7 @@ def exponents_apart(text: str) -> list[str]:
 
 
 def with_units(text: str) -> str:
-    """No line ends between a number and its unit."""
+    """No line ends between a number and its unit, or the sign before it."""
     return _UNIT.sub("\u00a0", text)
 
 

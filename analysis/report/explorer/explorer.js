@@ -77,7 +77,7 @@ function showTable(found) {
   const table = el("table");
   table.replaceChildren();
   const pooled = found.some((f) => f.nPooled && !f.low);
-  table.createCaption().textContent = (twoPart() ? "N* is the least of a smooth law through each curve; ≤ and ≥ say that the grid ends there." : "The best of the sizes run.") +
+  table.createCaption().textContent = (twoPart() ? "N* is the minimum of a smooth law through each curve; ≤ and ≥: the smallest or the largest model was best." : "The best of the sizes run.") +
     (pooled ? " * The code length rose with N somewhere; there neighbors were averaged." : "");
   const row = table.createTHead().insertRow();
   head.forEach((text) => row.append(Object.assign(document.createElement("th"), { textContent: text, scope: "col" })));

@@ -76,7 +76,9 @@ def test_offline_the_run_is_kept_beside_the_records_and_no_key_is_one_line(folde
 
 
 @pytest.mark.slow
-def test_what_is_kept_is_the_report_of_now_and_a_single_critical_size_is_a_line_that_can_be_seen(tmp_path: Path) -> None:
+def test_what_is_kept_is_the_report_of_now_and_a_single_critical_size_is_a_line_that_can_be_seen(
+    tmp_path: Path,
+) -> None:
     """In a folder whose name a pattern would read otherwise, and without a warning for every file."""
     write_sweep(tmp_path / "runs/known", grid(SIZES, [300_000]))
     words = ("report", "runs/known", "--wandb", "--format", "md", "--out", "mine [1]")
