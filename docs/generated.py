@@ -49,8 +49,11 @@ def _command(name: str, command: Any, ctx: Any, *, title: str) -> str:
     usage = " ".join([name, *command.collect_usage_pieces(ctx)])
     records = [(p, p.get_help_record(ctx)) for p in command.get_params(ctx) if not getattr(p, "hidden", False)]
     rows = [(f"`{told[0].strip()}`", told[1]) for _, told in records if told]
-    said = inspect.cleandoc(command.help or "")
-    return f"## {title}\n\n```text\n{usage}\n```\n\n{said}\n\n{_table(('name', 'meaning'), rows)}\n"
+    said = [inspect.cleandoc(command.help or ""), _table(("name", "meaning"), rows)]
+    said += [keys] if (keys := getattr(command, "json_keys", "")) else []
+    lines = getattr(command, "examples", ())
+    said += ["\n".join(["```text", *lines, "```"])] if lines else []
+    return "\n\n".join([f"## {title}\n\n```text\n{usage}\n```", *said]) + "\n"
 
 
 def keys() -> str:

@@ -17,6 +17,7 @@ import typer
 
 from analysis.errors import AnalysisError
 from mdl import __version__
+from mdl.cli.command_help import CommandWithExamples
 from mdl.cli.commands import compressing, modelling, reporting, sizing, sweeping
 from mdl.cli.grouped_help import GroupedCommands
 from mdl.cli.options import QUIET, RESULTS
@@ -46,7 +47,7 @@ _GROUPS: dict[str, tuple[Callable[..., None], ...]] = {
 }
 for _title, _commands in _GROUPS.items():
     for _command in _commands:
-        app.command(rich_help_panel=_title)(_command)
+        app.command(rich_help_panel=_title, cls=CommandWithExamples)(_command)
 app.command(name="slurm-task", hidden=True)(sweeping.slurm_task)
 
 

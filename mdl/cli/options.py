@@ -33,22 +33,31 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JS
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be trained; train nothing.")]
 Within = Annotated[float, typer.Option(help="Widest interval wanted: its upper end divided by its lower end.")]
 Baselines = Annotated[bool, typer.Option(help="Run the classical coders too.")]
-Contexts = Annotated[
-    bool | None,
-    typer.Option(
-        "--contexts/--no-contexts",
-        help="With the model mixed with contexts that learn as they code and cost no parameters: a shorter code, at "
-        "some 2 microseconds a byte; it takes the extra 'mixing'. Default: no; mdl pack: as recorded.",
-    ),
-]
-StrideBytes = Annotated[
-    str | None,
-    typer.Option(
-        "--stride-bytes",
-        help="Windows begin every so many bytes and see what stands before: a shorter code at context / stride the "
-        "work. Default: side by side; mdl pack: as recorded, 0: side by side.",
-    ),
-]
+
+
+def _contexts(default: str) -> Any:
+    told = (
+        "Mix the model with contexts that learn while they code and cost no parameters. The code is shorter, and takes "
+        f"some 2 microseconds more per byte. It needs the extra 'mixing'. Default: {default}."
+    )
+    return typer.Option("--contexts/--no-contexts", help=told)
+
+
+def _stride(default: str) -> Any:
+    told = (
+        "Let windows overlap: one begins every so many bytes, and what it shares with the one before is context. The "
+        f"code is shorter and takes context / stride times the work. Default: {default}."
+    )
+    return typer.Option("--stride-bytes", help=told)
+
+
+_RECORDED = "the sweep must have measured it"
+Contexts = Annotated[bool | None, _contexts("no")]
+ContextsOfReport = Annotated[bool | None, _contexts(f"no; {_RECORDED}")]
+ContextsOfPack = Annotated[bool | None, _contexts("as the run was measured")]
+StrideBytes = Annotated[str | None, _stride("no overlap")]
+StrideBytesOfReport = Annotated[str | None, _stride(f"no overlap; {_RECORDED}")]
+StrideBytesOfPack = Annotated[str | None, _stride("as the run was measured; 0: no overlap")]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Run failed cells again.")]
 
 

@@ -16,6 +16,7 @@ from mdl.models import ladder_of
 from mdl.optimizers import OPTIMIZERS
 from mdl.sizing import rungs
 from mdl.sweeps import cells_text, write_cells
+from mdl.units import counted
 
 # As far as anyone might need, each some twice the one before; ascending in parameters.
 LADDER = ladder_of("ladder(500, 500M, 20)") or ()
@@ -83,7 +84,7 @@ def lines(suggestions: Sequence[Suggestion], within: float) -> list[str]:
     n = sum(n_cells(one) for one in suggestions)
     flops, seconds = (sum(getattr(one, name) * n_cells(one) for one in suggestions) for name in ("flops", "seconds"))
     time = f", about {format_seconds(seconds)} at the records' speed" if not math.isnan(seconds) else ""
-    return [*printed, f"{n} cells, {flops:.3g} training FLOPs{time}"]
+    return [*printed, f"{counted(n, 'cell')}, {flops:.3g} training FLOPs{time}"]
 
 
 def content(suggestions: Sequence[Suggestion]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""How big a model one's own data pay for, in a given time: plan, search, answer."""
+"""How big a model one's own data pays for, in a given time: plan, search, answer."""
 
 import lazy_loader
 

@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mdl.cli.options import RUNS, AsJson, Contexts, Device, Runs, StrideBytes, in_bytes, print_json
+from mdl.cli.options import (
+    RUNS,
+    AsJson,
+    Contexts,
+    ContextsOfPack,
+    Device,
+    Runs,
+    StrideBytes,
+    StrideBytesOfPack,
+    in_bytes,
+    print_json,
+)
 
 if TYPE_CHECKING:
     from mdl.cli.archive import Told
@@ -107,8 +118,8 @@ def pack(
     tune_steps: Annotated[
         int | None, typer.Option(min=0, help="Steps that make up for rounding. Default: as recorded, else 0.")
     ] = None,
-    stride_bytes: StrideBytes = None,
-    contexts: Contexts = None,
+    stride_bytes: StrideBytesOfPack = None,
+    contexts: ContextsOfPack = None,
     order: Annotated[
         str,
         typer.Option(help="Of the run's corpus: shuffled, as the subset was drawn, or contiguous, from its beginning."),

@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from mdl.cli.options import RUNS, AsJson, Contexts, Cost, Runs, StrideBytes, in_bytes, in_inches, print_json, renamed
+from mdl.cli.options import (
+    RUNS,
+    AsJson,
+    ContextsOfReport,
+    Cost,
+    Runs,
+    StrideBytesOfReport,
+    in_bytes,
+    in_inches,
+    print_json,
+    renamed,
+)
 
 _KNOWN_IN_SUMMARY = (
     "name",
@@ -33,7 +44,7 @@ def report(
     out: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--out", help="Folder of the report; default: report/, report-stride-…/ … in the run folder."
+            "-o", "--out", help="Folder of the report; default: report, or report-stride-N …, in the run folder."
         ),
     ] = None,
     cost: Cost = "float16",
@@ -47,15 +58,17 @@ def report(
         str, typer.Option("--code-bits", help="A table's column of code lengths, bits.")
     ] = "code_bits",
     seed_column: Annotated[str, typer.Option("--seed-column", help="A table's column of training seeds.")] = "seed",
-    stride_bytes: StrideBytes = None,
-    contexts: Contexts = None,
+    stride_bytes: StrideBytesOfReport = None,
+    contexts: ContextsOfReport = None,
     predict: Annotated[
         str | None,
         typer.Option("--predict", help="Dataset sizes to predict N* for: 1GB,10GB; default: ten times the largest."),
     ] = None,
     figure_width: Annotated[
         str | None,
-        typer.Option("--figure-width", help="Of the figures' files, for a paper's column: 84mm, 3.3in. From 60mm on."),
+        typer.Option(
+            "--figure-width", help="Width of the figures' files, for a paper's column: 84mm, 3.3in. From 60mm on."
+        ),
     ] = None,
     runs: Runs = RUNS,
     wandb: Annotated[bool, typer.Option("--wandb", help="Log tables, figures and files as a W&B run too.")] = False,

@@ -17,7 +17,7 @@ def size(
     within: Within = 1.25,
     cost: Cost = "float16",
     any_bytes: Annotated[
-        bool, typer.Option("--any", help="Of a folder take every file, text or not, packed or not.")
+        bool, typer.Option("--any", help="Take every file of a folder, text or not, packed or not.")
     ] = False,
     column: Annotated[str | None, typer.Option(help="A table's column to code; default: the one of text.")] = None,
     workers: Annotated[
@@ -26,12 +26,14 @@ def size(
     architecture: Annotated[
         str, typer.Option(help="What is trained: transformer, mingru, or a --plugin's.")
     ] = "transformer",
-    name: Annotated[str | None, typer.Option(help="Of the run folder; default: after the file.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run folder; default: size-NAME.")] = None,
     runs: Runs = RUNS,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Find how big a model your own data pay for, in a given time.
+    """Find how big a model your own data pays for, in a given time.
+
+    It chooses the models, trains them and writes a report. The same command continues after a stop.
 
     With --json: n_params, low, high, at_this_training, limit, subset_bytes, is_extrapolated, is_converged, stopped,
     folder, read (what, and what bytes it became), unknown (why, of every null), critical; with --dry-run: read,

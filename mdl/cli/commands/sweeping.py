@@ -22,12 +22,14 @@ from mdl.cli.options import (
     renamed,
 )
 from mdl.errors import MdlError
+from mdl.units import counted
 
 if TYPE_CHECKING:
     from mdl.sweeps import Request
 
 SweepFile = Annotated[
-    Path, typer.Argument(help="A sweep file (YAML), such as sweeps/quick.yaml; or quick, one that comes along.")
+    Path,
+    typer.Argument(help="A sweep file (YAML), such as sweeps/quick.yaml; or quick, which mdl has inside."),
 ]
 
 
@@ -58,7 +60,9 @@ def sweep(
     as_json: AsJson = False,
     out: FormerOut = None,
 ) -> None:
-    """Train and measure every missing cell of a sweep file; again: go on.
+    """Train and measure the cells of a sweep file that are not done yet.
+
+    A cell is one model size, trained on one dataset size with one seed. The same command continues after any stop.
 
     With --dry-run --json: name, folder, n_cells, training_flops, bytes_seen, overlapping_bytes and overlapping_flops
     (of a second code length, measure.stride_bytes), cohorts (cohort_id, n_params,
@@ -163,7 +167,7 @@ def suggest(
     text = before.lines
     if file:
         suggest_cli.write(wanted, suggest_rounds.sweep_of(place) if train else before.explained.table.name, file)
-        text.append(f"{file}: {len(wanted)} cells" + ("" if train else f"; run: mdl sweep {file}"))
+        text.append(f"{file}: {counted(len(wanted), 'cell')}" + ("" if train else f"; run: mdl sweep {file}"))
     if not as_json:
         typer.echo("\n".join(text))
     if train and file:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -13,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer.main
 
 from mdl.cli.app import app
+from mdl.cli.command_help import EXAMPLES
 from tests.command import TINY, mdl
 from tests.conftest import markov_text
 from tests.warm_python import COLD
@@ -24,8 +27,6 @@ GRID = TINY.format(steps=10)
 
 def commands() -> dict[str, Any]:
     """Name to click command, the hidden ones left out."""
-    import typer.main
-
     group: Any = typer.main.get_command(app)
     return {name: command for name, command in group.commands.items() if not command.hidden}
 
@@ -82,7 +83,7 @@ def test_an_options_name_has_one_help_wherever_it_stands() -> None:
     for command in commands().values():
         for parameter in command.params:
             if not getattr(parameter, "hidden", False) and parameter.param_type_name == "option":
-                helps.setdefault(parameter.opts[-1], set()).add(str(parameter.help))
+                helps.setdefault(parameter.opts[-1], set()).add(str(parameter.help).partition(" Default: ")[0])
     several = {option for option, said in helps.items() if len(said) > 1}
     assert several <= {"--out", "--model", "--n", "--d"}, several
 
@@ -222,3 +223,21 @@ def test_a_command_that_a_signal_stops_ends_with_the_code_that_help_tells(
     assert started.returncode == 128 + sent, said
     assert "Traceback" not in said
     assert str(128 + sent) in mdl("--help", cwd=swept).stdout
+
+
+def test_every_commands_help_ends_in_examples_that_it_takes() -> None:
+    """In lines that a terminal of 80 columns shows whole; and what --json prints stands behind the options."""
+    known = commands()
+    assert set(known) == set(EXAMPLES)
+    with typer.main.get_command(app).make_context("mdl", [], resilient_parsing=True) as outer:
+        for name, lines in EXAMPLES.items():
+            command = known[name]
+            for line in lines:
+                assert len(line) <= 78
+                program, said, *words = shlex.split(line)
+                assert (program, said) == ("mdl", name)
+                command.make_context(name, words, parent=outer)
+            shown = command.get_help(command.make_context(name, [], parent=outer, resilient_parsing=True))
+            assert shown.endswith("\n".join(f"  {line}" for line in lines))
+            assert shown.count("--json: ") == 1
+            assert shown.index("Options:") < shown.index("--json: ") < shown.index("Examples:")
