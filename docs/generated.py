@@ -11,6 +11,7 @@ import importlib
 import inspect
 import re
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -29,6 +30,12 @@ from mdl.models import ARCHITECTURES
 from mdl.optimizers import OPTIMIZERS
 from mdl.sweeps import BACKENDS
 
+_GLOSSARY = """# Glossary
+
+<!-- by python docs/generated.py, from analysis/report/sections/definitions.py -->
+
+Every term of the reports, in the words that they print on their last pages. [Concepts](concepts.md) explains the main
+ones at more length."""
 _PLACE = re.compile(r"^<!-- generated: (?P<name>\w+)(?: (?P<of>[\w.]+))? -->$", re.MULTILINE)
 
 
@@ -127,10 +134,10 @@ def docstring(name: str) -> str:
 
 
 def glossary() -> str:
-    """The report's definitions, as a glossary that pages can refer to."""
+    """The page of the report's definitions, which stands in the source too, for who reads it there."""
     rows = next(block.rows for block in definitions() if hasattr(block, "rows"))
-    told = "\n\n".join(f"{term}\n  {_plain(meaning)}" for term, meaning in sorted(rows, key=lambda row: row[0].lower()))
-    return f"```{{glossary}}\n{told}\n```\n"
+    told = [f"**{_plain(term)}**: {_plain(meaning)}" for term, meaning in sorted(rows, key=lambda row: row[0].lower())]
+    return "\n\n".join([_GLOSSARY, *told]) + "\n"
 
 
 def sources() -> str:
@@ -203,7 +210,6 @@ _WRITERS: dict[str, Callable[..., str]] = {
         fields,
         fields_below,
         docstring,
-        glossary,
         sources,
         coders,
         costs,
@@ -226,3 +232,7 @@ def setup(app: Any) -> dict[str, bool]:
     """Ask Sphinx to hand every page over before it reads it."""
     app.connect("source-read", _fill)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+if __name__ == "__main__":
+    Path(__file__).with_name("glossary.md").write_text(glossary(), encoding="utf-8")

@@ -88,3 +88,8 @@ def test_no_place_is_left_open(generated: ModuleType) -> None:
     assert len(asking) >= 7
     for path in asking:
         assert "<!-- generated:" not in page(generated, str(path.relative_to(ROOT / "docs")))
+
+
+def test_the_glossary_has_the_definitions_that_reports_print(generated: ModuleType) -> None:
+    """python docs/generated.py writes it anew."""
+    assert (ROOT / "docs/glossary.md").read_text() == generated.glossary()
