@@ -11,14 +11,21 @@ from analysis.types import Floats
 
 Side = tuple[tuple[float, float], str]  # offset of a name in points, and how it is aligned there
 Box = tuple[Floats, Floats]  # its lower left and upper right corner, in points
-_SIDES: tuple[Side, ...] = (((4, 3), "left"), ((5, -11), "left"), ((-5, -11), "right"), ((-4, 4), "right"))
+_SIDES: tuple[Side, ...] = (
+    ((4, 3), "left"),
+    ((5, -11), "left"),
+    ((-5, -11), "right"),
+    ((-4, 4), "right"),
+    ((7, -4), "left"),
+    ((-7, -4), "right"),
+)
 _STEPS = np.linspace(0, 1, 40)[:, None]  # of each piece of a curve
 
 
 def free_side(
     point: Floats, size: tuple[float, float], lines: Sequence[Floats], taken: Sequence[Box] = ()
 ) -> tuple[Side, Box]:
-    """Of four sides of a point the first where no name stands, as in `taken`, and the fewest curves pass; its box too.
+    """Of the sides of a point the first where no name stands, as in `taken`, and the fewest curves pass; its box too.
 
     All in points: `size` (width, height) of the name, `lines` (n, 2) each.
     """

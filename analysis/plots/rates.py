@@ -55,7 +55,7 @@ def plot_adjusted_rate(
     the highest of their minima, and above 120 %, curves leave the axes.
     """
     axes = _rate_axes(rates, "adjusted_rate", critical, ax, between=between, ceiling=ceiling)
-    axes.set_ylabel("adjusted rate: (code + parameters) / raw, %")
+    axes.set_ylabel("(code + parameters) / raw, %")
     if critical is None:
         return axes
     _stars(axes, critical, "n_params", "adjusted_rate")
@@ -71,14 +71,14 @@ def plot_adjusted_rate(
 def plot_raw_rate(rates: pd.DataFrame, critical: pd.DataFrame | None = None, ax: Axes | None = None) -> Axes:
     """Raw rate on the subset itself against N, parameters not counted; at the left edge the best classical coder."""
     axes = _rate_axes(rates, "raw_rate", critical, ax)
-    axes.set_ylabel("raw rate on the subset: code / raw, %")
+    axes.set_ylabel("code / raw, on the subset, %")
     return axes
 
 
 def plot_heldout_rate(rates: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Rate on bytes that no subset contains against N, a curve per size of the subset trained on."""
     axes = _rate_axes(rates[rates["heldout_rate"].notna()], "heldout_rate", None, ax)
-    axes.set_ylabel("held-out rate: code / raw, %")
+    axes.set_ylabel("code / raw, held out, %")
     return axes
 
 

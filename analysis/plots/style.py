@@ -35,12 +35,12 @@ _LEADER: dict[str, Any] = {
 MOST_COLORS = 8  # more cannot be told apart
 GRAY = "0.8"  # a curve that is neither named nor told from its neighbors
 _LINE_POINTS = 11.5  # from one curve's name to the next
+_MARK_POINTS = 5.0  # half the width of a mark, with room about it
 OF_OURS = "a whole figure"  # what axes are called that have a margin for names
 _FOOT_POINTS, _FEET = 35.0, (0.055, 0.945)  # from one name at the foot to the next; where these may stand
 _LETTER_POINTS = 5.0  # of a tick's name
 _SHORT = 0.6  # of the width: a curve that ends before is named there
 HALO = [withStroke(linewidth=2.5, foreground="white")]
-
 
 Name = Callable[[float], str]
 
@@ -129,12 +129,14 @@ def draw_marks(axes: Axes, x: Sequence[float], y: Sequence[float], style: dict[s
     axes.plot(x, y, markeredgewidth=0, **style | {"linestyle": "none"})
 
 
-def name_curves(axes: Axes, curves: Sequence[Curve]) -> None:
+def name_curves(axes: Axes, curves: Sequence[Curve], marks: Sequence[tuple[float, float]] = ()) -> None:
     """Each curve's name where it ends on the right, or where it leaves through the top; kept apart from each other.
 
     One that ends far from the right has its name at its end: a line to the margin would cross the others. Axes that
-    were given may have others beside them, so their names are in a legend inside. Gray ones have no names.
+    were given may have others beside them, so their names are in a legend inside. Gray ones have no names. No name
+    stands on one of the `marks`, which are drawn otherwise.
     """
+    drawn = curves
     curves = [curve for curve in curves if curve.style["color"] != GRAY]
     if axes.get_label() != OF_OURS:
         axes.legend(handles=[_key(curve) for curve in curves], loc="best", frameon=False, fontsize="small")
@@ -143,8 +145,8 @@ def name_curves(axes: Axes, curves: Sequence[Curve]) -> None:
     to_axes = axes.transData + axes.transAxes.inverted()
     placed = [(c, *to_axes.transform((c.x[-1], c.y[-1]))) for c in curves if c.y[-1] <= high]
     to_points = axes.transData + Affine2D().scale(72 / axes.figure.dpi)
-    taken: list[Box] = []
-    lines = [to_points.transform(np.column_stack([c.x, c.y])) for c in curves]
+    taken: list[Box] = [(place - _MARK_POINTS, place + _MARK_POINTS) for place in map(to_points.transform, marks)]
+    lines = [to_points.transform(np.column_stack([c.x, c.y])) for c in drawn]
     for curve in (c for c, x, _ in placed if x < _SHORT):
         size = points(_LETTER_POINTS) * len(curve.label), points(9.5)
         end = curve.x[-1], curve.y[-1]

@@ -20,6 +20,7 @@ from mdl.config import from_flat
 from mdl.models import count_params
 from mdl.records import CellRecord
 from mdl.sweeps import plan_sweep
+from mdl.units import counted
 from tests.synthetic import SIZES, cell, corpus, grid, power_law, write_sweep
 
 NAMES = ["8x1", "16x1", "16x2", "32x2", "64x2"]
@@ -209,7 +210,7 @@ def test_what_is_written_is_what_was_asked_and_runs_as_it_is(tmp_path: Path) -> 
     planned = {(c.config.subset_bytes, c.config.model.size, c.config.train.seed) for c in plan.cells}
     assert planned == {(one.subset_bytes, one.size, seed) for one in found for seed in one.seeds}
     assert len(plan.cells) == sum(len(one.seeds) for one in found)
-    assert f"{len(plan.cells)} cells, " in lines(found, 1.25)[-1]
+    assert lines(found, 1.25)[-1].startswith(f"{counted(len(plan.cells), 'cell')}, ")
     assert plan.paths.root == folder, "records join those there are"
     cost = sum(c.resolved.training_flops for c in plan.cells)
     assert cost == pytest.approx(sum(one.flops * len(one.seeds) for one in found))

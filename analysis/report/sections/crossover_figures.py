@@ -47,10 +47,12 @@ def plot_envelope(found: Envelope, ax: Axes | None = None) -> Axes:
         )
         curves.append(Curve(own["data_bytes"].tolist(), own["adjusted_rate"].tolist(), format_count(n_params), style))
     _limits(axes, found.least, found.lines)
-    name_curves(axes, [curve for curve in curves if min(curve.y) <= axes.get_ylim()[1]])
-    _takeovers(axes, found.spans)
+    shown = found.spans[found.spans["from_bytes"].notna() & (found.spans["from_rate"] <= axes.get_ylim()[1])]
+    marks = list(zip(shown["from_bytes"], shown["from_rate"], strict=True))
+    name_curves(axes, [curve for curve in curves if min(curve.y) <= axes.get_ylim()[1]], marks)
+    _takeovers(axes, shown)
     axes.set_xlabel("dataset size D, bytes")
-    axes.set_ylabel("adjusted rate: (code + parameters) / raw, %")
+    axes.set_ylabel("(code + parameters) / raw, %")
     return axes
 
 
@@ -66,8 +68,7 @@ def _limits(axes: Axes, least: pd.DataFrame, lines: pd.DataFrame) -> None:
     log_scales(axes, format_bytes, lambda rate: f"{100 * rate:g}")
 
 
-def _takeovers(axes: Axes, spans: pd.DataFrame) -> None:
-    found = spans[spans["from_bytes"].notna() & (spans["from_rate"] <= axes.get_ylim()[1])]
+def _takeovers(axes: Axes, found: pd.DataFrame) -> None:
     axes.plot(found["from_bytes"], found["from_rate"], **_TAKEOVER)
     pairs = zip(found["n_params"], found["from_bytes"], strict=True)
     names = [f"{format_count(n)}\n{format_bytes(d)}" for n, d in pairs]

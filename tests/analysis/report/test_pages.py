@@ -37,6 +37,8 @@ from analysis.report import build_report
 from analysis.report.elements import Document, Heading, Picture, Text
 from analysis.report.page_layout import Layout, filling, widest_hole
 from analysis.report.section import WideSection
+from analysis.report.sections.crossover_figures import plot_envelope
+from analysis.report.sections.least_rate import envelope, own_points
 from analysis.report.sections.paper_table_figures import sizes_in_color
 from analysis.report.web import article
 from analysis.study import Study, in_context, study
@@ -138,6 +140,22 @@ def test_a_name_at_a_curves_end_lies_on_no_other_curve_or_name() -> None:
     assert (alignment, offset[1] < 0) == ("left", True)
     assert free_side(point, size, [above_right], [box])[0][1] == "right"
     assert free_side(point, size, [])[0][0][1] > 0
+
+
+@pytest.mark.parametrize("name", ["adjusted_rate", "raw_rate", "envelope"])
+def test_the_name_of_an_axis_is_no_longer_than_the_axis(quick: Study, name: str) -> None:
+    plot = {
+        "adjusted_rate": partial(plot_adjusted_rate, quick.rates, quick.critical, quick.between),
+        "raw_rate": partial(plot_raw_rate, quick.rates, quick.critical),
+        "envelope": partial(plot_envelope, envelope(own_points(quick, quick.table.runs["group"].iloc[0]))),
+    }[name]
+    with theme():
+        axes = plot()
+        axes.figure.canvas.draw()
+        shown, frame = axes.yaxis.label.get_window_extent(), axes.get_window_extent()
+    plt.close("all")
+    assert frame.y0 <= shown.y0
+    assert shown.y1 <= frame.y1
 
 
 @pytest.mark.parametrize("n_curves", [8, 9])
