@@ -107,10 +107,10 @@ class Records:
     def __repr__(self) -> str:
         cells = self.table.cells
         n_data, n_sizes = cells["subset_bytes"].nunique(), cells["n_params"].nunique()
-        return (
-            f"Records('{self.table.name}': {cells['run_id'].nunique()} cells of {n_data} dataset sizes by {n_sizes} "
-            "model sizes)"
-        )
+        n_cells = cells["run_id"].nunique()
+        counts = [f"{n} {what}{'' if n == 1 else 's'}" for n, what in ((n_cells, "cell"), (n_data, "dataset size"))]
+        sizes = f"{n_sizes} model size{'' if n_sizes == 1 else 's'}"
+        return f"Records('{self.table.name}': {' of '.join(counts)} by {sizes})"
 
     def _repr_html_(self) -> str:
         return f"<p>{html.escape(repr(self))}</p>"
