@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
+from benchmarks.recipe_tables import TABLES, ByteTables
 from mdl.models import Shape
 from mdl.models.kernels.limits import MOST_NARROW
 from mdl.models.layer import rms_normalised, rotated
@@ -41,7 +42,7 @@ _OF_MODELS: dict[str, tuple[Callable[[int], tuple[int, ...]], float]] = {
 # Switches that are a number, and what it is when off.
 _NUMBERS = {"qk_norm": 0.0, "relu2": 0.0, "softcap": 0.0, "embed_norm": 0.0, "zero_init": 0.0, "no_gains": 0.0,
             "rope_base": 0.0, "rope_half": 0.0}  # fmt: skip
-KNOWN = {*_OF_LAYERS, *_OF_MODELS, *_NUMBERS}
+KNOWN = {*_OF_LAYERS, *_OF_MODELS, *_NUMBERS, *TABLES}
 
 
 class SwitchedModel:
@@ -58,6 +59,9 @@ class SwitchedModel:
         self.initial = {name: weight.detach().clone() for name, weight in base.named_parameters()}
         self.live = {name: torch.ones(len(seeds)) for name in self.initial}
         self._add_parameters()
+        self.tables = ByteTables(self.switches, self.initial["embedding"])
+        self.initial |= self.tables.initial
+        self.live |= self.tables.live
         self._set_initial()
         self.numbers = {name: torch.tensor([own.get(name, 0.0) for own in switches]).to(device) for name in _NUMBERS}
         self.cos, self.sin = self._angles(base)
@@ -149,7 +153,8 @@ class SwitchedModel:
         """−ln p (M, B, T) in float32; products in `dtype`. `parts`: the project's kernels where they are."""
         w, H = self.weights, self.shape.n_heads
         modes = {name: self._mode(name) for name in KNOWN}
-        x = (parts.embed if parts else embedded)(w["embedding"], w["start"], bytes_MBT)
+        own_table = self.tables.made(w)
+        x = (parts.embed if parts else embedded)(own_table, w["start"], bytes_MBT)
         if self.used & {"smear", "embed_norm"}:
             x = self._prologue(x, w.get("smear"), self.numbers, modes)
         x0, first_value = x, None
@@ -167,9 +172,9 @@ class SwitchedModel:
             else:
                 x = self._after(x, mixed, x0, own, self.numbers, modes, dtype)
         if self.used & {"softcap", "output_bias"}:
-            table = w["embedding"] + w["untied"] if "untied" in w else w["embedding"]
+            table = own_table + w["untied"] if "untied" in w else own_table
             return self._head(x, table, bytes_MBT, w, self.numbers, modes, dtype)
-        table = w["embedding"] + w["untied"] if "untied" in w else w["embedding"]
+        table = own_table + w["untied"] if "untied" in w else own_table
         table = table * w["final_gain"][:, None, :] if "final_gain" in w else table
         return (parts.byte_nats if parts else byte_nats)(x, table, bytes_MBT)
 

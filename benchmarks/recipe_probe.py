@@ -29,8 +29,11 @@ import numpy as np
 from benchmarks.recipe_job import Job
 from benchmarks.recipe_plans import PLANS
 from benchmarks.recipe_run import run_job
+from benchmarks.recipe_small_plans import SMALL_PLANS
 from benchmarks.recipe_table import print_tables
 from mdl.data import CorpusSpec, open_corpus
+
+_PLANS = PLANS | SMALL_PLANS
 
 
 def prepare(corpus: str, data: Path, n_bytes: int) -> None:
@@ -70,7 +73,7 @@ def main() -> None:
     """See the module's docstring."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus", nargs="?")
-    parser.add_argument("--plan", default="optimizer", help=f"some of {','.join(PLANS)}")
+    parser.add_argument("--plan", default="optimizer", help=f"some of {','.join(_PLANS)}")
     parser.add_argument("--letters", default="plain", help="the block of plan rates, such as SQKV")
     parser.add_argument("--only", default="", help="jobs whose names hold one of these, by commas")
     parser.add_argument("--out", type=Path, default=Path("probe"))
@@ -86,7 +89,7 @@ def main() -> None:
     if given.table:
         print_tables(given.table)
         return
-    jobs = [job for plan in given.plan.split(",") for job in PLANS[plan](given.letters)]
+    jobs = [job for plan in given.plan.split(",") for job in _PLANS[plan](given.letters)]
     jobs = [j for j in jobs if any(part in j.name for part in given.only.split(","))]
     if given.steps_factor != 1:
         jobs = [replace(j, steps=max(5, round(j.steps * given.steps_factor))) for j in jobs]
