@@ -34,11 +34,11 @@ def _beyond_the_table(answer: Answer) -> list[str]:
     """Why the interval of the answer is another than the table's."""
     more = [
         *(["the rest of the data"] if answer.is_extrapolated else []),
-        *(["further training"] if answer.limit else []),
+        *(["longer training"] if answer.limit else []),
     ]
     if answer.interval is None or not more:
         return []
-    return [f"95 % of what was trained; those of the answer also hold what {' and '.join(more)} may change."]
+    return [f"95 %: for the models as they are now. The answer's interval also allows for {' and '.join(more)}."]
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
