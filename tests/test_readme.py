@@ -115,10 +115,10 @@ def test_the_law_that_a_reader_came_for_is_the_committed_reports() -> None:
         assert f"exponent is {gamma} (95 %: {law['gamma_low']:.2f} {to} {law['gamma_high']:.2f})" in " ".join(
             text.split()
         )
-    assert f"dataset sizes the exponent is {law['gamma_least']:.2f} to {law['gamma_most']:.2f}," in STUDY
+    assert f"dataset sizes the exponent is {law['gamma_least']:.2f} to {law['gamma_most']:.2f}." in STUDY
     n_cells = summary_of("study-text-converged")["n_cells"]
-    assert f"{n_cells} trainings" in README
-    assert f"{n_cells} trainings" in STUDY
+    assert f"{n_cells} cells" in README
+    assert f"{n_cells} cells" in STUDY
 
 
 def test_every_link_leads_somewhere() -> None:
@@ -143,7 +143,7 @@ def test_what_a_search_for_a_size_prints_is_what_the_code_says() -> None:
     found = replace(
         answer(with_half(final_cells(), 0.04)),
         source="my.txt",
-        stopped="the rest of the time goes to the answer and its report",
+        stopped="the time is used, but for the report's",
     )
     said = "\n".join(sentences(found, "float16"))
     (shown,) = (block.text for block in blocks(README) if block.text.startswith(_SIZED))

@@ -72,7 +72,7 @@ def told(found: Answer, asked: Question) -> Iterator[str]:
             yield f"no report was made; mdl report {found.folder} makes it"
             raise
         yield from (f"report: {path}" for path in sorted(report.glob("*")) if path.suffix in (".pdf", ".html"))
-        yield f"cells: {found.folder / 'sweep.yaml'}; the same command goes on, as does mdl sweep"
+        yield f"cells: {found.folder / 'sweep.yaml'}; the same command goes on, and mdl sweep takes this file"
 
 
 def content(found: Answer) -> dict[str, Any]:

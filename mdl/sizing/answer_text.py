@@ -130,7 +130,8 @@ def _flatness(answer: Answer, row: dict[str, Any]) -> list[str]:
         return []
     further = answer.n_params / row["n_params"]
     low, high = (format_count(further * row[name]) for name in ("near_low", "near_high"))
-    return [f"With any size from {low} to {high}, code and parameters together are within 1 % of the shortest."]
+    size = format_size(answer.n_params, *(answer.interval or (None, None)))
+    return [f"If it is {size}, any size from {low} to {high} costs at most 1 % more."]
 
 
 def _coded(answer: Answer, cost: str) -> str:
@@ -181,10 +182,10 @@ def _unconverged(answer: Answer, limit: Limit, doubled: dict[str, Any]) -> str:
     longest = float(str(answer.at_this_training("n_params")))
     size = format_size(longest, low, high)
     less = format_beside(longest / doubled["ratio"], longest, low, high, format_count)
-    begin = f"Not converged: {part} of the training gave {less}, and all of it gave {size}"
+    begin = f"The training was too short: {part} of it gave {less}, and all of it gave {size}"
     if less == size:
         begin = f"Not known to have converged: {part} of the training gave {size}, as all of it did"
     return (
-        f"{begin}. The size above is what endless training would give, extrapolated from these two: "
+        f"{begin}. The answer is extrapolated from these two to endless training: "
         f"{size} × {limit.factor:.2f} ({limit.low:.2f} to {limit.high:.2f})."
     )

@@ -62,7 +62,7 @@ class Search:
     def run(self) -> Answer:
         """Until the interval is narrow enough, the time is up, or nothing would help."""
         wanted = self._before() or self.first()
-        why = "the rest of the time goes to the answer and its report"
+        why = "the time is used, but for the report's"
         answer = self._round(wanted)
         is_more_known = self._more_coders(wanted)
         while self._left() > _LEAST_SECONDS:
