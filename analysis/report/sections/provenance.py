@@ -181,7 +181,8 @@ def write(summary: Summary) -> list[Block]:
     spent = f"{format_seconds(p['measuring_seconds'])} measuring"
     work = []
     if p["n_cohorts"]:
-        spent = f"{format_seconds(p['training_seconds'])} training and {spent}, summed over {p['n_cohorts']} cohorts"
+        trained = f"{format_seconds(p['training_seconds'])} training and {spent}"
+        spent = f"{trained}, summed over {p['n_cohorts']} cohorts, also where they ran side by side"
         work = [("work", f"{format_bytes(p['bytes_seen'])} seen in training, {format_number(p['flops'])} FLOPs")]
     rows: list[tuple[str, str]] = [
         *_commands(p, unit),
