@@ -10,6 +10,7 @@ import ast
 import importlib
 import inspect
 import re
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ _GLOSSARY = """# Glossary
 
 Every term of the reports, in the words that they print on their last pages. [Concepts](concepts.md) explains the main
 ones at more length."""
+_WIDEST = 100  # characters of a fixed-width line that a window of 1,280 pixels shows
 _PLACE = re.compile(r"^<!-- generated: (?P<name>\w+)(?: (?P<of>[\w.]+))? -->$", re.MULTILINE)
 
 
@@ -129,8 +131,28 @@ def _field(entry: ast.AnnAssign, lines: Sequence[str]) -> tuple[str, str, str]:
 
 
 def docstring(name: str) -> str:
-    """A module's docstring, as it stands."""
-    return f"```text\n{inspect.getdoc(importlib.import_module(name))}\n```\n"
+    """A module's docstring: its paragraphs as prose, what is indented as a block of columns that no page cuts off."""
+    said = inspect.getdoc(importlib.import_module(name)) or ""
+    return "\n\n".join(_columns(part) if part.startswith("  ") else _prose(part) for part in said.split("\n\n")) + "\n"
+
+
+def _prose(text: str) -> str:
+    return re.sub(r"\\\*(\w+)\\\*", r"*\1*", _plain(text))  # *block* stays emphasis
+
+
+def _columns(text: str) -> str:
+    """Lines of columns, the last of which is wrapped below itself; its name in the first line says where it begins."""
+    first, *lines = textwrap.dedent(text).splitlines()
+    last = first.rindex(" ") + 1
+    rows = [first]
+    for line in lines:
+        if line[: last + 1].strip():
+            rows.append(line)
+        else:
+            rows[-1] += f" {line.strip()}"
+    below = " " * (last + 2)
+    wrapped = [row for line in rows for row in textwrap.wrap(line, _WIDEST, subsequent_indent=below)]
+    return "\n".join(["```text", *wrapped, "```"])
 
 
 def glossary() -> str:

@@ -7,9 +7,9 @@ r"""The archive file: a coded content, and what a decoder must know. All integer
     10      4     h, length of the header, at most 65,536
     14      h     header, JSON in UTF-8, with exactly the keys of `Header.to_json`
             w     the model's weights, where w = "embedded_bytes" of the header is not 0: a safetensors file, or in
-                  version 2, and from 3 on if "coded", a coded model (`mdl.quantization.weight_codec`)
+                    version 2, and from 3 on if "coded", a coded model (`mdl.quantization.weight_codec`)
             ...   the blocks' data, each a coded stream (`range_coder`) and then a guard list (`guard_list`); or, where
-                  that would be longer, the content itself, filled up with zeros to a multiple of 4, and one byte FF
+                    that would be longer, the content itself, filled up with zeros to a multiple of 4, and one byte FF
             12·k  block table: for every block the lengths of its stream and guard list and the CRC-32 of its content
             8     n, length of the content
             32    SHA-256 of the content

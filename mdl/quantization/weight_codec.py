@@ -10,9 +10,9 @@ A coded model is made of these bytes (what it is a model of, the shape, stands e
           else: one int16 a matrix, the middle of its scales; then, coded, its scales less that middle and the numbers
 
 A *row* is what one output of a matrix multiplies (a column of W in y = x·W), or a byte's vector of the embedding. Its
-scale is 2^(k/2) with a whole k, and a weight is its number times that scale in float32, rounded once: the same on every
-machine. Quantised, the gain of a norm is part of the matrix that follows it, and stands as ones. What the block of
-version 2 has beside matrices, or another architecture, is one more of them, `vectors` (see `vector_names`).
+scale is `2^(k/2)` with a whole k, and a weight is its number times that scale in float32, rounded once: the same on
+every machine. Quantised, the gain of a norm is part of the matrix that follows it, and stands as ones. What the block
+of version 2 has beside matrices, or another architecture, is one more of them, `vectors` (see `vector_names`).
 """
 
 from __future__ import annotations
