@@ -45,7 +45,8 @@ class Sweep:
 
     Examples
     --------
-    >>> sweep = mdl.Sweep(source="stdlib", size=["4x1", "8x1"], subset_bytes=["100KB", "300KB"], steps=200)
+    >>> sizes = {"size": ["4x1", "8x1"], "subset_bytes": ["100KB", "300KB"]}
+    >>> sweep = mdl.Sweep(source="stdlib", steps=200, **sizes)
     >>> len(sweep)
     4
     >>> sweep
@@ -221,7 +222,8 @@ def run(
 
     Examples
     --------
-    >>> folder = mdl.run(mdl.Sweep(name="tiny", size="2x1", subset_bytes="10KB", steps=2), "runs", baselines=False)
+    >>> sweep = mdl.Sweep(name="tiny", size="2x1", subset_bytes="10KB", steps=2)
+    >>> folder = mdl.run(sweep, "runs", baselines=False)
     <BLANKLINE>
     ...
     >>> sorted(path.name for path in folder.glob("*x1*"))
