@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable, Iterable
 
-_BASE, _EXPONENT = r"[NDEc)\d]", r"(?:\(−?1/\(1\+α\)\)|\(γ−1\)|−?[αβγa]\b|−?\d+(?:\.\d+)?|−?½)"
+_BASE, _EXPONENT = r"[NDEc)\d]", r"(?:\(−?1/\(1\+α\)\)|\(γ−1\)|−?[αβγκa]\b|−?\d+(?:\.\d+)?|−?½)"
 POWER = rf"{_BASE}\^{_EXPONENT}"  # such as D^γ, c^(−1/(1+α)), (D / 1 MB)^0.78
 _POWER = re.compile(rf"(?<={_BASE})\^({_EXPONENT})")
 _UNIT = re.compile(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from docutils import nodes
@@ -41,8 +42,14 @@ def _join(_: Sphinx, __: str, ___: str, ____: Any, _____: Any, lines: list[str])
         lines[:3] = [f"{lines[0]} {lines[2]}"]
 
 
+def _name(_: Sphinx, __: str, ___: str, ____: Any, _____: Any, signature: str | None, back: str | None) -> Any:
+    """A type's alias by its name, not as Python shows an alias that was not looked up."""
+    return tuple(said and re.sub(r"TypeAliasForwardRef\('([\w.]+)'\)", r"\1", said) for said in (signature, back))
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Called by Sphinx."""
     app.connect("doctree-resolved", _set)
+    app.connect("autodoc-process-signature", _name)
     app.connect("autodoc-process-docstring", _join, priority=100)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

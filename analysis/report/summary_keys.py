@@ -60,7 +60,7 @@ class Summary(TypedDict):
     groups: list[GroupRow]  # one per label that rows name as their group or corpus
     critical: list[CriticalRow]  # one per (group, subset_bytes): the critical size, its intervals, the rates there
     intervals: Intervals  # what the intervals of critical sizes cover
-    laws: list[LawRow]  # one per group: N* = k·D^gamma, its interval and scatter, and what theory asks for
+    laws: list[LawRow]  # one per group: N* = k·D^γ, its interval and scatter, and what theory asks for
     two_parts: list[TwoPartsRow]  # at each critical size the bits of parameters and of data, and what is memorized
     crossings: list[CrossingRow]  # neighboring sizes, and the dataset size from which on the larger codes shorter
     pays_from: list[PaysFromRow]  # of models not trained here: from which dataset size on each beats the best coder

@@ -50,7 +50,8 @@ class Measurement(Sequence[CellRecord]):
     --------
     >>> _ = Path("my.txt").write_bytes(b"to be or not to be" * 100)
     >>> uniform = lambda windows: np.full((*windows.shape, 256), 1 / 256)
-    >>> found = mdl.measure(uniform, "my.txt", n_params=1, name="uniform", sizes=["1KB"], baselines=False)
+    >>> options = {"n_params": 1, "sizes": ["1KB"], "baselines": False}
+    >>> found = mdl.measure(uniform, "my.txt", name="uniform", **options)
     >>> found
     Measurement(uniform, 1 parameter: 8.0000 bits per byte of 1 KB)
     >>> found.code_bits
@@ -113,7 +114,7 @@ def measure(
         probabilities or their natural logarithms. Or a torch.nn.Module that returns logits or these logarithms, run in
         eval mode where it lies; or a `mdl.Predictor`.
     corpus
-        A path, or any corpus by name, such as "file:my.txt": its bytes in their own order, from the first.
+        A path, or any corpus by name, such as `file:my.txt`: its bytes in their own order, from the first.
     n_params
         N, the number of parameters. A module's are counted, with persistent buffers, each storage once.
     sizes
@@ -158,7 +159,7 @@ def measure(
     Examples
     --------
     >>> _ = Path("my.txt").write_bytes(b"to be or not to be" * 100)
-    >>> def repeats(windows):                                  # the byte of 18 places before, nearly always
+    >>> def repeats(windows):                    # the byte of 18 places before, nearly always
     ...     rows = np.full((*windows.shape, 256), 0.1 / 255)
     ...     np.put_along_axis(rows[:, 18:], windows[:, :-18, None], 0.9, -1)
     ...     rows[:, :18] = 1 / 256

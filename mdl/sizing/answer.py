@@ -75,7 +75,9 @@ class Answer:
     Examples
     --------
     >>> study = analysis.load(RECORDS).study()
-    >>> answer = mdl.Answer(source="stdlib", size_bytes=1_300_000, train_bytes=1_000_000, folder=RECORDS, study=study)
+    >>> answer = mdl.Answer(
+    ...     source="stdlib", size_bytes=1_300_000, train_bytes=1_000_000, folder=RECORDS, study=study
+    ... )
     >>> answer
     Answer('stdlib': 22 K parameters, 95 % 18.9 K to 25.8 K)
     >>> round(answer.n_params), answer.subset_bytes, answer.is_extrapolated
@@ -147,7 +149,7 @@ class Answer:
 
     @property
     def is_converged(self) -> bool | None:
-        """Would endless training leave the size as it is, but for a factor of MARGIN, surely? None: not known."""
+        """Whether endless training would surely change the size by less than a factor of 1.1. None: not known."""
         return None if self.limit is None else self.limit.low >= 1 / MARGIN and self.limit.high <= MARGIN
 
     def width(self) -> float:

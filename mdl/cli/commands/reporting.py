@@ -160,7 +160,7 @@ def fit(
     runs: Runs = RUNS,
     as_json: AsJson = False,
 ) -> None:
-    """Fit L = E + A·N^-α + B·D^-β to a table, with intervals.
+    """Fit L = E + A·N^−α + B·D^−β to a table, with intervals.
 
     It is tested on held-out rows. With --json: E, A, B, alpha, beta and what the form has beside them, form, formula,
     forms, se, ci95, interval, objective, delta, n_points, success, message, dropped, notes, held_out, figure (its path,
