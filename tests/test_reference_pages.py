@@ -57,6 +57,7 @@ def test_every_field_of_a_record_and_every_key_of_a_summary(generated: ModuleTyp
     text = page(generated, "reference/records.md")
     fields = [*CellRecord.__dataclass_fields__, "context_bytes", "critical", "laws"]
     assert [name for name in fields if f"| `{name}` |" not in text] == []
+    assert [line for line in text.splitlines() if line.endswith("|  |")] == []  # each says what it means
 
 
 def test_every_public_name(generated: ModuleType) -> None:
