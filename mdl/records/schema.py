@@ -22,7 +22,7 @@ class CorpusInfo:
     """Which bytes were coded. `size_bytes` and `sha256` are of the whole raw corpus before any shuffle."""
 
     source: Text  # as given, e.g. "stdlib", "file:/data/book.txt"
-    modality: str  # one of MODALITIES
+    modality: str  # text, image, audio or bytes
     size_bytes: int  # of the whole raw corpus
     sha256: str  # of the whole raw corpus, hexadecimal, as all hashes here
     block_bytes: int  # the unit of the shuffle

@@ -124,9 +124,10 @@ class Answer:
 
     @property
     def n_params(self) -> float | None:
-        """N* of all the data, of endless training where that is known: of the largest subset at the longest training,
+        """N* of all the data, of endless training where that is known; None: not found.
 
-        carried on by the law where that is not all of the data, and by `limit`. None: not found.
+        It is that of the largest subset at the longest training, carried on by the law where that is not all of the
+        data, and by `limit`.
         """
         size = self.at_this_training("n_params")
         return size if size is None or self.limit is None else size * self.limit.factor
