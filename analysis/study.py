@@ -274,8 +274,7 @@ def law_line(law: PowerLaw, critical: pd.DataFrame) -> pd.DataFrame | None:
         return None
     fitted = critical.loc[critical["n_params"].notna(), "subset_bytes"]
     subset_bytes = np.geomspace(fitted.min(), fitted.max(), 50)
-    error = "" if law.gamma_se is None else f" ± {law.gamma_se:.2g}"
-    label = rf"$N^* \propto D^\gamma$, $\gamma$ = {law.gamma:.2f}{error}"
+    label = rf"$N^* \propto D^\gamma$, $\gamma$ = {law.gamma:.2f}"
     return pd.DataFrame({"subset_bytes": subset_bytes, "n_params": law.predict(subset_bytes), "label": label})
 
 

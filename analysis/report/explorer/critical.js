@@ -147,7 +147,7 @@ function minimum(f, low, high) {
   return f(found) < f(low + k * step) ? found : low + k * step;
 }
 
-// Least squares of log N* on log D: { k, gamma, se }, se null for two points; null for fewer.
+// Least squares of log N* on log D: { k, gamma }; null for fewer than two points.
 function powerLaw(points) {
   const [x, y] = [points.map((p) => Math.log(p.d)), points.map((p) => Math.log(p.n))];
   if (points.length < 2) return null;
@@ -156,6 +156,5 @@ function powerLaw(points) {
   const sxx = x.reduce((sum, v) => sum + (v - mx) ** 2, 0);
   const gamma = x.reduce((sum, v, i) => sum + (v - mx) * (y[i] - my), 0) / sxx;
   const k = Math.exp(my - gamma * mx);
-  const rss = x.reduce((sum, v, i) => sum + (y[i] - my - gamma * (v - mx)) ** 2, 0);
-  return { k, gamma, se: points.length > 2 ? Math.sqrt(rss / (points.length - 2) / sxx) : null };
+  return { k, gamma };
 }

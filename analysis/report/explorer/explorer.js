@@ -56,13 +56,13 @@ function answerText(found, points, law) {
   return `${at} the critical size grows as D^γ with γ = ${lawText(points, law)}.`;
 }
 
-// The report's own interval where this is what the report is about; else the standard error of the line.
+// The report's own interval where this is what the report is about; else the line alone, whose residuals are no uncertainty.
 function lawText(points, law) {
   const { cost, gamma, low, high } = group().law;
   const reported = state.budget === 0 && (code().key === cost || (code().key === "two-part" && data.prices[cost] === price()));
   const over = `${points.length} dataset sizes`;
   if (reported && low !== null && high !== null) return `${gamma.toFixed(2)} (95 %: ${low.toFixed(2)} to ${high.toFixed(2)}, ${over})`;
-  return `${law.gamma.toFixed(2)} (${law.se === null ? "through two points" : `standard error ${law.se.toPrecision(1)}, ${over}`})`;
+  return `${law.gamma.toFixed(2)} (a line through ${over})`;
 }
 
 function sizeText(f) {

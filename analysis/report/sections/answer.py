@@ -143,7 +143,7 @@ def _law(law: LawRow, rows: list[CriticalRow]) -> str:
         return f"How the critical size grows with the data is not known: {law['message']}." if len(rows) > 1 else ""
     error = "no interval: a power law passes through any two dataset sizes"
     if law["gamma_se"] is not None:
-        error = f"standard error {law['gamma_se']:.2g}, {law['n_points']} dataset sizes"
+        error = f"no interval: a line through {law['n_points']} dataset sizes"
     if law.get("gamma_low") is not None and law.get("gamma_high") is not None:
         error = f"95 %: {law['gamma_low']:.2f} to {law['gamma_high']:.2f}, {law['n_points']} dataset sizes"
     text = f"The critical size grows as D^γ with γ = {law['gamma']:.2f} ({error})"

@@ -15,7 +15,15 @@ from analysis.critical import (
     interval,
     marginal_price,
 )
-from analysis.formatting import UNKNOWN, format_beside, format_bytes, format_count, format_known, format_size
+from analysis.formatting import (
+    UNKNOWN,
+    format_beside,
+    format_bytes,
+    format_count,
+    format_counted,
+    format_known,
+    format_size,
+)
 from analysis.report.csv_tables import CsvTable
 from analysis.report.elements import Block, Heading, Text, named_grid
 from analysis.report.rows.comparisons import CostLawRow, CostRow
@@ -145,7 +153,7 @@ def write(summary: Summary) -> list[Block]:
             for d in dict.fromkeys(row["subset_bytes"] for row in rows if row["group"] == group)
         ]
         if any((group, name) in laws for name, _ in names):
-            own.append(("γ (s.e.)", *(_exponent(laws.get((group, name))) for name, _ in names)))
+            own.append(("γ", *(_exponent(laws.get((group, name))) for name, _ in names)))
         cells, groups = [*cells, *own], [*groups, *[group] * len(own)]
     header = ("dataset", *(label for _, label in names))
     grid = named_grid(header, cells, "l" + "r" * len(names), groups)
@@ -156,15 +164,17 @@ def write(summary: Summary) -> list[Block]:
 _ABOUT = (
     "The critical size, in parameters, under several prices of a parameter. All of them leave out the decoder's "
     "program and the hyperparameters. A capacity is a bound, not a code: no decoder can work with so few bits. Where "
-    "parameters are free, N* is limited only by noise, undertraining and the grid. γ: exponent of N* ∝ D^γ through the "
-    "sizes inside the grid, with its standard error where there are at least three."
+    "parameters are free, N* is limited only by noise, undertraining and the grid. γ: exponent of a "
+    "line N* ∝ D^γ through the dataset sizes whose critical size is inside the grid, with their number; it has no "
+    "interval here."
 )
 
 
 def _exponent(law: CostLawRow | None) -> str:
+    """Without its standard error: residuals about a line through three sizes are no uncertainty of those sizes."""
     if law is None or law["gamma"] is None:
         return UNKNOWN
-    return f"{law['gamma']:.2f}" + ("" if law["gamma_se"] is None else f" ({law['gamma_se']:.2g})")
+    return f"{law['gamma']:.2f} ({format_counted(law['n_points'], 'size')})"
 
 
 def located(row: CostRow | None) -> str:

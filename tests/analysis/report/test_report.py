@@ -223,6 +223,14 @@ def test_the_intervals_are_printed_in_sentence_and_table(made: ReportPaths) -> N
     assert f"(95 %: {law['gamma_low']:.2f} to {law['gamma_high']:.2f}, 4 dataset sizes)" in lead
 
 
+def test_residuals_about_a_line_are_printed_as_no_error(made: ReportPaths) -> None:
+    """γ under a price is that of a line through few sizes: how far they lie off it is not how sure they are."""
+    text = (made.folder / "report.md").read_text(encoding="utf-8")
+    (law,) = (law for law in made.summary["cost_laws"] if law["cost"] == "float16")
+    assert f"| {law['gamma']:.2f} ({law['n_points']} sizes) |" in text
+    assert "s.e." not in text
+
+
 def test_a_pooled_interval_is_called_pooled(made: ReportPaths) -> None:
     mixed = [
         row | {"interval": kind}
