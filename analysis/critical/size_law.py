@@ -152,6 +152,17 @@ def theory(found: PowerLaw, draws: LawDraws | None, estimates: Sequence[Estimate
     agrees = bool(result["difference_low"] <= 0 <= result["difference_high"])
     sd = (result["difference_high"] - result["difference_low"]) / (2 * 1.96)
     result |= {"detectable": _FOUND_BY_80_PERCENT * sd, "agrees": agrees}
-    said = f"the difference is {'within' if agrees else 'larger than'} the noise of shapes, replicates and the line"
+    said = (
+        f"the difference, {_with_interval(result)}, is {'within' if agrees else 'larger than'} the noise of shapes, "
+        "replicates and the line"
+    )
     power = f"four of five such studies would find a difference of {result['detectable']:.2g}"
     return cast(Theory, result | {"message": f"{said}; {power}"})
+
+
+def _with_interval(tested: dict[str, Any]) -> str:
+    """Its own interval: those of the two exponents may overlap all the same."""
+    values = [tested[f"difference{end}"] for end in ("", "_low", "_high")]
+    digits = 2 if all(abs(value) >= 0.005 for value in values) else 3
+    middle, low, high = (f"{value:.{digits}f}".replace("-", "−") for value in values)
+    return f"{middle} (95 %: {low} to {high})"

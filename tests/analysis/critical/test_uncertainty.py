@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -217,6 +218,11 @@ def test_the_theory_agrees_where_it_is_true_and_not_where_the_amplitude_grows() 
         assert 0 < tested["detectable"] < 0.2, "what it would have found"
         assert fitted.gamma == pytest.approx((1 + growth) / 1.4, abs=0.03)
         assert tested["difference_low"] <= tested["difference"] <= tested["difference_high"]
+        told = re.search(r"the difference, (.*) \(95 %: (.*) to (.*)\), is", tested["message"])
+        assert told is not None
+        ends = [float(end.replace("−", "-")) for end in told.groups()]
+        known = [tested["difference"], tested["difference_low"], tested["difference_high"]]
+        assert ends == pytest.approx(known, abs=0.006), "two intervals that overlap do not settle it; its own does"
 
 
 def test_sizes_off_the_line_by_more_than_the_noise_widen_the_laws_interval() -> None:
