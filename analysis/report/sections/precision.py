@@ -60,6 +60,8 @@ def nominal(row: CostRow) -> str:
     return "shortest" if row["cost"] == "coded" else row["cost"]
 
 
+_MOST_SPAN = 10  # a factor: a size whose interval spans more is not known
+_NOT_DETERMINED = "not determined"
 _NOTHING = 0.02  # off the law by less is nothing, however sure
 _Cell = Callable[[CostRow], str]
 
@@ -74,13 +76,31 @@ def write(rows: list[CostRow]) -> list[Block]:
         known = any(row.get("low") is not None for row in own)
         where = " (for intervals see the figure and precision.csv)" if known else ""
         found = Text(f"{begin}Critical size by precision and dataset size{where}:")
-        blocks += [found, _table(own, "c, bits", _price, located)]
+        blocks += [found, _table(own, "c, bits", _price, _located)]
+        if any(map(_is_undetermined, own)):
+            blocks.append(Text(_ABOUT_UNDETERMINED, "small"))
         coded = [row for row in own if row["cost"] != PAPER.name]
         if any(_ratio(row) is not None for row in coded):
             star = " *: off by more than 2 %, and the 95 % interval does not contain 1." if _any_off(coded) else ""
             against = Text(f"{begin}Measured critical size / critical size by the law from float16's.{star}")
             blocks += [against, _table(coded, "", lambda _: "", _against_law)]
     return blocks
+
+
+def _is_undetermined(row: CostRow) -> bool:
+    """Inside the grid at one fixed precision: float16 and the shortest stand on page one with their intervals."""
+    low, high = row.get("low"), row.get("high")
+    inside = row["precision_bits"] is not None and row["status"] == "bracketed"
+    return inside and low is not None and high is not None and high > _MOST_SPAN * low
+
+
+def _located(row: CostRow) -> str:
+    return _NOT_DETERMINED if _is_undetermined(row) else located(row)
+
+
+_ABOUT_UNDETERMINED = (
+    "Not determined: the 95 % interval spans more than a factor of ten. The figure and the file have it."
+)
 
 
 def _any_off(rows: list[CostRow]) -> bool:
@@ -123,12 +143,14 @@ def _ratio(row: CostRow) -> float | None:
 def _is_off(row: CostRow) -> bool:
     """Whether it is surely, and not by next to nothing, off the law."""
     ratio, low, high = _ratio(row), row["ratio_low"], row["ratio_high"]
-    if ratio is None or low is None or high is None:
+    if ratio is None or low is None or high is None or _is_undetermined(row):
         return False
     return not low <= 1 <= high and abs(ratio - 1) > _NOTHING
 
 
 def _against_law(row: CostRow) -> str:
+    if _is_undetermined(row):
+        return _NOT_DETERMINED
     return format_known(_ratio(row), lambda ratio: f"{ratio:.2f}{' *' if _is_off(row) else ''}")
 
 

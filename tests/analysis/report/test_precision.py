@@ -170,6 +170,19 @@ def test_granularity_of_the_coder_does_not_pin_a_critical_size_to_a_shape() -> N
     assert np.abs(np.diff(np.log(smooth_price(sizes, price)))).max() < 0.02
 
 
+def test_a_size_that_may_be_ten_times_another_is_not_printed(tmp_path: Path) -> None:
+    """One number would claim what its interval does not; an interval within a factor of ten leaves it."""
+    rows = precisions(explained(tmp_path))
+    (row,) = (row for row in rows if row["cost"] == "coded4" and row["subset_bytes"] == DATA[-1])
+    n = row["n_params"]
+    assert n is not None
+    for factor, found in ((2.0, False), (4.0, True)):
+        row.update(low=n / factor, high=n * factor)
+        grids = [block for block in precision(rows) if isinstance(block, Grid)]
+        assert ["not determined" in str(grid) for grid in grids] == [found, found]
+        assert ("spans more than a factor of ten" in str(precision(rows))) == found
+
+
 def test_law_lines_go_through_float16s_size_with_the_slope_of_the_law(tmp_path: Path) -> None:
     rows = pd.DataFrame(precisions(explained(tmp_path)))
     for d, line in law_lines(rows).groupby("subset_bytes"):
