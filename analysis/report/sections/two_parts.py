@@ -93,9 +93,14 @@ def write(summary: Summary) -> list[Block]:
         )
     else:
         text += (
-            " How much the models know by heart was not measured: that takes bytes behind the subset, which a sweep "
-            "codes with measure.reach_ratio above 1."
+            " How many bits per parameter a model of this size knows by heart was not measured: that takes "
+            "bytes behind the subset, which a sweep codes with measure.reach_ratio above 1."
         )
+        if summary["memorising"]["largest_gap"]:
+            text += (
+                " The first page compares the subset with held-out bytes instead. This shows which models memorize, "
+                "but not how many bits, because held-out files may be harder."
+            )
     ends = {(row["group"], row["subset_bytes"]): (row["low"], row["high"]) for row in summary["critical"]}
     header = ("dataset", "critical size", "model", "data", "model's share", "by heart, bits per parameter")
     cells = [
