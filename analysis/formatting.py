@@ -67,8 +67,15 @@ def known_digits(n: float, low: float | None, high: float | None) -> float:
 
 
 def format_number(value: float, n_digits: int = 3) -> str:
-    """Three significant digits, or so many, of any number, such as FLOPs: 0.34, 407, 1.52e14."""
+    """Three significant digits, or so many, of any number, such as FLOPs: 0.34, 407, 1.52e14; 130 of two digits."""
+    if 1 <= abs(value) < 9995:
+        return f"{float(f'{value:.{n_digits}g}'):.9g}"
     return f"{value:.{n_digits}g}".replace("e+0", "e").replace("e+", "e")
+
+
+def format_signed(value: float, n_decimals: int) -> str:
+    """A change, with a plus or a true minus sign: +0.3, −0.2."""
+    return f"{value:+.{n_decimals}f}".replace("-", "−")
 
 
 def format_ratio(value: float) -> str:

@@ -56,7 +56,7 @@ def bootstrap(measured: Measurements, at: Located, n_replicates: int = N_REPLICA
     if not at.fit.success:
         return _without_law(measured, at.fit)
     if n_clusters < _LEAST_CLUSTERS:
-        return _none(measured, f"{n_clusters} groups of rows; resampling needs {_LEAST_CLUSTERS}")
+        return _none(measured, _too_few(n_clusters, cluster.size))
     if measured.loss.size > _MOST_ROWS:
         return _sandwich(measured, at, cluster)
     stream = np.random.default_rng([_STREAM, seed])
@@ -79,7 +79,7 @@ def bootstrap_form(measured: Measurements, fit: Fit, n_replicates: int = N_OF_FO
     if fit.params is None:
         return _without_law(measured, fit)
     if n_clusters < _LEAST_CLUSTERS:
-        return _none(measured, f"{n_clusters} groups of rows; resampling needs {_LEAST_CLUSTERS}")
+        return _none(measured, _too_few(n_clusters, cluster.size))
     stream = np.random.default_rng([_STREAM, seed])
     rows = [np.flatnonzero(cluster == k) for k in range(n_clusters)]
     found = []
@@ -95,6 +95,15 @@ def bootstrap_form(measured: Measurements, fit: Fit, n_replicates: int = N_OF_FO
     named = _named(tuple(fit.params.parameters), np.stack(draws), n_clusters)
     message = _message(n_replicates, n_clusters, cluster.size, lost)
     return Uncertainty(**named, n_replicates=n_replicates, varies=measured.varies, message=message)
+
+
+def _too_few(n_clusters: int, n_rows: int) -> str:
+    if n_clusters == n_rows:
+        return f"there are only {n_rows} rows, and an interval takes at least {_LEAST_CLUSTERS}"
+    return (
+        f"the rows form only {n_clusters} independent groups (rows that share their data are one group), and an "
+        f"interval takes at least {_LEAST_CLUSTERS}"
+    )
 
 
 def _message(n_replicates: int, n_clusters: int, n_rows: int, n_lost: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from analysis.critical import MARGIN
-from analysis.formatting import UNKNOWN, format_bytes, format_known, format_range, join
+from analysis.formatting import UNKNOWN, format_bytes, format_known, format_range, format_signed, join
 from analysis.report.csv_tables import CsvTable
 from analysis.report.elements import Block, Heading, Text, named_grid
 from analysis.report.group_names import place
@@ -28,7 +28,8 @@ def write(summary: Summary) -> list[Block]:
         "limit / whole",
         "points to come",
     )
-    cells = [_cells(row, of_half=of_half) for row in rows]
+    digits = _n_decimals(rows)
+    cells = [_cells(row, digits, of_half=of_half) for row in rows]
     align = "l" + ("" if of_half else "r") + "rrrlrr"
     return [
         Heading("Half the training" if of_half else "Less training"),
@@ -38,13 +39,13 @@ def write(summary: Summary) -> list[Block]:
     ]
 
 
-def _cells(row: ConvergenceRow, *, of_half: bool) -> tuple[str, ...]:
+def _cells(row: ConvergenceRow, digits: int, *, of_half: bool) -> tuple[str, ...]:
     return (
         format_bytes(row["subset_bytes"]),
         *(() if of_half else (format_bytes(row["half_bytes_seen"]),)),
-        f"× {row['ratio']:.2f}" if row["ratio"] is not None else _no_ratio(row),
-        _factors(row["ratio_low"], row["ratio_high"]),
-        format_known(row["points"], lambda points: f"{-100 * points:+.1f}"),
+        f"× {row['ratio']:.{digits}f}" if row["ratio"] is not None else _no_ratio(row),
+        _factors(row["ratio_low"], row["ratio_high"], digits),
+        format_known(row["points"], lambda points: format_signed(-100 * points, 1)),
         _judged(row),
         _limit(row),
         _to_come(row),
@@ -58,13 +59,14 @@ _LIMIT = (
 )
 
 
-def _two_digits(ratio: float) -> str:
-    return f"{ratio:.2f}"
+def _n_decimals(rows: list[ConvergenceRow]) -> int:
+    """Of all ratios of a table: three where two would make the ends of an interval one."""
+    ends = [(row["ratio_low"], row["ratio_high"]) for row in rows]
+    known = [(low, high) for low, high in ends if low is not None and high is not None]
+    return 3 if any(f"{low:.2f}" == f"{high:.2f}" for low, high in known) else 2
 
 
-def _factors(low: float | None, high: float | None) -> str:
-    """Both ends, with a third digit where two would make them one."""
-    digits = 3 if low is not None and high is not None and _two_digits(low) == _two_digits(high) else 2
+def _factors(low: float | None, high: float | None, digits: int = 2) -> str:
     return format_range(low, high, lambda ratio: f"{ratio:.{digits}f}")
 
 
@@ -75,7 +77,11 @@ def _limit(row: ConvergenceRow) -> str:
 
 def _to_come(row: ConvergenceRow) -> str:
     least, most = row.get("points_least"), row.get("points_most")
-    return UNKNOWN if least is None or most is None else f"{-100 * least:+.1f} to {-100 * most:+.1f}"
+    return (
+        UNKNOWN
+        if least is None or most is None
+        else f"{format_signed(-100 * least, 1)} to {format_signed(-100 * most, 1)}"
+    )
 
 
 def _no_ratio(row: ConvergenceRow) -> str:
@@ -133,14 +139,19 @@ def budget_sentence(summary: Summary, group: str) -> str:
         return ""
     row = max(rows, key=lambda row: (row["subset_bytes"], -row["half_bytes_seen"]))
     times = row["bytes_seen"] / row["half_bytes_seen"]
-    ratio = format_known(row["ratio"], _two_digits)
-    ends = _factors(row["ratio_low"], row["ratio_high"])
-    points = format_known(row["points"], lambda points: f"{100 * points:.1f}")
+    digits = _n_decimals([row])
+    ratio = format_known(row["ratio"], lambda ratio: f"{ratio:.{digits}f}")
+    ends = _factors(row["ratio_low"], row["ratio_high"], digits)
+    points = format_known(row["points"], _lower)
     return (
         f"After {times:.2g} times the training ({format_bytes(row['bytes_seen'])} read by each model instead of "
         f"{format_bytes(row['half_bytes_seen'])}), the critical size of {format_bytes(row['subset_bytes'])} is "
-        f"× {ratio} ({ends}), and the rate is {points} points lower."
+        f"{ratio} times as large (95 %: {ends}), and the rate is {points}."
     )
+
+
+def _lower(points: float) -> str:
+    return f"{abs(100 * points):.1f} points {'lower' if points >= 0 else 'higher'}"
 
 
 register_section(

@@ -39,13 +39,30 @@ def write(summary: Summary) -> list[Block]:
     header = ("parameters", "next smaller", "shorter from", "95 % interval", "least of all", "least, prefixes")
     text = (
         "Shorter from: the dataset size from which on a model codes shorter than the next smaller one, parameters "
-        "counted. Already at, not up to: it does at all dataset sizes at which both were run, of which this is the "
-        "least, or at none of them, of which this is the largest. Least of all: where it codes shortest of all sizes "
-        "that were run. Prefixes: the same for the models of the largest subset, each of which codes the first bytes "
-        "of that subset. –: nowhere. Between the dataset sizes that were run, bits per byte are interpolated linearly "
-        "in log D. An interval with one end is open: in some replicates the two sizes do not cross inside the grid."
+        "counted. Least of all: where it codes shortest of all sizes that were run. Prefixes: the same for the models "
+        "of the largest subset, each of which codes the first bytes of that subset. –: nowhere. Between the dataset "
+        "sizes that were run, bits per byte are interpolated linearly in log D."
     )
+    text += "".join(said for has, said in _beyond(rows) if has)
     return [Text(text), named_grid(header, cells, "rrrrrr", [row["group"] for row in rows])]
+
+
+def _beyond(rows: list[CrossingRow]) -> list[tuple[bool, str]]:
+    """What the words of cells mean that lie beyond the grid, where the table has them."""
+    beyond = {row["beyond"] for row in rows if row["subset_bytes"] is None and row["beyond_bytes"] is not None}
+    is_open = any((row["low"] is None) != (row["high"] is None) for row in rows)
+    return [
+        ("below" in beyond, " Already at: it is shorter even at the smallest dataset size that both were trained on."),
+        (
+            bool(beyond - {"below"}),
+            " Not up to: it is not shorter even at the largest dataset size that both were trained on.",
+        ),
+        (
+            is_open,
+            " Where an interval has only one end (up to, from), the two sizes do not cross inside the grid in some of "
+            "the replicates.",
+        ),
+    ]
 
 
 def _beats(row: CrossingRow) -> str:

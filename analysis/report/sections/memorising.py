@@ -50,11 +50,12 @@ def note(summary: Summary) -> str:
     gap = found["largest_gap"]
     if gap is None:
         return ""
+    or_only = ", or unseen bytes cost them 100 % or more" if found["n_by_heart"] else ""
     text = (
         f"Memorization: of {found['n_models']} pairs of a shape and a dataset size{_longest(summary)}, "
-        f"{found['n_memorising']} code their own subset better than unseen bytes, by over a tenth more than a model "
-        "that is too small to memorize. The gap is largest for "
-        f"{gap['size']} on {place(gap, summary)}: {format_percent(gap['raw_rate'])} on the subset, "
+        f"{found['n_memorising']} have memorized some of their subset: their rate on it divided by their rate on "
+        f"unseen bytes is more than a tenth lower than for the model that memorizes least{or_only}. The gap is largest "
+        f"for {gap['size']} on {place(gap, summary)}: {format_percent(gap['raw_rate'])} on the subset, "
         f"{format_percent(gap['heldout_rate'])} on held-out bytes. What a model has memorized is stored in its "
         f"parameters, and the adjusted rate, {format_percent(gap['adjusted_rate'])} there, counts them."
     )

@@ -14,6 +14,7 @@ from analysis.formatting import (
     format_known,
     format_number,
     format_range,
+    format_signed,
     join,
     known_digits,
     sentence,
@@ -60,7 +61,12 @@ def _choice(found: OwnFit) -> list[str]:
     known = [one for one in tried if one["identified"] and one["held_out_error"] is not None]
     errors = join(f"{one['form']} {_error(one['held_out_error'])}" for one in known)
     said = [f"Of the forms that the cells identify, this one has the least mean error on held-out cells: {errors}."]
-    said += [f"The form {one['form']} is not offered: {one['message']}." for one in tried if not one["identified"]]
+    said += [
+        f"The form {one['form']} was tried too, but the cells do not suffice for it "
+        f"({(one['message'] or '').removeprefix('no interval: ')})."
+        for one in tried
+        if not one["identified"]
+    ]
     return said
 
 
@@ -81,8 +87,8 @@ def _worst(found: OwnFit) -> list[Block]:
         return []
     worst, error = max(off, key=lambda pair: abs(pair[1]))
     text = (
-        f"The cell farthest from the law is {100 * error:+.0f} % off: {format_count(worst['n_params'])} parameters, "
-        f"trained on {format_bytes(worst['subset_bytes'])}."
+        f"The cell farthest from the law is {format_signed(100 * error, 0)} % off: "
+        f"{format_count(worst['n_params'])} parameters, trained on {format_bytes(worst['subset_bytes'])}."
     )
     if _form(found) == "plain":
         text += " In this form the loss never rises with N, so it cannot hold where models overfit a small subset."

@@ -11,7 +11,7 @@ from analysis.report.summary_keys import Summary
 
 
 def _error(error: float | None) -> str:
-    return format_known(error, lambda known: f"{100 * known:.2f} %")
+    return format_known(error, lambda known: f"{100 * known:.2f} %" if known >= 0.00005 else "< 0.01 %")
 
 
 def write(summary: Summary) -> list[Block]:

@@ -110,7 +110,7 @@ def _holds(found: LawRow, summary: Summary) -> list[str]:
     ]
     if found["n_points"] > 3 and found["left_out_bytes"] is not None and found["left_out_ratio"] is not None:
         said.append(
-            f"The law through the other sizes predicts × {found['left_out_ratio']:.2f} of the critical size at "
+            f"The law through the other sizes predicts {found['left_out_ratio']:.2f} times the critical size at "
             f"{format_bytes(found['left_out_bytes'])}."
         )
     if found.get("gamma_least") is not None:

@@ -110,7 +110,9 @@ def test_the_ratio_is_judged_by_itself_and_needs_no_replicates(tmp_path: Path) -
         assert row["ratio"] == pytest.approx(1.01 ** (-1 / 1.4), rel=0.02)
         assert np.log(row["ratio_high"] / row["ratio_low"]) < 0.5 * np.log(row["high"] / row["low"])
         assert row["points"] > 0
-    assert "points lower" in repr(write(summarise(found), []).blocks[0])
+    lead = repr(write(summarise(found), []).blocks[0])
+    assert "points lower" in lead
+    assert "times as large (95 %: " in lead
     assert summarise(found)["not_evaluated"] == [], "half budgets are not left out, they stand beside"
 
 

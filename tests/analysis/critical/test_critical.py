@@ -11,7 +11,7 @@ from scipy.optimize import isotonic_regression, minimize_scalar
 from analysis.critical import Column, critical_size, crossing, crossings, estimate_all, fit_power_law, minima
 from analysis.critical.interpolation import non_increasing, slopes, total_between
 from analysis.errors import AnalysisError
-from analysis.report.elements import Grid
+from analysis.report.elements import Grid, Text
 from analysis.report.sections.crossovers import write as crossings_page
 from analysis.report.sections.size_law import estimates as estimates_page
 
@@ -227,7 +227,10 @@ def test_an_interval_never_excludes_its_estimate(mean: float, draws: list[float]
     assert row["low"] is None or row["low"] < 1e6
     assert row["high"] is None or row["subset_bytes"] <= row["high"]
     other = {"group": "a", "n_small": 1, "n_large": 2, "subset_bytes": 1e5, "low": 1e5, "high": 1e5, "message": ""}
-    _, grid = crossings_page({"crossings": [row, other], "least": []})
+    told, grid = crossings_page({"crossings": [row, other], "least": []})
+    assert isinstance(told, Text)
+    assert ("Not up to:" in told.text) == bool(beats)
+    assert ("only one end" in told.text) == (between == "from ")
     assert isinstance(grid, Grid)
     assert grid.rows[0][2].startswith(beats)
     assert between in grid.rows[0][3]

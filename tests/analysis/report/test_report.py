@@ -23,6 +23,7 @@ from analysis.formatting import (
     format_range,
     format_ratio,
     format_seconds,
+    format_signed,
     format_size,
 )
 from analysis.plots import figure_file, styled
@@ -326,7 +327,7 @@ def test_a_law_without_intervals_is_no_law(tmp_path: Path) -> None:
                     + 25 * d**-0.3) / 8) for size in SIZES for d in SUBSETS[1:4]]  # fmt: skip
     made = build_report(write_sweep(tmp_path / "s", records), tmp_path / "r", formats=("md",))
     assert made.summary["fit"]["E"] is None
-    assert "3 groups of rows; resampling needs 5; add dataset sizes and corpus seeds" in words(made.summary)
+    assert "an interval takes at least 5; add dataset sizes and corpus seeds" in words(made.summary)
     assert not (made.folder / "figures" / "residuals.pdf").exists()
 
 
@@ -346,7 +347,7 @@ def test_memorised_random_bytes_are_not_taken_for_compression(tmp_path: Path) ->
     ]
     made = build_report(write_sweep(tmp_path / "s", records), tmp_path / "r", formats=("md",))
     text = words(made.summary)
-    assert "of 5 pairs of a shape and a dataset size, 4 code their own subset better" in text
+    assert "of 5 pairs of a shape and a dataset size, 4 have memorized some of their subset" in text
     assert "4 of them code unseen bytes at 100 % or more" in text
     assert "have only memorized the subset" in text
     assert "Not paid for: at 100 KB" in text
@@ -521,6 +522,8 @@ def test_numbers_as_people_read_them() -> None:
     assert [format_count(n) for n in (1228, 115_008, 3_213_568, 7e9)] == ["1.23 K", "115 K", "3.21 M", "7 G"]
     assert [format_percent(r) for r in (0.4434, 1.0, 64.312)] == ["44.3 %", "100.0 %", "6,430 %"]
     assert [format_number(f) for f in (1.518e14, 2e9)] == ["1.52e14", "2e9"]
+    assert [format_signed(change, 1) for change in (0.31, -0.2)] == ["+0.3", "−0.2"]
+    assert [format_number(f, n_digits=2) for f in (8.04, 131.0, 0.123)] == ["8", "130", "0.12"]
     assert [format_ratio(r) for r in (0.5634, 5.634, 1.0, 1966.1)] == ["0.563", "5.63", "1", "1,970"]
     assert format_range(9812.0, 13_000.0, format_count) == "9.81 K to 13 K"
     assert format_range(None, 13_000.0, format_count) == "–"
