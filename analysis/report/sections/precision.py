@@ -75,10 +75,9 @@ def write(rows: list[CostRow]) -> list[Block]:
         begin = f"{group}: " if len(groups) > 1 else ""
         known = any(row.get("low") is not None for row in own)
         where = " (for intervals see the figure and precision.csv)" if known else ""
-        found = Text(f"{begin}Critical size by precision and dataset size{where}:")
+        undetermined = _ABOUT_UNDETERMINED if any(map(_is_undetermined, own)) else ""
+        found = Text(f"{begin}Critical size by precision and dataset size{where}.{undetermined}")
         blocks += [found, _table(own, "c, bits", _price, _located)]
-        if any(map(_is_undetermined, own)):
-            blocks.append(Text(_ABOUT_UNDETERMINED, "small"))
         coded = [row for row in own if row["cost"] != PAPER.name]
         if any(_ratio(row) is not None for row in coded):
             star = " *: off by more than 2 %, and the 95 % interval does not contain 1." if _any_off(coded) else ""
@@ -98,9 +97,7 @@ def _located(row: CostRow) -> str:
     return _NOT_DETERMINED if _is_undetermined(row) else located(row)
 
 
-_ABOUT_UNDETERMINED = (
-    "Not determined: the 95 % interval spans more than a factor of ten. The figure and the file have it."
-)
+_ABOUT_UNDETERMINED = " Not determined: the 95 % interval spans more than a factor of ten."
 
 
 def _any_off(rows: list[CostRow]) -> bool:
