@@ -130,7 +130,7 @@ def test_every_price_has_its_exponent_beneath_its_sizes(tmp_path: Path) -> None:
     table = costs({"costs": rows, "cost_laws": cost_laws(rows), "rates": rates})[2]
     assert isinstance(table, Grid)
     last = dict(zip(table.header, table.rows[-1], strict=True))
-    assert last["dataset"] == "γ (s.e.)"
+    assert last["dataset"] == "γ"
     assert last["float16, 2 B"].startswith("0.7")
     assert last["none, 0 B"] == "–"
 
