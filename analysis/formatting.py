@@ -75,7 +75,12 @@ def format_number(value: float, n_digits: int = 3) -> str:
 
 def format_signed(value: float, n_decimals: int) -> str:
     """A change, with a plus or a true minus sign: +0.3, −0.2."""
-    return f"{value:+.{n_decimals}f}".replace("-", "−")
+    return true_minus(f"{value:+.{n_decimals}f}")
+
+
+def true_minus(number: str) -> str:
+    """With the sign of the same width as a plus: −0.2."""
+    return number.replace("-", "−")
 
 
 def format_ratio(value: float) -> str:

@@ -79,7 +79,7 @@ def main() -> None:
     if len(sys.argv) < 4:
         raise SystemExit(__doc__)
     content = np.frombuffer(Path(sys.argv[1]).read_bytes(), np.uint8)
-    view = ByteView(content, np.zeros(1, np.int64), np.array([content.size]))
+    view = ByteView.whole(content)
     torch.set_num_threads(1)
     with map_over_processes() as spread:
         for size in sys.argv[3:]:

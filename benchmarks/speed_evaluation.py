@@ -39,7 +39,7 @@ def view_of(n_bytes: int) -> ByteView:
     """The running Python's own sources, over and over."""
     sources = sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py"))
     content = np.frombuffer(b"".join(path.read_bytes() for path in sources), np.uint8)
-    return ByteView(np.resize(content, n_bytes), np.array([0]), np.array([n_bytes]))
+    return ByteView.whole(np.resize(content, n_bytes))
 
 
 def trained(size: str, view: ByteView) -> StackedTransformer:

@@ -68,7 +68,7 @@ def plain_loop(model: Pretrained, ids: torch.Tensor) -> float:
 
 def ours(model: Pretrained, text: bytes, windows: Windows, keep: Path) -> tuple[float, int]:
     """Seconds and tokens of `mdl evaluate`'s own way from bytes to a code length."""
-    view = ByteView(np.frombuffer(text, np.uint8), np.array([0]), np.array([len(text)]))
+    view = ByteView.whole(np.frombuffer(text, np.uint8))
     started = time.perf_counter()
     stretches = code_in_stretches(model, view, len(text), windows, keep=keep)
     seconds, n = time.perf_counter() - started, sum(s.n_tokens for s in stretches)

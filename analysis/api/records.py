@@ -9,6 +9,7 @@ from pathlib import Path
 
 from analysis.api.studies import Price, Study
 from analysis.costs import parse_cost
+from analysis.formatting import format_counted
 from analysis.records import Table, by_second_code
 from analysis.records import load as load_table
 from analysis.study import study as explain
@@ -106,11 +107,11 @@ class Records:
 
     def __repr__(self) -> str:
         cells = self.table.cells
-        n_data, n_sizes = cells["subset_bytes"].nunique(), cells["n_params"].nunique()
-        n_cells = cells["run_id"].nunique()
-        counts = [f"{n} {what}{'' if n == 1 else 's'}" for n, what in ((n_cells, "cell"), (n_data, "dataset size"))]
-        sizes = f"{n_sizes} model size{'' if n_sizes == 1 else 's'}"
-        return f"Records('{self.table.name}': {' of '.join(counts)} by {sizes})"
+        runs, data, sizes = (
+            format_counted(cells[column].nunique(), noun)
+            for column, noun in (("run_id", "cell"), ("subset_bytes", "dataset size"), ("n_params", "model size"))
+        )
+        return f"Records('{self.table.name}': {runs} of {data} by {sizes})"
 
     def _repr_html_(self) -> str:
         return f"<p>{html.escape(repr(self))}</p>"

@@ -11,6 +11,7 @@ import numpy as np
 from analysis.critical.estimates import Estimate
 from analysis.critical.resampling import interval, student
 from analysis.critical.size import PowerLaw, fit_power_law
+from analysis.formatting import true_minus
 from analysis.types import Floats
 
 _STREAM = 2022
@@ -164,5 +165,5 @@ def _with_interval(tested: dict[str, Any]) -> str:
     """Its own interval: those of the two exponents may overlap all the same."""
     values = [tested[f"difference{end}"] for end in ("", "_low", "_high")]
     digits = 2 if all(abs(value) >= 0.005 for value in values) else 3
-    middle, low, high = (f"{value:.{digits}f}".replace("-", "−") for value in values)
+    middle, low, high = (true_minus(f"{value:.{digits}f}") for value in values)
     return f"{middle} (95 %: {low} to {high})"

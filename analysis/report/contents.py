@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from analysis.formatting import format_counted
 from analysis.report.elements import Block, Document, Grid, Heading, Picture, Text
 from analysis.report.group_names import with_group_column
 from analysis.report.section import SECTIONS
@@ -68,7 +69,7 @@ def which_sweep(summary: Summary) -> str:
     corpora = ("; " if any("," in name for name in names) else ", ").join(names) or "no corpus"
     if summary.get("paper_table") and not summary["n_cells"]:
         return f"{summary['name']}: {corpora}."
-    counts = f"{summary['n_cells']} cell{'' if summary['n_cells'] == 1 else 's'}"
+    counts = format_counted(summary["n_cells"], "cell")
     counts += f", {summary['n_failed']} of them failed" if summary["n_failed"] else ""
     counts += f", {summary['n_missing']} still to run" if summary["n_missing"] else ""
     older = summary["n_superseded"]

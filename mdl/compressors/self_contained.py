@@ -54,7 +54,7 @@ def file_content(path: Path) -> Content:
         raise MdlError(f"{path} is not a file; name the one to pack")
     if not (n_bytes := path.stat().st_size):
         raise MdlError(f"{path} is empty; there is nothing to pack")
-    return Content(ByteView(np.memmap(path, np.uint8, "r"), np.zeros(1, np.int64), np.array([n_bytes])), n_bytes)
+    return Content(ByteView.whole(np.memmap(path, np.uint8, "r")), n_bytes)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import numpy as np
 import numpy.typing as npt
 
@@ -23,6 +25,11 @@ class ByteView:
         np.cumsum(piece_bytes, out=self._starts[1:])
         # From an offset in the view to the offset in the file, for every piece.
         self._shift = piece_starts - self._starts[:-1]
+
+    @classmethod
+    def whole(cls, raw: Bytes) -> Self:
+        """All of it, as it lies."""
+        return cls(raw, np.zeros(1, np.int64), np.array([raw.size]))
 
     def __len__(self) -> int:
         return int(self._starts[-1])

@@ -158,7 +158,7 @@ def _in_bytes(progress: Progress | None, n_bytes: int, n_tokens: int) -> Progres
 
 
 def _view(data: bytes) -> ByteView:
-    return ByteView(np.frombuffer(data, np.uint8), np.array([0]), np.array([len(data)]))
+    return ByteView.whole(np.frombuffer(data, np.uint8))
 
 
 def _tokens(model: Pretrained, data: bytes) -> tuple[Ids, str]:

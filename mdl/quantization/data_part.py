@@ -40,7 +40,7 @@ class DataPart:
     def foretold(self, members: Sequence[Weights]) -> list[float]:
         """The same by a sample: `own_bits`, and the difference to `plain` on windows that lie evenly over the data."""
         windows = spread_windows(self.view, self.n_bytes, self.shape.context_tokens, self.sample_bytes)
-        sample = ByteView(windows.reshape(-1), np.zeros(1, np.int64), np.array([windows.size]))
+        sample = ByteView.whole(windows.reshape(-1))
         plain, *found = subset_bits(self.shape, [self.plain, *members], sample, windows.size, self.progress)
         return [self.own_bits + (bits - plain) * self.n_bytes / windows.size for bits in found]
 

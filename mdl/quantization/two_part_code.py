@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import repeat
 from typing import Any, cast
 
@@ -112,14 +112,30 @@ def _tensors(arrays: Mapping[str, npt.NDArray[Any]]) -> Weights:
     return {name: torch.from_numpy(weight) for name, weight in arrays.items()}
 
 
+def _begun(
+    data: DataPart,
+    calibration: npt.NDArray[np.uint8],
+    precisions: Sequence[int],
+    tuning: Tuning | None,
+    *,
+    spread: Spread,
+) -> tuple[Iterator[CodedModel], list[Weights]]:
+    """The data's plain weights at every precision: their codes, which processes begin now, and what a decoder gets.
+
+    So they code while the data is read under what a decoder gets.
+    """
+    forms = _forms(data.shape, data.plain, calibration, precisions, tuning, spread=spread)
+    coding = spread(_encoded, repeat(data.shape), precisions, forms)
+    return coding, [_as_decoded(data.shape, bits, form) for bits, form in zip(precisions, forms, strict=True)]
+
+
 def shortest_code(
     data: DataPart, calibration: npt.NDArray[np.uint8], tuning: Tuning | None, *, spread: Spread = map
 ) -> CodedModel:
     """The data's plain weights at the precision that is the shortest with them, as a sample foretells."""
-    forms = _forms(data.shape, data.plain, calibration, PRECISIONS, tuning, spread=spread)
-    coding = spread(_encoded, repeat(data.shape), PRECISIONS, forms)
-    lengths = data.foretold([_as_decoded(data.shape, bits, form) for bits, form in zip(PRECISIONS, forms, strict=True)])
-    coded: list[CodedModel] = list(coding)
+    coding, members = _begun(data, calibration, PRECISIONS, tuning, spread=spread)
+    lengths = data.foretold(members)
+    coded = list(coding)
     return coded[int(np.argmin([8 * len(model.content) + bits for model, bits in zip(coded, lengths, strict=True)]))]
 
 
@@ -132,9 +148,7 @@ def two_part_codes(
     spread: Spread = map,
 ) -> list[CodedWeights]:
     """Model and data bits at every precision of the data's plain weights, the data under them as they decode."""
-    forms = _forms(data.shape, data.plain, calibration, bits, tuning, spread=spread)
-    coding = spread(_encoded, repeat(data.shape), bits, forms)  # processes begin now, and code while the data is read
-    members = [_as_decoded(data.shape, precision, form) for precision, form in zip(bits, forms, strict=True)]
+    coding, members = _begun(data, calibration, bits, tuning, spread=spread)
     lengths = DataLengths(data, members)
     coded = list(coding)
     found = lengths.beside([8 * len(model.content) for model in coded])

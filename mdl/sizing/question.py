@@ -27,7 +27,7 @@ from mdl.sizing.plan import FIRST_SHARE, RECIPE, Data, Setting, SizePlan, first_
 from mdl.sizing.plan_text import going_on_lines, plan_lines
 from mdl.sizing.search import Search
 from mdl.storage import Progress, require_records_folder
-from mdl.sweeps import Rule, check_name, load, n_places, say, try_speed, waits
+from mdl.sweeps import Rule, check_name, load_average, n_places, say, try_speed, waits
 from mdl.units import whole_number
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class Looked:
     def rule(self) -> Rule:
         """How fast this machine trains, by a trial of one process, where each of several waits for the others."""
         setting = self.setting
-        others = load()
+        others = load_average()
         tried = try_speed(
             setting.context_bytes,
             setting.batch_windows,

@@ -40,7 +40,7 @@ def this_machine(*, on_gpu: bool) -> str:
     return gpus[0].name if gpus else "GPU"
 
 
-def load() -> float:
+def load_average() -> float:
     """How many processes ran or waited for a core, on average over the last minute; 0 where no system tells."""
     try:
         return os.getloadavg()[0]

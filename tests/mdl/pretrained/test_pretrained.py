@@ -152,7 +152,7 @@ def test_a_token_that_the_model_does_not_have_is_escaped() -> None:
 @settings(max_examples=50, deadline=None)
 @given(data=st.binary(max_size=300) | st.text(max_size=200).map(str.encode), start=st.integers(0, 50))
 def test_pieces_tile_a_range_and_split_no_character(data: bytes, start: int) -> None:
-    view = ByteView(np.frombuffer(data, np.uint8), np.array([0]), np.array([len(data)]))
+    view = ByteView.whole(np.frombuffer(data, np.uint8))
     start = min(start, len(data))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(byte_fallback, "PIECE_BYTES", 40)
@@ -221,7 +221,7 @@ def test_no_tokens_have_no_bits(with_start: Pretrained) -> None:
 def test_stretches_are_codes_of_their_own_and_add_up(without_start: Pretrained) -> None:
     """The code of the first D bytes is the same whatever comes after, for every D that the ladder knows."""
     data = (TEXT * 50).encode()[:12_345]
-    view = ByteView(np.frombuffer(data, np.uint8), np.array([0]), np.array([len(data)]))
+    view = ByteView.whole(np.frombuffer(data, np.uint8))
     windows = Windows(16, 16)
     whole = code_in_stretches(without_start, view, len(data), windows)
     assert [s.end for s in whole] == [1000, 3000, 10_000, 12_345]
@@ -428,6 +428,6 @@ def test_a_language_model_that_is_not_there_is_one_line(name: str) -> None:
 
 def test_stretches_of_nothing_but_noise_have_no_tokens(with_start: Pretrained) -> None:
     data = bytes(itertools.islice(itertools.cycle(range(0x80, 0xC0)), 500))
-    view = ByteView(np.frombuffer(data, np.uint8), np.array([0]), np.array([len(data)]))
+    view = ByteView.whole(np.frombuffer(data, np.uint8))
     (only,) = code_in_stretches(with_start, view, len(data), Windows(8, 8))
     assert (only.n_tokens, only.escaped_bytes, only.token_bits) == (0, 500, 0.0)
