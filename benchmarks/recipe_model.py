@@ -114,7 +114,8 @@ class SwitchedModel:
             low = (torch.arange(C) % (D // 2)) >= D // 4
             self.initial[f"key_shift_{k}"][m] = low.float() * abs(own["key_shift"])
             self.live[f"key_shift_{k}"][m] = float(own["key_shift"] < 0)
-        if k == 0 and "value_residual" in own:
+        # The first layer's first pass has no earlier value; passed again it mixes as the others do.
+        if k == 0 and self.loops == 1 and "value_residual" in own:
             self.initial["value_residual_0"][m] = self.live["value_residual_0"][m] = 0
 
     def _angles(self, base: StackedTransformer) -> tuple[Tensor, Tensor]:

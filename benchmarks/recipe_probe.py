@@ -2,7 +2,7 @@
 
 Each job trains one shape; its members differ in what is asked (seed, optimizer, rates, schedule, switches of the block,
 dataset size), so that everything is compared on equal windows in one run. Recorded for each member, in % of the raw
-size: the own code's rate and the held-out rate, of up to 1,024 windows spread over the subset and the held-out part.
+size: the own code's rate and the held-out rate, of up to 1 MiB of windows spread over the subset and the held-out part.
 
     python -m benchmarks.recipe_probe CORPUS --plan optimizer --out FOLDER [--at-once 3] [--only 64x4]
     python -m benchmarks.recipe_probe CORPUS --plan rates --letters SQKV --out FOLDER
@@ -27,13 +27,14 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.recipe_job import Job
+from benchmarks.recipe_long_plans import LONG_PLANS
 from benchmarks.recipe_plans import PLANS
 from benchmarks.recipe_run import run_job
 from benchmarks.recipe_small_plans import SMALL_PLANS
 from benchmarks.recipe_table import print_tables
 from mdl.data import CorpusSpec, open_corpus
 
-_PLANS = PLANS | SMALL_PLANS
+_PLANS = PLANS | SMALL_PLANS | LONG_PLANS
 
 
 def prepare(corpus: str, data: Path, n_bytes: int) -> None:

@@ -22,7 +22,7 @@ from mdl.models import Shape, fused_parts, parse_size
 from mdl.optimizers import usual_learning_rate as learning_rate
 from mdl.training.cuda_graph import RecordedStep
 
-N_WINDOWS = 1024  # measured of a part, at the most
+MEASURED_BYTES = 2**20  # of a part, at the most, whatever the length of the windows
 
 
 class Run:
@@ -110,10 +110,10 @@ class Run:
 
 def _spread(n_bytes: int, context_bytes: int) -> Any:
     """Where so many bytes' measured windows begin: all of them where they are few, which then do not overlap."""
-    n = n_bytes // context_bytes
-    if n <= N_WINDOWS:
+    n, most = n_bytes // context_bytes, MEASURED_BYTES // context_bytes
+    if n <= most:
         return np.arange(n) * context_bytes
-    return np.linspace(0, n_bytes - context_bytes, N_WINDOWS).astype(np.int64)
+    return np.linspace(0, n_bytes - context_bytes, most).astype(np.int64)
 
 
 def run_job(job: Job, data: Path, out: Path) -> None:

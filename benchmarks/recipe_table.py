@@ -17,7 +17,9 @@ def print_tables(folder: Path) -> None:
     """Every job's members, seeds together."""
     for path in sorted(folder.glob("*.json")):
         told = json.loads(path.read_text())
-        print(f"\n{path.stem}: {told['seconds']['steps'] / told['job']['steps'] * 1e3:.2f} ms a step, {told['device']}")
+        seconds = told["seconds"]["steps"]
+        ms = seconds / told["job"]["steps"] * 1e3
+        print(f"\n{path.stem}: {ms:.2f} ms a step, {seconds:.1f} s of steps, {told['device']}")
         print(_table(told["members"]))
         print(_quadratics(told["members"]))
 
@@ -31,10 +33,10 @@ def _table(rows: list[Row]) -> str:
     for row in rows:
         groups[_key(row)].append(row)
     plain = {(r["seed"], r["subset_bytes"]): r for r in rows if r["name"] == "plain"}
-    lines = ["name | D | matrix rate | rest x | N | own | held-out | held-out over plain, % (se), own, %"]
+    lines = ["name | D | matrix rate | rest x | N | own (of seeds) | held-out (of seeds) | over plain, % (se), own, %"]
     for (name, size, rate, rest), members in groups.items():
-        own, held = (np.mean([m[k] for m in members]) for k in ("own", "heldout"))
-        line = f"{name} | {size / 1e6:g} MB | {rate:g} | {rest:g} | {members[0]['n_params']} | {own:.3f} | {held:.3f}"
+        own, held = (_mean([m[k] for m in members]) for k in ("own", "heldout"))
+        line = f"{name} | {size / 1e6:g} MB | {rate:.4g} | {rest:.4g} | {members[0]['n_params']} | {own} | {held}"
         beside = [(m, plain[key]) for m in members if (key := (m["seed"], m["subset_bytes"])) in plain]
         if len(beside) == len(members):
             changes = [100 * math.log(m["heldout"] / p["heldout"]) for m, p in beside]
@@ -45,8 +47,17 @@ def _table(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
+def _mean(rates: list[float]) -> str:
+    """Of the seeds, with the least and the greatest."""
+    several = f" ({min(rates):.2f} to {max(rates):.2f})" if len(rates) > 1 else ""
+    return f"{np.mean(rates):.3f}{several}"
+
+
 def _quadratics(rows: list[Row]) -> str:
-    """Of members that differ in one factor on both rates: the best factor, and what 1, 1.5 and 2 lose against it, %."""
+    """Of members that differ in one factor on both rates: the best, and what the tried, 1, 1.5 and 2 lose to it, %.
+
+    Factors are those on Muon's .02.
+    """
     lines = []
     for size in sorted({row["subset_bytes"] for row in rows}):
         swept = [row for row in rows if row["name"] == "rates" and row["subset_bytes"] == size]
@@ -58,10 +69,9 @@ def _quadratics(rows: list[Row]) -> str:
                 lines.append(f"{size / 1e6:g} MB, {kind}: no minimum within the noise")
                 continue
             best = -curve[1] / (2 * curve[0])
-            losses = [np.polyval(curve, math.log2(f)) - np.polyval(curve, best) for f in (1, 1.5, 2)]
+            factors = sorted({1.0, 1.5, 2.0, *(round(float(2**each), 3) for each in x)})
+            losses = [np.polyval(curve, math.log2(f)) - np.polyval(curve, best) for f in factors]
             spread = math.sqrt(np.sum((y - np.polyval(curve, x)) ** 2) / (len(y) - 3))
-            told = ", ".join(f"{loss:.2f}" for loss in losses)
-            lines.append(
-                f"{size / 1e6:g} MB, {kind}: best factor {2**best:.2f}; 1, 1.5, 2 lose {told}; sd {spread:.2f}"
-            )
+            told = ", ".join(f"{f:g} loses {loss:.2f}" for f, loss in zip(factors, losses, strict=True))
+            lines.append(f"{size / 1e6:g} MB, {kind}: best factor {2**best:.2f} on .02; {told}; sd {spread:.2f}")
     return "\n".join(lines)
