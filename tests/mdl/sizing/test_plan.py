@@ -85,8 +85,8 @@ def params_of(plan: SizePlan) -> list[int]:
 def test_the_first_round_keeps_to_its_share_of_the_budget(n_bytes: int, budget: float, modality: str) -> None:
     """Every cell of it is one that a sweep takes, of shapes in order and subsets that the data have."""
     plan = first_plan(data_of(n_bytes, modality), SETTING, USUAL_CORE, budget)
-    assert plan.seconds <= 1.37 * FIRST_SHARE * budget  # a minute is too short for the least that some data want
-    assert plan.passes >= 0.6
+    assert plan.seconds <= 1.6 * FIRST_SHARE * budget  # a minute is too short for the least that some data want
+    assert plan.passes >= (0.25 if budget < 150 else 0.6)
     assert len(plan.sizes) >= 5
     assert params_of(plan) == sorted(params_of(plan))
     assert plan.data.train_bytes >= plan.subsets[0]
@@ -124,6 +124,17 @@ def test_small_data_are_trained_on_whole_however_slow_the_machine(n_bytes: int) 
     """Parts of them would take as many steps of more members, and of two parts no law carries a size on."""
     plan = first_plan(data_of(n_bytes), SETTING, core(0.08, 4e-10, "a slow core"), 60)
     assert plan.subsets == (plan.data.train_bytes,)
+
+
+@pytest.mark.parametrize("n_bytes", [300_000, 400_000, 1_000_000, 30_000_000])
+@pytest.mark.parametrize("budget", [60, 180])
+def test_parts_for_a_law_pay_for_more_than_the_smallest_model(n_bytes: int, budget: float) -> None:
+    """Of a part that pays for less no size is found, and a law carries on from three."""
+    plan = first_plan(data_of(n_bytes), SETTING, core(0.01, 3e-11, "a busy core"), budget)
+    parts = plan.subsets if len(plan.subsets) > 1 else ()
+    assert len(parts) in (0, 3)
+    times = 0.85 * (2.2 if plan.steps > 80 else 4.5)
+    assert all(forecast_of("text").n_params(part) >= times * SETTING.n_params("2x1") for part in parts)
 
 
 def test_too_few_bytes_are_refused_with_both_numbers() -> None:
