@@ -21,3 +21,4 @@ from .tables import name_of as name_of
 from .tables import rows_of as rows_of
 from .training_budgets import halved as halved
 from .training_budgets import longest as longest
+from .training_budgets import uneven as uneven

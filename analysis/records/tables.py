@@ -71,8 +71,15 @@ class Table:
     is_mixed: bool = False  # and that is of the model mixed with contexts
     groups: dict[str, Group] = field(default_factory=dict)
     for_code: pd.DataFrame = field(default_factory=pd.DataFrame)
-    needless: tuple[str, ...] = ()  # run ids of longer trainings that were left out, foretold to gain too little
+    needless_runs: pd.DataFrame = field(  # longer trainings that were left out, foretold to gain too little
+        default_factory=lambda: pd.DataFrame(columns=["run_id", "subset_bytes", "n_params"])
+    )
     superseded: tuple[str, ...] = ()  # run ids of cells that a newer version of their plugin made again
+
+    @property
+    def needless(self) -> tuple[str, ...]:
+        """Their run ids."""
+        return tuple(self.needless_runs["run_id"])
 
     @property
     def failed(self) -> pd.DataFrame:
@@ -108,10 +115,10 @@ def _load_folder(folder: Path) -> Table:
         raise AnalysisError(f"no sweep at {folder}: it holds no records; name a run folder such as runs/quick")
     cells, superseded = newest(cells, set(content.get("run_ids", [])))
     trained = [cell for cell in cells if cell.run["status"] != "needless"]
-    needless = tuple(cell.run["run_id"] for cell in cells if cell.run["status"] == "needless")
+    needless = _frame((cell.run for cell in cells if cell.run["status"] == "needless"), records.RUN_COLUMNS)
     table = _table(str(content.get("name", name_of(folder))), trained, baselines, content)
     transferred = _frame(transfers, records.TRANSFER_COLUMNS)
-    return replace(table, transfers=transferred, needless=needless, superseded=superseded)
+    return replace(table, transfers=transferred, needless_runs=needless, superseded=superseded)
 
 
 def _table(name: str, read: list[records.CellRows], baselines: list[Row], manifest: dict[str, Any]) -> Table:

@@ -29,7 +29,14 @@ from analysis.report.rows.comparisons import (
     PaperRow,
     TokenisationRow,
 )
-from analysis.report.rows.critical import ConvergenceRow, CriticalRow, LawRow, PredictionRow, TwoPartsRow
+from analysis.report.rows.critical import (
+    ConvergenceRow,
+    CriticalRow,
+    LawRow,
+    PredictionRow,
+    TwoPartsRow,
+    UnevenRow,
+)
 from analysis.report.rows.crossings import CrossingRow, LeastRow, PaysFromRow
 from analysis.report.rows.records import CorpusRow, FailedRow, GroupRow, Provenance, Recipe
 from analysis.scaling import OwnFit
@@ -71,6 +78,7 @@ class Summary(TypedDict):
     compute_not_asked: str | None  # why there is no such comparison; None: there is one, or no fit
     seeds: list[SeedsRow]  # relative standard deviation of code lengths between replicates
     convergence: list[ConvergenceRow]  # critical sizes after less training, with a verdict
+    uneven: NotRequired[list[UnevenRow]]  # shapes that were trained less than others on the same data; absent: none
     rates: list[RateRow]  # one per (group, subset_bytes, n_params), averaged over seeds
     memorising: Memorising  # counts of models that know their subset by heart, and the largest gap
     classical: list[ClassicalRow]  # one per (corpus, subset_bytes, coder): whole in both orders, and in chunks

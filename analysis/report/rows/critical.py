@@ -92,6 +92,17 @@ class TwoPartsRow(TypedDict):
     memorised_bits_per_param: float | None  # known by heart; None: no bytes behind the subset were coded
 
 
+class UnevenRow(TypedDict):
+    """A shape whose longest training saw at most six tenths of the bytes that another shape's saw."""
+
+    group: str  # label of the group
+    subset_bytes: int  # dataset size D
+    size: str  # the shape, such as 16x2
+    n_params: int  # its parameters
+    bytes_seen: int  # in its longest training, repeats counted
+    most_bytes_seen: int  # in the longest of any shape
+
+
 class ConvergenceRow(TypedDict):
     """The critical size after the whole training and after less of it."""
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from analysis.critical import MARGIN
 from analysis.formatting import UNKNOWN, format_bytes, format_known, format_range, format_signed, join
+from analysis.records import uneven
 from analysis.report.csv_tables import CsvTable
 from analysis.report.elements import Block, Heading, Text, named_grid
 from analysis.report.group_names import place
 from analysis.report.rows.critical import ConvergenceRow
 from analysis.report.section import WideSection, register_section
 from analysis.report.summary_keys import Summary
+from analysis.study import Study
 
 
 def write(summary: Summary) -> list[Block]:
@@ -154,10 +158,15 @@ def _lower(points: float) -> str:
     return f"{abs(100 * points):.1f} points {'lower' if points >= 0 else 'higher'}"
 
 
+def _measured(study: Study) -> dict[str, Any]:
+    short = uneven(study.table.cells, study.table.needless_runs)
+    return {"convergence": study.convergence} | ({} if short.empty else {"uneven": short})
+
+
 register_section(
     WideSection(
         name="convergence",
-        measure=lambda study: {"convergence": study.convergence},
+        measure=_measured,
         write=write,
         tables=(CsvTable("convergence"),),
     ),

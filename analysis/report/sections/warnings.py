@@ -11,6 +11,7 @@ from analysis.report.sections.size_law import two_estimates
 from analysis.report.summary_keys import Summary
 
 _MOST_PLACES = 4  # that are named
+_NEAR_FACTOR = 1.5  # beyond the sizes whose rate is within 1 % of the least: shapes there tell where the minimum lies
 _FEW_SHAPES = 7  # with fewer the scatter of shapes is not measured
 
 
@@ -25,6 +26,7 @@ def warnings(summary: Summary) -> list[str]:
         _one_seed(summary),
         _short(summary),
         _unconverged(summary),
+        _uneven(summary),
         _estimators(summary),
     ]
     return [text for text in said if text]
@@ -78,6 +80,30 @@ def _unconverged(summary: Summary) -> str:
     sizes = join(f"{place(row, summary)} ({_after_less(row)})" for row in rows)
     return (
         f"Unconverged: after less training, the critical size is another at {sizes}. More training may move it again."
+    )
+
+
+def _uneven(summary: Summary) -> str:
+    """Shapes near the minimum that were trained less than others, as by a sweep that was stopped on its way."""
+    near = {
+        (row["group"], row["subset_bytes"]): (row["near_low"], row["near_high"])
+        for row in summary["critical"]
+        if row["near_low"] and row["near_high"]
+    }
+    short = [
+        row
+        for row in summary.get("uneven", [])
+        if (ends := near.get((row["group"], row["subset_bytes"])))
+        and ends[0] / _NEAR_FACTOR <= row["n_params"] <= ends[1] * _NEAR_FACTOR
+    ]
+    if not short:
+        return ""
+    shapes = join(dict.fromkeys(row["size"] for row in sorted(short, key=lambda row: row["n_params"])))
+    data = join(dict.fromkeys(format_bytes(row["subset_bytes"]) for row in short))
+    return (
+        f"Uneven training: near the minimum at {data}, {shapes} saw at most six tenths of the bytes that other shapes "
+        "saw. Their codes are longer than they would be, and the critical size may be off. Train them as long as the "
+        "others: the same command goes on with a sweep that was stopped."
     )
 
 

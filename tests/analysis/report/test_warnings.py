@@ -105,3 +105,27 @@ def test_a_critical_size_reads_the_same_wherever_a_report_has_it(path: Path) -> 
         own = [cells for cells in rows if {format_bytes(row["subset_bytes"]), row["group"]} & set(cells)]
         assert own
         assert not [cells for cells in own if full in cells]
+
+
+@pytest.mark.parametrize(("size", "is_told"), [("16x2", True), ("128x4", False)])
+def test_a_shape_near_the_minimum_that_was_trained_less_is_named(tmp_path: Path, size: str, is_told: bool) -> None:
+    """As of a sweep that was stopped on its way; one far from the minimum says little about where that is."""
+    whole = with_recipe(grid([s for s in ALL if s != size], DATA, seeds=(0, 1)), 10**8)
+    short = with_recipe(grid([size], DATA, seeds=(0, 1)), 5 * 10**7)
+    found = summary(tmp_path, [*whole, *short])
+    assert [(row["size"], row["bytes_seen"], row["most_bytes_seen"]) for row in found["uneven"]] == [
+        (size, 5 * 10**7, 10**8)
+    ] * len(DATA)
+    assert any(f"{size} saw at most six tenths" in text for text in warnings(found)) == is_told
+
+
+def test_a_shape_whose_longer_training_was_needless_had_enough(tmp_path: Path) -> None:
+    whole = with_recipe(grid([s for s in ALL if s != "16x2"], DATA, seeds=(0, 1)), 10**8)
+    short = with_recipe(grid(["16x2"], DATA, seeds=(0, 1)), 5 * 10**7)
+    left_out = [
+        dataclasses.replace(
+            r, run_id=f"{r.run_id}-longer", status="needless", reason="foretold to gain too little", snapshots=()
+        )
+        for r in short
+    ]
+    assert "uneven" not in summary(tmp_path, [*whole, *short, *left_out])
