@@ -13,6 +13,7 @@ import typer
 from mdl.cli.options import console
 from mdl.errors import MdlError, Stopped
 from mdl.records import read_ending
+from mdl.storage import require_records_folder
 from mdl.sweeps import (
     BACKENDS,
     Ended,
@@ -74,6 +75,7 @@ def run_cell(
     if under_agent() and not any(word.startswith("logger=") for word in settings):
         settings = [*settings, "logger=wandb"]
     plan = plan_cell(settings, sweep, out)
+    require_records_folder(plan.paths.root)
     logger, one_budget = plan.cells[0].config.logger, len(plan.cells) == 1
     if logger == "wandb" and not one_budget:
         plan = plan_cell([*(word for word in settings if not word.startswith("logger=")), "logger=none"], sweep, out)

@@ -23,14 +23,18 @@ def check_units(spec: CorpusSpec, unit: int, size: int) -> None:
             f"multiple of {unit}, such as {2 * unit}"
         )
     if unit > 1 and size < 2 * unit:
-        raise MdlError(f"corpus '{spec.source}' has one {unit}-byte unit; it takes 1 to train on and 1 to hold out")
+        raise MdlError(
+            f"corpus '{spec.source}' has one {unit}-byte unit; it takes 1 to train on and 1 to hold out; give more"
+        )
 
 
 def n_heldout_bytes(spec: CorpusSpec, size: int, unit: int) -> int:
     """How many to hold out: as asked, else 5 % but at least a block, at most 1 MB and at most half of the corpus."""
     if size < 2:
         length = "1 byte" if size == 1 else f"{size} bytes"
-        raise MdlError(f"corpus '{spec.source}' has {length}; it takes 1 to train on and 1 to hold out")
+        raise MdlError(
+            f"corpus '{spec.source}' has {length}; it takes 1 to train on and 1 to hold out; give a larger one"
+        )
     if spec.heldout_bytes is None:
         return min(max(size // _HELDOUT_SHARE, spec.block_bytes), _HELDOUT_MOST, size // 2)
     if not 1 <= spec.heldout_bytes <= size - unit:

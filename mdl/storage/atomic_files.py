@@ -7,6 +7,7 @@ import errno
 import hashlib
 import itertools
 import os
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -93,7 +94,10 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def require_writable(path: Path) -> None:
-    """Raise before long work what writing its output to `path` would raise after it; makes nothing. OSError."""
+    """Raise before long work what writing its output to `path` would raise after it; nothing stays. OSError.
+
+    A folder is made there and removed again: a file system such as /proc permits what it then refuses.
+    """
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     folder = next(folder for folder in path.absolute().parents if folder.exists())
@@ -101,6 +105,12 @@ def require_writable(path: Path) -> None:
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
     if not os.access(folder, os.W_OK | os.X_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+    try:
+        Path(tempfile.mkdtemp(prefix=".", dir=folder)).rmdir()
+    except OSError as error:
+        raise OSError(
+            error.errno, f"nothing can be made there: {os.strerror(error.errno or errno.EIO)}", str(folder)
+        ) from None
 
 
 def require_records_folder(folder: Path) -> None:

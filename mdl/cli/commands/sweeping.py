@@ -70,6 +70,7 @@ def sweep(
     """
     from mdl.cli import sweep as sweep_cli
     from mdl.cli.path_resolution import sweep_file
+    from mdl.storage import require_records_folder
     from mdl.sweeps import Request, parse_options
 
     runs = renamed(out, runs, "--out", "--runs")
@@ -94,6 +95,7 @@ def sweep(
         retry_failed=retry_failed,
         console=console(stderr=False),
     )
+    require_records_folder(request.plan.paths.root)
     if dry_run:
         _show_plan(request, backend, options, as_json=as_json)
     else:

@@ -230,11 +230,10 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_record(folder: Path) -> None
     assert leftovers(folder) == []
 
 
-def test_a_read_only_folder_is_one_line(folder: Path) -> None:
-    """/proc takes no files, whoever asks."""
-    assert_one_line(
-        mdl("sweep", "small.yaml", "--runs", "/proc/nothing", "--no-baselines", cwd=folder), "/proc/nothing"
-    )
+@pytest.mark.parametrize("more", ["--dry-run", "--no-baselines"])
+def test_a_read_only_folder_is_one_line(folder: Path, more: str) -> None:
+    """/proc takes no files, whoever asks. A dry run says so, too."""
+    assert_one_line(mdl("sweep", "small.yaml", "--runs", "/proc/nothing", more, cwd=folder), "/proc/nothing")
 
 
 def test_help_imports_nothing_heavy(tmp_path: Path) -> None:

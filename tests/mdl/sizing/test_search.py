@@ -90,6 +90,7 @@ def test_a_dry_run_plans_and_makes_nothing(tmp_path: Path) -> None:
         (["binaries"], "(1 file: 1 no text); image:binaries codes its pictures; mdl size --any, elsewhere bytes:bin"),
         (["my.txt", "--cost", "none"], "free parameters have no critical size"),
         (["my.txt", "--runs", "my.txt", "--dry-run"], "no records can be written to my.txt"),
+        (["my.txt", "--runs", "/proc"], "no records can be written to /proc/size-my.txt: nothing can be made there"),
         (["my.txt", "--architecture", "mingrue"], "unknown architecture 'mingrue'; did you mean 'mingru'?"),
         (["tiny.txt"], "a model size needs at least 4,000: give some 8 KB or more in all"),
     ],
