@@ -10,7 +10,14 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from analysis.codes import adjusted_compression_rate, best_classical, classical_rates, raw_rate, recipe_envelope
+from analysis.codes import (
+    adjusted_compression_rate,
+    best_classical,
+    classical_rates,
+    of_one_budget,
+    raw_rate,
+    recipe_envelope,
+)
 from analysis.costs import PAPER, ParameterCost
 from analysis.critical import (
     N_REPLICATES,
@@ -139,6 +146,8 @@ def study(
     for asked in predict_bytes:
         if not (np.isfinite(asked) and asked > 0):
             raise AnalysisError(f"a dataset of {asked:g} bytes has no critical size; give a number above 0")
+    if table.is_searched and len(table.cells):
+        table = of_one_budget(table, cost)
     shorter = tuple(halved(table.cells))
     for_code = longest(table.for_code) if len(table.for_code) else table.for_code
     table = replace(table, cells=longest(table.cells), for_code=for_code)

@@ -205,6 +205,7 @@ class Study:
             formats=tuple(formats),
             stride_bytes=table.stride_bytes,
             contexts=table.is_mixed,
+            predict_bytes=sorted(set(self.explained.predictions["subset_bytes"]) - set(table.cells["subset_bytes"])),
         )
         return made.folder
 

@@ -2,6 +2,7 @@ from .best_recipe import recipe_envelope as recipe_envelope
 from .block_prequential import block_codes as block_codes
 from .model_choice import BestModel as BestModel
 from .model_choice import best_model as best_model
+from .one_budget import of_one_budget as of_one_budget
 from .online_prequential import online_codes as online_codes
 from .online_prequential import online_curves as online_curves
 from .prequential_codes import fixed_sizes as fixed_sizes

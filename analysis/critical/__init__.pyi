@@ -1,5 +1,7 @@
 from .convergence import MARGIN as MARGIN
+from .convergence import Ends as Ends
 from .convergence import convergence_table as convergence_table
+from .convergence import endless as endless
 from .crossover import crossing as crossing
 from .crossover import crossings as crossings
 from .estimates import Estimate as Estimate

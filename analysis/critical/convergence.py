@@ -10,6 +10,7 @@ have learned little move by what the next doublings teach them, which the last o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -47,7 +48,19 @@ _FALL = 0.5, 1.0  # p: with b times the training a gain is b^−p of what it was
 _UNFORETOLD, _UNFORETOLD_ANYWAY = 1.15, 0.035
 _STREAM = 1987
 
+Ends = tuple[float, float, float]  # a number, and its 95 % interval: low, high
 Chosen = Callable[[pd.DataFrame], pd.DataFrame]  # cells to one priced row a cell, as `study.shortest_codes`
+
+
+def endless(size: Ends, limit: Ends) -> Ends:
+    """N* of endless training with its 95 % interval, from N* at this training and the factor that it is off by.
+
+    Both are N*, low, high (parameters; factors), all above 0; in logarithms their errors are taken as independent.
+    """
+    n, low, high = map(math.log, size)
+    factor, least, most = map(math.log, limit)
+    down, up = math.hypot(n - low, factor - least), math.hypot(high - n, most - factor)
+    return math.exp(n + factor), math.exp(n + factor - down), math.exp(n + factor + up)
 
 
 def convergence_table(

@@ -20,7 +20,7 @@ from analysis.records.named_columns import column_numbers, find_column, given, r
 from analysis.records.plugin_versions import newest
 from analysis.records.segments import segments_by, span_bits
 from analysis.records.table_file import TableFile, read_table
-from mdl.records import RunPaths, read_manifest
+from mdl.records import RunPaths, read_manifest, was_searched
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +74,7 @@ class Table:
     needless_runs: pd.DataFrame = field(  # longer trainings that were left out, foretold to gain too little
         default_factory=lambda: pd.DataFrame(columns=["run_id", "subset_bytes", "n_params"])
     )
+    is_searched: bool = False  # cells of `mdl size`: trainings of several lengths, of which those of one tell the size
     superseded: tuple[str, ...] = ()  # run ids of cells that a newer version of their plugin made again
 
     @property
@@ -118,7 +119,13 @@ def _load_folder(folder: Path) -> Table:
     needless = _frame((cell.run for cell in cells if cell.run["status"] == "needless"), records.RUN_COLUMNS)
     table = _table(str(content.get("name", name_of(folder))), trained, baselines, content)
     transferred = _frame(transfers, records.TRANSFER_COLUMNS)
-    return replace(table, transfers=transferred, needless_runs=needless, superseded=superseded)
+    return replace(
+        table,
+        transfers=transferred,
+        needless_runs=needless,
+        superseded=superseded,
+        is_searched=was_searched(RunPaths(folder)),
+    )
 
 
 def _table(name: str, read: list[records.CellRows], baselines: list[Row], manifest: dict[str, Any]) -> Table:

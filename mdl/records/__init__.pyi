@@ -3,9 +3,11 @@ from .fields import shown as shown
 from .json_file import RecordError as RecordError
 from .json_file import read_json as read_json
 from .json_file import read_plain as read_plain
+from .manifest import SEARCHED as SEARCHED
 from .manifest import read_manifest as read_manifest
 from .manifest import wandb_environment as wandb_environment
 from .manifest import wandb_place as wandb_place
+from .manifest import was_searched as was_searched
 from .paths import RunPaths as RunPaths
 from .provenance import provenance_now as provenance_now
 from .registry import Registry as Registry

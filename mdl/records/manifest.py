@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,6 +40,16 @@ def read_manifest(paths: RunPaths) -> dict[str, Any]:
             f"{paths.manifest} is not what a sweep wrote: {error}; delete it to have it made again"
         ) from None
     return dict(content)
+
+
+SEARCHED = "# The cells of mdl size"  # a sweep file that `mdl size` writes into its run folder begins with it
+
+
+def was_searched(paths: RunPaths) -> bool:
+    """Were the cells of a run folder chosen by `mdl size`, round by round?"""
+    with contextlib.suppress(OSError), (paths.root / "sweep.yaml").open("rb") as stream:
+        return stream.read(len(SEARCHED)) == SEARCHED.encode()
+    return False
 
 
 def wandb_place(paths: RunPaths) -> dict[str, Any]:

@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from analysis.api import Study
+from analysis.codes import of_one_budget
 from analysis.costs import parse_cost
-from analysis.critical import MARGIN
+from analysis.critical import MARGIN, endless
 from analysis.errors import AnalysisError
 from analysis.formatting import format_bytes, format_count, format_size
 from analysis.records import Table, load
 from analysis.study import study as explain
-from mdl.sizing.one_budget import of_one_budget
 
 
 class Limit(NamedTuple):
@@ -135,13 +135,10 @@ class Answer:
     @property
     def interval(self) -> tuple[float, float] | None:
         """95 % of it, of the size at the longest training and of how far that is from endless; None: not known."""
-        ends = [self.at_this_training(name) for name in ("low", "n_params", "high")]
-        if None in ends:
+        size, low, high = (self.at_this_training(name) for name in ("n_params", "low", "high"))
+        if size is None or low is None or high is None:
             return None
-        low, size, high = (math.log(float(str(end))) for end in ends)
-        factor, least, most = map(math.log, self.limit or (1.0, 1.0, 1.0))
-        down, up = math.hypot(size - low, factor - least), math.hypot(high - size, most - factor)
-        return math.exp(size + factor - down), math.exp(size + factor + up)
+        return endless((size, low, high), self.limit or (1.0, 1.0, 1.0))[1:]
 
     @property
     def is_extrapolated(self) -> bool:

@@ -10,11 +10,10 @@ from mdl.config import from_flat
 from mdl.data import Corpus, CorpusSpec, identity_of, open_corpus
 from mdl.errors import MdlError
 from mdl.models import ARCHITECTURES
-from mdl.records import RunPaths, read_cell, read_manifest
+from mdl.records import RunPaths, read_cell, read_manifest, was_searched
 from mdl.storage import Progress
 from mdl.sweeps import read_cells
 
-OURS = "# The cells of mdl size"  # every sweep file of ours begins with it
 NOT_OURS = "mdl size and is left as it is; give --name another word"
 
 
@@ -35,7 +34,7 @@ def begun_in(paths: RunPaths, architecture: str) -> Begun | None:
     cells = read_cells(file)
     if not cells:
         return None
-    if not file.read_bytes().startswith(OURS.encode()):
+    if not was_searched(paths):
         raise MdlError(f"{file} was not written by {NOT_OURS}")
     first = from_flat(cells[0])  # what has its default is not written
     if first.model.architecture != architecture:

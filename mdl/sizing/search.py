@@ -15,10 +15,10 @@ from analysis.next_cells import suggest as suggestions
 from mdl.config import from_flat
 from mdl.errors import MdlError
 from mdl.models import ENVELOPE
-from mdl.records import RunPaths
+from mdl.records import SEARCHED, RunPaths
 from mdl.sizing.answer import Answer, look
 from mdl.sizing.answer_text import table_lines
-from mdl.sizing.begun import NOT_OURS, OURS
+from mdl.sizing.begun import NOT_OURS
 from mdl.sizing.deadline import Deadline
 from mdl.sizing.ladder import coarse, rungs
 from mdl.sizing.plan import WITH_HALF, Data, Setting, budgets, makespan
@@ -121,8 +121,8 @@ class Search:
 
     def _round(self, wanted: Sequence[dict[str, Any]]) -> Answer:
         wanted = [*wanted, *self._of_others(wanted)]
-        text = f"{OURS}; mdl sweep goes on with them.\n{cells_text(wanted, self.paths.root.name)}"
-        write_cells(text, OURS, self.file, NOT_OURS)
+        text = f"{SEARCHED}; mdl sweep goes on with them.\n{cells_text(wanted, self.paths.root.name)}"
+        write_cells(text, SEARCHED, self.file, NOT_OURS)
         plan = plan_sweep(self.file, self.paths.root.parent)
         run_sweep(
             plan,

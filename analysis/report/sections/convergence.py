@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
-from analysis.critical import MARGIN
-from analysis.formatting import UNKNOWN, format_bytes, format_known, format_range, format_signed, join
+from analysis.critical import MARGIN, Ends, endless
+from analysis.formatting import (
+    UNKNOWN,
+    format_bytes,
+    format_count,
+    format_known,
+    format_range,
+    format_signed,
+    format_size,
+    join,
+)
 from analysis.records import uneven
 from analysis.report.csv_tables import CsvTable
 from analysis.report.elements import Block, Heading, Text, named_grid
@@ -150,8 +159,19 @@ def budget_sentence(summary: Summary, group: str) -> str:
     return (
         f"After {times:.2g} times the training ({format_bytes(row['bytes_seen'])} read by each model instead of "
         f"{format_bytes(row['half_bytes_seen'])}), the critical size of {format_bytes(row['subset_bytes'])} is "
-        f"{ratio} times as large (95 %: {ends}), and the rate is {points}."
+        f"{ratio} times as large (95 %: {ends}), and the rate is {points}.{_endless(row, summary)}"
     )
+
+
+def _endless(row: ConvergenceRow, summary: Summary) -> str:
+    """The size that training for ever is extrapolated to give, as `mdl size` answers it."""
+    own = next(one for one in summary["critical"] if all(one[key] == row[key] for key in ("group", "subset_bytes")))
+    size, limit = (own["n_params"], own["low"], own["high"]), (row["limit"], row["limit_low"], row["limit_high"])
+    if None in (*size, *limit):
+        return ""
+    n, low, high = endless(cast(Ends, size), cast(Ends, limit))
+    ends = f"{format_count(low)} to {format_count(high)}"
+    return f" Endless training is extrapolated to give {format_size(n, low, high)} (95 %: {ends})."
 
 
 def _lower(points: float) -> str:

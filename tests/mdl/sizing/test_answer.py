@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import itertools
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from analysis.api import Study
+from analysis.codes import of_one_budget
 from analysis.costs import parse_cost
 from analysis.records import Table, load
 from analysis.study import study as explain
 from benchmarks.coverage_of_size import World, ask
 from mdl.cli.size import content, told
 from mdl.models import ENVELOPE, Shape, count_params, parse_size
+from mdl.records import SEARCHED, CellRecord
 from mdl.sizing import Answer, answer_of, sentences
 from mdl.sizing import ask as ask_question
 from mdl.sizing.answer_text import table_lines
 from mdl.sizing.ladder import coarse
-from mdl.sizing.one_budget import of_one_budget
 from tests import ROOT
+from tests.synthetic import grid, power_law, write_sweep
 
 QUICK = ROOT / "reports/quick/records"
 PRICE = parse_cost("float16")
@@ -231,3 +235,29 @@ def test_an_interval_that_holds_more_than_the_tables_says_what(records: Table) -
     assert "The answer's interval also allows for longer training." in said(answer(with_half(records, 0.04)))
     carried = answer(with_half(records, 0.04), 4_000_000)
     assert "also allows for the rest of the data and longer training." in said(carried)
+
+
+def test_the_report_of_a_search_has_the_answers_size(tmp_path: Path) -> None:
+    """Shapes about the answer train longer than those at the edges; all in one law would tell another size."""
+    about = ["8x1", "16x1", "16x2", "32x2", "64x2"]
+
+    def seen(sizes: list[str], share: float, bits: float) -> list[CellRecord]:
+        return [
+            replace(
+                one,
+                run_id=f"{one.run_id}-{share}",
+                training=replace(one.training, bytes_seen=int(1e6 * share)),
+            )
+            for one in grid(sizes, [300_000], lambda n, d, s: bits * power_law(n, d, s), seeds=(0,))
+        ]
+
+    all_of_them = ["4x1", *about, "64x4", "128x4"]
+    records = [*seen(all_of_them, 0.5, 1.02), *seen(all_of_them, 1, 1.0), *seen(about, 4, 0.95), *seen(about, 8, 0.94)]
+    folder = write_sweep(tmp_path / "size-x", records)
+    (folder / "sweep.yaml").write_text(f"{SEARCHED}; mdl sweep goes on with them.\n")
+    found = answer_of(load(folder), "float16", folder=folder, source="x", size_bytes=315_000, train_bytes=300_000)
+    summary = json.loads((found.report(tmp_path / "made", formats=("md",)) / "summary.json").read_text())
+    (row,) = summary["critical"]
+    ends = [found.at_this_training(name) for name in ("n_params", "low", "high")]
+    assert [row["n_params"], row["low"], row["high"]] == pytest.approx(ends)
+    assert row["n_sizes"] == len(about)

@@ -13,9 +13,8 @@ from rich.console import Console
 from mdl.config import from_flat
 from mdl.errors import MdlError
 from mdl.models import register_architecture
-from mdl.records import RunPaths, from_plugin
+from mdl.records import SEARCHED, RunPaths, from_plugin
 from mdl.sizing import Question, ask, going_on_lines, look_at
-from mdl.sizing.begun import OURS
 from mdl.sizing.deadline import Deadline
 from mdl.sizing.plan import Data, Setting, cell
 from mdl.sizing.search import Search
@@ -35,7 +34,7 @@ DATA = Data(
 def begin(folder: Path, own: dict[str, Any]) -> None:
     """As a search leaves it that was stopped before its first cell had ended."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "sweep.yaml").write_text(f"{OURS}\n{cells_text([own], folder.name)}")
+    (folder / "sweep.yaml").write_text(f"{SEARCHED}\n{cells_text([own], folder.name)}")
 
 
 @pytest.fixture
