@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
@@ -59,12 +59,25 @@ def ordered_colors(n: int, on_dark: bool = False) -> list[tuple[float, float, fl
     return list(sns.color_palette("viridis", n + 2)[2 if on_dark else 0 :][:n])
 
 
-def styled(frame: pd.DataFrame, by: str) -> list[tuple[tuple[Any, pd.DataFrame], dict[str, Any]]]:
-    """Groups of a frame in order, each with its look: eight at most, evenly spread, in color, the others in gray."""
+def styled(
+    frame: pd.DataFrame, by: str, first: Collection[Any] = ()
+) -> list[tuple[tuple[Any, pd.DataFrame], dict[str, Any]]]:
+    """Groups of a frame in order, each with its look: eight at most in color, the others in gray.
+
+    Groups named in `first` have a color before others; of more than there are colors for, some evenly spread.
+    """
     groups = list(frame.groupby(by, sort=True))
-    shown = np.linspace(0, len(groups) - 1, min(len(groups), MOST_COLORS)).round().astype(int).tolist()
+    wanted = [i for i, (name, _) in enumerate(groups) if name in first]
+    shown = _spread(wanted, MOST_COLORS)
+    shown = sorted([*shown, *_spread([i for i in range(len(groups)) if i not in wanted], MOST_COLORS - len(shown))])
     looks = dict(zip(shown, map(_look, range(len(shown)), ordered_colors(len(shown))), strict=True))
     return [(group, looks.get(i) or _look(i, GRAY) | {"linewidth": points(0.8)}) for i, group in enumerate(groups)]
+
+
+def _spread(items: Sequence[int], most: int) -> list[int]:
+    """So many of them at most, evenly."""
+    at = np.linspace(0, len(items) - 1, max(0, min(len(items), most))).round().astype(int)
+    return [items[i] for i in at]
 
 
 def said_of_gray(n_curves: int) -> str:

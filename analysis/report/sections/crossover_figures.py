@@ -31,7 +31,7 @@ def plot_envelope(found: Envelope, ax: Axes | None = None) -> Axes:
     """
     axes, curves = new_axes(ax), []
     axes.plot(found.least["data_bytes"], found.least["adjusted_rate"], **_FOOT)
-    for (n_params, own), style in styled(found.lines, "n_params"):
+    for (n_params, own), style in styled(found.lines, "n_params", first=set(found.spans["n_params"])):
         marks = found.measured[found.measured["n_params"] == n_params]
         axes.plot(
             own["data_bytes"], own["adjusted_rate"], color=style["color"], linestyle=style["linestyle"], linewidth=1.3

@@ -53,7 +53,8 @@ def note(summary: Summary) -> str:
     or_only = ", or unseen bytes cost them 100 % or more" if found["n_by_heart"] else ""
     text = (
         f"Memorization: of {found['n_models']} pairs of a shape and a dataset size{_longest(summary)}, "
-        f"{found['n_memorising']} have memorized some of their subset: their rate on it divided by their rate on "
+        f"{found['n_memorising']} {'has' if found['n_memorising'] == 1 else 'have'} memorized some of the subset: the "
+        f"rate on it divided by the rate on "
         f"unseen bytes is more than a tenth lower than for the model that memorizes least{or_only}. The gap is largest "
         f"for {gap['size']} on {place(gap, summary)}: {format_percent(gap['raw_rate'])} on the subset, "
         f"{format_percent(gap['heldout_rate'])} on held-out bytes. What a model has memorized is stored in its "

@@ -157,8 +157,8 @@ _STAR: dict[str, Any] = {"linestyle": "none", "marker": "*", "markersize": 12, "
 def plot_precision(rows: pd.DataFrame, lines: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """N* against bits per parameter, both logarithmic: marks and bars measured, lines the law, one a dataset size.
 
-    Stars: float16. Precisions are named at the dataset size that has most of them, of several the largest. Tables as of
-    `precisions` and `law_lines`, of one group.
+    Stars: float16. Precisions are named above the largest dataset size, where no line is. Tables as of `precisions` and
+    `law_lines`, of one group.
     """
     axes, curves = new_axes(ax), []
     found = rows[(rows["status"] == "bracketed") & (rows["cost"] != "coded")]
@@ -173,8 +173,7 @@ def plot_precision(rows: pd.DataFrame, lines: pd.DataFrame, ax: Axes | None = No
     axes.margins(0.06)
     name_curves(axes, curves)
     if len(found):
-        counts = found["subset_bytes"].value_counts()
-        _name_precisions(axes, found[found["subset_bytes"] == counts[counts == counts.max()].index.max()])
+        _name_precisions(axes, found[found["subset_bytes"] == found["subset_bytes"].max()])
     axes.set_xlabel("bits that one more parameter costs, c")
     axes.set_ylabel("critical model size N*, parameters")
     return axes
@@ -214,8 +213,8 @@ def _name_precisions(axes: Axes, own: pd.DataFrame) -> None:
 
 _CAPTION = (
     "Critical size against what a parameter costs, one line per dataset size. The lines are the law from float16's "
-    "critical size (stars). Markers show what was measured at each precision. At one dataset size they are labeled "
-    "with the precision in bits."
+    "critical size (stars). Markers show what was measured at each precision. Those of the largest dataset size "
+    "are labeled with the precision in bits."
 )
 
 
