@@ -347,7 +347,7 @@ def test_memorised_random_bytes_are_not_taken_for_compression(tmp_path: Path) ->
     ]
     made = build_report(write_sweep(tmp_path / "s", records), tmp_path / "r", formats=("md",))
     text = words(made.summary)
-    assert "of 5 pairs of a shape and a dataset size, 4 have memorized some of their subset" in text
+    assert "of 5 pairs of a shape and a dataset size, 4 have memorized some of the subset" in text
     assert "4 of them code unseen bytes at 100 % or more" in text
     assert "have only memorized the subset" in text
     assert "Not paid for: at 100 KB" in text
