@@ -143,7 +143,7 @@ def test_what_a_search_for_a_size_prints_is_what_the_code_says() -> None:
     found = replace(
         answer(with_half(final_cells(), 0.04)),
         source="my.txt",
-        stopped="the time is used, but for the report's",
+        stopped="the time for training is used up; the rest of the budget goes to the report",
     )
     said = "\n".join(sentences(found, "float16"))
     (shown,) = (block.text for block in blocks(README) if block.text.startswith(_SIZED))

@@ -8,6 +8,7 @@ from .rates import plot_critical_size as plot_critical_size
 from .rates import plot_heldout_rate as plot_heldout_rate
 from .rates import plot_in_context as plot_in_context
 from .rates import plot_raw_rate as plot_raw_rate
+from .rates import top_of as top_of
 from .scaling_fit import plot_scaling_fit as plot_scaling_fit
 from .style import GRAY as GRAY
 from .style import MOST_COLORS as MOST_COLORS

@@ -68,6 +68,11 @@ def plot_adjusted_rate(
     return axes
 
 
+def top_of(rates: pd.DataFrame, column: str = "adjusted_rate", ceiling: float = CEILING_OVER_MINIMA) -> float:
+    """The rate above which curves leave the axes."""
+    return max(1.2, ceiling * float(rates.groupby("subset_bytes")[column].min().max()))
+
+
 def plot_raw_rate(rates: pd.DataFrame, critical: pd.DataFrame | None = None, ax: Axes | None = None) -> Axes:
     """Raw rate on the subset itself against N, parameters not counted; at the left edge the best classical coder."""
     axes = _rate_axes(rates, "raw_rate", critical, ax)
@@ -207,10 +212,9 @@ def _rate_axes(
     draw_lines(axes, curves)
     classical = pd.DataFrame() if critical is None else critical[critical["classical_rate"].notna()]
     every = [*rates[column], *classical.get("classical_rate", [])]
-    minima = rates.groupby("subset_bytes")[column].min()
     axes.set_ylim(
         (0.86 if column != "adjusted_rate" else 0.7) * min(every),
-        min(1.1 * max(every), max(1.2, ceiling * minima.max())),
+        min(1.1 * max(every), top_of(rates, column, ceiling)),
     )
     log_scales(axes, format_count, lambda rate: f"{100 * rate:g}")
     axes.set_xlim(rates["n_params"].min() / 1.35, rates["n_params"].max() * 1.35)

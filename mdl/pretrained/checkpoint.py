@@ -136,4 +136,7 @@ def _download(name: str) -> Path:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
         if offline:
             reason = "HF_HUB_OFFLINE is set, and it was not downloaded before"
-        raise MdlError(f"{PREFIX}{name} is neither a folder here nor a model that the hub shows ({reason})") from None
+        raise MdlError(
+            f"{PREFIX}{name} is neither a folder here nor a model that the hub shows ({reason}); give the path of a "
+            "folder with config.json and the weights, or, with a network, OWNER/NAME on the hub"
+        ) from None

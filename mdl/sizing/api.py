@@ -55,7 +55,7 @@ def size(
     --------
     >>> mdl.size("nowhere.txt")
     Traceback (most recent call last):
-    mdl.errors.MdlError: unknown corpus 'nowhere.txt': neither a path here nor ...
+    mdl.errors.MdlError: no file or folder at nowhere.txt; check the path
     """
     asked = ask(
         str(source),

@@ -62,7 +62,7 @@ class Search:
     def run(self) -> Answer:
         """Until the interval is narrow enough, the time is up, or nothing would help."""
         wanted = self._before() or self.first()
-        why = "the time is used, but for the report's"
+        why = "the time for training is used up; the rest of the budget goes to the report"
         answer = self._round(wanted)
         is_more_known = self._more_coders(wanted)
         while self._left() > _LEAST_SECONDS:

@@ -16,6 +16,7 @@ from mdl.sweeps.distributions import Domain, domain
 from mdl.sweeps.strict_yaml import read_yaml
 
 MOST_CELLS = 100_000  # of a sweep
+_SHIPPED = Path(__file__).parent / "shipped"
 CELL = "cell"  # a parameter whose every value sets several keys at once: a file may name cells that fill no grid
 
 
@@ -46,7 +47,7 @@ def load_sweep(path: Path) -> SweepFile:
     try:
         _, content = read_yaml(path)
     except FileNotFoundError:
-        raise MdlError(f"no sweep file at {path}{_shipped_hint(path)}") from None
+        raise MdlError(f"no sweep file at {path}{_hint(path)}") from None
     except IsADirectoryError:
         raise MdlError(
             f"{path} is a folder; name the sweep's file (mdl status tells how far a run folder is)"
@@ -130,9 +131,11 @@ def _with_short_forms(content: Any, path: Path) -> Any:
     return found
 
 
-def _shipped_hint(path: Path) -> str:
-    shipped = sorted(p.name for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
-    return nearest(path.name, shipped)
+def _hint(path: Path) -> str:
+    if (_SHIPPED / path.name).is_file():  # as README names it, from another folder than the source's
+        return f"; mdl sweep {path.stem} takes the one that comes along"
+    beside = sorted(p.name for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
+    return nearest(path.name, beside)
 
 
 def _name(content: Mapping[str, Any], path: Path) -> str:

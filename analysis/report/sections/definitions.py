@@ -11,7 +11,7 @@ _DEFINITIONS = {
     "weight counts once.",
     "dataset size D": "The first D bytes of the corpus after its blocks were shuffled. Smaller subsets are prefixes of "
     "larger ones. Units are decimal: 1 KB = 1000 bytes.",
-    "cell": "One model shape, trained on one dataset size with one seed.",
+    "cell": "One model shape, trained on one dataset size with one seed, and measured after one length of training.",
     "code length": "Σ −log₂ p over the bytes, in bits, where p is the probability that the model gives to the byte "
     "that comes next (Shannon 1948). An arithmetic coder comes within a fraction of a percent of it.",
     "raw rate": "Code length / (8·D), on the subset that the model was trained on. Parameters are not counted "

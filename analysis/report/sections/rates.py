@@ -6,7 +6,14 @@ from functools import partial
 
 import pandas as pd
 
-from analysis.plots import plot_adjusted_rate, plot_heldout_rate, plot_in_context, plot_raw_rate, said_of_gray
+from analysis.plots import (
+    plot_adjusted_rate,
+    plot_heldout_rate,
+    plot_in_context,
+    plot_raw_rate,
+    said_of_gray,
+    top_of,
+)
 from analysis.report.csv_tables import CsvTable
 from analysis.report.section import Figure, Measured, WideSection, register_section
 from analysis.report.sections.figure_groups import FigureGroup, figure_groups
@@ -14,8 +21,7 @@ from analysis.study import Study, in_context
 
 _CAPTIONS = {
     "adjusted_rate": "Adjusted rate against model size, one curve per dataset size. Markers are measurements. Lines "
-    "show the smooth law about the minimum, and interpolate the measurements elsewhere. Stars mark critical sizes. "
-    "Arrowheads mark a minimum at the edge of the grid. Curves leave through the top where parameter cost dominates.",
+    "show the smooth law about the minimum, and interpolate the measurements elsewhere.",
     "raw_rate": "Raw rate on the subset itself, parameters not counted. It falls as models grow. Where models "
     "memorize, it falls below the rate of unseen bytes of the same kind.",
     "heldout_rate": "Rate on bytes that no subset contains, one curve per size of the training subset.",
@@ -38,12 +44,26 @@ _COLUMNS = (
     "tokenizer_bytes",
 )
 _CLASSICAL = " Short lines on the left show the best classical coder on the same bytes."
-_SPREAD = " Bars show the standard deviation over seeds."
+_SPREAD = " Bars, where longer than the markers, show the standard deviation over seeds and orders."
 
 
-def _caption(name: str, rates: pd.DataFrame, critical: pd.DataFrame) -> str:
-    spread = _SPREAD if (rates["n_seeds"] > 1).any() else ""
-    return _CAPTIONS[name] + spread + (_CLASSICAL if critical["coder"].notna().any() else "")
+def caption(name: str, rates: pd.DataFrame, critical: pd.DataFrame) -> str:
+    """Of a figure of rates: a mark is explained where there is one."""
+    is_adjusted = name == "adjusted_rate"
+    said = [
+        (is_adjusted and (critical["status"] == "bracketed").any(), " Stars mark critical sizes."),
+        (
+            is_adjusted and critical["status"].isin(["below", "above"]).any(),
+            " Arrowheads mark a minimum at the edge of the grid.",
+        ),
+        (
+            is_adjusted and rates["adjusted_rate"].max() > top_of(rates),
+            " Curves leave through the top where parameter cost dominates.",
+        ),
+        ((rates["n_seeds"] > 1).any(), _SPREAD),
+        (critical["coder"].notna().any(), _CLASSICAL),
+    ]
+    return _CAPTIONS[name] + "".join(text for has, text in said if has)
 
 
 def _of(study: Study, shown: FigureGroup) -> list[pd.DataFrame]:
@@ -56,7 +76,7 @@ def _adjusted(study: Study, _: Measured) -> list[Figure]:
     for shown in figure_groups(study, with_rates=True):
         rates, critical, between = _of(study, shown)
         plot = partial(plot_adjusted_rate, rates, critical, between)
-        figures.append(shown.figure("adjusted_rate", plot, _caption("adjusted_rate", rates, critical)))
+        figures.append(shown.figure("adjusted_rate", plot, caption("adjusted_rate", rates, critical)))
     return figures
 
 
@@ -65,7 +85,7 @@ def _raw(study: Study, _: Measured) -> list[Figure]:
     for shown in figure_groups(study, with_rates=True):
         rates, critical, _between = _of(study, shown)
         plot = partial(plot_raw_rate, rates, critical)
-        figures.append(shown.figure("raw_rate", plot, _caption("raw_rate", rates, critical)))
+        figures.append(shown.figure("raw_rate", plot, caption("raw_rate", rates, critical)))
         if rates["heldout_rate"].notna().any():
             figures.append(shown.figure("heldout_rate", partial(plot_heldout_rate, rates), _CAPTIONS["heldout_rate"]))
     return figures

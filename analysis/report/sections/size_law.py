@@ -213,9 +213,7 @@ def _labelled(study: Study, group: str, line: pd.DataFrame | None) -> pd.DataFra
     return line.assign(label=rf"$N^* \propto D^\gamma$, $\gamma$ = {gamma:.2f} (95 %: {low:.2f} to {high:.2f})")
 
 
-_CAPTION = (
-    "Critical model size against dataset size. Stars: inside the grid. Arrows: at or beyond the edge of the grid."
-)
+_CAPTION = "Critical model size against dataset size. Stars: inside the grid."
 
 
 def _figures(study: Study, _: Measured) -> list[Figure]:
@@ -234,6 +232,7 @@ def _figure(study: Study, shown: FigureGroup, critical: pd.DataFrame) -> Figure:
     law = _labelled(study, shown.group, law_line(study.laws[shown.group], critical))
     theory = theory_line(study.theory.get(shown.group), critical)
     said = [
+        (critical["status"].isin(["below", "above"]).any(), " Arrows: at or beyond the edge of the grid."),
         (critical["low"].notna().any(), " Bars: 95 % intervals."),
         (predictions["low"].notna().any(), " Band: 95 % interval of the law."),
         (theory is not None, " Dashed: the slope that theory predicts, through the middle of the stars."),

@@ -62,7 +62,8 @@ def sweep(
 ) -> None:
     """Train and measure the cells of a sweep file that are not done yet.
 
-    A cell is one model size, trained on one dataset size with one seed. The same command continues after any stop.
+    A cell is one model shape, trained on one dataset size with one seed, and measured after one length of training.
+    The same command continues after any stop.
 
     With --dry-run --json: name, folder, n_cells, training_flops, bytes_seen, overlapping_bytes and overlapping_flops
     (of a second code length, measure.stride_bytes), cohorts (cohort_id, n_params,

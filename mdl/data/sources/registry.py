@@ -138,6 +138,8 @@ def _unknown(source: str, name: str) -> str:
         return "standard input cannot be read twice; save its bytes to a file and name that"
     if broken := broken_link(Path(source.partition(",column=")[0]).expanduser()):
         return broken
+    if ":" not in source and any(mark in source for mark in "./"):  # a path is meant, not a name of a corpus
+        return f"no file or folder at {source.partition(',column=')[0]}; check the path"
     hint = "" if name in SOURCES else nearest(name, SOURCES)
     forms = [SOURCES[known].form for known in SOURCES]
     known = f"{', '.join(forms[:-1])} or {forms[-1]}"

@@ -40,6 +40,7 @@ from analysis.report.section import WideSection
 from analysis.report.sections.crossover_figures import plot_envelope
 from analysis.report.sections.least_rate import envelope, own_points
 from analysis.report.sections.paper_table_figures import sizes_in_color
+from analysis.report.sections.rates import caption
 from analysis.report.web import article
 from analysis.study import Study, in_context, study
 
@@ -163,6 +164,18 @@ def test_a_caption_speaks_of_gray_curves_only_where_there_are_some(n_curves: int
     frame = pd.DataFrame({"n_params": range(n_curves)})
     some_gray = GRAY in [style["color"] for _, style in styled(frame, "n_params")]
     assert bool(said_of_gray(n_curves)) == some_gray == (n_curves > 8)
+
+
+def test_a_caption_of_rates_explains_the_marks_that_are_drawn_alone() -> None:
+    rates = pd.DataFrame({"subset_bytes": [1e5] * 2, "adjusted_rate": [0.5, 0.9], "n_seeds": [1, 1]})
+    critical = pd.DataFrame({"status": ["bracketed"], "coder": [None]})
+    quiet = caption("adjusted_rate", rates, critical)
+    assert "Stars" in quiet
+    assert not any(word in quiet for word in ("Arrowheads", "Bars", "the top", "Short lines"))
+    marked = rates.assign(adjusted_rate=[0.5, 1.3], n_seeds=[1, 2])
+    loud = caption("adjusted_rate", marked, critical.assign(status="below", coder="zpaq"))
+    assert "Stars" not in loud
+    assert all(word in loud for word in ("Arrowheads", "Bars", "the top", "Short lines"))
 
 
 def test_a_section_without_figures_says_nothing_of_them() -> None:

@@ -197,7 +197,7 @@ def test_a_record_without_tokens_is_read_as_before(folder: Path, tmp_path: Path)
         (["corpus.txt"], "at least a model and a corpus"),
         (["pythia", "corpus.txt"], "'pythia' is not a pretrained model; write hf:pythia"),
         (["lstm.pt", "corpus.txt"], "register a function that loads it by mdl.register_model, and write py:NAME"),
-        (["hf:small-2", "nothing.txt"], "unknown corpus 'nothing.txt'"),
+        (["hf:small-2", "nothing.txt"], "no file or folder at nothing.txt"),
         (["hf:small-2", "empty.txt"], "is empty"),
         (["hf:small-2", "corpus.txt", "--sizes", "1GB"], "--sizes asks for 1,000,000,000 bytes"),
         (["hf:small-2", "corpus.txt", "--sizes", "0"], "--sizes must be at least 1"),
@@ -230,6 +230,7 @@ def test_a_name_on_the_hub_without_a_network_is_one_line_at_once(folder: Path) -
         )  # fmt: skip
         assert result.returncode == 2
         assert result.stderr.startswith("error: hf:EleutherAI/pythia-70m is neither a folder here nor a model")
+        assert "give the path of a folder with config.json" in result.stderr
         assert result.stderr.count("\n") == 1
         assert time.monotonic() - started < 30
 

@@ -72,7 +72,7 @@ def test_a_dry_run_plans_and_makes_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["nowhere.txt"], "unknown corpus 'nowhere.txt'"),
+        (["nowhere.txt"], "no file or folder at nowhere.txt"),
         (["my.txt", "--budget", "soon"], "'soon' is not a time"),
         (["my.txt", "--budget", "5s"], "a budget of 5 s is too short; give at least 30 s"),
         (["my.txt", "--cost", "flaot16"], "did you mean 'float16'"),

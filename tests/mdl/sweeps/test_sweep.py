@@ -102,6 +102,14 @@ def test_a_missing_file_names_a_near_one(tmp_path: Path) -> None:
         load_sweep(tmp_path / "gird.yaml")
 
 
+def test_a_missing_file_of_a_shipped_name_names_the_command_that_takes_it(tmp_path: Path) -> None:
+    """The README's path, from another folder than the source's."""
+    with pytest.raises(
+        MdlError, match=r"no sweep file at .*quick.yaml; mdl sweep quick takes the one that comes along"
+    ):
+        load_sweep(tmp_path / "sweeps/quick.yaml")
+
+
 def test_a_file_that_is_not_text_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(MdlError, match="cannot read sweep file"):
