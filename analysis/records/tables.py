@@ -103,7 +103,7 @@ def load(path: str | Path, *, n: str = "N", d: str = "D", code_bits: str = "code
         return _load_folder(path)
     if path.is_file():
         return _load_csv(path, {"N": n, "D": d, "code_bits": code_bits, "seed": seed})
-    raise AnalysisError(f"no sweep at {path}; name a run folder such as runs/quick, or a CSV with N, D, code_bits")
+    raise AnalysisError(f"no sweep at {path}; name a run folder, which mdl sweep makes, or a CSV with N, D, code_bits")
 
 
 def _load_folder(folder: Path) -> Table:
@@ -113,7 +113,7 @@ def _load_folder(folder: Path) -> Table:
     baselines = [records.read_baseline(p) for p in sorted((folder / "baselines").glob("*.json"))]
     transfers = [records.read_transfer(p) for p in sorted((folder / "transfer").glob("*.json"))]
     if not (content or cells or baselines or transfers):
-        raise AnalysisError(f"no sweep at {folder}: it holds no records; name a run folder such as runs/quick")
+        raise AnalysisError(f"no sweep at {folder}: it holds no records; name a run folder, which mdl sweep makes")
     cells, superseded = newest(cells, set(content.get("run_ids", [])))
     trained = [cell for cell in cells if cell.run["status"] != "needless"]
     needless = _frame((cell.run for cell in cells if cell.run["status"] == "needless"), records.RUN_COLUMNS)
