@@ -3,6 +3,8 @@ from .figure_file import FIGURE_FORMATS as FIGURE_FORMATS
 from .figure_file import Plot as Plot
 from .figure_file import figure_bytes as figure_bytes
 from .figure_file import save_figure as save_figure
+from .log_axes import log_scales as log_scales
+from .log_axes import octaves as octaves
 from .rates import plot_adjusted_rate as plot_adjusted_rate
 from .rates import plot_critical_size as plot_critical_size
 from .rates import plot_heldout_rate as plot_heldout_rate
@@ -17,11 +19,9 @@ from .style import Curve as Curve
 from .style import draw as draw
 from .style import draw_marks as draw_marks
 from .style import label as label
-from .style import log_scales as log_scales
 from .style import name_below as name_below
 from .style import name_curves as name_curves
 from .style import new_axes as new_axes
-from .style import octaves as octaves
 from .style import ordered_colors as ordered_colors
 from .style import said_of_gray as said_of_gray
 from .style import size_curves as size_curves

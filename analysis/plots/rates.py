@@ -14,17 +14,16 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.formatting import format_bytes, format_count, format_size
+from analysis.plots.log_axes import log_scales, octaves
 from analysis.plots.style import (
     Curve,
     draw,
     draw_lines,
     draw_marks,
     label,
-    log_scales,
     name_below,
     name_curves,
     new_axes,
-    octaves,
     points,
     size_curves,
     styled,

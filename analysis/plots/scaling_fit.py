@@ -9,7 +9,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.formatting import format_count
-from analysis.plots.style import draw_marks, log_scales, new_axes, styled
+from analysis.plots.log_axes import log_scales
+from analysis.plots.style import draw_marks, new_axes, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -1,8 +1,8 @@
-"""How lines look and are named, and logarithmic axes with plain numbers: what all figures share."""
+"""How lines look and are named: what all figures share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
@@ -10,10 +10,8 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from matplotlib.transforms import Affine2D
 from scipy.optimize import isotonic_regression
 
@@ -21,7 +19,6 @@ from analysis.plots.free_side import Box, free_side
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (6, 1.5, 1.5, 1.5)))
-_TICKS = ((1, 1.5, 2, 3, 4, 5, 6, 8), (1, 2, 3, 5), (1, 3), (1,))  # of a decade, densest first
 # Without a patch to keep clear of, a straight line costs no search for where it meets one.
 _LEADER: dict[str, Any] = {
     "arrowstyle": "-",
@@ -38,11 +35,9 @@ _LINE_POINTS = 11.5  # from one curve's name to the next
 _MARK_POINTS = 5.0  # half the width of a mark, with room about it
 OF_OURS = "a whole figure"  # what axes are called that have a margin for names
 _FOOT_POINTS, _FEET = 35.0, (0.055, 0.945)  # from one name at the foot to the next; where these may stand
-_LETTER_POINTS = 5.0  # of a tick's name
+LETTER_POINTS = 5.0  # of a name, at least
 _SHORT = 0.6  # of the width: a curve that ends before is named there
 HALO = [withStroke(linewidth=2.5, foreground="white")]
-
-Name = Callable[[float], str]
 
 
 class Curve(NamedTuple):
@@ -119,13 +114,6 @@ def size_curves(rows: pd.DataFrame, x: str, y: str, by: str = "n_params", **look
     ]
 
 
-def octaves(axes: Axes, ticks: Sequence[float]) -> None:
-    """The horizontal axis in powers of two, whole numbers at the ticks."""
-    axes.set_xscale("log", base=2)
-    axes.xaxis.set_major_locator(FixedLocator(ticks))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:.0f}"))
-
-
 def draw(axes: Axes, curves: Sequence[Curve]) -> None:
     """The lines, without a legend: `name_curves` names them."""
     for curve in curves:
@@ -161,7 +149,7 @@ def name_curves(axes: Axes, curves: Sequence[Curve], marks: Sequence[tuple[float
     taken: list[Box] = [(place - _MARK_POINTS, place + _MARK_POINTS) for place in map(to_points.transform, marks)]
     lines = [to_points.transform(np.column_stack([c.x, c.y])) for c in drawn]
     for curve in (c for c, x, _ in placed if x < _SHORT):
-        size = points(_LETTER_POINTS) * len(curve.label), points(9.5)
+        size = points(LETTER_POINTS) * len(curve.label), points(9.5)
         end = curve.x[-1], curve.y[-1]
         (offset, side), box = free_side(to_points.transform(end), size, lines, taken)
         taken.append(box)
@@ -255,59 +243,3 @@ def label(axes: Axes, text: str, at: tuple[float, float], offset: tuple[float, f
     axes.annotate(
         text, at, offset, textcoords="offset points", fontsize=points(9.5), path_effects=HALO, zorder=6, **how
     )
-
-
-def log_scales(axes: Axes, name_x: Name, name_y: Name | None, x_ticks: Sequence[float] | None = None) -> None:
-    """Logarithmic axes with plain ticks; given `x_ticks`, each spans at least a decade; without `name_y`, y stays."""
-    axes.set_xscale("log")
-    if name_y is not None:
-        axes.set_yscale("log")
-    if x_ticks is not None:
-        for scale, limits in ((axes.set_xlim, axes.get_xlim()), (axes.set_ylim, axes.get_ylim())):
-            scale(*_at_least_a_decade(limits))
-    wide = axes.get_window_extent().width * 72 / axes.figure.dpi
-
-    def fits(ticks: Sequence[float]) -> bool:
-        return _fit(ticks, axes.get_xlim(), name_x, wide)
-
-    if x_ticks is None:
-        ticks = _log_ticks(*axes.get_xlim(), fits=fits)
-    else:
-        thinned = (list(x_ticks[::-k][::-1]) for k in range(1, len(x_ticks) + 1))
-        ticks = next(some for some in thinned if len(some) < 3 or fits(some))
-    _set_ticks(axes.xaxis, ticks, name_x)
-    if name_y is not None:
-        _set_ticks(axes.yaxis, _log_ticks(*axes.get_ylim()), name_y)
-
-
-def _set_ticks(axis: Axis, ticks: Sequence[float], name: Name) -> None:
-    axis.set_major_locator(FixedLocator(list(ticks)))
-    axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: name(value)))
-
-
-def _log_ticks(
-    low: float, high: float, most: int = 9, fits: Callable[[list[float]], bool] | None = None
-) -> list[float]:
-    """Round numbers between the limits: the densest choice of at most `most` whose names do not touch."""
-    decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
-    for choice in _TICKS:
-        ticks = [m * 10.0**k for k in decades for m in choice if low <= m * 10.0**k <= high]
-        if len(ticks) <= most and (fits is None or fits(ticks)):
-            return ticks
-    return ticks[:: -(-len(ticks) // most)]
-
-
-def _fit(ticks: Sequence[float], limits: tuple[float, float], name: Name, width_points: float) -> bool:
-    """Whether the names of neighbors stay apart on a logarithmic axis."""
-    gaps = np.diff(np.log(ticks)) / np.log(limits[1] / limits[0]) * width_points
-    letter = points(_LETTER_POINTS)
-    widths = [letter * len(name(tick)) for tick in ticks]
-    return all(gap > (a + b) / 2 + letter for gap, a, b in zip(gaps, widths, widths[1:], strict=False))
-
-
-def _at_least_a_decade(limits: tuple[float, float]) -> tuple[float, float]:
-    """Few points close together would otherwise fill a picture of a few per cent."""
-    low, high = np.log10(limits)
-    half = max(0.5, (high - low) / 2 * 1.15)
-    return float(10 ** ((low + high) / 2 - half)), float(10 ** ((low + high) / 2 + half))
