@@ -28,7 +28,8 @@ from analysis.formatting import (
 )
 from analysis.plots import figure_file, styled
 from analysis.plots import rates as figures
-from analysis.plots.style import _apart, _log_ticks
+from analysis.plots.log_axes import _log_ticks
+from analysis.plots.style import _apart
 from analysis.records import load
 from analysis.report import build, build_report, terminal_table
 from analysis.report.build import ReportPaths
