@@ -15,6 +15,7 @@ from analysis.types import Floats
 _SHAPE = ["group", "subset_bytes", "n_params"]
 _REPLICATE = [*_SHAPE, "seed", "shuffle_seed"]
 _FOR_A_PARABOLA = 3  # rates
+_MOST_BELOW = 0.005  # of the code: a parabola that lies further below every measured one is of rates too far apart
 
 
 def recipe_envelope(cells: pd.DataFrame) -> pd.DataFrame:
@@ -22,7 +23,8 @@ def recipe_envelope(cells: pd.DataFrame) -> pd.DataFrame:
 
     Columns as given, with optimizer and learning_rate among them. `own_bits` are at the best rate: at the least of the
     parabola through three rates or more (least squares), between the least and the greatest of them; with two rates
-    those of the one that is shorter on average. Other columns are of the measured cell nearest to it.
+    those of the one that is shorter on average, and so where the parabola's least is further below all that was
+    measured than half a percent. Other columns are of the measured cell nearest to it.
     """
     recipes = cells.groupby(_REPLICATE, sort=False)["learning_rate"].transform("size")
     if cells.empty or (recipes == 1).all():
@@ -39,12 +41,13 @@ def _of_shape(own: pd.DataFrame) -> pd.DataFrame:
     means = relative.groupby([own["optimizer"], own["learning_rate"]]).mean()
     optimizer, rate = means.idxmin()
     of_rates = means.loc[optimizer]
-    best = _least(np.log(of_rates.index.to_numpy(np.float64)), of_rates.to_numpy(np.float64), float(np.log(rate)))
+    at = np.log(of_rates.index.to_numpy(np.float64))
+    best, has_parabola = _least(at, of_rates.to_numpy(np.float64), float(np.log(rate)))
     rows = []
     for _, cells in own[own["optimizer"] == optimizer].groupby(["seed", "shuffle_seed"], sort=False):
         log_rate = np.log(cells["learning_rate"].to_numpy(np.float64))
         nearest = cells.iloc[[int(np.abs(log_rate - best).argmin())]]
-        if log_rate.size >= _FOR_A_PARABOLA:
+        if has_parabola and log_rate.size >= _FOR_A_PARABOLA:
             curve = _parabola(log_rate, np.log(cells["own_bits"].to_numpy(np.float64)))
             nearest = nearest.assign(own_bits=float(np.exp(curve(best))))
         rows.append(nearest)
@@ -52,12 +55,13 @@ def _of_shape(own: pd.DataFrame) -> pd.DataFrame:
     return found
 
 
-def _least(log_rate: Floats, length: Floats, usual: float) -> float:
-    """Where the parabola through mean lengths is least between the rates; `usual` with too few of them."""
+def _least(log_rate: Floats, length: Floats, usual: float) -> tuple[float, bool]:
+    """Where the parabola through mean lengths is least between the rates, and True; else `usual`, and False."""
     if log_rate.size < _FOR_A_PARABOLA:
-        return usual
+        return usual, False
     at = np.linspace(log_rate.min(), log_rate.max(), 201)
-    return float(at[_parabola(log_rate, length)(at).argmin()])
+    along = _parabola(log_rate, length)(at)
+    return (float(at[along.argmin()]), True) if along.min() >= length.min() - _MOST_BELOW else (usual, False)
 
 
 def _parabola(x: Floats, y: Floats) -> np.polynomial.Polynomial:

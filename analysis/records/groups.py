@@ -21,6 +21,7 @@ class Group:
     context: str | None = None  # tokens
     vocabulary: str | None = None
     architecture: str | None = None
+    recipe: str | None = None
 
     @property
     def label(self) -> str:
@@ -29,7 +30,7 @@ class Group:
 
     @property
     def parts(self) -> list[str]:
-        """What tells it apart from other groups of the corpus: 5 % leaked, mingru, context 64, vocabulary 1,024."""
+        """What tells it apart from other groups of the corpus: 5 % leaked, mingru, recipe 2, context 64 or another."""
         numbers = (self.leak, self.context, self.vocabulary)
         return _parts(self, *(None if number is None else number.strip() for number in numbers))
 
@@ -42,6 +43,7 @@ class Group:
 def _parts(group: Group, leak: str | None, context: str | None, vocabulary: str | None) -> list[str]:
     parts = [f"{leak} % leaked"] if leak else []
     parts += [group.architecture] if group.architecture else []
+    parts += [f"recipe {group.recipe}"] if group.recipe else []
     parts += [f"context {context}"] if context is not None else []
     return parts + ([f"vocabulary {vocabulary}"] if vocabulary is not None else [])
 
@@ -59,16 +61,18 @@ class Groups:
 def groups_of(runs: pd.DataFrame, corpora: list[str]) -> Groups:
     """`runs` with leak_fraction, context_bytes, vocabulary and architecture; `corpora`: each one's name without a leak.
 
-    An architecture is told where there are several.
+    An architecture is told where there are several, and a recipe: another recipe has another N*.
     """
     leaks, architectures = leak_texts(runs["leak_fraction"]), runs["architecture"]
     several = architectures.nunique() > 1
+    recipes = [str(int(recipe)) for recipe in runs["recipe"].fillna(1)]
     columns = {
         "corpus": corpora,
         "leak": leaks,
         "context": _told_apart(runs["context_bytes"]),
         "vocabulary": _told_apart(runs["vocabulary"]),
         "architecture": [name if several and isinstance(name, str) else None for name in architectures],
+        "recipe": [recipe if len(set(recipes)) > 1 else None for recipe in recipes],
     }
     groups = [Group(**dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True)]
     return Groups(

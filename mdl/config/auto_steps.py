@@ -30,7 +30,9 @@ def doublings(text: str) -> tuple[int, ...] | None:
             f"{_STEPS}: want auto or auto(FIRST, LIMIT), such as auto({_FIRST}, {_LIMIT}), got {quoted(text)}"
         )
     steps, limit = int(match[1] or _FIRST), int(match[2] or _LIMIT)
-    if not 1 <= steps <= limit // 2:
+    if steps < 1:
+        raise MdlError(f"{_STEPS}: FIRST of auto(FIRST, LIMIT) is at least 1, got {quoted(text)}")
+    if steps > limit // 2:
         raise MdlError(f"{_STEPS}: the limit of auto(FIRST, LIMIT) is at least twice the first, got {quoted(text)}")
     found = []
     while steps <= limit:

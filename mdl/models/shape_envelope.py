@@ -27,6 +27,7 @@ _WIDTHS_OF_DEPTHS = (
 )
 ENVELOPE = tuple(f"{width}x{depth}" for depth, widths in _WIDTHS_OF_DEPTHS for width in widths)
 _LADDER = re.compile(r"ladder\(\s*([^,()]+?)\s*,\s*([^,()]+?)\s*,\s*([^,()]+?)\s*\)")
+_FEWEST_SHAPES = 2
 _FACTOR = {"": 1.0, "K": 1e3, "M": 1e6, "G": 1e9}
 
 
@@ -43,15 +44,19 @@ def ladder_of(text: str) -> tuple[str, ...] | None:
     match = _LADDER.fullmatch(text.strip())
     if not match:
         raise MdlError(f"'{text}' is not a ladder; write ladder(FEWEST, MOST, SHAPES), such as ladder(2K, 1M, 8)")
-    low, high, n = _number(match[1], text), _number(match[2], text), _number(match[3], text)
-    inside = [(size, count) for size, count in _counted() if low <= count <= high]
-    if not 2 <= n <= len(inside) or n != int(n):
+    low, high = _number(match[1], text), _number(match[2], text)
+    if low >= high:
+        raise MdlError(f"'{text}': {match[1]} is not below {match[2]}; write ladder(FEWEST, MOST, SHAPES)")
+    if not match[3].isdigit() or int(match[3]) < _FEWEST_SHAPES:
+        raise MdlError(f"'{text}': SHAPES is '{match[3]}'; give a whole number from {_FEWEST_SHAPES} on")
+    n, inside = int(match[3]), [(size, count) for size, count in _counted() if low <= count <= high]
+    if n > len(inside):
         names = f" ({', '.join(size for size, _ in inside)})" if inside else ""
         raise MdlError(
-            f"'{text}': between {match[1]} and {match[2]} parameters there are {len(inside)} shapes{names}; "
-            "ask for 2 or more of them"
+            f"'{text}': between {match[1]} and {match[2]} parameters there are {len(inside)} shapes{names}; ask for no "
+            "more, or widen it"
         )
-    return tuple(_spread(inside, int(n)))
+    return tuple(_spread(inside, n))
 
 
 def _number(text: str, ladder: str) -> float:

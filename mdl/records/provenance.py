@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mdl.records.schema import Provenance
+from mdl.storage import DISTRIBUTION
 
-_PACKAGES = ("mdl", "torch", "pytorch-lightning", "numpy", "constriction")
+_PACKAGES = ("torch", "pytorch-lightning", "numpy", "constriction")
 
 
 def provenance_now(
@@ -35,7 +36,11 @@ def provenance_now(
         device=device or _processor(),
         n_threads=n_threads,
         precision=precision,
-        versions={"python": platform.python_version(), **{package: _version(package) for package in _PACKAGES}},
+        versions={
+            "python": platform.python_version(),
+            "mdl": _version(DISTRIBUTION),
+            **{package: _version(package) for package in _PACKAGES},
+        },
         training_seconds=round(training_seconds, 3),
         measuring_seconds=round(measuring_seconds, 3),
         cohort_size=cohort_size,

@@ -22,6 +22,7 @@ from .file_bytes import FileBytes as FileBytes
 from .folder_lock import locked_folder as locked_folder
 from .folder_lock import open_both as open_both
 from .hashing import digest as digest
+from .optional_import import DISTRIBUTION as DISTRIBUTION
 from .optional_import import import_optional as import_optional
 from .optional_import import package_version as package_version
 from .process_identity import Process as Process

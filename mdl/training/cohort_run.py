@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from mdl.config import Cohort
+from mdl.config import Cell, Cohort
 from mdl.data import Corpus
 from mdl.records import CellRecord, RunPaths, provenance_now, read_cell, write_record
 from mdl.storage import remove_own, write_atomically
@@ -18,7 +18,7 @@ from mdl.training.cohort_data import reading
 from mdl.training.cohort_records import cohort_records
 from mdl.training.fit_cohort import Stretch, train_cohort
 from mdl.training.loggers import finish_loggers, make_loggers
-from mdl.training.longer_training import gain_of, needless, too_little
+from mdl.training.longer_training import gain_of, needless, recorded_before, too_little
 from mdl.training.progress import OPENING, PHASES, Check, OnLoss, PhaseProgress, Watch, tell_loss, tell_nobody
 from mdl.training.shared_steps import Trunk
 from mdl.training.snapshots import measure_snapshots
@@ -49,7 +49,8 @@ def run_cohort(
     torch.set_num_threads(cohort.execution.threads)
     records: list[CellRecord] = []
     server = server or WandbServer()
-    for part in cohort.parts:
+    for whole in cohort.parts:
+        part = _worth_beginning(whole, paths, check, records)
         trunk = Trunk(whole=part, left=part, paths=paths)
         while trunk.left.cells:
             branch = trunk.left.branches[0]
@@ -72,13 +73,38 @@ def _go_on(trunk: Trunk, done: Cohort, check: Check, records: list[CellRecord]) 
         if gain is None:
             going |= {later.run_id for later in budgets[k:]}
             continue
-        last = read_cell(paths.record(cell.run_id))
-        for later in budgets[k:]:
-            if not paths.record(later.run_id).exists():
-                check()
-                records.append(needless(later, budgets[k].resolved.recipe.steps, gain, last))
-                write_record(records[-1], paths.record(later.run_id))
+        records += _leave_out(budgets[k:], gain, read_cell(paths.record(cell.run_id)), paths, check)
     return trunk.going_on(going)
+
+
+def _worth_beginning(part: Cohort, paths: RunPaths, check: Check, records: list[CellRecord]) -> Cohort:
+    """Without the members that shorter budgets, recorded by an earlier start of the sweep, foretell too little for.
+
+    All of it where it was in flight.
+    """
+    if any(paths.checkpoint(state).exists() for state in part.state_ids):
+        return part
+    going = set(part.run_ids)
+    for budgets in part.members:
+        gain = too_little(budgets, 0, paths)
+        if gain is not None:
+            last = read_cell(paths.record(recorded_before(budgets[0], paths)[-1]))
+            records += _leave_out(budgets, gain, last, paths, check)
+            going -= {cell.run_id for cell in budgets}
+    return part.only(going)
+
+
+def _leave_out(
+    budgets: Sequence[Cell], gain: float, last: CellRecord, paths: RunPaths, check: Check
+) -> list[CellRecord]:
+    """The records of budgets that are not worth their training, where there are none yet; `last`: the longest run."""
+    made = []
+    for cell in budgets:
+        if not paths.record(cell.run_id).exists():
+            check()
+            made.append(needless(cell, budgets[0].resolved.recipe.steps, gain, last))
+            write_record(made[-1], paths.record(cell.run_id))
+    return made
 
 
 def _run_budget(

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from mdl.config import Cell, ResolvedConfig
+from mdl.config import Cell, ResolvedConfig, from_flat
 from mdl.records import BudgetGain, CellRecord, RunPaths, TrainingInfo, read_cell, read_ending
 
 _USUAL_FALL, _LEAST_FALL = 0.5**0.5, 0.5  # of what a doubling gains, per doubling
@@ -73,16 +73,45 @@ def too_little(budgets: Sequence[Cell], k: int, paths: RunPaths) -> float | None
     if there.exists() and read_ending(there)[0] != "needless":
         return None
     config = budgets[k].resolved
+    if k == 0 and (of_shorter := _left_out_before(budgets[0], paths)) is not None:
+        return of_shorter
     steps, lengths = _done(budgets, config, paths)
     gain = foretold([*steps, config.recipe.steps], lengths)
     return gain if gain is not None and gain < until else None
 
 
 def _done(budgets: Sequence[Cell], config: ResolvedConfig, paths: RunPaths) -> tuple[list[int], list[float]]:
-    """Steps and lengths of the shorter budgets."""
-    shorter = [cell for cell in budgets if cell.resolved.recipe.steps < config.recipe.steps]
-    lengths = [two_part_bits(read_cell(paths.record(cell.run_id)), config.price) for cell in shorter]
-    return [cell.resolved.recipe.steps for cell in shorter], lengths
+    """Steps and lengths of the shorter budgets, those of an earlier start of the sweep among them."""
+    shorter = [cell.run_id for cell in budgets if cell.resolved.recipe.steps < config.recipe.steps]
+    records = [read_cell(paths.record(run_id)) for run_id in [*recorded_before(budgets[0], paths), *shorter]]
+    return [record.training.n_steps for record in records], [two_part_bits(r, config.price) for r in records]
+
+
+def _left_out_before(first: Cell, paths: RunPaths) -> float | None:
+    """What half of the first budget was foretold to gain, where it is recorded as left out: then so is all after it."""
+    steps = first.resolved.recipe.steps
+    path = paths.record(from_flat(first.config.requested() | {"train.steps": steps // 2}).run_id) if steps > 1 else None
+    if path is None or steps % 2 or not path.exists() or read_ending(path)[0] != "needless":
+        return None
+    budget = read_cell(path).budget
+    return budget.foretold if budget else None
+
+
+def recorded_before(first: Cell, paths: RunPaths) -> list[str]:
+    """Run ids of budgets that are half of the first one, half of that and so on, the shortest first, where recorded.
+
+    A sweep that asks for a longer limit, or a smaller gain, trains what is left of it: the rest is known from here.
+    Budgets that were left out have no length.
+    """
+    found, steps = [], first.resolved.recipe.steps
+    while steps % 2 == 0:
+        steps //= 2
+        run_id = from_flat(first.config.requested() | {"train.steps": steps}).run_id
+        if not paths.record(run_id).exists():
+            break
+        if read_ending(paths.record(run_id))[0] != "needless":
+            found.append(run_id)
+    return found[::-1]
 
 
 def needless(cell: Cell, n_steps: int, gain: float, last: CellRecord) -> CellRecord:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, cast
 
 import pandas as pd
@@ -63,10 +64,20 @@ def write(summary: Summary) -> list[Block]:
     )
     of = " (of Muon, for matrices)" if any(row["optimizer"] == "muon" for row in found["recipes"]) else ""
     shapes = (
-        f"Shapes are given as width × depth. Their learning rates{of} come from a table or from the sweep file. They "
-        "were not tuned on this data."
+        f"Shapes are given as width × depth. Their learning rates{of} come from a table or from the sweep file. "
+        f"{_tuned(found)}"
     )
     return [Heading("Recipe"), Text(f"{_training(found)} {_passes(found)} {shapes}"), Grid(header, rows, "lrrrr")]
+
+
+def _tuned(found: Recipe) -> str:
+    most = max(Counter((row["size"], row["n_params"]) for row in found["shapes"]).values())
+    if most == 1:
+        return "They were not tuned on this data."
+    return (
+        f"Up to {most} rates a shape were tried on this data. Of three or more the shortest code is estimated by a "
+        "parabola in the rate's logarithm; of two the shorter one counts."
+    )
 
 
 _SHARES = ("train.decay_start", "train.final_lr_fraction")

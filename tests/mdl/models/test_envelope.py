@@ -52,10 +52,11 @@ def test_steps_of_a_ladder_are_alike() -> None:
     [
         ("ladder(2K, 1M)", "is not a ladder; write ladder(FEWEST, MOST, SHAPES), such as ladder(2K, 1M, 8)"),
         ("ladder(two, 1M, 8)", "'two' is not a number of parameters; write 2000, 2K or 1.5M"),
-        ("ladder(1M, 2K, 8)", "between 1M and 2K parameters there are 0 shapes; ask"),
-        ("ladder(2K, 1M, 99)", "ask for 2 or more of them"),
-        ("ladder(2K, 1M, 1)", "ask for 2 or more of them"),
-        ("ladder(2K, 1M, 2.5)", "ask for 2 or more of them"),
+        ("ladder(1M, 2K, 8)", "1M is not below 2K"),
+        ("ladder(1K, 2K, 100)", "there are 2 shapes (4x1, 6x1); ask for no more"),
+        ("ladder(2K, 1M, 1)", "SHAPES is '1'; give a whole number from 2 on"),
+        ("ladder(2K, 1M, 2.5)", "SHAPES is '2.5'; give a whole number from 2 on"),
+        ("ladder(2K, 1M, -3)", "SHAPES is '-3'; give a whole number from 2 on"),
         ("ladder(0, 1M, 3)", "'0' is not a number of parameters"),
     ],
 )

@@ -243,6 +243,20 @@ def test_a_smaller_share_or_none_makes_what_was_left_out(text_file: Path, tmp_pa
         assert set(left.run_ids) == left_out
 
 
+@pytest.mark.parametrize("first", [{"steps": "auto(10, 20)"}, {"steps": "auto(10, 40)"}])
+def test_a_limit_that_is_put_off_knows_what_is_recorded(text_file: Path, tmp_path: Path, first: dict[str, Any]) -> None:
+    """What was foretold, what came, and what is left out are those of a sweep that was asked so from the start."""
+    at_once, later = RunPaths(tmp_path / "at_once"), RunPaths(tmp_path / "later")
+    run_cohort(auto(text_file), "s", at_once)
+    run_cohort(auto(text_file, **first), "s", later)
+    left = missing(auto(text_file), later)
+    assert left is not None
+    run_cohort(left, "s", later)
+    for run_id in auto(text_file).run_ids:
+        mine, theirs = (read_cell(paths.record(run_id)) for paths in (later, at_once))
+        assert (mine.status, mine.budget) == (theirs.status, theirs.budget), run_id
+
+
 @pytest.mark.parametrize("written", ["auto(20, 80)", "{value: 'auto(20, 80)'}", '{value: "auto(20, 80)"}'])
 def test_a_sweep_file_says_auto_with_or_without_quotes(written: str, tmp_path: Path) -> None:
     """In braces YAML ends a value at its comma, which the message tells."""
