@@ -17,7 +17,10 @@ _USUAL_PRICE = 2.0  # bytes, where a parameter's is only known once its weights 
 
 
 def of_one_budget(table: Table, price: ParameterCost) -> Table:
-    """The cells of the training that tells most of the size, per dataset size, and of about half of it."""
+    """The cells of the training that tells most of the size, per dataset size, and of about half of it.
+
+    What is given back is no longer `is_searched`: the choice is made.
+    """
     cells = table.cells
     if cells.empty:
         raise AnalysisError("no cell has ended")
@@ -28,7 +31,9 @@ def of_one_budget(table: Table, price: ParameterCost) -> Table:
         shapes_of_it = kept[-1].loc[kept[-1]["bytes_seen"] == longest, "n_params"]
         kept[-1] = kept[-1][kept[-1]["n_params"].isin(shapes_of_it)]
     chosen = pd.concat(kept)
-    return replace(table, cells=chosen, coded=table.coded[table.coded["run_id"].isin(chosen["run_id"])])
+    return replace(
+        table, is_searched=False, cells=chosen, coded=table.coded[table.coded["run_id"].isin(chosen["run_id"])]
+    )
 
 
 def _telling(cells: pd.DataFrame, price: ParameterCost) -> float:

@@ -11,7 +11,6 @@ from mdl.units import format_bytes
 
 _SWEEP_FILES = {".yaml", ".yml"}
 _PRETRAINED = "hf:"
-_SHIPPED = Path(__file__).parents[1] / "sweeps/shipped"
 AUTO = "auto"  # the newest sweep's best run
 
 
@@ -27,7 +26,9 @@ def sweep_file(given: Path) -> Path:
     """
     if given.suffix or given.parent != Path() or given.exists():
         return given
-    shipped = {path.stem: path for path in sorted(_SHIPPED.glob("*.yaml"))}
+    from mdl.sweeps import SHIPPED
+
+    shipped = {path.stem: path for path in sorted(SHIPPED.glob("*.yaml"))}
     if given.name not in shipped:
         raise MdlError(
             f"no sweep file '{given}', and mdl has none of that name: give the path of a YAML file, or a name "

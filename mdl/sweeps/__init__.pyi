@@ -33,5 +33,6 @@ from .python_api import run as run
 from .seen_cohorts import try_core_once as try_core_once
 from .speed_trial import try_speed as try_speed
 from .sweep_file import CELL as CELL
+from .sweep_file import SHIPPED as SHIPPED
 from .sweep_file import check_name as check_name
 from .sweep_file import load_sweep as load_sweep

@@ -16,7 +16,7 @@ from mdl.sweeps.distributions import Domain, domain
 from mdl.sweeps.strict_yaml import read_yaml
 
 MOST_CELLS = 100_000  # of a sweep
-_SHIPPED = Path(__file__).parent / "shipped"
+SHIPPED = Path(__file__).parent / "shipped"  # sweep files that come along
 CELL = "cell"  # a parameter whose every value sets several keys at once: a file may name cells that fill no grid
 
 
@@ -132,7 +132,7 @@ def _with_short_forms(content: Any, path: Path) -> Any:
 
 
 def _hint(path: Path) -> str:
-    if (_SHIPPED / path.name).is_file():  # as README names it, from another folder than the source's
+    if (SHIPPED / path.name).is_file():  # as README names it, from another folder than the source's
         return f"; mdl sweep {path.stem} takes the one that comes along"
     beside = sorted(p.name for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
     return nearest(path.name, beside)

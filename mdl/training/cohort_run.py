@@ -18,7 +18,7 @@ from mdl.training.cohort_data import reading
 from mdl.training.cohort_records import cohort_records
 from mdl.training.fit_cohort import Stretch, train_cohort
 from mdl.training.loggers import finish_loggers, make_loggers
-from mdl.training.longer_training import gain_of, needless, recorded_before, too_little
+from mdl.training.longer_training import gain_of, last_trained, needless, too_little
 from mdl.training.progress import OPENING, PHASES, Check, OnLoss, PhaseProgress, Watch, tell_loss, tell_nobody
 from mdl.training.shared_steps import Trunk
 from mdl.training.snapshots import measure_snapshots
@@ -88,8 +88,7 @@ def _worth_beginning(part: Cohort, paths: RunPaths, check: Check, records: list[
     for budgets in part.members:
         gain = too_little(budgets, 0, paths)
         if gain is not None:
-            last = read_cell(paths.record(recorded_before(budgets[0], paths)[-1]))
-            records += _leave_out(budgets, gain, last, paths, check)
+            records += _leave_out(budgets, gain, last_trained(budgets[0], paths), paths, check)
             going -= {cell.run_id for cell in budgets}
     return part.only(going)
 

@@ -72,9 +72,9 @@ def too_little(budgets: Sequence[Cell], k: int, paths: RunPaths) -> float | None
     there = paths.record(budgets[k].run_id)
     if there.exists() and read_ending(there)[0] != "needless":
         return None
-    config = budgets[k].resolved
-    if k == 0 and (of_shorter := _left_out_before(budgets[0], paths)) is not None:
-        return of_shorter
+    config, before = budgets[k].resolved, recorded_before(budgets[0], paths)
+    if k == 0 and before and before[-1].status == "needless" and _trained(before):
+        return before[-1].budget.foretold if before[-1].budget else None
     steps, lengths = _done(budgets, config, paths)
     gain = foretold([*steps, config.recipe.steps], lengths)
     return gain if gain is not None and gain < until else None
@@ -83,35 +83,33 @@ def too_little(budgets: Sequence[Cell], k: int, paths: RunPaths) -> float | None
 def _done(budgets: Sequence[Cell], config: ResolvedConfig, paths: RunPaths) -> tuple[list[int], list[float]]:
     """Steps and lengths of the shorter budgets, those of an earlier start of the sweep among them."""
     shorter = [cell.run_id for cell in budgets if cell.resolved.recipe.steps < config.recipe.steps]
-    records = [read_cell(paths.record(run_id)) for run_id in [*recorded_before(budgets[0], paths), *shorter]]
+    records = [*_trained(recorded_before(budgets[0], paths)), *(read_cell(paths.record(run_id)) for run_id in shorter)]
     return [record.training.n_steps for record in records], [two_part_bits(r, config.price) for r in records]
 
 
-def _left_out_before(first: Cell, paths: RunPaths) -> float | None:
-    """What half of the first budget was foretold to gain, where it is recorded as left out: then so is all after it."""
-    steps = first.resolved.recipe.steps
-    path = paths.record(from_flat(first.config.requested() | {"train.steps": steps // 2}).run_id) if steps > 1 else None
-    if path is None or steps % 2 or not path.exists() or read_ending(path)[0] != "needless":
-        return None
-    budget = read_cell(path).budget
-    return budget.foretold if budget else None
-
-
-def recorded_before(first: Cell, paths: RunPaths) -> list[str]:
-    """Run ids of budgets that are half of the first one, half of that and so on, the shortest first, where recorded.
+def recorded_before(first: Cell, paths: RunPaths) -> list[CellRecord]:
+    """Records of half of a member's first budget, half of that and so on, the shortest first, up to one that lacks.
 
     A sweep that asks for a longer limit, or a smaller gain, trains what is left of it: the rest is known from here.
-    Budgets that were left out have no length.
+    What was left out is among them, and has no length.
     """
     found, steps = [], first.resolved.recipe.steps
     while steps % 2 == 0:
         steps //= 2
-        run_id = from_flat(first.config.requested() | {"train.steps": steps}).run_id
-        if not paths.record(run_id).exists():
+        path = paths.record(from_flat(first.config.requested() | {"train.steps": steps}).run_id)
+        if not path.exists():
             break
-        if read_ending(paths.record(run_id))[0] != "needless":
-            found.append(run_id)
+        found.append(read_cell(path))
     return found[::-1]
+
+
+def last_trained(first: Cell, paths: RunPaths) -> CellRecord:
+    """The longest of `recorded_before`, where `too_little` was told of the first budget: then there is one."""
+    return _trained(recorded_before(first, paths))[-1]
+
+
+def _trained(records: Sequence[CellRecord]) -> list[CellRecord]:
+    return [record for record in records if record.status != "needless"]
 
 
 def needless(cell: Cell, n_steps: int, gain: float, last: CellRecord) -> CellRecord:

@@ -54,8 +54,8 @@ def note(summary: Summary) -> str:
     text = (
         f"Memorization: of {found['n_models']} pairs of a shape and a dataset size{_longest(summary)}, "
         f"{found['n_memorising']} {'has' if found['n_memorising'] == 1 else 'have'} memorized some of the subset: the "
-        f"rate on it divided by the rate on "
-        f"unseen bytes is more than a tenth lower than for the model that memorizes least{or_only}. The gap is largest "
+        f"rate on it divided by the rate on unseen bytes is more than a tenth lower than for the model that memorizes "
+        f"least{or_only}. The gap is largest "
         f"for {gap['size']} on {place(gap, summary)}: {format_percent(gap['raw_rate'])} on the subset, "
         f"{format_percent(gap['heldout_rate'])} on held-out bytes. What a model has memorized is stored in its "
         f"parameters, and the adjusted rate, {format_percent(gap['adjusted_rate'])} there, counts them."

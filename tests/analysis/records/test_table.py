@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -228,3 +229,14 @@ def test_every_cell_of_a_large_sweep_is_there(tmp_path: Path) -> None:
     table = load(write_sweep(tmp_path / "s", grid(["8x1", "16x1", "32x2"], [10_000, 30_000], seeds=range(4))))
     assert len(table.cells) == 48
     assert np.isfinite(table.cells["own_bits"]).all()
+
+
+def test_recipes_are_told_apart_where_there_are_several(tmp_path: Path) -> None:
+    """Another recipe has another N*; a key's absence means the first."""
+    first = [cell(size, 10**6, 1e6) for size in ("8x1", "16x1")]
+    second = [
+        dataclasses.replace(one, run_id=f"{one.run_id}-2", config=one.config | {"train.recipe": 2}) for one in first
+    ]
+    both, alone = (load(write_sweep(tmp_path / n, some)) for n, some in (("both", [*first, *second]), ("one", second)))
+    assert [group.parts for group in both.groups.values()] == [["recipe 1"], ["recipe 2"]]
+    assert [group.parts for group in alone.groups.values()] == [[]]

@@ -16,6 +16,7 @@ from analysis.records import load
 from analysis.report import terminal_table
 from analysis.report.contents import write
 from analysis.report.elements import Grid, Text
+from analysis.report.sections import recipe
 from analysis.report.sections.warnings import warnings
 from analysis.report.summary import summarise
 from analysis.study import study
@@ -129,3 +130,17 @@ def test_a_shape_whose_longer_training_was_needless_had_enough(tmp_path: Path) -
         for r in short
     ]
     assert "uneven" not in summary(tmp_path, [*whole, *short, *left_out])
+
+
+def test_rates_that_were_tried_on_the_data_are_told(tmp_path: Path) -> None:
+    one = with_recipe(grid(ALL, DATA, seeds=(0,)), 10**8)
+    twice = [
+        dataclasses.replace(
+            r, run_id=f"{r.run_id}-2", training=dataclasses.replace(r.training, peak_learning_rate=0.02)
+        )
+        for r in one
+    ]
+    alone, both = (str(recipe.write(summary(tmp_path / n, of))) for n, of in (("a", one), ("b", [*one, *twice])))
+    assert "They were not tuned on this data." in alone
+    assert "Up to 2 rates a shape were tried on this data." in both
+    assert "not tuned" not in both
