@@ -64,7 +64,7 @@ class Part:
     def __init__(self, path: Path, folder: Path, *, n_bytes: int, what: str, say: Say) -> None:
         self.path, self.folder, self.say = path, folder, say
         self.n_bytes, self.known_bytes = n_bytes, 0  # of the content: in all, and done before this process
-        self.worth = (folder / "coded").exists()  # going on from
+        self.worth = _holds_work(folder)  # going on from
         self.file = folder / "whole"
         self.whole = open_both(self.file)
         self._log, self._what = open_both(folder / "blocks"), what
@@ -149,8 +149,8 @@ class Part:
             mixer.n_bytes = sum(sizes[:n])
             self._memory_from = sum(array.nbytes for array in mixer.learned) / _FIRST_BYTES_A_SECOND / _SHARE
         self._n_blocks, self.known_bytes = n, sum(sizes[:n])
+        self.worth = n > 0 or (self.folder / "coded").exists()
         if n:
-            self.worth = True
             self.say(f"{self._what} goes on at {_of(self.known_bytes, self.n_bytes)} ({self.folder.name})")
         return n
 
@@ -219,6 +219,13 @@ def resumable(path: Path, key: Key, *, n_bytes: int, what: str, say: Say = silen
         for other in others:
             with contextlib.suppress(MdlError, OSError), locked_folder(other):
                 shutil.rmtree(other, ignore_errors=True)
+
+
+def _holds_work(folder: Path) -> bool:
+    """Whether an earlier process left more in it than what any begins with."""
+    sizes = {file.name: file.stat().st_size for file in folder.iterdir()}
+    blocks = sizes.get("blocks", 0)
+    return "coded" in sizes or blocks > _MARK_BYTES or (not blocks and sizes.get("whole", 0) > 0)
 
 
 def _others(path: Path, folder: Path) -> Iterator[Path]:

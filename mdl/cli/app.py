@@ -129,6 +129,8 @@ def main() -> None:
         _fail(told)
     else:
         sys.exit(ended if isinstance(ended, int) else 0)
+    finally:
+        _end_at_a_signal()
 
 
 @contextmanager
@@ -146,6 +148,13 @@ def _prepare_process() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="backslashreplace")
+
+
+def _end_at_a_signal() -> None:
+    """All is done or told: while the interpreter ends there is nothing left that an exception could unwind."""
+    for number, ours in ((signal.SIGTERM, _unwind), (signal.SIGINT, signal.default_int_handler)):
+        if signal.getsignal(number) is ours:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _unwind(*_: object) -> None:

@@ -22,21 +22,35 @@ def locked_folder(folder: Path, key: Any = None) -> Iterator[None]:
     """A folder that is this process's alone, made where it is not there; emptied of what is not of `key`.
 
     What JSON can say is a key; it stands in the folder. None: whatever it is of. The system unlocks the folder when the
-    process ends, however it does. MdlError where another process has it.
+    process ends, however it does. After an exception it stays only where something was written in it. MdlError where
+    another process has it.
     """
     if folder.is_symlink():
         raise MdlError(f"{folder} is a link; remove it")
     with _locked_file(folder) as stream:
-        wanted = json.dumps(key, sort_keys=True).encode()
-        if key is not None and stream.read() != wanted:
-            for file in folder.iterdir():
-                if file.name != _KEY:
-                    shutil.rmtree(file) if file.is_dir() and not file.is_symlink() else file.unlink()
-            stream.seek(0)
-            stream.truncate()
-            stream.write(wanted)
-            stream.flush()
-        yield
+        try:
+            if key is not None:
+                _make_of_key(folder, stream, json.dumps(key, sort_keys=True).encode())
+            yield
+        except BaseException:
+            if folder.exists() and not any(file.is_dir() or file.stat().st_size for file in _but_key(folder)):
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+
+def _make_of_key(folder: Path, stream: BinaryIO, key: bytes) -> None:
+    if stream.read() == key:
+        return
+    for file in _but_key(folder):
+        shutil.rmtree(file) if file.is_dir() and not file.is_symlink() else file.unlink()
+    stream.seek(0)
+    stream.truncate()
+    stream.write(key)
+    stream.flush()
+
+
+def _but_key(folder: Path) -> list[Path]:
+    return [file for file in folder.iterdir() if file.name != _KEY]
 
 
 def open_both(file: Path) -> BinaryIO:

@@ -7,12 +7,15 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import torch
 
-from mdl.archives import header, part, resumable
+from mdl.archives import Part, header, part, resumable
 from mdl.compressors import compress_stream, load_model
 from mdl.models import Shape, StackedTransformer
 from mdl.models.weights_file import save_weights
@@ -135,6 +138,51 @@ def test_ctrl_c_keeps_what_contexts_have_learned_as_of_the_last_time_it_was_writ
     assert [text.split(" (")[0] for text in told] == ["it goes on at 2.0 of 12.0 KB", "it goes on at 4.1 of 12.0 KB"]
     assert target.read_bytes() == whole.getvalue()
     assert parts(folder) == []
+
+
+def test_stopped_before_it_begins_it_leaves_nothing_new_and_keeps_what_was_there(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the folder is made, and while a model loads before the first block is looked at."""
+    exact, target = load_model(folder / "w.safetensors", CPU), folder / "x.mdl"
+
+    def open_part() -> AbstractContextManager[Part]:
+        return resumable(target, {}, n_bytes=len(TEXT), what="it")
+
+    monkeypatch.setattr(header, "_BLOCK_BYTES", 2048)
+    with monkeypatch.context() as patch:
+        patch.setattr(part, "_others", raise_interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            open_part().__enter__()
+        assert parts(folder) == []
+    with pytest.raises(KeyboardInterrupt), open_part() as kept:
+        compress_stream(io.BytesIO(TEXT), kept.anew(), exact, progress=stop_after(4096), part=kept)
+    blocks = next(folder.glob(".*.part")) / "blocks"
+    before = blocks.read_bytes()
+    assert before
+    with monkeypatch.context() as patch:
+        patch.setattr(part, "_others", raise_interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            open_part().__enter__()
+    with pytest.raises(KeyboardInterrupt), open_part() as kept:
+        raise_interrupt(kept.anew())
+    assert blocks.read_bytes() == before
+
+
+def raise_interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def stop_after(n_bytes: int) -> Callable[[int], None]:
+    left = n_bytes
+
+    def progress(done: int) -> None:
+        nonlocal left
+        left -= done
+        if left <= 0:
+            raise KeyboardInterrupt
+
+    return progress
 
 
 def test_a_log_cut_anywhere_is_used_as_far_as_it_is_sound(folder: Path) -> None:

@@ -236,6 +236,17 @@ def test_a_read_only_folder_is_one_line(folder: Path, more: str) -> None:
     assert_one_line(mdl("sweep", "small.yaml", "--runs", "/proc/nothing", more, cwd=folder), "/proc/nothing")
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_after_the_last_word_ends_the_process_and_shows_no_traceback(number: signal.Signals) -> None:
+    """While libraries clean up behind a command that has done its work."""
+    script = (
+        f"import atexit, os, sys\natexit.register(os.kill, os.getpid(), {int(number)})\n"
+        "from mdl.cli import main\nsys.argv = ['mdl', '--version']\nmain()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (-number, "")
+
+
 def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
     script = (
         "import sys\nsys.argv = ['mdl', '--help']\nfrom mdl.cli import main\n"
