@@ -120,8 +120,12 @@ class Display:
             self._running.pop(id(job), None)
             if id(job) in self._tasks:
                 self._bars.remove_task(self._tasks.pop(id(job)))
-            n_made = outcome.result.get("n_cells", 0)
+            n_made, of_all = outcome.result.get("n_cells", 0), ""
             if job.request["kind"] == "cohort":
+                if outcome.error:  # a process that died tells nothing, but what it has recorded stays
+                    asked = self._open[id(job)] + self._counted.get(id(job), 0)
+                    n_made = asked - len(job.open)
+                    of_all = f"; {n_made} of its {counted(asked, 'cell')} stand" if n_made > 0 else ""
                 self._count(job, max(0, n_made - self._counted.get(id(job), 0)))
                 del self._open[id(job)]
             else:
@@ -132,7 +136,7 @@ class Display:
             say(self.console, f"failed: {run_id}: {reason}", "red")
         if outcome.error:
             self.given_up.append(job)
-            say(self.console, f"failed: {job.name}: {outcome.error}", "red")
+            say(self.console, f"failed: {job.name}: {outcome.error}{of_all}", "red")
         elif n_made and not self.console.is_terminal:
             self._line(f"{self._cells()}, {job.name} done")
         self._tell_all()

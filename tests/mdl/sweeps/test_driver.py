@@ -96,6 +96,23 @@ def test_a_worker_that_cannot_do_its_job_ends_that_job_alone(tmp_path: Path) -> 
     assert "failed: worse: unknown key 'siz'" in text
 
 
+def test_what_a_process_recorded_before_it_died_is_counted(tmp_path: Path) -> None:
+    """Two of three budgets of a trunk; it can tell nothing of them itself."""
+    records = {key: tmp_path / key / "record.json" for key in "abc"}
+    job = Job("8x1 ×3", {"kind": "cohort"}, 1.0, n_bytes=1_000_000, records=records)
+    console = Console(record=True, width=200, file=(tmp_path / "out").open("w"))
+    with Display([job], [Lane(frozenset({"cohort"}))], console, (0, 3)) as display:
+        display.started(job)
+        for key in "ab":
+            records[key].parent.mkdir()
+            records[key].write_text("{}")
+        display.outcome(Outcome(job, "its process was ended by signal 9", {}))
+    console.file.close()
+    text = (tmp_path / "out").read_text()
+    assert "failed: 8x1 ×3: its process was ended by signal 9; 2 of its 3 cells stand" in text
+    assert (display.n_made, display.n_done, display.failures) == (2, 2, 1)
+
+
 def test_the_display_tells_cells_share_time_left_and_what_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr("mdl.sweeps.progress.time.monotonic", lambda: now[0])
