@@ -34,9 +34,18 @@ def near_least(column: Column, minimum: Minimum) -> tuple[float, float]:
     """The model sizes between which the adjusted rate is within a hundredth of its least: how flat the minimum is."""
     at, total = _curve(column, minimum)
     best = int(total.argmin())
-    beyond = np.flatnonzero(total > (1 + NEAR) * total[best])
-    low, high = beyond[beyond < best].max(initial=-1) + 1, beyond[beyond > best].min(initial=at.size) - 1
-    return float(at[low]), float(at[high])
+    most = (1 + NEAR) * total[best]
+    beyond = np.flatnonzero(total > most)
+    low, high = beyond[beyond < best].max(initial=-1), beyond[beyond > best].min(initial=at.size)
+    return (
+        float(at[0]) if low < 0 else _where(most, at[[low + 1, low]], total[[low + 1, low]]),
+        float(at[-1]) if high == at.size else _where(most, at[[high - 1, high]], total[[high - 1, high]]),
+    )
+
+
+def _where(level: float, at: Floats, total: Floats) -> float:
+    """The size between two at which the total, which rises from the first to the second, is at a level."""
+    return float(np.exp(np.interp(level, total, np.log(at))))
 
 
 def _curve(column: Column, minimum: Minimum | None) -> tuple[Floats, Floats]:

@@ -52,6 +52,7 @@ _NOTES = {
     "bytes, so what they have in common is not noise.",
     "both": "They also cover the sample of the corpus and the training seed. Models of one corpus seed and dataset "
     "size share their bytes, so what they have in common is not noise. Each corpus counts once in an average.",
-    "pooled": "They also cover the seed. Where a size was trained once, its noise is pooled from the sizes that were "
-    "repeated, relative to the code length.",
+    "pooled": "They also cover what cells of one shape and dataset size differ in: the order of the corpus, the "
+    "training seed, or both. Where a size was trained once, its noise is pooled from the sizes that were repeated, "
+    "relative to the code length.",
 }

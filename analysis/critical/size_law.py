@@ -18,6 +18,7 @@ _STREAM = 2022
 _LEAST_FREEDOM = 3  # degrees of freedom of the scatter about the law; a drift's expected scatter counts as the rest
 # Of γ, a standard deviation: it was about −.04 on text, .05 on C source, .1 on speech, .2 on photographs.
 _CHANGE_A_DECADE = 0.06
+_BARELY = 0.02  # of the width of an interval: so near to 0 its end depends on the draws
 _FOUND_BY_80_PERCENT = 1.96 + 0.84  # standard errors: a difference so great is found four times of five
 
 
@@ -153,12 +154,19 @@ def theory(found: PowerLaw, draws: LawDraws | None, estimates: Sequence[Estimate
     agrees = bool(result["difference_low"] <= 0 <= result["difference_high"])
     sd = (result["difference_high"] - result["difference_low"]) / (2 * 1.96)
     result |= {"detectable": _FOUND_BY_80_PERCENT * sd, "agrees": agrees}
-    said = (
-        f"the difference, {_with_interval(result)}, is {'within' if agrees else 'larger than'} the noise of shapes, "
-        "replicates and the line"
-    )
-    power = f"four of five such studies would find a difference of {result['detectable']:.2g}"
+    said = f"the difference, {_with_interval(result)}, {_verdict(result)}"
+    power = f"a study like this one detects a difference of {result['detectable']:.2g} in four of five cases"
     return cast(Theory, result | {"message": f"{said}; {power}"})
+
+
+def _verdict(tested: dict[str, Any]) -> str:
+    """An interval that only just leaves out 0 decides nothing: one theory is tested in many a study."""
+    low, high = tested["difference_low"], tested["difference_high"]
+    if tested["agrees"]:
+        return "is within the noise that its interval covers"
+    if min(abs(low), abs(high)) < _BARELY * (high - low):
+        return "barely leaves out 0, which decides nothing"
+    return "is larger than the noise that its interval covers"
 
 
 def _with_interval(tested: dict[str, Any]) -> str:

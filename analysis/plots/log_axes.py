@@ -24,7 +24,10 @@ def octaves(axes: Axes, ticks: Sequence[float]) -> None:
 
 
 def log_scales(axes: Axes, name_x: Name, name_y: Name | None, x_ticks: Sequence[float] | None = None) -> None:
-    """Logarithmic axes with plain ticks; given `x_ticks`, each spans at least a decade; without `name_y`, y stays."""
+    """Logarithmic axes with plain ticks; given `x_ticks`, each spans at least a decade; without `name_y`, y stays.
+
+    All of `x_ticks` are drawn; where their names would touch, every second is named, or every third.
+    """
     axes.set_xscale("log")
     if name_y is not None:
         axes.set_yscale("log")
@@ -37,11 +40,11 @@ def log_scales(axes: Axes, name_x: Name, name_y: Name | None, x_ticks: Sequence[
         return _fit(ticks, axes.get_xlim(), name_x, wide)
 
     if x_ticks is None:
-        ticks = _log_ticks(*axes.get_xlim(), fits=fits)
+        _set_ticks(axes.xaxis, _log_ticks(*axes.get_xlim(), fits=fits), name_x)
     else:
         thinned = (list(x_ticks[::-k][::-1]) for k in range(1, len(x_ticks) + 1))
-        ticks = next(some for some in thinned if len(some) < 3 or fits(some))
-    _set_ticks(axes.xaxis, ticks, name_x)
+        named = next(some for some in thinned if len(some) < 3 or fits(some))
+        _set_ticks(axes.xaxis, x_ticks, lambda x: name_x(x) if np.isclose(x, named).any() else "")
     if name_y is not None:
         _set_ticks(axes.yaxis, _log_ticks(*axes.get_ylim()), name_y)
 

@@ -157,7 +157,7 @@ def name_curves(axes: Axes, curves: Sequence[Curve], marks: Sequence[tuple[float
     inside = [place for place in placed if place[1] >= _SHORT]
     ends = [end for _, _, end in inside]
     line = points(_LINE_POINTS) / (axes.get_window_extent().height * 72 / axes.figure.dpi)
-    for (curve, x, end), y in zip(inside, _apart(ends, line), strict=True):
+    for (curve, x, end), y in zip(inside, _apart(ends, line, (line / 2, np.inf)), strict=True):
         axes.annotate(
             curve.label,
             (x, end),

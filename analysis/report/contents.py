@@ -10,7 +10,7 @@ from analysis.report.group_names import with_group_column
 from analysis.report.section import SECTIONS
 from analysis.report.summary_keys import Summary
 
-_FIRST_APPENDIX = "recipe"
+_FIRST_APPENDIX, _APPENDIX = "recipe", "Appendix"
 _MOST_ROWS = 15  # of a table beside the text; longer ones stand in the appendix
 
 
@@ -24,11 +24,12 @@ def write(summary: Summary, pictures: Sequence[Picture]) -> Document:
         for part in (names[:1], names[1:begin], names[begin:end], names[end:])
     )
     text, long_tables = (text, []) if only_table else _long_tables_apart(text)
-    made = [*answer, *text, *appendix, *long_tables, *rest]
+    behind = [*appendix, *long_tables, *rest]
+    made = [*answer, *text, *([Heading(_APPENDIX), *behind] if behind else [])]
     blocks = [with_group_column(b, summary["groups"]) if isinstance(b, Grid) else b for b in made]
     return Document(
         "Language models as compressors of any data" if only_table else "How big a model does this data pay for?",
-        f"{which_sweep(summary)} {summary['cost']['sentence']}",
+        " ".join([which_sweep(summary), *([summary["cost"]["sentence"]] if summary["critical"] else [])]),
         tuple(blocks),
     )
 
@@ -41,8 +42,8 @@ def _long_tables_apart(blocks: Sequence[Block]) -> tuple[list[Block], list[Block
     for block in blocks:
         title = block.text if isinstance(block, Heading) else title
         if isinstance(block, Grid) and len(block.rows) > _MOST_ROWS:
-            heading = f"{title}: {len(block.rows)} rows"
-            text.append(Text(f"The table has {len(block.rows)} rows. It is in the appendix."))
+            heading = f"{title}: the whole table"
+            text.append(Text(f"The table has {len(block.rows)} rows. It is in the appendix, as “{heading}”."))
             apart += [Heading(heading), block]
         else:
             text.append(block)

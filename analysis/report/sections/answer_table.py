@@ -21,6 +21,8 @@ from analysis.report.summary_keys import Summary
 
 CODED = ("coded: critical size", "coded: rate")  # heads of the columns of `coded_cells`
 _SHORTEST, _CODER = "coded", "best classical coder"
+FEW_SHAPES = 7  # with fewer the scatter of shapes about the law is not measured
+DOUBTED = "†"  # behind a dataset size whose interval a warning is about
 
 Ends = tuple[str, str]  # both ends of an interval, in print
 
@@ -46,6 +48,9 @@ def answer_table(summary: Summary) -> Grid:
         )
         for row, interval in zip(summary["critical"], intervals, strict=True)
     ]
+    for i, row in enumerate(summary["critical"]):
+        if is_doubted(row):
+            rows[i] = (f"{rows[i][0]} {DOUBTED}", *rows[i][1:])
     columns = "l" + "r" * (len(header) - 1)
     return named_grid(header, rows, columns, [row["group"] for row in summary["critical"]])
 
@@ -120,3 +125,8 @@ def answer_row(row: CriticalRow, interval: tuple[str, ...] = (), coded: tuple[st
     coder = f"{row['coder']} {format_known(row['classical_rate'], format_percent)}" if row["coder"] else "not run"
     rates = format_percent(row["adjusted_rate"]) + at, format_percent(row["raw_rate"])
     return format_bytes(row["subset_bytes"]), size, *interval, *rates, *coded, coder
+
+
+def is_doubted(row: CriticalRow) -> bool:
+    """Whether a warning is about this critical size alone: few shapes, or a law that is not to be trusted there."""
+    return row["status"] == "bracketed" and bool(row.get("doubt") or row["n_sizes"] < FEW_SHAPES)

@@ -148,7 +148,7 @@ def _won(row: ShortestRow | None) -> str:
 register_section(
     WideSection(
         name="who_wins",
-        title="The shortest code, everything counted",
+        title="The shortest code that was measured",
         write=write,
         tables=(CsvTable("who_wins"),),
     ),

@@ -156,10 +156,11 @@ def budget_sentence(summary: Summary, group: str) -> str:
     ratio = format_known(row["ratio"], lambda ratio: f"{ratio:.{digits}f}")
     ends = _factors(row["ratio_low"], row["ratio_high"], digits)
     points = format_known(row["points"], _lower)
+    nearest = max(rows, key=lambda row: (row["subset_bytes"], row["half_bytes_seen"]))  # as the table of limits has it
     return (
         f"After {times:.2g} times the training ({format_bytes(row['bytes_seen'])} read by each model instead of "
         f"{format_bytes(row['half_bytes_seen'])}), the critical size of {format_bytes(row['subset_bytes'])} is "
-        f"{ratio} times as large (95 %: {ends}), and the rate is {points}.{_endless(row, summary)}"
+        f"{ratio} times as large (95 %: {ends}), and the rate is {points}.{_endless(nearest, summary)}"
     )
 
 

@@ -11,7 +11,8 @@ _DEFINITIONS = {
     "weight counts once.",
     "dataset size D": "The first D bytes of the corpus after its blocks were shuffled. Smaller subsets are prefixes of "
     "larger ones. Units are decimal: 1 KB = 1000 bytes.",
-    "cell": "One model shape, trained on one dataset size with one seed, and measured after one length of training.",
+    "cell": "One model shape, trained on one dataset size with one seed, and measured after one length of training. "
+    "Cells that differ only in seeds, of the training or of the corpus's order, are averaged in tables and figures.",
     "code length": "Σ −log₂ p over the bytes, in bits, where p is the probability that the model gives to the byte "
     "that comes next (Shannon 1948). An arithmetic coder comes within a fraction of a percent of it.",
     "raw rate": "Code length / (8·D), on the subset that the model was trained on. Parameters are not counted "
@@ -24,8 +25,8 @@ _DEFINITIONS = {
     "(Rissanen 1978; Grünwald 2007). The adjusted rate is T / (8·D).",
     "critical model size N*": "The N with the least adjusted rate for a dataset size. Beyond it, parameters cost more "
     "than they save (Delétang et al. 2024, section 3). It is the minimum of a smooth law of the code length, "
-    "E + A·N^−a, plus the parameters' bits, which are exact. The law is fitted to the seven or more shapes about the "
-    "minimum, and holds for shapes of the depth that is usual at each size.",
+    "E + A·N^−a, plus the parameters' bits, which are exact. The law is fitted to the shapes about the minimum, "
+    "seven or more where so many were run, and holds for shapes of the depth that is usual at each size.",
     "local estimator": "A second estimator of N*. It interpolates the measured code length between the best size and "
     "its neighbors, so that it never rises with N.",
     "not bracketed": "The least adjusted rate was measured at the smallest or the largest size that was run. The "
@@ -66,7 +67,8 @@ _DEFINITIONS = {
     "weights, scales and shapes included, at the precision that is shortest for the dataset size; the data are coded "
     "by the weights as they decode. coded4: the same with every weight at 4 bits, at a price b + k/√N fitted to the "
     "prices of the sizes. capacity: 3.6 bits, about what a GPT-like model can store (Morris et al. 2025); this is a "
-    "bound, not a code. file: the bytes of the weights file on disk, where a record has them. All leave out the "
+    "bound, not a code. file: the bytes of the weights file on disk, where a record has them. rows in use: "
+    "embedding rows of byte values that do not occur in the subset cost nothing. All leave out the "
     "decoder's program and the hyperparameters.",
     "law of the price": "N* ∝ c^(−1/(1+α)), by the closed form. Where c is measured, it is what one more parameter "
     "costs at N*. Between sizes that were run, the bits of all parameters are taken as a power law of N.",

@@ -170,10 +170,15 @@ _ABOUT = (
 )
 
 
+_LEAST_SIZES = 3
+
+
 def _exponent(law: CostLawRow | None) -> str:
     """Without its standard error: residuals about a line through three sizes are no uncertainty of those sizes."""
     if law is None or law["gamma"] is None:
         return UNKNOWN
+    if law["n_points"] < _LEAST_SIZES:
+        return UNKNOWN  # a line passes through any two
     return f"{law['gamma']:.2f} ({format_counted(law['n_points'], 'size')})"
 
 

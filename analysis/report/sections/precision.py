@@ -109,7 +109,8 @@ _ABOUT = (
     "by rounding is paid for. c is what one more parameter costs at the critical size, as measured. The law is N* ∝ "
     "c^(−1/(1+α)) from float16's critical size, with the α of its code lengths. float16: weights as trained, at 16 "
     "bits. Shortest: at each dataset size the precision with the shortest code, at the size to which the weights of "
-    "each shape were coded. At a fixed precision c is a smooth function of N."
+    "each shape were coded. At a fixed precision c is a smooth function of N. Only cells whose weights were coded "
+    "count, so 16 bits may differ from float16, which all cells have, by the noise between cells."
 )
 
 

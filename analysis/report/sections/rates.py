@@ -120,7 +120,8 @@ register_section(
         name="unseen",
         title="The subset itself and unseen bytes",
         intro="Rates without the parameters: of the bytes that a model was trained on, and of bytes that it never saw. "
-        "The larger the gap between them, the more of its subset a model has memorized.",
+        "A model that memorizes more of its subset has a larger gap between them. Part of the gap may be that the "
+        "unseen bytes are easier or harder.",
         draw=_raw,
         shows=("raw_rate", "heldout_rate"),
     ),

@@ -18,6 +18,7 @@ from analysis.formatting import (
     format_size,
     join,
     sentence,
+    true_minus,
 )
 from analysis.plots import plot_critical_size
 from analysis.report.csv_tables import CsvTable
@@ -140,7 +141,7 @@ def _tested(found: LawRow, summary: Summary) -> list[str]:
 
 
 def _interval(low: float | None, high: float | None) -> str:
-    return "" if low is None or high is None else f" (95 %: {low:.2f} to {high:.2f})"
+    return "" if low is None or high is None else f" (95 %: {true_minus(f'{low:.2f} to {high:.2f}')})"
 
 
 def predicted_lines(summary: Summary) -> list[str]:

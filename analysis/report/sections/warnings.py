@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from analysis.formatting import UNKNOWN, format_beside, format_bytes, format_count, join
+from analysis.formatting import UNKNOWN, format_beside, format_bytes, format_count, format_percent, join
 from analysis.records import mixed_note
 from analysis.report.group_names import place
-from analysis.report.rows.critical import ConvergenceRow
+from analysis.report.rows.codes import RateRow
+from analysis.report.rows.critical import ConvergenceRow, CriticalRow
+from analysis.report.sections.answer_table import FEW_SHAPES, coded_rows
 from analysis.report.sections.convergence import nearest_budgets
 from analysis.report.sections.size_law import two_estimates
 from analysis.report.summary_keys import Summary
 
 _MOST_PLACES = 4  # that are named
 _NEAR_FACTOR = 1.5  # beyond the sizes whose rate is within 1 % of the least: shapes there tell where the minimum lies
-_FEW_SHAPES = 7  # with fewer the scatter of shapes is not measured
+_LEAST_LEFT_OUT = 3  # sizes that a law must have left for one more to test it
+_NEAR = 0.01  # of the rate: by more a measured rate is another than the law's
 
 
 def warnings(summary: Summary) -> list[str]:
@@ -21,13 +24,16 @@ def warnings(summary: Summary) -> list[str]:
         return []
     said = [
         _versions(summary),
+        _estimators(summary),
         _edges(summary),
         _few_shapes(summary),
+        _law_misses(summary),
+        _best_run(summary),
         _one_seed(summary),
         _short(summary),
         _unconverged(summary),
+        _not_judged(summary),
         _uneven(summary),
-        _estimators(summary),
     ]
     return [text for text in said if text]
 
@@ -45,7 +51,7 @@ def _versions(summary: Summary) -> str:
 
 
 def _few_shapes(summary: Summary) -> str:
-    few = [row for row in summary["critical"] if row["n_sizes"] < _FEW_SHAPES]
+    few = [row for row in summary["critical"] if row["n_sizes"] < FEW_SHAPES]
     if not few:
         return ""
     numbers = sorted({row["n_sizes"] for row in few})
@@ -81,6 +87,21 @@ def _unconverged(summary: Summary) -> str:
     return (
         f"Unconverged: after less training, the critical size is another at {sizes}. More training may move it again."
     )
+
+
+def _not_judged(summary: Summary) -> str:
+    """Nothing is known of what longer training would change: of any size, or of those at the price of coded weights."""
+    if not summary["convergence"]:
+        return (
+            "Not tested: whether longer training would move the critical sizes. No shape was trained for two lengths "
+            "of time."
+        )
+    if coded_rows(summary):
+        return (
+            f"Not tested at the coded price: whether longer training moves the critical size was judged at "
+            f"{summary['cost']['name']} alone."
+        )
+    return ""
 
 
 def _uneven(summary: Summary) -> str:
@@ -126,11 +147,52 @@ def _estimators(summary: Summary) -> str:
         sizes = f"{len(apart)} of {len(both)} dataset sizes"
     scatter = [sd for one in apart if (sd := one.row["shape_sd"])]
     by = f" by {_from_to([f'{100 * sd:.1f}' for sd in (min(scatter), max(scatter))])} %" if scatter else ""
+    slopes = [law["gamma_local"] for law in summary["laws"] if law.get("gamma_local") is not None]
+    gamma = f", with γ = {slopes[0]:.2f}" if len(summary["laws"]) == len(slopes) == 1 else ""
     return (
-        f"Two estimators disagree: the local estimator lies outside the interval at {sizes}. It follows the shapes "
-        f"next to the best one. Code lengths of shapes scatter{by} about the smooth law, and near a flat minimum that "
-        "moves the local estimate far. The interval allows for this scatter."
+        f"Two estimators disagree: interpolating between the models that were run gives other sizes than the smooth "
+        f"law at {sizes}, outside the interval{gamma}. The interval holds if one smooth law describes all shapes. "
+        f"Their code lengths scatter{by} about it, and near a flat minimum that moves the interpolated size far."
     )
+
+
+def _law_misses(summary: Summary) -> str:
+    """The law of the critical sizes, fitted without the largest dataset size, predicts a size outside its interval."""
+    rows = {(row["group"], row["subset_bytes"]): row for row in summary["critical"]}
+    missed = []
+    for law in summary["laws"]:
+        row, ratio = rows.get((law["group"], int(law["left_out_bytes"] or 0))), law["left_out_ratio"]
+        if row is None or ratio is None or law["n_points"] <= _LEAST_LEFT_OUT:
+            continue
+        n, low, high = row["n_params"], row["low"], row["high"]
+        if n is not None and low is not None and high is not None and not low <= ratio * n <= high:
+            missed.append(f"{ratio:.2f} times the critical size at {place(row, summary)}")
+    if not missed:
+        return ""
+    return f"The law misses: through the other dataset sizes it predicts {join(missed)}, outside the interval."
+
+
+def _best_run(summary: Summary) -> str:
+    """Where a model that was run is shorter than the minimum of the law: the minimum is not a measurement."""
+    better = []
+    for row in summary["critical"]:
+        best = _measured_best(row, summary)
+        if row["status"] == "bracketed" and best and best["adjusted_rate"] < (1 - _NEAR) * row["adjusted_rate"]:
+            better.append((row, best))
+    if not better:
+        return ""
+    told = [
+        f"{format_percent(best['adjusted_rate'])} at {place(row, summary)} ({format_count(best['n_params'])} "
+        f"parameters; {format_percent(row['adjusted_rate'])} by the law)"
+        for row, best in better[:_MOST_PLACES]
+    ]
+    more = f", and so at {len(better) - len(told)} more dataset sizes" if len(better) > len(told) else ""
+    return f"A model that was run is shorter than the minimum of the law: {join(told)}{more}."
+
+
+def _measured_best(row: CriticalRow, summary: Summary) -> RateRow | None:
+    own = [r for r in summary["rates"] if (r["group"], r["subset_bytes"]) == (row["group"], row["subset_bytes"])]
+    return min(own, key=lambda rate: rate["adjusted_rate"], default=None)
 
 
 def _from_to(numbers: list[str]) -> str:

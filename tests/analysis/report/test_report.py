@@ -187,9 +187,9 @@ def test_a_section_with_nothing_to_show_is_left_out(made: ReportPaths) -> None:
         "How the critical size grows with the data", "The two parts of the code",
         "Two estimators, and sizes that were not run",
         "From which dataset size on a size pays", "What a parameter costs",
-        "The shortest code, everything counted", "Scaling law of the held-out loss", "Held-out test",
+        "The shortest code that was measured", "Scaling law of the held-out loss", "Held-out test",
         "Spread between seeds",
-        "What the compute would buy", "Classical coders", "All cells", "Failed cells", "Provenance",
+        "What the compute would buy", "Appendix", "Classical coders", "All cells", "Failed cells", "Provenance",
         "Definitions",
     ]  # fmt: skip
     nothing = {
@@ -207,7 +207,7 @@ def test_a_section_with_nothing_to_show_is_left_out(made: ReportPaths) -> None:
     }
     bare = made.summary | nothing | {"laws": [law | {"theory": None, "scatter": None} for law in made.summary["laws"]]}
     bare["critical"] = [row | dict.fromkeys(_ESTIMATED) for row in bare["critical"]]
-    assert headings(bare) == ["All cells", "Failed cells", "Provenance", "Definitions"]
+    assert headings(bare) == ["Appendix", "All cells", "Failed cells", "Provenance", "Definitions"]
 
 
 _ESTIMATED = ("low", "high", "p_bracketed", "n_local", "local_low", "local_high")

@@ -56,17 +56,69 @@ def test_one_seed_few_shapes_an_edge_and_less_than_a_pass_are_told_where_the_ans
         assert text in page
 
 
+def whole_summary(folder: Path) -> dict[str, Any]:
+    """Of a grid that has all: many shapes, two seeds, trained for long and for half of that."""
+    records = grid(ALL, DATA, seeds=(0, 1))
+    half = [dataclasses.replace(record, run_id=f"{record.run_id}-half") for record in records]
+    return summary(folder, [*with_recipe(records, 10**8), *with_recipe(half, 5 * 10**7)])
+
+
 def test_nothing_is_said_against_a_grid_that_has_all(tmp_path: Path) -> None:
-    assert warnings(summary(tmp_path, with_recipe(grid(ALL, DATA, seeds=(0, 1)), 10**8))) == []
+    assert warnings(whole_summary(tmp_path)) == []
+
+
+def test_one_length_of_training_says_that_nothing_is_known_of_a_longer_one(tmp_path: Path) -> None:
+    (said,) = warnings(summary(tmp_path, with_recipe(grid(ALL, DATA, seeds=(0, 1)), 10**8)))
+    assert said.startswith("Not tested: whether longer training would move the critical sizes.")
 
 
 def test_where_the_local_estimator_is_outside_page_one_says_how_far_and_why(tmp_path: Path) -> None:
-    found = summary(tmp_path, with_recipe(grid(ALL, DATA, seeds=(0, 1)), 10**8))
+    """With the exponent of those sizes; and it does not say that the interval allows for them."""
+    found = whole_summary(tmp_path)
     row = next(row for row in found["critical"] if row["subset_bytes"] == 1_000_000)
     row |= {"n_local": 2 * row["high"], "shape_sd": 0.0123}
+    found["laws"][0]["gamma_local"] = 0.708
     (said,) = warnings(found)
-    assert f"outside the interval at 1 MB ({format_count(row['n_local'])})" in said
-    assert "scatter by 1.2 % about the smooth law" in said
+    assert f"at 1 MB ({format_count(row['n_local'])}), outside the interval, with γ = 0.71." in said
+    assert "The interval holds if one smooth law describes all shapes." in said
+    assert "scatter by 1.2 % about it" in said
+
+
+def test_a_law_that_misses_the_largest_size_is_told(tmp_path: Path) -> None:
+    """It was fitted without it; inside that size's interval it hits."""
+    found = whole_summary(tmp_path)
+    law, row = found["laws"][0], max(found["critical"], key=lambda row: row["subset_bytes"])
+    law |= {"n_points": 4, "left_out_bytes": row["subset_bytes"], "left_out_ratio": 0.5}
+    (said,) = warnings(found)
+    assert said == (
+        "The law misses: through the other dataset sizes it predicts 0.50 times the critical size at 3 MB, outside the "
+        "interval."
+    )
+    law["left_out_ratio"] = 1.0
+    assert warnings(found) == []
+
+
+def test_a_run_that_is_shorter_than_the_least_of_the_law_is_named(tmp_path: Path) -> None:
+    found = whole_summary(tmp_path)
+    row = next(row for row in found["critical"] if row["subset_bytes"] == 1_000_000)
+    own = [rate for rate in found["rates"] if rate["subset_bytes"] == 1_000_000]
+    best = min(own, key=lambda rate: rate["adjusted_rate"])
+    best["adjusted_rate"] = 0.97 * row["adjusted_rate"]
+    (said,) = warnings(found)
+    assert said.startswith("A model that was run is shorter than the minimum of the law: ")
+    assert (
+        f"at 1 MB ({format_count(best['n_params'])} parameters; {100 * row['adjusted_rate']:.1f} % by the law)" in said
+    )
+
+
+def test_a_dataset_size_of_few_shapes_is_marked_in_the_table(tmp_path: Path) -> None:
+    found = summary(tmp_path, with_recipe(grid(["8x1", "16x1", "16x2", "32x2", "64x2"], DATA), 600_000))
+    blocks = write(found, []).blocks
+    table = next(block for block in blocks if isinstance(block, Grid))
+    assert all(row[0].endswith(" †") for row in table.rows if "not bracketed" not in str(row))
+    assert any("†: doubted by a warning above." in block.text for block in blocks if isinstance(block, Text))
+    whole = write(whole_summary(tmp_path / "whole"), []).blocks
+    assert "†" not in str(next(block for block in whole if isinstance(block, Grid)))
 
 
 @pytest.mark.parametrize(
