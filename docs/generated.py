@@ -62,7 +62,7 @@ def _command(name: str, command: Any, ctx: Any, *, title: str) -> str:
     said = [inspect.cleandoc(command.help or ""), _table(("name", "meaning"), rows)]
     said += [keys] if (keys := getattr(command, "json_keys", "")) else []
     lines = getattr(command, "examples", ())
-    said += ["\n".join(["```text", *lines, "```"])] if lines else []
+    said += ["\n".join(["```bash", *lines, "```"])] if lines else []
     return "\n\n".join([f"## {title}\n\n```text\n{usage}\n```", *said]) + "\n"
 
 
