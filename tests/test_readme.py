@@ -144,6 +144,17 @@ def test_what_the_table_does_not_show_stands_below_it() -> None:
     assert f"interpolating between models gives another exponent, {law['gamma_local']:.2f}" in README
 
 
+def test_the_quick_start_says_by_how_much_zpaq_is_shorter_than_the_best_model() -> None:
+    summary = summary_of("quick")
+    behind = {}
+    for row in summary["critical"]:
+        assert row["coder"] == "zpaq"
+        best = min(r["adjusted_rate"] for r in summary["rates"] if r["subset_bytes"] == row["subset_bytes"])
+        behind[row["subset_bytes"]] = f"{100 * (best - row['classical_rate']):.0f}"
+    said = f"by {behind[100_000]} points at 100 KB and by {behind[1_000_000]} at 1 MB"
+    assert said in (ROOT / "docs/quickstart.md").read_text()
+
+
 def test_every_link_leads_somewhere() -> None:
     for document in [*map(ROOT.joinpath, DOCUMENTS), *(ROOT / "docs").rglob("*.md")]:
         for link in re.findall(r"\]\(([^)#]+)\)", document.read_text()):

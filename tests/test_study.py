@@ -40,6 +40,25 @@ def test_the_three_facts_of_the_headline() -> None:
     assert f"at most {max(100 * (r['ratio_high'] - 1) for r in doubled):.0f} % within the 95 % intervals" in STUDY
 
 
+def test_what_a_parameter_costs_coded() -> None:
+    rows = [r for r in summary_of("study-text-converged")["precisions"] if r["cost"] == "coded"]
+    bits = sorted(r["bits_per_param"] for r in rows if r["status"] == "bracketed")
+    assert f"of the critical size then costs {bits[0]:.1f} to {bits[-1]:.1f} bits" in STUDY
+
+
+def test_where_zpaq_and_the_best_model_of_source_are_level() -> None:
+    summary = summary_of("study-source")
+    ratios = {}
+    for critical in summary["critical"]:
+        if critical["coder"] == "zpaq":
+            rates = [r["adjusted_rate"] for r in summary["rates"] if r["subset_bytes"] == critical["subset_bytes"]]
+            ratios[critical["subset_bytes"]] = min(rates) / critical["classical_rate"]
+    assert max(ratios) == 30_000_000
+    assert all(ratio > 1 for ratio in ratios.values())
+    assert ratios[30_000_000] < 1.002
+    assert "at 30 MB it makes as much as the best one, 14.7 %" in STUDY
+
+
 def test_how_many_rows_of_the_theory_table_say_what() -> None:
     """Seven intervals contain 0, two end there, two lie below; ten of the eleven differences are negative."""
     text = (ROOT / "docs/study.md").read_text().partition("<!-- theory:")[2].partition("<!-- end of theory")[0]
