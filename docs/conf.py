@@ -18,7 +18,7 @@ author = "the mdl contributors"
 version = release = mdl.__version__
 project_copyright = "the mdl contributors, MIT license"
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "numpydoc", "generated", "typography"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "numpydoc", "generated", "pictures", "typography"]
 myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build"]

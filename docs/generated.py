@@ -1,7 +1,7 @@
 """What the reference pages take from the code each time they are built, so that they cannot fall behind it.
 
 A page asks by a line of its own, such as `<!-- generated: commands -->`; the Markdown that a function of that name
-returns stands there instead.
+returns stands there instead. In the source such a page has gaps, and says so in a paragraph that no built page has.
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ _GLOSSARY = """# Glossary
 <!-- by python docs/generated.py, from analysis/report/sections/definitions.py -->
 
 Every term of the reports, in the words that they print on their last pages. [Concepts](concepts.md) explains the main
-ones at more length."""
+ones at more length. On this page c is in bits per parameter; on the others it is in bytes."""
 _WIDEST = 100  # characters of a fixed-width line that a window of 1,280 pixels shows
+_SOURCE_ONLY = re.compile(r"^> \*\*Built page only\.\*\* (?:.+\n)+\n", re.MULTILINE)
 _PLACE = re.compile(r"^<!-- generated: (?P<name>\w+)(?: (?P<of>[\w.]+))? -->$", re.MULTILINE)
 
 
@@ -61,7 +62,7 @@ def _command(name: str, command: Any, ctx: Any, *, title: str) -> str:
     said = [inspect.cleandoc(command.help or ""), _table(("name", "meaning"), rows)]
     said += [keys] if (keys := getattr(command, "json_keys", "")) else []
     lines = getattr(command, "examples", ())
-    said += ["\n".join(["```text", *lines, "```"])] if lines else []
+    said += ["\n".join(["```bash", *lines, "```"])] if lines else []
     return "\n\n".join([f"## {title}\n\n```text\n{usage}\n```", *said]) + "\n"
 
 
@@ -196,10 +197,14 @@ def names() -> str:
     return _table(("kind", "names"), [(kind, ", ".join(f"`{n}`" for n in known)) for kind, known in kinds.items()])
 
 
+_FIRST = {"mdl": ("size", "run", "measure"), "analysis": ("load",)}  # what most readers look for
+
+
 def api(name: str) -> str:
     """Every public name of a package, from its docstrings."""
     package = {"mdl": mdl, "analysis": analysis}[name]
-    return "\n".join(_documented(name, public, getattr(package, public)) for public in package.__all__)
+    names = dict.fromkeys([*_FIRST[name], *package.__all__])
+    return "\n".join(_documented(name, public, getattr(package, public)) for public in names)
 
 
 def _documented(package: str, name: str, thing: Any) -> str:
@@ -247,7 +252,7 @@ def _fill(_: Any, __: str, content: list[str]) -> None:
     def written(place: re.Match[str]) -> str:
         return _WRITERS[place["name"]](*([place["of"]] if place["of"] else []))
 
-    content[0] = _PLACE.sub(written, content[0])
+    content[0] = _PLACE.sub(written, _SOURCE_ONLY.sub("", content[0]))
 
 
 def setup(app: Any) -> dict[str, bool]:

@@ -1,4 +1,7 @@
-"""How text is set: exponents are raised, no line ends between a number and its unit, sentences are whole."""
+"""How text is set: exponents are raised, no line ends between a number and its unit, sentences are whole.
+
+In a table, a long name may be broken where its parts meet. The style allows that on a phone.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from sphinx.application import Sphinx
 
 from analysis.formatting import exponents_apart, with_units
 
+_BETWEEN_PARTS = re.compile(r"(?<=[\w\])}][._:/=,|])(?=\w)")  # train.|heldout_|sample_|bytes
 _CODE = (nodes.literal, nodes.literal_block, nodes.doctest_block, nodes.raw, nodes.title_reference)
 
 
@@ -23,6 +27,16 @@ def _set(_: Sphinx, tree: nodes.document, __: str) -> None:
             nodes.superscript("", part) if i % 2 else nodes.Text(part) for i, part in enumerate(parts) if part
         ]
         text.parent.replace(text, made)
+
+
+def _break(_: Sphinx, tree: nodes.document, __: str) -> None:
+    """Names in tables, by an element that no copy of the text has."""
+    for name in (name for cell in tree.findall(nodes.entry) for name in cell.findall(nodes.literal)):
+        first, *parts = _BETWEEN_PARTS.split(name.astext())
+        name.children = []
+        name += nodes.Text(first)
+        for part in parts:
+            name += [nodes.raw("", "<wbr>", format="html"), nodes.Text(part)]
 
 
 def _is_code(text: nodes.Text) -> bool:
@@ -50,6 +64,7 @@ def _name(_: Sphinx, __: str, ___: str, ____: Any, _____: Any, signature: str | 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Called by Sphinx."""
     app.connect("doctree-resolved", _set)
+    app.connect("doctree-resolved", _break)
     app.connect("autodoc-process-signature", _name)
     app.connect("autodoc-process-docstring", _join, priority=100)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -115,10 +115,44 @@ def test_the_law_that_a_reader_came_for_is_the_committed_reports() -> None:
         assert f"exponent is {gamma} (95 %: {law['gamma_low']:.2f} {to} {law['gamma_high']:.2f})" in " ".join(
             text.split()
         )
+    assert f"parameters ({law['gamma_local']:.2f} by a second estimator)" in " ".join(README.split())
     assert f"dataset sizes the exponent is {law['gamma_least']:.2f} to {law['gamma_most']:.2f}." in STUDY
     n_cells = summary_of("study-text-converged")["n_cells"]
     assert f"{n_cells} cells" in README
     assert f"{n_cells} cells" in STUDY
+
+
+def test_twice_the_training_moved_the_size_by_what_the_committed_report_says() -> None:
+    doubled = [
+        r for r in summary_of("study-text-converged")["convergence"] if r["half_bytes_seen"] * 2 == r["bytes_seen"]
+    ]
+    least, *_, most = sorted(100 * (row["ratio"] - 1) for row in doubled)
+    surely = max(100 * (row["ratio_high"] - 1) for row in doubled)
+    assert f"by {least:.1f} to {most:.1f} % (95 %: at most {surely:.0f} %)" in README
+
+
+def test_what_the_table_does_not_show_stands_below_it() -> None:
+    """Seeds, passes over the data, and the second estimator where it lies outside the interval."""
+    summary = summary_of("quick")
+    assert summary["recipe"]["settings"]["train.seed"] == 0
+    (share,) = (row["passes"] for row in summary["recipe"]["passes"] if row["passes"] < 1)
+    (outside,) = (row for row in summary["critical"] if not row["low"] <= row["n_local"] <= row["high"])
+    assert outside["subset_bytes"] == 100_000
+    assert f"One seed each; at 1 MB each model saw {100 * share:.0f} % of the data once." in README
+    assert f"At 100 KB interpolation between models gives {outside['n_local'] / 1e3:.2f} K, outside" in README
+    (law,) = summary["laws"]
+    assert f"interpolating between models gives another exponent, {law['gamma_local']:.2f}" in README
+
+
+def test_the_quick_start_says_by_how_much_zpaq_is_shorter_than_the_best_model() -> None:
+    summary = summary_of("quick")
+    behind = {}
+    for row in summary["critical"]:
+        assert row["coder"] == "zpaq"
+        best = min(r["adjusted_rate"] for r in summary["rates"] if r["subset_bytes"] == row["subset_bytes"])
+        behind[row["subset_bytes"]] = f"{100 * (best - row['classical_rate']):.0f}"
+    said = f"by {behind[100_000]} points at 100 KB and by {behind[1_000_000]} at 1 MB"
+    assert said in (ROOT / "docs/quickstart.md").read_text()
 
 
 def test_every_link_leads_somewhere() -> None:

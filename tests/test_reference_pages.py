@@ -91,6 +91,25 @@ def test_no_place_is_left_open(generated: ModuleType) -> None:
         assert "<!-- generated:" not in page(generated, str(path.relative_to(ROOT / "docs")))
 
 
+def test_a_page_with_gaps_says_so_in_the_source_alone(generated: ModuleType) -> None:
+    """Whoever reads it without building it learns below the title what is missing, and where that stands."""
+    for path in sorted((ROOT / "docs").rglob("*.md")):
+        text = path.read_text()
+        has_gaps = "<!-- generated:" in text or "```{include}" in text
+        below_the_title = text.partition("\n\n")[2]
+        assert below_the_title.startswith("> **Built page only.** ") is has_gaps, path.name
+        built = page(generated, str(path.relative_to(ROOT / "docs")))
+        assert "Built page only" not in built
+        assert built.partition("\n")[0] == text.partition("\n")[0]
+
+
+def test_python_begins_with_what_most_readers_look_for(generated: ModuleType) -> None:
+    names = re.findall(r"^## `([\w.]+)`$", page(generated, "reference/python.md"), re.MULTILINE)
+    assert names[:3] == ["mdl.size", "mdl.run", "mdl.measure"]
+    assert names[len(mdl.__all__)] == "analysis.load"
+    assert len(names) == len(set(names)) == len(mdl.__all__) + len(analysis.__all__)
+
+
 def test_the_glossary_has_the_definitions_that_reports_print(generated: ModuleType) -> None:
     """python docs/generated.py writes it anew."""
     assert (ROOT / "docs/glossary.md").read_text() == generated.glossary()

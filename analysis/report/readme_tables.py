@@ -5,6 +5,14 @@ A table stands between two comments, of which the first names its summary.json, 
     <!-- results: from reports/quick/summary.json; … -->
     | text | … the first word of the header is kept
     <!-- end of results -->
+
+A table of several studies names them line by line, with the group where a summary has several:
+
+    <!-- theory: by python -m analysis.report.readme_tables
+    Bible: reports/study-other-texts/summary.json file:bible.txt
+    -->
+    | data | …
+    <!-- end of theory -->
 """
 
 from __future__ import annotations
@@ -19,6 +27,7 @@ from typing import cast
 from analysis.errors import AnalysisError
 from analysis.report.rows.critical import CriticalRow
 from analysis.report.sections.answer_table import CODED, answer_row, coded_cells, in_print, near_least, span
+from analysis.report.study_tables import TABLES, Study, markdown_table
 from analysis.report.summary_keys import Summary
 
 DOCUMENTS = ("README.md", "reports/README.md", "docs/study.md")
@@ -29,6 +38,11 @@ _TABLE = re.compile(
     r"\| *(?P<of>[^|\n]*?) *\|.*?(?P<end><!-- end of results -->)",
     re.DOTALL,
 )
+_OF_STUDIES = re.compile(
+    r"(?P<begin><!-- (?P<kind>theory|exponents): [^\n]*\n(?P<studies>.*?)-->\n).*?(?P<end><!-- end of (?P=kind) -->)",
+    re.DOTALL,
+)
+_STUDY = re.compile(r"(?P<data>.+?): (?P<path>\S+\.json)(?: (?P<group>\S+))?")
 
 
 def results_table(summary: Summary, of: str) -> str:
@@ -46,8 +60,7 @@ def results_table(summary: Summary, of: str) -> str:
     ]
     if any(near):
         rows = [(*row[:2], cell, *row[2:]) for row, cell in zip(rows, [_NEAR, *near], strict=True)]
-    lines = [f"| {' | '.join(row)} |" for row in rows]
-    return "\n".join([lines[0], "|---" * len(rows[0]) + "|", *lines[1:]]) + "\n"
+    return markdown_table(rows)
 
 
 def _row(row: CriticalRow, coded: tuple[str, ...]) -> tuple[str, ...]:
@@ -66,9 +79,28 @@ def with_tables(readme: Path) -> str:
         raise AnalysisError(
             f"{readme} cannot be read ({error.strerror}); name a README with tables of results"
         ) from None
-    return _TABLE.sub(
+    text = _TABLE.sub(
         lambda m: m["begin"] + results_table(_summary(readme.parent / m["path"]), m["of"]) + m["end"], text
     )
+    return _OF_STUDIES.sub(
+        lambda m: m["begin"] + TABLES[m["kind"]](_studies(m["studies"], readme.parent)) + m["end"], text
+    )
+
+
+def _studies(lines: str, folder: Path) -> list[Study]:
+    return [_study(line, folder) for line in lines.splitlines()]
+
+
+def _study(line: str, folder: Path) -> Study:
+    named = _STUDY.fullmatch(line)
+    if named is None:
+        raise AnalysisError(f"{line!r} names no study; write it as DATA: PATH/summary.json [GROUP]")
+    summary = _summary(folder / named["path"])
+    laws = [law for law in summary.get("laws", []) if named["group"] in (None, law["group"])]
+    if len(laws) != 1:
+        groups = ", ".join(law["group"] for law in summary.get("laws", [])) or "none"
+        raise AnalysisError(f"{line!r} names {len(laws)} groups of its summary, and must name one of: {groups}")
+    return Study(data=named["data"], summary=summary, law=laws[0])
 
 
 def _summary(path: Path) -> Summary:

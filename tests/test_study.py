@@ -1,0 +1,130 @@
+"""What docs/study.md says in sentences is what the committed summaries hold; its tables are compared in test_readme."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis.report.readme_tables import main, with_tables
+from analysis.report.study_tables import Study, exponents_table, theory_table
+from tests import ROOT
+
+STUDY = " ".join((ROOT / "docs/study.md").read_text().split())
+
+
+def summary_of(name: str) -> dict[str, Any]:
+    return json.loads((ROOT / "reports" / name / "summary.json").read_text())  # type: ignore[no-any-return]
+
+
+def row(name: str, data: str = "text") -> Study:
+    summary = summary_of(name)
+    return Study(data=data, summary=summary, law=copy.deepcopy(summary["laws"][0]))  # type: ignore[arg-type]
+
+
+def test_the_three_facts_of_the_headline() -> None:
+    """Of the sizes and of the exponent by either estimator, and of the size after half of the training."""
+    summary = summary_of("study-text-converged")
+    (law,) = summary["laws"]
+    outside = [r for r in summary["critical"] if not r["low"] <= r["n_local"] <= r["high"]]
+    assert (len(outside), len(summary["critical"])) == (4, 7)
+    assert f"at four of the seven dataset sizes, and an exponent of {law['gamma_local']:.2f}." in STUDY
+    (ten,) = (r for r in summary["critical"] if r["subset_bytes"] == 10**7)
+    assert f"at 10 MB, {ten['local_low'] / 1e3:.0f} K to {ten['high'] / 1e3:.0f} K parameters" in STUDY
+    doubled = [r for r in summary["convergence"] if r["half_bytes_seen"] * 2 == r["bytes_seen"]]
+    least, *_, most = sorted(100 * (r["ratio"] - 1) for r in doubled)
+    assert f"moved the sizes by {least:.1f} to {most:.1f} % " in STUDY
+    assert f"at most {max(100 * (r['ratio_high'] - 1) for r in doubled):.0f} % within the 95 % intervals" in STUDY
+
+
+def test_what_a_parameter_costs_coded() -> None:
+    rows = [r for r in summary_of("study-text-converged")["precisions"] if r["cost"] == "coded"]
+    bits = sorted(r["bits_per_param"] for r in rows if r["status"] == "bracketed")
+    assert f"of the critical size then costs {bits[0]:.1f} to {bits[-1]:.1f} bits" in STUDY
+
+
+def test_where_zpaq_and_the_best_model_of_source_are_level() -> None:
+    summary = summary_of("study-source")
+    ratios = {}
+    for critical in summary["critical"]:
+        if critical["coder"] == "zpaq":
+            rates = [r["adjusted_rate"] for r in summary["rates"] if r["subset_bytes"] == critical["subset_bytes"]]
+            ratios[critical["subset_bytes"]] = min(rates) / critical["classical_rate"]
+    assert max(ratios) == 30_000_000
+    assert all(ratio > 1 for ratio in ratios.values())
+    assert ratios[30_000_000] < 1.002
+    assert "at 30 MB it makes as much as the best one, 14.7 %" in STUDY
+
+
+def test_how_many_rows_of_the_theory_table_say_what() -> None:
+    """Seven intervals contain 0, two end there, two lie below; ten of the eleven differences are negative."""
+    text = (ROOT / "docs/study.md").read_text().partition("<!-- theory:")[2].partition("<!-- end of theory")[0]
+    cells = [line.split(" | ")[4] for line in text.splitlines() if line.startswith("| ")][1:]
+    ends = [cell.strip("*").partition("(")[2].rstrip(")").split(" to ") for cell in cells]
+    around = [
+        cell
+        for cell, (low, high) in zip(cells, ends, strict=True)
+        if low[0] == "−" and high != "0.00" and high[0] != "−"
+    ]
+    at = [cell for cell, (_, high) in zip(cells, ends, strict=True) if high == "0.00"]
+    assert (len(cells), len(at), sum(cell[0] == "*" for cell in cells)) == (11, 2, 2)
+    assert len([cell for cell in around if cell[0] != "*"]) == 7
+    assert sum(cell.strip("*")[0] == "−" for cell in cells) == 10
+
+
+def test_how_much_shapes_of_other_texts_scatter() -> None:
+    others = {r["group"]: r["shape_sd"] for r in summary_of("study-other-texts")["critical"]}
+    three = [f"{100 * others[f'file:{name}.txt']:.1f}" for name in ("bible", "dictionary", "kernel")]
+    own = 100 * summary_of("study-text")["critical"][0]["shape_sd"]
+    assert f"by {three[0]}, {three[1]} and {three[2]} % of the code length (those of the encyclopedia" in STUDY
+    assert f"with recipe 1, by {own:.1f} %)" in STUDY
+
+
+def test_a_difference_is_bold_if_its_interval_is_clear_of_0_as_printed() -> None:
+    study = row("study-text-converged")
+    assert study.law["theory"]
+    for high, shown in ((-0.02, "**−0.03 (−0.21 to −0.02)**"), (-0.0049, "−0.03 (−0.21 to 0.00)")):
+        study.law["theory"]["difference_high"] = high
+        assert f"| {shown} |" in theory_table([study])
+    assert "−0.00" not in theory_table([study])
+
+
+def test_the_sizes_are_those_of_the_group_and_of_the_last_rows_dataset_sizes() -> None:
+    lines = exponents_table([row("study-text"), row("study-other-texts", "Bible")]).splitlines()
+    assert lines[0] == "| data | recipe | 100 KB | 300 KB | 1 MB | 3 MB | exponent (95 %) |"
+    assert lines[3] == "| Bible | 1 | 4.3 K | 9.9 K | 23 K | 57 K | 0.75 (0.68 to 0.81) |"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("Bible reports/x.json", "names no study; write it as DATA: PATH/summary.json"),
+        ("Bible: s.json", "names 3 groups of its summary, and must name one of: file:bible.txt, "),
+        ("Bible: s.json file:none.txt", "names 0 groups of its summary"),
+        ("Bible: t.json", "Bible: its summary has no test of the theory; leave its line out"),
+    ],
+)
+def test_a_line_that_names_no_row_is_told_and_nothing_is_written(
+    tmp_path: Path, line: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "s.json").write_text((ROOT / "reports/study-other-texts/summary.json").read_text())
+    untested = summary_of("study-text")
+    untested["laws"][0]["theory"] = None
+    (tmp_path / "t.json").write_text(json.dumps(untested))
+    page = tmp_path / "page.md"
+    page.write_text(text := f"<!-- theory: of\n{line}\n-->\n| old |\n<!-- end of theory -->\n")
+    assert main([str(page)]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: ")
+    assert told.count("\n") == 1
+    assert said in told
+    assert page.read_text() == text
+
+
+def test_tables_of_several_studies_are_written_anew() -> None:
+    page = ROOT / "docs/study.md"
+    assert page.read_text().count("<!-- end of theory -->") == page.read_text().count("<!-- end of exponents -->") == 1
+    assert with_tables(page) == page.read_text()
