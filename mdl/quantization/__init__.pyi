@@ -1,6 +1,6 @@
+from .coded_work import coded_bytes as coded_bytes
 from .data_part import DataPart as DataPart
 from .data_part import Weights as Weights
-from .data_part import coded_bytes as coded_bytes
 from .data_part import subset_bits as subset_bits
 from .fine_tune import Tuning as Tuning
 from .precision_list import PRECISIONS as PRECISIONS

@@ -15,10 +15,9 @@ import torch
 
 from mdl.data import ByteView, Readable
 from mdl.models import BytesProgress, Shape, code_lengths, stack
-from mdl.quantization.precision_list import PRECISIONS
+from mdl.quantization.coded_work import SAMPLE_BYTES
 
 Weights = dict[str, torch.Tensor]
-SAMPLE_BYTES = 1 << 20  # of more data not every precision codes all: a thousand windows tell to some .03 %
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,11 +64,6 @@ class DataLengths:
             (lengths[best],) = self._part.bits([self._members[best]])
             whole.add(best)
         return [(bits, None if k in whole else self._part.sample_bytes) for k, bits in enumerate(lengths)]
-
-
-def coded_bytes(n_bytes: int) -> int:
-    """What measuring so much data at every precision codes of it, in the least."""
-    return len(PRECISIONS) * n_bytes if n_bytes <= SAMPLE_BYTES else (len(PRECISIONS) + 1) * SAMPLE_BYTES + n_bytes
 
 
 def spread_windows(view: Readable, n_bytes: int, context_bytes: int, sample_bytes: int) -> npt.NDArray[np.uint8]:

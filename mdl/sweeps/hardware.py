@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import platform
+import runpy
 import subprocess
 from collections.abc import Sequence
 from functools import lru_cache
@@ -19,10 +21,15 @@ class Gpu(NamedTuple):
     memory_bytes: int
 
 
+def _may_have_gpus() -> bool:
+    """False: none that torch uses, by NVIDIA's driver."""
+    return Path("/proc/driver/nvidia/gpus").exists() or platform.system() != "Linux"
+
+
 @lru_cache(maxsize=1)
 def gpu_models() -> Sequence[Gpu]:
     """Each GPU that the driver knows; asking torch would take a part of that memory."""
-    if not Path("/proc/driver/nvidia/gpus").exists() and platform.system() == "Linux":
+    if not _may_have_gpus():
         return ()
     query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
     with contextlib.suppress(OSError, subprocess.SubprocessError, ValueError):
@@ -30,6 +37,36 @@ def gpu_models() -> Sequence[Gpu]:
         rows = [line.rpartition(",") for line in told.splitlines() if line.strip()]
         return tuple(Gpu(name.strip(), int(memory) << 20) for name, _, memory in rows)
     return ()
+
+
+def count_gpus() -> int:
+    """How many GPUs torch uses here.
+
+    The driver says so in a moment; torch, whose import takes two seconds, is asked where that leaves it open.
+    """
+    if not _may_have_gpus():
+        return 0
+    visible, n_known = os.environ.get("CUDA_VISIBLE_DEVICES"), len(gpu_models())
+    if n_known and _torch_has_cuda():
+        if visible is None:
+            return n_known
+        indices = visible.split(",")
+        if len(set(indices)) == len(indices) and all(i.isdigit() and int(i) < n_known for i in indices):
+            return len(indices)
+    import torch
+
+    return torch.cuda.device_count()
+
+
+@lru_cache(maxsize=1)
+def _torch_has_cuda() -> bool:
+    """Whether the torch that is installed was built for GPUs; False: that is not known without importing it."""
+    found = importlib.util.find_spec("torch")
+    if not found or not found.origin:
+        return False
+    with contextlib.suppress(Exception):  # whatever that file is in another version
+        return bool(runpy.run_path(str(Path(found.origin).with_name("version.py"))).get("cuda"))
+    return False
 
 
 def this_machine(*, on_gpu: bool) -> str:

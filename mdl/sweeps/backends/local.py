@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
@@ -23,7 +22,7 @@ from mdl.sweeps import claims
 from mdl.sweeps.backends.registry import Ended, Request, register_backend
 from mdl.sweeps.cohort_parts import forget_parts
 from mdl.sweeps.driver_status import DriverStatus
-from mdl.sweeps.hardware import this_machine
+from mdl.sweeps.hardware import count_gpus, this_machine
 from mdl.sweeps.jobs import baseline_jobs, cohort_job, left_of
 from mdl.sweeps.layout import Layout, auto_per_gpu
 from mdl.sweeps.manifest import open_corpora, write_manifest
@@ -92,7 +91,7 @@ def run_sweep(
     corpora = open_corpora(plan, console)
     whole_cohorts = left_of(plan, plan.cohorts if with_cohorts else (), retry_failed=retry_failed)
     places = _places(whole_cohorts, n_workers=n_workers, per_gpu=per_gpu, wait=wait, until=until)
-    on_gpu = _n_gpus() > 0
+    on_gpu = count_gpus() > 0
     layout = Layout(plan, corpora, cost_model(on_gpu=on_gpu), _devices(places))
     left = layout.cut(whole_cohorts, keep=True)
     how = {"retry_failed": retry_failed, "on_gpu": on_gpu}
@@ -123,14 +122,14 @@ def foretell(request: Request, options: LocalOptions) -> str:
     if not seconds:
         return "nothing is left to do\n"
     n = len(_devices(_places([], n_workers=options.workers, per_gpu=options.per_gpu or 1)))
-    where = counted(_n_gpus(), "GPU") if _n_gpus() else counted(n, "core")
-    where += f" ({this_machine(on_gpu=_n_gpus() > 0)})"
+    where = counted(count_gpus(), "GPU") if count_gpus() else counted(n, "core")
+    where += f" ({this_machine(on_gpu=count_gpus() > 0)})"
     return f"here, on {where}: about {format_seconds(seconds)}, foretold {source}\n"
 
 
 def foretold_seconds(request: Request, options: LocalOptions) -> tuple[float, str]:
     """Of what is left of a plan, on this machine, and by what; corpora that only the network has are not counted."""
-    plan, on_gpu = request.plan, _n_gpus() > 0
+    plan, on_gpu = request.plan, count_gpus() > 0
     corpora = open_corpora(plan, Console(quiet=True), fetch=False)
     cohorts = [c for c in plan.cohorts if all(cell.config.corpus.spec() in corpora for cell in c.cells)]
     left = left_of(plan, cohorts, retry_failed=request.retry_failed)
@@ -164,7 +163,7 @@ def _places(
     """With as many cohorts a GPU as fit, where nothing is asked for."""
     return _Places(
         n_workers=n_workers,
-        per_gpu=per_gpu or auto_per_gpu(cohorts, _n_gpus(), _n_cores()),
+        per_gpu=per_gpu or auto_per_gpu(cohorts, count_gpus(), _n_cores()),
         wait=wait,
         until=until,
     )
@@ -172,7 +171,7 @@ def _places(
 
 def _devices(places: _Places) -> list[int]:
     """The device of each lane that trains: a GPU, or a core of its own."""
-    n_gpus = _n_gpus()
+    n_gpus = count_gpus()
     if not n_gpus:
         return list(range(places.n_workers or _n_cores()))
     return (list(range(n_gpus)) * places.per_gpu)[: places.n_workers]
@@ -208,7 +207,7 @@ def _run_jobs(plan: Plan, jobs: list[Job], console: Console, places: _Places) ->
 
 def _fitting(jobs: list[Job]) -> list[Job]:
     """The same, none asking for more GPUs than there are: it then trains on fewer, and on a CPU in one lane."""
-    at_most = max(1, _n_gpus())
+    at_most = max(1, count_gpus())
     return [replace(job, n_devices=min(job.n_devices, at_most)) for job in jobs]
 
 
@@ -217,7 +216,7 @@ def _lanes(places: _Places, n_jobs: int, widths: AbstractSet[int] = frozenset({1
 
     `widths`: how many GPUs the jobs want; as many GPUs are one lane as long as such jobs wait.
     """
-    cores, n_gpus = _n_cores(), _n_gpus()
+    cores, n_gpus = _n_cores(), count_gpus()
     single = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     if not n_gpus:
         both = frozenset({"cohort", "baseline"})
@@ -252,18 +251,18 @@ def _n_cores() -> int:
 
 def has_gpu() -> bool:
     """Do cohorts train on a GPU here?"""
-    return _n_gpus() > 0
+    return count_gpus() > 0
 
 
 def n_places() -> int:
     """How many cohorts are trained at once where nothing else is asked for: one a GPU, or one a core."""
-    return _n_gpus() or _n_cores()
+    return count_gpus() or _n_cores()
 
 
 def gpu_places() -> list[dict[str, str]]:
     """What the environment of a process on each of this machine's GPUs adds; none without one."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(_n_gpus())))).split(",")
-    return [{"CUDA_VISIBLE_DEVICES": device} for device in visible[: _n_gpus()]]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(count_gpus())))).split(",")
+    return [{"CUDA_VISIBLE_DEVICES": device} for device in visible[: count_gpus()]]
 
 
 def _unused() -> str | None:
@@ -272,14 +271,6 @@ def _unused() -> str | None:
     from mdl.device import unused_accelerator
 
     return unused_accelerator()
-
-
-def _n_gpus() -> int:
-    if not Path("/proc/driver/nvidia/gpus").exists() and sys.platform == "linux":
-        return 0  # spares a machine without one the two seconds of importing torch
-    import torch
-
-    return torch.cuda.device_count()
 
 
 @contextmanager

@@ -24,10 +24,10 @@ def gpus_of(lanes: list[Lane]) -> list[str]:
 def test_cohorts_go_to_every_gpu_one_process_each_or_as_many_as_share_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     for n in (1, 2, 8):
-        monkeypatch.setattr(local, "_n_gpus", lambda n=n: n)
+        monkeypatch.setattr(local, "count_gpus", lambda n=n: n)
         assert gpus_of(_lanes(places(), 100)) == [str(i) for i in range(n)]
         assert len(local.gpu_places()) == n
-    monkeypatch.setattr(local, "_n_gpus", lambda: 2)
+    monkeypatch.setattr(local, "count_gpus", lambda: 2)
     assert gpus_of(_lanes(places(per_gpu=2), 100)) == ["0", "1", "0", "1"]
     assert gpus_of(_lanes(places(n_workers=1), 100)) == ["0"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,GPU-abc")
@@ -44,14 +44,14 @@ def test_a_cohort_too_large_for_one_gpu_gets_as_many_as_it_asks_for_and_then_the
         own = [(lane.n_devices, lane.environment["CUDA_VISIBLE_DEVICES"]) for lane in lanes if "cohort" in lane.kinds]
         return own + [inner for lane in lanes for inner in all_of(lane.parts)]
 
-    monkeypatch.setattr(local, "_n_gpus", lambda: 5)
+    monkeypatch.setattr(local, "count_gpus", lambda: 5)
     singles = [(1, str(i)) for i in range(5)]
     assert sorted(all_of(_lanes(places(), 100, {1, 2}))) == [*singles, (2, "0,1"), (2, "2,3")]
     assert sorted(all_of(_lanes(places(), 100, {2, 4}))) == [*singles, (2, "0,1"), (2, "2,3"), (4, "0,1,2,3")]
     assert all_of(_lanes(places(), 100, {5}))[0] == (5, "0,1,2,3,4")
     jobs = [Job("a", {"kind": "cohort"}, 1.0, n_devices=n) for n in (1, 4, 64)]
     assert [job.n_devices for job in local._fitting(jobs)] == [1, 4, 5]
-    monkeypatch.setattr(local, "_n_gpus", lambda: 0)
+    monkeypatch.setattr(local, "count_gpus", lambda: 0)
     assert [job.n_devices for job in local._fitting(jobs)] == [1, 1, 1]
 
 
@@ -69,7 +69,7 @@ def test_a_wide_lane_does_its_own_jobs_and_then_falls_into_single_ones(tmp_path:
 
 
 def test_without_a_gpu_it_is_a_single_threaded_process_a_core(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "_n_gpus", lambda: 0)
+    monkeypatch.setattr(local, "count_gpus", lambda: 0)
     assert local.gpu_places() == []
     lanes = _lanes(places(n_workers=3), 100)
     assert len(lanes) == 3
