@@ -5,7 +5,7 @@ function showCell() {
   const place = state.places.find((p) => state.cell && p.curve === state.cell.curve && p.cell === state.cell.cell);
   state.ring.setAttribute("visibility", place ? "visible" : "hidden");
   if (!place) {
-    el("cell").textContent = "No cell chosen.";
+    el("cell").textContent = "Point at a mark, or tap it, to see its model.";
     return;
   }
   state.ring.setAttribute("cx", place.px);

@@ -16,14 +16,20 @@ from analysis.study import Study, TwoPartCodes
 from analysis.types import Json
 
 PRICES_BITS = (0.5, 32.0)  # the slider's ends
+_ENDS = ("low", "n", "high")
 _KEY = ["group", "subset_bytes", "n_params"]
+_NOT_ROUNDED = "Weights are not rounded; only the price changes."
 _CODES = {
-    "two-part": ("own subset, two-part", True, "The code of the model's own training subset, and its parameters."),
+    "two-part": (
+        "own subset, two-part",
+        True,
+        f"The code of the model's own training subset, and its parameters. {_NOT_ROUNDED}",
+    ),
     "held-out": (
         "held-out rate × D",
         True,
         "What D unseen bytes would cost, and the parameters. What a model has memorized earns nothing. Seeds are "
-        "averaged.",
+        f"averaged. {_NOT_ROUNDED}",
     ),
     "prequential": (
         "block-prequential",
@@ -48,6 +54,7 @@ def explorer_data(study: Study) -> Json:
         "name": study.table.name,
         "code": next((key for key, cost in own.items() if cost == study.cost), "two-part"),
         "bits_per_param": min(max(start or 0.0, PRICES_BITS[0]), PRICES_BITS[1]),
+        "fitted_bits": start,
         "prices": {cost.name: cost.bits_per_param for cost in known_costs() if cost.bytes_per_param},
         "groups": [_group(study, group, budgets, names) for group in dict.fromkeys(study.rates["group"])],
     }
@@ -64,7 +71,8 @@ def _group(study: Study, group: str, budgets: list[dict[str, list[Json]]], names
     sizes = sorted({int(d) for d in study.rates.loc[study.rates["group"] == group, "subset_bytes"]})
     colors = dict(zip(map(str, sizes), _colors(len(sizes)), strict=True))
     law = study.laws[group]
-    known = {"gamma": law.gamma, "low": law.gamma_low, "high": law.gamma_high, "cost": study.cost.name}
+    cost = {"cost": study.cost.name, "is_number": study.cost.bytes_per_param is not None}
+    known = {"gamma": law.gamma, "low": law.gamma_low, "high": law.gamma_high, **cost}
     trained = [
         {"name": name, "codes": codes[group]} for name, codes in zip(names, budgets, strict=True) if group in codes
     ]
@@ -172,20 +180,25 @@ def _estimates(two_part: TwoPartCodes, cost: ParameterCost) -> _Estimates:
     return {(one.column.group, one.column.subset_bytes): one for one in two_part.estimates(cost)}
 
 
-def _at_any_price(estimate: Estimate) -> Json | None:
-    """Places in N, the code there, and the prices at which these are the ends and the middle of N*'s interval."""
+def _law(estimate: Estimate, *, at_any_price: bool) -> Json | None:
+    """Places in N, the code there, and N of the outermost shapes that the law goes by;
+
+    at any price: the prices at which the places are the ends and the middle of N*'s interval.
+    """
     minimum = estimate.minimum
     if minimum is None:
         return None
-    ends = {name: minimum.prices(share).tolist() for name, share in zip(("low", "n", "high"), ENDS, strict=True)}
-    at = np.exp(minimum.log_n)
-    return {"at": at.tolist(), "code": [minimum.code_bits(n) for n in at.tolist()], "prices": ends}
+    at = np.exp(minimum.log_n).tolist()
+    law: Json = {"at": at, "code": [minimum.code_bits(n) for n in at], "window": np.exp(minimum.window).tolist()}
+    if at_any_price:
+        law["prices"] = {name: minimum.prices(share).tolist() for name, share in zip(_ENDS, ENDS, strict=True)}
+    return law
 
 
-def _at_own_prices(estimate: Estimate) -> Json | None:
-    """N* and its interval, where it lies in the grid."""
+def _found(estimate: Estimate) -> Json | None:
+    """N* and its interval as the report has them; the law's prices would give them but for its places' distance."""
     row = estimate.row
-    if row["status"] != "bracketed":
+    if row["status"] != "bracketed" or estimate.minimum is None:
         return None
     n, rate, raw = (float(str(row[name])) for name in ("n_params", "adjusted_rate", "raw_rate"))
     bits = 8 * estimate.column.subset_bytes
@@ -207,10 +220,8 @@ def _code(key: str, frame: pd.DataFrame, group: str, cost: ParameterCost | None,
     for subset_bytes, rows in rows_of_group.groupby("subset_bytes", sort=True):
         values: Json = {short: _nulls(rows[column]) for column, short in columns.items()}
         estimate = laws.get((group, int(str(subset_bytes))))
-        if estimate and cost:
-            values["found"] = _at_own_prices(estimate)
-        elif estimate:
-            values["law"] = _at_any_price(estimate)
+        if estimate:
+            values |= {"found": _found(estimate), "law": _law(estimate, at_any_price=cost is None)}
         curves.append({"d": int(str(subset_bytes)), **values})
     own = {"own_price": cost.noun if cost else None, "own_name": cost.label if cost else None}
     return {"key": key, "name": name, "priced": priced, **own, "note": note, "curves": curves}
