@@ -19,6 +19,7 @@ from analysis.report.markdown import markdown
 from analysis.report.output_folder import move_in, require_ours
 from analysis.report.pdf import typeset
 from analysis.report.section import SECTIONS
+from analysis.report.sections.searched_size import told
 from analysis.report.summary import measure, summarise
 from analysis.report.summary_keys import Summary
 from analysis.report.web import article
@@ -65,7 +66,7 @@ def build_report(
     wanted = _checked(formats)
     table = by_second_code(load(folder, **(columns or {})), stride_bytes, contexts=contexts)
     explained = study(table, parse_cost(cost), predict_bytes=_asked(table, predict_bytes))
-    measured = measure(explained)
+    measured = measure(explained) | ({"is_searched": True} if table.is_searched else {})
     summary = summarise(explained, measured)
     require_ours(out, ["summary.json", *(FORMATS[name] for name in wanted)])  # before long work
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -81,7 +82,7 @@ def build_report(
             (made / FORMATS["md"]).write_text(markdown(document), encoding="utf-8")
         if "html" in wanted:
             shown = article(document, made / "figures")
-            web_page = page.page(explained, which_sweep(summary), document.lead, shown)
+            web_page = page.page(explained, which_sweep(summary), document.lead, shown, told(summary))
             (made / FORMATS["html"]).write_text(web_page, encoding="utf-8")
         figures = [f"figures/{path.name}" for path in (made / "figures").glob("*.*")]
         tables = [path.name for path in made.glob("*.csv")]
@@ -91,9 +92,13 @@ def build_report(
 
 
 def _asked(table: Table, predict_bytes: Sequence[float]) -> list[float]:
-    """Dataset sizes at which the law is given with its interval: those of the grid, and others."""
+    """Dataset sizes at which the law is given with its interval: those of the grid, and others.
+
+    `mdl size` asks for all of the data, however little of them models were trained on.
+    """
     sizes = sorted({float(d) for d in table.cells["subset_bytes"]})
-    return sorted({*sizes, *(predict_bytes or [10 * sizes[-1]])}) if sizes else []
+    whole = {float(d) for d in table.runs["train_bytes"]} if table.is_searched else set()
+    return sorted({*sizes, *whole, *(predict_bytes or [10 * sizes[-1]])}) if sizes else []
 
 
 def _checked(formats: Sequence[str]) -> tuple[str, ...]:
