@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from analysis.costs import ParameterCost, parse_cost
@@ -13,6 +13,7 @@ from analysis.errors import AnalysisError
 from analysis.records import Table, by_second_code, load
 from analysis.report.contents import which_sweep, write
 from analysis.report.csv_tables import write_tables
+from analysis.report.elements import Text
 from analysis.report.explorer import page
 from analysis.report.figures import draw
 from analysis.report.markdown import markdown
@@ -81,8 +82,10 @@ def build_report(
         if "md" in wanted:
             (made / FORMATS["md"]).write_text(markdown(document), encoding="utf-8")
         if "html" in wanted:
-            shown = article(document, made / "figures")
-            web_page = page.page(explained, which_sweep(summary), document.lead, shown, told(summary))
+            answer = told(summary)
+            rest = replace(document, blocks=tuple(block for block in document.blocks if block != Text(answer, "lead")))
+            shown = article(rest, made / "figures")  # the answer stands above all
+            web_page = page.page(explained, which_sweep(summary), document.lead, shown, answer)
             (made / FORMATS["html"]).write_text(web_page, encoding="utf-8")
         figures = [f"figures/{path.name}" for path in (made / "figures").glob("*.*")]
         tables = [path.name for path in made.glob("*.csv")]

@@ -24,17 +24,19 @@ def told(summary: Summary) -> str:
     found = _found(summary, max(summary["critical"], key=lambda row: row["subset_bytes"]))
     if found is None:
         return ""
-    n, low, high = found.ends
-    size, between = format_size(n, low, high), f"{format_count(low)} to {format_count(high)}"
-    pays = f"pays for {size} parameters (95 %: {between})"
+    training = "endless training" if found.is_endless else "no more training than this"
+    rest = " All that follows is of the training that was done." if found.is_endless else ""
+    return f"Answer of mdl size, for {training}: {_data(summary)} pays for {_size(found.ends)}{rest}"
+
+
+def _size(ends: Ends) -> str:
+    """The interval first where it is too wide for an answer, as in the terminal."""
+    n, low, high = ends
+    size = format_size(n, low, high)
     if high > WIDEST * low:
-        pays = (
-            f"pays for something between {format_count(low)} and {format_count(high)} parameters, which is too wide "
-            f"for an answer (best guess {size})"
-        )
-    training = "after endless training" if found.is_endless else "after no more training than this"
-    begin = f"Answer of mdl size: {_data(summary)} {pays}, {training}."
-    return f"{begin} All that follows is of the training that was done." if found.is_endless else begin
+        between = f"something between {format_count(low)} and {format_count(high)} parameters"
+        return f"{between}. That is too wide for an answer; the best guess is {size}."
+    return f"{size} parameters (95 %: {format_count(low)} to {format_count(high)})."
 
 
 def _data(summary: Summary) -> str:
