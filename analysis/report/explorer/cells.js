@@ -15,7 +15,8 @@ function showCell() {
 
 function cellText(curve, j) {
   const parts = [`${curve.size[j]}, ${curve.n[j].toLocaleString("en")} parameters on ${formatBytes(curve.d)}`];
-  parts.push(`code ${Math.round(curve.bits[j] / 8).toLocaleString("en")} bytes, ${formatPercent(curve.bits[j] / (8 * curve.d))}`);
+  const bits = curve.bits[j] - sentOf(curve);
+  parts.push(`code ${Math.round(bits / 8).toLocaleString("en")} bytes, ${formatPercent(bits / (8 * curve.d))}`);
   if (twoPart()) parts.push(`with parameters ${formatPercent(rateOf(curve, j))}`);
   if (curve.heldout_rate && curve.heldout_rate[j] !== null) parts.push(`held out ${formatPercent(curve.heldout_rate[j])}`);
   const spread = curve.sd[j] === null ? "" : `, standard deviation ${(100 * curve.sd[j] / (8 * curve.d)).toPrecision(2)} points`;

@@ -151,11 +151,16 @@ def _held_out(chosen: pd.DataFrame) -> pd.DataFrame:
 
 
 def _of_cells(chosen: pd.DataFrame) -> pd.DataFrame:
-    """Over replicates: bits, as the report averages them, bits_per_param, sd, n_seeds and size."""
+    """Over replicates: bits, as the report averages them, bits_per_param, sd, n_seeds, size, heldout_rate and sent:
+
+    the tokenizer's part of the bits, which is in the adjusted rate alone.
+    """
     mean = averages(chosen).rename(columns={"own_bits": "bits"})
     spread = _averaged(chosen.rename(columns={"own_bits": "bits"})).drop(columns="bits")
-    unseen = chosen.assign(heldout_rate=chosen["heldout_bits"] / (8 * chosen["heldout_bytes"]).replace(0, np.nan))
-    return spread.merge(mean, on=_KEY).merge(unseen.groupby(_KEY, as_index=False)["heldout_rate"].mean(), on=_KEY)
+    unseen = chosen["heldout_bits"] / (8 * chosen["heldout_bytes"]).replace(0, np.nan)
+    sent = chosen.groupby(_KEY[:2])["tokenizer_bits"].transform("mean")
+    more = chosen.assign(heldout_rate=unseen, sent=sent).groupby(_KEY, as_index=False)[["heldout_rate", "sent"]].mean()
+    return spread.merge(mean, on=_KEY).merge(more, on=_KEY)
 
 
 def _prequential(table: Table) -> pd.DataFrame:
@@ -222,6 +227,8 @@ def _code(key: str, frame: pd.DataFrame, group: str, cost: ParameterCost | None,
         estimate = laws.get((group, int(str(subset_bytes))))
         if estimate:
             values |= {"found": _found(estimate), "law": _law(estimate, at_any_price=cost is None)}
+        if "sent" in rows and rows["sent"].iloc[0]:
+            values["sent"] = float(rows["sent"].iloc[0])
         curves.append({"d": int(str(subset_bytes)), **values})
     own = {"own_price": cost.noun if cost else None, "own_name": cost.label if cost else None}
     return {"key": key, "name": name, "priced": priced, **own, "note": note, "curves": curves}

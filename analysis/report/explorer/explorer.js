@@ -15,6 +15,7 @@ const code = () => budget().codes.find((c) => c.key === state.code) || budget().
 const price = () => (code().priced ? state.price : 0);
 const pricesOf = (curve) => curve.prices || curve.n.map(price); // bits per parameter at each size
 const rateOf = (curve, i) => (curve.bits[i] + pricesOf(curve)[i] * curve.n[i]) / (8 * curve.d);
+const sentOf = (curve) => curve.sent || 0; // bits of a tokenizer, which are in the adjusted rate alone
 const twoPart = () => code().priced || code().own_price; // own_price: that of the records, whatever the slider says
 
 // [name, rate] of the classical coder asked for at a curve's dataset size, if there is one.
@@ -121,7 +122,7 @@ function showTable(found) {
     const cells = body.insertRow();
     Object.assign(cells.dataset, { subsetBytes: f.curve.d, nParams: f.n === null ? "" : f.n, status: f.status });
     cells.append(Object.assign(document.createElement("th"), { textContent: formatBytes(f.curve.d), scope: "row" }));
-    const rates = [f.total, f.code].slice(0, rated.length).map((bits) => formatPercent(bits / (8 * f.curve.d)));
+    const rates = [f.total, f.code - sentOf(f.curve)].slice(0, rated.length).map((bits) => formatPercent(bits / (8 * f.curve.d)));
     const coder = classicalOf(f.curve);
     const interval = f.low < f.high ? intervalText(f) : "–";
     const texts = [sizeText(f), ...(twoPart() ? [interval] : []), ...rates, coder ? `${coder[0]} ${formatPercent(coder[1])}` : "–"];

@@ -7,9 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from analysis.costs import parse_cost
 from analysis.formatting import format_count, format_percent, format_size
+from analysis.records import load
 from analysis.report.explorer.page import page
-from analysis.study import Study
+from analysis.report.sections.answer_table import answer_row, in_print, span
+from analysis.report.summary import summarise
+from analysis.study import Study, study
+from tests import ROOT
 from tests.analysis.report.test_explorer import SUBSETS, dump, explained, sweep_cell, text_of
 from tests.browser import Browser, needs_browser
 from tests.synthetic import SIZES as MODEL_SIZES
@@ -25,6 +30,22 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Study:
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     with Browser(tmp_path_factory.mktemp("browser")) as one:
         yield one
+
+
+@needs_browser
+@pytest.mark.parametrize("name", ["quick", "study-tokenisation"])
+def test_the_table_of_a_committed_report_is_the_explorers(browser: Browser, tmp_path: Path, name: str) -> None:
+    """Letter by letter, at the report's price, also where a tokenizer is sent with the model."""
+    made = study(load(ROOT / "reports" / name / "records"), parse_cost("float16"))
+    (tmp_path / "explorer.html").write_text(page(made, "A sweep."), encoding="utf-8")
+    rows = summarise(made, {"critical": made.critical})["critical"]
+    for i, group in enumerate(made.laws):
+        browser.open(tmp_path / "explorer.html", f"group={i}&price=16&code=two-part")
+        shown = browser.run("[...el('table').tBodies[0].rows].map((r) => [...r.cells].map((c) => c.textContent))")
+        for cells, row in zip(shown, (row for row in rows if row["group"] == group), strict=True):
+            kept = range(5 if row["status"] == "bracketed" else 1)
+            reported = answer_row(row, (in_print(span(row)),))
+            assert [cells[k].replace("\u00a0", " ") for k in kept] == [reported[k] for k in kept]
 
 
 @needs_browser
