@@ -39,6 +39,8 @@ class Answer:
         N*, parameters; None where the trained models do not bracket it.
     interval
         The 95 % interval of N*, (low, high), parameters; None where it is not known.
+    is_wide
+        Whether the interval is too wide for one size to be called the answer: beyond a factor of four.
     is_converged
         Whether endless training would leave N* as it is, but for a tenth, surely; None: not known.
     is_extrapolated
