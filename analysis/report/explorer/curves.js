@@ -58,7 +58,7 @@ function drawCells({ x, y, box, inside }, curve, i) {
 
 // The curve whose least N* is: about the minimum the smooth law, where N* is read from it; else the interpolation of
 // the measured cells; straight from cell to cell where nothing is read from either.
-function pointsOf({ curve, low, nPooled, status }, x, y) {
+function pointsOf({ curve, law, low, nPooled, status }, x, y) {
   const prices = pricesOf(curve);
   const place = (n, bits) => [x(n), y(bits / (8 * curve.d))];
   if (curve.n.length < LEAST_SIZES || status === "of the sizes run") {
@@ -67,11 +67,11 @@ function pointsOf({ curve, low, nPooled, status }, x, y) {
   const smooth = low !== undefined || nPooled ? nonIncreasing(curve.bits, curve.n_seeds) : curve.bits;
   const falls = smooth.every((b, i) => i === 0 || b <= smooth[i - 1]);
   const [local, paid] = [interpolant(curve.n.map(Math.log), smooth), parameterBits(curve.n, prices)];
-  const share = low === undefined ? () => 0 : shareOfLaw(curve.law, curve.n);
+  const share = low === undefined ? () => 0 : shareOfLaw(law, curve.n);
   const totalAt = (n, i) => {
     const [own, price] = [local(Math.log(n)), paid(Math.log(n))];
     const s = share(n, i);
-    return s ? Math.exp(s * Math.log(lawCode(curve.law, n) + price) + (1 - s) * Math.log(own + price)) : own + price;
+    return s ? Math.exp(s * Math.log(lawCode(law, n) + price) + (1 - s) * Math.log(own + price)) : own + price;
   };
   return curve.n.flatMap((n, i) => {
     const steps = falls && i + 1 < curve.n.length ? 16 : 1;

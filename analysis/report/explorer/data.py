@@ -45,7 +45,7 @@ def explorer_data(study: Study) -> Json:
     own = _own_prices(study.cost)
     tables = (study.table, *study.shorter)
     budgets = [
-        _budget(table, codes, study.cost, own)
+        _budget(table, codes, study.cost, own, is_reported=codes is study.codes)
         for table, codes in [(study.table, study.codes), *((table, TwoPartCodes(table)) for table in study.shorter)]
     ]
     names = [_budget_name(i, table) for i, table in enumerate(tables)]
@@ -116,9 +116,9 @@ def _from_to(low: str, high: str) -> str:
 
 
 def _budget(
-    table: Table, two_part: TwoPartCodes, cost: ParameterCost, own: dict[str, ParameterCost]
+    table: Table, two_part: TwoPartCodes, cost: ParameterCost, own: dict[str, ParameterCost], *, is_reported: bool
 ) -> dict[str, list[Json]]:
-    """The codes of every group that was trained so long; `cost`: the study's."""
+    """The codes of every group that was trained so long; `cost`: the study's. The report compares prices of one."""
     of_slider = PAPER if cost.bytes_per_param is None else cost
     frames = {
         "two-part": _of_cells(two_part.under(PAPER)),
@@ -126,11 +126,12 @@ def _budget(
         "held-out": _held_out(two_part.under(PAPER)),
         "prequential": _prequential(table),
     }
-    laws = {"two-part": _estimates(two_part, of_slider)}
-    laws |= {key: _estimates(two_part, price) for key, price in own.items() if len(frames[key])}
+    named = [of_slider, *(price for price in known_costs() if price.bytes_per_param)] if is_reported else [of_slider]
+    fits = {"two-part": {price.bits_per_param or 0.0: _estimates(two_part, price) for price in named}}
+    fits |= {key: {0.0: _estimates(two_part, price)} for key, price in own.items() if len(frames[key])}
     return {
         group: [
-            _code(key, frame, group, own.get(key), laws.get(key, {}))
+            _code(key, frame, group, own.get(key), fits.get(key, {}))
             for key, frame in frames.items()
             if (frame["group"] == group).any()
         ]
@@ -210,8 +211,8 @@ def _found(estimate: Estimate) -> Json | None:
     return {"n": n, "low": row["low"], "high": row["high"], "total": rate * bits, "code": raw * bits}
 
 
-def _code(key: str, frame: pd.DataFrame, group: str, cost: ParameterCost | None, laws: _Estimates) -> Json:
-    """`cost`: that of a code with a price of its own."""
+def _code(key: str, frame: pd.DataFrame, group: str, cost: ParameterCost | None, fits: dict[float, _Estimates]) -> Json:
+    """`cost`: that of a code with a price of its own. `fits`: by bits a parameter; the first is that of any price."""
     if cost is None:
         name, priced, note = _CODES[key]
     else:
@@ -224,9 +225,12 @@ def _code(key: str, frame: pd.DataFrame, group: str, cost: ParameterCost | None,
     curves = []
     for subset_bytes, rows in rows_of_group.groupby("subset_bytes", sort=True):
         values: Json = {short: _nulls(rows[column]) for column, short in columns.items()}
-        estimate = laws.get((group, int(str(subset_bytes))))
-        if estimate:
-            values |= {"found": _found(estimate), "law": _law(estimate, at_any_price=cost is None)}
+        at = [(bits, found.get((group, int(str(subset_bytes))))) for bits, found in fits.items()]
+        values["fits"] = [
+            {"bits": bits, "found": _found(one), "law": _law(one, at_any_price=cost is None and i == 0)}
+            for i, (bits, one) in enumerate(at)
+            if one
+        ]
         if "sent" in rows and rows["sent"].iloc[0]:
             values["sent"] = float(rows["sent"].iloc[0])
         curves.append({"d": int(str(subset_bytes)), **values})

@@ -27,17 +27,22 @@ function classicalOf(curve) {
 function criticalOf(curve) {
   if (twoPart()) {
     const local = criticalSize(curve.n, curve.bits, curve.n_seeds, pricesOf(curve));
-    return local.status === "bracketed" ? { ...local, ...byLaw(curve) } : local;
+    if (local.status !== "bracketed") return local;
+    const { found, law } = fitOf(curve);
+    return { ...local, ...found, law };
   }
   const best = curve.bits.indexOf(Math.min(...curve.bits)); // free parameters: of the sizes that were run
   const total = curve.bits[best];
   return { n: null, total, code: total, best: curve.n[best], nPooled: 0, status: "of the sizes run" };
 }
 
-// What the report found where this is its price; else the law at the price, or null where it does not reach that.
-function byLaw(curve) {
-  if (curve.found && (curve.prices || isPrice(data.fitted_bits))) return curve.found;
-  return curve.law && curve.law.prices ? lawSize(curve.law, price()) : null;
+// What the report found at this price, and the law that it is of; at a price that the report has not, the first law
+// followed to it. Nothing is found where that does not reach the price.
+function fitOf({ fits, prices }) {
+  const own = fits && fits.find(({ found, bits }) => found && (prices || isPrice(bits)));
+  if (own || !fits || !fits.length) return own || { found: null, law: null };
+  const [{ law }] = fits;
+  return { found: law && law.prices ? lawSize(law, price()) : null, law };
 }
 
 // An address has six digits of a price.

@@ -156,7 +156,7 @@ def test_what_an_interval_is_missing_for_is_told(sweep: Study, browse: Browse) -
     plain = browse("price=16")
     assert "has no interval" not in caption(plain)
     assert "Weights are not rounded; only the price changes." in text_of(plain, "price-note")
-    beyond = "for (const c of code().curves) if (c.d === 270000) c.law = null; state.price = 8; show();"
+    beyond = "for (const c of code().curves) if (c.d === 270000) c.fits = []; state.price = 8; show();"
     moved = browse("price=16", beyond).replace("&nbsp;", " ")
     assert re.search(r'data-subset-bytes="270000".*?<td>[\d.]+ K \*</td><td>–</td>', moved)
     assert "* The smooth law does not reach this price: N* is the minimum of a curve through" in caption(moved)

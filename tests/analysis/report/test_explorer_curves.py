@@ -49,6 +49,21 @@ def test_the_table_of_a_committed_report_is_the_explorers(browser: Browser, tmp_
 
 
 @needs_browser
+def test_a_named_price_has_the_size_of_the_reports_table_of_prices(browser: Browser, sweep: Study) -> None:
+    """The law is fitted anew at each, and between them the first is followed."""
+    file = browser.folder / "named.html"
+    file.write_text(page(sweep, "A sweep."), encoding="utf-8")
+    for name in ("float32", "float16", "capacity"):
+        cost = parse_cost(name)
+        browser.open(file, f"price={cost.bits_per_param}&code=two-part")
+        found = browser.run("code().curves.map(criticalOf).map((f) => [f.n, f.low, f.high])")
+        rows = [one.row for one in sweep.codes.estimates(cost)]
+        for ends, row in zip(found, rows, strict=True):
+            if row["status"] == "bracketed":
+                assert ends == pytest.approx([row[key] for key in ("n_params", "low", "high")], rel=1e-9)
+
+
+@needs_browser
 def test_numbers_read_in_the_browser_as_in_the_report(browser: Browser, sweep: Study) -> None:
     """Also in the middle between two that could be printed: 2,125 is 2.12 K, and 12.25 % is 12.2 %."""
     file = browser.folder / "numbers.html"
