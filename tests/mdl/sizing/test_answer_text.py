@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pandas as pd
@@ -10,6 +11,8 @@ import pytest
 from analysis.critical import WIDEST
 from analysis.formatting import format_count, format_percent, format_size
 from analysis.records import Table
+from analysis.report.sections.warnings import warnings
+from analysis.report.summary import summarise
 from mdl.sizing import Answer, sentences
 from tests.mdl.sizing.test_answer import answer, final_cells, with_half
 
@@ -75,3 +78,15 @@ def test_a_size_of_which_no_limit_is_known_is_told_as_of_this_training(records: 
         "x, 1 MB, pays for 22 K parameters (18.9 K to 25.8 K) at 2 bytes each, after no more training than this."
     )
     assert repr(answer(records)).endswith("18.9 K to 25.8 K, after no more training than this)")
+
+
+def test_half_of_the_training_gave_the_same_size_in_the_report(records: Table) -> None:
+    """From the size that both have, by the ratio: not all shapes had both trainings."""
+    both = with_half(records, 0.04)
+    is_missing = both.cells["run_id"].str.endswith("-half") & (both.cells["n_params"] < 9000)
+    found = answer(replace(both, cells=both.cells[~is_missing]))
+    (told,) = (line for line in sentences(found, "float16") if "too short" in line)
+    half = re.findall(r"half of it gave (.*?),", told)
+    assert found.study is not None
+    (note,) = (line for line in warnings(summarise(found.study.explained)) if line.startswith("Unconverged"))
+    assert re.findall(r"1 MB \((.*?)\)", note) == half
