@@ -169,7 +169,7 @@ def test_every_command_named_exists() -> None:
         assert f"def {command}(" in cli, command
 
 
-_SIZED = "my.txt, 300 KB, pays for 12 K parameters"
+_SIZED = "my.txt, 300 KB (15 KB of it held out), pays for 12 K parameters"
 
 
 def test_what_a_search_for_a_size_prints_is_what_the_code_says() -> None:
@@ -177,6 +177,7 @@ def test_what_a_search_for_a_size_prints_is_what_the_code_says() -> None:
     found = replace(
         answer(with_half(final_cells(), 0.04)),
         source="my.txt",
+        size_bytes=1_050_000,
         stopped="the time for training is used up; the rest of the budget goes to the report",
     )
     said = "\n".join(sentences(found, "float16"))

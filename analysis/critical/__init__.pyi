@@ -1,4 +1,5 @@
 from .convergence import MARGIN as MARGIN
+from .convergence import WIDEST as WIDEST
 from .convergence import Ends as Ends
 from .convergence import convergence_table as convergence_table
 from .convergence import endless as endless

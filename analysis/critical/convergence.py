@@ -20,6 +20,7 @@ from analysis.critical.estimates import Estimate, estimate_all
 from analysis.critical.resampling import N_REPLICATES, columns, interval
 
 MARGIN = 1.1  # a smaller factor is no difference
+WIDEST = 4.0  # an interval's upper end over its lower one; beyond it, it is told before the size, which is a guess
 _DATA = ["group", "subset_bytes"]
 COLUMNS = [
     "group",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from analysis.costs import ParameterCost, parse_cost
@@ -13,12 +13,14 @@ from analysis.errors import AnalysisError
 from analysis.records import Table, by_second_code, load
 from analysis.report.contents import which_sweep, write
 from analysis.report.csv_tables import write_tables
+from analysis.report.elements import Text
 from analysis.report.explorer import page
 from analysis.report.figures import draw
 from analysis.report.markdown import markdown
 from analysis.report.output_folder import move_in, require_ours
 from analysis.report.pdf import typeset
 from analysis.report.section import SECTIONS
+from analysis.report.sections.searched_size import told
 from analysis.report.summary import measure, summarise
 from analysis.report.summary_keys import Summary
 from analysis.report.web import article
@@ -65,7 +67,7 @@ def build_report(
     wanted = _checked(formats)
     table = by_second_code(load(folder, **(columns or {})), stride_bytes, contexts=contexts)
     explained = study(table, parse_cost(cost), predict_bytes=_asked(table, predict_bytes))
-    measured = measure(explained)
+    measured = measure(explained) | ({"is_searched": True} if table.is_searched else {})
     summary = summarise(explained, measured)
     require_ours(out, ["summary.json", *(FORMATS[name] for name in wanted)])  # before long work
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -80,8 +82,10 @@ def build_report(
         if "md" in wanted:
             (made / FORMATS["md"]).write_text(markdown(document), encoding="utf-8")
         if "html" in wanted:
-            shown = article(document, made / "figures")
-            web_page = page.page(explained, which_sweep(summary), document.lead, shown)
+            answer = told(summary)
+            rest = replace(document, blocks=tuple(block for block in document.blocks if block != Text(answer, "lead")))
+            shown = article(rest, made / "figures")  # the answer stands above all
+            web_page = page.page(explained, which_sweep(summary), document.lead, shown, answer)
             (made / FORMATS["html"]).write_text(web_page, encoding="utf-8")
         figures = [f"figures/{path.name}" for path in (made / "figures").glob("*.*")]
         tables = [path.name for path in made.glob("*.csv")]
@@ -91,9 +95,13 @@ def build_report(
 
 
 def _asked(table: Table, predict_bytes: Sequence[float]) -> list[float]:
-    """Dataset sizes at which the law is given with its interval: those of the grid, and others."""
+    """Dataset sizes at which the law is given with its interval: those of the grid, and others.
+
+    `mdl size` asks for all of the data, however little of them models were trained on.
+    """
     sizes = sorted({float(d) for d in table.cells["subset_bytes"]})
-    return sorted({*sizes, *(predict_bytes or [10 * sizes[-1]])}) if sizes else []
+    whole = {float(d) for d in table.runs["train_bytes"]} if table.is_searched else set()
+    return sorted({*sizes, *whole, *(predict_bytes or [10 * sizes[-1]])}) if sizes else []
 
 
 def _checked(formats: Sequence[str]) -> tuple[str, ...]:

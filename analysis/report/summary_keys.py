@@ -58,6 +58,7 @@ class Summary(TypedDict):
     cost: Cost  # of a parameter
     stride_bytes: int | None  # all code lengths are the second ones, of windows that begin so; None: the first ones
     is_mixed: NotRequired[bool]  # and these are of models mixed with contexts; absent: they are not
+    is_searched: NotRequired[bool]  # the cells are those of mdl size; absent: they are not
     n_cells: int  # recorded, failed ones too
     n_failed: int  # of these
     n_missing: int  # asked for by the sweep, not recorded yet

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import base64
+import re
 from html import escape
 from pathlib import Path
 
 from analysis.formatting import exponents_apart, with_units
 from analysis.report.elements import Block, Document, Grid, Heading, Picture, Text
+
+_SENTENCE_ENDS = re.compile(r"\.(?=\s|$)")
 
 
 def _set(text: str) -> str:
@@ -25,15 +28,23 @@ def _block(block: Block, figures: Path) -> str:
     if isinstance(block, Heading):
         return f"<h2>{_set(block.text)}</h2>"
     if isinstance(block, Text):
-        return f'<p class="{escape(block.style)}">{_set(block.text)}</p>'
+        words = _lead(block.text) if block.style == "lead" else _set(block.text)
+        return f'<p class="{escape(block.style)}">{words}</p>'
     return _picture(block, figures) if isinstance(block, Picture) else _grid(block)
+
+
+def _lead(text: str) -> str:
+    """The first two sentences stand out; a whole paragraph that does is not read."""
+    ends = [found.end() for found in _SENTENCE_ENDS.finditer(text)]
+    at = ends[1] if len(ends) > 1 else len(text)
+    return f"<strong>{_set(text[:at])}</strong>{_set(text[at:])}"
 
 
 def _picture(picture: Picture, figures: Path) -> str:
     svg = (figures / picture.file).with_suffix(".svg").read_bytes()
     data = base64.b64encode(svg).decode("ascii")
     image = f'<img alt="{escape(picture.caption)}" src="data:image/svg+xml;base64,{data}">'
-    return f"<figure>{image}<figcaption>{_set(picture.caption)}</figcaption></figure>"
+    return f'<figure><div class="scroll">{image}</div><figcaption>{_set(picture.caption)}</figcaption></figure>'
 
 
 def _grid(grid: Grid) -> str:

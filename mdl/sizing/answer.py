@@ -14,7 +14,7 @@ import pandas as pd
 from analysis.api import Study
 from analysis.codes import of_one_budget
 from analysis.costs import parse_cost
-from analysis.critical import MARGIN, endless
+from analysis.critical import MARGIN, WIDEST, endless
 from analysis.errors import AnalysisError
 from analysis.formatting import format_bytes, format_count, format_size
 from analysis.records import Table, load
@@ -39,6 +39,8 @@ class Answer:
         N*, parameters; None where the trained models do not bracket it.
     interval
         The 95 % interval of N*, (low, high), parameters; None where it is not known.
+    is_wide
+        Whether the interval is too wide for one size to be called the answer: beyond a factor of four.
     is_converged
         Whether endless training would leave N* as it is, but for a tenth, surely; None: not known.
     is_extrapolated
@@ -79,7 +81,7 @@ class Answer:
     ...     source="stdlib", size_bytes=1_300_000, train_bytes=1_000_000, folder=RECORDS, study=study
     ... )
     >>> answer
-    Answer('stdlib': 22 K parameters, 95 % 18.9 K to 25.8 K)
+    Answer('stdlib': 22 K parameters, 95 % 18.9 K to 25.8 K, after no more training than this)
     >>> round(answer.n_params), answer.subset_bytes, answer.is_extrapolated
     (21883, 1000000, False)
     """
@@ -167,6 +169,11 @@ class Answer:
         """
         return self.interval[1] / self.interval[0] if self.interval else math.inf
 
+    @property
+    def is_wide(self) -> bool:
+        """Is the interval too wide for one size to be called the answer?"""
+        return self.interval is not None and self.width() > WIDEST
+
     def at_this_training(self, name: str) -> float | None:
         """A size of `Study.critical` as the longest training has it, without what endless training would change.
 
@@ -202,6 +209,10 @@ class Answer:
         ends = self.interval or (None, None)
         size = "no size known yet" if self.n_params is None else f"{format_size(self.n_params, *ends)} parameters"
         known = ", 95 % {} to {}".format(*map(format_count, self.interval)) if self.interval else ""
+        if self.is_wide:
+            size, known = known.removeprefix(", ") + " parameters", f", too wide for an answer; best guess {size}"
+        elif self.n_params is not None and self.limit is None:
+            known += ", after no more training than this"
         carried = f", extrapolated from {format_bytes(self.subset_bytes or 0)}" if self.is_extrapolated else ""
         return f"Answer({self.source!r}: {size}{known}{carried})"
 

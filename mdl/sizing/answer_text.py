@@ -69,6 +69,7 @@ def sentences(answer: Answer, cost: str) -> list[str]:
     row = answer.row
     if row is None or answer.study is None:
         return [f"{what} has no known model size yet: too few models were trained.", *_ended(answer), "Give more time."]
+    what = f"{answer.source}, {format_bytes(answer.size_bytes)}{_held_out(answer)},"
     ended = _ended(answer)
     if row["adjusted_rate"] >= 1:
         rate, part = format_percent(row["adjusted_rate"]), format_bytes(row["subset_bytes"])
@@ -76,12 +77,32 @@ def sentences(answer: Answer, cost: str) -> list[str]:
         taken = f"that part's own {part}" if answer.is_extrapolated else "its own bytes"
         best = f"with the best model found, code and parameters take {rate} of {taken}"
         return [f"{what} {pays} for any model: {best}.", *ended]
+    if answer.is_wide and answer.interval and answer.n_params and row["status"] not in _EDGES:
+        return [*_too_wide(what, answer, row, cost), *_beside_coders(answer, row), *_conditions(answer), *ended]
     return [
         f"{what} {_pays_for(answer, row, cost)}.",
         *_flatness(answer, row),
-        *_beside_coders(row),
+        *_beside_coders(answer, row),
         *_conditions(answer),
         *ended,
+    ]
+
+
+def _held_out(answer: Answer) -> str:
+    """The size is that of all the data; the models are trained on less, and the table has that."""
+    held_out = answer.size_bytes - answer.train_bytes
+    return f" ({format_bytes(held_out)} of it held out)" if held_out > 0 else ""
+
+
+def _too_wide(what: str, answer: Answer, row: dict[str, Any], cost: str) -> list[str]:
+    """The interval first: a size alone would be quoted, and so would what a size near it costs."""
+    low, high = map(format_count, answer.interval or ())
+    pays = _pays(answer, row)
+    guess = format_size(answer.n_params or math.nan, *(answer.interval or (None, None)))
+    return [
+        f"{what} {pays} for something between {low} and {high} parameters{_at_price(answer)}{_coded(answer, cost)}. "
+        f"That is too wide for an answer; the best guess is {guess}.",
+        *(["Give more time: a longer --budget."] if answer.more_helps else []),
     ]
 
 
@@ -90,16 +111,27 @@ def _ended(answer: Answer) -> list[str]:
 
 
 def _pays_for(answer: Answer, row: dict[str, Any], cost: str) -> str:
-    pays = f"pays, by {format_bytes(row['subset_bytes'])} of it," if answer.is_extrapolated else "pays"
+    pays = _pays(answer, row)
     if row["status"] in _EDGES:
         return f"{pays} {_edge(row)}"
-    if answer.study is None or answer.n_params is None:
+    if answer.n_params is None:
         return f"has no known model size yet: {why_no_size(answer, row)}"
-    price = answer.study.cost.bytes_per_param
-    noun = answer.study.cost.noun if price is None else f"{price:g} bytes each"
     between = f" ({format_count(answer.interval[0])} to {format_count(answer.interval[1])})" if answer.interval else ""
     size = format_size(answer.n_params, *(answer.interval or (None, None)))
-    return f"pays for {size} parameters{between} at {noun}{_coded(answer, cost)}"
+    trained = "" if answer.limit else ", after no more training than this"
+    return f"{pays} for {size} parameters{between}{_at_price(answer)}{_coded(answer, cost)}{trained}"
+
+
+def _pays(answer: Answer, row: dict[str, Any]) -> str:
+    is_edge = row["status"] in _EDGES
+    return f"pays, by {format_bytes(row['subset_bytes'])} of it," if answer.is_extrapolated and is_edge else "pays"
+
+
+def _at_price(answer: Answer) -> str:
+    if answer.study is None:
+        return ""
+    price = answer.study.cost.bytes_per_param
+    return f" at {answer.study.cost.noun if price is None else f'{price:g} bytes each'}"
 
 
 def _edge(row: dict[str, Any]) -> str:
@@ -141,15 +173,29 @@ def _coded(answer: Answer, cost: str) -> str:
     return f", and for {format_size(row['n_params'], row['low'], row['high'])} whose weights are coded"
 
 
-def _beside_coders(row: dict[str, Any]) -> list[str]:
-    own, theirs = row["adjusted_rate"], row.get("classical_rate")
+def _beside_coders(answer: Answer, row: dict[str, Any]) -> list[str]:
+    """The rate is that of the models there are: it is told of which of them, for the answer may be another size."""
+    theirs = row.get("classical_rate")
     if theirs is None or math.isnan(theirs):
         return []
+    own, model = _rate(answer, row)
     amount = f"{100 * abs(theirs - own):.2g}"
     points = f"{amount} point" if amount == "1" else f"{amount} points"
     coder = row["coder"]
     which = f"{coder} is still shorter by {points}" if theirs < own else f"That is {points} shorter than {coder}"
-    return [f"{which} ({format_percent(theirs)} against {format_percent(own)} with the model)."]
+    return [f"{which} ({format_percent(theirs)} against {format_percent(own)} with {model})."]
+
+
+def _rate(answer: Answer, row: dict[str, Any]) -> tuple[float, str]:
+    """By the law at its own size; of the best model that was run, where the size is hardly known or at an edge."""
+    part = f" for {format_bytes(row['subset_bytes'])}" if answer.is_extrapolated else ""
+    if answer.study is None or (row["status"] == "bracketed" and not answer.is_wide):
+        size = format_size(*(row[name] for name in ("n_params", "low", "high")))
+        return row["adjusted_rate"], f"the model of {size} parameters{part}"
+    rates = answer.study.rates
+    own = rates[rates["subset_bytes"] == row["subset_bytes"]]
+    best = own.loc[own["adjusted_rate"].idxmin()]
+    return float(best["adjusted_rate"]), f"the best model tried, of {format_count(best['n_params'])} parameters{part}"
 
 
 def _conditions(answer: Answer) -> list[str]:

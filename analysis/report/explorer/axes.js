@@ -11,6 +11,7 @@ const MARKS = [
   (r) => `M0 ${1.2 * r}L${1.15 * r} ${-r}H${-1.15 * r}Z`,
   (r) => `M${-r / 2.4} ${-1.2 * r}H${r / 2.4}V${-r / 2.4}H${1.2 * r}V${r / 2.4}H${r / 2.4}V${1.2 * r}H${-r / 2.4}V${r / 2.4}H${-1.2 * r}V${-r / 2.4}H${-r / 2.4}Z`,
 ];
+const [X_APART, Y_APART] = [46, 18]; // pixels from the middle of a label to that of the next
 const [LEFTWARDS, UP, DOWN] = ["rotate(-90)", 2, 4]; // a triangle turned, and the marks that point up and down
 
 // The look of a dataset size, which is the same whichever code is shown: color, line and mark differ.
@@ -50,24 +51,27 @@ function axes(svg, { height, margin, xs, ys, names, ticks }) {
 
 function drawTicks(svg, { x, y, box, xs, ys, names, ticks }) {
   let free = -Infinity;
-  (ticks || logTicks(xs, (box.right - box.left) / 52)).forEach((t) => {
+  (ticks || logTicks(xs, box.right - box.left, X_APART)).forEach((t) => {
     add(svg, "line", { x1: x(t), x2: x(t), y1: box.top, y2: box.bottom, class: "grid" });
-    if (x(t) - free < 46) return; // a label that would touch its neighbor
+    if (x(t) - free < X_APART) return; // a label that would touch its neighbor
     add(svg, "text", { x: x(t), y: box.bottom + 16, "text-anchor": "middle" }, names.x(t));
     free = x(t);
   });
-  logTicks(ys, (box.bottom - box.top) / 26).forEach((t) => {
+  logTicks(ys, box.bottom - box.top, Y_APART).forEach((t) => {
     add(svg, "line", { x1: box.left, x2: box.right, y1: y(t), y2: y(t), class: "grid" });
     add(svg, "text", { x: box.left - 6, y: y(t) + 4, "text-anchor": "end" }, names.y(t));
   });
 }
 
-function logTicks([low, high], most) {
+// As many as have labels that do not touch; `length`: of the axis, `least`: between two labels, pixels.
+function logTicks([low, high], length, least) {
   const decades = [];
   for (let k = Math.floor(Math.log10(low)); k <= Math.ceil(Math.log10(high)); k += 1) decades.push(k);
   const choices = [[1, 1.5, 2, 3, 4, 5, 6, 8], [1, 2, 3, 5], [1, 3], [1]];
   const made = choices.map((c) => decades.flatMap((k) => c.map((m) => Number(`${m}e${k}`))).filter((t) => t >= low && t <= high));
-  return made.find((ticks) => ticks.length <= most) || made[3].filter((_, i, all) => i % Math.ceil(all.length / most) === 0);
+  const decade = length / Math.log10(high / low);
+  const isApart = (ticks) => ticks.every((t, i) => i === 0 || Math.log10(t / ticks[i - 1]) * decade >= least);
+  return made.find(isApart) || made[3].filter((_, i) => i % Math.ceil(least / decade) === 0);
 }
 
 // The places in the same order, at least so far apart, moved as little as it takes (analysis/plots/style.py).

@@ -5,7 +5,7 @@ function showCell() {
   const place = state.places.find((p) => state.cell && p.curve === state.cell.curve && p.cell === state.cell.cell);
   state.ring.setAttribute("visibility", place ? "visible" : "hidden");
   if (!place) {
-    el("cell").textContent = "No cell chosen.";
+    el("cell").textContent = "Point at a mark, or tap it, to see its model.";
     return;
   }
   state.ring.setAttribute("cx", place.px);
@@ -15,7 +15,8 @@ function showCell() {
 
 function cellText(curve, j) {
   const parts = [`${curve.size[j]}, ${curve.n[j].toLocaleString("en")} parameters on ${formatBytes(curve.d)}`];
-  parts.push(`code ${Math.round(curve.bits[j] / 8).toLocaleString("en")} bytes, ${formatPercent(curve.bits[j] / (8 * curve.d))}`);
+  const bits = curve.bits[j] - sentOf(curve);
+  parts.push(`code ${Math.round(bits / 8).toLocaleString("en")} bytes, ${formatPercent(bits / (8 * curve.d))}`);
   if (twoPart()) parts.push(`with parameters ${formatPercent(rateOf(curve, j))}`);
   if (curve.heldout_rate && curve.heldout_rate[j] !== null) parts.push(`held out ${formatPercent(curve.heldout_rate[j])}`);
   const spread = curve.sd[j] === null ? "" : `, standard deviation ${(100 * curve.sd[j] / (8 * curve.d)).toPrecision(2)} points`;

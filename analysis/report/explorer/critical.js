@@ -1,6 +1,8 @@
 // Critical sizes in the browser: by the smooth law as analysis/critical/minimum.py has it, at any price of a parameter;
-// where that was not fitted, the local interpolation of analysis/critical/size.py. Tests hold this file to both.
+// where that was not fitted, the local interpolation of analysis/critical/size.py. Tests hold this file to both. At the
+// report's own price a curve has what the report found.
 const LEAST_SIZES = 3; // a minimum between two neighbours needs both
+const FOLLOWED = 5; // the law is followed so great a factor outside of all sizes (analysis/critical/smooth_law.py)
 
 // Where code + price·N is least. n: sizes, ascending; bits: mean code lengths; weights: seeds at each; prices: bits a
 // parameter at each.
@@ -24,10 +26,26 @@ function criticalSize(n, bits, weights, prices) {
 function lawSize(law, price) {
   const [n, low, high] = [law.prices.n, law.prices.low, law.prices.high].map((prices) => atPrice(law.at, prices, price));
   if (n === null) return null;
-  const i = Math.min(law.at.findIndex((at) => at >= n) || 1, law.at.length - 1);
-  const t = Math.log(n / law.at[i - 1]) / Math.log(law.at[i] / law.at[i - 1]);
-  const code = law.code[i - 1] + t * (law.code[i] - law.code[i - 1]);
+  const code = lawCode(law, n);
   return { n, low: low ?? law.at[0], high: high ?? law.at[law.at.length - 1], code, total: code + price * n };
+}
+
+// The law's code at a size, straight in log N between its places.
+function lawCode({ at, code }, n) {
+  const last = at.length - 1;
+  const beyond = at.findIndex((place) => place >= n);
+  const i = beyond < 0 ? last : Math.max(beyond, 1);
+  const t = Math.min(Math.max(Math.log(n / at[i - 1]) / Math.log(at[i] / at[i - 1]), 0), 1);
+  return code[i - 1] + t * (code[i] - code[i - 1]);
+}
+
+// 1 at the shapes that the law goes by, 0 from the next shape on, a slope in log N between (analysis/critical/flatness.py).
+function shareOfLaw({ window: [first, last] }, sizes) {
+  const inside = sizes.map((size) => (size >= first * (1 - 1e-9) && size <= last * (1 + 1e-9) ? 1 : 0));
+  return (n, i) => {
+    if (i + 1 >= sizes.length) return inside[i];
+    return inside[i] + (Math.log(n / sizes[i]) / Math.log(sizes[i + 1] / sizes[i])) * (inside[i + 1] - inside[i]);
+  };
 }
 
 // Where prices, which do not rise with n, pass a price; null beyond.

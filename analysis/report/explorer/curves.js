@@ -23,7 +23,7 @@ function drawCurves(found) {
     yTitle: twoPart() ? "(code + parameters) / raw, %" : "code / raw, %" };
   const margin = { top: 26, right: 56 };
   const height = svg.clientWidth < 500 ? 380 : 460;
-  const ticks = logTicks([least, most], (svg.clientWidth - 130) / 50);
+  const ticks = logTicks([least, most], (1 - (banded ? BAND : 0)) * (svg.clientWidth - 58 - margin.right), X_APART);
   const frame = axes(svg, { height, margin, xs, ys, names, ticks });
   drawClassical(svg, frame, found);
   const ends = found.map((one) => drawCurve(frame, one));
@@ -37,9 +37,10 @@ function drawCurves(found) {
   state.ring = add(svg, "circle", { r: 9, class: "ring", visibility: "hidden" });
 }
 
-function drawCurve({ x, y, inside }, { curve, nPooled, status }) {
+function drawCurve({ x, y, inside }, one) {
+  const { curve } = one;
   const { color, dash } = look(curve.d);
-  const points = pointsOf(curve, x, y, status === "bracketed" && !nPooled);
+  const points = pointsOf(one, x, y);
   const d = `M${points.map((p) => p.map((v) => v.toFixed(2)).join(" ")).join("L")}`;
   add(inside, "path", { d, fill: "none", stroke: color, "stroke-width": 1.8, "stroke-dasharray": dash });
   return { points, color, text: formatBytes(curve.d) };
@@ -55,15 +56,26 @@ function drawCells({ x, y, box, inside }, curve, i) {
   });
 }
 
-// Through the measured cells; where the code length falls throughout, along the interpolation that N* is read from.
-function pointsOf(curve, x, y, smooth) {
-  const bits = interpolant(curve.n.map(Math.log), curve.bits);
-  const paid = parameterBits(curve.n, pricesOf(curve));
-  const falls = smooth && curve.bits.every((b, i) => i === 0 || b <= curve.bits[i - 1]);
+// The curve whose least N* is: about the minimum the smooth law, where N* is read from it; else the interpolation of
+// the measured cells; straight from cell to cell where nothing is read from either.
+function pointsOf({ curve, law, low, nPooled, status }, x, y) {
+  const prices = pricesOf(curve);
+  const place = (n, bits) => [x(n), y(bits / (8 * curve.d))];
+  if (curve.n.length < LEAST_SIZES || status === "of the sizes run") {
+    return curve.n.map((n, i) => place(n, curve.bits[i] + prices[i] * n));
+  }
+  const smooth = low !== undefined || nPooled ? nonIncreasing(curve.bits, curve.n_seeds) : curve.bits;
+  const falls = smooth.every((b, i) => i === 0 || b <= smooth[i - 1]);
+  const [local, paid] = [interpolant(curve.n.map(Math.log), smooth), parameterBits(curve.n, prices)];
+  const share = low === undefined ? () => 0 : shareOfLaw(law, curve.n);
+  const totalAt = (n, i) => {
+    const [own, price] = [local(Math.log(n)), paid(Math.log(n))];
+    const s = share(n, i);
+    return s ? Math.exp(s * Math.log(lawCode(law, n) + price) + (1 - s) * Math.log(own + price)) : own + price;
+  };
   return curve.n.flatMap((n, i) => {
     const steps = falls && i + 1 < curve.n.length ? 16 : 1;
-    return Array.from({ length: steps }, (_, s) => n * (curve.n[i + 1] / n || 1) ** (s / steps)).map((m, s) =>
-      [x(m), y(((s ? bits(Math.log(m)) : curve.bits[i]) + (curve.n.length > 1 ? paid(Math.log(m)) : pricesOf(curve)[i] * m)) / (8 * curve.d))]);
+    return Array.from({ length: steps }, (_, k) => n * (curve.n[i + 1] / n || 1) ** (k / steps)).map((m) => place(m, totalAt(m, i)));
   });
 }
 

@@ -16,14 +16,20 @@ from analysis.study import Study, TwoPartCodes
 from analysis.types import Json
 
 PRICES_BITS = (0.5, 32.0)  # the slider's ends
+_ENDS = ("low", "n", "high")
 _KEY = ["group", "subset_bytes", "n_params"]
+_NOT_ROUNDED = "Weights are not rounded; only the price changes."
 _CODES = {
-    "two-part": ("own subset, two-part", True, "The code of the model's own training subset, and its parameters."),
+    "two-part": (
+        "own subset, two-part",
+        True,
+        f"The code of the model's own training subset, and its parameters. {_NOT_ROUNDED}",
+    ),
     "held-out": (
         "held-out rate × D",
         True,
         "What D unseen bytes would cost, and the parameters. What a model has memorized earns nothing. Seeds are "
-        "averaged.",
+        f"averaged. {_NOT_ROUNDED}",
     ),
     "prequential": (
         "block-prequential",
@@ -39,7 +45,7 @@ def explorer_data(study: Study) -> Json:
     own = _own_prices(study.cost)
     tables = (study.table, *study.shorter)
     budgets = [
-        _budget(table, codes, study.cost, own)
+        _budget(table, codes, study.cost, own, is_reported=codes is study.codes)
         for table, codes in [(study.table, study.codes), *((table, TwoPartCodes(table)) for table in study.shorter)]
     ]
     names = [_budget_name(i, table) for i, table in enumerate(tables)]
@@ -48,6 +54,7 @@ def explorer_data(study: Study) -> Json:
         "name": study.table.name,
         "code": next((key for key, cost in own.items() if cost == study.cost), "two-part"),
         "bits_per_param": min(max(start or 0.0, PRICES_BITS[0]), PRICES_BITS[1]),
+        "fitted_bits": start,
         "prices": {cost.name: cost.bits_per_param for cost in known_costs() if cost.bytes_per_param},
         "groups": [_group(study, group, budgets, names) for group in dict.fromkeys(study.rates["group"])],
     }
@@ -64,7 +71,8 @@ def _group(study: Study, group: str, budgets: list[dict[str, list[Json]]], names
     sizes = sorted({int(d) for d in study.rates.loc[study.rates["group"] == group, "subset_bytes"]})
     colors = dict(zip(map(str, sizes), _colors(len(sizes)), strict=True))
     law = study.laws[group]
-    known = {"gamma": law.gamma, "low": law.gamma_low, "high": law.gamma_high, "cost": study.cost.name}
+    cost = {"cost": study.cost.name, "is_number": study.cost.bytes_per_param is not None}
+    known = {"gamma": law.gamma, "low": law.gamma_low, "high": law.gamma_high, **cost}
     trained = [
         {"name": name, "codes": codes[group]} for name, codes in zip(names, budgets, strict=True) if group in codes
     ]
@@ -108,9 +116,9 @@ def _from_to(low: str, high: str) -> str:
 
 
 def _budget(
-    table: Table, two_part: TwoPartCodes, cost: ParameterCost, own: dict[str, ParameterCost]
+    table: Table, two_part: TwoPartCodes, cost: ParameterCost, own: dict[str, ParameterCost], *, is_reported: bool
 ) -> dict[str, list[Json]]:
-    """The codes of every group that was trained so long; `cost`: the study's."""
+    """The codes of every group that was trained so long; `cost`: the study's. The report compares prices of one."""
     of_slider = PAPER if cost.bytes_per_param is None else cost
     frames = {
         "two-part": _of_cells(two_part.under(PAPER)),
@@ -118,11 +126,12 @@ def _budget(
         "held-out": _held_out(two_part.under(PAPER)),
         "prequential": _prequential(table),
     }
-    laws = {"two-part": _estimates(two_part, of_slider)}
-    laws |= {key: _estimates(two_part, price) for key, price in own.items() if len(frames[key])}
+    named = [of_slider, *(price for price in known_costs() if price.bytes_per_param)] if is_reported else [of_slider]
+    fits = {"two-part": {price.bits_per_param or 0.0: _estimates(two_part, price) for price in named}}
+    fits |= {key: {0.0: _estimates(two_part, price)} for key, price in own.items() if len(frames[key])}
     return {
         group: [
-            _code(key, frame, group, own.get(key), laws.get(key, {}))
+            _code(key, frame, group, own.get(key), fits.get(key, {}))
             for key, frame in frames.items()
             if (frame["group"] == group).any()
         ]
@@ -143,11 +152,16 @@ def _held_out(chosen: pd.DataFrame) -> pd.DataFrame:
 
 
 def _of_cells(chosen: pd.DataFrame) -> pd.DataFrame:
-    """Over replicates: bits, as the report averages them, bits_per_param, sd, n_seeds and size."""
+    """Over replicates: bits, as the report averages them, bits_per_param, sd, n_seeds, size, heldout_rate and sent:
+
+    the tokenizer's part of the bits, which is in the adjusted rate alone.
+    """
     mean = averages(chosen).rename(columns={"own_bits": "bits"})
     spread = _averaged(chosen.rename(columns={"own_bits": "bits"})).drop(columns="bits")
-    unseen = chosen.assign(heldout_rate=chosen["heldout_bits"] / (8 * chosen["heldout_bytes"]).replace(0, np.nan))
-    return spread.merge(mean, on=_KEY).merge(unseen.groupby(_KEY, as_index=False)["heldout_rate"].mean(), on=_KEY)
+    unseen = chosen["heldout_bits"] / (8 * chosen["heldout_bytes"]).replace(0, np.nan)
+    sent = chosen.groupby(_KEY[:2])["tokenizer_bits"].transform("mean")
+    more = chosen.assign(heldout_rate=unseen, sent=sent).groupby(_KEY, as_index=False)[["heldout_rate", "sent"]].mean()
+    return spread.merge(mean, on=_KEY).merge(more, on=_KEY)
 
 
 def _prequential(table: Table) -> pd.DataFrame:
@@ -172,28 +186,33 @@ def _estimates(two_part: TwoPartCodes, cost: ParameterCost) -> _Estimates:
     return {(one.column.group, one.column.subset_bytes): one for one in two_part.estimates(cost)}
 
 
-def _at_any_price(estimate: Estimate) -> Json | None:
-    """Places in N, the code there, and the prices at which these are the ends and the middle of N*'s interval."""
+def _law(estimate: Estimate, *, at_any_price: bool) -> Json | None:
+    """Places in N, the code there, and N of the outermost shapes that the law goes by;
+
+    at any price: the prices at which the places are the ends and the middle of N*'s interval.
+    """
     minimum = estimate.minimum
     if minimum is None:
         return None
-    ends = {name: minimum.prices(share).tolist() for name, share in zip(("low", "n", "high"), ENDS, strict=True)}
-    at = np.exp(minimum.log_n)
-    return {"at": at.tolist(), "code": [minimum.code_bits(n) for n in at.tolist()], "prices": ends}
+    at = np.exp(minimum.log_n).tolist()
+    law: Json = {"at": at, "code": [minimum.code_bits(n) for n in at], "window": np.exp(minimum.window).tolist()}
+    if at_any_price:
+        law["prices"] = {name: minimum.prices(share).tolist() for name, share in zip(_ENDS, ENDS, strict=True)}
+    return law
 
 
-def _at_own_prices(estimate: Estimate) -> Json | None:
-    """N* and its interval, where it lies in the grid."""
+def _found(estimate: Estimate) -> Json | None:
+    """N* and its interval as the report has them; the law's prices would give them but for its places' distance."""
     row = estimate.row
-    if row["status"] != "bracketed":
+    if row["status"] != "bracketed" or estimate.minimum is None:
         return None
     n, rate, raw = (float(str(row[name])) for name in ("n_params", "adjusted_rate", "raw_rate"))
     bits = 8 * estimate.column.subset_bytes
     return {"n": n, "low": row["low"], "high": row["high"], "total": rate * bits, "code": raw * bits}
 
 
-def _code(key: str, frame: pd.DataFrame, group: str, cost: ParameterCost | None, laws: _Estimates) -> Json:
-    """`cost`: that of a code with a price of its own."""
+def _code(key: str, frame: pd.DataFrame, group: str, cost: ParameterCost | None, fits: dict[float, _Estimates]) -> Json:
+    """`cost`: that of a code with a price of its own. `fits`: by bits a parameter; the first is that of any price."""
     if cost is None:
         name, priced, note = _CODES[key]
     else:
@@ -206,11 +225,14 @@ def _code(key: str, frame: pd.DataFrame, group: str, cost: ParameterCost | None,
     curves = []
     for subset_bytes, rows in rows_of_group.groupby("subset_bytes", sort=True):
         values: Json = {short: _nulls(rows[column]) for column, short in columns.items()}
-        estimate = laws.get((group, int(str(subset_bytes))))
-        if estimate and cost:
-            values["found"] = _at_own_prices(estimate)
-        elif estimate:
-            values["law"] = _at_any_price(estimate)
+        at = [(bits, found.get((group, int(str(subset_bytes))))) for bits, found in fits.items()]
+        values["fits"] = [
+            {"bits": bits, "found": _found(one), "law": _law(one, at_any_price=cost is None and i == 0)}
+            for i, (bits, one) in enumerate(at)
+            if one
+        ]
+        if "sent" in rows and rows["sent"].iloc[0]:
+            values["sent"] = float(rows["sent"].iloc[0])
         curves.append({"d": int(str(subset_bytes)), **values})
     own = {"own_price": cost.noun if cost else None, "own_name": cost.label if cost else None}
     return {"key": key, "name": name, "priced": priced, **own, "note": note, "curves": curves}

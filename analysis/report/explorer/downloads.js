@@ -56,7 +56,7 @@ function csvText(picture) {
 
 function cellRows() {
   const head = ["corpus", "code", "subset_bytes", "size", "n_params", "code_bits", "bits_per_param", "adjusted_rate", "heldout_rate", "n_seeds"];
-  const rows = code().curves.flatMap((c) => c.n.map((n, j) => [group().name, code().key, c.d, c.size[j], n, c.bits[j], pricesOf(c)[j],
+  const rows = code().curves.flatMap((c) => c.n.map((n, j) => [group().name, code().key, c.d, c.size[j], n, c.bits[j] - sentOf(c), pricesOf(c)[j],
     rateOf(c, j), c.heldout_rate ? c.heldout_rate[j] : null, c.n_seeds[j]]));
   return [head, ...rows];
 }
@@ -65,7 +65,7 @@ function sizeRows() {
   const head = ["corpus", "code", "subset_bytes", "status", "n_params", "low", "high", "adjusted_rate", "raw_rate", "coder", "classical_rate"];
   const rows = code().curves.map((c) => {
     const f = criticalOf(c);
-    return [group().name, code().key, c.d, f.status, f.n, f.low, f.high, f.total / (8 * c.d), f.code / (8 * c.d), ...(classicalOf(c) || [null, null])];
+    return [group().name, code().key, c.d, f.status, f.n, f.low, f.high, f.total / (8 * c.d), (f.code - sentOf(c)) / (8 * c.d), ...(classicalOf(c) || [null, null])];
   });
   return [head, ...rows];
 }

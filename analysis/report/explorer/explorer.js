@@ -3,6 +3,7 @@
 
 const data = JSON.parse(document.getElementById("data").textContent);
 const el = (id) => document.getElementById(id);
+const LEAST_FOR_LAW = 3; // any two dataset sizes have a line through them
 const state = { price: data.bits_per_param, code: data.code, group: 0, budget: 0, classical: "best", cell: null, places: [] };
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
 const onDarkPaper = () => dark.matches && !document.documentElement.classList.contains("on-white");
@@ -14,6 +15,7 @@ const code = () => budget().codes.find((c) => c.key === state.code) || budget().
 const price = () => (code().priced ? state.price : 0);
 const pricesOf = (curve) => curve.prices || curve.n.map(price); // bits per parameter at each size
 const rateOf = (curve, i) => (curve.bits[i] + pricesOf(curve)[i] * curve.n[i]) / (8 * curve.d);
+const sentOf = (curve) => curve.sent || 0; // bits of a tokenizer, which are in the adjusted rate alone
 const twoPart = () => code().priced || code().own_price; // own_price: that of the records, whatever the slider says
 
 // [name, rate] of the classical coder asked for at a curve's dataset size, if there is one.
@@ -26,17 +28,30 @@ function criticalOf(curve) {
   if (twoPart()) {
     const local = criticalSize(curve.n, curve.bits, curve.n_seeds, pricesOf(curve));
     if (local.status !== "bracketed") return local;
-    return { ...local, ...(curve.found || (curve.law && lawSize(curve.law, price())) || {}) };
+    const { found, law } = fitOf(curve);
+    return { ...local, ...found, law };
   }
   const best = curve.bits.indexOf(Math.min(...curve.bits)); // free parameters: of the sizes that were run
   const total = curve.bits[best];
   return { n: null, total, code: total, best: curve.n[best], nPooled: 0, status: "of the sizes run" };
 }
 
+// What the report found at this price, and the law that it is of; at a price that the report has not, the first law
+// followed to it. Nothing is found where that does not reach the price.
+function fitOf({ fits, prices }) {
+  const own = fits && fits.find(({ found, bits }) => found && (prices || isPrice(bits)));
+  if (own || !fits || !fits.length) return own || { found: null, law: null };
+  const [{ law }] = fits;
+  return { found: law && law.prices ? lawSize(law, price()) : null, law };
+}
+
+// An address has six digits of a price.
+const isPrice = (bits) => Math.abs(price() / bits - 1) < 1e-5;
+
 function render() {
   const found = code().curves.map((curve) => ({ curve, ...criticalOf(curve) }));
   const points = found.filter((f) => f.n !== null).map((f) => ({ d: f.curve.d, n: f.n }));
-  const law = powerLaw(points);
+  const law = points.length < LEAST_FOR_LAW ? null : powerLaw(points);
   el("curves-title").textContent = `${twoPart() ? "Adjusted rate" : "Rate"} against model size`;
   setText(el("answer"), answerText(found, points, law));
   showTable(found);
@@ -49,26 +64,54 @@ function render() {
 function answerText(found, points, law) {
   if (!twoPart()) return "Parameters cost nothing in this code: no critical size follows from a price.";
   const at = code().priced ? `At ${formatBits(price())} bits per parameter` : `At ${code().own_price}`;
+  if (law === null && found.length === 1 && points.length === 1) {
+    const [{ curve, low, high }] = found;
+    const ends = low < high ? ` (95 %: ${formatCount(low)} to ${formatCount(high)})` : "";
+    return `${at} the critical size of ${formatBytes(curve.d)} is ${knownCount(found[0])} parameters${ends}. A law of its growth needs three dataset sizes.`;
+  }
   if (law === null) {
-    const inside = points.length ? `least inside the grid at ${points.length} of ${found.length} dataset sizes` : "no rate is least inside the grid";
-    return `${at} ${inside}: no law can be given.`;
+    const inside = ["no dataset size has its", "one dataset size has its", "two dataset sizes have their"][points.length];
+    return `${at} ${inside} minimum inside the grid; a law needs three.`;
   }
   return `${at} the critical size grows as D^γ with γ = ${lawText(points, law)}.`;
 }
 
 // The report's own interval where this is what the report is about; else the line alone, whose residuals are no uncertainty.
 function lawText(points, law) {
-  const { cost, gamma, low, high } = group().law;
-  const reported = state.budget === 0 && (code().key === cost || (code().key === "two-part" && data.prices[cost] === price()));
+  const { cost, is_number: isNumber, gamma, low, high } = group().law;
+  const reported = state.budget === 0 && (isNumber ? code().key === "two-part" && isPrice(data.fitted_bits) : code().key === cost);
   const over = `${points.length} dataset sizes`;
   if (reported && low !== null && high !== null) return `${gamma.toFixed(2)} (95 %: ${low.toFixed(2)} to ${high.toFixed(2)}, ${over})`;
   return `${law.gamma.toFixed(2)} (a line through ${over})`;
 }
 
+// With ≤ or ≥ where the sizes that were looked at end there (analysis/report/sections/answer_table.py).
+function intervalText({ low, high, curve: { n } }) {
+  const [first, last] = [n[0], n[n.length - 1]];
+  const isBeyond = low < 0.99 * first || high > 1.01 * last;
+  const [least, most] = isBeyond ? [(1.01 * first) / FOLLOWED, (last * FOLLOWED) / 1.01] : [first, last];
+  return [low, high].map((end) => `${end <= least ? "≤ " : end >= most ? "≥ " : ""}${formatCount(end)}`).join(" to ");
+}
+
 function sizeText(f) {
-  if (f.n !== null) return knownCount(f) + (f.nPooled && !f.low ? " *" : "");
+  if (f.n !== null) return knownCount(f) + (f.isMarked ? " *" : "");
   const signs = { below: "≤ ", above: "≥ " };
   return `${signs[f.status] || ""}${formatCount(f.best)}${twoPart() && !signs[f.status] ? `, ${f.status}` : ""}`;
+}
+
+// Where some sizes are read from the law and others are not, these are marked.
+function aboutSizes(found) {
+  if (!twoPart()) return "The best of the sizes run.";
+  const inside = found.filter((f) => f.n !== null);
+  const local = inside.filter((f) => f.low === undefined);
+  const isMixed = local.length > 0 && local.length < inside.length;
+  local.forEach((f) => { f.isMarked = isMixed; });
+  const through = "a curve through the models that were run, and has no interval";
+  const said = [local.length && !isMixed ? `N* is the minimum of ${through};` : "N* is the minimum of a smooth law through each curve;"];
+  said.push("≤ and ≥: the smallest or the largest model was best.");
+  if (isMixed) said.push(`* The smooth law does not reach this price: N* is the minimum of ${through}.`);
+  if (local.some((f) => f.nPooled)) said.push("Where the code length rose with N, neighbors were averaged.");
+  return said.join(" ");
 }
 
 function showTable(found) {
@@ -76,9 +119,7 @@ function showTable(found) {
   const head = ["dataset", twoPart() ? "critical size N*" : "best size", ...(twoPart() ? ["95 % interval"] : []), ...rated, "classical coder"];
   const table = el("table");
   table.replaceChildren();
-  const pooled = found.some((f) => f.nPooled && !f.low);
-  table.createCaption().textContent = (twoPart() ? "N* is the minimum of a smooth law through each curve; ≤ and ≥: the smallest or the largest model was best." : "The best of the sizes run.") +
-    (pooled ? " * The code length rose with N somewhere; there neighbors were averaged." : "");
+  table.createCaption().textContent = aboutSizes(found);
   const row = table.createTHead().insertRow();
   head.forEach((text) => row.append(Object.assign(document.createElement("th"), { textContent: text, scope: "col" })));
   const body = table.createTBody();
@@ -86,9 +127,9 @@ function showTable(found) {
     const cells = body.insertRow();
     Object.assign(cells.dataset, { subsetBytes: f.curve.d, nParams: f.n === null ? "" : f.n, status: f.status });
     cells.append(Object.assign(document.createElement("th"), { textContent: formatBytes(f.curve.d), scope: "row" }));
-    const rates = [f.total, f.code].slice(0, rated.length).map((bits) => formatPercent(bits / (8 * f.curve.d)));
+    const rates = [f.total, f.code - sentOf(f.curve)].slice(0, rated.length).map((bits) => formatPercent(bits / (8 * f.curve.d)));
     const coder = classicalOf(f.curve);
-    const interval = f.low < f.high ? `${formatCount(f.low)} to ${formatCount(f.high)}` : "–";
+    const interval = f.low < f.high ? intervalText(f) : "–";
     const texts = [sizeText(f), ...(twoPart() ? [interval] : []), ...rates, coder ? `${coder[0]} ${formatPercent(coder[1])}` : "–"];
     texts.forEach((text) => { cells.insertCell().textContent = text; });
   });

@@ -7,6 +7,7 @@ import json
 import re
 from pathlib import Path
 
+from analysis.formatting import with_units
 from analysis.report.explorer.data import explorer_data
 from analysis.study import Study
 
@@ -23,10 +24,10 @@ _SCRIPTS = (
 )
 
 
-def page(study: Study, subtitle: str, nothing: str = "", article: str = "") -> str:
+def page(study: Study, subtitle: str, nothing: str = "", article: str = "", answer: str = "") -> str:
     """The page as HTML. It loads nothing from anywhere; `nothing` is what it says where no cell was coded.
 
-    `article`: the report itself as HTML, which stands below what can be chosen.
+    `article`: the report itself as HTML, which stands below what can be chosen. `answer`: what stands above all that.
     """
     data = explorer_data(study) | {"subtitle": subtitle, "nothing": nothing}
     # Inside a script element only "<" can end the data.
@@ -37,6 +38,7 @@ def page(study: Study, subtitle: str, nothing: str = "", article: str = "") -> s
         "script": "\n".join(map(_template, _SCRIPTS)),
         "data": text,
         "article": article,
+        "answer": f'<p id="searched">{html.escape(with_units(answer))}</p>' if answer else "",
     }
     return re.sub(r"\{\{(\w+)\}\}", lambda place: pieces[place[1]], _template("explorer.html"))
 

@@ -12,7 +12,7 @@ from analysis.report.group_names import place
 from analysis.report.rows.codes import OnlineRow
 from analysis.report.rows.critical import CriticalRow, LawRow
 from analysis.report.section import WideSection, register_section
-from analysis.report.sections import memorising, overlapping_windows, paper_table_page
+from analysis.report.sections import memorising, overlapping_windows, paper_table_page, searched_size
 from analysis.report.sections.answer_table import (
     DOUBTED,
     answer_table,
@@ -42,7 +42,9 @@ def answer(summary: Summary) -> list[Block]:
     if not summary["critical"]:
         return [Text(_nothing(summary), "lead")]
     first, *others = _lead(summary)
+    searched = searched_size.told(summary)
     return [
+        *([Text(searched, "lead")] if searched else []),
         replace(first, text=f"{_DEFINITION} {first.text}"),
         *others,
         answer_table(summary),

@@ -127,14 +127,15 @@ def _told(rows: list[ConvergenceRow], summary: Summary) -> str:
     text = (
         f"A critical size depends on the recipe. Here the shapes were also trained on {budgets} per model (repeats "
         "counted). The table shows the ratio of the two critical sizes, both of the shapes that had both trainings; "
-        "convergence.csv has the sizes. They share the scatter of shapes and replicates, which therefore cancels in "
+        "convergence.csv, in the report's folder, has the sizes. "
+        "They share the scatter of shapes and replicates, which therefore cancels in "
         f"the ratio. N* moved by less than a factor of {MARGIN:g} where the ratio's 95 % interval lies within that "
         "factor, with or without 1 in it. N* moved where the interval leaves out 1 and reaches beyond that factor. "
         "Elsewhere it is not decided. "
     )
     several = len({row["group"] for row in rows}) > 1
     if len(rows) < len(summary["convergence"]):
-        text += "Shorter trainings stand in convergence.csv. "
+        text += "Shorter trainings are in convergence.csv, too. "
     unconverged = [place(row, summary, several=several) for row in rows if row["verdict"] == "unconverged"]
     if unconverged:
         text += f"At {join(unconverged)} N* moved: the training had not converged, and more training may move it again."

@@ -98,8 +98,8 @@ def write(summary: Summary) -> list[Block]:
         )
         if summary["memorising"]["largest_gap"]:
             text += (
-                " The first page compares the subset with held-out bytes instead. This shows which models memorize, "
-                "but not how many bits, because held-out files may be harder."
+                " The note on memorization compares the subset with held-out bytes instead. This shows which models "
+                "memorize, but not how many bits, because held-out files may be harder."
             )
     ends = {(row["group"], row["subset_bytes"]): (row["low"], row["high"]) for row in summary["critical"]}
     header = ("dataset", "critical size", "model", "data", "model's share", "by heart, bits per parameter")

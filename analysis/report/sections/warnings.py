@@ -83,7 +83,7 @@ def _unconverged(summary: Summary) -> str:
     rows = [row for row in nearest_budgets(summary["convergence"]) if row["verdict"] == "unconverged"]
     if not rows:
         return ""
-    sizes = join(f"{place(row, summary)} ({_after_less(row)})" for row in rows)
+    sizes = join(f"{place(row, summary)} ({_after_less(row, summary)})" for row in rows)
     return (
         f"Unconverged: after less training, the critical size is another at {sizes}. More training may move it again."
     )
@@ -128,11 +128,12 @@ def _uneven(summary: Summary) -> str:
     )
 
 
-def _after_less(row: ConvergenceRow) -> str:
-    less, whole = row["n_params_half"], row["n_params"]
-    if less is None or whole is None:
+def _after_less(row: ConvergenceRow, summary: Summary) -> str:
+    """From the size in the table by the ratio, which is of the shapes that had both trainings; so `mdl size` has it."""
+    own = next(one for one in summary["critical"] if all(one[key] == row[key] for key in ("group", "subset_bytes")))
+    if own["n_params"] is None or row["ratio"] is None:
         return UNKNOWN
-    return format_beside(less, whole, row["low"], row["high"], format_count)
+    return format_beside(own["n_params"] / row["ratio"], own["n_params"], own["low"], own["high"], format_count)
 
 
 def _estimators(summary: Summary) -> str:

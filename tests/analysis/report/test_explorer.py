@@ -17,6 +17,8 @@ from analysis.records import load
 from analysis.report import build_report
 from analysis.report.explorer.data import explorer_data
 from analysis.report.explorer.page import page
+from analysis.report.sections.answer_table import answer_table
+from analysis.report.summary import summarise
 from analysis.study import Study, study
 from mdl.records import BaselineRecord, CellRecord, CodedWeights
 from tests.browser import Browser, needs_browser
@@ -92,6 +94,11 @@ def text_of(dom: str, element: str) -> str:
     return re.sub("<[^>]*>", "", match[2]).replace("&nbsp;", " ")
 
 
+def caption(dom: str) -> str:
+    """Of the table of critical sizes."""
+    return " ".join(re.findall(r"<caption>(.*?)</caption>", dom))
+
+
 @needs_browser
 @pytest.mark.parametrize("price", [0.5, 3.7, 16.0, 32.0])
 @pytest.mark.parametrize("code", ["two-part", "held-out"])
@@ -113,20 +120,20 @@ def test_critical_sizes_in_the_browser_are_those_of_critical_size(
 
 
 @needs_browser
-def test_the_interval_in_the_browser_is_the_reports(sweep: Study, browse: Browse) -> None:
-    """By the smooth law: its size and, in print, both ends."""
+def test_the_interval_in_the_browser_is_the_reports(sweep: Study, browse: Browse, browser: Browser) -> None:
+    """At its own price, letter by letter, and not only as it is rounded."""
     dom = browse("price=16")
-    for row in sweep.critical[sweep.critical["status"] == "bracketed"].to_dict("records"):
-        assert float(shown(dom)[row["subset_bytes"]][1]) == pytest.approx(row["n_params"], rel=0.01)
-        found = re.findall(r"<td>([\d.]+ ?[KM]?) to ([\d.]+ ?[KM]?)</td>", dom.replace("&nbsp;", " "))
-        assert any(
-            [_number(end) for end in ends] == pytest.approx([row["low"], row["high"]], rel=0.03) for ends in found
-        )
-
-
-def _number(text: str) -> float:
-    value, _, unit = text.partition(" ")
-    return float(value) * {"": 1, "K": 1e3, "M": 1e6}[unit]
+    rows = re.findall(r"<tr data-subset-bytes.*?</tr>", dom.replace("&nbsp;", " "))
+    cells = [tuple(re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row)) for row in rows]
+    reported = answer_table(summarise(sweep))
+    kept = [i for i, name in enumerate(reported.header) if name not in ("within 1 %", "best classical coder")]
+    inside = [i for i, status in enumerate(sweep.critical["status"]) if status == "bracketed"]
+    assert len(inside) >= 3
+    found = browser.run("code().curves.map(criticalOf).map((f) => [f.n, f.low, f.high])")
+    wanted = sweep.critical[["n_params", "low", "high"]].to_numpy()
+    for i in inside:
+        assert found[i] == pytest.approx(wanted[i], rel=1e-9)
+    assert [cells[i][:-1] for i in inside] == [tuple(reported.rows[i][k] for k in kept) for i in inside]
 
 
 @needs_browser
@@ -140,6 +147,19 @@ def test_the_slider_moves_sizes_and_law(browse: Browse) -> None:
     assert f"At 4 bits per parameter the critical size grows as Dγ with γ = {law.gamma:.2f}" in text_of(moved, "answer")
     assert f"(a line through {len(sizes)} dataset sizes)" in text_of(moved, "answer")
     assert 'aria-valuetext="4 bits per parameter"' in moved
+
+
+@needs_browser
+def test_what_an_interval_is_missing_for_is_told(sweep: Study, browse: Browse) -> None:
+    """Of a code without a law every size is read between the models; where the law ends, those beyond it alone."""
+    assert "models that were run, and has no interval" in caption(browse("price=16&code=held-out"))
+    plain = browse("price=16")
+    assert "has no interval" not in caption(plain)
+    assert "Weights are not rounded; only the price changes." in text_of(plain, "price-note")
+    beyond = "for (const c of code().curves) if (c.d === 270000) c.fits = []; state.price = 8; show();"
+    moved = browse("price=16", beyond).replace("&nbsp;", " ")
+    assert re.search(r'data-subset-bytes="270000".*?<td>[\d.]+ K \*</td><td>–</td>', moved)
+    assert "* The smooth law does not reach this price: N* is the minimum of a curve through" in caption(moved)
 
 
 @needs_browser
@@ -168,7 +188,7 @@ def test_arrow_keys_read_the_cells_out(sweep: Study, browse: Browse) -> None:
     for rate in (row["raw_rate"], row["adjusted_rate"], row["heldout_rate"]):
         assert f"{100 * rate:.1f} %" in told
     assert "2 seeds" in told
-    assert text_of(browse("price=16", press.format(["ArrowRight", "Escape"])), "cell") == "No cell chosen."
+    assert text_of(browse("price=16", press.format(["ArrowRight", "Escape"])), "cell").startswith("Point at a mark")
 
 
 @needs_browser

@@ -16,9 +16,7 @@ from matplotlib.colors import to_hex
 from analysis.costs import parse_cost
 from analysis.plots import styled
 from analysis.records import load
-from analysis.report.elements import Document, Grid
 from analysis.report.explorer.page import page
-from analysis.report.web import article
 from analysis.study import Study, study
 from mdl.records import BaselineRecord, CellRecord, CodedWeights
 from tests.browser import Browser, needs_browser, until
@@ -96,18 +94,6 @@ def test_nothing_is_wider_than_the_screen_and_no_label_lies_over_another(
             for other in texts[:i]:
                 apart = right <= other[0] + 1 or other[2] <= left + 1 or bottom <= other[1] + 4 or other[3] <= top + 4
                 assert apart, (left, top, right, bottom, other)
-
-
-def test_a_table_of_the_report_breaks_no_word_into_letters_on_a_phone(browser: Browser, explained: Study) -> None:
-    """It is wider than the screen, and scrolls; a hash still breaks."""
-    row = ("100 KB", "float16, rows in use", "0123456789abcdef" * 4, "11.4", "5.2 K", "4.9 K", "1.06")
-    header = ("dataset", "cost", "sha256", "c, bits", "N* measured", "N* by the law", "measured / law")
-    shown = article(Document("", "", (Grid(header, (row,) * 3, "rllrrrr"),)), browser.folder)
-    (browser.folder / "wide.html").write_text(page(explained, "A sweep.", article=shown), encoding="utf-8")
-    browser.open(browser.folder / "wide.html", "", 390, False)
-    assert browser.run("document.documentElement.scrollWidth") <= 390
-    cells = "[...document.querySelectorAll('article tbody td')].map((cell) => cell.getBoundingClientRect().height)"
-    assert max(browser.run(cells)) < 8 * 24
 
 
 def test_curves_have_the_colors_of_the_pdf(browser: Browser, explained: Study) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from analysis.api import Study
 from analysis.codes import of_one_budget
 from analysis.costs import parse_cost
+from analysis.formatting import format_count, format_size
 from analysis.records import Table, load
 from analysis.study import study as explain
 from benchmarks.coverage_of_size import World, ask
@@ -247,6 +249,7 @@ def test_the_report_of_a_search_has_the_answers_size(tmp_path: Path) -> None:
                 one,
                 run_id=f"{one.run_id}-{share}",
                 training=replace(one.training, bytes_seen=int(1e6 * share)),
+                corpus=replace(one.corpus, train_bytes=300_000, heldout_bytes=15_000),
             )
             for one in grid(sizes, [300_000], lambda n, d, s: bits * power_law(n, d, s), seeds=(0,))
         ]
@@ -256,8 +259,16 @@ def test_the_report_of_a_search_has_the_answers_size(tmp_path: Path) -> None:
     folder = write_sweep(tmp_path / "size-x", records)
     (folder / "sweep.yaml").write_text(f"{SEARCHED}; mdl sweep goes on with them.\n")
     found = answer_of(load(folder), "float16", folder=folder, source="x", size_bytes=315_000, train_bytes=300_000)
-    summary = json.loads((found.report(tmp_path / "made", formats=("md",)) / "summary.json").read_text())
+    summary = json.loads((found.report(tmp_path / "made", formats=("md", "html")) / "summary.json").read_text())
     (row,) = summary["critical"]
     ends = [found.at_this_training(name) for name in ("n_params", "low", "high")]
     assert [row["n_params"], row["low"], row["high"]] == pytest.approx(ends)
     assert row["n_sizes"] == len(about)
+    size, (low, high) = format_size(found.n_params or 0.0, *(found.interval or (0.0, 0.0))), found.interval or (0, 0)
+    first = "Answer of mdl size, for endless training: 315 KB (15 KB of it held out) pays for "
+    answered = f"{first}{size} parameters (95 %: {format_count(low)} to {format_count(high)})."
+    said = (tmp_path / "made/report.md").read_text().replace("\u00a0", " ")
+    assert answered in said
+    assert said.index(answered) < said.index("The critical size is the number of parameters")
+    web = (tmp_path / "made/explorer.html").read_text().split("<script")[0].replace("\u00a0", " ")
+    assert [match.start() < web.index("<form") for match in re.finditer(re.escape(answered), web)] == [True]
