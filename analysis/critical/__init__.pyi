@@ -28,6 +28,7 @@ from .size import PowerLaw as PowerLaw
 from .size import Status as Status
 from .size import critical_size as critical_size
 from .size import fit_power_law as fit_power_law
+from .size_law import LEAST_FOR_LAW as LEAST_FOR_LAW
 from .size_law import Theory as Theory
 from .size_law import law as law
 from .size_law import theory as theory

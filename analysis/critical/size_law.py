@@ -15,6 +15,7 @@ from analysis.formatting import true_minus
 from analysis.types import Floats
 
 _STREAM = 2022
+LEAST_FOR_LAW = 3  # dataset sizes: any two have a line through them
 _LEAST_FREEDOM = 3  # degrees of freedom of the scatter about the law; a drift's expected scatter counts as the rest
 # Of γ, a standard deviation: it was about −.04 on text, .05 on C source, .1 on speech, .2 on photographs.
 _CHANGE_A_DECADE = 0.06
@@ -54,7 +55,7 @@ def law(estimates: Sequence[Estimate]) -> tuple[PowerLaw, LawDraws | None]:
         found = replace(found, gamma_local=second.gamma, scatter_local=second.scatter)
     used = [e for e in estimates if e.row["status"] == "bracketed"]
     drawn, drifting = _log_of_all([e.without_drift for e in used]), _log_of_all([e.draws for e in used])
-    if found.gamma is None or found.n_points < 3 or drawn is None or drifting is None:
+    if found.gamma is None or found.n_points < LEAST_FOR_LAW or drawn is None or drifting is None:
         return found, None
     x = np.log([float(str(e.row["subset_bytes"])) for e in used])
     scatter, drifting_scatter = _scatter(x, drawn), _scatter(x, drifting)

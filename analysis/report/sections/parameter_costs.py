@@ -10,6 +10,7 @@ import numpy as np
 
 from analysis.costs import PAPER, ParameterCost, known_costs
 from analysis.critical import (
+    LEAST_FOR_LAW,
     Estimate,
     fit_power_law,
     interval,
@@ -170,14 +171,11 @@ _ABOUT = (
 )
 
 
-_LEAST_SIZES = 3
-
-
 def _exponent(law: CostLawRow | None) -> str:
     """Without its standard error: residuals about a line through three sizes are no uncertainty of those sizes."""
     if law is None or law["gamma"] is None:
         return UNKNOWN
-    if law["n_points"] < _LEAST_SIZES:
+    if law["n_points"] < LEAST_FOR_LAW:
         return UNKNOWN  # a line passes through any two
     return f"{law['gamma']:.2f} ({format_counted(law['n_points'], 'size')})"
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from analysis.critical import Theory
+from analysis.critical import LEAST_FOR_LAW, Theory
 from analysis.formatting import (
     format_bytes,
     format_count,
@@ -130,8 +130,8 @@ def _holds(found: LawRow, summary: Summary) -> list[str]:
 
 def _tested(found: LawRow, summary: Summary) -> list[str]:
     theory, begin = found.get("theory"), f"{found['group']}: " if len(summary["laws"]) > 1 else ""
-    if not theory:
-        return []
+    if not theory or found["n_points"] < LEAST_FOR_LAW:
+        return []  # a line passes through any two sizes
     alpha = f"α = {theory['alpha']:.2f}{_interval(theory['alpha_low'], theory['alpha_high'])}"
     asked = f"{theory['gamma_predicted']:.2f}{_interval(theory['predicted_low'], theory['predicted_high'])}"
     text = f"{begin}The closed form predicts γ = 1/(1+α). With {alpha} that is {asked}"

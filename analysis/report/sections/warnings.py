@@ -149,11 +149,10 @@ def _estimators(summary: Summary) -> str:
     scatter = [sd for one in apart if (sd := one.row["shape_sd"])]
     by = f" by {_from_to([f'{100 * sd:.1f}' for sd in (min(scatter), max(scatter))])} %" if scatter else ""
     slopes = [law["gamma_local"] for law in summary["laws"] if law.get("gamma_local") is not None]
-    gamma = f", with γ = {slopes[0]:.2f}" if len(summary["laws"]) == len(slopes) == 1 else ""
+    gamma = f", and γ = {slopes[0]:.2f}" if len(summary["laws"]) == len(slopes) == 1 else ""
     return (
-        f"Two estimators disagree: interpolating between the models that were run gives other sizes than the smooth "
-        f"law at {sizes}, outside the interval{gamma}. The interval holds if one smooth law describes all shapes. "
-        f"Their code lengths scatter{by} about it, and near a flat minimum that moves the interpolated size far."
+        f"Two estimators disagree: at {sizes}, interpolating between the models that were run gives a size outside the "
+        f"interval{gamma}. The interval holds if one smooth law describes all shapes; they scatter{by} about it."
     )
 
 

@@ -79,9 +79,9 @@ def test_where_the_local_estimator_is_outside_page_one_says_how_far_and_why(tmp_
     row |= {"n_local": 2 * row["high"], "shape_sd": 0.0123}
     found["laws"][0]["gamma_local"] = 0.708
     (said,) = warnings(found)
-    assert f"at 1 MB ({format_count(row['n_local'])}), outside the interval, with γ = 0.71." in said
-    assert "The interval holds if one smooth law describes all shapes." in said
-    assert "scatter by 1.2 % about it" in said
+    assert f"at 1 MB ({format_count(row['n_local'])}), interpolating" in said
+    assert "gives a size outside the interval, and γ = 0.71." in said
+    assert "The interval holds if one smooth law describes all shapes; they scatter by 1.2 % about it." in said
 
 
 def test_a_law_that_misses_the_largest_size_is_told(tmp_path: Path) -> None:
