@@ -21,6 +21,7 @@ from analysis.report.elements import Block, Heading, Text, named_grid
 from analysis.report.group_names import place
 from analysis.report.rows.critical import ConvergenceRow
 from analysis.report.section import WideSection, register_section
+from analysis.report.sections import searched_size
 from analysis.report.summary_keys import Summary
 from analysis.study import Study
 
@@ -127,9 +128,8 @@ def _told(rows: list[ConvergenceRow], summary: Summary) -> str:
     text = (
         f"A critical size depends on the recipe. Here the shapes were also trained on {budgets} per model (repeats "
         "counted). The table shows the ratio of the two critical sizes, both of the shapes that had both trainings; "
-        "convergence.csv, in the report's folder, has the sizes. "
-        "They share the scatter of shapes and replicates, which therefore cancels in "
-        f"the ratio. N* moved by less than a factor of {MARGIN:g} where the ratio's 95 % interval lies within that "
+        "convergence.csv, in the report's folder, has the sizes. They share the scatter of shapes and replicates, "
+        f"which therefore cancels in the ratio. N* moved by less than a factor of {MARGIN:g} where the ratio's 95 % interval lies within that "
         "factor, with or without 1 in it. N* moved where the interval leaves out 1 and reaches beyond that factor. "
         "Elsewhere it is not decided. "
     )
@@ -166,7 +166,9 @@ def budget_sentence(summary: Summary, group: str) -> str:
 
 
 def _endless(row: ConvergenceRow, summary: Summary) -> str:
-    """The size that training for ever is extrapolated to give, as `mdl size` answers it."""
+    """The size that training for ever is extrapolated to give, as `mdl size` answers it, whose report begins with it."""
+    if searched_size.told(summary):
+        return ""
     own = next(one for one in summary["critical"] if all(one[key] == row[key] for key in ("group", "subset_bytes")))
     size, limit = (own["n_params"], own["low"], own["high"]), (row["limit"], row["limit_low"], row["limit_high"])
     if None in (*size, *limit):
