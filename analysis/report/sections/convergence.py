@@ -129,8 +129,9 @@ def _told(rows: list[ConvergenceRow], summary: Summary) -> str:
         f"A critical size depends on the recipe. Here the shapes were also trained on {budgets} per model (repeats "
         "counted). The table shows the ratio of the two critical sizes, both of the shapes that had both trainings; "
         "convergence.csv, in the report's folder, has the sizes. They share the scatter of shapes and replicates, "
-        f"which therefore cancels in the ratio. N* moved by less than a factor of {MARGIN:g} where the ratio's 95 % interval lies within that "
-        "factor, with or without 1 in it. N* moved where the interval leaves out 1 and reaches beyond that factor. "
+        f"which therefore cancels in the ratio. N* moved by less than a factor of {MARGIN:g} where the ratio's 95 % "
+        "interval lies within that factor, with or without 1 in it. N* moved where the interval leaves out 1 and "
+        "reaches beyond that factor. "
         "Elsewhere it is not decided. "
     )
     several = len({row["group"] for row in rows}) > 1
@@ -166,7 +167,7 @@ def budget_sentence(summary: Summary, group: str) -> str:
 
 
 def _endless(row: ConvergenceRow, summary: Summary) -> str:
-    """The size that training for ever is extrapolated to give, as `mdl size` answers it, whose report begins with it."""
+    """The size that training for ever is extrapolated to give; the report of `mdl size` begins with it."""
     if searched_size.told(summary):
         return ""
     own = next(one for one in summary["critical"] if all(one[key] == row[key] for key in ("group", "subset_bytes")))

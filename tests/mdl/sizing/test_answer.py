@@ -269,6 +269,7 @@ def test_the_report_of_a_search_has_the_answers_size(tmp_path: Path) -> None:
     answered = f"{first}{size} parameters (95 %: {format_count(low)} to {format_count(high)})."
     said = (tmp_path / "made/report.md").read_text().replace("\u00a0", " ")
     assert answered in said
+    assert "Endless training is extrapolated" not in said, "once is enough"
     assert said.index(answered) < said.index("The critical size is the number of parameters")
     web = (tmp_path / "made/explorer.html").read_text().split("<script")[0].replace("\u00a0", " ")
     assert [match.start() < web.index("<form") for match in re.finditer(re.escape(answered), web)] == [True]
