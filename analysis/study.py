@@ -18,7 +18,7 @@ from analysis.codes import (
     raw_rate,
     recipe_envelope,
 )
-from analysis.costs import PAPER, ParameterCost
+from analysis.costs import PAPER, ParameterCost, parse_cost
 from analysis.critical import (
     N_REPLICATES,
     Estimate,
@@ -50,7 +50,7 @@ class TwoPartCodes:
     """A table's shortest codes and estimates of the critical size under any price of a parameter, each made once."""
 
     def __init__(self, table: Table, n_replicates: int = N_REPLICATES, seed: int = 0) -> None:
-        self._table, self._n_replicates, self._seed = table, n_replicates, seed
+        self._table, self.n_replicates, self.seed = table, n_replicates, seed
         self._codes: dict[ParameterCost, pd.DataFrame] = {}
         self._estimates: dict[ParameterCost, list[Estimate]] = {}
 
@@ -63,9 +63,12 @@ class TwoPartCodes:
     def estimates(self, cost: ParameterCost) -> list[Estimate]:
         """One per group and dataset size, in order."""
         if cost not in self._estimates:
-            found = columns(self.under(cost), self._n_replicates, self._seed)
-            self._estimates[cost] = estimate_all(found, self._n_replicates)
+            found = columns(self.under(cost), self.n_replicates, self.seed)
+            self._estimates[cost] = estimate_all(found, self.n_replicates)
         return self._estimates[cost]
+
+
+_CODED = parse_cost("coded")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +127,23 @@ class Study:
     def compute(self) -> pd.DataFrame:
         """By that law, too."""
         return compute_view(self.table, self.critical, self.fit)
+
+    @cached_property
+    def coded_convergence(self) -> pd.DataFrame:
+        """As `convergence`, after about half of the training, where a parameter costs what its code takes.
+
+        Empty where that is the study's own price, and where weights were coded after one length of training alone.
+        """
+        both = [self.table, *self.shorter[:1]]
+        codes = [shortest_codes(_plain(self.table, table.cells), _CODED) for table in both]
+        known = len(both) == 2 and not self.cost.is_coded and not any(code.empty for code in codes)
+        return convergence_table(
+            self.table.cells,
+            [both[1].cells] if known else [],
+            lambda some: shortest_codes(_plain(self.table, some), _CODED),
+            self.codes.n_replicates,
+            self.codes.seed,
+        )
 
     @property
     def compute_not_asked(self) -> str | None:

@@ -17,7 +17,7 @@ from analysis.formatting import (
 )
 from analysis.records import uneven
 from analysis.report.csv_tables import CsvTable
-from analysis.report.elements import Block, Heading, Text, named_grid
+from analysis.report.elements import Block, Grid, Heading, Text, named_grid
 from analysis.report.group_names import place
 from analysis.report.rows.critical import ConvergenceRow
 from analysis.report.section import WideSection, register_section
@@ -32,6 +32,20 @@ def write(summary: Summary) -> list[Block]:
     if not rows:
         return []
     of_half = all(2 * row["half_bytes_seen"] == row["bytes_seen"] for row in rows)
+    blocks: list[Block] = [
+        Heading("Half the training" if of_half else "Less training"),
+        Text(_told(rows, summary)),
+        Text(_LIMIT, "small"),
+        _grid(rows, of_half=of_half),
+    ]
+    coded = summary.get("coded_convergence", [])
+    return [*blocks, Text(_AT_CODED), _grid(coded, of_half=of_half)] if coded else blocks
+
+
+_AT_CODED = "The same where a parameter costs what its code takes:"
+
+
+def _grid(rows: list[ConvergenceRow], *, of_half: bool) -> Grid:
     header = (
         "dataset",
         *(() if of_half else ("less training",)),
@@ -45,12 +59,7 @@ def write(summary: Summary) -> list[Block]:
     digits = _n_decimals(rows)
     cells = [_cells(row, digits, of_half=of_half) for row in rows]
     align = "l" + ("" if of_half else "r") + "rrrlrr"
-    return [
-        Heading("Half the training" if of_half else "Less training"),
-        Text(_told(rows, summary)),
-        Text(_LIMIT, "small"),
-        named_grid(header, cells, align, [row["group"] for row in rows]),
-    ]
+    return named_grid(header, cells, align, [row["group"] for row in rows])
 
 
 def _cells(row: ConvergenceRow, digits: int, *, of_half: bool) -> tuple[str, ...]:
@@ -185,7 +194,8 @@ def _lower(points: float) -> str:
 
 def _measured(study: Study) -> dict[str, Any]:
     short = uneven(study.table.cells, study.table.needless_runs)
-    return {"convergence": study.convergence} | ({} if short.empty else {"uneven": short})
+    more = {"uneven": short, "coded_convergence": study.coded_convergence}
+    return {"convergence": study.convergence} | {name: found for name, found in more.items() if not found.empty}
 
 
 register_section(
@@ -193,6 +203,6 @@ register_section(
         name="convergence",
         measure=_measured,
         write=write,
-        tables=(CsvTable("convergence"),),
+        tables=(CsvTable("convergence"), CsvTable("coded_convergence")),
     ),
 )

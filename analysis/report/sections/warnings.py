@@ -81,12 +81,19 @@ def _short(summary: Summary) -> str:
 
 def _unconverged(summary: Summary) -> str:
     rows = [row for row in nearest_budgets(summary["convergence"]) if row["verdict"] == "unconverged"]
-    if not rows:
+    coded = [row for row in summary.get("coded_convergence", []) if row["verdict"] == "unconverged"]
+    if not rows and not coded:
         return ""
-    sizes = join(f"{place(row, summary)} ({_after_less(row, summary)})" for row in rows)
-    return (
-        f"Unconverged: after less training, the critical size is another at {sizes}. More training may move it again."
-    )
+    said = []
+    if rows:
+        sizes = join(f"{place(row, summary)} ({_after_less(row, summary)})" for row in rows)
+        said.append(f"Unconverged: after less training, the critical size is another at {sizes}.")
+    if coded:
+        times = join(f"{row['ratio']:.2f} at {place(row, summary)}" for row in coded)
+        said.append(
+            f"Unconverged at the coded price: the rest of the training multiplied the critical size by {times}."
+        )
+    return " ".join([*said, "More training may move it again."])
 
 
 def _not_judged(summary: Summary) -> str:
@@ -96,7 +103,7 @@ def _not_judged(summary: Summary) -> str:
             "Not tested: whether longer training would move the critical sizes. No shape was trained for two lengths "
             "of time."
         )
-    if coded_rows(summary):
+    if coded_rows(summary) and not summary.get("coded_convergence"):
         return (
             f"Not tested at the coded price: whether longer training moves the critical size was judged at "
             f"{summary['cost']['name']} alone."

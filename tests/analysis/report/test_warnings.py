@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from analysis.costs import PAPER
+from analysis.costs import PAPER, parse_cost
 from analysis.formatting import format_bytes, format_count, format_size, known_digits
 from analysis.records import load
 from analysis.report import terminal_table
@@ -24,6 +24,7 @@ from mdl.records import CellRecord
 from tests.synthetic import SIZES, grid, write_sweep
 
 ALL = [size for size in SIZES if size != "256x4"]
+REPORTS = Path(__file__).parents[3] / "reports"
 DATA = [300_000, 1_000_000, 3_000_000]
 
 
@@ -84,6 +85,33 @@ def test_where_the_local_estimator_is_outside_page_one_says_how_far_and_why(tmp_
     assert "The interval holds if one smooth law describes all shapes; they scatter by 1.2 % about it." in said
 
 
+def test_a_size_at_the_coded_price_that_more_training_moved_is_told(tmp_path: Path) -> None:
+    """Where both trainings were coded; where they were not, that this was not judged."""
+    found = whole_summary(tmp_path)
+    row = found["convergence"][0]
+    found["coded_convergence"] = [row | {"ratio": 0.7086, "verdict": "unconverged"}]
+    (said,) = warnings(found)
+    assert said == (
+        "Unconverged at the coded price: more training multiplied the critical size by 0.71 at 300 KB. More training "
+        "may move it again."
+    )
+    blocks = write(found, []).blocks
+    about = next(i for i, b in enumerate(blocks) if isinstance(b, Text) and b.text.startswith("The same where"))
+    assert "× 0.709" in str(blocks[about + 1]), "three decimals, where two would make the ends of an interval one"
+
+
+def test_coded_sizes_of_two_trainings_are_compared() -> None:
+    """Not at their own price, which `convergence` itself is at; and not where one training alone was coded."""
+    table = load(REPORTS / "study-images-converged/records")
+    found = study(table, PAPER).coded_convergence
+    assert list(found["subset_bytes"]) == sorted(set(table.cells["subset_bytes"]))
+    known = found[found["ratio"].notna()]
+    assert len(known) >= 3
+    assert ((known["ratio_low"] <= known["ratio"]) & (known["ratio"] <= known["ratio_high"])).all()
+    assert study(table, parse_cost("coded")).coded_convergence.empty
+    assert study(load(REPORTS / "study-precision/records"), PAPER).coded_convergence.empty
+
+
 def test_a_law_that_misses_the_largest_size_is_told(tmp_path: Path) -> None:
     """It was fitted without it; inside that size's interval it hits."""
     found = whole_summary(tmp_path)
@@ -137,7 +165,7 @@ def test_a_size_has_as_many_digits_as_its_interval_supports(
     assert known_digits(n, low, high) == pytest.approx(n, rel=0.05)
 
 
-COMMITTED = sorted((Path(__file__).parents[3] / "reports").glob("*/summary.json"))
+COMMITTED = sorted(REPORTS.glob("*/summary.json"))
 
 
 @pytest.mark.parametrize("path", COMMITTED, ids=[path.parent.name for path in COMMITTED])
