@@ -18,7 +18,7 @@ from analysis.codes import (
     raw_rate,
     recipe_envelope,
 )
-from analysis.costs import PAPER, ParameterCost, parse_cost
+from analysis.costs import PAPER, ParameterCost
 from analysis.critical import (
     N_REPLICATES,
     Estimate,
@@ -66,9 +66,6 @@ class TwoPartCodes:
             found = columns(self.under(cost), self.n_replicates, self.seed)
             self._estimates[cost] = estimate_all(found, self.n_replicates)
         return self._estimates[cost]
-
-
-_CODED = parse_cost("coded")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,23 +124,6 @@ class Study:
     def compute(self) -> pd.DataFrame:
         """By that law, too."""
         return compute_view(self.table, self.critical, self.fit)
-
-    @cached_property
-    def coded_convergence(self) -> pd.DataFrame:
-        """As `convergence`, after about half of the training, where a parameter costs what its code takes.
-
-        Empty where that is the study's own price, and where weights were coded after one length of training alone.
-        """
-        both = [self.table, *self.shorter[:1]]
-        codes = [shortest_codes(_plain(self.table, table.cells), _CODED) for table in both]
-        known = len(both) == 2 and not self.cost.is_coded and not any(code.empty for code in codes)
-        return convergence_table(
-            self.table.cells,
-            [both[1].cells] if known else [],
-            lambda some: shortest_codes(_plain(self.table, some), _CODED),
-            self.codes.n_replicates,
-            self.codes.seed,
-        )
 
     @property
     def compute_not_asked(self) -> str | None:
@@ -207,14 +187,14 @@ def study(
         predictions=prediction_table(predicted),
         seeds=relative_spread(chosen),
         convergence=convergence_table(
-            table.cells, shorter, lambda some: shortest_codes(_plain(table, some), cost), n_replicates, seed
+            table.cells, shorter, lambda some: shortest_codes(plain(table, some), cost), n_replicates, seed
         ),
-        shorter=tuple(_plain(table, some) for some in shorter),
+        shorter=tuple(plain(table, some) for some in shorter),
         codes=codes,
     )
 
 
-def _plain(table: Table, cells: pd.DataFrame) -> Table:
+def plain(table: Table, cells: pd.DataFrame) -> Table:
     """With these cells alone, and none that were trained for their code, which has lengths of its own."""
     return replace(table, cells=cells, for_code=table.for_code.iloc[:0])
 

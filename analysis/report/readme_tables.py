@@ -6,6 +6,8 @@ A table stands between two comments, of which the first names its summary.json, 
     | text | … the first word of the header is kept
     <!-- end of results -->
 
+After `results, with warnings:` the report's warnings stand below the table, and † at the sizes that they doubt.
+
 A table of several studies names them line by line, with the group where a summary has several:
 
     <!-- theory: by python -m analysis.report.readme_tables
@@ -26,7 +28,17 @@ from typing import cast
 
 from analysis.errors import AnalysisError
 from analysis.report.rows.critical import CriticalRow
-from analysis.report.sections.answer_table import CODED, answer_row, coded_cells, in_print, near_least, span
+from analysis.report.sections.answer_table import (
+    CODED,
+    DOUBTED,
+    answer_row,
+    coded_cells,
+    in_print,
+    is_doubted,
+    near_least,
+    span,
+)
+from analysis.report.sections.warnings import warnings
 from analysis.report.study_tables import TABLES, Study, markdown_table
 from analysis.report.summary_keys import Summary
 
@@ -34,7 +46,7 @@ DOCUMENTS = ("README.md", "reports/README.md", "docs/study.md")
 _HEADER = ("critical model size", "adjusted rate there", "raw rate there", "best classical coder")
 _NEAR = "within 1 %"
 _TABLE = re.compile(
-    r"(?P<begin><!-- results: from (?P<path>[\w./-]+\.json)[^\n]*-->\n)"
+    r"(?P<begin><!-- results(?P<warned>, with warnings)?: from (?P<path>[\w./-]+\.json)[^\n]*-->\n)"
     r"\| *(?P<of>[^|\n]*?) *\|.*?(?P<end><!-- end of results -->)",
     re.DOTALL,
 )
@@ -63,6 +75,18 @@ def results_table(summary: Summary, of: str) -> str:
     return markdown_table(rows)
 
 
+def _results(summary: Summary, of: str, with_warnings: bool) -> str:
+    table = results_table(summary, of)
+    if not with_warnings:
+        return table
+    lines = table.splitlines()
+    for i, row in enumerate(summary["critical"], start=2):  # behind the header and its rule
+        if is_doubted(row):
+            lines[i] = lines[i].replace(" |", f" {DOUBTED} |", 1)
+    said = [f"- {text}" for text in warnings(summary)]
+    return "\n".join([*lines, "", "The report warns:", "", *said, ""]) if said else table
+
+
 def _row(row: CriticalRow, coded: tuple[str, ...]) -> tuple[str, ...]:
     data, size, *rates = answer_row(row, coded=coded)
     ends = span(row)
@@ -79,9 +103,11 @@ def with_tables(readme: Path) -> str:
         raise AnalysisError(
             f"{readme} cannot be read ({error.strerror}); name a README with tables of results"
         ) from None
-    text = _TABLE.sub(
-        lambda m: m["begin"] + results_table(_summary(readme.parent / m["path"]), m["of"]) + m["end"], text
-    )
+
+    def results(m: re.Match[str]) -> str:
+        return m["begin"] + _results(_summary(readme.parent / m["path"]), m["of"], bool(m["warned"])) + m["end"]
+
+    text = _TABLE.sub(results, text)
     return _OF_STUDIES.sub(
         lambda m: m["begin"] + TABLES[m["kind"]](_studies(m["studies"], readme.parent)) + m["end"], text
     )

@@ -79,7 +79,7 @@ class Summary(TypedDict):
     compute_not_asked: str | None  # why there is no such comparison; None: there is one, or no fit
     seeds: list[SeedsRow]  # relative standard deviation of code lengths between replicates
     convergence: list[ConvergenceRow]  # critical sizes after less training, with a verdict
-    coded_convergence: NotRequired[list[ConvergenceRow]]  # the same at the price of coded weights; absent: not known
+    coded_convergence: NotRequired[list[ConvergenceRow]]  # the same at the price of coded weights; absent in old ones
     uneven: NotRequired[list[UnevenRow]]  # shapes that were trained less than others on the same data; absent: none
     rates: list[RateRow]  # one per (group, subset_bytes, n_params), averaged over seeds
     memorising: Memorising  # counts of models that know their subset by heart, and the largest gap

@@ -14,11 +14,9 @@ from analysis.report.rows.critical import CriticalRow, LawRow
 from analysis.report.section import WideSection, register_section
 from analysis.report.sections import memorising, overlapping_windows, paper_table_page, searched_size
 from analysis.report.sections.answer_table import (
-    DOUBTED,
     answer_table,
     coded_cell,
     coded_rows,
-    is_doubted,
     near_least,
     span,
 )
@@ -80,7 +78,7 @@ def _coded(summary: Summary, group: str) -> str:
     last = max(found, key=lambda row: row["subset_bytes"])
     size, rate = coded_cell(last)
     return (
-        "Where a parameter costs no more than its code takes, the critical size of "
+        "If the weights are entropy-coded, so that a parameter costs what its code takes, the critical size of "
         f"{format_bytes(last['subset_bytes'])} is {size}, at {rate}."
     )
 
@@ -188,8 +186,6 @@ def _caveat(summary: Summary) -> str:
         "for this training recipe. Code lengths of models are ideal ones. Those of classical coders are true file "
         "sizes of the same bytes, compressed as a whole."
     )
-    if any(is_doubted(row) for row in summary["critical"]):
-        text += f" {DOUBTED}: doubted by a warning above."
     if coded_rows(summary):
         text += (
             " Coded: a parameter costs what its code takes, at the best precision of each dataset size, and the data "
@@ -246,9 +242,10 @@ def _against_classical(summary: Summary) -> str:
             "At every dataset size, the best classical coder is shorter than the best model with its parameters "
             "counted."
         )
+    others = "" if len(won) == len(known) else " At the other dataset sizes the classical coder is."
     return (
         f"At {join(won)}, the best model with its parameters counted is shorter than the best classical coder that was "
-        "run on the same bytes in the same order."
+        f"run on the same bytes in the same order.{others}"
     )
 
 

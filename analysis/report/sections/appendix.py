@@ -21,7 +21,7 @@ def write_measured(summary: Summary) -> list[Block]:
     rows = summary["rates"]
     if not rows:
         return []
-    header = ("dataset", "shape", "parameters", "seeds", "code, bytes", "raw", "adjusted", "held out")
+    header = ("dataset", "shape", "parameters", "runs", "code, bytes", "raw", "adjusted", "held out")
     cells = [_measured_row(row) for row in rows]
     return [Heading("All cells"), named_grid(header, cells, "llrrrrrr", [row["group"] for row in rows])]
 

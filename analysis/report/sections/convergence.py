@@ -16,6 +16,7 @@ from analysis.formatting import (
     join,
 )
 from analysis.records import uneven
+from analysis.report.coded_convergence import coded_convergence
 from analysis.report.csv_tables import CsvTable
 from analysis.report.elements import Block, Grid, Heading, Text, named_grid
 from analysis.report.group_names import place
@@ -137,10 +138,10 @@ def _told(rows: list[ConvergenceRow], summary: Summary) -> str:
     text = (
         f"A critical size depends on the recipe. Here the shapes were also trained on {budgets} per model (repeats "
         "counted). The table shows the ratio of the two critical sizes, both of the shapes that had both trainings; "
-        "convergence.csv, in the report's folder, has the sizes. They share the scatter of shapes and replicates, "
-        f"which therefore cancels in the ratio. N* moved by less than a factor of {MARGIN:g} where the ratio's 95 % "
-        "interval lies within that factor, with or without 1 in it. N* moved where the interval leaves out 1 and "
-        "reaches beyond that factor. "
+        "convergence.csv, which mdl report writes beside the report, has the sizes. They share the scatter of shapes "
+        "and replicates, which therefore cancels in the ratio. N* moved by less than a factor of "
+        f"{MARGIN:g} where the ratio's 95 % interval lies within that factor, with or without 1 in it. N* moved where "
+        "the interval leaves out 1 and reaches beyond that factor. "
         "Elsewhere it is not decided. "
     )
     several = len({row["group"] for row in rows}) > 1
@@ -194,8 +195,8 @@ def _lower(points: float) -> str:
 
 def _measured(study: Study) -> dict[str, Any]:
     short = uneven(study.table.cells, study.table.needless_runs)
-    more = {"uneven": short, "coded_convergence": study.coded_convergence}
-    return {"convergence": study.convergence} | {name: found for name, found in more.items() if not found.empty}
+    found = {"convergence": study.convergence, "coded_convergence": coded_convergence(study)}
+    return found | ({} if short.empty else {"uneven": short})
 
 
 register_section(

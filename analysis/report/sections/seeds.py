@@ -20,7 +20,7 @@ def write(summary: Summary) -> list[Block]:
     if not rows:
         return []
     blocks: list[Block] = [
-        Heading("Spread between seeds"),
+        Heading("Spread between repeated runs"),
         Text(
             "Standard deviation of the own subset's code length between cells of one model size and dataset size, "
             f"relative to the code length. {_VARIES.get(summary['intervals']['kind'], '')} –: run once."

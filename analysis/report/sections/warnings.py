@@ -7,7 +7,7 @@ from analysis.records import mixed_note
 from analysis.report.group_names import place
 from analysis.report.rows.codes import RateRow
 from analysis.report.rows.critical import ConvergenceRow, CriticalRow
-from analysis.report.sections.answer_table import FEW_SHAPES, coded_rows
+from analysis.report.sections.answer_table import DOUBTED, FEW_SHAPES, coded_rows
 from analysis.report.sections.convergence import nearest_budgets
 from analysis.report.sections.size_law import two_estimates
 from analysis.report.summary_keys import Summary
@@ -43,7 +43,7 @@ def _edges(summary: Summary) -> str:
     for row in summary["critical"]:
         if row.get("doubt") and row["status"] == "bracketed":  # else the sentence before says so
             doubts.setdefault(row["doubt"], []).append(place(row, summary))
-    return " ".join(f"Doubtful at {join(places)}: {doubt}." for doubt, places in doubts.items())
+    return " ".join(f"Doubtful ({DOUBTED}) at {join(places)}: {doubt}." for doubt, places in doubts.items())
 
 
 def _versions(summary: Summary) -> str:
@@ -58,8 +58,8 @@ def _few_shapes(summary: Summary) -> str:
     number = _from_to([str(numbers[0]), str(numbers[-1])])
     sizes = "" if len(few) == len(summary["critical"]) else f" at {join(place(row, summary) for row in few)}"
     return (
-        f"Few shapes: {number} model sizes were run{sizes}. At least seven are needed to measure how far shapes "
-        "scatter about the smooth law."
+        f"Few shapes ({DOUBTED}): {number} model sizes were run{sizes}. At least seven are needed to measure how far "
+        "shapes scatter about the smooth law."
     )
 
 
@@ -90,9 +90,7 @@ def _unconverged(summary: Summary) -> str:
         said.append(f"Unconverged: after less training, the critical size is another at {sizes}.")
     if coded:
         times = join(f"{row['ratio']:.2f} at {place(row, summary)}" for row in coded)
-        said.append(
-            f"Unconverged at the coded price: the rest of the training multiplied the critical size by {times}."
-        )
+        said.append(f"Unconverged at the coded price: more training multiplied the critical size by {times}.")
     return " ".join([*said, "More training may move it again."])
 
 

@@ -130,7 +130,7 @@ def test_page_one_the_terminal_and_a_readme_have_the_critical_size_at_both_price
     told = terminal_table(found)
     assert "coded: critical size" in told
     assert "coded: critical size" in results_table(found, "text").splitlines()[0]
-    assert "Where a parameter costs no more than its code takes" in write(found, []).lead
+    assert "If the weights are entropy-coded, so that a parameter costs what its code takes" in write(found, []).lead
     assert "coded: rate" not in answer_table(summarise(study(load(tmp_path / "s"), parse_cost("coded")))).header
 
 

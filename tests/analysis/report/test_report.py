@@ -188,7 +188,7 @@ def test_a_section_with_nothing_to_show_is_left_out(made: ReportPaths) -> None:
         "Two estimators, and sizes that were not run",
         "From which dataset size on a size pays", "What a parameter costs",
         "The shortest code that was measured", "Scaling law of the held-out loss", "Held-out test",
-        "Spread between seeds",
+        "Spread between repeated runs",
         "What the compute would buy", "Appendix", "Classical coders", "All cells", "Failed cells", "Provenance",
         "Definitions",
     ]  # fmt: skip

@@ -14,6 +14,7 @@ from analysis.costs import PAPER, parse_cost
 from analysis.formatting import format_bytes, format_count, format_size, known_digits
 from analysis.records import load
 from analysis.report import terminal_table
+from analysis.report.coded_convergence import coded_convergence
 from analysis.report.contents import write
 from analysis.report.elements import Grid, Text
 from analysis.report.sections import recipe
@@ -47,10 +48,10 @@ def test_one_seed_few_shapes_an_edge_and_less_than_a_pass_are_told_where_the_ans
     records = with_recipe(grid(["8x1", "16x1", "16x2", "32x2", "64x2"], DATA), 600_000)
     found = summary(tmp_path, records)
     said = " ".join(warnings(found))
-    assert "Few shapes: 5" in said
+    assert "Few shapes (†): 5" in said
     assert "One seed:" in said
     assert "Less than one epoch: models were trained on 0.2 of the 3 MB" in said
-    assert "Doubtful at 3 MB: only one of the sizes that were run, 2.84 K to 115 K, lies above the minimum." in said
+    assert "Doubtful (†) at 3 MB: only one of the sizes that were run, 2.84 K to 115 K, lies above the minimum." in said
     page = str(write(found, []).blocks)
     for text in warnings(found):
         assert f"note: {text}" in terminal_table(found)
@@ -103,13 +104,13 @@ def test_a_size_at_the_coded_price_that_more_training_moved_is_told(tmp_path: Pa
 def test_coded_sizes_of_two_trainings_are_compared() -> None:
     """Not at their own price, which `convergence` itself is at; and not where one training alone was coded."""
     table = load(REPORTS / "study-images-converged/records")
-    found = study(table, PAPER).coded_convergence
+    found = coded_convergence(study(table, PAPER))
     assert list(found["subset_bytes"]) == sorted(set(table.cells["subset_bytes"]))
     known = found[found["ratio"].notna()]
     assert len(known) >= 3
     assert ((known["ratio_low"] <= known["ratio"]) & (known["ratio"] <= known["ratio_high"])).all()
-    assert study(table, parse_cost("coded")).coded_convergence.empty
-    assert study(load(REPORTS / "study-precision/records"), PAPER).coded_convergence.empty
+    assert coded_convergence(study(table, parse_cost("coded"))).empty
+    assert coded_convergence(study(load(REPORTS / "study-precision/records"), PAPER)).empty
 
 
 def test_a_law_that_misses_the_largest_size_is_told(tmp_path: Path) -> None:
@@ -144,7 +145,7 @@ def test_a_dataset_size_of_few_shapes_is_marked_in_the_table(tmp_path: Path) -> 
     blocks = write(found, []).blocks
     table = next(block for block in blocks if isinstance(block, Grid))
     assert all(row[0].endswith(" †") for row in table.rows if "not bracketed" not in str(row))
-    assert any("†: doubted by a warning above." in block.text for block in blocks if isinstance(block, Text))
+    assert any("Few shapes (†): 5" in block.text for block in blocks if isinstance(block, Text))
     whole = write(whole_summary(tmp_path / "whole"), []).blocks
     assert "†" not in str(next(block for block in whole if isinstance(block, Grid)))
 
