@@ -141,8 +141,6 @@ def test_what_the_table_does_not_show_stands_below_it() -> None:
     assert f"One seed each; at 1 MB each model saw {100 * share:.0f} % of the data once, and longer" in README
     at = f"At 100 KB interpolation between models gives {outside['n_local'] / 1e3:.2f} K, outside"
     assert at in " ".join(README.split())
-        README.split()
-    )
     (law,) = summary["laws"]
     assert f"interpolating between models gives another exponent, {law['gamma_local']:.2f}" in README
 
