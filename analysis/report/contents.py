@@ -42,8 +42,8 @@ def _long_tables_apart(blocks: Sequence[Block]) -> tuple[list[Block], list[Block
     for block in blocks:
         title = block.text if isinstance(block, Heading) else title
         if isinstance(block, Grid) and len(block.rows) > _MOST_ROWS:
-            heading = f"{title}: the whole table"
-            text.append(Text(f"The table has {len(block.rows)} rows. It is in the appendix, as “{heading}”."))
+            heading = f"{title}: all {len(block.rows)} rows"
+            text.append(Text(f"The table is in the appendix, as “{heading}”."))
             apart += [Heading(heading), block]
         else:
             text.append(block)
