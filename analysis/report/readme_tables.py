@@ -30,11 +30,10 @@ from analysis.errors import AnalysisError
 from analysis.report.rows.critical import CriticalRow
 from analysis.report.sections.answer_table import (
     CODED,
-    DOUBTED,
     answer_row,
     coded_cells,
     in_print,
-    is_doubted,
+    marked_dataset,
     near_least,
     span,
 )
@@ -57,10 +56,10 @@ _OF_STUDIES = re.compile(
 _STUDY = re.compile(r"(?P<data>.+?): (?P<path>\S+\.json)(?: (?P<group>\S+))?")
 
 
-def results_table(summary: Summary, of: str) -> str:
+def results_table(summary: Summary, of: str, *, marked: bool = False) -> str:
     """A row per dataset size as Markdown, `of` the first column's head; the interval beside its critical size, and then
 
-    the sizes whose rate is within a hundredth of the least.
+    the sizes whose rate is within a hundredth of the least. `marked`: † stands at those that a warning doubts.
     """
     near = [in_print(ends) if (ends := near_least(row)) else "" for row in summary["critical"]]
     coded = coded_cells(summary)
@@ -70,21 +69,18 @@ def results_table(summary: Summary, of: str) -> str:
         header,
         *(_row(row, coded.get((row["group"], row["subset_bytes"]), absent)) for row in summary["critical"]),
     ]
+    if marked:
+        names = [of, *map(marked_dataset, summary["critical"])]
+        rows = [(name, *row[1:]) for name, row in zip(names, rows, strict=True)]
     if any(near):
         rows = [(*row[:2], cell, *row[2:]) for row, cell in zip(rows, [_NEAR, *near], strict=True)]
     return markdown_table(rows)
 
 
 def _results(summary: Summary, of: str, with_warnings: bool) -> str:
-    table = results_table(summary, of)
-    if not with_warnings:
-        return table
-    lines = table.splitlines()
-    for i, row in enumerate(summary["critical"], start=2):  # behind the header and its rule
-        if is_doubted(row):
-            lines[i] = lines[i].replace(" |", f" {DOUBTED} |", 1)
-    said = [f"- {text}" for text in warnings(summary)]
-    return "\n".join([*lines, "", "The report warns:", "", *said, ""]) if said else table
+    table = results_table(summary, of, marked=with_warnings)
+    said = [f"- {text}" for text in warnings(summary)] if with_warnings else []
+    return "\n".join([*table.splitlines(), "", "The report warns:", "", *said, ""]) if said else table
 
 
 def _row(row: CriticalRow, coded: tuple[str, ...]) -> tuple[str, ...]:

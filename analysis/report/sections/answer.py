@@ -13,13 +13,7 @@ from analysis.report.rows.codes import OnlineRow
 from analysis.report.rows.critical import CriticalRow, LawRow
 from analysis.report.section import WideSection, register_section
 from analysis.report.sections import memorising, overlapping_windows, paper_table_page, searched_size
-from analysis.report.sections.answer_table import (
-    answer_table,
-    coded_cell,
-    coded_rows,
-    near_least,
-    span,
-)
+from analysis.report.sections.answer_table import answer_table, coded_cell, coded_rows, near_least, span
 from analysis.report.sections.convergence import budget_sentence
 from analysis.report.sections.warnings import warnings
 from analysis.report.summary_keys import Summary

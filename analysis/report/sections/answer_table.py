@@ -41,16 +41,16 @@ def answer_table(summary: Summary) -> Grid:
     coded = coded_cells(summary)
     header = ("dataset", "critical size", *known, *near, "adjusted rate", "raw rate", *(CODED if coded else ()), _CODER)
     rows = [
-        answer_row(
-            row,
-            (*((interval,) if known else ()), *((in_print(near_least(row)),) if near else ())),
-            coded.get((row["group"], row["subset_bytes"]), (UNKNOWN, UNKNOWN)) if coded else (),
+        (
+            marked_dataset(row),
+            *answer_row(
+                row,
+                (*((interval,) if known else ()), *((in_print(near_least(row)),) if near else ())),
+                coded.get((row["group"], row["subset_bytes"]), (UNKNOWN, UNKNOWN)) if coded else (),
+            )[1:],
         )
         for row, interval in zip(summary["critical"], intervals, strict=True)
     ]
-    for i, row in enumerate(summary["critical"]):
-        if is_doubted(row):
-            rows[i] = (f"{rows[i][0]} {DOUBTED}", *rows[i][1:])
     columns = "l" + "r" * (len(header) - 1)
     return named_grid(header, rows, columns, [row["group"] for row in summary["critical"]])
 
@@ -127,6 +127,7 @@ def answer_row(row: CriticalRow, interval: tuple[str, ...] = (), coded: tuple[st
     return format_bytes(row["subset_bytes"]), size, *interval, *rates, *coded, coder
 
 
-def is_doubted(row: CriticalRow) -> bool:
-    """Whether a warning is about this critical size alone: few shapes, or a law that is not to be trusted there."""
-    return row["status"] == "bracketed" and bool(row.get("doubt") or row["n_sizes"] < FEW_SHAPES)
+def marked_dataset(row: CriticalRow) -> str:
+    """80 MB †: a warning is about this critical size alone, of few shapes or a law that is not to be trusted there."""
+    is_doubted = row["status"] == "bracketed" and (row.get("doubt") or row["n_sizes"] < FEW_SHAPES)
+    return format_bytes(row["subset_bytes"]) + (f" {DOUBTED}" if is_doubted else "")

@@ -20,7 +20,7 @@ from analysis.report.coded_convergence import coded_convergence
 from analysis.report.csv_tables import CsvTable
 from analysis.report.elements import Block, Grid, Heading, Text, named_grid
 from analysis.report.group_names import place
-from analysis.report.rows.critical import ConvergenceRow
+from analysis.report.rows.critical import ConvergenceRow, CriticalRow
 from analysis.report.section import WideSection, register_section
 from analysis.report.sections import searched_size
 from analysis.report.summary_keys import Summary
@@ -141,8 +141,7 @@ def _told(rows: list[ConvergenceRow], summary: Summary) -> str:
         "convergence.csv, which mdl report writes beside the report, has the sizes. They share the scatter of shapes "
         "and replicates, which therefore cancels in the ratio. N* moved by less than a factor of "
         f"{MARGIN:g} where the ratio's 95 % interval lies within that factor, with or without 1 in it. N* moved where "
-        "the interval leaves out 1 and reaches beyond that factor. "
-        "Elsewhere it is not decided. "
+        "the interval leaves out 1 and reaches beyond that factor. Elsewhere it is not decided. "
     )
     several = len({row["group"] for row in rows}) > 1
     if len(rows) < len(summary["convergence"]):
@@ -180,13 +179,18 @@ def _endless(row: ConvergenceRow, summary: Summary) -> str:
     """The size that training for ever is extrapolated to give; the report of `mdl size` begins with it."""
     if searched_size.told(summary):
         return ""
-    own = next(one for one in summary["critical"] if all(one[key] == row[key] for key in ("group", "subset_bytes")))
+    own = critical_of(row, summary)
     size, limit = (own["n_params"], own["low"], own["high"]), (row["limit"], row["limit_low"], row["limit_high"])
     if None in (*size, *limit):
         return ""
     n, low, high = endless(cast(Ends, size), cast(Ends, limit))
     ends = f"{format_count(low)} to {format_count(high)}"
     return f" Endless training is extrapolated to give {format_size(n, low, high)} (95 %: {ends})."
+
+
+def critical_of(row: ConvergenceRow, summary: Summary) -> CriticalRow:
+    """The critical size of the same data on page one: of all shapes, also of those that had one training alone."""
+    return next(one for one in summary["critical"] if all(one[key] == row[key] for key in ("group", "subset_bytes")))
 
 
 def _lower(points: float) -> str:

@@ -8,7 +8,7 @@ from analysis.report.group_names import place
 from analysis.report.rows.codes import RateRow
 from analysis.report.rows.critical import ConvergenceRow, CriticalRow
 from analysis.report.sections.answer_table import DOUBTED, FEW_SHAPES, coded_rows
-from analysis.report.sections.convergence import nearest_budgets
+from analysis.report.sections.convergence import critical_of, nearest_budgets
 from analysis.report.sections.size_law import two_estimates
 from analysis.report.summary_keys import Summary
 
@@ -135,7 +135,7 @@ def _uneven(summary: Summary) -> str:
 
 def _after_less(row: ConvergenceRow, summary: Summary) -> str:
     """From the size in the table by the ratio, which is of the shapes that had both trainings; so `mdl size` has it."""
-    own = next(one for one in summary["critical"] if all(one[key] == row[key] for key in ("group", "subset_bytes")))
+    own = critical_of(row, summary)
     if own["n_params"] is None or row["ratio"] is None:
         return UNKNOWN
     return format_beside(own["n_params"] / row["ratio"], own["n_params"], own["low"], own["high"], format_count)
