@@ -37,7 +37,7 @@ def size(
     name
         Of the run folder; None: after the file. Called again, the search goes on with the records there.
     workers
-        Processes at once; None: one per GPU, or one per core.
+        Processes at once; None: up to three per GPU, or one per core.
     architecture
         What is trained: "transformer", "mingru", or one of your own that was registered.
 

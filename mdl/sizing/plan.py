@@ -37,7 +37,7 @@ _LEAST_SUBSET = 4_000  # bytes: of less a model of any size learns too little to
 _FEWEST_STEPS, _MOST_STEPS = 80, 60_000
 _SHAPES = ((9, 6.0), (8, 5.0), (7, 3.0), (6, 1.0), (5, 0.7))  # so many, where they see the largest subset so often
 _START_SECONDS = 8.0  # until a worker's first step: imports, the corpus
-_BESIDE_OTHERS = 1.25  # times a process's own speed: on a CPU workers share its memory
+_BESIDE_OTHERS = 1.25  # times a process's own speed: on a CPU workers share its memory, and on a GPU they take turns
 FIRST_SHARE = 0.3  # of the budget, until the first answer, which takes some seconds more to be told
 WITH_HALF = 1.15  # a training that half of it branches off, as a multiple of its time alone
 RECIPE = 2  # of everything that is trained, where no cell was trained by another
@@ -65,8 +65,14 @@ class Setting:
     batch_windows: int
     n_workers: int
     coded: bool  # are weights coded too?
+    n_gpus: int = 0  # that the workers share; 0: each has a core
     recipe: int = RECIPE
     architecture: str = TRANSFORMER
+
+    @property
+    def n_sharing(self) -> int:
+        """Cohorts that take turns on a device."""
+        return math.ceil(self.n_workers / self.n_gpus) if self.n_gpus else 1
 
     def shape(self, size: str) -> Shape:
         """A shape such as "16x2" as it is trained here."""
@@ -242,8 +248,9 @@ def round_seconds(plan: SizePlan, rule: Rule) -> float:
             flops_per_byte=forward_flops_per_byte(setting.shape(size)),
         )
         spent = rule.seconds(work)
-        training = WITH_HALF * spent.training * (_BESIDE_OTHERS if setting.n_workers > 1 else 1.0)
-        times.append(training + spent.measuring + rule.next_start)
+        beside = _BESIDE_OTHERS if setting.n_workers > max(1, setting.n_gpus) else 1.0
+        at_work = WITH_HALF * spent.training * beside + spent.measuring
+        times.append(rule.next_start + at_work * setting.n_sharing)
     return _START_SECONDS + makespan(times, setting.n_workers)
 
 

@@ -27,7 +27,7 @@ from mdl.sizing.plan import FIRST_SHARE, RECIPE, Data, Setting, SizePlan, first_
 from mdl.sizing.plan_text import going_on_lines, plan_lines
 from mdl.sizing.search import Search
 from mdl.storage import Progress, require_records_folder
-from mdl.sweeps import Rule, check_name, load_average, n_places, say, try_speed, waits
+from mdl.sweeps import Rule, check_name, count_gpus, load_average, n_places, say, try_speed, waits
 from mdl.units import whole_number
 
 if TYPE_CHECKING:
@@ -195,6 +195,7 @@ def look_at(question: Question, progress: Progress | None = None) -> Looked:
         context_bytes=1024 if device == "cuda" else 256,
         batch_windows=32 if device == "cuda" else 8,
         n_workers=question.workers or n_places(),
+        n_gpus=count_gpus() if device == "cuda" else 0,
         coded=question.cost.startswith("coded"),
         recipe=begun.recipe if begun else RECIPE,
         architecture=question.architecture,

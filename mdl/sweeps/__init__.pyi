@@ -17,6 +17,7 @@ from .cell_file import read_cells as read_cells
 from .cell_file import write_cells as write_cells
 from .cost_model import Rule as Rule
 from .cost_model import Work as Work
+from .hardware import count_gpus as count_gpus
 from .hardware import load_average as load_average
 from .hardware import waits as waits
 from .manifest import open_corpora as open_corpora

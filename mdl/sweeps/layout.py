@@ -22,10 +22,15 @@ _MEMORY_SHARE = 0.75  # of a GPU's: the rest is the corpora's and the processes'
 def auto_per_gpu(cohorts: Sequence[Cohort], n_gpus: int, n_cores: int) -> int:
     """So many cohorts share a GPU as its memory holds of the largest, each with a core of its own."""
     memory = min((gpu.memory_bytes for gpu in gpu_models()), default=0) * _MEMORY_SHARE
-    needs, n = sorted(map(_training_bytes, cohorts), reverse=True), 1
-    while n < _MOST_A_GPU and sum(needs[: n + 1]) <= memory and (n + 1) * n_gpus <= n_cores:
+    needs, n, most = sorted(map(_training_bytes, cohorts), reverse=True), 1, most_per_gpu(n_gpus, n_cores)
+    while n < most and sum(needs[: n + 1]) <= memory:
         n += 1
     return n
+
+
+def most_per_gpu(n_gpus: int, n_cores: int) -> int:
+    """So many cohorts share a GPU where its memory is enough: one compiles its kernels while another trains."""
+    return max(1, min(_MOST_A_GPU, n_cores // max(1, n_gpus)))
 
 
 def _training_bytes(cohort: Cohort) -> float:

@@ -21,7 +21,7 @@ def size(
     ] = False,
     column: Annotated[str | None, typer.Option(help="A table's column to code; default: the one of text.")] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes; default: one per GPU, or one per core.")
+        int | None, typer.Option(min=1, help="Processes; default: up to three per GPU, or one per core.")
     ] = None,
     architecture: Annotated[
         str, typer.Option(help="What is trained: transformer, mingru, or a --plugin's.")

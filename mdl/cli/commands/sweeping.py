@@ -38,7 +38,7 @@ def sweep(
     runs: Runs = RUNS,
     dry_run: DryRun = False,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes; default: one per GPU, or one per core.")
+        int | None, typer.Option(min=1, help="Processes; default: up to three per GPU, or one per core.")
     ] = None,
     baselines: Baselines = True,
     retry_failed: RetryFailed = False,

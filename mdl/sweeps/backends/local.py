@@ -24,7 +24,7 @@ from mdl.sweeps.cohort_parts import forget_parts
 from mdl.sweeps.driver_status import DriverStatus
 from mdl.sweeps.hardware import count_gpus, this_machine
 from mdl.sweeps.jobs import baseline_jobs, cohort_job, left_of
-from mdl.sweeps.layout import Layout, auto_per_gpu
+from mdl.sweeps.layout import Layout, auto_per_gpu, most_per_gpu
 from mdl.sweeps.manifest import open_corpora, write_manifest
 from mdl.sweeps.messages import say
 from mdl.sweeps.plan import Plan
@@ -255,8 +255,9 @@ def has_gpu() -> bool:
 
 
 def n_places() -> int:
-    """How many cohorts are trained at once where nothing else is asked for: one a GPU, or one a core."""
-    return count_gpus() or _n_cores()
+    """How many cohorts are trained at once where nothing else is asked for: one a core, or up to three a GPU."""
+    n_gpus, n_cores = count_gpus(), _n_cores()
+    return n_gpus * most_per_gpu(n_gpus, n_cores) if n_gpus else n_cores
 
 
 def gpu_places() -> list[dict[str, str]]:
