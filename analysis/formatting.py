@@ -6,13 +6,13 @@ import math
 import re
 from collections.abc import Callable, Iterable
 
-_BASE, _EXPONENT = r"[NDEc)\d]", r"(?:\(−?1/\(1\+α\)\)|\(γ−1\)|−?[αβγκa]\b|−?\d+(?:\.\d+)?|−?½)"
-POWER = rf"{_BASE}\^{_EXPONENT}"  # such as D^γ, c^(−1/(1+α)), (D / 1 MB)^0.78
+_BASE, _EXPONENT = r"[NDEc)\d]", r"(?:\(−?1/\(1\+a\)\)|\(γ−1\)|−?[αβγκa]\b|−?\d+(?:\.\d+)?|−?½)"
+POWER = rf"{_BASE}\^{_EXPONENT}"  # such as D^γ, c^(−1/(1+a)), (D / 1 MB)^0.78
 _POWER = re.compile(rf"(?<={_BASE})\^({_EXPONENT})")
 _UNIT = re.compile(
     r"(?<=\d) (?=(?:%|[KMGT]B?|B|s|min|h|ms)(?![\w/]))"  # 3.7 K
     r"|(?<=[≤≥×]) (?=\d)|(?<=D /) (?=\d)|(?<=\(D) (?=/ \d)"  # ≤ 3.7 K, × 1.15, (D / 1 MB)
-    r"|(?<=[αβγδ]) (?== \d)|(?<=[αβγδ] =) (?=\d)"  # γ = 0.77
+    r"|(?<=[αβγδ]|\ba) (?== \d)|(?<=[αβγδ] =|\ba =) (?=\d)"  # γ = 0.77
 )
 
 

@@ -86,7 +86,7 @@ class Study:
     intervals  what the intervals are about: kind, n_replicates, note
     crossings  one row per (group, n_small, n_large), adjacent sizes: subset_bytes at which the larger begins to pay
                (NaN: not in the grid), low, high, message
-    theory     per group, γ against 1/(1+α); None: cannot be tested
+    theory     per group, γ against 1/(1+a); None: cannot be tested
     predictions  one row per (group, subset_bytes) asked: n_params, low, high, and the adjusted_rate there, rate_low,
                rate_high (NaN: fewer than four dataset sizes), extrapolated
     fit        the scaling law of the held-out loss, as JSON (`scaling.fit_report`), with group, residuals; None: no fit

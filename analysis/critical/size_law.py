@@ -1,4 +1,4 @@
-"""N* = k·D^γ with what is known of γ, and the theory's γ = 1/(1+α) beside it."""
+"""N* = k·D^γ with what is known of γ, and the theory's γ = 1/(1+a) beside it."""
 
 from __future__ import annotations
 
@@ -116,15 +116,15 @@ def _scatter(x: Floats, log_n: Floats) -> float:
 
 
 class Theory(TypedDict):
-    """γ against the closed form's 1/(1+α); intervals are of 95 %, None without draws of the law."""
+    """γ against the closed form's 1/(1+a); intervals are of 95 %, None without draws of the law."""
 
     alpha: float  # α, the exponent of the code length in N
     alpha_low: float | None
     alpha_high: float | None
-    gamma_predicted: float  # 1/(1+α)
+    gamma_predicted: float  # 1/(1+a)
     predicted_low: float | None
     predicted_high: float | None
-    difference: float  # γ − 1/(1+α)
+    difference: float  # γ − 1/(1+a)
     difference_low: float | None
     difference_high: float | None
     detectable: float | None  # a difference as great as this would be found in four of five such studies
@@ -133,7 +133,7 @@ class Theory(TypedDict):
 
 
 def theory(found: PowerLaw, draws: LawDraws | None, estimates: Sequence[Estimate]) -> Theory | None:
-    """The test of γ = 1/(1+α); None without a law or without α.
+    """The test of γ = 1/(1+a); None without a law or without α.
 
     α is that of all shapes at the largest dataset size (`estimates.Exponent`), with their scatter in its error.
     `agrees`: whether 0 lies within the difference's interval, None without one. `detectable`: how great a difference

@@ -38,6 +38,7 @@ _STAR: dict[str, Any] = {
     "markeredgecolor": "black",
     "zorder": 5,
 }
+_LOCAL: dict[str, Any] = {"linestyle": "none", "marker": "x", "markersize": 5, "color": "0.35", "zorder": 6}
 _EDGE: dict[str, Any] = {"linestyle": "none", "color": "0.35", "markersize": 7, "zorder": 5}
 
 
@@ -95,14 +96,16 @@ def plot_critical_size(
 ) -> Axes:
     """Critical size against dataset size, both logarithmic. Arrows: at or beyond the grid's edge; bars: intervals.
 
-    `critical` and `predictions` as in `study.Study`, the latter's intervals make a band; `law` and `theory`: lines,
-    columns subset_bytes, n_params, label.
+    Crosses: by the local estimator. `critical` and `predictions` as in `study.Study`, the latter's intervals make a
+    band; `law` and `theory`: lines, columns subset_bytes, n_params, label.
     """
     axes = new_axes(ax)
     for line, look in ((theory, _THEORY), (law, _LAW)):
         if line is not None and len(line):
             _line(axes, line, look)
     _bars(axes, critical, "0.25")
+    if "n_local" in critical:
+        axes.plot(critical["subset_bytes"], critical["n_local"], **_LOCAL)
     _stars(axes, critical, "subset_bytes", "n_params", markersize=9)
     _size_labels(axes, critical, law)
     ticks = set(critical["subset_bytes"])

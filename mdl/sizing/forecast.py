@@ -17,7 +17,7 @@ class SizeForecast:
     gamma: float
 
     def n_params(self, subset_bytes: float, bytes_per_param: float = 2.0) -> float:
-        """N* of a dataset; a cheaper parameter pays for more of them, by c^-γ (the closed form's γ = 1/(1+α))."""
+        """N* of a dataset; a cheaper parameter pays for more of them, by c^-γ (the closed form's γ = 1/(1+a))."""
         return float(self.k * subset_bytes**self.gamma * (2.0 / bytes_per_param) ** self.gamma)
 
 

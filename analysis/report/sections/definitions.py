@@ -31,13 +31,13 @@ _DEFINITIONS = {
     "its neighbors, so that it never rises with N.",
     "not bracketed": "The least adjusted rate was measured at the smallest or the largest size that was run. The "
     "critical size may lie beyond it.",
-    "closed form": "N* = (α·A·D/c)^(1/(1+α)). It follows from dT/dN = 0 with L = E + A·N^−α; E drops out.",
+    "closed form": "N* = (a·A·D/c)^(1/(1+a)). It follows from dT/dN = 0 with L = E + A·N^−a; E drops out.",
     "shape effect": "How far the code length of a shape lies from the smooth law, because of its depth, its learning "
     "rate or chance. It is much the same at every dataset size, so more seeds do not average it away.",
     "crossing": "The D from which on the next larger model pays: D·(l₁(D) − l₂(D)) = c·(N₂ − N₁), where l₁ and l₂ are "
     "the bits per byte of the two sizes.",
     "law of the critical size": "N* = k·D^γ, by least squares in logarithms through the bracketed sizes. The closed "
-    "form predicts γ = 1/(1+α), with the α of all shapes at the largest dataset size; this tests the theory. The "
+    "form predicts γ = 1/(1+a), with the a of all shapes at the largest dataset size; this tests the theory. The "
     "interval of γ covers the shapes, the replicates, and the scatter of the sizes about the line beyond their noise. "
     "A drift of the code's exponent bends the line, so that scatter has it in.",
     "least of all": "The dataset sizes at which a model size has the least adjusted rate of all sizes that were run. "
@@ -70,7 +70,7 @@ _DEFINITIONS = {
     "bound, not a code. file: the bytes of the weights file on disk, where a record has them. rows in use: "
     "embedding rows of byte values that do not occur in the subset cost nothing. All leave out the "
     "decoder's program and the hyperparameters.",
-    "law of the price": "N* ∝ c^(−1/(1+α)), by the closed form. Where c is measured, it is what one more parameter "
+    "law of the price": "N* ∝ c^(−1/(1+a)), by the closed form. Where c is measured, it is what one more parameter "
     "costs at N*. Between sizes that were run, the bits of all parameters are taken as a power law of N.",
     "prequential code": "Each block is coded by a model that was trained on the blocks before it (Dawid 1984; Blier & "
     "Ollivier 2018). The decoder learns the parameters itself, so they cost nothing. It must repeat the training "

@@ -44,7 +44,7 @@ def cost_models(study: Study) -> list[CostRow]:
 def side_by_side(study: Study, costs: Sequence[ParameterCost]) -> list[CostRow]:
     """A row per (group, dataset size, price). A price that the records do not have gives no rows.
 
-    `n_predicted` is the closed form's shift from the paper's price, N*·(c / 16)^(−1/(1+α)), with α that of the own
+    `n_predicted` is the closed form's shift from the paper's price, N*·(c / 16)^(−1/(1+a)), with a that of the own
     subset's code under the paper's price.
     """
     paper = _under(study, PAPER)
@@ -129,12 +129,12 @@ def _by_the_law(found: _Found, paper: _Found | None, alpha: float | None) -> _By
 
 
 def shifted(n_params: float, alpha: float, bits_per_param: float) -> float:
-    """N* under another price, given that under the paper's: N* ∝ c^(−1/(1+α)), from dT/dN = 0 of the closed form."""
+    """N* under another price, given that under the paper's: N* ∝ c^(−1/(1+a)), from dT/dN = 0 of the closed form."""
     return float(n_params * (bits_per_param / float(PAPER.bits_per_param or 0)) ** (-1 / (1 + alpha)))
 
 
 def _exponents(paper: Sequence[Estimate]) -> dict[str, float]:
-    """α of the own subset's code by group, of estimates under the paper's price."""
+    """a of the own subset's code by group, of estimates under the paper's price."""
     return {one.column.group: one.exponent.alpha for one in paper if one.exponent and one.exponent.alpha > 0}
 
 
@@ -253,7 +253,7 @@ def _law_of_price(rows: list[CostRow], sizes: dict[tuple[str, int], list[float]]
         for shift in shifts
     ]
     text = (
-        "The closed form has N* ∝ c^(−1/(1+α)). From float16's critical size and the α of its code lengths, it "
+        "The closed form has N* ∝ c^(−1/(1+a)). From float16's critical size and the a of its code lengths, it "
         "predicts the critical size under every other price. c: bits that one more parameter costs there."
     )
     text += _price_verdict([shift.row for shift in shifts])

@@ -132,9 +132,9 @@ def _tested(found: LawRow, summary: Summary) -> list[str]:
     theory, begin = found.get("theory"), f"{found['group']}: " if len(summary["laws"]) > 1 else ""
     if not theory or found["n_points"] < LEAST_FOR_LAW:
         return []  # a line passes through any two sizes
-    alpha = f"α = {theory['alpha']:.2f}{_interval(theory['alpha_low'], theory['alpha_high'])}"
+    alpha = f"a = {theory['alpha']:.2f}{_interval(theory['alpha_low'], theory['alpha_high'])}"
     asked = f"{theory['gamma_predicted']:.2f}{_interval(theory['predicted_low'], theory['predicted_high'])}"
-    text = f"{begin}The closed form predicts γ = 1/(1+α). With {alpha} that is {asked}"
+    text = f"{begin}The closed form predicts γ = 1/(1+a), where a is how the code falls with N. With {alpha} that is {asked}"
     if found["gamma"] is not None:
         text += f". Measured is γ = {found['gamma']:.2f}{_interval(found['gamma_low'], found['gamma_high'])}"
     return [f"{text}. {sentence(theory['message'])}"]
@@ -190,7 +190,7 @@ _N_STEPS = 60
 
 
 def theory_line(theory: Theory | None, critical: pd.DataFrame) -> pd.DataFrame | None:
-    """N* ∝ D^(1/(1+α)) through the middle (in logarithms) of the bracketed sizes: subset_bytes, n_params, label.
+    """N* ∝ D^(1/(1+a)) through the middle (in logarithms) of the bracketed sizes: subset_bytes, n_params, label.
 
     `theory` as in the summary's laws; its slope is what is tested, its height is not. None where nothing is predicted.
     """
@@ -201,7 +201,7 @@ def theory_line(theory: Theory | None, critical: pd.DataFrame) -> pd.DataFrame |
     subset_bytes = np.geomspace(found["subset_bytes"].min(), found["subset_bytes"].max(), _N_STEPS)
     log_d, log_n = np.log(found["subset_bytes"].astype(float)), np.log(found["n_params"])
     n_params = np.exp(log_n.mean() + gamma * (np.log(subset_bytes) - log_d.mean()))
-    label = rf"theory, $\gamma = 1/(1+\alpha)$ = {gamma:.2f}"
+    label = rf"theory, $\gamma = 1/(1+a)$ = {gamma:.2f}"
     return pd.DataFrame({"subset_bytes": subset_bytes, "n_params": n_params, "label": label})
 
 
@@ -235,6 +235,7 @@ def _figure(study: Study, shown: FigureGroup, critical: pd.DataFrame) -> Figure:
     said = [
         (critical["status"].isin(["below", "above"]).any(), " Arrows: at or beyond the edge of the grid."),
         (critical["low"].notna().any(), " Bars: 95 % intervals."),
+        (critical["n_local"].notna().any(), " Crosses: by interpolation between models."),
         (predictions["low"].notna().any(), " Band: 95 % interval of the law."),
         (theory is not None, " Dashed: the slope that theory predicts, through the middle of the stars."),
         (predictions["extrapolated"].any(), " Circles: predictions, extrapolated beyond the grid."),

@@ -35,7 +35,7 @@ def code_bits(sizes: Sequence[float], subset_bytes: float, alpha: float, A: floa
 @pytest.mark.parametrize("alpha", [0.2, 0.3, 0.4, 0.5, 0.6])
 @pytest.mark.parametrize("grid", GRIDS)
 def test_the_closed_form_is_recovered_within_three_per_cent_without_noise(grid: str, alpha: float) -> None:
-    """N* = (α·A·n/c)^(1/(1+α)) at every dataset size whose best cell is inside the grid."""
+    """N* = (α·A·n/c)^(1/(1+a)) at every dataset size whose best cell is inside the grid."""
     sizes, n_bracketed = GRIDS[grid], 0
     A = 5 * 1000**alpha
     for subset_bytes in np.geomspace(1e3, 1e10, 120):

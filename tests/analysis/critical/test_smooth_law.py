@@ -48,7 +48,7 @@ def width(estimate: Estimate) -> float:
 @settings(max_examples=40, deadline=None)
 @given(alpha=st.floats(0.15, 0.8), floor=st.floats(0.0, 3.0), at=st.floats(0.2, 0.8))
 def test_a_floored_power_law_has_its_own_minimum(alpha: float, floor: float, at: float) -> None:
-    """N* = (α·A·n/c)^(1/(1+α)), wherever it lies among the sizes."""
+    """N* = (α·A·n/c)^(1/(1+a)), wherever it lies among the sizes."""
     truth = float(SHAPES[0] ** (1 - at) * SHAPES[-1] ** at)
     d = 1e6
     A = PRICE * truth ** (1 + alpha) / (alpha * d)

@@ -63,7 +63,7 @@ def test_a_table_is_a_table() -> None:
 def test_powers_are_raised() -> None:
     assert "B·D<sup>−β</sup>" in of(Text("B·D^−β"))
     assert "k·D<sup>γ</sup>" in of(Text("k·D^γ"))
-    assert "(α·A)<sup>(1/(1+α))</sup>" in of(Text("(α·A)^(1/(1+α))"))
+    assert "(α·A)<sup>(1/(1+a))</sup>" in of(Text("(α·A)^(1/(1+a))"))
 
 
 @given(st.text(alphabet=st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zl", "Zp"])))

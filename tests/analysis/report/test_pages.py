@@ -102,11 +102,11 @@ def test_a_figure_names_critical_sizes_with_the_digits_of_the_table(quick: Study
 
 
 def test_the_web_page_raises_exponents_and_keeps_numbers_with_their_units() -> None:
-    text = "N* grows as D^γ, (D / 1 MB)^γ and c^(−1/(1+α)); E + A·N^−α; 3 % of 10 KB; x^y & a_b^c; (1 MB)^0.78, 2^−½"
+    text = "N* grows as D^γ, (D / 1 MB)^γ and c^(−1/(1+a)); E + A·N^−α; 3 % of 10 KB; x^y & a_b^c; (1 MB)^0.78, 2^−½"
     made = article(Document("title", "subtitle", (Heading("D^γ"), Text(text, "body"))), Path())
     assert "<h2>D<sup>γ</sup></h2>" in made
     assert (
-        "D<sup>γ</sup>, (D\u00a0/\u00a01\u00a0MB)<sup>γ</sup> and c<sup>(−1/(1+α))</sup>; E + A·N<sup>−α</sup>" in made
+        "D<sup>γ</sup>, (D\u00a0/\u00a01\u00a0MB)<sup>γ</sup> and c<sup>(−1/(1+a))</sup>; E + A·N<sup>−α</sup>" in made
     )
     assert "α\u00a0=\u00a00.18, ≤\u00a01.24\u00a0K and ×\u00a01.15; 2 × D" in article(
         Document("", "", (Text("α = 0.18, ≤ 1.24 K and × 1.15; 2 × D", "body"),)), Path()

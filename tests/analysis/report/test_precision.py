@@ -54,7 +54,7 @@ def explained(tmp_path: Path, cost: str = "float16", seeds: tuple[int, ...] = (0
 
 
 def test_every_precision_finds_the_closed_form_of_its_price_and_of_what_rounding_costs_the_data(tmp_path: Path) -> None:
-    """N* = (α·A·f·n/c)^(1/(1+α)): a factor f on the code length acts like as much more data."""
+    """N* = (α·A·f·n/c)^(1/(1+a)): a factor f on the code length acts like as much more data."""
     rows = [row for row in precisions(explained(tmp_path)) if row["status"] == "bracketed"]
     measured = {f"coded{bits}": (c, factor) for bits, c, factor in MEASURED} | {"float16": (16.0, 1.0)}
     assert {row["cost"] for row in rows} >= {"float16", "coded4", "coded8", "coded16", "coded"}
