@@ -17,8 +17,10 @@ from analysis.formatting import (
 )
 from analysis.records import known_rows
 from analysis.report import plain_table
+from mdl.compressors import REGISTRY
 from mdl.sizing.answer import Answer, Limit, largest
 
+_STRONG = ("ppmd", "zpaq")  # of the coders of any data those that are the shortest on most
 _EDGES = {"below": ("at most", "least_size", "smallest"), "above": ("at least", "most_size", "largest")}
 
 
@@ -183,7 +185,19 @@ def _beside_coders(answer: Answer, row: dict[str, Any]) -> list[str]:
     points = f"{amount} point" if amount == "1" else f"{amount} points"
     coder = row["coder"]
     which = f"{coder} is still shorter by {points}" if theirs < own else f"That is {points} shorter than {coder}"
-    return [f"{which} ({format_percent(theirs)} against {format_percent(own)} with {model})."]
+    return [f"{which} ({format_percent(theirs)} against {format_percent(own)} with {model}).", *_not_run(answer, row)]
+
+
+def _not_run(answer: Answer, row: dict[str, Any]) -> list[str]:
+    """Strong coders that there was no time for: the best of the others says less."""
+    assert answer.study is not None  # noqa: S101 - there is a row
+    coded = answer.study.explained.table.baselines
+    run = set(coded.loc[coded["subset_bytes"] == row["subset_bytes"], "coder"])
+    missing = [name for name in _STRONG if REGISTRY[name].is_there and name not in run]
+    if not missing:
+        return []
+    verb = "was" if len(missing) == 1 else "were"
+    return [f"{' and '.join(missing)}, often shorter than others, {verb} not run on so many bytes, for want of time."]
 
 
 def _rate(answer: Answer, row: dict[str, Any]) -> tuple[float, str]:

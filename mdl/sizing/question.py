@@ -6,7 +6,6 @@ import contextlib
 import math
 import re
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,14 +19,14 @@ from mdl.models import TRANSFORMER, architecture_named
 from mdl.records import RunPaths
 from mdl.sizing.answer import Answer
 from mdl.sizing.begun import Begun, begun_in, open_as_begun
-from mdl.sizing.coders import run_coders
+from mdl.sizing.coders import Coders
 from mdl.sizing.deadline import Deadline
 from mdl.sizing.going_on import GoingOn, n_done
 from mdl.sizing.plan import FIRST_SHARE, RECIPE, Data, Setting, SizePlan, first_plan, require_enough
 from mdl.sizing.plan_text import going_on_lines, plan_lines
 from mdl.sizing.search import Search
 from mdl.storage import Progress, require_records_folder
-from mdl.sweeps import Rule, check_name, count_gpus, load_average, n_places, say, try_speed, waits
+from mdl.sweeps import Rule, check_name, count_gpus, load_average, n_cores, n_places, say, try_speed, waits
 from mdl.units import whole_number
 
 if TYPE_CHECKING:
@@ -37,7 +36,6 @@ _UNITS = {1: "s sec secs second seconds", 60: "m min mins minute minutes", 3600:
 _SECONDS = {unit: seconds for seconds, units in _UNITS.items() for unit in units.split()}
 _LEAST_BUDGET_SECONDS = 30.0
 _MOST_HELDOUT_BYTES = 1 << 16  # they are measured with every model, and do not say what pays
-_FIRST_CODERS_SHARE, _CODERS_SHARE = 0.02, 0.05  # of the budget, for classical coders before and after the first answer
 _TRIAL_SHARE = 1 / 90  # of the budget, for each of the two shapes by which the machine is tried
 _LEAST_SHARE = 0.25  # of the budget, for the first round's training
 
@@ -239,6 +237,8 @@ def find_size(question: Question, console: Console, command: str, progress: Prog
     )
     found = look_at(question, progress)
     paths = question.paths
+    is_core_free = found.setting.n_workers < n_cores()
+    coders = Coders(found.corpus, paths, question.budget_seconds, is_core_free=is_core_free)
 
     def first() -> list[dict[str, Any]]:
         with deadline.trial():
@@ -246,11 +246,8 @@ def find_size(question: Question, console: Console, command: str, progress: Prog
         plan = found.plan(question)
         for line in plan_lines(plan):
             say(console, line)
-        coders(plan.subsets, _FIRST_CODERS_SHARE * question.budget_seconds)
+        coders.begin(plan.subsets, deadline.left())
         return plan.cells
-
-    def coders(subsets: Sequence[int], seconds: float) -> bool:
-        return run_coders(found.corpus, subsets, paths, min(seconds, _CODERS_SHARE * question.budget_seconds))
 
     search = Search(
         data=found.data,
@@ -273,3 +270,5 @@ def find_size(question: Question, console: Console, command: str, progress: Prog
     except KeyboardInterrupt as stop:
         answer = search.look("it was stopped; the same command goes on")
         return replace(answer, signal_number=int(getattr(stop, "signal_number", SIGINT)))
+    finally:
+        coders.end()

@@ -19,6 +19,7 @@ from mdl.records import SEARCHED, RunPaths
 from mdl.sizing.answer import Answer, look
 from mdl.sizing.answer_text import table_lines
 from mdl.sizing.begun import NOT_OURS
+from mdl.sizing.coders import Coders
 from mdl.sizing.deadline import Deadline
 from mdl.sizing.ladder import coarse, rungs
 from mdl.sizing.plan import WITH_HALF, Data, Setting, budgets, makespan
@@ -52,7 +53,7 @@ class Search:
     command: str
     console: Console
     deadline: Deadline
-    coders: Callable[[Sequence[int], float], bool] | None = None  # runs classical ones on subsets, in seconds: any?
+    coders: Coders | None = None  # what a model has to beat
 
     @property
     def file(self) -> Path:
@@ -72,7 +73,7 @@ class Search:
                 break
             wanted = [*wanted, *more]
             answer, is_more_known = self._round(wanted), False
-        if is_more_known:
+        if (self.coders and self.coders.end()) or is_more_known:
             answer = self.look()
         return replace(answer, stopped=why, more_helps=not self._is_at_end(answer))
 
@@ -83,8 +84,7 @@ class Search:
     def _more_coders(self, wanted: Sequence[dict[str, Any]]) -> bool:
         """Those that would have kept the first answer waiting, where time is left."""
         subsets = sorted({int(one["subset_bytes"]) for one in wanted}, reverse=True)
-        seconds = self._left() - _LEAST_SECONDS
-        return self.coders is not None and seconds > 0 and self.coders(subsets, seconds)
+        return self.coders is not None and self.coders.more(subsets, self._left() - _LEAST_SECONDS)
 
     def _more(self, answer: Answer, wanted: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """What is most worth its seconds: an edge first, then whichever the interval is made of most."""

@@ -19,6 +19,7 @@ from .cost_model import Rule as Rule
 from .cost_model import Work as Work
 from .hardware import count_gpus as count_gpus
 from .hardware import load_average as load_average
+from .hardware import n_cores as n_cores
 from .hardware import waits as waits
 from .manifest import open_corpora as open_corpora
 from .messages import python_console as python_console

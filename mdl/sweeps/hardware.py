@@ -69,6 +69,11 @@ def _torch_has_cuda() -> bool:
     return False
 
 
+def n_cores() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def this_machine(*, on_gpu: bool) -> str:
     """Its kind, by which cohorts are remembered: the GPU's model, or the processor's."""
     if not on_gpu:

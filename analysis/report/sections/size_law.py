@@ -134,7 +134,7 @@ def _tested(found: LawRow, summary: Summary) -> list[str]:
         return []  # a line passes through any two sizes
     alpha = f"a = {theory['alpha']:.2f}{_interval(theory['alpha_low'], theory['alpha_high'])}"
     asked = f"{theory['gamma_predicted']:.2f}{_interval(theory['predicted_low'], theory['predicted_high'])}"
-    text = f"{begin}The closed form predicts γ = 1/(1+a), where a is how the code falls with N. With {alpha} that is {asked}"
+    text = f"{begin}The closed form predicts γ = 1/(1+a); a is how the code falls with N. With {alpha} that is {asked}"
     if found["gamma"] is not None:
         text += f". Measured is γ = {found['gamma']:.2f}{_interval(found['gamma_low'], found['gamma_high'])}"
     return [f"{text}. {sentence(theory['message'])}"]

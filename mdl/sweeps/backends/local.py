@@ -22,7 +22,7 @@ from mdl.sweeps import claims
 from mdl.sweeps.backends.registry import Ended, Request, register_backend
 from mdl.sweeps.cohort_parts import forget_parts
 from mdl.sweeps.driver_status import DriverStatus
-from mdl.sweeps.hardware import count_gpus, this_machine
+from mdl.sweeps.hardware import count_gpus, n_cores, this_machine
 from mdl.sweeps.jobs import baseline_jobs, cohort_job, left_of
 from mdl.sweeps.layout import Layout, auto_per_gpu, most_per_gpu
 from mdl.sweeps.manifest import open_corpora, write_manifest
@@ -163,7 +163,7 @@ def _places(
     """With as many cohorts a GPU as fit, where nothing is asked for."""
     return _Places(
         n_workers=n_workers,
-        per_gpu=per_gpu or auto_per_gpu(cohorts, count_gpus(), _n_cores()),
+        per_gpu=per_gpu or auto_per_gpu(cohorts, count_gpus(), n_cores()),
         wait=wait,
         until=until,
     )
@@ -173,7 +173,7 @@ def _devices(places: _Places) -> list[int]:
     """The device of each lane that trains: a GPU, or a core of its own."""
     n_gpus = count_gpus()
     if not n_gpus:
-        return list(range(places.n_workers or _n_cores()))
+        return list(range(places.n_workers or n_cores()))
     return (list(range(n_gpus)) * places.per_gpu)[: places.n_workers]
 
 
@@ -216,7 +216,7 @@ def _lanes(places: _Places, n_jobs: int, widths: AbstractSet[int] = frozenset({1
 
     `widths`: how many GPUs the jobs want; as many GPUs are one lane as long as such jobs wait.
     """
-    cores, n_gpus = _n_cores(), count_gpus()
+    cores, n_gpus = n_cores(), count_gpus()
     single = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     if not n_gpus:
         both = frozenset({"cohort", "baseline"})
@@ -245,10 +245,6 @@ def _split(devices: Sequence[str], widths: Sequence[int]) -> list[Lane]:
     return lanes + _split(devices[len(groups) * wide :], others)
 
 
-def _n_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def has_gpu() -> bool:
     """Do cohorts train on a GPU here?"""
     return count_gpus() > 0
@@ -256,8 +252,8 @@ def has_gpu() -> bool:
 
 def n_places() -> int:
     """How many cohorts are trained at once where nothing else is asked for: one a core, or up to three a GPU."""
-    n_gpus, n_cores = count_gpus(), _n_cores()
-    return n_gpus * most_per_gpu(n_gpus, n_cores) if n_gpus else n_cores
+    n_gpus, cores = count_gpus(), n_cores()
+    return n_gpus * most_per_gpu(n_gpus, cores) if n_gpus else cores
 
 
 def gpu_places() -> list[dict[str, str]]:

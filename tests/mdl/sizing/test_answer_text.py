@@ -90,3 +90,13 @@ def test_half_of_the_training_gave_the_same_size_in_the_report(records: Table) -
     assert found.study is not None
     (note,) = (line for line in warnings(summarise(found.study.explained)) if line.startswith("Unconverged"))
     assert re.findall(r"1 MB \((.*?)\)", note) == half
+
+
+def test_a_strong_coder_that_was_not_run_is_named(records: Table) -> None:
+    """Found by use: beside bzip2 alone a model looked shorter than it is beside PPMd."""
+    whole = with_half(records, 0.04)
+    assert "want of time" not in " ".join(sentences(answer(whole), "float16"))
+    coded = whole.baselines
+    less = coded[~((coded["coder"] == "ppmd") & (coded["subset_bytes"] == 1_000_000))]
+    said = sentences(answer(replace(whole, baselines=less)), "float16")
+    assert "ppmd, often shorter than others, was not run on so many bytes, for want of time." in said
