@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import cached_property
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -15,6 +15,7 @@ from pydantic import (
     Field,
     PlainValidator,
     ValidationInfo,
+    field_validator,
     model_validator,
 )
 
@@ -49,7 +50,7 @@ def _weight_bits(value: Any) -> int | Literal["auto"] | None:
     if value is None or value == "auto":
         return value  # type: ignore[no-any-return]
     bits = value if isinstance(value, str) and not value.isdecimal() else _count(value)
-    if isinstance(bits, bool) or not isinstance(bits, int) or not LEAST_BITS <= bits <= MOST_BITS:
+    if not isinstance(bits, int) or not LEAST_BITS <= bits <= MOST_BITS:
         raise ValueError(f"want auto, or a whole number of {LEAST_BITS} to {MOST_BITS} bits")
     return bits
 
@@ -121,6 +122,15 @@ class Part(BaseModel):
     def leaves(self) -> dict[str, Any]:
         """Names and values; of a sweep's cells many share their parts."""
         return dict(self)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Python takes true for 1, so that `recipe: true` would train without a word."""
+        kind = cls.model_fields[str(info.field_name)].annotation
+        if isinstance(value, bool) and bool not in (kind, *get_args(kind)):
+            raise ValueError("takes neither true nor false")
+        return value
 
 
 class CorpusConfig(Part):
