@@ -62,7 +62,7 @@ def test_where_zpaq_and_the_best_model_of_source_are_level() -> None:
 
 
 def test_how_many_rows_of_the_theory_table_say_what() -> None:
-    """Seven intervals contain 0, two end there, two lie below; ten of the eleven differences are negative."""
+    """Ten intervals contain 0, two end there, two lie below; thirteen of the fourteen differences are negative."""
     text = (ROOT / "docs/study.md").read_text().partition("<!-- theory:")[2].partition("<!-- end of theory")[0]
     cells = [line.split(" | ")[4] for line in text.splitlines() if line.startswith("| ")][1:]
     ends = [cell.strip("*").partition("(")[2].rstrip(")").split(" to ") for cell in cells]
@@ -72,9 +72,9 @@ def test_how_many_rows_of_the_theory_table_say_what() -> None:
         if low[0] == "−" and high != "0.00" and high[0] != "−"
     ]
     at = [cell for cell, (_, high) in zip(cells, ends, strict=True) if high == "0.00"]
-    assert (len(cells), len(at), sum(cell[0] == "*" for cell in cells)) == (11, 2, 2)
-    assert len([cell for cell in around if cell[0] != "*"]) == 7
-    assert sum(cell.strip("*")[0] == "−" for cell in cells) == 10
+    assert (len(cells), len(at), sum(cell[0] == "*" for cell in cells)) == (14, 2, 2)
+    assert len([cell for cell in around if cell[0] != "*"]) == 10
+    assert sum(cell.strip("*")[0] == "−" for cell in cells) == 13
 
 
 def test_how_much_shapes_of_other_texts_scatter() -> None:
@@ -83,6 +83,28 @@ def test_how_much_shapes_of_other_texts_scatter() -> None:
     own = 100 * summary_of("study-text")["critical"][0]["shape_sd"]
     assert f"by {three[0]}, {three[1]} and {three[2]} % of the code length (those of the encyclopedia" in STUDY
     assert f"with recipe 1, by {own:.1f} %)" in STUDY
+
+
+def test_what_is_said_of_the_exponent_of_other_texts() -> None:
+    """The common part of the four intervals, the factor over the encyclopedia's sizes, the coder ahead, the training."""
+    found, own = summary_of("study-other-texts-converged"), summary_of("study-text-converged")
+    laws = [*found["laws"], *own["laws"]]
+    low, high = max(law["gamma_low"] for law in laws), min(law["gamma_high"] for law in laws)
+    assert f"any exponent from {low:.2f} to {high:.2f} lies in all four intervals" in STUDY
+    sizes = {row["subset_bytes"]: row["n_params"] for row in own["critical"]}
+    times = [row["n_params"] / sizes[row["subset_bytes"]] for row in found["critical"]]
+    assert f"pay for {min(times):.2f} to {max(times):.2f} times as many parameters" in STUDY
+    ahead = [row["adjusted_rate"] - row["classical_rate"] for row in found["critical"] if row["subset_bytes"] == 3_000_000]
+    assert f"leads by {100 * min(ahead):.1f} to {100 * max(ahead):.1f} points at 3 MB" in STUDY
+    half = [row for row in found["convergence"] if row["bytes_seen"] == 2 * row["half_bytes_seen"]]
+    assert len(half) == 12
+    most, within = max(row["ratio"] for row in half) - 1, max(row["ratio_high"] for row in half) - 1
+    assert f"by at most {100 * most:.0f} % ({100 * within:.0f} % within the 95 % intervals)" in STUDY
+    outside = [row for row in found["critical"] if not row["low"] <= row["n_local"] <= row["high"]]
+    assert (len(outside), len(found["critical"])) == (5, 12)
+    scatter = {row["group"]: row["shape_sd"] for row in found["critical"]}
+    three = [f"{100 * scatter[f'file:{name}.txt']:.1f}" for name in ("bible", "dictionary", "kernel")]
+    assert f"Shapes scatter by {three[0]}, {three[1]} and {three[2]} % of the code length" in STUDY
 
 
 def test_a_difference_is_bold_if_its_interval_is_clear_of_0_as_printed() -> None:
