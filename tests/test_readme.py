@@ -139,6 +139,8 @@ def test_what_the_table_does_not_show_stands_below_it() -> None:
     (outside,) = (row for row in summary["critical"] if not row["low"] <= row["n_local"] <= row["high"])
     assert outside["subset_bytes"] == 100_000
     assert f"One seed each; at 1 MB each model saw {100 * share:.0f} % of the data once, and longer" in README
+    own = [f"{100 * row['contiguous_rate']:.1f}" for row in summary["classical"] if row["coder"] == "zpaq"]
+    assert f"own order zpaq takes {own[0]}, {own[1]} and {own[2]} % of as many bytes" in " ".join(README.split())
     at = f"At 100 KB interpolation between models gives {outside['n_local'] / 1e3:.2f} K, outside"
     assert at in " ".join(README.split())
     (law,) = summary["laws"]

@@ -156,7 +156,7 @@ def theory(found: PowerLaw, draws: LawDraws | None, estimates: Sequence[Estimate
     sd = (result["difference_high"] - result["difference_low"]) / (2 * 1.96)
     result |= {"detectable": _FOUND_BY_80_PERCENT * sd, "agrees": agrees}
     said = f"the difference, {_with_interval(result)}, {_verdict(result)}"
-    power = f"a study like this one detects a difference of {result['detectable']:.2g} in four of five cases"
+    power = f"a study like this one detects a difference of {result['detectable']:.2f} in four of five cases"
     return cast(Theory, result | {"message": f"{said}; {power}"})
 
 

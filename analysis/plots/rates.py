@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.formatting import format_bytes, format_count, format_size
+from analysis.formatting import format_bytes, format_count, format_size, join
 from analysis.plots.log_axes import log_scales, octaves
 from analysis.plots.style import (
     Curve,
@@ -244,7 +244,7 @@ def _classical_ticks(axes: Axes, classical: pd.DataFrame, curves: Sequence[Curve
         x = 0.02 + 0.1 * (i + 1) / (len(classical) + 1)  # the markers of close rates stand side by side
         axes.plot([0, x], [y, y], transform=inside, color=style["color"], linewidth=1.2)
         axes.plot(x, y, transform=inside, marker=style["marker"], color=style["color"], mfc="white", markersize=4.5)
-    text = "\n".join(["best classical:", *dict.fromkeys(classical["coder"])])
+    text = "\n".join(["best classical:", *_coders(classical)])
     top = (0.012, classical["classical_rate"].max())
     axes.annotate(
         text,
@@ -255,5 +255,12 @@ def _classical_ticks(axes: Axes, classical: pd.DataFrame, curves: Sequence[Curve
         fontsize=points(9),
         va="bottom",
         color="0.3",
-        linespacing=0.95,
+        linespacing=1.1,
     )
+
+
+def _coders(classical: pd.DataFrame) -> list[str]:
+    """The one that is the best most often, and of the others where they are."""
+    most, *others = classical["coder"].value_counts().index
+    at = {other: classical.loc[classical["coder"] == other, "subset_bytes"] for other in others}
+    return [most, *(f"{other} at {join(map(format_bytes, sizes))}" for other, sizes in at.items())]

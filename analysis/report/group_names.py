@@ -11,6 +11,8 @@ from analysis.report.elements import Grid
 from analysis.report.rows.records import GroupRow
 from analysis.report.summary_keys import Summary
 
+_MAY_BREAK = 12  # rows of a table that report.typ lets go on overleaf
+
 
 def place(row: Mapping[str, Any], summary: Summary, *, several: bool | None = None) -> str:
     """The dataset size of a row: 1 MB, or 1 MB of its group where there are several; None: as many as have laws."""
@@ -19,11 +21,16 @@ def place(row: Mapping[str, Any], summary: Summary, *, several: bool | None = No
 
 
 def with_group_column(grid: Grid, groups: Sequence[GroupRow]) -> Grid:
-    """A table of several groups with a first column of their names, each said once; any other table as it is."""
+    """A table of several groups with a first column of their names, each said once where no page can end between.
+
+    Any other table as it is.
+    """
     if len(set(grid.groups)) < 2:
         return grid
     title, names = _column(grid.groups, groups)
     said = [name if name != before else "" for name, before in zip(names, [None, *names[:-1]], strict=True)]
+    if len(names) >= _MAY_BREAK:
+        said = names
     return replace(
         grid,
         header=(title, *grid.header),

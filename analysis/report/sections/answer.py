@@ -232,15 +232,17 @@ def _against_classical(summary: Summary) -> str:
     if not known:
         return ""
     if not won:
-        return (
-            "At every dataset size, the best classical coder is shorter than the best model with its parameters "
-            "counted."
-        )
+        return f"At every dataset size, the best classical coder is shorter than the best model {_priced(summary)}."
     others = "" if len(won) == len(known) else " At the other dataset sizes the classical coder is."
     return (
-        f"At {join(won)}, the best model with its parameters counted is shorter than the best classical coder that was "
-        f"run on the same bytes in the same order.{others}"
+        f"At {join(won)}, the best model {_priced(summary)} is shorter than the best classical coder that was run on "
+        f"the same bytes in the same order.{others}"
     )
+
+
+def _priced(summary: Summary) -> str:
+    """At which price: at another one other models may win."""
+    return f"with its parameters counted at the price {summary['cost']['name']}"
 
 
 def _measure(study: Study) -> dict[str, Any]:

@@ -215,7 +215,7 @@ def _name_precisions(axes: Axes, own: pd.DataFrame) -> None:
 _CAPTION = (
     "Critical size against what a parameter costs, one line per dataset size. The lines are the law from float16's "
     "critical size (stars). Markers show what was measured at each precision. Those of the largest dataset size "
-    "are labeled with the precision in bits."
+    "are labeled with the precision in bits. Bars: 95 % intervals."
 )
 
 
@@ -223,7 +223,8 @@ def _figures(study: Study, measured: Measured) -> list[Figure]:
     """A group each with two critical sizes inside the grid."""
     figures = []
     for shown in figure_groups(study):
-        rows = pd.DataFrame([row for row in measured["precisions"] if row["group"] == shown.group])
+        own = [row for row in measured["precisions"] if row["group"] == shown.group]
+        rows = pd.DataFrame([row for row in own if not _is_undetermined(row)])
         if len(rows) and (rows["status"] == "bracketed").sum() > 1:
             plot = partial(plot_precision, rows, law_lines(rows))
             figures.append(shown.figure("precision", plot, _CAPTION))

@@ -73,7 +73,7 @@ def write(summary: Summary) -> list[Block]:
 def _tuned(found: Recipe) -> str:
     most = max(Counter((row["size"], row["n_params"]) for row in found["shapes"]).values())
     if most == 1:
-        return "They were not tuned on this data."
+        return "One rate a shape was run here; on which data these rates were chosen is not recorded."
     return (
         f"Up to {most} rates a shape were tried on this data. Of three or more the shortest code is estimated by a "
         "parabola in the rate's logarithm; of two the shorter one counts."
