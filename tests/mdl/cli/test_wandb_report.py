@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib
 import pytest
 
 from mdl.records import RunPaths, wandb_place
@@ -72,6 +73,7 @@ def test_offline_the_run_is_kept_beside_the_records_and_no_key_is_one_line(folde
     assert isinstance(figures, dict)
     assert figures["300KB/critical_size"] > 0
     home = {"HOME": str(tmp_path), "NETRC": str(tmp_path / "none"), "WANDB_MODE": "online", "WANDB_API_KEY": ""}
+    home["MPLCONFIGDIR"] = matplotlib.get_cachedir()  # in a new home matplotlib looks for fonts, and says so after 5 s
     assert_one_line(mdl("report", "--wandb", cwd=tmp_path, **home), "try 'wandb login'")
 
 
