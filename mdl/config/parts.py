@@ -50,7 +50,7 @@ def _weight_bits(value: Any) -> int | Literal["auto"] | None:
     if value is None or value == "auto":
         return value  # type: ignore[no-any-return]
     bits = value if isinstance(value, str) and not value.isdecimal() else _count(value)
-    if not isinstance(bits, int) or not LEAST_BITS <= bits <= MOST_BITS:
+    if isinstance(bits, bool) or not isinstance(bits, int) or not LEAST_BITS <= bits <= MOST_BITS:
         raise ValueError(f"want auto, or a whole number of {LEAST_BITS} to {MOST_BITS} bits")
     return bits
 
@@ -63,7 +63,7 @@ def _price(value: Any) -> float | str:
     if value == "coded":
         return "coded"
     try:
-        number = float(value)
+        number = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
         number = math.nan
     if not 0 < number < math.inf:
@@ -127,8 +127,9 @@ class Part(BaseModel):
     @classmethod
     def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
         """Python takes true for 1, so that `recipe: true` would train without a word."""
-        kind = cls.model_fields[str(info.field_name)].annotation
-        if isinstance(value, bool) and bool not in (kind, *get_args(kind)):
+        field = cls.model_fields[str(info.field_name)]
+        says_itself = any(isinstance(one, PlainValidator) for one in field.metadata)
+        if isinstance(value, bool) and not says_itself and bool not in (field.annotation, *get_args(field.annotation)):
             raise ValueError("takes neither true nor false")
         return value
 

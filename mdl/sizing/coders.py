@@ -16,11 +16,11 @@ from mdl.data import Corpus, CorpusSpec, open_corpus
 from mdl.evaluation import BaselineJob, baseline_path, run_baseline
 from mdl.plugins import load_plugins
 from mdl.records import RunPaths
+from mdl.sweeps import ON_A_CORE
 
 _COST_PER_SECOND = 1e11  # of the registry's cost per byte, on a usual core
 _FIRST_SHARE, _SHARE = 0.02, 0.05  # of the budget, before and after the first answer, where no core is free
 _STOP_SECONDS = 5.0  # for a coder that is stopped to clean up behind it
-_SINGLE = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
 
 class Coders:
@@ -70,10 +70,11 @@ class Coders:
         }
         self._process = subprocess.Popen(
             [sys.executable, "-m", "mdl.sizing.coders", json.dumps(asked)],
-            env=os.environ | _SINGLE,
+            env=os.environ | ON_A_CORE,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            start_new_session=True,  # a Ctrl-C reaches the search alone, which then stops this
         )
 
 
@@ -104,7 +105,6 @@ def run_coders(
 def main() -> None:
     """What the process beside the training does; told to stop, it leaves nothing half-written."""
     asked = json.loads(sys.argv[1])
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the search's, which then stops this
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     load_plugins()
     corpus = open_corpus(CorpusSpec(**asked["corpus"]))

@@ -38,3 +38,4 @@ from .sweep_file import CELL as CELL
 from .sweep_file import SHIPPED as SHIPPED
 from .sweep_file import check_name as check_name
 from .sweep_file import load_sweep as load_sweep
+from .worker_pool import ON_A_CORE as ON_A_CORE

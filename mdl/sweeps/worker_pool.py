@@ -19,6 +19,9 @@ from mdl.errors import MdlError
 from mdl.sweeps.claims import stands
 from mdl.sweeps.kept_memory import KEEPING
 
+# Of the environment of processes that run side by side, and of those that leave the GPUs to others.
+SINGLE_THREADED = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+ON_A_CORE = SINGLE_THREADED | {"CUDA_VISIBLE_DEVICES": ""}
 SHARING = "MDL_COHORTS_A_GPU"  # of a worker's environment: how many cohorts share its device
 _STOP_SECONDS = 30.0  # a stopped worker has this long to save its checkpoint
 _FIRST_SHARE = 0.02  # at most, of what all classical coders cost: the larger one of the two that come first

@@ -31,7 +31,7 @@ from mdl.sweeps.plan import Plan
 from mdl.sweeps.progress import Display
 from mdl.sweeps.seen_cohorts import cost_model
 from mdl.sweeps.wait_for_others import WaitForOthers
-from mdl.sweeps.worker_pool import SHARING, Job, Lane, Pool
+from mdl.sweeps.worker_pool import ON_A_CORE, SHARING, SINGLE_THREADED, Job, Lane, Pool
 from mdl.units import counted, format_seconds
 
 
@@ -217,18 +217,15 @@ def _lanes(places: _Places, n_jobs: int, widths: AbstractSet[int] = frozenset({1
     `widths`: how many GPUs the jobs want; as many GPUs are one lane as long as such jobs wait.
     """
     cores, n_gpus = n_cores(), count_gpus()
-    single = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     if not n_gpus:
         both = frozenset({"cohort", "baseline"})
-        return [Lane(both, single)] * min(n_jobs, places.n_workers or cores)
+        return [Lane(both, SINGLE_THREADED)] * min(n_jobs, places.n_workers or cores)
     devices = [place["CUDA_VISIBLE_DEVICES"] for place in gpu_places()]
     n_lanes = places.n_workers or n_gpus * places.per_gpu
     gpus = _split(devices, sorted(widths - {1}, reverse=True))
     gpus += _split(devices * (places.per_gpu - 1), [])
     gpus = [replace(lane, environment=lane.environment | {SHARING: str(places.per_gpu)}) for lane in gpus]
-    return gpus[:n_lanes] + [Lane(frozenset({"baseline"}), {**single, "CUDA_VISIBLE_DEVICES": ""})] * max(
-        1, min(8, cores // 2)
-    )
+    return gpus[:n_lanes] + [Lane(frozenset({"baseline"}), ON_A_CORE)] * max(1, min(8, cores // 2))
 
 
 def _split(devices: Sequence[str], widths: Sequence[int]) -> list[Lane]:

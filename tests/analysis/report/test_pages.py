@@ -34,7 +34,8 @@ from analysis.plots.free_side import free_side
 from analysis.plots.style import GRAY, draw, name_curves, size_curves
 from analysis.records import load
 from analysis.report import build_report
-from analysis.report.elements import Document, Heading, Picture, Text
+from analysis.report.elements import Document, Grid, Heading, Picture, Text
+from analysis.report.group_names import with_group_column
 from analysis.report.page_layout import Layout, filling, widest_hole
 from analysis.report.section import WideSection
 from analysis.report.sections.crossover_figures import plot_envelope
@@ -43,6 +44,7 @@ from analysis.report.sections.paper_table_figures import sizes_in_color
 from analysis.report.sections.rates import caption
 from analysis.report.web import article
 from analysis.study import Study, in_context, study
+from tests import ROOT
 
 QUICK = Path(__file__).parents[3] / "reports/quick/records"
 PAPER = Path(__file__).parents[3] / "reports/study-paper/records"
@@ -251,3 +253,14 @@ def test_a_report_is_set_as_usual_or_as_the_first_layout_without_a_hole_or_with_
     assert filling(lambda layout: [full if layout.held == 200 else parted, full]) == Layout(held=200)
     smaller = page((0, 0.4), (0.7, 1))
     assert filling(lambda layout: [smaller if layout.loose == 1.03 else parted, full]) == Layout(loose=1.03)
+
+
+def test_a_group_is_named_in_every_row_of_a_table_that_may_go_on_overleaf() -> None:
+    """The template keeps six rows together at either end, so that it breaks no table of fewer than twelve."""
+    template = (ROOT / "analysis/report/report.typ").read_text()
+    (held,) = re.findall(r"let held = if wide \{ \d+ \} else \{ (\d+) \}", template)
+    for n_rows in (2 * int(held) - 1, 2 * int(held)):
+        groups = ["a"] + ["b"] * (n_rows - 1)
+        table = with_group_column(Grid(("x",), (("1",),) * n_rows, "l", groups=tuple(groups)), ())
+        names = [row[0] for row in table.rows]
+        assert names.count("b") == (1 if n_rows < 2 * int(held) else n_rows - 1)

@@ -71,10 +71,8 @@ def test_cells_of_one_shape_and_recipe_train_together() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        *(
-            ({**BASE, key: True}, "takes neither true nor false")
-            for key in ("recipe", "steps", "lr_scale", "price", "weight_bits")
-        ),
+        *(({**BASE, key: True}, "takes neither true nor false") for key in ("recipe", "steps", "lr_scale", "devices")),
+        ({**BASE, "price": True}, "want a number of bytes above 0, or coded, got True"),
         ({"sise": "16x2"}, "unknown key 'sise'; did you mean 'size'?"),
         ({"model.widht": 3}, "did you mean 'model.width'"),
         ({**BASE, "steps": "many"}, "train.steps"),
@@ -261,6 +259,7 @@ def test_training_for_coded_weights_makes_runs_of_its_own() -> None:
         ({"weight_bits": 9}, "2 to 8 bits, got 9 "),
         ({"weight_bits": "few"}, "2 to 8 bits, got 'few' "),
         ({"weight_bits": 2.5}, "2 to 8 bits, got 2.5 "),
+        ({"weight_bits": True}, "2 to 8 bits, got True "),
         ({"rounding_start": 0.5}, "train.rounding_start goes with train.weight_bits"),
         ({"weight_bits": "auto", "rounding_start": 1}, "train.rounding_start: "),
         ({"weight_bits": "auto", "vocabulary": 512}, "train.weight_bits trains for coded weights"),
