@@ -21,6 +21,7 @@ def coded_convergence(study: Study) -> pd.DataFrame:
         return shortest_codes(plain(study.table, cells), _CODED)
 
     both = [table.cells for table in (study.table, *study.shorter[:1])]
-    known = len(both) > 1 and not study.cost.is_coded and not any(codes(cells).empty for cells in both)
+    with_coded = set(study.table.coded["run_id"])
+    known = len(both) > 1 and not study.cost.is_coded and all(with_coded & set(cells["run_id"]) for cells in both)
     made = study.codes
     return convergence_table(both[0], both[1:] if known else [], codes, made.n_replicates, made.seed)
