@@ -16,6 +16,7 @@ from analysis.costs import parse_cost, require_price
 from mdl.data import Corpus, CorpusSpec, open_corpus
 from mdl.errors import MdlError
 from mdl.models import TRANSFORMER, architecture_named
+from mdl.quantization import PRECISIONS
 from mdl.records import RunPaths
 from mdl.sizing.answer import Answer
 from mdl.sizing.begun import Begun, begun_in, open_as_begun
@@ -213,7 +214,13 @@ def _check(question: Question) -> None:
             f"--cost {question.cost} needs coded weights, which the architecture '{question.architecture}' does not "
             "have; give a fixed price such as float16"
         )
-    require_price(parse_cost(question.cost))
+    price = parse_cost(question.cost)
+    require_price(price)
+    if price.precision_bits not in (None, *PRECISIONS):
+        raise MdlError(
+            f"weights are never coded at {price.precision_bits} bits; --cost takes coded with one of "
+            f"{', '.join(map(str, PRECISIONS))}, such as coded4, or coded for the shortest"
+        )
     if question.workers is not None:
         whole_number("workers", question.workers)
     if not math.isfinite(question.budget_seconds):

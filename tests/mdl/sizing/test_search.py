@@ -89,6 +89,7 @@ def test_a_dry_run_plans_and_makes_nothing(tmp_path: Path) -> None:
         (["folder"], "no file in folder, hidden ones aside"),
         (["binaries"], "(1 file: 1 no text); image:binaries codes its pictures; mdl size --any, elsewhere bytes:bin"),
         (["my.txt", "--cost", "none"], "free parameters have no critical size"),
+        (["my.txt", "--cost", "coded9"], "never coded at 9 bits; --cost takes coded with one of 2, 3, 4"),
         (["my.txt", "--runs", "my.txt", "--dry-run"], "no records can be written to my.txt"),
         (["my.txt", "--runs", "/proc"], "no records can be written to /proc/size-my.txt: nothing can be made there"),
         (["my.txt", "--architecture", "mingrue"], "unknown architecture 'mingrue'; did you mean 'mingru'?"),
