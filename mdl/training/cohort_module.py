@@ -173,7 +173,8 @@ class CohortModule(pl.LightningModule):
         self._steps_done.fill_(self.global_step)
         for step, bits in self.curve:
             self._log_members(step, bits)
-        recorded = self.on_cuda and self.ranks.n == 1 and self.model.recordable
+        self.ranks.take_first(weight.data for weight in self.model.parameters())
+        recorded = self.on_cuda and self.model.recordable
         for group in self._optimizer().param_groups:
             rate = float(group["initial_lr"]) * self.recipe.lr_factor(self.global_step)
             group["lr"] = torch.tensor(rate).to(self.device) if recorded else rate
@@ -193,11 +194,12 @@ class CohortModule(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_before_optimizer_step(self, *_: Any) -> None:
-        """Clip each member's gradient by its own norm, and move what its rounding has learned."""
+        """Average gradients over ranks, clip each member's by its own norm, and move what its rounding has learned."""
         for weight in self.model.parameters():
             if weight.requires_grad and weight.grad is None:  # this step's loss did not use it
                 weight.grad = torch.zeros_like(weight)
         gradients = [w.grad for w in self.model.parameters() if w.grad is not None]
+        self.ranks.average(gradients)
         squares = torch.zeros_like(self._lr_scale)
         # One by one: a reduction over stacked sums orders them by how many members there are.
         for gradient in gradients:

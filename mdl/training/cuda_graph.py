@@ -34,7 +34,8 @@ class RecordedStep:
         if self._graph is None or self._input is None:
             self._input = given.clone()
             self._graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self._graph):
+            # Between ranks, a thread of NCCL's looks after sums that were launched before.
+            with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
                 self._step(self._input)
         self._input.copy_(given, non_blocking=True)
         self._graph.replay()

@@ -1,18 +1,18 @@
-"""A cohort too large for one device: its batches over several of a host, a process (a *rank*) each, by Lightning's DDP.
+"""A cohort too large for one device: its batches over several of a host, a process (a *rank*) each.
 
-Every rank trains on its share of each batch's windows, and gradients are averaged. Rank 0 is the worker itself: it
-starts the others (`companions`), and all that is saved, told, measured and recorded is its.
+Every rank trains on its share of each batch's windows as if it were alone, but for the gradients, which are averaged.
+All begin with the same weights and take the same steps. Rank 0 is the worker itself: it starts the others
+(`companions`), and all that is saved, told, measured and recorded is its.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy.typing as npt
 import torch
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
-from pytorch_lightning.strategies import DDPStrategy
 from torch import Tensor, distributed
 from torch.distributed import TCPStore  # type: ignore[attr-defined] # public, but not among its typed exports
 
@@ -25,6 +25,7 @@ class _Pace:
 
     n_met: int = 0
     parted: bool = False
+    said: tuple[Tensor, torch.cuda.Event | None] | None = None  # by rank 0, and when it is there
 
 
 @dataclass(frozen=True)
@@ -65,39 +66,52 @@ class Ranks:
         """The mean of all ranks' values, on each of them."""
         return values if self.n == 1 else self.sum(values) / self.n
 
+    def average(self, gradients: Sequence[Tensor]) -> None:
+        """Every gradient becomes the mean of all ranks': in one sum, since each takes as long to begin as to add."""
+        if self.n == 1:
+            return
+        together = torch.cat([gradient.flatten() for gradient in gradients])
+        distributed.all_reduce(together)
+        parts = torch.split(together.div_(self.n), [gradient.numel() for gradient in gradients])
+        torch._foreach_copy_(list(gradients), [p.view_as(g) for p, g in zip(parts, gradients, strict=True)])
+
+    def take_first(self, tensors: Iterable[Tensor]) -> None:
+        """Every tensor becomes rank 0's."""
+        for tensor in tensors if self.n > 1 else ():
+            distributed.broadcast(tensor, 0)
+
     def as_first(self, *flags: bool, device: torch.device) -> list[bool]:
-        """What rank 0 says: clocks and signals differ, and what one rank does all must do."""
+        """What rank 0 said when this was last called, and no at first: what one rank does all must do.
+
+        Not what it says now: to wait for that is to let a GPU stand idle until the next step is launched.
+        """
         if self.n == 1:
             return list(flags)
-        shared = torch.tensor(flags, dtype=torch.uint8, device=device)
-        distributed.broadcast(shared, 0)
-        flags_of_first = [bool(flag) for flag in shared.tolist()]
+        before, self._pace.said = (
+            self._pace.said,
+            self._told_by_first(torch.tensor(flags, dtype=torch.uint8, device=device)),
+        )
         self._pace.n_met += 1
-        return flags_of_first
+        if before is None:
+            return [False] * len(flags)
+        said, there = before
+        if there:
+            there.synchronize()
+        return [bool(flag) for flag in said.tolist()]
+
+    @staticmethod
+    def _told_by_first(flags: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
+        distributed.broadcast(flags, 0)
+        if not flags.is_cuda:
+            return flags, None
+        # On the host without a wait: to ask the device for it would wait for all that was launched since.
+        said, there = torch.empty_like(flags, device="cpu", pin_memory=True), torch.cuda.Event()  # type: ignore[no-untyped-call]
+        said.copy_(flags, non_blocking=True)
+        there.record()
+        return said, there
 
 
 ALONE = Ranks()
-
-
-class RankEnvironment(LightningEnvironment):
-    """Tells Lightning that the processes are there already, and which one this is."""
-
-    def __init__(self, ranks: Ranks) -> None:
-        super().__init__()
-        self._ranks = ranks
-
-    @property
-    def creates_processes_externally(self) -> bool:
-        """True: `companions` started them."""
-        return True
-
-    def local_rank(self) -> int:
-        """All are on this host."""
-        return self._ranks.rank
-
-    def node_rank(self) -> int:
-        """Whatever Slurm, or another launcher above, says."""
-        return 0
 
 
 def usable(execution: Execution, batch_windows: int, accelerator: str) -> int:
@@ -108,19 +122,6 @@ def usable(execution: Execution, batch_windows: int, accelerator: str) -> int:
     elif not execution.devices_were_asked:
         return 1
     return max(n for n in range(1, max(1, wanted) + 1) if batch_windows % n == 0)
-
-
-class DataParallel(DDPStrategy):
-    """DDP over processes that are there already. Rank 0 alone saves, and nobody waits for it to have saved."""
-
-    def __init__(self, ranks: Ranks) -> None:
-        # Buffers are each rank's own, the best weights among them: to send them at every step would cost more than it.
-        super().__init__(cluster_environment=RankEnvironment(ranks), broadcast_buffers=False)
-
-    def barrier(self, *args: Any, **kwargs: Any) -> None:
-        """At the start; after a saving the others may be gone."""
-        if "Trainer.save_checkpoint" not in args:
-            super().barrier(*args, **kwargs)
 
 
 def join(ranks: Ranks, store: TCPStore) -> None:

@@ -16,7 +16,7 @@ from mdl.errors import MdlError
 from mdl.training.batches import CohortBatches
 from mdl.training.checkpoint import CheckpointFile
 from mdl.training.cohort_module import CohortModule
-from mdl.training.data_parallel import ALONE, DataParallel, Ranks
+from mdl.training.data_parallel import ALONE, Ranks
 from mdl.training.lightning_warnings import quiet_lightning
 from mdl.training.progress import Check
 from mdl.training.stop_signal import StopAsked, StopSignal
@@ -49,9 +49,10 @@ class Watcher(pl.Callback):
         if self.progress and now - self._told > 0.3:
             self.progress(trainer.global_step)
             self._told = now
-        save, stop = pl_module.ranks.as_first(
-            now - self._saved > self.every_seconds, self.stop.requested, device=pl_module.device
-        )
+        due = now - self._saved > self.every_seconds
+        if due:
+            self._saved = now  # several ranks do it a step later, once
+        save, stop = pl_module.ranks.as_first(due, self.stop.requested, device=pl_module.device)
         if stop or trainer.should_stop or trainer.global_step >= trainer.max_steps:
             pl_module.ranks.part()
         if (save or stop) and pl_module.ranks.rank == 0:
@@ -105,12 +106,10 @@ def fit(
 def _trainer(
     module: CohortModule, machine: Machine, watcher: Watcher, loggers: Sequence[Logger], until: int
 ) -> pl.Trainer:
-    ranks = module.ranks
+    on_cuda = machine.accelerator == "cuda"
     return pl.Trainer(
-        accelerator="gpu" if machine.accelerator == "cuda" else "cpu",
-        devices=ranks.n,
-        strategy=DataParallel(ranks) if ranks.n > 1 else "auto",
-        use_distributed_sampler=False,
+        accelerator="gpu" if on_cuda else "cpu",
+        devices=[module.ranks.rank] if on_cuda else 1,  # as each rank sees it, it trains alone
         precision="bf16-mixed" if machine.precision == "bf16" else "32-true",
         max_steps=until,
         max_epochs=-1,
