@@ -1,6 +1,7 @@
 """How fast checkpoints are measured, and how far that is from plain float32.
 
-python -m benchmarks.speed_evaluation [--shapes 64x2,256x4] [--megabytes 100] [--weights FILE.safetensors]
+python -m benchmarks.speed_evaluation [--shapes 64x2,256x4] [--megabytes 100] [--devices 2]
+    [--weights FILE.safetensors]
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def trained(size: str, view: ByteView) -> StackedTransformer:
     return stack(shape, [module.model.member(0)]).to(machine.device())
 
 
-def row(label: str, model: StackedTransformer, view: ByteView, floor: machine.Floor) -> str:
+def row(label: str, model: StackedTransformer, view: ByteView, floor: machine.Floor, n_devices: int) -> str:
     """A line of a Markdown table."""
     T = model.shape.context_tokens
     sample = view.read(0, min(256, len(view) // T) * T).reshape(-1, T)
@@ -63,7 +64,7 @@ def row(label: str, model: StackedTransformer, view: ByteView, floor: machine.Fl
     difference = window_bits(model, sample).double().mean() - window_bits(model, sample, half=False).double().mean()
     machine.wait()
     started = time.perf_counter()
-    code_lengths(model, view, "heldout", [len(view)])
+    code_lengths(model, view, "heldout", [len(view)], n_devices=n_devices)
     machine.wait()
     seconds = time.perf_counter() - started
     speed = len(view) / seconds
@@ -75,16 +76,16 @@ def row(label: str, model: StackedTransformer, view: ByteView, floor: machine.Fl
     )
 
 
-def rows(shapes: list[str], n_bytes: int, weights: Path | None, floor: machine.Floor) -> Iterator[str]:
+def rows(shapes: list[str], view: ByteView, weights: Path | None, n_devices: int) -> Iterator[str]:
     """The table."""
     yield "| shape | bytes | seconds, compiling included | speed | plain float32 | difference, bits/byte | of matmul |"
     yield "|---|---|---|---|---|---|---|"
-    view = view_of(n_bytes)
+    floor = machine.floor()
     if weights:
         shape, own = load_weights(weights)
-        yield row(weights.name, stack(shape, [own]).to(machine.device()), view, floor)
+        yield row(weights.name, stack(shape, [own]).to(machine.device()), view, floor, n_devices)
     for size in shapes:
-        yield row(size, trained(size, view), view, floor)
+        yield row(size, trained(size, view), view, floor, n_devices)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -93,11 +94,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shapes", default="64x2,256x4" if on_gpu else "8x1,32x2")
     parser.add_argument("--megabytes", type=float, default=100 if on_gpu else 0.3)
+    parser.add_argument("--devices", type=int, default=1, help="GPUs that share the windows")
     parser.add_argument("--weights", type=Path)
     chosen = parser.parse_args(arguments)
     torch.set_num_threads(1)
     print(f"measuring; {machine.name()}; {machine.versions()}\n")
-    for line in rows(chosen.shapes.split(","), int(chosen.megabytes * 1e6), chosen.weights, machine.floor()):
+    view = view_of(int(chosen.megabytes * 1e6))
+    for line in rows(chosen.shapes.split(","), view, chosen.weights, chosen.devices):
         print(line, flush=True)
 
 

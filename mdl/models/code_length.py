@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -71,14 +72,16 @@ def code_lengths(
     subset_ends: Sequence[int] = (),
     stride: int | None = None,
     progress: BytesProgress | None = None,
+    n_devices: int = 1,
 ) -> list[PartLengths]:
     """Code bytes [0, ends[m]) of `view` with member m, in windows that begin every `stride` bytes; None: side by side.
 
-    Segments end at the ladder, at `subset_ends[m]` (D) where given, and at ends[m].
+    Segments end at the ladder, at `subset_ends[m]` (D) where given, and at ends[m]. On CUDA the first `n_devices` GPUs
+    share the windows, which moves a length by less than one part in 10¹².
     """
     furthest = max(ends)
     shared = sorted({*ladder(furthest), *ends, *(b for b in subset_ends if b < furthest)})
-    bits, by_position = sum_bits(model, view, ends, shared, progress, stride=stride)
+    bits, by_position = sum_bits(model, view, ends, shared, progress, stride=stride, n_devices=n_devices)
     cut = _cut(model, stride)
     return [
         PartLengths(
@@ -98,16 +101,26 @@ def sum_bits(
     progress: BytesProgress | None,
     *,
     stride: int | None = None,
+    n_devices: int = 1,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Bits (M, boundaries) of [0, ends[m]) of `view` between the boundaries `shared`, and by position (M, T).
 
     `progress` is told of the bytes of the windows that were computed: they are more than the view's if these overlap.
     """
-    cut = _cut(model, stride)
-    sums = _Sums(model, view, ends, shared, cut).run(progress)
-    if not bool(torch.isfinite(sums.bits).all()) and sums.bits.is_cuda:  # float16 overflows where float32 may not
-        sums = _Sums(model, view, ends, shared, cut, half=False).run()
-    return sums.bits.cpu().numpy(), sums.by_position.cpu().numpy()
+    cut, devices = _cut(model, stride), _devices(model, n_devices)
+    bits, by_position = _Sums(devices, view, ends, shared, cut).run(model, progress)
+    if not np.isfinite(bits).all() and model.device.type == "cuda":  # float16 overflows where float32 may not
+        bits, by_position = _Sums(devices, view, ends, shared, cut, half=False).run(model)
+    return bits, by_position
+
+
+def _devices(model: StackedModel, n: int) -> list[torch.device]:
+    """The model's own, then others; a processor, which is no more than one, as often as asked."""
+    own = model.device
+    if own.type != "cuda":
+        return [own] * n
+    others = [torch.device("cuda", i) for i in range(torch.cuda.device_count())]
+    return [own, *(device for device in others if device.index != (own.index or 0))][:n]
 
 
 def _cut(model: StackedModel, stride: int | None) -> WindowCut:
@@ -116,11 +129,11 @@ def _cut(model: StackedModel, stride: int | None) -> WindowCut:
 
 
 class _Sums:
-    """Bits of every member between the boundaries `shared`, and by position, added up where the model is."""
+    """Bits of every member between the boundaries `shared`, and by position, added up where they were computed."""
 
     def __init__(
         self,
-        model: StackedModel,
+        devices: Sequence[torch.device],
         view: Readable,
         ends: Sequence[int],
         shared: Sequence[int],
@@ -128,59 +141,75 @@ class _Sums:
         *,
         half: bool = True,
     ) -> None:
-        self._model, self._view, self._ends, self._shared = model, view, ends, shared
+        self._devices, self._view, self._ends, self._shared = devices, view, ends, shared
         self._cut, self._half = cut, half
-        self._device = model.device
-        double = {"dtype": torch.float64, "device": self._device}
-        self.bits = torch.zeros(len(ends), len(shared), **double)  # type: ignore[call-overload]
-        self.by_position = torch.zeros(len(ends), cut.context, **double)  # type: ignore[call-overload]
+        double = [{"dtype": torch.float64, "device": device} for device in devices]
+        self._bits = [torch.zeros(len(ends), len(shared), **on) for on in double]  # type: ignore[call-overload]
+        self._by_position = [torch.zeros(len(ends), cut.context, **on) for on in double]  # type: ignore[call-overload]
 
-    def run(self, progress: BytesProgress | None = None) -> _Sums:
+    def run(
+        self, model: StackedModel, progress: BytesProgress | None = None
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Code everything, members that reach as far together; those that have ended leave."""
-        members = [self._model.member(m) for m in range(self._model.n_members)]
-        start = 0
+        members, start = [model.member(m) for m in range(model.n_members)], 0
         for end in sorted(set(self._ends)):
             active = [m for m, member_end in enumerate(self._ends) if member_end >= end]
-            whole = len(active) == len(members)
-            model = self._model if whole else stack(self._model.shape, [members[m] for m in active]).to(self._device)
-            start = self._code(model, active, start, end, progress)
-        return self
+            start = self._code(self._copies(model, members, active), active, start, end, progress)
+        bits, by_position = (sum(on_device.cpu() for on_device in each) for each in (self._bits, self._by_position))
+        return bits.numpy(), by_position.numpy()
+
+    def _copies(
+        self, model: StackedModel, members: Sequence[Mapping[str, torch.Tensor]], active: Sequence[int]
+    ) -> list[StackedModel]:
+        """The active members, on every device."""
+        if len(active) == len(members) and len(self._devices) == 1:
+            return [model]
+        chosen = [members[m] for m in active]
+        return [stack(model.shape, chosen).to(device) for device in self._devices]
 
     def _code(
-        self, model: StackedModel, active: list[int], start: int, end: int, progress: BytesProgress | None
+        self,
+        models: Sequence[StackedModel],
+        active: list[int],
+        start: int,
+        end: int,
+        progress: BytesProgress | None,
     ) -> int:
         """From an edge of the windows to `end`, or to the last edge before it while others go on."""
         cut = self._cut
         stop = end if end == max(self._ends) else cut.edge(end)
-        parts = measuring_parts(model, (stop - start) * len(active) * cut.context // cut.stride, half=self._half)
-        n_windows, first = windows_a_call(model), start
+        n_bytes = (stop - start) * len(active) * cut.context // cut.stride // len(models)
+        parts = measuring_parts(models[0], n_bytes, half=self._half)
+        n_windows, first, k = windows_a_call(models[0]), start, 0
         while first < stop:
             last = min(cut.next_edges(first, n_windows), stop)
-            self._add(active, self._window_bits(model, first, last, parts), first, last)
+            self._add(k, active, self._window_bits(models[k], first, last, parts), first, last)
             if progress:
                 progress((last - first) * len(active) * cut.context // cut.n_counted(first))
-            first = last
+            first, k = last, (k + 1) % len(models)  # nobody waits: a GPU is given its next windows while it computes
         ending = [m for m in active if self._ends[m] == end] if stop < end else []
         if ending:  # their last window is partial; it is coded again for those who go on
             rows = [active.index(m) for m in ending]
-            self._add(ending, self._window_bits(model, stop, end, None)[rows], stop, end)
+            self._add(0, ending, self._window_bits(models[0], stop, end, None)[rows], stop, end)
         return stop
 
     def _window_bits(self, model: StackedModel, start: int, stop: int, parts: Any) -> torch.Tensor:
         """Bits (members, windows, counted) in float64 of bytes from an edge of the windows on, 0 past `stop`."""
         windows = self._cut.read(self._view, start, stop)
         n_last = self._cut.n_counted(start)
-        bits = window_bits(model, windows, parts, half=self._half, n_last=n_last).double()
+        with torch.cuda.device(model.device) if model.device.type == "cuda" else nullcontext():  # kernels start there
+            bits = window_bits(model, windows, parts, half=self._half, n_last=n_last).double()
         bits.flatten(1)[:, stop - start :] = 0
         return bits
 
-    def _add(self, rows: list[int], bits: torch.Tensor, start: int, stop: int) -> None:
-        self.by_position[rows, self._cut.context - bits.shape[-1] :] += bits.sum(dim=1)
+    def _add(self, k: int, rows: list[int], bits: torch.Tensor, start: int, stop: int) -> None:
+        """To the sums of device k."""
+        self._by_position[k][rows, self._cut.context - bits.shape[-1] :] += bits.sum(dim=1)
         flat = bits.flatten(1)
         edges = [start, *(b for b in self._shared if start < b < stop), stop]
         for a, b in itertools.pairwise(edges):
-            k = int(np.searchsorted(self._shared, a, side="right"))
-            self.bits[rows, k] += flat[:, a - start : b - start].sum(dim=1)
+            boundary = int(np.searchsorted(self._shared, a, side="right"))
+            self._bits[k][rows, boundary] += flat[:, a - start : b - start].sum(dim=1)
 
 
 def measuring_parts(model: StackedModel, n_bytes: int, *, half: bool = True) -> Any:

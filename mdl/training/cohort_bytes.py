@@ -95,6 +95,7 @@ class ByteReading:
     ) -> tuple[list[PartLengths], list[PartLengths]]:
         """The training part up to `ends`, of each of the `rows`, and the held-out part."""
         train: dict[int, PartLengths] = {}
+        n_devices = self.cohort.execution.n_devices if model.device.type == "cuda" else 1
         for corpus in self._first:
             places = [i for i, m in enumerate(rows) if self.corpora[m] is corpus]
             if not places:
@@ -111,10 +112,13 @@ class ByteReading:
                 subset_ends=[self._subset_bytes(rows[i]) for i in places],
                 stride=stride,
                 progress=progress,
+                n_devices=n_devices,
             )
             train |= zip(places, lengths, strict=True)
         heldout, n = self.corpora[0].heldout, len(rows)
-        unseen = code_lengths(model, heldout, "heldout", [len(heldout)] * n, stride=stride, progress=progress)
+        unseen = code_lengths(
+            model, heldout, "heldout", [len(heldout)] * n, stride=stride, progress=progress, n_devices=n_devices
+        )
         return [train[i] for i in range(n)], unseen
 
     def stream(self, model: StackedModel, m: int, unseen: PartLengths) -> StreamSample | None:

@@ -43,6 +43,17 @@ def test_segments_are_the_sums_of_plain_code_lengths() -> None:
             assert segment.code_bits == pytest.approx(bits[segment.start_bytes : segment.end_bytes].sum(), rel=1e-5)
 
 
+@pytest.mark.parametrize("stride", [None, 8])
+def test_devices_share_the_windows_and_find_the_same_lengths(stride: int | None) -> None:
+    """Two copies of the model take windows in turn; members end apart, one of them within a window."""
+    ends = [12_345, 6_400, 1_000]
+    alone, shared = (code_lengths(MODEL, VIEW, "train", ends, stride=stride, n_devices=n) for n in (1, 2))
+    for one, two in zip(alone, shared, strict=True):
+        assert [s.end_bytes for s in one.segments] == [s.end_bytes for s in two.segments]
+        assert [s.code_bits for s in one.segments] == pytest.approx([s.code_bits for s in two.segments], rel=1e-12)
+        assert one.bits_by_position == pytest.approx(two.bits_by_position, rel=1e-12)
+
+
 def test_positions_count_every_byte_once() -> None:
     lengths = code_lengths(MODEL, VIEW, "heldout", [5_001] * 3)[1]
     bins = position_bins(lengths)
