@@ -24,6 +24,7 @@ from mdl.device import resolve_machine
 from mdl.models import Shape, forward_flops_per_byte, parse_size, training_bytes
 from mdl.optimizers import usual_learning_rate
 from mdl.training.cohort_module import CohortModule
+from mdl.training.data_parallel import ALONE, Ranks
 from mdl.training.loop import Watcher, fit
 from mdl.training.members import Member
 
@@ -78,22 +79,31 @@ def ours(size: str, n_members: int, load: Load) -> tuple[float, float]:
     return n_members * load.bytes_a_step * clock.steps_per_second, clock.seconds_to_first
 
 
-def train_on_noise(size: str, n_members: int, load: Load, after_step: Callable[[], None]) -> None:
+def train_on_noise(
+    size: str,
+    n_members: int,
+    load: Load,
+    after_step: Callable[[], None],
+    *,
+    recipe: int = 1,
+    ranks: Ranks = ALONE,
+) -> None:
     """Train as a sweep does until `after_step`, called after every step, raises SystemExit."""
-    shape = Shape(*parse_size(size), context_tokens=load.context_bytes)
+    shape = Shape(*parse_size(size), context_tokens=load.context_bytes, block=recipe)
     source = Noise(200 * load.bytes_a_step)
     heldout = source.gather(np.zeros(1, np.int64), load.context_bytes)
-    recipe = Recipe(
+    long = Recipe(
+        version=recipe,
+        optimizer="adamw" if recipe == 1 else "muon",
         steps=10**6,
         batch_windows=load.batch_windows,
         learning_rate=usual_learning_rate(*parse_size(size)[:2]),
         evaluate_every=10**6,
     )
-    module = CohortModule(
-        shape, [Member(seed=seed, subset_length=200 * load.bytes_a_step) for seed in range(n_members)], recipe, heldout
-    )
+    members = [Member(seed=seed, subset_length=200 * load.bytes_a_step) for seed in range(n_members)]
+    module, on = CohortModule(shape, members, long, heldout), resolve_machine("auto", "auto")
     with tempfile.TemporaryDirectory() as folder, _watched(after_step), contextlib.suppress(SystemExit):
-        fit(module, source, resolve_machine("auto", "auto"), Path(folder) / "c", checkpoint_seconds=1e9)
+        fit(module, source, on, Path(folder) / "c", checkpoint_seconds=1e9, ranks=ranks)
 
 
 @contextlib.contextmanager
