@@ -9,7 +9,16 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from mdl.models.kernels.common import load_rows, matrix_of, over_rms, over_rms_backward, padded, row_blocks, store_rows
+from mdl.models.kernels.common import (
+    RMS_EPS,
+    load_rows,
+    matrix_of,
+    over_rms,
+    over_rms_backward,
+    padded,
+    row_blocks,
+    store_rows,
+)
 from mdl.models.kernels.weight_gradient import weight_gradient
 
 
@@ -40,6 +49,42 @@ def _head_forward(
     over = most + tl.log(total)
     tl.store(log_sum + own, over, mask=rows < n_rows)
     tl.store(nats + own, over - chosen, mask=rows < n_rows)
+
+
+@triton.jit
+def _measuring_forward(
+    x, embedding, symbols, nats, n_rows, V: tl.constexpr, C: tl.constexpr, BM: tl.constexpr, BV: tl.constexpr,
+    BK: tl.constexpr,
+):  # fmt: skip
+    """In float32, each product as three of tf32. Columns come in turns: whole rows of float32 would fill the chip.
+
+    The rows' norms are known after the last turn, and so divide the logits instead of the rows.
+    """
+    m = tl.program_id(1)
+    rows = tl.program_id(0) * BM + tl.arange(0, BM)
+    own = m.to(tl.int64) * n_rows + rows
+    symbol = tl.load(symbols + own, mask=rows < n_rows, other=0)
+    most, total, chosen = (
+        tl.full((BM,), -float("inf"), tl.float32),
+        tl.zeros((BM,), tl.float32),
+        tl.zeros((BM,), tl.float32),
+    )
+    for v in range(0, V, BV):
+        some = v + tl.arange(0, BV)
+        logits, squares = tl.zeros((BM, BV), tl.float32), tl.zeros((BM,), tl.float32)
+        for k in range(0, C, BK):
+            columns = k + tl.arange(0, BK)
+            part = load_rows(x, m, rows, columns, n_rows, C)
+            squares += tl.sum(part * part, axis=1)
+            table = tl.trans(matrix_of(embedding, m, some, columns, V, C))
+            logits = tl.dot(part, table, logits, input_precision="tf32x3")
+        logits *= (1.0 / tl.sqrt(squares / C + RMS_EPS))[:, None]
+        logits = tl.where((some < V)[None, :], logits, -float("inf"))
+        chosen += tl.sum(tl.where(symbol[:, None] == some[None, :], logits, 0.0), axis=1)
+        highest = tl.maximum(most, tl.max(logits, axis=1))
+        total = total * tl.exp(most - highest) + tl.sum(tl.exp(logits - highest[:, None]), axis=1)
+        most = highest
+    tl.store(nats + own, most + tl.log(total) - chosen, mask=rows < n_rows)
 
 
 @triton.jit
@@ -99,3 +144,19 @@ class _Nats(torch.autograd.Function):
 def nats(x: Tensor, embedding: Tensor, symbols: Tensor, dtype: torch.dtype) -> Tensor:
     """−ln p (M, B, T) in float32 of the bytes (or tokens) from the last residual stream (M, B, T, C) in float32."""
     return _Nats.apply(x, embedding, symbols.contiguous(), dtype)
+
+
+# Of measuring, at the most: rows a block, bytes a turn, columns a turn; warps, stages.
+_MEASURING = (128, 128, 32, 8, 3)
+
+
+def measured_nats(x: Tensor, embedding: Tensor, symbols: Tensor) -> Tensor:
+    """As `nats`, without gradients, as exact as float32 from an embedding (M, V, C) in float32."""
+    (M, B, T, C), V = x.shape, embedding.shape[1]
+    BM, most_BV, most_BK, warps, stages = _MEASURING
+    result = x.new_empty(M, B, T)
+    _measuring_forward[row_blocks(B * T, BM, M)](
+        x.contiguous(), embedding.contiguous(), symbols.contiguous(), result, B * T, V, C, BM,
+        min(padded(V), most_BV), min(padded(C), most_BK), num_warps=warps, num_stages=stages,
+    )  # fmt: skip
+    return result
