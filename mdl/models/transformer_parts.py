@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 
 from mdl.models.architecture import forward_flops_per_byte
 from mdl.models.kernels import fused_parts
 from mdl.models.kernels.limits import MOST_WIDTH
 from mdl.models.shape import Shape
-from mdl.models.tied_model import byte_nats
 from mdl.models.transformer import Parts
 
 _COMPILE_FLOPS = 3e14  # of all members; compiling takes some 8 s, which is what this much takes eagerly
@@ -31,5 +28,5 @@ def measuring_parts(shape: Shape, n_bytes: int, *, half: bool) -> Parts | None:
     if half and (long or shape.width <= MOST_WIDTH):
         fused = fused_parts(shape, torch.float16, trained=False)
         if fused:
-            return replace(fused, byte_nats=byte_nats)
+            return fused
     return Parts().compiled() if long else None

@@ -17,14 +17,14 @@ from torch import Tensor
 from triton.compiler.errors import CompilationError
 from triton.runtime.errors import OutOfResources
 
-from mdl.models import block_2
+from mdl.models import block_2, tied_model
 from mdl.models.kernels.attention import attention
 from mdl.models.kernels.attention_input import first_half
 from mdl.models.kernels.attention_output_mlp import second_half
 from mdl.models.kernels.block_2 import heads, smeared
 from mdl.models.kernels.embedding import embedded
 from mdl.models.kernels.limits import MOST_NARROW, MOST_VOCABULARY, MOST_WIDTH
-from mdl.models.kernels.output_head import nats
+from mdl.models.kernels.output_head import measured_nats, nats
 from mdl.models.layer import after_attention, before_attention
 from mdl.models.shape import Shape
 from mdl.models.transformer import Parts, compiled
@@ -75,9 +75,11 @@ def pieces(shape: Shape, dtype: torch.dtype, *, trained: bool) -> Pieces:
 
     Where the block of version 2 has no kernels, its first half is compiled in training, which calls it with one size
     for ever; measuring, which calls it with many, takes it as it is: compiling lasts longer than what it would save.
+    The head of measuring is in float32, without kernels the plain one.
     """
     own = _kernels(shape, dtype, trained=trained)
     plain = Parts(embed=own["embed"], byte_nats=own["byte_nats"]) if "embed" in own else Parts().compiled()
+    byte_nats = plain.byte_nats if trained or "embed" in own else tied_model.byte_nats
 
     def first_2(x: Tensor, first_value: Tensor | None, own: Mapping[str, Tensor], **given: Any) -> tuple[Tensor, ...]:
         return _first_2(x, first_value, {**own, "qkv": own["qkv"].to(dtype)}, **given)
@@ -88,7 +90,7 @@ def pieces(shape: Shape, dtype: torch.dtype, *, trained: bool) -> Pieces:
         first=own.get("first") or (compiled(_wide_first) if shape.block == 1 else _wide_first),
         attention=attention,
         second=own.get("second") or compiled(after_attention),
-        byte_nats=plain.byte_nats,
+        byte_nats=byte_nats,
         smear=own.get("smear") or (compiled(block_2.smeared) if wide_2 else block_2.smeared),
         first_2=own.get("heads") or (compiled(first_2) if wide_2 else first_2),
     )
@@ -117,7 +119,7 @@ def _kernels(shape: Shape, dtype: torch.dtype, *, trained: bool) -> dict[str, Ca
     if shape.width <= (MOST_NARROW if trained else MOST_WIDTH):
         own["second"] = second_half
     if shape.width <= MOST_WIDTH and shape.vocabulary <= MOST_VOCABULARY:
-        own |= {"embed": embedded, "byte_nats": byte_nats}
+        own |= {"embed": embedded, "byte_nats": byte_nats if trained else measured_nats}
     return own
 
 

@@ -31,10 +31,12 @@ def _head(base, head, T, H, D: tl.constexpr):
 
 
 @triton.jit
-def _load(base, times, T, H, D: tl.constexpr, BD: tl.constexpr):
-    """Rows at some times of a head, zeros outside."""
+def _load(base, times, T, H, D: tl.constexpr, BD: tl.constexpr, whole: tl.constexpr):
+    """Rows at some times of a head, zeros outside, of which there is nothing if blocks are `whole`."""
     dims = tl.arange(0, BD)
     places = base + times[:, None] * (H * D) + dims[None, :]
+    if whole:
+        return tl.load(places)
     return tl.load(places, mask=(times < T)[:, None] & (dims < D)[None, :], other=0.0)
 
 
@@ -46,65 +48,76 @@ def _store(base, times, T, H, D: tl.constexpr, BD: tl.constexpr, tile):
 
 
 @triton.jit
+def _numbers(base, times, T, whole: tl.constexpr):
+    """One a time, 0 outside."""
+    if whole:
+        return tl.load(base + times)
+    return tl.load(base + times, mask=times < T, other=0.0)
+
+
+@triton.jit
 def _mix(
     mixed, most, total, queries, now, k, v, begin, end, T, H, scale,
-    D: tl.constexpr, BD: tl.constexpr, BN: tl.constexpr, diagonal: tl.constexpr,
+    D: tl.constexpr, BD: tl.constexpr, BN: tl.constexpr, diagonal: tl.constexpr, whole: tl.constexpr,
 ):  # fmt: skip
     """Softmax goes on over times [begin, end): sums of values, greatest scores and sums of weights so far."""
     for past in range(begin, end, BN):
         then = past + tl.arange(0, BN)
-        scores = tl.dot(queries, tl.trans(_load(k, then, T, H, D, BD)))
+        scores = tl.dot(queries, tl.trans(_load(k, then, T, H, D, BD, whole)))
         if diagonal:
             scores = tl.where(now[:, None] >= then[None, :], scores, -float("inf"))
         highest = tl.maximum(most, tl.max(scores, axis=1) * scale)
         weights = tl.exp2(scores * scale - highest[:, None])
         shrink = tl.exp2(most - highest)
         total = total * shrink + tl.sum(weights, axis=1)
-        mixed = tl.dot(weights.to(queries.dtype), _load(v, then, T, H, D, BD), mixed * shrink[:, None])
+        mixed = tl.dot(weights.to(queries.dtype), _load(v, then, T, H, D, BD, whole), mixed * shrink[:, None])
         most = highest
     return mixed, most, total
 
 
 @triton.jit
 def _attention_forward(
-    q, k, v, out, log_sum, T, H, scale, D: tl.constexpr, BD: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr
-):
+    q, k, v, out, log_sum, T, H, scale,
+    D: tl.constexpr, BD: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, whole: tl.constexpr,
+):  # fmt: skip
     head, block = _place(T, BM)
     first = (tl.cdiv(T, BM) - 1 - block) * BM  # those with the longest past begin
     q, k, v, out = _head(q, head, T, H, D), _head(k, head, T, H, D), _head(v, head, T, H, D), _head(out, head, T, H, D)
     now = first + tl.arange(0, BM)
-    queries = _load(q, now, T, H, D, BD)
+    queries = _load(q, now, T, H, D, BD, whole)
     mixed, most, total = tl.zeros((BM, BD), tl.float32), tl.full((BM,), -1e30, tl.float32), tl.zeros((BM,), tl.float32)
-    mixed, most, total = _mix(mixed, most, total, queries, now, k, v, 0, first, T, H, scale, D, BD, BN, False)
-    mixed, most, total = _mix(mixed, most, total, queries, now, k, v, first, first + BM, T, H, scale, D, BD, BN, True)
+    mixed, most, total = _mix(mixed, most, total, queries, now, k, v, 0, first, T, H, scale, D, BD, BN, False, whole)
+    mixed, most, total = _mix(
+        mixed, most, total, queries, now, k, v, first, first + BM, T, H, scale, D, BD, BN, True, whole
+    )
     _store(out, now, T, H, D, BD, mixed / total[:, None])
     tl.store(log_sum + head.to(tl.int64) * T + now, most + tl.log2(total), mask=now < T)
 
 
 @triton.jit
-def _attention_deltas(out, dout, delta, T, H, D: tl.constexpr, BD: tl.constexpr, BM: tl.constexpr):
+def _attention_deltas(out, dout, delta, T, H, D: tl.constexpr, BD: tl.constexpr, BM: tl.constexpr, whole: tl.constexpr):
     head, block = _place(T, BM)
     now = block * BM + tl.arange(0, BM)
-    a = _load(_head(out, head, T, H, D), now, T, H, D, BD).to(tl.float32)
-    b = _load(_head(dout, head, T, H, D), now, T, H, D, BD).to(tl.float32)
+    a = _load(_head(out, head, T, H, D), now, T, H, D, BD, whole).to(tl.float32)
+    b = _load(_head(dout, head, T, H, D), now, T, H, D, BD, whole).to(tl.float32)
     tl.store(delta + head.to(tl.int64) * T + now, tl.sum(a * b, axis=1), mask=now < T)
 
 
 @triton.jit
 def _from_later(
     dkeys, dvalues, keys, values, own, q, dout, log_sum, delta, begin, end, T, H, scale,
-    D: tl.constexpr, BD: tl.constexpr, BN: tl.constexpr, diagonal: tl.constexpr,
+    D: tl.constexpr, BD: tl.constexpr, BN: tl.constexpr, diagonal: tl.constexpr, whole: tl.constexpr,
 ):  # fmt: skip
     """What the queries of times [begin, end) add to the gradients of some keys and values."""
     for later in range(begin, end, BN):
         then = later + tl.arange(0, BN)
-        queries, changes = _load(q, then, T, H, D, BD), _load(dout, then, T, H, D, BD)
-        over = tl.load(log_sum + then, mask=then < T, other=0.0)
+        queries, changes = _load(q, then, T, H, D, BD, whole), _load(dout, then, T, H, D, BD, whole)
+        over = _numbers(log_sum, then, T, whole)
         weights = tl.exp2(tl.dot(keys, tl.trans(queries)) * scale - over[None, :])
         if diagonal:
             weights = tl.where(then[None, :] >= own[:, None], weights, 0.0)
         dvalues = tl.dot(weights.to(keys.dtype), changes, dvalues)
-        dweights = tl.dot(values, tl.trans(changes)) - tl.load(delta + then, mask=then < T, other=0.0)[None, :]
+        dweights = tl.dot(values, tl.trans(changes)) - _numbers(delta, then, T, whole)[None, :]
         dkeys = tl.dot((weights * dweights).to(keys.dtype), queries, dkeys)
     return dkeys, dvalues
 
@@ -112,16 +125,16 @@ def _from_later(
 @triton.jit
 def _from_earlier(
     dqueries, queries, changes, over, deltas, own, k, v, begin, end, T, H, scale,
-    D: tl.constexpr, BD: tl.constexpr, BN: tl.constexpr, diagonal: tl.constexpr,
+    D: tl.constexpr, BD: tl.constexpr, BN: tl.constexpr, diagonal: tl.constexpr, whole: tl.constexpr,
 ):  # fmt: skip
     """What the keys and values of times [begin, end) add to the gradients of some queries."""
     for past in range(begin, end, BN):
         then = past + tl.arange(0, BN)
-        keys = _load(k, then, T, H, D, BD)
+        keys = _load(k, then, T, H, D, BD, whole)
         weights = tl.exp2(tl.dot(queries, tl.trans(keys)) * scale - over[:, None])
         if diagonal:
             weights = tl.where(own[:, None] >= then[None, :], weights, 0.0)
-        dweights = tl.dot(changes, tl.trans(_load(v, then, T, H, D, BD))) - deltas[:, None]
+        dweights = tl.dot(changes, tl.trans(_load(v, then, T, H, D, BD, whole))) - deltas[:, None]
         dqueries = tl.dot((weights * dweights).to(queries.dtype), keys, dqueries)
     return dqueries
 
@@ -129,7 +142,7 @@ def _from_earlier(
 @triton.jit
 def _attention_backward(
     q, k, v, dout, log_sum, delta, dq, dk, dv, T, H, scale, natural_scale,
-    D: tl.constexpr, BD: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
+    D: tl.constexpr, BD: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, whole: tl.constexpr,
 ):  # fmt: skip
     """A block's keys and values from all that comes after, then its queries from all before: equal work for all."""
     head, block = _place(T, BM)
@@ -144,29 +157,41 @@ def _attention_backward(
     log_sum, delta = log_sum + head.to(tl.int64) * T, delta + head.to(tl.int64) * T
     zeros = tl.zeros((BM, BD), tl.float32)
 
-    keys, values = _load(k, own, T, H, D, BD), _load(v, own, T, H, D, BD)
+    keys, values = _load(k, own, T, H, D, BD, whole), _load(v, own, T, H, D, BD, whole)
     dkeys, dvalues = _from_later(
-        zeros, zeros, keys, values, own, q, dout, log_sum, delta, first, last, T, H, scale, D, BD, BN, True
+        zeros, zeros, keys, values, own, q, dout, log_sum, delta, first, last, T, H, scale, D, BD, BN, True, whole
     )
     dkeys, dvalues = _from_later(
-        dkeys, dvalues, keys, values, own, q, dout, log_sum, delta, last, T, T, H, scale, D, BD, BN, False
+        dkeys, dvalues, keys, values, own, q, dout, log_sum, delta, last, T, T, H, scale, D, BD, BN, False, whole
     )
     _store(_head(dv, head, T, H, D), own, T, H, D, BD, dvalues)
     _store(_head(dk, head, T, H, D), own, T, H, D, BD, dkeys * natural_scale)
 
-    queries, changes = _load(q, own, T, H, D, BD), _load(dout, own, T, H, D, BD)
-    over = tl.load(log_sum + own, mask=own < T, other=0.0)
-    deltas = tl.load(delta + own, mask=own < T, other=0.0)
-    dqueries = _from_earlier(zeros, queries, changes, over, deltas, own, k, v, 0, first, T, H, scale, D, BD, BN, False)
+    queries, changes = _load(q, own, T, H, D, BD, whole), _load(dout, own, T, H, D, BD, whole)
+    over = _numbers(log_sum, own, T, whole)
+    deltas = _numbers(delta, own, T, whole)
     dqueries = _from_earlier(
-        dqueries, queries, changes, over, deltas, own, k, v, first, last, T, H, scale, D, BD, BN, True
+        zeros, queries, changes, over, deltas, own, k, v, 0, first, T, H, scale, D, BD, BN, False, whole
+    )
+    dqueries = _from_earlier(
+        dqueries, queries, changes, over, deltas, own, k, v, first, last, T, H, scale, D, BD, BN, True, whole
     )
     _store(_head(dq, head, T, H, D), own, T, H, D, BD, dqueries * natural_scale)
 
 
-# By padded head: times a block, times a turn, warps, stages; forward and backward.
-_FORWARD = {16: (64, 64, 4, 3), 32: (64, 64, 4, 3), 64: (64, 64, 4, 3), 128: (64, 64, 4, 2)}
-_BACKWARD = {16: (64, 64, 4, 3), 32: (64, 32, 4, 4), 64: (64, 32, 4, 3), 128: (64, 32, 4, 2)}
+# By padded head: times a block, times a turn, warps, stages; the most registers a thread, where fewer are faster,
+# since more programs then run side by side. Forward and backward.
+_FORWARD: dict[int, tuple[int, int, int, int, int | None]] = {
+    16: (64, 64, 4, 3, None), 32: (64, 64, 4, 3, 80), 64: (64, 64, 4, 3, None), 128: (64, 64, 4, 2, None),
+}  # fmt: skip
+_BACKWARD: dict[int, tuple[int, int, int, int, int | None]] = {
+    16: (64, 64, 4, 3, None), 32: (64, 64, 4, 3, 128), 64: (64, 32, 4, 3, None), 128: (64, 32, 4, 2, None),
+}  # fmt: skip
+
+
+def _whole(D: int, T: int, BM: int) -> bool:
+    """Do blocks of heads hold nothing that is not there?"""
+    return padded(D) == D and T % BM == 0
 
 
 class _Attention(torch.autograd.Function):
@@ -174,10 +199,10 @@ class _Attention(torch.autograd.Function):
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, n_heads: int) -> Tensor:
         M, B, T, C = q.shape
         D, out, log_sum = C // n_heads, torch.empty_like(q), q.new_empty(M * B, n_heads, T, dtype=torch.float32)
-        BM, BN, warps, stages = _FORWARD[padded(D)]
+        BM, BN, warps, stages, registers = _FORWARD[padded(D)]
         _attention_forward[(triton.cdiv(T, BM) * M * B * n_heads,)](
-            q, k, v, out, log_sum, T, n_heads, D**-0.5 / math.log(2), D, padded(D), BM, BN,
-            num_warps=warps, num_stages=stages,
+            q, k, v, out, log_sum, T, n_heads, D**-0.5 / math.log(2), D, padded(D), BM, BN, _whole(D, T, BM),
+            num_warps=warps, num_stages=stages, maxnreg=registers,
         )  # fmt: skip
         ctx.save_for_backward(q, k, v, out, log_sum)
         ctx.n_heads = n_heads
@@ -189,12 +214,12 @@ class _Attention(torch.autograd.Function):
         (M, B, T, C), H = q.shape, ctx.n_heads
         D, dout, delta = C // H, dout.contiguous(), torch.empty_like(log_sum)
         dq, dk, dv = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
-        BM, BN, warps, stages = _BACKWARD[padded(D)]
-        grid = (triton.cdiv(T, BM) * M * B * H,)
-        _attention_deltas[grid](out, dout, delta, T, H, D, padded(D), BM)
+        BM, BN, warps, stages, registers = _BACKWARD[padded(D)]
+        grid, whole = (triton.cdiv(T, BM) * M * B * H,), _whole(D, T, BM)
+        _attention_deltas[grid](out, dout, delta, T, H, D, padded(D), BM, whole)
         _attention_backward[grid](
             q, k, v, dout, log_sum, delta, dq, dk, dv, T, H, D**-0.5 / math.log(2), D**-0.5, D, padded(D), BM, BN,
-            num_warps=warps, num_stages=stages,
+            whole, num_warps=warps, num_stages=stages, maxnreg=registers,
         )  # fmt: skip
         return dq, dk, dv, None
 

@@ -16,11 +16,11 @@ from torch import Tensor
 from mdl.models.kernels.common import (
     load_gains,
     load_rows,
-    matrix_of,
     normal,
     over_rms,
     over_rms_backward,
     padded,
+    piece_of,
     row_blocks,
     store_rows,
     store_sum,
@@ -29,13 +29,13 @@ from mdl.models.kernels.weight_gradient import weight_gradient
 
 
 @triton.jit
-def _after_attention(x, mixed, out, m, rows, columns, n_rows, C: tl.constexpr, BK: tl.constexpr):
+def _after_attention(x, mixed, out, m, rows, columns, n_rows, C: tl.constexpr, BC: tl.constexpr, BK: tl.constexpr):
     """x + a·O in float32."""
     total = load_rows(x, m, rows, columns, n_rows, C)
     for k in range(0, C, BK):
         some = k + tl.arange(0, BK)
         a = load_rows(mixed, m, rows, some, n_rows, C)
-        total = tl.dot(a, matrix_of(out, m, some, columns, C, C), total)
+        total = tl.dot(a, piece_of(out, m, some, columns, C, C, C == BC), total)
     return total
 
 
@@ -46,16 +46,16 @@ def _second_half_forward(
 ):  # fmt: skip
     m = tl.program_id(1)
     rows, columns = tl.program_id(0) * BM + tl.arange(0, BM), tl.arange(0, BC)
-    total = _after_attention(x, mixed, out, m, rows, columns, n_rows, C, BK)
+    total = _after_attention(x, mixed, out, m, rows, columns, n_rows, C, BC, BK)
     gains = load_gains(gain, m, columns, C)
     unit, _ = over_rms(total, C)
     normed = (unit * gains[None, :]).to(up.dtype.element_ty)
     for h in range(0, 4 * C, BH):
         hidden = h + tl.arange(0, BH)
-        before = tl.dot(normed, matrix_of(up, m, columns, hidden, C, 4 * C))
+        before = tl.dot(normed, piece_of(up, m, columns, hidden, C, 4 * C, C == BC))
         share, _density = normal(before)
         active = (before * share).to(up.dtype.element_ty)
-        total = tl.dot(active, matrix_of(down, m, hidden, columns, 4 * C, C), total)
+        total = tl.dot(active, piece_of(down, m, hidden, columns, 4 * C, C, C == BC), total)
     store_rows(y, m, rows, columns, n_rows, C, total)
 
 
@@ -69,7 +69,7 @@ def _second_half_backward(
     dtype = up.dtype.element_ty
     rows, columns = tl.program_id(0) * BM + tl.arange(0, BM), tl.arange(0, BC)
     gains = load_gains(gain, m, columns, C)
-    unit, _ = over_rms(_after_attention(x, mixed, out, m, rows, columns, n_rows, C, BK), C)
+    unit, _ = over_rms(_after_attention(x, mixed, out, m, rows, columns, n_rows, C, BC, BK), C)
     normed = (unit * gains[None, :]).to(dtype)
     store_rows(normed_out, m, rows, columns, n_rows, C, normed)
     low = load_rows(dy, m, rows, columns, n_rows, C).to(dtype)
@@ -77,16 +77,16 @@ def _second_half_backward(
     dnormed = tl.zeros((BM, BC), tl.float32)
     for h in range(0, 4 * C, BH):
         hidden = h + tl.arange(0, BH)
-        ups = matrix_of(up, m, columns, hidden, C, 4 * C)
+        ups = piece_of(up, m, columns, hidden, C, 4 * C, C == BC)
         before = tl.dot(normed, ups)
-        dactive = tl.dot(low, tl.trans(matrix_of(down, m, hidden, columns, 4 * C, C)))
+        dactive = tl.dot(low, tl.trans(piece_of(down, m, hidden, columns, 4 * C, C, C == BC)))
         share, density = normal(before)
         dbefore = (dactive * (share + before * density)).to(dtype)
         store_rows(active_out, m, rows, hidden, n_rows, 4 * C, before * share)
         store_rows(dbefore_out, m, rows, hidden, n_rows, 4 * C, dbefore)
         dnormed = tl.dot(dbefore, tl.trans(ups), dnormed)
     # Again, rather than kept over the loop: registers are short there.
-    unit, inverse = over_rms(_after_attention(x, mixed, out, m, rows, columns, n_rows, C, BK), C)
+    unit, inverse = over_rms(_after_attention(x, mixed, out, m, rows, columns, n_rows, C, BC, BK), C)
     store_sum(dgain, m, columns, C, dnormed * unit)
     through = over_rms_backward(dnormed * gains[None, :], unit, inverse, C)
     total = load_rows(dy, m, rows, columns, n_rows, C) + through
@@ -95,7 +95,7 @@ def _second_half_backward(
     store_rows(dx_out, m, rows, columns, n_rows, C, low)
     for k in range(0, C, BK):
         some = k + tl.arange(0, BK)
-        change = tl.dot(low, tl.trans(matrix_of(out, m, some, columns, C, C)))
+        change = tl.dot(low, tl.trans(piece_of(out, m, some, columns, C, C, C == BC)))
         store_rows(dmixed, m, rows, some, n_rows, C, change)
 
 

@@ -73,6 +73,14 @@ def matrix_of(base, member, rows, columns, R: tl.constexpr, C: tl.constexpr):
 
 
 @triton.jit
+def piece_of(base, member, rows, columns, R: tl.constexpr, C: tl.constexpr, whole: tl.constexpr):
+    """As `matrix_of`; without masks if it is `whole`, which is to say that none of it lies outside."""
+    if whole:
+        return tl.load(base + member.to(tl.int64) * (R * C) + rows[:, None] * C + columns[None, :])
+    return matrix_of(base, member, rows, columns, R, C)
+
+
+@triton.jit
 def over_rms(x, C: tl.constexpr):
     """x over its root mean square, and one over that."""
     inverse = 1.0 / tl.sqrt(tl.sum(x * x, axis=1) / C + RMS_EPS)
@@ -89,7 +97,8 @@ def over_rms_backward(gradient, unit, inverse, C: tl.constexpr):
 def normal(x):
     """The standard normal distribution function, within 1e-7 (Abramowitz & Stegun 7.1.26), and its density."""
     bell = tl.exp2(x * x * -0.7213475204444817)
-    t = 1.0 / (1.0 + 0.2316418882663604 * tl.abs(x))  # 0.3275911 / sqrt(2)
+    above_one = 1.0 + 0.2316418882663604 * tl.abs(x)  # 0.3275911 / sqrt(2)
+    t = tl.rsqrt(above_one * above_one)  # its reciprocal, by a sixth of a division's instructions
     series = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))))
     tail = 0.5 * series * bell
     return tl.where(x > 0, 1.0 - tail, tail), bell * 0.3989422804014327

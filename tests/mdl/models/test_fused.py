@@ -19,6 +19,8 @@ pytest.importorskip("triton", reason="Triton is there on Linux alone")
 from mdl.models import fused_parts
 from mdl.models.kernels.assembly import OutOfResources, pieces, work
 from mdl.models.kernels.common import MOST_ROWS, row_blocks
+from mdl.models.kernels.output_head import measured_nats
+from mdl.models.tied_model import byte_nats
 from tests import ROOT
 
 ON_GPU = torch.cuda.is_available()
@@ -105,6 +107,34 @@ def test_the_second_block_too(size: str, context: int, trained: bool, monkeypatc
         dict.fromkeys(plain[1], 0),
         abs=5 * TOLERANCE,  # a value mix is one number: a sum of terms that nearly cancel
     )
+
+
+@pytest.mark.parametrize(
+    ("width", "vocabulary", "n_last"),
+    [
+        (4, 256, 20),  # less than a tile of anything
+        (48, 300, 5),  # no power of two, tokens, and the last of each window: not contiguous
+        pytest.param(256, 256, 70, marks=pytest.mark.slow),  # several turns of bytes and of columns
+        pytest.param(40, 2000, 33, marks=pytest.mark.slow),
+    ],
+)
+def test_the_head_of_measuring_is_as_exact_as_float32(width: int, vocabulary: int, n_last: int) -> None:
+    """On a GPU, too: products of rounded float32 would be a thousand times further from float64."""
+    generator = torch.Generator().manual_seed(0)
+    x = (3 * torch.randn(2, 3, 70, width, generator=generator)).to(DEVICE)[:, :, -n_last:]
+    embedding = torch.randn(2, vocabulary, width, generator=generator).to(DEVICE)
+    dtype = torch.uint8 if vocabulary == 256 else torch.int32
+    symbols = torch.randint(0, vocabulary, (2, 3, 70), generator=generator).to(dtype).to(DEVICE)[:, :, -n_last:]
+    exact = byte_nats(x.double(), embedding.double(), symbols)
+    assert difference(measured_nats(x, embedding, symbols).double(), exact) < 1e-6
+
+
+def test_measuring_has_the_head_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its fused head where there is one, else the plain one, never one of 16 bits or one that is compiled."""
+    monkeypatch.setattr(torch, "compile", lambda part, **_: part)
+    narrow, wide = Shape(16, 1, 1, context_tokens=20), Shape(512, 1, 16, context_tokens=20)
+    assert pieces(narrow, torch.float16, trained=False).byte_nats is measured_nats
+    assert pieces(wide, torch.float16, trained=False).byte_nats is byte_nats
 
 
 @pytest.mark.slow
