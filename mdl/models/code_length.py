@@ -181,17 +181,23 @@ class _Sums:
         n_bytes = (stop - start) * len(active) * cut.context // cut.stride // len(models)
         parts = measuring_parts(models[0], n_bytes, half=self._half)
         n_windows, first, k = windows_a_call(models[0]), start, 0
+        rows = [self._rows(active, device) for device in self._devices]
         while first < stop:
             last = min(cut.next_edges(first, n_windows), stop)
-            self._add(k, active, self._window_bits(models[k], first, last, parts), first, last)
+            self._add(k, rows[k], self._window_bits(models[k], first, last, parts), first, last)
             if progress:
                 progress((last - first) * len(active) * cut.context // cut.n_counted(first))
             first, k = last, (k + 1) % len(models)  # nobody waits: a GPU is given its next windows while it computes
         ending = [m for m in active if self._ends[m] == end] if stop < end else []
         if ending:  # their last window is partial; it is coded again for those who go on
-            rows = [active.index(m) for m in ending]
-            self._add(0, ending, self._window_bits(models[0], stop, end, None)[rows], stop, end)
+            theirs = [active.index(m) for m in ending]
+            bits = self._window_bits(models[0], stop, end, None)[theirs]
+            self._add(0, self._rows(ending, self._devices[0]), bits, stop, end)
         return stop
+
+    def _rows(self, members: Sequence[int], device: torch.device) -> slice | torch.Tensor:
+        """Where their sums are. There already: to index by a list is to wait for the device at every call."""
+        return slice(None) if len(members) == len(self._ends) else torch.tensor(members, device=device)
 
     def _window_bits(self, model: StackedModel, start: int, stop: int, parts: Any) -> torch.Tensor:
         """Bits (members, windows, counted) in float64 of bytes from an edge of the windows on, 0 past `stop`."""
@@ -202,7 +208,7 @@ class _Sums:
         bits.flatten(1)[:, stop - start :] = 0
         return bits
 
-    def _add(self, k: int, rows: list[int], bits: torch.Tensor, start: int, stop: int) -> None:
+    def _add(self, k: int, rows: slice | torch.Tensor, bits: torch.Tensor, start: int, stop: int) -> None:
         """To the sums of device k."""
         self._by_position[k][rows, self._cut.context - bits.shape[-1] :] += bits.sum(dim=1)
         flat = bits.flatten(1)
