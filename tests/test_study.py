@@ -112,6 +112,17 @@ def test_what_is_said_of_the_exponent_of_other_texts() -> None:
     assert f"(those of the encyclopedia by {100 * own['critical'][0]['shape_sd']:.1f} %, with recipe 1" in STUDY
 
 
+def test_which_architecture_pays() -> None:
+    """What minGRU saves at its critical sizes, and how they compare with the Transformer's."""
+    rows = {(r["group"].split(", ")[-1], r["subset_bytes"]): r for r in summary_of("study-architectures")["critical"]}
+    sizes = sorted({n_bytes for _, n_bytes in rows})
+    pairs = [(rows["mingru", n], rows["transformer", n]) for n in sizes]
+    saved = sorted(100 * (other["adjusted_rate"] - own["adjusted_rate"]) for own, other in pairs)
+    ratios = sorted(own["n_params"] / other["n_params"] for own, other in pairs)
+    assert f"minGRU, by {saved[0]:.1f} to {saved[-1]:.1f} points at the critical sizes of 100 KB to 1 MB" in STUDY
+    assert f"which are {ratios[0]:.2f} to {ratios[-1]:.2f} times the Transformer's" in STUDY
+
+
 def test_a_difference_is_bold_if_its_interval_is_clear_of_0_as_printed() -> None:
     study = row("study-text-converged")
     assert study.law["theory"]
