@@ -87,10 +87,8 @@ class Ranks:
         """
         if self.n == 1:
             return list(flags)
-        before, self._pace.said = (
-            self._pace.said,
-            self._told_by_first(torch.tensor(flags, dtype=torch.uint8, device=device)),
-        )
+        before, own = self._pace.said, torch.tensor(flags, dtype=torch.uint8, device=device)
+        self._pace.said = self._told_by_first(own)
         self._pace.n_met += 1
         if before is None:
             return [False] * len(flags)

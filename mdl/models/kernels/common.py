@@ -98,7 +98,7 @@ def normal(x):
     """The standard normal distribution function, within 1e-7 (Abramowitz & Stegun 7.1.26), and its density."""
     bell = tl.exp2(x * x * -0.7213475204444817)
     above_one = 1.0 + 0.2316418882663604 * tl.abs(x)  # 0.3275911 / sqrt(2)
-    t = tl.rsqrt(above_one * above_one)  # its reciprocal, by a sixth of a division's instructions
+    t = tl.rsqrt(above_one * above_one)  # its reciprocal; a division takes some six instructions more
     series = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))))
     tail = 0.5 * series * bell
     return tl.where(x > 0, 1.0 - tail, tail), bell * 0.3989422804014327

@@ -14,6 +14,16 @@ from mdl.models.kernels.weight_gradient import weight_gradient
 
 
 @triton.jit
+def _go_on(most, total, chosen, logits, some, symbol, V: tl.constexpr):
+    """Log-softmax over some more bytes: the greatest logit, the sum of exponentials over it, the symbol's own logit."""
+    logits = tl.where((some < V)[None, :], logits, -float("inf"))
+    chosen += tl.sum(tl.where(symbol[:, None] == some[None, :], logits, 0.0), axis=1)
+    highest = tl.maximum(most, tl.max(logits, axis=1))
+    total = total * tl.exp(most - highest) + tl.sum(tl.exp(logits - highest[:, None]), axis=1)
+    return highest, total, chosen
+
+
+@triton.jit
 def _head_forward(
     x, embedding, symbols, nats, log_sum, n_rows, V: tl.constexpr, C: tl.constexpr, BC: tl.constexpr, BM: tl.constexpr,
     BV: tl.constexpr,
@@ -32,11 +42,7 @@ def _head_forward(
     for v in range(0, V, BV):
         some = v + tl.arange(0, BV)
         logits = tl.dot(low, tl.trans(matrix_of(embedding, m, some, columns, V, C)))
-        logits = tl.where((some < V)[None, :], logits, -float("inf"))
-        chosen += tl.sum(tl.where(symbol[:, None] == some[None, :], logits, 0.0), axis=1)
-        highest = tl.maximum(most, tl.max(logits, axis=1))
-        total = total * tl.exp(most - highest) + tl.sum(tl.exp(logits - highest[:, None]), axis=1)
-        most = highest
+        most, total, chosen = _go_on(most, total, chosen, logits, some, symbol, V)
     over = most + tl.log(total)
     tl.store(log_sum + own, over, mask=rows < n_rows)
     tl.store(nats + own, over - chosen, mask=rows < n_rows)
@@ -66,11 +72,7 @@ def _measuring_forward(
         logits = tl.dot(coarse, tl.trans(matrix_of(fine_table, m, some, columns, V, C)))
         logits = tl.dot(fine, table, logits)
         logits = tl.dot(coarse, table, logits)
-        logits = tl.where((some < V)[None, :], logits, -float("inf"))
-        chosen += tl.sum(tl.where(symbol[:, None] == some[None, :], logits, 0.0), axis=1)
-        highest = tl.maximum(most, tl.max(logits, axis=1))
-        total = total * tl.exp(most - highest) + tl.sum(tl.exp(logits - highest[:, None]), axis=1)
-        most = highest
+        most, total, chosen = _go_on(most, total, chosen, logits, some, symbol, V)
     tl.store(nats + own, most + tl.log(total) - chosen, mask=rows < n_rows)
 
 
