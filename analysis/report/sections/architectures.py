@@ -19,7 +19,7 @@ from analysis.formatting import (
     format_size,
     join,
 )
-from analysis.plots import new_axes, styled
+from analysis.plots import log_scales, new_axes, styled
 from analysis.records import known_rows
 from analysis.report.csv_tables import CsvTable
 from analysis.report.elements import Block, Grid, Text
@@ -241,8 +241,8 @@ def plot_architectures(rows: pd.DataFrame, ax: Axes | None = None) -> Axes:
     for (name, own), look in styled(rows, "architecture"):
         error = 100 * (own["rate_high"] - own["adjusted_rate"]).fillna(0.0)
         axes.errorbar(own["subset_bytes"], 100 * own["adjusted_rate"], yerr=error, label=str(name), capsize=2, **look)
-    axes.set_xscale("log")
-    axes.set_xlabel("dataset, bytes")
+    log_scales(axes, format_bytes, None)
+    axes.set_xlabel("dataset size D, bytes")
     axes.set_ylabel("adjusted rate, %")
     axes.legend()
     return axes

@@ -134,7 +134,8 @@ def nearest_budgets(rows: list[ConvergenceRow]) -> list[ConvergenceRow]:
 
 def _told(rows: list[ConvergenceRow], summary: Summary) -> str:
     seen = {(row["half_bytes_seen"], row["bytes_seen"]) for row in rows}
-    budgets = join(f"{format_bytes(half)} instead of {format_bytes(whole)}" for half, whole in sorted(seen))
+    most = "up to " if summary["n_needless"] else ""  # some models needed no longer training, and ended before
+    budgets = join(f"{most}{format_bytes(half)} instead of {most}{format_bytes(whole)}" for half, whole in sorted(seen))
     text = (
         f"A critical size depends on the recipe. Here the shapes were also trained on {budgets} per model (repeats "
         "counted). The table shows the ratio of the two critical sizes, both of the shapes that had both trainings; "

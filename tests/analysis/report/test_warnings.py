@@ -17,7 +17,7 @@ from analysis.report import terminal_table
 from analysis.report.coded_convergence import coded_convergence
 from analysis.report.contents import write
 from analysis.report.elements import Grid, Text
-from analysis.report.sections import recipe
+from analysis.report.sections import convergence, recipe
 from analysis.report.sections.warnings import warnings
 from analysis.report.summary import summarise
 from analysis.study import study
@@ -211,6 +211,19 @@ def test_a_shape_whose_longer_training_was_needless_had_enough(tmp_path: Path) -
         for r in short
     ]
     assert "uneven" not in summary(tmp_path, [*whole, *short, *left_out])
+
+
+def test_bytes_seen_are_a_most_where_some_models_needed_no_longer_training(tmp_path: Path) -> None:
+    """Half of the training is half of each model's own."""
+    whole, half = (with_recipe(grid(ALL, DATA, seeds=(0,)), seen) for seen in (10**8, 5 * 10**7))
+    shorter = [dataclasses.replace(r, run_id=f"{r.run_id}-half") for r in half]
+    missing = dataclasses.replace(whole[0], status="needless", reason="foretold to gain too little", snapshots=())
+    alike, unlike = (
+        str(convergence.write(summary(tmp_path / name, [*records, *shorter])))
+        for name, records in (("a", whole), ("b", [missing, *whole[1:]]))
+    )
+    assert "also trained on 50 MB instead of 100 MB per model" in alike
+    assert "also trained on up to 50 MB instead of up to 100 MB per model" in unlike
 
 
 def test_rates_that_were_tried_on_the_data_are_told(tmp_path: Path) -> None:
