@@ -103,7 +103,7 @@ def step_ms(shape: Shape, load: Load, way: Way) -> float:
     step = module.training_step if on_cuda else module._whole_step
     with torch.autocast("cuda", torch.bfloat16) if on_cuda else nullcontext():
         times = [_once(step, batch) for _ in range(_N_WARM + _N_TIMED)]
-    module.on_train_end()
+    module.let_go()
     return statistics.median(times[_N_WARM:])
 
 

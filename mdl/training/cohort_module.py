@@ -183,8 +183,8 @@ class CohortModule(pl.LightningModule):
         if recorded:
             self._recorded = RecordedStep(self._whole_step)
 
-    def on_train_end(self) -> None:
-        """What was recorded holds memory that measuring needs."""
+    def let_go(self) -> None:
+        """What was recorded holds memory that measuring needs, and sums that NCCL would wait for before it ends."""
         self._recorded = self._resident = None
 
     def configure_optimizers(self) -> Any:

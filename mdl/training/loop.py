@@ -85,12 +85,15 @@ def fit(
     with StopSignal() as stop, quiet_lightning():
         watcher = Watcher(checkpoint, checkpoint_seconds, progress, check, stop)
         trainer = _trainer(module, machine, watcher, loggers, until)
-        trainer.fit(
-            module,
-            train_dataloaders=CohortBatches(module, source),
-            ckpt_path=checkpoint if checkpoint.exists() else None,
-            weights_only=True,
-        )
+        try:
+            trainer.fit(
+                module,
+                train_dataloaders=CohortBatches(module, source),
+                ckpt_path=checkpoint if checkpoint.exists() else None,
+                weights_only=True,
+            )
+        finally:
+            module.let_go()
         ranks.part()  # also where nothing was left to train
         if trainer.global_step < until and not bool((module.first_bad_step >= 0).all()):
             raise MdlError(f"training stopped at step {trainer.global_step} of {until}")
