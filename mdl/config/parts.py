@@ -23,7 +23,7 @@ from mdl.data import CorpusSpec
 from mdl.errors import MdlError
 from mdl.models import ARCHITECTURES, MOST_DEPTH, MOST_VOCABULARY, MOST_WIDTH, TRANSFORMER, parse_size, usual_heads
 from mdl.optimizers import OPTIMIZERS, usual_optimizer
-from mdl.records import Registry
+from mdl.records import MOST_COUNT, MOST_MEASUREMENT, Registry
 from mdl.units import VOCABULARY, parse_bytes
 
 LEAST_BITS, MOST_BITS = 2, 8  # of a weight trained for its code (`mdl.quantization.density_codec`)
@@ -32,7 +32,10 @@ LEAST_BITS, MOST_BITS = 2, 8  # of a weight trained for its code (`mdl.quantizat
 def _count(value: Any) -> Any:
     """Whole numbers as people and YAML write them: 1000, '1e3', 1_000."""
     if isinstance(value, str):
-        value = float(value.replace("_", ""))
+        try:
+            value = float(value.replace("_", ""))
+        except ValueError:
+            raise ValueError("want a whole number") from None
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value
@@ -131,6 +134,15 @@ class Part(BaseModel):
         says_itself = any(isinstance(one, PlainValidator) for one in field.metadata)
         if isinstance(value, bool) and not says_itself and bool not in (field.annotation, *get_args(field.annotation)):
             raise ValueError("takes neither true nor false")
+        return value
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _no_more_than_a_record_holds(cls, value: Any) -> Any:
+        """What a record cannot hold would be trained, and then not be read."""
+        most = {int: MOST_COUNT, float: MOST_MEASUREMENT}.get(type(value))
+        if most is not None and value > most:
+            raise ValueError(f"want at most {most:g}")
         return value
 
 

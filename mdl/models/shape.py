@@ -123,7 +123,8 @@ def parse_size(name: str) -> tuple[int, int, int]:
         return PRESETS[name.lower()]
     match = re.fullmatch(r"(\d{1,9})[x×](\d{1,9})(?:h(\d{1,9}))?", name)
     if not match:
-        raise MdlError(f"size '{name}' is not width x depth, such as 16x2, nor one of {', '.join(PRESETS)}")
+        alone = "; a sweep file's ladder stands alone, as the key's value" if name.startswith("ladder(") else ""
+        raise MdlError(f"size '{name}' is not width x depth, such as 16x2, nor one of {', '.join(PRESETS)}{alone}")
     width, depth = int(match[1]), int(match[2])
     if width > MOST_WIDTH or depth > MOST_DEPTH:
         raise MdlError(f"size '{name}' is beyond what is trained here, {MOST_WIDTH} wide and {MOST_DEPTH} deep")

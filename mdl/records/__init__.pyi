@@ -1,3 +1,5 @@
+from .fields import MOST_COUNT as MOST_COUNT
+from .fields import MOST_MEASUREMENT as MOST_MEASUREMENT
 from .fields import is_name as is_name
 from .fields import shown as shown
 from .json_file import RecordError as RecordError
