@@ -9,45 +9,25 @@ import argparse
 import os
 import subprocess
 import sys
-import time
 
 import torch
 from torch.distributed import TCPStore
 
 from benchmarks import machine
-from benchmarks.speed_training import Load, train_on_noise
+from benchmarks.speed_training import Clock, Load, train_on_noise
 from mdl.training.data_parallel import ALONE, Ranks, join
-
-_WARM_STEPS = 10
-
-
-def milliseconds_a_step(size: str, load: Load, recipe: int, n_steps: int, ranks: Ranks) -> float:
-    """Of this rank, after the first steps."""
-    done, begun, took = 0, 0.0, 0.0
-
-    def count() -> None:
-        nonlocal done, begun, took
-        done += 1
-        if done == _WARM_STEPS:
-            machine.wait()
-            begun = time.perf_counter()
-        if done == _WARM_STEPS + n_steps:
-            machine.wait()
-            took = time.perf_counter() - begun
-            raise SystemExit
-
-    train_on_noise(size, 1, load, count, recipe=recipe, ranks=ranks)
-    return 1e3 * took / n_steps
 
 
 def _as_rank(chosen: argparse.Namespace) -> float:
+    """Milliseconds a step of this rank, after the first steps."""
     n = int(chosen.devices)
     ranks = Ranks(chosen.rank, n) if n > 1 else ALONE
     if n > 1:
         store = TCPStore("127.0.0.1", chosen.port, n, is_master=False)
         join(ranks, store)
-    load = Load(chosen.batch, chosen.context, 0)
-    return milliseconds_a_step(chosen.size, load, chosen.recipe, chosen.steps, ranks)
+    load, clock = Load(chosen.batch, chosen.context, 0), Clock(least_steps=chosen.steps)
+    train_on_noise(chosen.size, 1, load, clock.count, recipe=chosen.recipe, ranks=ranks)
+    return 1e3 / clock.steps_per_second
 
 
 def _with(n: int, arguments: list[str]) -> float:

@@ -74,7 +74,7 @@ class Noise:
 
 def ours(size: str, n_members: int, load: Load) -> tuple[float, float]:
     """(bytes a second of all members, seconds before the first step is done) through Lightning, as a sweep trains."""
-    clock = _Clock(load.least_seconds)
+    clock = Clock(least_seconds=load.least_seconds)
     train_on_noise(size, n_members, load, clock.count)
     return n_members * load.bytes_a_step * clock.steps_per_second, clock.seconds_to_first
 
@@ -121,11 +121,11 @@ def _watched(after_step: Callable[[], None]) -> Iterator[None]:
         Watcher.on_train_batch_end = plain  # type: ignore[method-assign]
 
 
-class _Clock:
-    """Stops a fit once enough steps have been timed."""
+class Clock:
+    """Stops a fit once enough steps have been timed, by seconds and by number: ranks must stop at the same one."""
 
-    def __init__(self, least_seconds: float) -> None:
-        self._least, self._begun, self._n = least_seconds, time.perf_counter(), 0
+    def __init__(self, *, least_seconds: float = 0.0, least_steps: int = 1) -> None:
+        self._least, self._least_steps, self._begun, self._n = least_seconds, least_steps, time.perf_counter(), 0
         self._warm = self.seconds_to_first = self.steps_per_second = 0.0
 
     def count(self) -> None:
@@ -137,7 +137,7 @@ class _Clock:
         if self._n == _WARM_STEPS:
             machine.wait()
             self._warm = time.perf_counter()
-        if self._n > _WARM_STEPS and time.perf_counter() - self._warm > self._least:
+        if self._n >= _WARM_STEPS + self._least_steps and time.perf_counter() - self._warm > self._least:
             machine.wait()
             self.steps_per_second = (self._n - _WARM_STEPS) / (time.perf_counter() - self._warm)
             raise SystemExit

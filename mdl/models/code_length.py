@@ -161,11 +161,10 @@ class _Sums:
     def _copies(
         self, model: StackedModel, members: Sequence[Mapping[str, torch.Tensor]], active: Sequence[int]
     ) -> list[StackedModel]:
-        """The active members, on every device."""
-        if len(active) == len(members) and len(self._devices) == 1:
-            return [model]
+        """The active members, on every device: on the first the model itself, as long as all are."""
         chosen = [members[m] for m in active]
-        return [stack(model.shape, chosen).to(device) for device in self._devices]
+        kept = [model] if len(active) == len(members) else []
+        return kept + [stack(model.shape, chosen).to(device) for device in self._devices[len(kept) :]]
 
     def _code(
         self,

@@ -16,11 +16,11 @@ from torch import Tensor
 from mdl.models.kernels.common import (
     load_gains,
     load_rows,
+    matrix_of,
     normal,
     over_rms,
     over_rms_backward,
     padded,
-    piece_of,
     row_blocks,
     store_rows,
     store_sum,
@@ -35,7 +35,7 @@ def _after_attention(x, mixed, out, m, rows, columns, n_rows, C: tl.constexpr, B
     for k in range(0, C, BK):
         some = k + tl.arange(0, BK)
         a = load_rows(mixed, m, rows, some, n_rows, C)
-        total = tl.dot(a, piece_of(out, m, some, columns, C, C, C == BC), total)
+        total = tl.dot(a, matrix_of(out, m, some, columns, C, C, C == BC), total)
     return total
 
 
@@ -52,10 +52,10 @@ def _second_half_forward(
     normed = (unit * gains[None, :]).to(up.dtype.element_ty)
     for h in range(0, 4 * C, BH):
         hidden = h + tl.arange(0, BH)
-        before = tl.dot(normed, piece_of(up, m, columns, hidden, C, 4 * C, C == BC))
+        before = tl.dot(normed, matrix_of(up, m, columns, hidden, C, 4 * C, C == BC))
         share, _density = normal(before)
         active = (before * share).to(up.dtype.element_ty)
-        total = tl.dot(active, piece_of(down, m, hidden, columns, 4 * C, C, C == BC), total)
+        total = tl.dot(active, matrix_of(down, m, hidden, columns, 4 * C, C, C == BC), total)
     store_rows(y, m, rows, columns, n_rows, C, total)
 
 
@@ -77,9 +77,9 @@ def _second_half_backward(
     dnormed = tl.zeros((BM, BC), tl.float32)
     for h in range(0, 4 * C, BH):
         hidden = h + tl.arange(0, BH)
-        ups = piece_of(up, m, columns, hidden, C, 4 * C, C == BC)
+        ups = matrix_of(up, m, columns, hidden, C, 4 * C, C == BC)
         before = tl.dot(normed, ups)
-        dactive = tl.dot(low, tl.trans(piece_of(down, m, hidden, columns, 4 * C, C, C == BC)))
+        dactive = tl.dot(low, tl.trans(matrix_of(down, m, hidden, columns, 4 * C, C, C == BC)))
         share, density = normal(before)
         dbefore = (dactive * (share + before * density)).to(dtype)
         store_rows(active_out, m, rows, hidden, n_rows, 4 * C, before * share)
@@ -95,7 +95,7 @@ def _second_half_backward(
     store_rows(dx_out, m, rows, columns, n_rows, C, low)
     for k in range(0, C, BK):
         some = k + tl.arange(0, BK)
-        change = tl.dot(low, tl.trans(piece_of(out, m, some, columns, C, C, C == BC)))
+        change = tl.dot(low, tl.trans(matrix_of(out, m, some, columns, C, C, C == BC)))
         store_rows(dmixed, m, rows, some, n_rows, C, change)
 
 

@@ -66,18 +66,12 @@ def load_gains(gain, member, columns, C: tl.constexpr):
 
 
 @triton.jit
-def matrix_of(base, member, rows, columns, R: tl.constexpr, C: tl.constexpr):
-    """A member's piece of a stacked matrix (M, R, C), zeros outside."""
+def matrix_of(base, member, rows, columns, R: tl.constexpr, C: tl.constexpr, whole: tl.constexpr = False):
+    """A member's piece of a stacked matrix (M, R, C), zeros outside, of which there is nothing if it is `whole`."""
     places = base + member.to(tl.int64) * (R * C) + rows[:, None] * C + columns[None, :]
-    return tl.load(places, mask=(rows < R)[:, None] & (columns < C)[None, :], other=0.0)
-
-
-@triton.jit
-def piece_of(base, member, rows, columns, R: tl.constexpr, C: tl.constexpr, whole: tl.constexpr):
-    """As `matrix_of`; without masks if it is `whole`, which is to say that none of it lies outside."""
     if whole:
-        return tl.load(base + member.to(tl.int64) * (R * C) + rows[:, None] * C + columns[None, :])
-    return matrix_of(base, member, rows, columns, R, C)
+        return tl.load(places)
+    return tl.load(places, mask=(rows < R)[:, None] & (columns < C)[None, :], other=0.0)
 
 
 @triton.jit

@@ -14,6 +14,15 @@ from mdl.models.kernels.weight_gradient import weight_gradient
 
 
 @triton.jit
+def _begin(symbols, member, rows, n_rows, BM: tl.constexpr):
+    """Where a member's rows lie among all, their symbols, and what `_go_on` gives of no bytes."""
+    own = member.to(tl.int64) * n_rows + rows
+    symbol = tl.load(symbols + own, mask=rows < n_rows, other=0)
+    zeros = tl.zeros((BM,), tl.float32)
+    return own, symbol, tl.full((BM,), -float("inf"), tl.float32), zeros, zeros
+
+
+@triton.jit
 def _go_on(most, total, chosen, logits, some, symbol, V: tl.constexpr):
     """Log-softmax over some more bytes: the greatest logit, the sum of exponentials over it, the symbol's own logit."""
     logits = tl.where((some < V)[None, :], logits, -float("inf"))
@@ -32,13 +41,7 @@ def _head_forward(
     rows, columns = tl.program_id(0) * BM + tl.arange(0, BM), tl.arange(0, BC)
     unit, _ = over_rms(load_rows(x, m, rows, columns, n_rows, C), C)
     low = unit.to(embedding.dtype.element_ty)
-    own = m.to(tl.int64) * n_rows + rows
-    symbol = tl.load(symbols + own, mask=rows < n_rows, other=0)
-    most, total, chosen = (
-        tl.full((BM,), -float("inf"), tl.float32),
-        tl.zeros((BM,), tl.float32),
-        tl.zeros((BM,), tl.float32),
-    )
+    own, symbol, most, total, chosen = _begin(symbols, m, rows, n_rows, BM)
     for v in range(0, V, BV):
         some = v + tl.arange(0, BV)
         logits = tl.dot(low, tl.trans(matrix_of(embedding, m, some, columns, V, C)))
@@ -59,13 +62,7 @@ def _measuring_forward(
     unit, _ = over_rms(load_rows(x, m, rows, columns, n_rows, C), C)
     coarse = unit.to(tl.float16)
     fine = (unit - coarse.to(tl.float32)).to(tl.float16)
-    own = m.to(tl.int64) * n_rows + rows
-    symbol = tl.load(symbols + own, mask=rows < n_rows, other=0)
-    most, total, chosen = (
-        tl.full((BM,), -float("inf"), tl.float32),
-        tl.zeros((BM,), tl.float32),
-        tl.zeros((BM,), tl.float32),
-    )
+    own, symbol, most, total, chosen = _begin(symbols, m, rows, n_rows, BM)
     for v in range(0, V, BV):
         some = v + tl.arange(0, BV)
         table = tl.trans(matrix_of(coarse_table, m, some, columns, V, C))
