@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -93,6 +93,20 @@ def compiled(part: Callable[..., Result]) -> Callable[..., Result]:
     """
     torch.compiler.reset()
     return torch.compile(part, dynamic=False)
+
+
+def compiled_for_any_windows(part: Callable[..., Result]) -> Callable[..., Result]:
+    """As `compiled`, but one graph for any number of windows, axis 1 of all that has four axes, and of members."""
+    torch.compiler.reset()
+    graph = torch.compile(part)
+
+    def call(*given: Any, **named: Any) -> Result:
+        for each in given:
+            if isinstance(each, Tensor) and each.ndim == 4:
+                torch._dynamo.maybe_mark_dynamic(each, 1)
+        return graph(*given, **named)
+
+    return call
 
 
 def _initial(shape: Shape, seed: int) -> dict[str, Tensor]:

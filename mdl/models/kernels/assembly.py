@@ -17,7 +17,7 @@ from torch import Tensor
 from triton.compiler.errors import CompilationError
 from triton.runtime.errors import OutOfResources
 
-from mdl.models import block_2, tied_model
+from mdl.models import block_2
 from mdl.models.kernels.attention import attention
 from mdl.models.kernels.attention_input import first_half
 from mdl.models.kernels.attention_output_mlp import second_half
@@ -27,7 +27,7 @@ from mdl.models.kernels.limits import MOST_NARROW, MOST_VOCABULARY, MOST_WIDTH
 from mdl.models.kernels.output_head import measured_nats, nats
 from mdl.models.layer import after_attention, before_attention
 from mdl.models.shape import Shape
-from mdl.models.transformer import Parts, compiled
+from mdl.models.transformer import Parts, compiled, compiled_for_any_windows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,26 +73,29 @@ class Pieces:
 def pieces(shape: Shape, dtype: torch.dtype, *, trained: bool) -> Pieces:
     """Of a shape, products in `dtype`; with gradients or without.
 
-    Where the block of version 2 has no kernels, its first half is compiled in training, which calls it with one size
-    for ever; measuring, which calls it with many, takes it as it is: compiling lasts longer than what it would save.
-    The head of measuring is in float32, without kernels the plain one.
+    What has no kernels is compiled. Training calls it with one size for ever; measuring, with as many windows as are
+    left and by the members that still go on. Its head is then the plain one, in float32.
     """
     own = _kernels(shape, dtype, trained=trained)
-    plain = Parts(embed=own["embed"], byte_nats=own["byte_nats"]) if "embed" in own else Parts().compiled()
-    byte_nats = plain.byte_nats if trained or "embed" in own else tied_model.byte_nats
+    compile_it = compiled if trained else compiled_for_any_windows
+    plain = Parts(embed=own["embed"], byte_nats=own["byte_nats"]) if "embed" in own else Parts()
+    if trained and "embed" not in own:
+        plain = plain.compiled()
 
     def first_2(x: Tensor, first_value: Tensor | None, own: Mapping[str, Tensor], **given: Any) -> tuple[Tensor, ...]:
         return _first_2(x, first_value, {**own, "qkv": own["qkv"].to(dtype)}, **given)
 
-    wide_2 = trained and shape.block == 2 and "heads" not in own
+    def piece(name: str, plainly: Callable[..., Any], block: int = shape.block) -> Callable[..., Any]:
+        return own.get(name) or (compile_it(plainly) if block == shape.block else plainly)  # the other block's waits
+
     return Pieces(
         embed=plain.embed,
-        first=own.get("first") or (compiled(_wide_first) if shape.block == 1 else _wide_first),
+        first=piece("first", _wide_first, block=1),
         attention=attention,
-        second=own.get("second") or compiled(after_attention),
-        byte_nats=byte_nats,
-        smear=own.get("smear") or (compiled(block_2.smeared) if wide_2 else block_2.smeared),
-        first_2=own.get("heads") or (compiled(first_2) if wide_2 else first_2),
+        second=piece("second", after_attention),
+        byte_nats=plain.byte_nats,
+        smear=piece("smear", block_2.smeared, block=2),
+        first_2=piece("heads", first_2, block=2),
     )
 
 

@@ -20,7 +20,9 @@ from mdl.models import fused_parts
 from mdl.models.kernels.assembly import OutOfResources, pieces, work
 from mdl.models.kernels.common import MOST_ROWS, row_blocks
 from mdl.models.kernels.output_head import measured_nats
+from mdl.models.layer import after_attention
 from mdl.models.tied_model import byte_nats
+from mdl.models.transformer import compiled_for_any_windows
 from tests import ROOT
 
 ON_GPU = torch.cuda.is_available()
@@ -207,8 +209,34 @@ def test_wide_models_keep_the_plain_parts(trained: bool, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(torch, "compile", compile_)
     wide = pieces(Shape(512, 1, 16, context_tokens=64), DTYPE, trained=trained)
-    assert {"_wide_first", "after_attention", "embedded", "byte_nats"} <= set(compiled)
+    assert {"_wide_first", "after_attention"} <= set(compiled)
+    assert ({"embedded", "byte_nats"} <= set(compiled)) == trained, "measuring has these but once a call"
+    compiled.clear()
+    pieces(Shape(512, 1, 16, context_tokens=64, block=2), DTYPE, trained=trained)
+    assert {"smeared", "first_2", "after_attention"} <= set(compiled)
     assert wide.attention.__module__ == "mdl.models.kernels.attention"
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # torch's own, on its way to compile
+def test_one_graph_serves_any_number_of_windows_and_a_second_any_number_of_members() -> None:
+    """What is left of a part, and members that end before others, do not wait for a compiler again."""
+    torch._dynamo.utils.counters.clear()
+    function, generator = compiled_for_any_windows(after_attention), torch.Generator().manual_seed(0)
+
+    def given(*sizes: int) -> Tensor:
+        return torch.randn(sizes, generator=generator)
+
+    n_graphs = []
+    for n_members, n_windows in ((1, 4), (1, 7), (1, 2), (3, 4), (3, 5), (2, 9)):
+        x, mixed = given(n_members, n_windows, 8, 16), given(n_members, n_windows, 8, 16)
+        out, gain = given(n_members, 16, 16), given(n_members, 16)
+        mlp = {"gain": gain, "up": given(n_members, 16, 64), "down": given(n_members, 64, 16)}
+        with torch.inference_mode():
+            plain = after_attention(x, mixed, out, **mlp)
+            torch.testing.assert_close(function(x, mixed, out, **mlp), plain, rtol=1e-5, atol=1e-4)
+        n_graphs.append(torch._dynamo.utils.counters["stats"]["unique_graphs"])
+    assert n_graphs == [1, 1, 1, 2, 2, 2]
 
 
 @pytest.mark.slow
