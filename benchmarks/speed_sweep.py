@@ -3,7 +3,8 @@
     python -m benchmarks.speed_sweep first file:TEXT.xz     # one cell, cold and warm; and what the parts cost alone
     python -m benchmarks.speed_sweep grid file:TEXT.xz --gpus 0,1 --gpus 0      # the same grid on each set of GPUs
 
-A set of GPUs "" is the processor. Every grid is run with warm caches: a short one of the same shapes goes before.
+A set of GPUs "" is the processor. Every grid is run with warm caches: a short one of the same cohorts goes before:
+kernels are made for one member and for several.
 """
 
 from __future__ import annotations
@@ -65,6 +66,7 @@ def write_sweep(folder: Path, source: str, steps: int, args: argparse.Namespace,
         "train.steps": {"value": steps},
         "train.batch_windows": {"value": windows},
         "model.context_bytes": {"value": context_bytes},
+        "train.memory_bytes": {"value": args.memory},
         "corpus.source": {"value": source},
     }
     (folder / f"{name}.yaml").write_text(json.dumps({"name": name, "method": "grid", "parameters": values}))
@@ -74,7 +76,7 @@ def write_sweep(folder: Path, source: str, steps: int, args: argparse.Namespace,
 def grid(args: argparse.Namespace, folder: Path) -> None:
     """Each set of GPUs: foretold, whole, after the first steps; then the ratios."""
     subsets = args.subsets.split(",")
-    short = write_sweep(folder, args.source, 2, args, subsets[:1])
+    short = write_sweep(folder, args.source, 2, args, subsets)
     sweep = write_sweep(folder, args.source, args.steps, args, subsets)
     spent, _ = mdl("sweep", str(short), "--no-baselines", "--runs", str(folder / "short"), **_on(args.gpus[0]))
     print(f"short grid for the caches: {spent:.1f} s", flush=True)
@@ -148,6 +150,7 @@ def main() -> None:
     parser.add_argument("--subsets", default=",".join(SUBSETS))
     parser.add_argument("--windows", type=int, default=32)
     parser.add_argument("--context", type=int, default=1024)
+    parser.add_argument("--memory", default="8GB", help="a cohort is split where its estimate exceeds this")
     parser.add_argument("--keep", type=Path, help="folder for the runs' logs")
     args = parser.parse_args()
     args.gpus = args.gpus or ["0"]

@@ -130,12 +130,17 @@ def draw_marks(axes: Axes, x: Sequence[float], y: Sequence[float], style: dict[s
     axes.plot(x, y, markeredgewidth=0, **style | {"linestyle": "none"})
 
 
-def name_curves(axes: Axes, curves: Sequence[Curve], marks: Sequence[tuple[float, float]] = ()) -> None:
+def name_curves(
+    axes: Axes,
+    curves: Sequence[Curve],
+    marks: Sequence[tuple[float, float]] = (),
+    named_below: Collection[str] = (),
+) -> None:
     """Each curve's name where it ends on the right, or where it leaves through the top; kept apart from each other.
 
-    One that ends far from the right has its name at its end: a line to the margin would cross the others. Axes that
-    were given may have others beside them, so their names are in a legend inside. Gray ones have no names. No name
-    stands on one of the `marks`, which are drawn otherwise.
+    One that ends far from the right has its name at its end: a line to the margin would cross the others. It has none
+    where it is `named_below`. Axes that were given may have others beside them, so their names are in a legend inside.
+    Gray ones have no names. No name stands on one of the `marks`, which are drawn otherwise.
     """
     drawn = curves
     curves = [curve for curve in curves if curve.style["color"] != GRAY]
@@ -148,7 +153,7 @@ def name_curves(axes: Axes, curves: Sequence[Curve], marks: Sequence[tuple[float
     to_points = axes.transData + Affine2D().scale(72 / axes.figure.dpi)
     taken: list[Box] = [(place - _MARK_POINTS, place + _MARK_POINTS) for place in map(to_points.transform, marks)]
     lines = [to_points.transform(np.column_stack([c.x, c.y])) for c in drawn]
-    for curve in (c for c, x, _ in placed if x < _SHORT):
+    for curve in (c for c, x, _ in placed if x < _SHORT and c.label not in named_below):
         size = points(LETTER_POINTS) * len(curve.label), points(9.5)
         end = curve.x[-1], curve.y[-1]
         (offset, side), box = free_side(to_points.transform(end), size, lines, taken)
@@ -214,28 +219,33 @@ def _apart(places: Sequence[float], least: float, within: tuple[float, float] = 
     return [float(place) for place in moved]
 
 
-def name_below(axes: Axes, x: Sequence[float], y: Sequence[float], names: Sequence[str]) -> None:
-    """Names of points at the foot of the axes where no curve is, each with a line up to its point.
+def name_below(
+    axes: Axes, x: Sequence[float], y: Sequence[float], names: Sequence[str], colors: Sequence[Any] | None = None
+) -> list[int]:
+    """Names of points at the foot of the axes where no curve is, each with a line up to its point; which are named.
 
-    Where there is no room for all, every second is named, or every third.
+    Where there is no room for all, every second is, or every third.
     """
     least = points(_FOOT_POINTS) / (axes.get_window_extent().width * 72 / axes.figure.dpi)
     every = max(1, int(np.ceil((len(x) - 1) * least / (_FEET[1] - _FEET[0]))))
-    x, y, names = x[::every], y[::every], names[::every]
-    places = axes.transAxes.inverted().transform(axes.transData.transform(np.column_stack([x, y]))) if len(x) else ()
+    shown = list(range(0, len(x), every))
+    ends = np.column_stack([x, y])[shown]
+    places = axes.transAxes.inverted().transform(axes.transData.transform(ends)) if shown else ()
     feet = _apart([place[0] for place in places], least, within=_FEET)
-    for name, value, height, at in zip(names, x, y, feet, strict=True):
+    for i, at in zip(shown, feet, strict=True):
         axes.annotate(
-            name,
-            (value, height),
+            names[i],
+            (x[i], y[i]),
             (at, 0.02),
             textcoords="axes fraction",
             ha="center",
             fontsize=points(9),
+            color=colors[i] if colors else "black",
             path_effects=HALO,
             zorder=3,
             arrowprops=_LEADER | {"relpos": (0.5, 1), "linestyle": ":", "color": "0.5"},
         )
+    return shown
 
 
 def label(axes: Axes, text: str, at: tuple[float, float], offset: tuple[float, float], **how: Any) -> None:

@@ -8,11 +8,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.formatting import format_bytes, format_count
-from analysis.plots import Curve, log_scales, name_below, name_curves, new_axes, styled
+from analysis.plots import GRAY, Curve, log_scales, name_below, name_curves, new_axes, styled
 from analysis.report.sections.least_rate import Envelope
 
 CEILING = 1.2  # of raw size: above it no model compresses, and curves of large models go far beyond
 _FOOT: dict[str, Any] = {"color": "0.85", "linewidth": 7, "solid_capstyle": "round", "zorder": 1}
+_UNNAMED = "0.35"  # the ink of sizes whose curves are gray
 _TAKEOVER: dict[str, Any] = {
     "linestyle": "none",
     "marker": "o",
@@ -26,7 +27,7 @@ _TAKEOVER: dict[str, Any] = {
 def plot_envelope(found: Envelope, ax: Axes | None = None) -> Axes:
     """Adjusted rate against dataset size, both logarithmic, a curve per model size; grey below: the least of all.
 
-    Circles: where the next size takes over, named at the foot by its parameters and the dataset size.
+    Circles: where the next size takes over, named at the foot in its color by its parameters and the dataset size.
     Curves leave through the top at 120 %.
     """
     axes, curves = new_axes(ax), []
@@ -49,8 +50,8 @@ def plot_envelope(found: Envelope, ax: Axes | None = None) -> Axes:
     _limits(axes, found.least, found.lines)
     shown = found.spans[found.spans["from_bytes"].notna() & (found.spans["from_rate"] <= axes.get_ylim()[1])]
     marks = list(zip(shown["from_bytes"], shown["from_rate"], strict=True))
-    name_curves(axes, [curve for curve in curves if min(curve.y) <= axes.get_ylim()[1]], marks)
-    _takeovers(axes, shown)
+    below = _takeovers(axes, shown, {curve.label: curve.style["color"] for curve in curves})
+    name_curves(axes, [curve for curve in curves if min(curve.y) <= axes.get_ylim()[1]], marks, below)
     axes.set_xlabel("dataset size D, bytes")
     axes.set_ylabel("(code + parameters) / raw, %")
     return axes
@@ -68,8 +69,11 @@ def _limits(axes: Axes, least: pd.DataFrame, lines: pd.DataFrame) -> None:
     log_scales(axes, format_bytes, lambda rate: f"{100 * rate:g}")
 
 
-def _takeovers(axes: Axes, found: pd.DataFrame) -> None:
+def _takeovers(axes: Axes, found: pd.DataFrame, colors: dict[str, Any]) -> set[str]:
+    """Circles, and at the foot what takes over there, in its curve's color; the sizes that are named so."""
     axes.plot(found["from_bytes"], found["from_rate"], **_TAKEOVER)
-    pairs = zip(found["n_params"], found["from_bytes"], strict=True)
-    names = [f"{format_count(n)}\n{format_bytes(d)}" for n, d in pairs]
-    name_below(axes, found["from_bytes"].tolist(), found["from_rate"].tolist(), names)
+    sizes = [format_count(n) for n in found["n_params"]]
+    names = [f"{size}\n{format_bytes(d)}" for size, d in zip(sizes, found["from_bytes"], strict=True)]
+    inks = [_UNNAMED if colors[size] == GRAY else colors[size] for size in sizes]
+    named = name_below(axes, found["from_bytes"].tolist(), found["from_rate"].tolist(), names, inks)
+    return {sizes[i] for i in named}

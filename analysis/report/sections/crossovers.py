@@ -94,7 +94,7 @@ _FORMS = {"by_dataset": ("own subset", own_points), "by_prefix": ("prefix", pref
 _CAPTIONS = {
     "by_dataset": "Adjusted rate against dataset size, one curve per model size, named by its parameters. At every "
     "dataset size the models were trained on that dataset (compare Delétang et al., Figure 2). Gray band: the least of "
-    "all sizes. Circles: from here on, the size named below has the least adjusted rate of those that were run.",
+    "all sizes. Circles: from here on, the size named below, in its color, has the least adjusted rate of those run.",
     "by_prefix": "The same in the form of Delétang et al.: one model per size was trained on the largest subset, and "
     "codes growing prefixes of it. Its parameters are paid for in full at each prefix. It was trained on all of the "
     "largest subset, not on the prefix alone.",
