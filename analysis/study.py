@@ -15,10 +15,11 @@ from analysis.codes import (
     best_classical,
     classical_rates,
     of_one_budget,
+    plain,
     raw_rate,
-    recipe_envelope,
+    shortest_codes,
 )
-from analysis.costs import PAPER, ParameterCost
+from analysis.costs import ParameterCost
 from analysis.critical import (
     N_REPLICATES,
     Estimate,
@@ -187,16 +188,11 @@ def study(
         predictions=prediction_table(predicted),
         seeds=relative_spread(chosen),
         convergence=convergence_table(
-            table.cells, shorter, lambda some: shortest_codes(plain(table, some), cost), n_replicates, seed
+            table.cells, shorter, lambda some, like: shortest_codes(plain(table, some), cost, like), n_replicates, seed
         ),
         shorter=tuple(plain(table, some) for some in shorter),
         codes=codes,
     )
-
-
-def plain(table: Table, cells: pd.DataFrame) -> Table:
-    """With these cells alone, and none that were trained for their code, which has lengths of its own."""
-    return replace(table, cells=cells, for_code=table.for_code.iloc[:0])
 
 
 def _not_coded(table: Table, cost: ParameterCost) -> str:
@@ -224,29 +220,6 @@ def _with_classical(critical: pd.DataFrame, chosen: pd.DataFrame, baselines: pd.
     critical = critical.assign(raw_rate=critical["raw_rate"] - raw_rate(sent, critical["subset_bytes"]))
     best = best_classical(baselines).rename(columns={"rate": "classical_rate"})
     return corpora.merge(critical, on="group").merge(best, on=["corpus", "subset_bytes"], how="left")
-
-
-def shortest_codes(table: Table, cost: ParameterCost = PAPER) -> pd.DataFrame:
-    """One row per (group, subset_bytes, n_params, seed, shuffle_seed): the cell with the least code and parameters,
-
-    with own_bits and bits_per_param as of `priced`. A two-part code may choose among snapshots, recipes and precisions,
-    for its decoder is given the weights; among learning rates as `codes.recipe_envelope` does. At the price of coded
-    weights a shape's code is the shorter of rounding after the fact and training for the code. `heldout_bits` is the
-    chosen run's `best` snapshot's, which was selected on a held-out sample. Cells without own_bits are left out.
-    """
-    key = ["group", "subset_bytes", "n_params", "seed", "shuffle_seed"]
-    coded = cost.priced(table.cells, table.coded)
-    if cost.is_coded and cost.precision_bits is None and len(table.for_code):
-        coded = pd.concat([coded, table.for_code], ignore_index=True) if len(coded) else table.for_code.copy()
-    coded["total_bits"] = coded["own_bits"] + coded["bits_per_param"] * coded["n_params"]
-    coded["learning_rate"] = coded["learning_rate"].astype(float).fillna(1.0)
-    coded["optimizer"] = coded["optimizer"].fillna("adamw")
-    ordered = coded.sort_values([*key, "total_bits", "own_bits", "run_id", "snapshot"])
-    of_recipe = ordered.drop_duplicates([*key, "optimizer", "learning_rate"]).drop(columns=["heldout_bits"])
-    chosen = recipe_envelope(of_recipe).drop(columns=["total_bits", "optimizer"])
-    known = pd.concat([table.cells, table.for_code]) if len(table.for_code) else table.cells
-    best = known.sort_values("snapshot").drop_duplicates("run_id")  # "best" < "final": best where there is one
-    return chosen.merge(best[["run_id", "heldout_bits"]], on="run_id", validate="one_to_one")
 
 
 def _rates(chosen: pd.DataFrame) -> pd.DataFrame:

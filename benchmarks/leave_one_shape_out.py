@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
+from analysis.codes import shortest_codes
 from analysis.costs import PAPER
 from analysis.critical import Column, columns, critical_size, estimate_all
 from analysis.critical.depth_factor import depth_beside_usual
 from analysis.critical.group_fit import fit_group
 from analysis.critical.interpolation import total_between
 from analysis.records import load, longest
-from analysis.study import shortest_codes
 
 STUDIES = ("study-text", "study-images", "study-speech", "study-other-texts")
 

@@ -30,8 +30,8 @@ def test_the_three_facts_of_the_headline() -> None:
     summary = summary_of("study-text-converged")
     (law,) = summary["laws"]
     outside = [r for r in summary["critical"] if not r["low"] <= r["n_local"] <= r["high"]]
-    assert (len(outside), len(summary["critical"])) == (4, 7)
-    assert f"at four of the seven dataset sizes, and an exponent of {law['gamma_local']:.2f}." in STUDY
+    assert (len(outside), len(summary["critical"])) == (5, 7)
+    assert f"at five of the seven dataset sizes, and an exponent of {law['gamma_local']:.2f}." in STUDY
     (ten,) = (r for r in summary["critical"] if r["subset_bytes"] == 10**7)
     assert f"at 10 MB, {ten['local_low'] / 1e3:.0f} K to {ten['high'] / 1e3:.0f} K parameters" in STUDY
     doubled = [r for r in summary["convergence"] if r["half_bytes_seen"] * 2 == r["bytes_seen"]]

@@ -1,5 +1,7 @@
 from .best_recipe import recipe_envelope as recipe_envelope
 from .block_prequential import block_codes as block_codes
+from .chosen_codes import plain as plain
+from .chosen_codes import shortest_codes as shortest_codes
 from .model_choice import BestModel as BestModel
 from .model_choice import best_model as best_model
 from .one_budget import of_one_budget as of_one_budget

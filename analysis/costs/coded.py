@@ -1,4 +1,4 @@
-"""What the weights of a cell came to when they were really coded: at each dataset size's best precision, or at one."""
+"""What the weights of a cell came to when they were really coded: at every precision, or at one."""
 
 from __future__ import annotations
 
@@ -20,9 +20,8 @@ _CODED = re.compile(r"coded(\d+)?")
 class CodedCost(ParameterCost):
     """The actual size of the coded weights; the data's code is that of the weights as they decode.
 
-    All cells of a (group, D) have one precision, so that what changes along N is the model alone: of `coded` that of
-    the shortest code and parameters of all, at what the weights came to; of `coded4` that which is asked for, at
-    `smooth_price`.
+    `coded` is what they came to at every precision, of which `codes.at_best_precision` chooses one for all cells of a
+    dataset size, so that what changes along N is the model alone; `coded4` that at 4 bits, at `smooth_price`.
     """
 
     bits: int | None = None
@@ -66,9 +65,13 @@ class CodedCost(ParameterCost):
         return 1.0
 
     def priced(self, cells: pd.DataFrame, coded: pd.DataFrame) -> pd.DataFrame:
-        """Of models of bytes, where their weights were coded."""
+        """Of models of bytes, where their weights were coded; without a precision asked for a row for each of them."""
         asked = coded if self.bits is None else coded[coded["precision_bits"] == self.bits]
-        found = _at_best_precision(cells.assign(tokenizer_bits=0.0), asked)
+        measured = cells.assign(tokenizer_bits=0.0).merge(asked.drop(columns="coder"), on=["run_id", "snapshot"])
+        found = measured.assign(
+            own_bits=measured["data_bits"].astype(float),
+            bits_per_param=measured["model_bits"].astype(float) / measured["n_params"],
+        ).drop(columns=["model_bits", "data_bits"])
         return found if self.bits is None else _smoothed(found)
 
 
@@ -76,21 +79,6 @@ def coded_cost(name: str) -> CodedCost | None:
     """`coded`, or `coded4` at 4 bits per weight; None for another name."""
     match = _CODED.fullmatch(name)
     return CodedCost(name, int(match[1]) if match[1] else None) if match else None
-
-
-def _at_best_precision(cells: pd.DataFrame, coded: pd.DataFrame) -> pd.DataFrame:
-    place, of_cell = ["group", "subset_bytes"], ["n_params", "seed", "shuffle_seed"]
-    measured = cells.merge(coded.drop(columns="coder"), on=["run_id", "snapshot"])
-    total = (measured["model_bits"] + measured["data_bits"]).astype(float)
-    found = measured.assign(
-        own_bits=measured["data_bits"].astype(float),
-        bits_per_param=measured["model_bits"].astype(float) / measured["n_params"],
-        total_bits=total,
-    )
-    shortest = found.groupby([*place, "precision_bits", *of_cell], as_index=False)["total_bits"].min()
-    means = shortest.groupby([*place, "precision_bits", "n_params"], as_index=False)["total_bits"].mean()
-    best = means.sort_values(["total_bits", "precision_bits"]).drop_duplicates(place)[[*place, "precision_bits"]]
-    return found.merge(best, on=[*place, "precision_bits"]).drop(columns=["model_bits", "data_bits", "total_bits"])
 
 
 def _smoothed(found: pd.DataFrame) -> pd.DataFrame:

@@ -240,7 +240,7 @@ def name_below(
             textcoords="axes fraction",
             ha="center",
             fontsize=points(9),
-            color=colors[i] if colors else "black",
+            color=colors[i] if colors else mpl.rcParams["text.color"],
             path_effects=HALO,
             zorder=3,
             arrowprops=_LEADER | {"relpos": (0.5, 1), "linestyle": ":", "color": "0.5"},

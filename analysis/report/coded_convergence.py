@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
+from analysis.codes import plain, shortest_codes
 from analysis.costs import parse_cost
 from analysis.critical import convergence_table
-from analysis.study import Study, plain, shortest_codes
+from analysis.study import Study
 
 _CODED = parse_cost("coded")
 
@@ -17,8 +18,8 @@ def coded_convergence(study: Study) -> pd.DataFrame:
     Empty where that is the study's own price, and where weights were coded after one length of training alone.
     """
 
-    def codes(cells: pd.DataFrame) -> pd.DataFrame:
-        return shortest_codes(plain(study.table, cells), _CODED)
+    def codes(cells: pd.DataFrame, like: pd.DataFrame | None) -> pd.DataFrame:
+        return shortest_codes(plain(study.table, cells), _CODED, like)
 
     both = [table.cells for table in (study.table, *study.shorter[:1])]
     with_coded = set(study.table.coded["run_id"])

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
-from analysis.codes import best_classical
+from analysis.codes import best_classical, shortest_codes
 from analysis.costs import COSTS, ParameterCost
 from analysis.critical import averages
 from analysis.formatting import UNKNOWN, format_bytes, format_count, format_percent, join
+from analysis.records import Table
 from analysis.report.csv_tables import CsvTable
 from analysis.report.elements import Block, Text, named_grid
 from analysis.report.rows.codes import ShortestRow
@@ -30,8 +33,8 @@ def who_wins(study: Study, blocks: pd.DataFrame, online: pd.DataFrame) -> pd.Dat
     """
     found = pd.concat(
         [
-            _two_part(study, COSTS["float16"]),
-            _two_part(study, COSTS["coded"]),
+            _two_part(averages(study.codes.under(COSTS["float16"])), COSTS["float16"]),
+            _two_part(_coded(study.table), COSTS["coded"]),
             _block(blocks),
             _online(online),
             _classical(study),
@@ -57,9 +60,15 @@ def _least(totals: pd.DataFrame, code: str) -> pd.DataFrame:
     return _frame(best.assign(code=code))
 
 
-def _two_part(study: Study, cost: ParameterCost) -> pd.DataFrame:
+def _coded(table: Table) -> pd.DataFrame:
+    """Averages of coded cells at every precision: here that is shortest which was measured, not the law's."""
+    at_each = [replace(table, coded=own) for _, own in table.coded.groupby("precision_bits")]
+    return pd.concat([averages(shortest_codes(some, COSTS["coded"])) for some in at_each or [table]])
+
+
+def _two_part(means: pd.DataFrame, cost: ParameterCost) -> pd.DataFrame:
     """The least of code and parameters, each averaged over seeds."""
-    means = averages(study.codes.under(cost))
+    means = means.reset_index(drop=True)
     means["total_bits"] = means["own_bits"] + means["bits_per_param"] * means["n_params"]
     details = [f"{bits:.3g} bits per parameter" for bits in means["bits_per_param"]]
     return _least(means.assign(detail=details, variant=cost.name), f"{cost.name} two-part")

@@ -43,7 +43,9 @@ def write(summary: Summary) -> list[Block]:
     return [*blocks, Text(_AT_CODED), _grid(coded, of_half=of_half)] if coded else blocks
 
 
-_AT_CODED = "The same where a parameter costs what its code takes:"
+_AT_CODED = (
+    "The same where a parameter costs what its code takes, at the precision that is best after the longer training:"
+)
 
 
 def _grid(rows: list[ConvergenceRow], *, of_half: bool) -> Grid:

@@ -62,14 +62,14 @@ _DEFINITIONS = {
     "beside that of two guesses that fit nothing: the last value seen, and the nearest run.",
     "compute-optimal size": "The N with the least held-out loss for a number of training FLOPs (Hoffmann et al. 2022). "
     "It answers another question: it spends compute, while the two-part code spends bits.",
-    "cost of a parameter": "float32: 4 bytes. float16: 2 bytes, as in the paper. logn: ½·log₂ n bits with n = D bytes, "
-    "the precision that n samples determine (Rissanen 1978). coded: the actual size of the quantized, entropy-coded "
-    "weights, scales and shapes included, at the precision that is shortest for the dataset size; the data are coded "
-    "by the weights as they decode. coded4: the same with every weight at 4 bits, at a price b + k/√N fitted to the "
-    "prices of the sizes. capacity: 3.6 bits, about what a GPT-like model can store (Morris et al. 2025); this is a "
-    "bound, not a code. file: the bytes of the weights file on disk, where a record has them. rows in use: "
-    "embedding rows of byte values that do not occur in the subset cost nothing. All leave out the "
-    "decoder's program and the hyperparameters.",
+    "cost of a parameter": "float32: 4 bytes. float16: 2 bytes, as in the paper. logn: ½·log₂ n bits with n = D "
+    "bytes, the precision that n samples determine (Rissanen 1978). coded: the actual size of the quantized, entropy-"
+    "coded weights, scales and shapes included, at the precision whose smooth law is the shortest of the dataset "
+    "size, for which the interval holds; the data are coded by the weights as they decode. coded4: the same with "
+    "every weight at 4 bits, at a price b + k/√N fitted to the prices of the sizes. capacity: 3.6 bits, about what a "
+    "GPT-like model can store (Morris et al. 2025); this is a bound, not a code. file: the bytes of the weights file "
+    "on disk, where a record has them. rows in use: embedding rows of byte values that do not occur in the subset "
+    "cost nothing. All leave out the decoder's program and the hyperparameters.",
     "law of the price": "N* ∝ c^(−1/(1+a)), by the closed form. Where c is measured, it is what one more parameter "
     "costs at N*. Between sizes that were run, the bits of all parameters are taken as a power law of N.",
     "prequential code": "Each block is coded by a model that was trained on the blocks before it (Dawid 1984; Blier & "

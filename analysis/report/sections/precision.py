@@ -105,12 +105,12 @@ def _any_off(rows: list[CostRow]) -> bool:
 
 
 _ABOUT = (
-    "Every weight is coded at one nominal precision, and the data are coded by the weights as they decode. So the loss "
-    "by rounding is paid for. c is what one more parameter costs at the critical size, as measured. The law is N* ∝ "
+    "Every weight is coded at one nominal precision, and the data are coded by the weights as they decode. So the loss"
+    " by rounding is paid for. c is what one more parameter costs at the critical size, as measured. The law is N* ∝ "
     "c^(−1/(1+a)) from float16's critical size, with the a of its code lengths. float16: weights as trained, at 16 "
-    "bits. Shortest: at each dataset size the precision with the shortest code, at the size to which the weights of "
-    "each shape were coded. At a fixed precision c is a smooth function of N. Only cells whose weights were coded "
-    "count, so 16 bits may differ from float16, which all cells have, by the noise between cells."
+    "bits. Shortest: at each dataset size the precision whose law has the least total, at the size to which the "
+    "weights of each shape were coded. At a fixed precision c is a smooth function of N. Only cells whose weights were"
+    " coded count, so 16 bits may differ from float16, which all cells have, by the noise between cells."
 )
 
 

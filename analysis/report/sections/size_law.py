@@ -102,9 +102,10 @@ def _estimates(both: TwoEstimates) -> tuple[str, ...]:
 
 def _holds(found: LawRow, summary: Summary) -> list[str]:
     """Scatter about the line, and the largest dataset size by the law through the others."""
-    if found.get("scatter") is None or found["scatter"] is None:
-        return []
     begin = f"{found['group']}: " if len(summary["laws"]) > 1 else ""
+    if found.get("scatter") is None or found["scatter"] is None:
+        few = "A line through two critical sizes fits both: that N* is a power law of D takes three to test."
+        return [begin + few] if found["n_points"] == 2 else []
     said = [
         f"{begin}The critical sizes scatter by {100 * found['scatter']:.2g} % about the line (standard deviation of "
         "log N*)."

@@ -6,6 +6,7 @@ from analysis.formatting import UNKNOWN, format_beside, format_bytes, format_cou
 from analysis.records import mixed_note
 from analysis.report.group_names import place
 from analysis.report.rows.codes import RateRow
+from analysis.report.rows.comparisons import CostRow
 from analysis.report.rows.critical import ConvergenceRow, CriticalRow
 from analysis.report.sections.answer_table import DOUBTED, FEW_SHAPES, coded_rows
 from analysis.report.sections.convergence import critical_of, nearest_budgets
@@ -16,6 +17,7 @@ _MOST_PLACES = 4  # that are named
 _NEAR_FACTOR = 1.5  # beyond the sizes whose rate is within 1 % of the least: shapes there tell where the minimum lies
 _LEAST_LEFT_OUT = 3  # sizes that a law must have left for one more to test it
 _NEAR = 0.01  # of the rate: by more a measured rate is another than the law's
+_LEVEL = 0.003  # of the rate: less is not known of a law's least, since shapes lie a per cent off it
 
 
 def warnings(summary: Summary) -> list[str]:
@@ -31,6 +33,7 @@ def warnings(summary: Summary) -> list[str]:
         _best_run(summary),
         _one_seed(summary),
         _short(summary),
+        _level_precisions(summary),
         _unconverged(summary),
         _not_judged(summary),
         _uneven(summary),
@@ -198,6 +201,33 @@ def _best_run(summary: Summary) -> str:
 def _measured_best(row: CriticalRow, summary: Summary) -> RateRow | None:
     own = [r for r in summary["rates"] if (r["group"], r["subset_bytes"]) == (row["group"], row["subset_bytes"])]
     return min(own, key=lambda rate: rate["adjusted_rate"], default=None)
+
+
+def _level_precisions(summary: Summary) -> str:
+    """Where the weights might as well be coded at another precision, which would have another critical size."""
+    rows = [row for row in summary.get("precisions", []) if row["status"] == "bracketed" and row["n_params"]]
+    others: dict[str, list[str]] = {}
+    for best in (row for row in rows if row["cost"] == "coded"):
+        for row in rows:
+            is_there = (row["group"], row["subset_bytes"]) == (best["group"], best["subset_bytes"])
+            if is_there and row["precision_bits"] and _is_level(row, best):
+                said = f"{row['precision_bits']} bits have {format_count(row['n_params'] or 0)}"
+                others.setdefault(place(best, summary), []).append(said)
+    if not others:
+        return ""
+    told = "; ".join(f"at {where} {join(said)}" for where, said in others.items())
+    return (
+        f"Level precisions: within {format_percent(_LEVEL)} of the rate, coded weights have other critical sizes, "
+        f"outside the intervals, at other precisions: {told}."
+    )
+
+
+def _is_level(row: CostRow, best: CostRow) -> bool:
+    """As short as the best, and its size outside the interval of that one."""
+    n, low, high = row["n_params"], best["low"], best["high"]
+    if n is None or low is None or high is None:
+        return False
+    return row["adjusted_rate"] <= (1 + _LEVEL) * best["adjusted_rate"] and not low <= n <= high
 
 
 def _from_to(numbers: list[str]) -> str:

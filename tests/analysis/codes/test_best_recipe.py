@@ -9,10 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.codes import recipe_envelope
+from analysis.codes import recipe_envelope, shortest_codes
 from analysis.costs import PAPER
 from analysis.records import load
-from analysis.study import shortest_codes
 from tests.synthetic import SIZES, cell, power_law, write_sweep
 
 RATES = (0.0025, 0.005, 0.01, 0.02)

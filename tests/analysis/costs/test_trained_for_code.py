@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from analysis.codes import shortest_codes
 from analysis.costs import parse_cost
 from analysis.records import load
-from analysis.study import shortest_codes, study
+from analysis.study import study
 from tests import ROOT
 
 RECORDS = ROOT / "reports" / "study-precision" / "records"

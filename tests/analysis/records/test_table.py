@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analysis.codes import fixed_sizes, one_model_many_sizes
+from analysis.codes import fixed_sizes, one_model_many_sizes, shortest_codes
 from analysis.costs import PAPER
 from analysis.errors import AnalysisError
 from analysis.records import load
 from analysis.report.summary import summarise
-from analysis.study import in_context, shortest_codes, study
+from analysis.study import in_context, study
 from mdl.records import BaselineRecord, CellRecord, Segment
 from tests.synthetic import HELDOUT_BYTES, baseline, cell, corpus, grid, power_law, write_sweep
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from matplotlib import pyplot as plt
 from typer.testing import CliRunner
 
+from analysis.codes import shortest_codes
 from analysis.costs import ParameterCost, parse_cost
 from analysis.costs.coded import smooth_price
 from analysis.critical import Column, Estimate, estimate_all
@@ -31,7 +32,7 @@ from analysis.report.sections.precision import law_lines, plot_precision, precis
 from analysis.report.sections.precision import write as precision
 from analysis.report.summary import summarise
 from analysis.report.terminal import terminal_table
-from analysis.study import Study, shortest_codes, study
+from analysis.study import Study, study
 from mdl.cli.app import app
 from tests.analysis.codes.test_codes import DATA, NAMES, coded
 from tests.synthetic import closed_form, grid, power_law, write_sweep

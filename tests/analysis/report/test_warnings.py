@@ -113,6 +113,23 @@ def test_coded_sizes_of_two_trainings_are_compared() -> None:
     assert coded_convergence(study(load(REPORTS / "study-precision/records"), PAPER)).empty
 
 
+def _coded(cost: str, n_params: float, rate: float, **more: Any) -> dict[str, Any]:
+    bits = int(cost[5:]) if cost[5:] else None
+    row = {"group": "g", "subset_bytes": 1_000_000, "status": "bracketed", "low": 80_000.0, "high": 120_000.0}
+    return row | {"cost": cost, "precision_bits": bits, "n_params": n_params, "adjusted_rate": rate} | more
+
+
+def test_a_precision_as_short_as_the_best_with_another_critical_size_is_told(tmp_path: Path) -> None:
+    """Not one that is longer by more than a law's least is known to, nor one whose size the interval has."""
+    found = summary(tmp_path, grid(ALL, DATA))
+    best, itself = _coded("coded", 100_000, 0.2), _coded("coded4", 100_000, 0.2)
+    others = [_coded("coded3", 150_000, 0.2005), _coded("coded5", 70_000, 0.201), _coded("coded6", 90_000, 0.2)]
+    (told,) = (text for text in warnings(found | {"precisions": [best, itself, *others]}) if "Level" in text)
+    assert told.endswith("at other precisions: at 1 MB 3 bits have 150 K.")
+    for rows in ([best, itself], [_coded("coded", 100_000, 0.2, low=None, high=None), *others], []):
+        assert not any("Level" in text for text in warnings(found | {"precisions": rows}))
+
+
 def test_a_law_that_misses_the_largest_size_is_told(tmp_path: Path) -> None:
     """It was fitted without it; inside that size's interval it hits."""
     found = whole_summary(tmp_path)

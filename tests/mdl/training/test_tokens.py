@@ -11,13 +11,14 @@ import pandas as pd
 import pytest
 import torch
 
+from analysis.codes import shortest_codes
 from analysis.costs import parse_cost
 from analysis.records import load
 from analysis.report import build_report
 from analysis.report.figures import draw
 from analysis.report.sections.tokenization import tokenisation
 from analysis.report.summary import measure
-from analysis.study import shortest_codes, study
+from analysis.study import study
 from mdl.config import Cell, Cohort, from_flat
 from mdl.data import open_corpus
 from mdl.data.byte_pair_encoding import from_content
