@@ -50,15 +50,19 @@ from analysis.scaling import OwnFit, compute_view, not_asked, own_fit
 class TwoPartCodes:
     """A table's shortest codes and estimates of the critical size under any price of a parameter, each made once."""
 
-    def __init__(self, table: Table, n_replicates: int = N_REPLICATES, seed: int = 0) -> None:
-        self._table, self.n_replicates, self.seed = table, n_replicates, seed
+    def __init__(
+        self, table: Table, n_replicates: int = N_REPLICATES, seed: int = 0, like: TwoPartCodes | None = None
+    ) -> None:
+        """`like`: weights are coded at the precisions that these have, as after a longer training."""
+        self._table, self.n_replicates, self.seed, self._like = table, n_replicates, seed, like
         self._codes: dict[ParameterCost, pd.DataFrame] = {}
         self._estimates: dict[ParameterCost, list[Estimate]] = {}
 
     def under(self, cost: ParameterCost) -> pd.DataFrame:
         """As of `shortest_codes`; not to be changed."""
         if cost not in self._codes:
-            self._codes[cost] = shortest_codes(self._table, cost)
+            like = self._like.under(cost) if self._like else None
+            self._codes[cost] = shortest_codes(self._table, cost, like)
         return self._codes[cost]
 
     def estimates(self, cost: ParameterCost) -> list[Estimate]:
@@ -188,7 +192,7 @@ def study(
         predictions=prediction_table(predicted),
         seeds=relative_spread(chosen),
         convergence=convergence_table(
-            table.cells, shorter, lambda some, like: shortest_codes(plain(table, some), cost, like), n_replicates, seed
+            table.cells, shorter, lambda some: shortest_codes(plain(table, some), cost, chosen), n_replicates, seed
         ),
         shorter=tuple(plain(table, some) for some in shorter),
         codes=codes,

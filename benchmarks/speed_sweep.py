@@ -66,7 +66,7 @@ def write_sweep(folder: Path, source: str, steps: int, args: argparse.Namespace,
         "train.steps": {"value": steps},
         "train.batch_windows": {"value": windows},
         "model.context_bytes": {"value": context_bytes},
-        "train.memory_bytes": {"value": args.memory},
+        **({"train.memory_bytes": {"value": args.memory}} if args.memory else {}),
         "corpus.source": {"value": source},
     }
     (folder / f"{name}.yaml").write_text(json.dumps({"name": name, "method": "grid", "parameters": values}))
@@ -150,7 +150,7 @@ def main() -> None:
     parser.add_argument("--subsets", default=",".join(SUBSETS))
     parser.add_argument("--windows", type=int, default=32)
     parser.add_argument("--context", type=int, default=1024)
-    parser.add_argument("--memory", default="8GB", help="a cohort is split where its estimate exceeds this")
+    parser.add_argument("--memory", help="a cohort is split where its estimate exceeds this")
     parser.add_argument("--keep", type=Path, help="folder for the runs' logs")
     args = parser.parse_args()
     args.gpus = args.gpus or ["0"]

@@ -65,7 +65,7 @@ class ParameterCost(ABC):
 
     @property
     def precision_bits(self) -> int | None:
-        """At which all weights are coded; None: at that of the shortest code, or not coded."""
+        """At which all weights are coded; None: at the best of each dataset size, or not coded."""
         return None
 
     @property
@@ -86,6 +86,7 @@ class ParameterCost(ABC):
         tokenizer_bits  of these those of the tokenizer, 0 for bytes
         bits_per_param  what a parameter of this cell costs, bits: a float, by which N is multiplied
 
+        Of coded weights a row for each precision at which the cell was coded, `precision_bits`, if none is asked for.
         `cells` and `coded` as in `records.Table`.
         """
         tokenizer_bits = 8.0 * cells["tokenizer_bytes"]

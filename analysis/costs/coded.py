@@ -20,7 +20,7 @@ _CODED = re.compile(r"coded(\d+)?")
 class CodedCost(ParameterCost):
     """The actual size of the coded weights; the data's code is that of the weights as they decode.
 
-    `coded` is what they came to at every precision, of which `codes.at_best_precision` chooses one for all cells of a
+    `coded` is what they came to at every precision, of which `codes.shortest_codes` chooses one for all cells of a
     dataset size, so that what changes along N is the model alone; `coded4` that at 4 bits, at `smooth_price`.
     """
 
@@ -33,7 +33,7 @@ class CodedCost(ParameterCost):
 
     @property
     def precision_bits(self) -> int | None:
-        """As asked for; None: the shortest."""
+        """As asked for; None: the best of each dataset size."""
         return self.bits
 
     def price(self, cells: pd.DataFrame) -> Floats:
@@ -72,6 +72,7 @@ class CodedCost(ParameterCost):
             own_bits=measured["data_bits"].astype(float),
             bits_per_param=measured["model_bits"].astype(float) / measured["n_params"],
         ).drop(columns=["model_bits", "data_bits"])
+        found = found[found["own_bits"].notna()]
         return found if self.bits is None else _smoothed(found)
 
 

@@ -33,3 +33,4 @@ from .size_law import Theory as Theory
 from .size_law import law as law
 from .size_law import theory as theory
 from .smooth_law import FOLLOWED as FOLLOWED
+from .smooth_law import prices_at as prices_at

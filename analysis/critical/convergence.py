@@ -50,8 +50,7 @@ _UNFORETOLD, _UNFORETOLD_ANYWAY = 1.15, 0.035
 _STREAM = 1987
 
 Ends = tuple[float, float, float]  # a number, and its 95 % interval: low, high
-# Cells to one priced row a cell, as `codes.shortest_codes`; weights coded as in the second, if that is given.
-Chosen = Callable[[pd.DataFrame, pd.DataFrame | None], pd.DataFrame]
+Chosen = Callable[[pd.DataFrame], pd.DataFrame]  # cells to one priced row a cell, as `codes.shortest_codes`
 
 
 def endless(size: Ends, limit: Ends) -> Ends:
@@ -89,8 +88,9 @@ def _beside(most: pd.DataFrame, less: pd.DataFrame, chosen: Chosen, n_replicates
     """Of the longest training and a shorter one."""
     shape = ["group", "subset_bytes", "n_params"]
     most = most.merge(less[shape].drop_duplicates(), on=shape)
-    priced = chosen(most, None)  # what differs is to be the training alone, so the precision of the weights does not
-    of_whole, of_half = (columns(some, n_replicates, seed) for some in (priced, chosen(less, priced)))
+    priced = [chosen(some) for some in (most, less)]
+    both = priced[0][shape].merge(priced[1][shape], on=shape).drop_duplicates()
+    of_whole, of_half = (columns(some.merge(both, on=shape), n_replicates, seed) for some in priced)
     found = estimate_all([*of_whole, *of_half], n_replicates)
     whole, half = (
         {(e.column.group, e.column.subset_bytes): e for e in some}

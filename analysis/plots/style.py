@@ -222,9 +222,9 @@ def _apart(places: Sequence[float], least: float, within: tuple[float, float] = 
 def name_below(
     axes: Axes, x: Sequence[float], y: Sequence[float], names: Sequence[str], colors: Sequence[Any] | None = None
 ) -> list[int]:
-    """Names of points at the foot of the axes where no curve is, each with a line up to its point; which are named.
+    """Names of points at the foot of the axes where no curve is, each with a line up to its point.
 
-    Where there is no room for all, every second is, or every third.
+    Where there is no room for all, every second is named, or every third. Returns the places in `names` of those.
     """
     least = points(_FOOT_POINTS) / (axes.get_window_extent().width * 72 / axes.figure.dpi)
     every = max(1, int(np.ceil((len(x) - 1) * least / (_FEET[1] - _FEET[0]))))
@@ -240,7 +240,7 @@ def name_below(
             textcoords="axes fraction",
             ha="center",
             fontsize=points(9),
-            color=colors[i] if colors else mpl.rcParams["text.color"],
+            color=mpl.rcParams["text.color"] if colors is None else colors[i],
             path_effects=HALO,
             zorder=3,
             arrowprops=_LEADER | {"relpos": (0.5, 1), "linestyle": ":", "color": "0.5"},

@@ -18,8 +18,8 @@ def coded_convergence(study: Study) -> pd.DataFrame:
     Empty where that is the study's own price, and where weights were coded after one length of training alone.
     """
 
-    def codes(cells: pd.DataFrame, like: pd.DataFrame | None) -> pd.DataFrame:
-        return shortest_codes(plain(study.table, cells), _CODED, like)
+    def codes(cells: pd.DataFrame) -> pd.DataFrame:
+        return shortest_codes(plain(study.table, cells), _CODED, study.codes.under(_CODED))
 
     both = [table.cells for table in (study.table, *study.shorter[:1])]
     with_coded = set(study.table.coded["run_id"])

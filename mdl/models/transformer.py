@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from mdl.models import block_2
 from mdl.models.layer import transformer_layer
@@ -96,15 +97,22 @@ def compiled(part: Callable[..., Result]) -> Callable[..., Result]:
 
 
 def compiled_for_any_windows(part: Callable[..., Result]) -> Callable[..., Result]:
-    """As `compiled`, but one graph for any number of windows, axis 1 of all that has four axes, and of members."""
+    """As `compiled`, but one graph for any number of windows, axis 1 of all that has four axes, and of members, axis 0.
+
+    One of either has a graph of its own, as torch always makes it: four graphs at most. Without gradients.
+    """
     torch.compiler.reset()
     graph = torch.compile(part)
 
-    def call(*given: Any, **named: Any) -> Result:
-        for each in given:
-            if isinstance(each, Tensor) and each.ndim == 4:
-                torch._dynamo.maybe_mark_dynamic(each, 1)
-        return graph(*given, **named)
+    def call(x: Tensor, *given: Any, **named: Any) -> Result:
+        def marked(each: Any) -> Any:
+            if not isinstance(each, Tensor) or each.shape[0] != x.shape[0]:
+                return each
+            each = each.detach()  # as a parameter its sizes would be fixed
+            torch._dynamo.maybe_mark_dynamic(each, list(range(2 if each.ndim == x.ndim else 1)))
+            return each
+
+        return graph(*tree_map(marked, (x, *given)), **tree_map(marked, named))
 
     return call
 

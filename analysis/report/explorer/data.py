@@ -44,9 +44,10 @@ def explorer_data(study: Study) -> Json:
     """All that the page shows; code lengths are means over seeds, in bits. See `_group` for what a group has."""
     own = _own_prices(study.cost)
     tables = (study.table, *study.shorter)
+    shorter = [(table, TwoPartCodes(table, like=study.codes)) for table in study.shorter]
     budgets = [
         _budget(table, codes, study.cost, own, is_reported=codes is study.codes)
-        for table, codes in [(study.table, study.codes), *((table, TwoPartCodes(table)) for table in study.shorter)]
+        for table, codes in [(study.table, study.codes), *shorter]
     ]
     names = [_budget_name(i, table) for i, table in enumerate(tables)]
     start = study.cost.bits_per_param if study.cost.bytes_per_param is not None else PAPER.bits_per_param

@@ -25,6 +25,7 @@ class CostRow(TypedDict):
     label: str  # the price in a table's header
     is_coded: bool  # whether it is the measured size of coded weights
     precision_bits: int | None  # of coded weights at one precision
+    best_bits: int | None  # of coded weights at the best precision of the dataset size: which that is
     n_predicted: float | None  # N* by the law of the price, from that of the paper's price
     ratio_low: float | None  # 95 % interval of n_params / n_predicted
     ratio_high: float | None

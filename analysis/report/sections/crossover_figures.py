@@ -30,7 +30,7 @@ def plot_envelope(found: Envelope, ax: Axes | None = None) -> Axes:
     Circles: where the next size takes over, named at the foot in its color by its parameters and the dataset size.
     Curves leave through the top at 120 %.
     """
-    axes, curves = new_axes(ax), []
+    axes, curves, inks = new_axes(ax), [], {}
     axes.plot(found.least["data_bytes"], found.least["adjusted_rate"], **_FOOT)
     for (n_params, own), style in styled(found.lines, "n_params", first=set(found.spans["n_params"])):
         marks = found.measured[found.measured["n_params"] == n_params]
@@ -46,11 +46,12 @@ def plot_envelope(found: Envelope, ax: Axes | None = None) -> Axes:
             markersize=3.5,
             markeredgewidth=0,
         )
+        inks[n_params] = style["color"]
         curves.append(Curve(own["data_bytes"].tolist(), own["adjusted_rate"].tolist(), format_count(n_params), style))
     _limits(axes, found.least, found.lines)
     shown = found.spans[found.spans["from_bytes"].notna() & (found.spans["from_rate"] <= axes.get_ylim()[1])]
     marks = list(zip(shown["from_bytes"], shown["from_rate"], strict=True))
-    below = _takeovers(axes, shown, {curve.label: curve.style["color"] for curve in curves})
+    below = _takeovers(axes, shown, inks)
     name_curves(axes, [curve for curve in curves if min(curve.y) <= axes.get_ylim()[1]], marks, below)
     axes.set_xlabel("dataset size D, bytes")
     axes.set_ylabel("(code + parameters) / raw, %")
@@ -69,11 +70,11 @@ def _limits(axes: Axes, least: pd.DataFrame, lines: pd.DataFrame) -> None:
     log_scales(axes, format_bytes, lambda rate: f"{100 * rate:g}")
 
 
-def _takeovers(axes: Axes, found: pd.DataFrame, colors: dict[str, Any]) -> set[str]:
-    """Circles, and at the foot what takes over there, in its curve's color; the sizes that are named so."""
+def _takeovers(axes: Axes, found: pd.DataFrame, inks: dict[Any, Any]) -> set[str]:
+    """Circles, and at the foot what takes over there, in its curve's color (by N); the sizes that are named so."""
     axes.plot(found["from_bytes"], found["from_rate"], **_TAKEOVER)
     sizes = [format_count(n) for n in found["n_params"]]
     names = [f"{size}\n{format_bytes(d)}" for size, d in zip(sizes, found["from_bytes"], strict=True)]
-    inks = [_UNNAMED if colors[size] == GRAY else colors[size] for size in sizes]
-    named = name_below(axes, found["from_bytes"].tolist(), found["from_rate"].tolist(), names, inks)
+    colors = [_UNNAMED if inks[n] == GRAY else inks[n] for n in found["n_params"]]
+    named = name_below(axes, found["from_bytes"].tolist(), found["from_rate"].tolist(), names, colors)
     return {sizes[i] for i in named}

@@ -50,9 +50,10 @@ def side_by_side(study: Study, costs: Sequence[ParameterCost]) -> list[CostRow]:
     paper = _under(study, PAPER)
     alpha, rows = _exponents([found.estimate for found in paper.values()]), []
     for cost in costs:
+        best = _best_bits(study, cost)
         for place, found in (paper if cost == PAPER else _under(study, cost)).items():
             law = _by_the_law(found, paper.get(place), alpha.get(str(found.estimate.row["group"])))
-            rows.append(found.row(cost, law))
+            rows.append(found.row(cost, law, best.get(place)))
     return rows
 
 
@@ -87,7 +88,7 @@ class _Found:
         self.n_params = None if np.isnan(n) else n
         self.c = None if self.n_params is None else marginal_price(column.sizes, column.price, self.n_params)
 
-    def row(self, cost: ParameterCost, law: _ByTheLaw) -> CostRow:
+    def row(self, cost: ParameterCost, law: _ByTheLaw, best_bits: int | None) -> CostRow:
         """A row of `side_by_side`."""
         row: dict[str, Any] = self.estimate.row
         return {
@@ -106,6 +107,7 @@ class _Found:
             "label": cost.label,
             "is_coded": cost.is_coded,
             "precision_bits": cost.precision_bits,
+            "best_bits": best_bits,
             "n_predicted": law.n_predicted,
             "ratio_low": law.ratio_low,
             "ratio_high": law.ratio_high,
@@ -115,6 +117,15 @@ class _Found:
 def _under(study: Study, cost: ParameterCost) -> dict[tuple[str, int], _Found]:
     """By group and dataset size."""
     return {(one.column.group, one.column.subset_bytes): _Found(one) for one in study.codes.estimates(cost)}
+
+
+def _best_bits(study: Study, cost: ParameterCost) -> dict[tuple[str, int], int]:
+    """By group and dataset size, where a price leaves the precision open."""
+    if not cost.is_coded or cost.precision_bits is not None:
+        return {}
+    at = study.codes.under(cost).reindex(columns=["group", "subset_bytes", "precision_bits"]).dropna()
+    places = zip(at["group"].tolist(), at["subset_bytes"].tolist(), strict=True)
+    return dict(zip(places, at["precision_bits"].astype(int).tolist(), strict=True))
 
 
 def _by_the_law(found: _Found, paper: _Found | None, alpha: float | None) -> _ByTheLaw:

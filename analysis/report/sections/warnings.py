@@ -17,7 +17,7 @@ _MOST_PLACES = 4  # that are named
 _NEAR_FACTOR = 1.5  # beyond the sizes whose rate is within 1 % of the least: shapes there tell where the minimum lies
 _LEAST_LEFT_OUT = 3  # sizes that a law must have left for one more to test it
 _NEAR = 0.01  # of the rate: by more a measured rate is another than the law's
-_LEVEL = 0.003  # of the rate: less is not known of a law's least, since shapes lie a per cent off it
+_LEVEL = 0.003  # of the rate: shapes lie a per cent off a law, and some ten of them tell its least
 
 
 def warnings(summary: Summary) -> list[str]:
@@ -92,7 +92,10 @@ def _unconverged(summary: Summary) -> str:
         sizes = join(f"{place(row, summary)} ({_after_less(row, summary)})" for row in rows)
         said.append(f"Unconverged: after less training, the critical size is another at {sizes}.")
     if coded:
-        times = join(f"{row['ratio']:.2f} at {place(row, summary)}" for row in coded)
+        times = join(
+            f"{row['ratio']:.2f} ({row['ratio_low']:.2f} to {row['ratio_high']:.2f}) at {place(row, summary)}"
+            for row in coded
+        )
         said.append(f"Unconverged at the coded price: more training multiplied the critical size by {times}.")
     return " ".join([*said, "More training may move it again."])
 
@@ -204,30 +207,37 @@ def _measured_best(row: CriticalRow, summary: Summary) -> RateRow | None:
 
 
 def _level_precisions(summary: Summary) -> str:
-    """Where the weights might as well be coded at another precision, which would have another critical size."""
-    rows = [row for row in summary.get("precisions", []) if row["status"] == "bracketed" and row["n_params"]]
-    others: dict[str, list[str]] = {}
-    for best in (row for row in rows if row["cost"] == "coded"):
-        for row in rows:
-            is_there = (row["group"], row["subset_bytes"]) == (best["group"], best["subset_bytes"])
-            if is_there and row["precision_bits"] and _is_level(row, best):
-                said = f"{row['precision_bits']} bits have {format_count(row['n_params'] or 0)}"
-                others.setdefault(place(best, summary), []).append(said)
-    if not others:
+    """Where the weights might as well be coded at another precision, which would have another critical size.
+
+    Compared at each precision by itself, as the report has them in a table.
+    """
+    rows = [row for row in summary.get("precisions", []) if row["status"] == "bracketed"]
+    told = []
+    for best in (row for row in rows if row.get("best_bits")):
+        beside = [row for row in rows if row["precision_bits"] and _place_of(row) == _place_of(best)]
+        own = next((row for row in beside if row["precision_bits"] == best["best_bits"]), None)
+        level = [row for row in beside if own and row is not own and _is_level(row, own, best)]
+        if level:
+            said = join(f"{row['precision_bits']} bits have {format_count(row['n_params'] or 0)}" for row in level)
+            told.append(f"at {place(best, summary)}, beside {best['best_bits']} bits, {said}")
+    if not told:
         return ""
-    told = "; ".join(f"at {where} {join(said)}" for where, said in others.items())
     return (
-        f"Level precisions: within {format_percent(_LEVEL)} of the rate, coded weights have other critical sizes, "
-        f"outside the intervals, at other precisions: {told}."
+        f"Level precisions: with rates within {format_percent(_LEVEL)} of each other, coded weights have critical "
+        f"sizes outside the interval of the best: {'; '.join(told)}."
     )
 
 
-def _is_level(row: CostRow, best: CostRow) -> bool:
-    """As short as the best, and its size outside the interval of that one."""
+def _place_of(row: CostRow) -> tuple[str, int]:
+    return row["group"], row["subset_bytes"]
+
+
+def _is_level(row: CostRow, own: CostRow, best: CostRow) -> bool:
+    """As short as the best precision, `own`, and its size outside the interval of that, as in the answer's table."""
     n, low, high = row["n_params"], best["low"], best["high"]
     if n is None or low is None or high is None:
         return False
-    return row["adjusted_rate"] <= (1 + _LEVEL) * best["adjusted_rate"] and not low <= n <= high
+    return abs(row["adjusted_rate"] / own["adjusted_rate"] - 1) <= _LEVEL and not low <= n <= high
 
 
 def _from_to(numbers: list[str]) -> str:

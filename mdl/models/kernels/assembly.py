@@ -73,14 +73,16 @@ class Pieces:
 def pieces(shape: Shape, dtype: torch.dtype, *, trained: bool) -> Pieces:
     """Of a shape, products in `dtype`; with gradients or without.
 
-    What has no kernels is compiled. Training calls it with one size for ever; measuring, with as many windows as are
-    left and by the members that still go on. Its head is then the plain one, in float32.
+    A layer's halves that have no kernels are compiled. Training calls them with one size for ever, measuring with as
+    many windows as are left and by the members that still go on. Without kernels, embedding and head are compiled in
+    training alone; in measuring the head is in float32.
     """
     own = _kernels(shape, dtype, trained=trained)
     compile_it = compiled if trained else compiled_for_any_windows
-    plain = Parts(embed=own["embed"], byte_nats=own["byte_nats"]) if "embed" in own else Parts()
-    if trained and "embed" not in own:
-        plain = plain.compiled()
+    if "embed" in own:
+        plain = Parts(embed=own["embed"], byte_nats=own["byte_nats"])
+    else:
+        plain = Parts().compiled() if trained else Parts()
 
     def first_2(x: Tensor, first_value: Tensor | None, own: Mapping[str, Tensor], **given: Any) -> tuple[Tensor, ...]:
         return _first_2(x, first_value, {**own, "qkv": own["qkv"].to(dtype)}, **given)

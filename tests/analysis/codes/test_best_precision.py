@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.codes.best_precision import at_best_precision
+from analysis.codes.best_precision import AT, best_precisions
+from analysis.types import Floats
 
 D = 10_000_000
 # A coarse ladder, with a shape at the critical size of 3 bits, and none at that of 4 bits, 291 K.
@@ -14,65 +15,82 @@ SIZES = (41_300, 124_000, 372_000, 1_116_000, 3_348_000)
 LOSS = {3: 1.031, 4: 1.007, 5: 1.0}  # what rounding makes of the data's code
 
 
-def totals(n: np.ndarray, bits: int) -> np.ndarray:
-    return 8 * D * (0.13 + 1.6 * n**-0.27) * LOSS[bits] + bits * n
+def total_bits(n: Floats, bits: int) -> Floats:
+    return np.asarray(8 * D * (0.13 + 1.6 * n**-0.27) * LOSS[bits] + bits * n)
 
 
-def cells(sizes: tuple[int, ...] = SIZES, group: str = "text", offset: float = 1.0) -> pd.DataFrame:
+def cells(bits: int, sizes: tuple[float, ...] = SIZES, share: float = 1.0, group: str = "text") -> pd.DataFrame:
+    """`share`: of the code length, which makes parameters weigh more."""
     n = np.array(sizes, np.float64)
-    frames = [
-        pd.DataFrame(
-            {
-                "group": group,
-                "subset_bytes": D,
-                "n_params": n.astype(int),
-                "seed": 0,
-                "shuffle_seed": 0,
-                "precision_bits": bits,
-                "bits_per_param": float(bits),
-                "own_bits": offset * (totals(n, bits) - bits * n),
-                "depth": 4,
-            }
-        )
-        for bits in LOSS
-    ]
-    return pd.concat(frames, ignore_index=True)
+    return pd.DataFrame(
+        {
+            "group": group,
+            "subset_bytes": D,
+            "n_params": n.astype(int),
+            "seed": 0,
+            "shuffle_seed": 0,
+            "precision_bits": bits,
+            "bits_per_param": float(bits),
+            "own_bits": share * (total_bits(n, bits) - bits * n),
+            "depth": 4,
+        }
+    )
 
 
-def chosen_bits(frame: pd.DataFrame) -> int:
-    (bits,) = set(frame["precision_bits"])
+def at_each(sizes: tuple[float, ...] = SIZES, share: float = 1.0) -> dict[int, pd.DataFrame]:
+    return {bits: cells(bits, sizes, share) for bits in LOSS}
+
+
+def best(chosen: dict[int, pd.DataFrame]) -> int:
+    found = best_precisions(chosen)
+    assert list(found.columns) == AT
+    (bits,) = found["precision_bits"]
     return int(bits)
 
 
+def shortest(sizes: tuple[float, ...]) -> int:
+    return min(LOSS, key=lambda bits: float(total_bits(np.array(sizes, np.float64), bits).min()))
+
+
 def test_the_law_chooses_where_the_shortest_cell_would_choose_otherwise() -> None:
-    everywhere = np.geomspace(SIZES[0], SIZES[-1], 2000)
-    truly = min(LOSS, key=lambda bits: totals(everywhere, bits).min())
-    measured = min(LOSS, key=lambda bits: totals(np.array(SIZES, np.float64), bits).min())
-    assert (truly, measured) == (4, 3), "the case that this is about"
-    assert chosen_bits(at_best_precision(cells())) == truly
+    truly = shortest(tuple(np.geomspace(SIZES[0], SIZES[-1], 2000)))
+    assert (truly, shortest(SIZES)) == (4, 3), "the case that this is about"
+    assert best(at_each()) == truly
 
 
-def test_every_cell_is_kept_at_that_precision_and_each_dataset_size_has_its_own() -> None:
-    other = cells(group="other", offset=0.5)  # parameters outweigh more: fewer bits are better
-    found = at_best_precision(pd.concat([cells(), other]))
-    assert found.groupby("group")["n_params"].apply(list).tolist() == [list(SIZES)] * 2
-    assert {group: chosen_bits(own) for group, own in found.groupby("group")} == {"text": 4, "other": 3}
+@pytest.mark.parametrize("step", [1.7, 3.0, 6.0, 10.0])
+@pytest.mark.parametrize("off", [0.2, 0.5, 0.8])
+def test_it_is_the_true_one_wherever_the_shapes_stand(step: float, off: float) -> None:
+    """Of laws without noise, however far apart sizes are: from within the ladder to beyond its end."""
+    sizes = tuple(291_000 * step ** (k + off) for k in range(-3, 3))
+    assert best(at_each(sizes)) == 4
+
+
+def test_a_minimum_at_the_edge_is_compared_by_the_law_too() -> None:
+    """All three precisions fall to the left edge of the ladder: there, too, each law speaks for itself."""
+    sizes = tuple(1_500_000 * 1.8**k for k in range(5))
+    truly = min(LOSS, key=lambda bits: float(total_bits(np.array(sizes[:1]), bits)[0]))
+    assert best(at_each(sizes)) == truly
+
+
+def test_each_dataset_size_has_its_own() -> None:
+    """Where parameters weigh more, fewer bits are better."""
+    both = {bits: pd.concat([cells(bits), cells(bits, share=0.5, group="other")]) for bits in LOSS}
+    found = best_precisions(both).set_index("group")["precision_bits"]
+    assert found.to_dict() == {"text": 4, "other": 3}
 
 
 @pytest.mark.parametrize("n_sizes", [1, 2])
 def test_with_too_few_sizes_for_a_law_the_shortest_cell_chooses(n_sizes: int) -> None:
-    few = cells(SIZES[3 - n_sizes : 3])
-    shortest = few.loc[(few["own_bits"] + few["bits_per_param"] * few["n_params"]).idxmin(), "precision_bits"]
-    assert chosen_bits(at_best_precision(few)) == shortest
+    few = SIZES[3 - n_sizes : 3]
+    assert best(at_each(few)) == shortest(few)
 
 
-def test_another_training_is_taken_at_the_precisions_of_the_first() -> None:
-    """Else a level pair of precisions would move the critical size by a third, though no training did."""
-    first = at_best_precision(cells())
-    assert chosen_bits(at_best_precision(cells(offset=0.5), like=first)) == chosen_bits(first)
-    assert chosen_bits(at_best_precision(cells(offset=0.5))) == 3
+def test_a_precision_that_some_shapes_lack_loses_none_of_the_others() -> None:
+    assert best({5: cells(5), 4: cells(4, SIZES[2:3])}) == 5
 
 
-def test_what_has_one_price_is_left_as_it_is() -> None:
-    plain = cells().drop(columns="precision_bits")
-    assert at_best_precision(plain) is plain
+def test_nothing_coded_has_no_precision() -> None:
+    found = best_precisions({})
+    assert found.empty
+    assert list(found.columns) == AT

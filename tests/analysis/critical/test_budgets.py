@@ -91,9 +91,7 @@ def test_half_budgets_without_the_price_are_set_beside_nothing(tmp_path: Path) -
     of_whole = longest(table.cells)
     shorter = list(halved(table.cells))
     assert shorter
-    found = convergence_table(
-        of_whole, shorter, lambda some, _: some[some["bytes_seen"] == most].assign(bits_per_param=4)
-    )
+    found = convergence_table(of_whole, shorter, lambda some: some[some["bytes_seen"] == most].assign(bits_per_param=4))
     assert list(found.columns) == COLUMNS
     assert found.empty
 

@@ -90,11 +90,12 @@ def test_a_size_at_the_coded_price_that_more_training_moved_is_told(tmp_path: Pa
     """Where both trainings were coded; where they were not, that this was not judged."""
     found = whole_summary(tmp_path)
     row = found["convergence"][0]
-    found["coded_convergence"] = [row | {"ratio": 0.7086, "verdict": "unconverged"}]
+    ends = {"ratio_low": 0.662, "ratio_high": 0.7504}
+    found["coded_convergence"] = [row | {"ratio": 0.7086, "verdict": "unconverged"} | ends, row]
     (said,) = warnings(found)
     assert said == (
-        "Unconverged at the coded price: more training multiplied the critical size by 0.71 at 300 KB. More training "
-        "may move it again."
+        "Unconverged at the coded price: more training multiplied the critical size by 0.71 (0.66 to 0.75) at 300 KB. "
+        "More training may move it again."
     )
     blocks = write(found, []).blocks
     about = next(i for i, b in enumerate(blocks) if isinstance(b, Text) and b.text.startswith("The same where"))
@@ -120,13 +121,14 @@ def _coded(cost: str, n_params: float, rate: float, **more: Any) -> dict[str, An
 
 
 def test_a_precision_as_short_as_the_best_with_another_critical_size_is_told(tmp_path: Path) -> None:
-    """Not one that is longer by more than a law's least is known to, nor one whose size the interval has."""
+    """Not the best itself, nor one that is longer by more than is known, nor one whose size the interval has."""
     found = summary(tmp_path, grid(ALL, DATA))
-    best, itself = _coded("coded", 100_000, 0.2), _coded("coded4", 100_000, 0.2)
+    best, itself = _coded("coded", 100_000, 0.198, best_bits=4), _coded("coded4", 130_000, 0.2)
     others = [_coded("coded3", 150_000, 0.2005), _coded("coded5", 70_000, 0.201), _coded("coded6", 90_000, 0.2)]
     (told,) = (text for text in warnings(found | {"precisions": [best, itself, *others]}) if "Level" in text)
-    assert told.endswith("at other precisions: at 1 MB 3 bits have 150 K.")
-    for rows in ([best, itself], [_coded("coded", 100_000, 0.2, low=None, high=None), *others], []):
+    assert told.endswith("the interval of the best: at 1 MB, beside 4 bits, 3 bits have 150 K.")
+    unknown = _coded("coded", 100_000, 0.198, best_bits=4, low=None, high=None)
+    for rows in ([best, itself], [unknown, itself, *others], [best, *others], []):
         assert not any("Level" in text for text in warnings(found | {"precisions": rows}))
 
 

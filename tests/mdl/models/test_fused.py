@@ -219,24 +219,27 @@ def test_wide_models_keep_the_plain_parts(trained: bool, monkeypatch: pytest.Mon
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # torch's own, on its way to compile
-def test_one_graph_serves_any_number_of_windows_and_a_second_any_number_of_members() -> None:
-    """What is left of a part, and members that end before others, do not wait for a compiler again."""
+def test_few_graphs_serve_any_number_of_windows_and_members() -> None:
+    """What is left of a part, and members that end before others, do not wait for a compiler again, nor go without."""
     torch._dynamo.utils.counters.clear()
     function, generator = compiled_for_any_windows(after_attention), torch.Generator().manual_seed(0)
 
     def given(*sizes: int) -> Tensor:
         return torch.randn(sizes, generator=generator)
 
+    def weight(*sizes: int) -> Tensor:
+        return torch.nn.Parameter(given(*sizes))
+
     n_graphs = []
-    for n_members, n_windows in ((1, 4), (1, 7), (1, 2), (3, 4), (3, 5), (2, 9)):
+    for n_members, n_windows in ((7, 4), (7, 9), (5, 9), (3, 2), (1, 4), (1, 7), (3, 1), (6, 1), (1, 1), (2, 9)):
         x, mixed = given(n_members, n_windows, 8, 16), given(n_members, n_windows, 8, 16)
-        out, gain = given(n_members, 16, 16), given(n_members, 16)
-        mlp = {"gain": gain, "up": given(n_members, 16, 64), "down": given(n_members, 64, 16)}
+        out, gain = weight(n_members, 16, 16), weight(n_members, 16)
+        mlp = {"gain": gain, "up": weight(n_members, 16, 64), "down": weight(n_members, 64, 16)}
         with torch.inference_mode():
             plain = after_attention(x, mixed, out, **mlp)
             torch.testing.assert_close(function(x, mixed, out, **mlp), plain, rtol=1e-5, atol=1e-4)
         n_graphs.append(torch._dynamo.utils.counters["stats"]["unique_graphs"])
-    assert n_graphs == [1, 1, 1, 2, 2, 2]
+    assert n_graphs == [1, 1, 1, 1, 2, 2, 3, 3, 4, 4]
 
 
 @pytest.mark.slow
