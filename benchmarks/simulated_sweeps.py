@@ -65,12 +65,14 @@ class Setting:
     n_seeds: int
     most: float = 900_000.0  # parameters of the largest shape
     grows: float = 0.0  # the shapes' effect grows as N to this power
+    near: int | None = None  # shapes a dataset size, those next to its N*; None: all
 
     @property
     def name(self) -> str:
         """As it is printed."""
         more = f", grows N^{self.grows:g}" if self.grows else ""
         edge = f", up to {self.most:,.0f}" if self.at_edge else ""
+        edge += f", {self.near} a size" if self.near else ""
         replicates = f"{self.n_corpora}x{self.n_seeds}"
         return f"{self.truth}, {self.n_shapes} shapes, {100 * self.shape_sd:g} %, {replicates}{more}{edge}"
 
@@ -85,6 +87,12 @@ class Setting:
         x = np.linspace(np.log(1228), np.log(self.most), self.n_shapes)
         x[1:-1] += rng.uniform(-0.25, 0.25, self.n_shapes - 2) * (x[1] - x[0])
         return np.round(np.exp(x))
+
+    def near_sizes(self, d: float) -> np.ndarray:
+        """Those of `sizes` that d bytes are run at."""
+        sizes = self.sizes()
+        away = np.abs(np.log(sizes / TRUTHS[self.truth].minimum(d)))
+        return sizes if self.near is None else np.sort(sizes[np.argsort(away)[: self.near]])
 
     def effect_sd(self) -> np.ndarray:
         """Of every shape."""
@@ -119,6 +127,12 @@ AT_ONCE = tuple(
     for truth in ("steeper at once", "flatter at once")
     for n_shapes, sd in ((13, 0.01), (20, 0.005))
 )
+# Few shapes a dataset size and one of each, as the study has with coded weights.
+FEW = tuple(
+    Setting(truth=truth, n_shapes=11, shape_sd=sd, n_corpora=1, n_seeds=1, near=near)
+    for truth in ("floor .25", "steeper")
+    for near, sd in ((4, 0.01), (5, 0.005), (5, 0.01), (5, 0.015), (6, 0.01))
+)
 
 
 def sweep(trial: int, of: Setting) -> pd.DataFrame:
@@ -129,7 +143,9 @@ def sweep(trial: int, of: Setting) -> pd.DataFrame:
     shared = rng.normal(0, COLUMN_SD, (of.n_corpora, DATA.size))[corpus, d]
     own = rng.normal(0, CORPUS_SD * (of.n_corpora > 1), (of.n_corpora, DATA.size, sizes.size))[corpus, d, n]
     noise = np.exp(shapes[n] + shared + own + rng.normal(0, CELL_SD, d.size))
-    return pd.DataFrame({
+    cells = pd.DataFrame({
         "group": "g", "subset_bytes": DATA[d], "n_params": sizes[n], "seed": seed, "shuffle_seed": corpus,
         "own_bits": TRUTHS[of.truth].bits(sizes[n], DATA[d].astype(float)) * noise, "bits_per_param": PRICE,
     })  # fmt: skip
+    run = [np.isin(cells["n_params"], of.near_sizes(float(d))) & (cells["subset_bytes"] == d) for d in DATA]
+    return cells[np.any(run, axis=0)]

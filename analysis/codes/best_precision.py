@@ -34,6 +34,8 @@ def best_precisions(chosen: Mapping[int, pd.DataFrame]) -> pd.DataFrame:
     at = pd.DataFrame(rows, columns=[*AT, "n_sizes", "shortest"])
     at = at[at["n_sizes"] == at.groupby(PLACE)["n_sizes"].transform("max")]
     at = at[at["shortest"] <= (1 + _NEAR) * at.groupby(PLACE)["shortest"].transform("min")]
+    if not at.duplicated(PLACE).any():
+        return at[AT]
     least = {
         (estimate.column.group, estimate.column.subset_bytes, bits): _least(estimate)
         for bits in sorted(set(at["precision_bits"]))

@@ -100,9 +100,9 @@ def test_a_report_chooses_the_codes_and_estimates_the_sizes_once_under_each_pric
     """Its pages and the explorer ask for the same prices again and again."""
     priced, estimated = [], []
 
-    def counted_codes(table: Table, cost: ParameterCost) -> pd.DataFrame:
+    def counted_codes(table: Table, cost: ParameterCost, like: pd.DataFrame | None = None) -> pd.DataFrame:
         priced.append(cost.name)
-        return shortest_codes(table, cost)
+        return shortest_codes(table, cost, like)
 
     def counted_estimates(columns: Sequence[Column], n_draws: int) -> list[Estimate]:
         estimated.append(columns)
