@@ -91,8 +91,10 @@ class Setting:
     def near_sizes(self, d: float) -> np.ndarray:
         """Those of `sizes` that d bytes are run at."""
         sizes = self.sizes()
+        if self.near is None:
+            return sizes
         away = np.abs(np.log(sizes / TRUTHS[self.truth].minimum(d)))
-        return sizes if self.near is None else np.sort(sizes[np.argsort(away)[: self.near]])
+        return np.sort(sizes[np.argsort(away)[: self.near]])
 
     def effect_sd(self) -> np.ndarray:
         """Of every shape."""
@@ -147,5 +149,7 @@ def sweep(trial: int, of: Setting) -> pd.DataFrame:
         "group": "g", "subset_bytes": DATA[d], "n_params": sizes[n], "seed": seed, "shuffle_seed": corpus,
         "own_bits": TRUTHS[of.truth].bits(sizes[n], DATA[d].astype(float)) * noise, "bits_per_param": PRICE,
     })  # fmt: skip
+    if of.near is None:
+        return cells
     run = [np.isin(cells["n_params"], of.near_sizes(float(d))) & (cells["subset_bytes"] == d) for d in DATA]
     return cells[np.any(run, axis=0)]

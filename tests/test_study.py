@@ -55,14 +55,14 @@ def test_what_twice_the_training_does_to_coded_sizes() -> None:
     *smaller, largest = sorted(rows, key=lambda row: row["subset_bytes"])
     text = " ".join(STUDY.split())
     most, surely = (max(100 * abs(row[name] - 1) for row in smaller) for name in ("ratio", "ratio_high"))
-    assert f"moved the sizes up to 30 MB by at most {most:.0f} % ({surely:.0f} % within the intervals)" in text
+    assert f"changed N\\* of datasets up to 30 MB by at most {most:.0f} % ({surely:.0f} % within the intervals)" in text
     ends = [f"{100 * (largest[name] - 1):.0f}" for name in ("ratio", "ratio_low", "ratio_high")]
-    assert "that of 80 MB {} % larger ({} to {} %)".format(*ends) in text
+    assert "raised that of 80 MB by {} % ({} to {} %)".format(*ends) in text
     longer = summary_of("study-text-coded-longer")
     ten, thirty = (f"{100 * (row['ratio'] - 1):.0f}" for row in longer["convergence"])
-    assert f"at 30 MB, {ten} and {thirty} % more than the same shapes had" in text
+    assert f"at 30 MB, {ten} and {thirty} % above the same shapes after 12,000 steps" in text
     (row, _) = longer["critical"]
-    assert f"interpolating gives {row['n_local'] / 1e3:.0f} K at 10 MB" in text
+    assert f"interpolating between the models gives {row['n_local'] / 1e3:.0f} K at 10 MB" in text
     for row, size in zip(
         longer["critical"], ("490 K ({:.0f} K to {:.0f} K)", "1.04 M ({:.0f} K to 1.21 M)"), strict=True
     ):

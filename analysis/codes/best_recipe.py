@@ -13,7 +13,7 @@ import pandas as pd
 from analysis.types import Floats
 
 _SHAPE = ["group", "subset_bytes", "n_params"]
-_REPLICATE = [*_SHAPE, "seed", "shuffle_seed"]
+REPLICATE = [*_SHAPE, "seed", "shuffle_seed"]
 _FOR_A_PARABOLA = 3  # rates
 _MOST_BELOW = 0.005  # of the code: a parabola that lies further below every measured one is of rates too far apart
 
@@ -26,7 +26,7 @@ def recipe_envelope(cells: pd.DataFrame) -> pd.DataFrame:
     those of the one that is shorter on average, and so where the parabola's least is further below all that was
     measured than half a percent. Other columns are of the measured cell nearest to it.
     """
-    recipes = cells.groupby(_REPLICATE, sort=False)["learning_rate"].transform("size")
+    recipes = cells.groupby(REPLICATE, sort=False)["learning_rate"].transform("size")
     if cells.empty or (recipes == 1).all():
         return cells
     best = [_of_shape(own) for _, own in cells.groupby(_SHAPE, sort=False)]

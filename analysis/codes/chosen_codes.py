@@ -7,11 +7,9 @@ from dataclasses import replace
 import pandas as pd
 
 from analysis.codes.best_precision import AT, best_precisions
-from analysis.codes.best_recipe import recipe_envelope
+from analysis.codes.best_recipe import REPLICATE, recipe_envelope
 from analysis.costs import PAPER, ParameterCost, parse_cost
 from analysis.records import Table
-
-_CELL = ["group", "subset_bytes", "n_params", "seed", "shuffle_seed"]
 
 
 def shortest_codes(table: Table, cost: ParameterCost = PAPER, like: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -33,8 +31,8 @@ def shortest_codes(table: Table, cost: ParameterCost = PAPER, like: pd.DataFrame
     priced["total_bits"] = priced["own_bits"] + priced["bits_per_param"] * priced["n_params"]
     priced["learning_rate"] = priced["learning_rate"].astype(float).fillna(1.0)
     priced["optimizer"] = priced["optimizer"].fillna("adamw")
-    ordered = priced.sort_values([*_CELL, "total_bits", "own_bits", "run_id", "snapshot"])
-    of_recipe = ordered.drop_duplicates([*_CELL, "optimizer", "learning_rate"]).drop(columns=["heldout_bits"])
+    ordered = priced.sort_values([*REPLICATE, "total_bits", "own_bits", "run_id", "snapshot"])
+    of_recipe = ordered.drop_duplicates([*REPLICATE, "optimizer", "learning_rate"]).drop(columns=["heldout_bits"])
     chosen = recipe_envelope(of_recipe).drop(columns=["total_bits", "optimizer"])
     known = pd.concat([table.cells, table.for_code]) if len(table.for_code) else table.cells
     best = known.sort_values("snapshot").drop_duplicates("run_id")  # "best" < "final": best where there is one

@@ -104,7 +104,7 @@ def _holds(found: LawRow, summary: Summary) -> list[str]:
     """Scatter about the line, and the largest dataset size by the law through the others."""
     begin = f"{found['group']}: " if len(summary["laws"]) > 1 else ""
     if found.get("scatter") is None or found["scatter"] is None:
-        few = "A line through two critical sizes fits both: that N* is a power law of D takes three to test."
+        few = "Any two critical sizes lie on a line: to test whether N* is a power law of D takes at least three."
         return [begin + few] if found["n_points"] == 2 else []
     said = [
         f"{begin}The critical sizes scatter by {100 * found['scatter']:.2g} % about the line (standard deviation of "

@@ -219,12 +219,12 @@ def _level_precisions(summary: Summary) -> str:
         level = [row for row in beside if own and row is not own and _is_level(row, own, best)]
         if level:
             said = join(f"{row['precision_bits']} bits have {format_count(row['n_params'] or 0)}" for row in level)
-            told.append(f"at {place(best, summary)}, beside {best['best_bits']} bits, {said}")
+            told.append(f"at {place(best, summary)} {best['best_bits']} bits are best, and {said}")
     if not told:
         return ""
     return (
-        f"Level precisions: with rates within {format_percent(_LEVEL)} of each other, coded weights have critical "
-        f"sizes outside the interval of the best: {'; '.join(told)}."
+        f"Near-tied precisions: with rates that differ by at most {format_percent(_LEVEL)}, the critical size at "
+        f"another precision lies outside the interval of the best: {'; '.join(told)}."
     )
 
 

@@ -125,11 +125,11 @@ def test_a_precision_as_short_as_the_best_with_another_critical_size_is_told(tmp
     found = summary(tmp_path, grid(ALL, DATA))
     best, itself = _coded("coded", 100_000, 0.198, best_bits=4), _coded("coded4", 130_000, 0.2)
     others = [_coded("coded3", 150_000, 0.2005), _coded("coded5", 70_000, 0.201), _coded("coded6", 90_000, 0.2)]
-    (told,) = (text for text in warnings(found | {"precisions": [best, itself, *others]}) if "Level" in text)
-    assert told.endswith("the interval of the best: at 1 MB, beside 4 bits, 3 bits have 150 K.")
+    (told,) = (text for text in warnings(found | {"precisions": [best, itself, *others]}) if "tied" in text)
+    assert told.endswith("the interval of the best: at 1 MB 4 bits are best, and 3 bits have 150 K.")
     unknown = _coded("coded", 100_000, 0.198, best_bits=4, low=None, high=None)
     for rows in ([best, itself], [unknown, itself, *others], [best, *others], []):
-        assert not any("Level" in text for text in warnings(found | {"precisions": rows}))
+        assert not any("tied" in text for text in warnings(found | {"precisions": rows}))
 
 
 def test_a_law_that_misses_the_largest_size_is_told(tmp_path: Path) -> None:
