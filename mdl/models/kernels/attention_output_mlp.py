@@ -14,6 +14,7 @@ import triton.language as tl
 from torch import Tensor
 
 from mdl.models.kernels.common import (
+    gelu,
     load_gains,
     load_rows,
     matrix_of,
@@ -53,8 +54,7 @@ def _second_half_forward(
     for h in range(0, 4 * C, BH):
         hidden = h + tl.arange(0, BH)
         before = tl.dot(normed, matrix_of(up, m, columns, hidden, C, 4 * C, C == BC))
-        share, _density = normal(before)
-        active = (before * share).to(up.dtype.element_ty)
+        active = gelu(before).to(up.dtype.element_ty)
         total = tl.dot(active, matrix_of(down, m, hidden, columns, 4 * C, C, C == BC), total)
     store_rows(y, m, rows, columns, n_rows, C, total)
 

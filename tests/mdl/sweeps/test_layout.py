@@ -85,6 +85,17 @@ def test_the_longest_cohort_is_cut_for_two_gpus_and_none_is_for_one() -> None:
     assert len(cut(cohorts(), like, [0, 1], lambda cohort: False)) == 3
 
 
+@given(st.integers(1, 3))
+def test_no_cohort_is_cut_for_lanes_of_one_device_whatever_its_parts_would_take(n_lanes: int) -> None:
+    """Cohorts that share a GPU take as long as one after another; as single members a grid took 1.3 times that."""
+
+    def less_alone(cohort: Cohort) -> Spent:
+        return Spent(start=5.0, training=100.0 * len(cohort.members) ** 1.5, measuring=10.0)
+
+    assert len(cut(cohorts(), less_alone, [0] * n_lanes, lambda cohort: True)) == 3
+    assert len(cut(cohorts(), less_alone, [0] * n_lanes + [1], lambda cohort: True)) > 3
+
+
 SHAPES = st.builds(
     lambda steps, each, coded, flops: Work(
         n_steps=steps, n_bytes=steps * each, measured_bytes=coded, flops_per_byte=flops
@@ -130,9 +141,10 @@ def test_what_ran_is_remembered_by_kind_of_machine_and_the_newest_of_like_work_s
     assert "1 cohort that ran here" in model.source
 
 
-def test_a_cohort_of_two_steps_says_nothing_of_how_fast_others_train() -> None:
-    """Its seconds are those of recording a step: a grid of a minute was once foretold to take twenty."""
-    short = Work(n_steps=2, n_bytes=65_536, measured_bytes=10**7, flops_per_byte=1e6)
+@pytest.mark.parametrize("n_members", [1, 7])
+def test_a_cohort_of_two_steps_says_nothing_of_how_fast_others_train(n_members: int) -> None:
+    """Its seconds are those of recording a step: grids of a minute and of five were once foretold to take over 20."""
+    short = Work(n_steps=2, n_bytes=65_536 * n_members, measured_bytes=10**7, flops_per_byte=7e6)
     long = Work(n_steps=700, n_bytes=92 * 10**6, measured_bytes=2 * 10**8, flops_per_byte=1e6)
     seen = ((short, Spent(start=20.0, training=0.4, measuring=0.1)),)
     assert CostModel(H100, seen).seconds(long).training == H100.seconds(long).training
