@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Hashable, Mapping, Sequence
 from functools import cache
 
 from mdl.config import Cohort
@@ -21,7 +22,7 @@ _MEMORY_SHARE = 0.75  # of a GPU's: the rest is the corpora's and the processes'
 
 def auto_per_gpu(cohorts: Sequence[Cohort], n_gpus: int, n_cores: int) -> int:
     """So many cohorts share a GPU as its memory holds of the largest, each with a core of its own."""
-    memory = min((gpu.memory_bytes for gpu in gpu_models()), default=0) * _MEMORY_SHARE
+    memory = _memory_of_a_gpu()
     needs, n, most = sorted(map(_training_bytes, cohorts), reverse=True), 1, most_per_gpu(n_gpus, n_cores)
     while n < most and sum(needs[: n + 1]) <= memory:
         n += 1
@@ -31,6 +32,34 @@ def auto_per_gpu(cohorts: Sequence[Cohort], n_gpus: int, n_cores: int) -> int:
 def most_per_gpu(n_gpus: int, n_cores: int) -> int:
     """So many cohorts share a GPU where its memory is enough: one compiles its kernels while another trains."""
     return max(1, min(_MOST_A_GPU, n_cores // max(1, n_gpus)))
+
+
+def advice_on_memory(cohorts: Sequence[Cohort]) -> str:
+    """Where `train.memory_bytes` splits what a GPU here would hold whole, in a line; else nothing.
+
+    Members take less together than one after another. A sweep's file alone says who trains together, on any machine.
+    """
+    groups: dict[Hashable, list[Cohort]] = {}
+    for cohort in cohorts:
+        groups.setdefault(cohort.cells[0].config.cohort_key(), []).append(cohort)
+    split: list[tuple[float, str]] = []
+    for group in groups.values():
+        for whole in Cohort(tuple(cell for cohort in group for cell in cohort.cells)).parts:
+            n = sum(set(cohort.run_ids) <= set(whole.run_ids) for cohort in group)
+            if n > 1 and (needed := _training_bytes(whole)) <= _memory_of_a_gpu():
+                split.append((needed, f"{whole.shape.label} ×{len(whole.members)} in {n} cohorts"))
+    if not split:
+        return ""
+    needed, _ = max(split)
+    return (
+        f"train.memory_bytes splits {', '.join(name for _, name in split)}; a GPU here holds each whole, which is "
+        f"faster: train.memory_bytes: {math.ceil(needed / 1e9)}GB"
+    )
+
+
+def _memory_of_a_gpu() -> float:
+    """Of the smallest here, bytes that training may take; 0: there is none, or the driver does not say."""
+    return min((gpu.memory_bytes for gpu in gpu_models()), default=0) * _MEMORY_SHARE
 
 
 def _training_bytes(cohort: Cohort) -> float:

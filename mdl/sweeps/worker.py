@@ -221,7 +221,7 @@ def _watched(asked: _Asked) -> PhaseProgress:
 
     def progress(phase: str, done: float, total: float) -> None:
         nonlocal looked
-        asked.clock(phase)
+        asked.clock(phase, done, total)
         if phase in PHASES:
             asked.emit("progress", phase=phase, done=done, total=total)
         else:

@@ -25,6 +25,8 @@ from mdl.models.kernels.common import (
     row_blocks,
     store_rows,
     store_sum,
+    tile_of,
+    tiled,
 )
 from mdl.models.kernels.weight_gradient import weight_gradient
 
@@ -43,7 +45,7 @@ def _after_attention(x, mixed, out, m, rows, columns, n_rows, C: tl.constexpr, B
 @triton.jit
 def _second_half_forward(
     x, mixed, out, gain, up, down, y, n_rows, C: tl.constexpr, BC: tl.constexpr, BM: tl.constexpr, BH: tl.constexpr,
-    BK: tl.constexpr,
+    BK: tl.constexpr, in_tiles: tl.constexpr,
 ):  # fmt: skip
     m = tl.program_id(1)
     rows, columns = tl.program_id(0) * BM + tl.arange(0, BM), tl.arange(0, BC)
@@ -53,7 +55,10 @@ def _second_half_forward(
     normed = (unit * gains[None, :]).to(up.dtype.element_ty)
     for h in range(0, 4 * C, BH):
         hidden = h + tl.arange(0, BH)
-        before = tl.dot(normed, matrix_of(up, m, columns, hidden, C, 4 * C, C == BC))
+        if in_tiles:
+            before = tl.dot(normed, tile_of(up, m, h, columns, C, 4 * C, BH))
+        else:
+            before = tl.dot(normed, matrix_of(up, m, columns, hidden, C, 4 * C, C == BC))
         active = gelu(before).to(up.dtype.element_ty)
         total = tl.dot(active, matrix_of(down, m, hidden, columns, 4 * C, C, C == BC), total)
     store_rows(y, m, rows, columns, n_rows, C, total)
@@ -101,7 +106,7 @@ def _second_half_backward(
 
 # By padded width: rows a block, hidden units a turn, columns a turn, warps, stages; forward and backward. There is no
 # backward pass of width 256: what it would save in memory's time its products would lose.
-_FORWARD = {16: (64, 64, 16, 4, 2), 32: (64, 64, 32, 4, 2), 64: (64, 64, 64, 4, 3), 128: (64, 32, 64, 4, 3),
+_FORWARD = {16: (64, 64, 16, 4, 2), 32: (64, 64, 32, 4, 2), 64: (64, 64, 64, 4, 2), 128: (64, 32, 64, 4, 3),
             256: (128, 32, 64, 8, 3)}  # fmt: skip
 _BACKWARD = {16: (64, 64, 16, 4, 2), 32: (64, 32, 32, 4, 2), 64: (64, 32, 64, 4, 4), 128: (64, 32, 32, 4, 3)}
 
@@ -113,9 +118,12 @@ class _SecondHalf(torch.autograd.Function):
         n_rows, BC, y = x.numel() // (M * C), padded(C), torch.empty_like(x)
         low = [weight.to(mixed.dtype) for weight in (out, up, down)]
         BM, BH, BK, warps, stages = _FORWARD[BC]
+        in_tiles = C == 256  # rows of BH columns are half a line of the cache; narrower ones gain nothing by it
+        ups = tiled(low[1], BH) if in_tiles else low[1]
         _second_half_forward[row_blocks(n_rows, BM, M)](
-            x, mixed, low[0], gain, low[1], low[2], y, n_rows, C, BC, BM, BH, BK, num_warps=warps, num_stages=stages
-        )
+            x, mixed, low[0], gain, ups, low[2], y, n_rows, C, BC, BM, BH, BK, in_tiles,
+            num_warps=warps, num_stages=stages,
+        )  # fmt: skip
         ctx.save_for_backward(x, mixed, low[0], gain, low[1], low[2])
         return y
 

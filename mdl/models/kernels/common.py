@@ -75,6 +75,13 @@ def matrix_of(base, member, rows, columns, R: tl.constexpr, C: tl.constexpr, who
 
 
 @triton.jit
+def tile_of(base, member, first, rows, R: tl.constexpr, C: tl.constexpr, BN: tl.constexpr):
+    """Columns first … first + BN of a member's stacked matrix (M, R, C) that lies as `tiled` puts it."""
+    places = base + member.to(tl.int64) * (R * C) + first * R + rows[:, None] * BN + tl.arange(0, BN)[None, :]
+    return tl.load(places)
+
+
+@triton.jit
 def over_rms(x, C: tl.constexpr):
     """x over its root mean square, and one over that."""
     inverse = 1.0 / tl.sqrt(tl.sum(x * x, axis=1) / C + RMS_EPS)
@@ -122,6 +129,12 @@ def turned(x, c, s, BM: tl.constexpr, BN: tl.constexpr):
     """Neighboring columns (BM, BN) as the plane's coordinates, turned."""
     a, b = tl.split(tl.reshape(x, (BM, BN // 2, 2)))
     return tl.reshape(tl.join(a * c - b * s, a * s + b * c), (BM, BN))
+
+
+def tiled(matrix: Tensor, n_columns: int) -> Tensor:
+    """(M, R, C) with so many columns at a time one after another: (M, C / `n_columns`, R, `n_columns`)."""
+    M, R, C = matrix.shape
+    return matrix.view(M, R, C // n_columns, n_columns).transpose(1, 2).contiguous()
 
 
 def paired(x: Tensor, half: int) -> Tensor:

@@ -132,13 +132,14 @@ def nats(x: Tensor, embedding: Tensor, symbols: Tensor, dtype: torch.dtype) -> T
     return _Nats.apply(x, embedding, symbols.contiguous(), dtype)
 
 
-_MEASURING = 64, 64, 4, 1  # rows a block, bytes a turn, warps, stages
+# By padded width: rows a block, bytes a turn, warps, stages.
+_MEASURING = dict.fromkeys((16, 32, 64), (64, 64, 4, 2)) | dict.fromkeys((128, 256), (128, 64, 8, 1))
 
 
 def measured_nats(x: Tensor, embedding: Tensor, symbols: Tensor) -> Tensor:
     """As `nats`, without gradients, nearly as exact as float32, from an embedding (M, V, C) in float32."""
     (M, B, T, C), V = x.shape, embedding.shape[1]
-    BM, BV, warps, stages = _MEASURING
+    BM, BV, warps, stages = _MEASURING[padded(C)]
     coarse, result = embedding.half().contiguous(), x.new_empty(M, B, T)
     fine = (embedding - coarse).half()
     _measuring_forward[row_blocks(B * T, BM, M)](

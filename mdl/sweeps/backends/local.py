@@ -24,7 +24,7 @@ from mdl.sweeps.cohort_parts import forget_parts
 from mdl.sweeps.driver_status import DriverStatus
 from mdl.sweeps.hardware import count_gpus, n_cores, this_machine
 from mdl.sweeps.jobs import baseline_jobs, cohort_job, left_of
-from mdl.sweeps.layout import Layout, auto_per_gpu, most_per_gpu
+from mdl.sweeps.layout import Layout, advice_on_memory, auto_per_gpu, most_per_gpu
 from mdl.sweeps.manifest import open_corpora, write_manifest
 from mdl.sweeps.messages import say
 from mdl.sweeps.plan import Plan
@@ -107,6 +107,8 @@ def run_sweep(
         if (n := sum(set(part.run_ids) <= set(one.run_ids) for part in left)) > 1:
             name = f"{one.shape.label} ×{len(one.members)}"
             say(console, f"{name}: trains in {n} parts, so that all end sooner")
+    if n_left == n_cells and (advice := advice_on_memory(plan.cohorts)):
+        say(console, advice)
     if left and (why := _unused()):
         say(console, why)
     with _terminate_as_interrupt():
@@ -124,7 +126,9 @@ def foretell(request: Request, options: LocalOptions) -> str:
     n = len(_devices(_places([], n_workers=options.workers, per_gpu=options.per_gpu or 1)))
     where = counted(count_gpus(), "GPU") if count_gpus() else counted(n, "core")
     where += f" ({this_machine(on_gpu=count_gpus() > 0)})"
-    return f"here, on {where}: about {format_seconds(seconds)}, foretold {source}\n"
+    told = f"here, on {where}: about {format_seconds(seconds)}, foretold {source}\n"
+    advice = advice_on_memory(request.plan.cohorts)
+    return f"{advice}\n{told}" if advice else told
 
 
 def foretold_seconds(request: Request, options: LocalOptions) -> tuple[float, str]:

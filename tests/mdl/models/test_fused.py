@@ -22,6 +22,7 @@ import triton.language as tl
 
 from mdl.models import fused_parts
 from mdl.models.kernels.assembly import OutOfResources, pieces, work
+from mdl.models.kernels.attention_output_mlp import second_half
 from mdl.models.kernels.common import MOST_ROWS, gelu, normal, row_blocks
 from mdl.models.kernels.output_head import measured_nats
 from mdl.models.layer import after_attention
@@ -157,6 +158,21 @@ def test_the_head_of_measuring_is_as_exact_as_float32(width: int, vocabulary: in
     symbols = torch.randint(0, vocabulary, (2, 3, 70), generator=generator).to(dtype).to(DEVICE)[:, :, -n_last:]
     exact = byte_nats(x.double(), embedding.double(), symbols)
     assert difference(measured_nats(x, embedding, symbols).double(), exact) < 1e-6
+
+
+@pytest.mark.parametrize("width", [200, 256])  # the latter in tiles
+def test_a_wide_second_half_is_measured_as_the_plain_one(width: int) -> None:
+    """There is a kernel for its forward pass alone."""
+    generator = torch.Generator().manual_seed(0)
+
+    def given(*sizes: int) -> Tensor:
+        return torch.randn(2, *sizes, generator=generator).to(DEVICE)
+
+    x, mixed, out = given(1, 70, width), given(1, 70, width), given(width, width) / width**0.5
+    gain, up, down = given(width), given(width, 4 * width) / width**0.5, given(4 * width, width) / width**0.5
+    with torch.no_grad():
+        plain = after_attention(x.double(), mixed.double(), *(w.double() for w in (out, gain, up, down)))
+        assert difference(second_half(x, mixed.to(DTYPE), out, gain, up, down).double(), plain) < TOLERANCE / 10
 
 
 def test_measuring_has_the_head_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:

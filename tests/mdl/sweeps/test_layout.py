@@ -15,14 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mdl.config import Cohort
-from mdl.models import Shape, forward_flops_per_byte, parse_size
+from mdl.models import Shape, forward_flops_per_byte, parse_size, training_bytes
 from mdl.records import RunPaths
 from mdl.sweeps import layout, speed_trial
 from mdl.sweeps.cohort_parts import forget_parts, keep_parts, parts_of
 from mdl.sweeps.cost_model import H100, USUAL_CORE, CostModel, Rule, Spent, Work, core
 from mdl.sweeps.grid import cohorts_of, grid_cells
 from mdl.sweeps.hardware import Gpu
-from mdl.sweeps.layout import auto_per_gpu
+from mdl.sweeps.layout import advice_on_memory, auto_per_gpu
+from mdl.sweeps.phase_clock import PhaseClock
 from mdl.sweeps.schedule import cut, end_of
 from mdl.sweeps.seen_cohorts import cost_model, remember
 from mdl.sweeps.status import status
@@ -150,12 +151,49 @@ def test_a_cohort_of_two_steps_says_nothing_of_how_fast_others_train(n_members: 
     assert CostModel(H100, seen).seconds(long).training == H100.seconds(long).training
 
 
+@pytest.mark.parametrize(("later", "training"), [((255, 505, 755, 1005), 10.05), ((), 0.0)])
+def test_a_cohort_is_remembered_by_the_pace_of_its_later_steps(
+    later: tuple[int, ...], training: float, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A first step of 4 s, and 3 s in which a step is recorded, are of its start; of 5 steps no pace is known."""
+    now, n_steps = 0.0, 5 + len(later) * 250
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    clock = PhaseClock("a cohort", 0.0)
+    clock("compiling")
+    for seconds, done in [(4.0, 1), (3.0, 5), *((2.5, step) for step in later)]:
+        now += seconds
+        clock("training", done, n_steps)
+    clock("measuring")
+    now += 1.5
+    whole = 4.0 + 3.0 + 2.5 * len(later)
+    expected = Spent(start=pytest.approx(whole - training), training=pytest.approx(training), measuring=1.5)
+    assert clock.spent() == expected
+    assert capsys.readouterr().err.count("a cohort (process") == 4, "each change of phase is in the log"
+
+
 def test_as_many_cohorts_share_a_gpu_as_its_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     for memory, n_cores, expected in ((80e9, 16, 3), (80e9, 2, 2), (80e9, 1, 1), (1e6, 16, 1)):
         monkeypatch.setattr(layout, "gpu_models", lambda memory=memory: [Gpu("a GPU", int(memory))])
         assert auto_per_gpu(cohorts(), 1, n_cores) == expected
     monkeypatch.setattr(layout, "gpu_models", list)
     assert auto_per_gpu(cohorts(), 1, 16) == 1, "of unknown memory"
+
+
+def test_a_cohort_that_is_split_though_a_gpu_would_hold_it_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By what it needs: with that it is whole. What no GPU here would hold stays split without a word."""
+    each = training_bytes(Shape(*parse_size("64x4"), context_tokens=1024), 32)
+    grid = {"size": ("64x4", "8x1"), "subset_bytes": ("1MB", "2MB", "3MB", "4MB"), "context_bytes": (1024,)}
+    split = cohorts_of(grid_cells({**grid, "batch_windows": (32,), "memory_bytes": (3 * each,), "steps": (100, 200)}))
+    monkeypatch.setattr(layout, "gpu_models", list)
+    assert advice_on_memory(split) == ""
+    monkeypatch.setattr(layout, "gpu_models", lambda: [Gpu("a GPU", 4 * each)])
+    assert advice_on_memory(split) == ""
+    monkeypatch.setattr(layout, "gpu_models", lambda: [Gpu("a GPU", 6 * each)])
+    told = advice_on_memory(split)
+    assert "splits 64x4 ×4 in 2 cohorts; a GPU here" in told
+    enough = told.rpartition(" ")[2]
+    whole = cohorts_of(grid_cells({**grid, "batch_windows": (32,), "memory_bytes": (enough,), "steps": (100, 200)}))
+    assert (len(split), len(whole), advice_on_memory(whole)) == (3, 2, "")
 
 
 def test_a_cut_is_written_down_and_what_it_leaves_out_is_a_part_too(tmp_path: Path) -> None:
