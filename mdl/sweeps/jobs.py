@@ -65,7 +65,6 @@ def cohort_job(
         "sweep": plan.name,
         "root": str(plan.paths.root),
         "command": command,
-        "work": asdict(work),
         "whole_ids": {run_id: plan.recorded_ids[run_id] for run_id in records},
         "retry": {
             cell.run_id: path.stat().st_mtime_ns
@@ -81,6 +80,7 @@ def cohort_job(
         request,
         3 * per_byte * n_bytes + measuring,
         n_bytes=n_bytes,
+        work=work,
         records=records,
         n_devices=cohort.execution.n_devices,
         measuring_cost=measuring,

@@ -30,7 +30,7 @@ def cost_model(*, on_gpu: bool) -> CostModel:
     return CostModel(H100 if on_gpu else _of_a_core(kind), tuple(seen))
 
 
-def remember(work: Work, spent: Spent, *, n_sharing: int, on_gpu: bool) -> None:
+def remember(work: Work, spent: Spent, *, n_sharing: float, on_gpu: bool) -> None:
     """Note what a cohort took here, beside `n_sharing` - 1 others on its device; for like work the newest stays."""
     alone = Spent(start=spent.start, training=spent.training / n_sharing, measuring=spent.measuring / n_sharing)
     content = json.dumps({"work": asdict(work), "spent": asdict(alone)})

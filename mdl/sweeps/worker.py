@@ -19,7 +19,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -29,7 +29,6 @@ from mdl.plugins import load_plugins, told
 from mdl.storage import ChangedError
 from mdl.sweeps.claims import SupersededError
 from mdl.sweeps.kept_memory import hand_back
-from mdl.sweeps.worker_pool import SHARING
 from mdl.training import WandbServer, import_torchmetrics, stop_signal
 
 if TYPE_CHECKING:
@@ -109,7 +108,10 @@ def _serve(job: dict[str, Any], emit: Emit, server: WandbServer) -> None:
 
 
 def _cohort(job: dict[str, Any], emit: Emit, server: WandbServer) -> dict[str, Any]:
-    """Train and record the cells that no other process works on. Answers which failed, and which others hold."""
+    """Train and record the cells that no other process works on.
+
+    Answers how many those are, which failed, and `spent` (seconds) where all were trained from start to end.
+    """
     from mdl.config import Cell, Cohort, from_flat
     from mdl.records import RunPaths
     from mdl.sweeps.claims import Claims
@@ -130,23 +132,12 @@ def _cohort(job: dict[str, Any], emit: Emit, server: WandbServer) -> dict[str, A
         try:
             asked = _Asked(job=job, paths=paths, emit=emit, claims=claims, clock=clock, server=server)
             failed = _run(asked, ours) if won else {}
-            if set(won) == set(cohort.run_ids) and not begun and not failed and "work" in job:
-                _remember(job["work"], clock)
+            from_start_to_end = set(won) == set(cohort.run_ids) and not begun and not failed
+            spent = asdict(clock.spent()) if from_start_to_end else None
         finally:  # also where a successor has finished them
             if all(paths.record(i).exists() for i in cohort.run_ids):
                 paths.forget_checkpoints(*cohort.state_ids)
-    return {"n_cells": len(won), "failed": failed}
-
-
-def _remember(work: dict[str, Any], clock: PhaseClock) -> None:
-    """For the cost model: what this cohort took, which trained from its start to its end."""
-    import torch
-
-    from mdl.sweeps.cost_model import Work
-    from mdl.sweeps.seen_cohorts import remember
-
-    n_sharing = int(os.environ.get(SHARING, "1"))
-    remember(Work(**work), clock.spent(), n_sharing=n_sharing, on_gpu=torch.cuda.is_available())
+    return {"n_cells": len(won), "failed": failed, "spent": spent}
 
 
 @dataclass(frozen=True, kw_only=True)

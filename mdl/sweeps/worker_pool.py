@@ -17,12 +17,14 @@ from typing import Any, Protocol, TextIO
 
 from mdl.errors import MdlError
 from mdl.sweeps.claims import stands
+from mdl.sweeps.cost_model import Spent, Work
+from mdl.sweeps.device_shares import DeviceShares
 from mdl.sweeps.kept_memory import KEEPING
+from mdl.sweeps.seen_cohorts import remember
 
 # Of the environment of processes that run side by side, and of those that leave the GPUs to others.
 SINGLE_THREADED = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 ON_A_CORE = SINGLE_THREADED | {"CUDA_VISIBLE_DEVICES": ""}
-SHARING = "MDL_COHORTS_A_GPU"  # of a worker's environment: how many cohorts share its device
 _STOP_SECONDS = 30.0  # a stopped worker has this long to save its checkpoint
 _FIRST_SHARE = 0.02  # at most, of what all classical coders cost: the larger one of the two that come first
 _SLURM_TASKS = {"SLURM_NTASKS", "SLURM_NPROCS", "SLURM_NTASKS_PER_NODE"}
@@ -38,6 +40,7 @@ class Job:
     _: KW_ONLY
     n_bytes: int = 0  # to be trained on, repeats and all members counted
     records: dict[str, Path] = field(default_factory=dict)  # what it makes: key of the claim → file
+    work: Work | None = None  # of a cohort: what it asks of a machine
     n_devices: int = 1  # a lane of so many takes it
     measuring_cost: float = 0.0  # of a cohort: what of its cost comes after training
     seconds: float = 0.0  # that it is foretold to take; the longest is begun first
@@ -73,6 +76,11 @@ class Lane:
     _: KW_ONLY
     n_devices: int = 1
     parts: tuple[Lane, ...] = ()
+
+    @property
+    def gpus(self) -> list[str]:
+        """That its process sees."""
+        return [device for device in self.environment.get("CUDA_VISIBLE_DEVICES", "").split(",") if device]
 
 
 @dataclass(frozen=True)
@@ -121,7 +129,7 @@ class Pool:
     def __init__(self, lanes: Sequence[Lane], log: Path) -> None:
         """Everything that workers print goes to the file `log`."""
         self._lanes, self._log = lanes, log
-        self._lock = threading.Lock()
+        self._lock, self._shares = threading.Lock(), DeviceShares()
         self._waiting: list[Job] = []
         self._workers: set[subprocess.Popen[str]] = set()
         self._stopping = False
@@ -180,7 +188,11 @@ class Pool:
             if worker is None or worker.poll() is not None:
                 worker = self._start(lane, log)
             listener.started(job)
+            off = self._shares.begin(lane.gpus)
             outcome = _ask(worker, job, listener)
+            n_sharing = off()
+            if job.work and (spent := outcome.result.get("spent")):
+                remember(job.work, Spent(**spent), n_sharing=n_sharing, on_gpu=bool(lane.gpus))
             if outcome.result.get("fatal"):
                 self._fatal = outcome.error
                 return

@@ -31,7 +31,7 @@ from mdl.sweeps.plan import Plan
 from mdl.sweeps.progress import Display
 from mdl.sweeps.seen_cohorts import cost_model
 from mdl.sweeps.wait_for_others import WaitForOthers
-from mdl.sweeps.worker_pool import ON_A_CORE, SHARING, SINGLE_THREADED, Job, Lane, Pool
+from mdl.sweeps.worker_pool import ON_A_CORE, SINGLE_THREADED, Job, Lane, Pool
 from mdl.units import counted, format_seconds
 
 
@@ -228,7 +228,6 @@ def _lanes(places: _Places, n_jobs: int, widths: AbstractSet[int] = frozenset({1
     n_lanes = places.n_workers or n_gpus * places.per_gpu
     gpus = _split(devices, sorted(widths - {1}, reverse=True))
     gpus += _split(devices * (places.per_gpu - 1), [])
-    gpus = [replace(lane, environment=lane.environment | {SHARING: str(places.per_gpu)}) for lane in gpus]
     return gpus[:n_lanes] + [Lane(frozenset({"baseline"}), ON_A_CORE)] * max(1, min(8, cores // 2))
 
 

@@ -20,6 +20,7 @@ from mdl.records import RunPaths
 from mdl.sweeps import layout, speed_trial
 from mdl.sweeps.cohort_parts import forget_parts, keep_parts, parts_of
 from mdl.sweeps.cost_model import H100, USUAL_CORE, CostModel, Rule, Spent, Work, core
+from mdl.sweeps.device_shares import DeviceShares
 from mdl.sweeps.grid import cohorts_of, grid_cells
 from mdl.sweeps.hardware import Gpu
 from mdl.sweeps.layout import advice_on_memory, auto_per_gpu
@@ -169,6 +170,22 @@ def test_a_cohort_is_remembered_by_the_pace_of_its_later_steps(
     expected = Spent(start=pytest.approx(whole - training), training=pytest.approx(training), measuring=1.5)
     assert clock.spent() == expected
     assert capsys.readouterr().err.count("a cohort (process") == 4, "each change of phase is in the log"
+
+
+def test_a_cohort_shares_its_device_with_as_many_as_were_there_on_average(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that had a GPU for itself for half of its time is not taken for one of three."""
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    shares = DeviceShares()
+    long, short, elsewhere = shares.begin(["0"]), shares.begin(["0"]), shares.begin(["1"])
+    now = 10.0
+    assert short() == pytest.approx(2.0)
+    both = shares.begin(["0", "1"])
+    now = 20.0
+    assert (elsewhere(), both()) == (pytest.approx(1.5), pytest.approx(2.0))
+    now = 40.0
+    assert long() == pytest.approx((20.0 + 20.0 + 20.0) / 40.0)
+    assert shares.begin([])() == 1.0, "a core is one's own"
 
 
 def test_as_many_cohorts_share_a_gpu_as_its_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
