@@ -12,8 +12,7 @@ import math
 from dataclasses import asdict, dataclass, replace
 
 _RULE_WEIGHT = 0.05  # of the rule of thumb, beside 1 of a cohort that is just like the one that is asked for
-_LEAST_SECONDS = 0.05  # of a part, by the rule and as measured
-_LEAST_STEPS = 10  # of a cohort that says how fast others train: of two, all that is seen is how a step is recorded
+_LEAST_SECONDS = 0.05  # of a part, by the rule and as measured: where less was seen, nothing is known of it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +32,7 @@ class Work:
 
 @dataclass(frozen=True, kw_only=True)
 class Spent:
-    """Seconds that a cohort took: up to its first step, training, measuring."""
+    """Seconds that a cohort took: up to its first step, training (0: not known), measuring."""
 
     start: float
     training: float
@@ -121,7 +120,7 @@ class CostModel:
         total, weights = 0.0, _RULE_WEIGHT
         for other, spent in self.seen:
             by_rule, measured = (getattr(one, part) for one in (self.rule.seconds(other), spent))
-            if min(measured, by_rule) < _LEAST_SECONDS or (part == "training" and other.n_steps < _LEAST_STEPS):
+            if min(measured, by_rule) < _LEAST_SECONDS:
                 continue
             weight = _alike(work.flops_per_byte, other.flops_per_byte) * _alike(work.step_bytes, other.step_bytes)
             total, weights = total + weight * math.log(measured / by_rule), weights + weight

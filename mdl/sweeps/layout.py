@@ -8,10 +8,10 @@ from functools import cache
 
 from mdl.config import Cohort
 from mdl.data import Corpus, CorpusSpec
-from mdl.models import training_bytes
+from mdl.models import architecture_of, training_bytes
 from mdl.sweeps.cohort_parts import keep_parts
 from mdl.sweeps.cost_model import CostModel, Spent
-from mdl.sweeps.hardware import gpu_models
+from mdl.sweeps.hardware import count_gpus, gpu_models
 from mdl.sweeps.jobs import cohort_work
 from mdl.sweeps.plan import Plan
 from mdl.sweeps.schedule import cut, end_of, longest_first
@@ -34,26 +34,33 @@ def most_per_gpu(n_gpus: int, n_cores: int) -> int:
     return max(1, min(_MOST_A_GPU, n_cores // max(1, n_gpus)))
 
 
-def advice_on_memory(cohorts: Sequence[Cohort]) -> str:
-    """Where `train.memory_bytes` splits what a GPU here would hold whole, in a line; else nothing.
+def advice_on_memory(plan: Plan) -> str:
+    """Where `train.memory_bytes` splits what a GPU here would hold whole into more cohorts than there are GPUs, a line.
 
-    Members take less together than one after another. A sweep's file alone says who trains together, on any machine.
+    Members take less time together than one after another. A sweep's file alone says who trains together, on any
+    machine, and a sweep that has begun keeps its cohorts: then, and where there is nothing to say, "".
     """
-    groups: dict[Hashable, list[Cohort]] = {}
-    for cohort in cohorts:
-        groups.setdefault(cohort.cells[0].config.cohort_key(), []).append(cohort)
-    split: list[tuple[float, str]] = []
-    for group in groups.values():
-        for whole in Cohort(tuple(cell for cohort in group for cell in cohort.cells)).parts:
-            n = sum(set(cohort.run_ids) <= set(whole.run_ids) for cohort in group)
-            if n > 1 and (needed := _training_bytes(whole)) <= _memory_of_a_gpu():
-                split.append((needed, f"{whole.shape.label} ×{len(whole.members)} in {n} cohorts"))
-    if not split:
+    n_gpus, memory = count_gpus(), _memory_of_a_gpu()
+    if not n_gpus or plan.paths.root.exists():
         return ""
-    needed, _ = max(split)
+    groups: dict[Hashable, list[Cohort]] = {}
+    for cohort in plan.cohorts:
+        if cohort.execution.n_devices == 1 and architecture_of(cohort.shape).fast_parts:
+            key = (
+                cohort.cells[0].config.cohort_key(),
+                tuple(sorted({cell.resolved.recipe.steps for cell in cohort.cells})),
+            )
+            groups.setdefault(key, []).append(cohort)
+    needs = {
+        f"{group[0].shape.label} ×{sum(len(cohort.members) for cohort in group)} in {len(group)} cohorts": needed
+        for group in groups.values()
+        if len(group) > n_gpus and (needed := sum(map(_training_bytes, group))) <= memory
+    }
+    if not needs:
+        return ""
     return (
-        f"train.memory_bytes splits {', '.join(name for _, name in split)}; a GPU here holds each whole, which is "
-        f"faster: train.memory_bytes: {math.ceil(needed / 1e9)}GB"
+        f"train.memory_bytes splits {', '.join(needs)}; a GPU here holds each whole, and together they take less time. "
+        f"In the sweep file: train.memory_bytes: {{value: {math.ceil(max(needs.values()) / 1e9)}GB}}"
     )
 
 

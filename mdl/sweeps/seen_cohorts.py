@@ -30,9 +30,9 @@ def cost_model(*, on_gpu: bool) -> CostModel:
     return CostModel(H100 if on_gpu else _of_a_core(kind), tuple(seen))
 
 
-def remember(work: Work, spent: Spent, *, n_sharing: float, on_gpu: bool) -> None:
-    """Note what a cohort took here, beside `n_sharing` - 1 others on its device; for like work the newest stays."""
-    alone = Spent(start=spent.start, training=spent.training / n_sharing, measuring=spent.measuring / n_sharing)
+def remember(work: Work, spent: Spent, *, share: float, on_gpu: bool) -> None:
+    """Note what a cohort took that had such a share of its device, on average; for like work the newest stays."""
+    alone = Spent(start=spent.start, training=spent.training * share, measuring=spent.measuring * share)
     content = json.dumps({"work": asdict(work), "spent": asdict(alone)})
     path = _folder(this_machine(on_gpu=on_gpu)) / f"{digest([str(value) for value in asdict(work).values()])}.json"
     with contextlib.suppress(OSError):  # it costs time, not truth

@@ -19,7 +19,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -110,7 +110,7 @@ def _serve(job: dict[str, Any], emit: Emit, server: WandbServer) -> None:
 def _cohort(job: dict[str, Any], emit: Emit, server: WandbServer) -> dict[str, Any]:
     """Train and record the cells that no other process works on.
 
-    Answers how many those are, which failed, and `spent` (seconds) where all were trained from start to end.
+    Answers how many those are, which failed, and `spent` (seconds) where all were trained as one from start to end.
     """
     from mdl.config import Cell, Cohort, from_flat
     from mdl.records import RunPaths
@@ -132,8 +132,8 @@ def _cohort(job: dict[str, Any], emit: Emit, server: WandbServer) -> dict[str, A
         try:
             asked = _Asked(job=job, paths=paths, emit=emit, claims=claims, clock=clock, server=server)
             failed = _run(asked, ours) if won else {}
-            from_start_to_end = set(won) == set(cohort.run_ids) and not begun and not failed
-            spent = asdict(clock.spent()) if from_start_to_end else None
+            as_one = set(won) == set(cohort.run_ids) and not begun and not failed and not asked.halved
+            spent = asdict(clock.spent()) if as_one else None
         finally:  # also where a successor has finished them
             if all(paths.record(i).exists() for i in cohort.run_ids):
                 paths.forget_checkpoints(*cohort.state_ids)
@@ -150,6 +150,7 @@ class _Asked:
     claims: Claims
     clock: PhaseClock
     server: WandbServer
+    halved: list[str] = field(default_factory=list)  # cohorts that did not fit on the GPU
 
 
 def _run(asked: _Asked, cohort: Cohort) -> dict[str, str | None]:
@@ -181,6 +182,7 @@ def _run(asked: _Asked, cohort: Cohort) -> dict[str, str | None]:
             f"{cohort.run_ids[0]} does not fit into the GPU's memory; lower train.batch_windows, or raise train.devices"
         )
     asked.emit("note", message=f"{cohort.cohort_id}: out of GPU memory with {n} members; training them in two halves")
+    asked.halved.append(cohort.cohort_id)
     asked.paths.forget_checkpoints(*cohort.state_ids)
     parts = [_run(asked, half) for half in cohort.halves]
     return parts[0] | parts[1]

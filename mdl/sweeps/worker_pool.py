@@ -188,16 +188,16 @@ class Pool:
             if worker is None or worker.poll() is not None:
                 worker = self._start(lane, log)
             listener.started(job)
-            off = self._shares.begin(lane.gpus)
+            share_until_now = self._shares.begin(lane.gpus)
             outcome = _ask(worker, job, listener)
-            n_sharing = off()
-            if job.work and (spent := outcome.result.get("spent")):
-                remember(job.work, Spent(**spent), n_sharing=n_sharing, on_gpu=bool(lane.gpus))
+            share = share_until_now()
             if outcome.result.get("fatal"):
                 self._fatal = outcome.error
                 return
             if not self._stopping:
                 listener.outcome(outcome)
+            if job.work and (spent := outcome.result.get("spent")):
+                remember(job.work, Spent(**spent), share=share, on_gpu=bool(lane.gpus))
         if worker is not None:
             self._end(worker)
         for thread in self._threads(lane.parts, log, listener):

@@ -50,6 +50,8 @@ class LocalBackend:
 
     def run(self, request: Request, options: LocalOptions) -> Ended:
         """Make every missing record."""
+        if advice := advice_on_memory(request.plan):
+            say(request.console, advice)
         return run_sweep(
             request.plan,
             request.command,
@@ -107,8 +109,6 @@ def run_sweep(
         if (n := sum(set(part.run_ids) <= set(one.run_ids) for part in left)) > 1:
             name = f"{one.shape.label} ×{len(one.members)}"
             say(console, f"{name}: trains in {n} parts, so that all end sooner")
-    if n_left == n_cells and (advice := advice_on_memory(plan.cohorts)):
-        say(console, advice)
     if left and (why := _unused()):
         say(console, why)
     with _terminate_as_interrupt():
@@ -127,7 +127,7 @@ def foretell(request: Request, options: LocalOptions) -> str:
     where = counted(count_gpus(), "GPU") if count_gpus() else counted(n, "core")
     where += f" ({this_machine(on_gpu=count_gpus() > 0)})"
     told = f"here, on {where}: about {format_seconds(seconds)}, foretold {source}\n"
-    advice = advice_on_memory(request.plan.cohorts)
+    advice = advice_on_memory(request.plan)
     return f"{advice}\n{told}" if advice else told
 
 

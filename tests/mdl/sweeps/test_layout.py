@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +27,11 @@ from mdl.sweeps.grid import cohorts_of, grid_cells
 from mdl.sweeps.hardware import Gpu
 from mdl.sweeps.layout import advice_on_memory, auto_per_gpu
 from mdl.sweeps.phase_clock import PhaseClock
+from mdl.sweeps.plan import Plan
 from mdl.sweeps.schedule import cut, end_of
 from mdl.sweeps.seen_cohorts import cost_model, remember
 from mdl.sweeps.status import status
-from tests.command import leftovers, mdl, records
+from tests.command import leftovers, mdl, records, write_sweep
 
 WORKS = st.lists(
     st.builds(
@@ -136,56 +139,107 @@ def test_what_ran_is_remembered_by_kind_of_machine_and_the_newest_of_like_work_s
     usual = cost_model(on_gpu=False).seconds(work).training
     for times in (50.0, 8.0):
         spent = Spent(start=1.0, training=2 * times * usual, measuring=1.0)
-        remember(work, spent, n_sharing=2, on_gpu=False)
+        remember(work, spent, share=0.5, on_gpu=False)
     model = cost_model(on_gpu=False)
     assert len(model.seen) == 1
     assert model.seconds(work).training == pytest.approx(8 * usual, rel=0.15), "of two that shared a device half"
     assert "1 cohort that ran here" in model.source
 
 
-@pytest.mark.parametrize("n_members", [1, 7])
-def test_a_cohort_of_two_steps_says_nothing_of_how_fast_others_train(n_members: int) -> None:
-    """Its seconds are those of recording a step: grids of a minute and of five were once foretold to take over 20."""
-    short = Work(n_steps=2, n_bytes=65_536 * n_members, measured_bytes=10**7, flops_per_byte=7e6)
+def test_a_cohort_of_two_steps_says_nothing_of_how_fast_others_train() -> None:
+    """Its seconds are those of recording a step: a grid of a minute was once foretold to take twenty."""
+    short = Work(n_steps=2, n_bytes=65_536, measured_bytes=10**7, flops_per_byte=1e6)
     long = Work(n_steps=700, n_bytes=92 * 10**6, measured_bytes=2 * 10**8, flops_per_byte=1e6)
     seen = ((short, Spent(start=20.0, training=0.4, measuring=0.1)),)
     assert CostModel(H100, seen).seconds(long).training == H100.seconds(long).training
 
 
-@pytest.mark.parametrize(("later", "training"), [((255, 505, 755, 1005), 10.05), ((), 0.0)])
-def test_a_cohort_is_remembered_by_the_pace_of_its_later_steps(
-    later: tuple[int, ...], training: float, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A first step of 4 s, and 3 s in which a step is recorded, are of its start; of 5 steps no pace is known."""
-    now, n_steps = 0.0, 5 + len(later) * 250
+@pytest.fixture
+def clock_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Sets time.monotonic()."""
+    now = 0.0
+
+    def put(to: float) -> None:
+        nonlocal now
+        now = to
+
     monkeypatch.setattr(time, "monotonic", lambda: now)
+    return put
+
+
+def test_a_cohort_is_remembered_by_the_pace_of_its_later_steps(
+    clock_at: Callable[[float], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A first step of 4 s, and 3 s until a graph is captured, are of its start, in each of two parts with a budget."""
     clock = PhaseClock("a cohort", 0.0)
     clock("compiling")
-    for seconds, done in [(4.0, 1), (3.0, 5), *((2.5, step) for step in later)]:
-        now += seconds
-        clock("training", done, n_steps)
+    for began, done_before in ((0.0, 0), (20.0, 1005)):
+        for at, done in ((4.0, 1), (7.0, 5), (9.5, 255), (12.0, 505), (14.5, 755), (17.0, 1005)):
+            clock_at(began + at)
+            clock("training", done_before + done, 2010)
+        clock("measuring")
+        clock_at(began + 20.0)
+        clock("compiling")
+    spent = Spent(start=pytest.approx(34.0 - 20.1), training=pytest.approx(20.1), measuring=pytest.approx(6.0))
+    assert clock.spent() == spent
+    assert capsys.readouterr().err.count("a cohort (process") == 8, "each change of phase is in the log"
+
+
+def test_of_a_few_steps_no_pace_is_known(clock_at: Callable[[float], None]) -> None:
+    """And so no training: two steps of seven members once foretold 28 minutes for a grid of four."""
+    clock = PhaseClock("a cohort", 0.0)
+    for at, done in ((4.0, 1), (7.0, 2)):
+        clock_at(at)
+        clock("training", done, 2)
     clock("measuring")
-    now += 1.5
-    whole = 4.0 + 3.0 + 2.5 * len(later)
-    expected = Spent(start=pytest.approx(whole - training), training=pytest.approx(training), measuring=1.5)
-    assert clock.spent() == expected
-    assert capsys.readouterr().err.count("a cohort (process") == 4, "each change of phase is in the log"
+    clock_at(8.5)
+    spent = clock.spent()
+    assert spent == Spent(start=4.0, training=0.0, measuring=1.5)
+    short = Work(n_steps=2, n_bytes=458_752, measured_bytes=10**7, flops_per_byte=7e6)
+    long = Work(n_steps=3500, n_bytes=803 * 10**6, measured_bytes=2 * 10**8, flops_per_byte=7e6)
+    assert CostModel(H100, ((short, spent),)).seconds(long).training == H100.seconds(long).training
 
 
-def test_a_cohort_shares_its_device_with_as_many_as_were_there_on_average(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that had a GPU for itself for half of its time is not taken for one of three."""
-    now = 0.0
-    monkeypatch.setattr(time, "monotonic", lambda: now)
+def test_a_cohort_has_an_nth_of_a_device_while_n_are_there(clock_at: Callable[[float], None]) -> None:
+    """Work of 60 s beside two others for the first 30 s ends after 80, and is remembered as 60."""
+    clock_at(0.0)
     shares = DeviceShares()
-    long, short, elsewhere = shares.begin(["0"]), shares.begin(["0"]), shares.begin(["1"])
-    now = 10.0
-    assert short() == pytest.approx(2.0)
+    ends = [shares.begin(["0"]) for _ in range(3)]
+    elsewhere = shares.begin(["1"])
+    clock_at(30.0)
+    assert (ends.pop()(), ends.pop()()) == (pytest.approx(1 / 3), pytest.approx(1 / 3))
+    clock_at(80.0)
+    assert ends.pop()() * 80.0 == pytest.approx(60.0)
     both = shares.begin(["0", "1"])
-    now = 20.0
-    assert (elsewhere(), both()) == (pytest.approx(1.5), pytest.approx(2.0))
-    now = 40.0
-    assert long() == pytest.approx((20.0 + 20.0 + 20.0) / 40.0)
+    clock_at(160.0)
+    assert (both(), elsewhere()) == (pytest.approx(1 / 2), pytest.approx(3 / 4))
     assert shares.begin([])() == 1.0, "a core is one's own"
+
+
+@pytest.mark.slow
+def test_every_cohort_that_trains_as_one_is_remembered(tmp_path: Path, text_file: Path) -> None:
+    """Of two budgets, too; not one that was stopped and goes on."""
+    write_sweep(tmp_path, text_file, steps=(400, 800))
+
+    def sweep(runs: str, cache: str, stop: bool = False) -> list[dict[str, Any]]:
+        command = [sys.executable, "-m", "mdl.cli", "sweep", "small.yaml", "--no-baselines", "--runs", runs]
+        environment = {**os.environ, "MDL_CACHE": str(tmp_path / cache)}
+        driver = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL)
+        log = tmp_path / runs / "small" / "log.txt"
+        while stop and driver.poll() is None:
+            if log.exists() and ": training" in log.read_text():
+                driver.send_signal(signal.SIGTERM)
+                break
+            time.sleep(0.05)
+        assert driver.wait(300) == (143 if stop else 0)
+        notes = (tmp_path / cache / "cohort-seconds").glob("*/*.json")
+        return [json.loads(note.read_bytes())["spent"] for note in notes]
+
+    spent = sweep("runs", "cache")
+    assert len(spent) == 3
+    assert all(min(one.values()) > 0 for one in spent)
+    assert sweep("stopped", "other", stop=True) == []
+    assert len(sweep("stopped", "other")) < 3
 
 
 def test_as_many_cohorts_share_a_gpu_as_its_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,21 +250,31 @@ def test_as_many_cohorts_share_a_gpu_as_its_memory_holds(monkeypatch: pytest.Mon
     assert auto_per_gpu(cohorts(), 1, 16) == 1, "of unknown memory"
 
 
-def test_a_cohort_that_is_split_though_a_gpu_would_hold_it_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By what it needs: with that it is whole. What no GPU here would hold stays split without a word."""
+def test_a_cohort_that_is_split_though_a_gpu_would_hold_it_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By what it needs: with that it is whole. Not where parts keep GPUs busy, nothing fits, or the sweep has begun."""
+
+    def told(n_gpus: int, memory: int, limit: int | str) -> str:
+        plan = Plan("s", RunPaths(tmp_path / "s"), tuple(cohorts_of(grid_cells({**grid, "memory_bytes": (limit,)}))))
+        monkeypatch.setattr(layout, "count_gpus", lambda: n_gpus)
+        monkeypatch.setattr(layout, "gpu_models", lambda: [Gpu("a GPU", memory)])
+        return advice_on_memory(plan)
+
     each = training_bytes(Shape(*parse_size("64x4"), context_tokens=1024), 32)
-    grid = {"size": ("64x4", "8x1"), "subset_bytes": ("1MB", "2MB", "3MB", "4MB"), "context_bytes": (1024,)}
-    split = cohorts_of(grid_cells({**grid, "batch_windows": (32,), "memory_bytes": (3 * each,), "steps": (100, 200)}))
-    monkeypatch.setattr(layout, "gpu_models", list)
-    assert advice_on_memory(split) == ""
-    monkeypatch.setattr(layout, "gpu_models", lambda: [Gpu("a GPU", 4 * each)])
-    assert advice_on_memory(split) == ""
-    monkeypatch.setattr(layout, "gpu_models", lambda: [Gpu("a GPU", 6 * each)])
-    told = advice_on_memory(split)
-    assert "splits 64x4 ×4 in 2 cohorts; a GPU here" in told
-    enough = told.rpartition(" ")[2]
-    whole = cohorts_of(grid_cells({**grid, "batch_windows": (32,), "memory_bytes": (enough,), "steps": (100, 200)}))
-    assert (len(split), len(whole), advice_on_memory(whole)) == (3, 2, "")
+    grid: dict[str, tuple[Any, ...]] = {
+        "size": ("64x4", "32x2", "8x1"), "subset_bytes": ("1MB", "2MB", "3MB", "4MB"),
+        "context_bytes": (1024,), "batch_windows": (32,), "steps": (100, 200),
+    }  # fmt: skip
+    assert told(0, 6 * each, each) == "", "training goes to the processor"
+    assert told(1, each, each // 3) != "", "the narrower shapes"
+    assert told(1, 6 * each, 3 * each).startswith("train.memory_bytes splits 64x4 ×4 in 2 cohorts; a GPU here")
+    assert told(2, 6 * each, 3 * each) == "", "one for each GPU"
+    assert told(2, 6 * each, each) != ""
+    enough = told(1, 6 * each, each).rpartition(" ")[2].rstrip("}")
+    assert told(1, 6 * each, enough) == ""
+    (tmp_path / "s").mkdir()
+    assert told(1, 6 * each, 3 * each) == ""
 
 
 def test_a_cut_is_written_down_and_what_it_leaves_out_is_a_part_too(tmp_path: Path) -> None:
