@@ -46,21 +46,18 @@ def advice_on_memory(plan: Plan) -> str:
     groups: dict[Hashable, list[Cohort]] = {}
     for cohort in plan.cohorts:
         if cohort.execution.n_devices == 1 and architecture_of(cohort.shape).fast_parts:
-            key = (
-                cohort.cells[0].config.cohort_key(),
-                tuple(sorted({cell.resolved.recipe.steps for cell in cohort.cells})),
-            )
-            groups.setdefault(key, []).append(cohort)
-    needs = {
-        f"{group[0].shape.label} ×{sum(len(cohort.members) for cohort in group)} in {len(group)} cohorts": needed
-        for group in groups.values()
-        if len(group) > n_gpus and (needed := sum(map(_training_bytes, group))) <= memory
-    }
-    if not needs:
+            budgets = frozenset(cell.resolved.recipe.steps for cell in cohort.cells)
+            groups.setdefault((cohort.cells[0].config.cohort_key(), budgets), []).append(cohort)
+    split = [(sum(map(_training_bytes, group)), group) for group in groups.values() if len(group) > n_gpus]
+    held = [(needed, group) for needed, group in split if needed <= memory]
+    if not held:
         return ""
+    names = [
+        f"{group[0].shape.label} ×{sum(len(c.members) for c in group)} in {len(group)} cohorts" for _, group in held
+    ]
     return (
-        f"train.memory_bytes splits {', '.join(needs)}; a GPU here holds each whole, and together they take less time. "
-        f"In the sweep file: train.memory_bytes: {{value: {math.ceil(max(needs.values()) / 1e9)}GB}}"
+        f"train.memory_bytes splits {', '.join(names)}; a GPU here holds each whole, and together they take less time. "
+        f"In the sweep file: train.memory_bytes: {{value: {math.ceil(max(needed for needed, _ in held) / 1e9)}GB}}"
     )
 
 
