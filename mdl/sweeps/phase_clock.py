@@ -24,11 +24,8 @@ class PhaseClock:
         """`began`, by time.monotonic(): when the worker had the job, or was started for it."""
         self._name, self._phase, self._heard = name, "start", began
         self._seconds = {"start": 0.0, _TRAINING: 0.0, _MEASURING: 0.0}
-        self._n_reports, self._done, self._total = (
-            0,
-            0.0,
-            0.0,
-        )  # of training since it last began; its steps
+        self._n_reports = 0  # of training since it last began
+        self._done = self._total = 0.0  # steps
         self._steady_seconds = self._steady_steps = 0.0
 
     def __call__(self, phase: str, done: float = 0.0, total: float = 0.0) -> None:
