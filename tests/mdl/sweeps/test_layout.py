@@ -188,7 +188,7 @@ parameters:
 def slow_machine() -> None:
     """One on which every cut pays."""
     work = Work(n_steps=10**4, n_bytes=10**7, measured_bytes=10**7, flops_per_byte=1e4)
-    remember(work, Spent(start=0.1, training=1e6, measuring=1e6), n_sharing=1, on_gpu=False)
+    remember(work, Spent(start=0.1, training=1e6, measuring=1e6), share=1.0, on_gpu=False)
 
 
 @pytest.mark.slow
