@@ -30,9 +30,9 @@ from mdl.models import Shape, count_params, forward_flops_per_byte, parse_size
 from mdl.records import RunPaths
 from mdl.sizing import Answer, answer_of
 from mdl.sizing.deadline import Deadline
-from mdl.sizing.plan import Data, Setting, first_plan, makespan
+from mdl.sizing.plan import Data, Setting, first_plan
 from mdl.sizing.search import Search
-from mdl.sweeps import Work
+from mdl.sweeps import Work, makespan
 from mdl.sweeps.cost_model import USUAL_CORE
 
 _RECORDS = Path(__file__).parents[1] / "reports" / "quick" / "records"
@@ -117,7 +117,7 @@ class Simulated(Search):
         for cell in fresh:
             cohorts.setdefault(cell.resolved.shape.label, []).append(cell)
         seconds = [self._train(size, cells) for size, cells in cohorts.items()]
-        self.clock[0] += _START_SECONDS + makespan(seconds, self.setting.n_workers)
+        self.clock[0] += _START_SECONDS + makespan(sorted(seconds, reverse=True), self.setting.n_workers)
         return self.look()
 
     def _train(self, size: str, cells: Sequence[Any]) -> float:

@@ -26,6 +26,11 @@ class Machine:
             "precision": self.precision + (", compiled" if self.compiled else ""),
         }
 
+    def wait(self) -> None:
+        """Until it has done what it was given: a GPU is given steps faster than it takes them."""
+        if self.accelerator == "cuda":
+            torch.cuda.synchronize()
+
 
 def resolve_machine(precision: str, compile_choice: str | bool) -> Machine:
     """What `auto` means here: bf16 autocast and torch.compile on a GPU, plain float32 on a CPU."""

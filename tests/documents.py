@@ -36,7 +36,7 @@ from mdl.sweeps import BACKENDS
 _FENCE = re.compile(r"^```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _FILE = re.compile(r"# (?P<name>[\w/]+\.(?:yaml|py))\n")
 _MARK = re.compile(r"#\s+needs ")
-_NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?(?:e-?\d+)?(?: ?[KMG](?=B?\b))?")
+_NUMBER = re.compile(r"\d(?:[\d,]*\d)?(?:\.\d+)?(?:e-?\d+)?(?: ?[KMG](?=B?\b))?")
 
 
 @dataclass(frozen=True)

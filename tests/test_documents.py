@@ -129,6 +129,8 @@ def test_what_is_printed_is_compared_by_words_and_the_places_of_numbers() -> Non
     assert not is_of_shape(printed.replace("8.71 K", "not known"), shown)
     assert not is_of_shape(printed.replace("dataset", "data"), shown)
     assert not is_of_shape(printed + "more\n", shown)
+    assert is_of_shape("7 of them (4x1, 8x1, 20x3), about 1,236", "9 of them (4x1, 6x1, 8x1, 8x2), about 2")
+    assert not is_of_shape("7 of them (4x1, 8x1, x)", "9 of them (4x1, 6x1, 8x1)")
 
 
 def test_a_block_that_fails_or_prints_something_else_is_found(

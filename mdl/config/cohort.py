@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
+from functools import cached_property
 
 from mdl.config.resolved import Execution, Recipe, ResolvedConfig
 from mdl.config.run_config import RunConfig
@@ -22,6 +23,10 @@ class Cell:
     run_id: str
     config: RunConfig
     whole_id: str = ""  # of the sweep's cohort that it belongs to, where it may be trained with a part of that alone
+
+    def __hash__(self) -> int:
+        """By the run id alone, which follows from the rest: plans look cohorts of many cells up."""
+        return hash(self.run_id)
 
     @property
     def resolved(self) -> ResolvedConfig:
@@ -65,7 +70,7 @@ class Cohort:
         """Where and how they run."""
         return self.cells[0].resolved.execution
 
-    @property
+    @cached_property
     def members(self) -> tuple[tuple[Cell, ...], ...]:
         """The cells of each member, the shortest budget first."""
         found: dict[Hashable, list[Cell]] = {}

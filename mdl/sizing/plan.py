@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import heapq
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,7 +21,7 @@ from mdl.models import (
 from mdl.quantization import coded_bytes
 from mdl.sizing.forecast import forecast_of
 from mdl.sizing.ladder import countable
-from mdl.sweeps import Rule, Work
+from mdl.sweeps import Rule, Work, makespan
 from mdl.units import format_bytes
 
 _SMALLER, _LARGER = 1 / 8, 4.5  # how far about the forecast the first shapes go, as factors of it
@@ -251,15 +250,7 @@ def round_seconds(plan: SizePlan, rule: Rule) -> float:
         beside = _BESIDE_OTHERS if setting.n_workers > max(1, setting.n_gpus) else 1.0
         at_work = WITH_HALF * spent.training * beside + spent.measuring
         times.append(rule.next_start + at_work * setting.n_sharing)
-    return _START_SECONDS + makespan(times, setting.n_workers)
-
-
-def makespan(seconds: Sequence[float], n_workers: int) -> float:
-    """How long jobs take on so many workers, the longest first."""
-    lanes = [0.0] * n_workers
-    for one in sorted(seconds, reverse=True):
-        heapq.heapreplace(lanes, lanes[0] + one)
-    return max(lanes)
+    return _START_SECONDS + makespan(sorted(times, reverse=True), setting.n_workers)
 
 
 def _shapes_about(setting: Setting, expected: float, most: int) -> tuple[str, ...]:

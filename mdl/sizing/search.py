@@ -22,9 +22,9 @@ from mdl.sizing.begun import NOT_OURS
 from mdl.sizing.coders import Coders
 from mdl.sizing.deadline import Deadline
 from mdl.sizing.ladder import coarse, rungs
-from mdl.sizing.plan import WITH_HALF, Data, Setting, budgets, makespan
+from mdl.sizing.plan import WITH_HALF, Data, Setting, budgets
 from mdl.sizing.plan_text import reading
-from mdl.sweeps import cells_text, plan_sweep, read_cells, run_sweep, say, write_cells
+from mdl.sweeps import cells_text, makespan, plan_sweep, read_cells, run_sweep, say, write_cells
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -182,8 +182,9 @@ class Search:
         subsets = sorted(set(runs["subset_bytes"]), reverse=True)
         for near, some in itertools.product(self._nearest(rungs, answer), (subsets, subsets[:1])):
             seconds = [self._seconds(runs, int(n), some) for n, _ in near]
-            training = WITH_HALF * makespan([train for train, _ in seconds], self.setting.n_workers)
-            around = makespan([2 * other for _, other in seconds], self.setting.n_workers) + _LEAST_SECONDS / 2
+            trained, others = (sorted((one[i] for one in seconds), reverse=True) for i in (0, 1))
+            training = WITH_HALF * makespan(trained, self.setting.n_workers)
+            around = 2 * makespan(others, self.setting.n_workers) + _LEAST_SECONDS / 2
             times = min((_LONGER_SHARE * self._left() - around) / max(training, 1e-9), _LONGER_AT_MOST)
             if times >= _LONGER_AT_LEAST:
                 steps = int(times * max(int(config["train.steps"]) for config in runs["config"]))

@@ -32,6 +32,7 @@ from .plan import plan_sweep as plan_sweep
 from .progress import Download as Download
 from .python_api import Sweep as Sweep
 from .python_api import run as run
+from .schedule import makespan as makespan
 from .seen_cohorts import try_core_once as try_core_once
 from .speed_trial import try_speed as try_speed
 from .sweep_file import CELL as CELL

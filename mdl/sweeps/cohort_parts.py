@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from mdl.config import Cohort
 from mdl.records import RecordError, RunPaths, read_plain
 from mdl.storage import create_once, remove_own
+from mdl.sweeps.in_flight import open_cells, under_way
 
 _MOST_BYTES = 1 << 22
 
@@ -20,24 +21,36 @@ def parts_of(cohort: Cohort, paths: RunPaths) -> list[Cohort]:
     """The cohort itself, or the parts that it was cut into, every cell in one of them."""
     named = _read(cohort, paths)
     parts = [part for run_ids in named if (part := cohort.only(set(run_ids))).cells]
+    if parts and _goes_on_whole(cohort, parts, paths):
+        return [cohort]
     rest = cohort.only(set(cohort.run_ids) - {run_id for part in parts for run_id in part.run_ids})
     return [*parts, rest] if parts and rest.cells else parts or [cohort]
 
 
-def keep_parts(cohort: Cohort, parts: Sequence[Cohort], paths: RunPaths) -> None:
-    """Write down how it is cut; whoever was first is right."""
+def _goes_on_whole(cohort: Cohort, parts: Sequence[Cohort], paths: RunPaths) -> bool:
+    """Whether another process had begun it whole before it was cut, and no part has come as far as a state."""
+    left = open_cells(cohort, paths)
+    if any(under_way(part, left & set(part.run_ids), paths) for part in parts):
+        return False
+    return under_way(cohort, left, paths) is not None
+
+
+def keep_parts(cohort: Cohort, parts: Sequence[Cohort], paths: RunPaths) -> Sequence[Cohort]:
+    """Write down how it is cut. Returns what it is cut into: whoever was first is right."""
     content = json.dumps([part.run_ids for part in parts])
     paths.cohorts.mkdir(parents=True, exist_ok=True)
-    create_once(paths.split(cohort.cohort_id), content.encode(), synced=False)
+    ours = create_once(paths.split(cohort.cohort_id), content.encode(), synced=False)
+    return parts if ours else parts_of(cohort, paths)
 
 
 def forget_parts(cohorts: Sequence[Cohort], paths: RunPaths) -> None:
-    """Of cohorts whose cells are all recorded."""
+    """Of cohorts whose cells are all recorded; and the state of one that had been begun whole."""
     there = {path.name for path in paths.cohorts.glob("*.split.json")}
     for cohort in cohorts:
         path = paths.split(cohort.cohort_id) if there else None
         if path and path.name in there and all(paths.record(run_id).exists() for run_id in cohort.run_ids):
             remove_own(path)
+            paths.forget_checkpoints(*cohort.state_ids)
 
 
 def _read(cohort: Cohort, paths: RunPaths) -> list[list[str]]:

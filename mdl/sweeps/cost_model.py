@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 
 _RULE_WEIGHT = 0.05  # of the rule of thumb, beside 1 of a cohort that is just like the one that is asked for
 _LEAST_SECONDS = 0.05  # of a part, by the rule and as measured: where less was seen, nothing is known of it
+_EACH_MORE = 0.95  # of one device's speed is what each further one adds, benchmarks/README.md
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +24,7 @@ class Work:
     n_bytes: int  # trained on, repeats counted, all members'
     measured_bytes: int  # coded with the trained models, all members'
     flops_per_byte: float  # of a forward pass
+    n_devices: int = 1  # that share every step, and what is measured
 
     @property
     def step_bytes(self) -> float:
@@ -62,7 +64,7 @@ class Rule:
 
     def seconds(self, work: Work) -> Spent:
         """Of a cohort."""
-        per_byte = self.byte + 3.0 * work.flops_per_byte * self.flop
+        per_byte = (self.byte + 3.0 * work.flops_per_byte * self.flop) / (1 + _EACH_MORE * (work.n_devices - 1))
         training = work.n_steps * self.step + work.n_bytes * per_byte
         return Spent(start=self.start, training=training, measuring=work.measured_bytes * per_byte / 3)
 

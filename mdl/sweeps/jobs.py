@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from mdl.compressors import REGISTRY
@@ -14,6 +14,8 @@ from mdl.quantization import coded_bytes
 from mdl.records import RunPaths, is_needless, read_baseline, read_cell, read_ending
 from mdl.sweeps.cohort_parts import parts_of
 from mdl.sweeps.cost_model import H100, USUAL_CORE, Work
+from mdl.sweeps.hardware import count_gpus
+from mdl.sweeps.in_flight import open_cells, steps_taken, under_way
 from mdl.sweeps.plan import Plan, work_of
 from mdl.sweeps.time_left import usual_coder_seconds
 from mdl.sweeps.worker_pool import Job
@@ -27,11 +29,9 @@ def left_of(plan: Plan, cohorts: Sequence[Cohort], *, retry_failed: bool = False
 
 
 def missing(cohort: Cohort, paths: RunPaths, *, retry_failed: bool = False) -> Cohort | None:
-    """What is left of a cohort: all of it where it was in flight, else the members without a record."""
+    """What is left of a cohort: all that was in flight together, else the members without a record."""
     left = {cell.run_id for cell in cohort.cells if not _done(cell, paths.record(cell.run_id), retry_failed)}
-    if left and paths.checkpoint(cohort.cohort_id).exists():
-        return cohort
-    return cohort.only(left) if left else None
+    return under_way(cohort, left, paths) or (cohort.only(left) if left else None)
 
 
 def _done(cell: Cell, path: Path, retry_failed: bool) -> bool:
@@ -82,15 +82,32 @@ def cohort_job(
         n_bytes=n_bytes,
         work=work,
         records=records,
-        n_devices=cohort.execution.n_devices,
+        n_devices=work.n_devices,
         measuring_cost=measuring,
         seconds=seconds,
     )
 
 
 def cohort_work(cohort: Cohort, corpora: Mapping[CorpusSpec, Corpus]) -> Work:
-    """What it asks of a machine, with all that is measured."""
-    return work_of(cohort, sum(_measured_bytes(cell, corpora) for cell in cohort.cells))
+    """What all of it asks of this machine, with all that is measured.
+
+    None asks for more GPUs than there are: it then trains on fewer, and on a CPU in one lane.
+    """
+    work = work_of(cohort, sum(_measured_bytes(cell, corpora) for cell in cohort.cells))
+    return replace(work, n_devices=min(cohort.execution.n_devices, max(1, count_gpus())))
+
+
+def work_left(cohort: Cohort, corpora: Mapping[CorpusSpec, Corpus], paths: RunPaths) -> Work:
+    """The same without the steps that its states have behind them, and without what is recorded."""
+    work, left = cohort_work(cohort, corpora), open_cells(cohort, paths)
+    taken = sum(len(part.members) * (steps_taken(part, paths) or 0) for part in cohort.parts)
+    share = 1 - taken / sum(len(part.members) * part.trained_steps for part in cohort.parts)
+    return replace(
+        work,
+        n_steps=round(work.n_steps * share),
+        n_bytes=round(work.n_bytes * share),
+        measured_bytes=sum(_measured_bytes(cell, corpora) for cell in cohort.cells if cell.run_id in left),
+    )
 
 
 def _measured_bytes(cell: Cell, corpora: Mapping[CorpusSpec, Corpus]) -> int:

@@ -9,12 +9,13 @@ from functools import cache
 from mdl.config import Cohort
 from mdl.data import Corpus, CorpusSpec
 from mdl.models import architecture_of, training_bytes
+from mdl.sweeps import claims
 from mdl.sweeps.cohort_parts import keep_parts
 from mdl.sweeps.cost_model import CostModel, Spent
 from mdl.sweeps.hardware import count_gpus, gpu_models
-from mdl.sweeps.jobs import cohort_work
+from mdl.sweeps.jobs import work_left
 from mdl.sweeps.plan import Plan
-from mdl.sweeps.schedule import cut, end_of, longest_first
+from mdl.sweeps.schedule import Place, cut, finished, longest_first
 
 _MOST_A_GPU = 3  # cohorts: what the studies of this repository ran with, on one H100
 _MEMORY_SHARE = 0.75  # of a GPU's: the rest is the corpora's and the processes' own
@@ -72,41 +73,48 @@ def _training_bytes(cohort: Cohort) -> float:
 
 
 class Layout:
-    """The cohorts that are left, on lanes that each have a device."""
+    """The cohorts that are left, in the places where cohorts train."""
 
     def __init__(
-        self, plan: Plan, corpora: Mapping[CorpusSpec, Corpus], model: CostModel, devices: Sequence[int]
+        self, plan: Plan, corpora: Mapping[CorpusSpec, Corpus], model: CostModel, places: Sequence[Place]
     ) -> None:
-        """`devices`: which one each lane is on."""
-        self._plan, self._devices = plan, devices
+        """`places`: where cohorts train."""
+        self._plan, self._places = plan, places
+        self._claimed = {key for key, claim in claims.latest(plan.paths).items() if not claim.is_stale}
         self._whole = {run_id: cohort for cohort in plan.cohorts for run_id in cohort.run_ids}
 
         @cache
         def seconds(cohort: Cohort) -> Spent:
-            return model.seconds(cohort_work(cohort, corpora))
+            return model.seconds(work_left(cohort, corpora, plan.paths))
 
         self.seconds = seconds
 
     def cut(self, left: Sequence[Cohort], *, keep: bool) -> list[Cohort]:
         """The same cells, some cohorts in parts; with `keep` these are written down in the run folder."""
-        parts = cut(left, self.seconds, self._devices, self._may_cut)
         found: dict[str, list[Cohort]] = {}
-        for part in parts:
+        for part in cut(left, self.seconds, self._places, self._may_cut):
             found.setdefault(self._whole[part.run_ids[0]].cohort_id, []).append(part)
-        for of_one in found.values():
-            whole = self._whole[of_one[0].run_ids[0]]
-            if keep and len(of_one) > 1 and self._may_cut(whole):
-                keep_parts(whole, of_one, self._plan.paths)
-        return parts
+        if keep:
+            found = {cohort_id: self._kept(parts) for cohort_id, parts in found.items()}
+        return longest_first([part for parts in found.values() for part in parts], self.seconds)
+
+    def _kept(self, parts: list[Cohort]) -> list[Cohort]:
+        """Of one cohort, written down if it is cut; or those that another process had just cut it into."""
+        whole, run_ids = self._whole[parts[0].run_ids[0]], {run_id for part in parts for run_id in part.run_ids}
+        if len(parts) == 1 or not self._may_cut(whole):
+            return parts
+        return [left for part in keep_parts(whole, parts, self._plan.paths) if (left := part.only(run_ids)).cells]
 
     def end_seconds(self, cohorts: Sequence[Cohort], others: Sequence[float] = ()) -> float:
-        """When these are done, and after them `others` (seconds each) on the same lanes."""
-        works = [self.seconds(cohort) for cohort in longest_first(cohorts, self.seconds)]
-        return end_of([*works, *(Spent(start=0.0, training=0.0, measuring=other) for other in others)], self._devices)
+        """When these are done, and after them `others` (seconds each) in the same places."""
+        after = [Spent(start=0.0, training=0.0, measuring=other) for other in others]
+        return finished(longest_first(cohorts, self.seconds), self.seconds, self._places, after)
 
     def _may_cut(self, cohort: Cohort) -> bool:
-        """Not what is cut already, is in flight, or trains on several devices."""
+        """Not what is cut already, is in flight or another process's, or trains on several devices."""
         whole, paths = self._whole[cohort.run_ids[0]], self._plan.paths
         if cohort.execution.n_devices > 1 or paths.split(whole.cohort_id).exists():
+            return False
+        if not self._claimed.isdisjoint(whole.run_ids):
             return False
         return not any(paths.checkpoint(state).exists() for state in (*whole.state_ids, *cohort.state_ids))

@@ -17,7 +17,8 @@ class PhaseClock:
     """Told of every progress.
 
     The pace of steps is that after the first two reports of training: up to these, kernels compile and a CUDA graph is
-    captured, which says nothing of later steps and would be nearly all of a few.
+    captured, which says nothing of later steps and would be nearly all of a few. Nor is it what passes between reports
+    of the same step: after the last one the state is saved.
     """
 
     def __init__(self, name: str, began: float) -> None:
@@ -39,7 +40,7 @@ class PhaseClock:
             where = f"process {os.getpid()}, GPU {os.environ.get('CUDA_VISIBLE_DEVICES') or 'none'}"
             print(f"{stamp} {self._name} ({where}): {phase}", file=sys.stderr, flush=True)
         if phase == _TRAINING:
-            if self._n_reports > 1:
+            if self._n_reports > 1 and done > self._done:
                 self._steady_seconds += passed
                 self._steady_steps += done - self._done
             self._n_reports, self._done, self._total = self._n_reports + 1, done, total

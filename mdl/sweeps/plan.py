@@ -125,7 +125,7 @@ def describe_plan(plan: Plan) -> Sequence[str]:
     if plan.seed is not None:
         lines.append(f"cells are drawn at random with seed {plan.seed}; another 'seed:' in the file draws others")
     lines.append(
-        f"{plan.name}: {_at_most(plan)}{counted(len(plan.cells), 'cell')} in {counted(len(plan.cohorts), 'cohort')}, "
+        f"{plan.name}: {at_most(plan)}{counted(len(plan.cells), 'cell')} in {counted(len(plan.cohorts), 'cohort')}, "
         f"{flops:.3g} "
         f"training FLOPs, {format_bytes(seen)} seen; about {_h100_hours(plan):.2g} GPU-hours at the speed of one H100 "
         "(benchmarks/README.md)"
@@ -149,7 +149,8 @@ def _h100_hours(plan: Plan) -> float:
     return sum(_MEASURED_TOO * one.training + one.measuring for one in spent) / 3600
 
 
-def _at_most(plan: Plan) -> str:
+def at_most(plan: Plan) -> str:
+    """Words before what it would take, where budgets may be left out; else none."""
     conditional = (cohort.cells[0].resolved.until and len(cohort.branches) > 1 for cohort in plan.cohorts)
     return "at most " if any(conditional) else ""
 

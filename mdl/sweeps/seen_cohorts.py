@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import re
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from mdl.config import Cohort
 from mdl.storage import cache_folder, digest, note, noted, write_atomically
@@ -16,6 +18,7 @@ from mdl.sweeps.speed_trial import try_speed
 
 _MOST_READ = 300  # cohorts, the newest of a machine
 _TRIAL = "speed-trial"
+_SEEN = "cohorts-alone"  # by another name than when what a cohort took was kept as it was, beside others or not
 
 
 def cost_model(*, on_gpu: bool) -> CostModel:
@@ -24,9 +27,10 @@ def cost_model(*, on_gpu: bool) -> CostModel:
     seen = []
     paths = sorted(_folder(kind).glob("*.json"), key=_age)[:_MOST_READ]
     for path in paths:
-        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
             content = json.loads(path.read_bytes())
-            seen.append((Work(**content["work"]), Spent(**content["spent"])))
+            work, spent = Work(**_numbers(content["work"])), Spent(**_numbers(content["spent"]))
+            seen.append((work, spent))
     return CostModel(H100 if on_gpu else _of_a_core(kind), tuple(seen))
 
 
@@ -50,6 +54,13 @@ def try_core_once(cohort: Cohort) -> None:
     note(cache_folder(), _TRIAL, kind, [rule.step, rule.flop])
 
 
+def _numbers(content: dict[str, Any]) -> dict[str, Any]:
+    """The same. ValueError where one is no number of seconds, bytes or operations."""
+    if not all(type(value) in (int, float) and 0 <= value < math.inf for value in content.values()):
+        raise ValueError
+    return content
+
+
 def _of_a_core(kind: str) -> Rule:
     match noted(cache_folder(), _TRIAL, kind):
         case [float(step), float(flop)] if flop > 0:
@@ -58,7 +69,7 @@ def _of_a_core(kind: str) -> Rule:
 
 
 def _folder(kind: str) -> Path:
-    return cache_folder() / "cohort-seconds" / re.sub(r"[^A-Za-z0-9.-]+", "-", kind)
+    return cache_folder() / _SEEN / re.sub(r"[^A-Za-z0-9.-]+", "-", kind)
 
 
 def _age(path: Path) -> float:

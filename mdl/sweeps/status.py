@@ -6,15 +6,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import cache
-from pathlib import Path
 
-from mdl.config import Cohort
 from mdl.errors import MdlError
 from mdl.records import RunPaths, read_ending, read_manifest
 from mdl.sweeps.claims import Claim, latest
 from mdl.sweeps.cohort_parts import parts_of
 from mdl.sweeps.driver_status import Driver, drivers
+from mdl.sweeps.in_flight import step_of, steps_taken, under_way
 from mdl.sweeps.plan import Plan
 from mdl.units import counted, format_seconds
 
@@ -80,7 +78,7 @@ def folder_status(paths: RunPaths) -> Status:
     for claim in latest(paths).values():
         claimed.setdefault(claim.what, []).append(claim.key)
     half = [
-        HalfTrained(cohort_id=path.stem, run_ids=mine, step=_step_of(path, path.stat().st_mtime_ns), n_steps=None)
+        HalfTrained(cohort_id=path.stem, run_ids=mine, step=step_of(path), n_steps=None)
         for path in sorted(paths.cohorts.glob("*.ckpt"))
         if (mine := tuple(sorted(set(claimed.get(path.stem, ())) & set(found.left))))
     ]
@@ -120,42 +118,16 @@ def _ended(name: str, paths: RunPaths, run_ids: Iterable[str]) -> Status:
 
 def _half_trained(plan: Plan, left: set[str]) -> tuple[HalfTrained, ...]:
     """Cohorts with a checkpoint: whole ones, and what was left of one when it was stopped."""
-    there = {path.stem for path in plan.paths.cohorts.glob("*.ckpt")} if left else set()
-    found = []
-    cohorts = (part for cohort in plan.cohorts for part in parts_of(cohort, plan.paths)) if there else ()
+    found, paths = [], plan.paths
+    cohorts = (part for cohort in plan.cohorts for part in parts_of(cohort, paths)) if paths.cohorts.is_dir() else ()
     for cohort in cohorts:
         mine = left & set(cohort.run_ids)
-        for part in (cohort, cohort.only(mine), *cohort.only(mine).parts) if mine else ():
-            if part.cohort_id in there:
-                step, mine_in_order = _trained_steps(part, plan.paths, left), tuple(sorted(mine))
-                found.append(
-                    HalfTrained(cohort_id=part.cohort_id, run_ids=mine_in_order, step=step, n_steps=part.trained_steps)
-                )
-                break
+        together = under_way(cohort, mine, paths)
+        for part in together.parts if together else ():
+            if paths.checkpoint(part.cohort_id).exists() and (own := tuple(sorted(mine & set(part.run_ids)))):
+                step, n_steps = steps_taken(part, paths), part.trained_steps
+                found.append(HalfTrained(cohort_id=part.cohort_id, run_ids=own, step=step, n_steps=n_steps))
     return tuple(found)
-
-
-def _trained_steps(cohort: Cohort, paths: RunPaths, left: set[str]) -> int | None:
-    """Steps of the trunk, and of the branches that are recorded or under way; None where the state does not read."""
-    state = paths.checkpoint(cohort.cohort_id)
-    steps = _step_of(state, state.stat().st_mtime_ns)
-    if steps is None or len(cohort.branches) == 1:
-        return steps
-    for branch in cohort.branches:
-        own, recipe = paths.checkpoint(branch.cohort_id), branch.recipe
-        if not left & set(branch.run_ids):
-            steps += recipe.steps - recipe.branch_step
-        elif own.exists():
-            steps += max(0, (_step_of(own, own.stat().st_mtime_ns) or 0) - recipe.branch_step)
-    return steps
-
-
-@cache
-def _step_of(path: Path, written: int) -> int | None:  # noqa: ARG001 - of another time it is another one
-    """The step that a checkpoint was saved at; read once for each time that it was written."""
-    from mdl.training import checkpoint_step
-
-    return checkpoint_step(path)
 
 
 def lines(state: Status) -> list[str]:

@@ -110,7 +110,8 @@ def _serve(job: dict[str, Any], emit: Emit, server: WandbServer) -> None:
 def _cohort(job: dict[str, Any], emit: Emit, server: WandbServer) -> dict[str, Any]:
     """Train and record the cells that no other process works on.
 
-    Answers how many those are, which failed, and `spent` (seconds) where all were trained as one from start to end.
+    Answers how many those are, which failed, and `spent` (seconds) where all were trained as one from start to end,
+    no budget left out.
     """
     from mdl.config import Cell, Cohort, from_flat
     from mdl.records import RunPaths
@@ -126,13 +127,13 @@ def _cohort(job: dict[str, Any], emit: Emit, server: WandbServer) -> dict[str, A
         won = claims.take({i: paths.record(i) for i in cohort.run_ids}, replace=job.get("retry", {}))
         left = {i for i in cohort.run_ids if i in won or not paths.record(i).exists()}
         # In flight before, and all of it ours: it goes on. Else those that are ours, as a cohort of their own.
-        whole = left == set(won) and paths.checkpoint(cohort.cohort_id).exists()
+        whole = left == set(won) and any(paths.checkpoint(c.cohort_id).exists() for c in (cohort, *cohort.parts))
         ours = cohort if whole else cohort.only(set(won))
         begun = any(paths.checkpoint(state).exists() for state in cohort.state_ids)
         try:
             asked = _Asked(job=job, paths=paths, emit=emit, claims=claims, clock=clock, server=server)
             failed = _run(asked, ours) if won else {}
-            as_one = set(won) == set(cohort.run_ids) and not begun and not failed and not asked.halved
+            as_one = set(won) == set(cohort.run_ids) and not begun and not failed and not asked.incomplete
             spent = asdict(clock.spent()) if as_one else None
         finally:  # also where a successor has finished them
             if all(paths.record(i).exists() for i in cohort.run_ids):
@@ -150,7 +151,7 @@ class _Asked:
     claims: Claims
     clock: PhaseClock
     server: WandbServer
-    halved: list[str] = field(default_factory=list)  # cohorts that did not fit on the GPU
+    incomplete: list[str] = field(default_factory=list)  # cohorts that did not fit on the GPU, or left budgets out
 
 
 def _run(asked: _Asked, cohort: Cohort) -> dict[str, str | None]:
@@ -174,6 +175,8 @@ def _run(asked: _Asked, cohort: Cohort) -> dict[str, str | None]:
     except torch.OutOfMemoryError:
         pass  # not handled in here: the exception would hold the memory
     else:
+        if any(record.status == "needless" for record in records):
+            asked.incomplete.append(cohort.cohort_id)
         return {record.run_id: record.reason for record in records if record.status == "failed"}
     torch.cuda.empty_cache()
     n = len(cohort.members)
@@ -182,7 +185,7 @@ def _run(asked: _Asked, cohort: Cohort) -> dict[str, str | None]:
             f"{cohort.run_ids[0]} does not fit into the GPU's memory; lower train.batch_windows, or raise train.devices"
         )
     asked.emit("note", message=f"{cohort.cohort_id}: out of GPU memory with {n} members; training them in two halves")
-    asked.halved.append(cohort.cohort_id)
+    asked.incomplete.append(cohort.cohort_id)
     asked.paths.forget_checkpoints(*cohort.state_ids)
     parts = [_run(asked, half) for half in cohort.halves]
     return parts[0] | parts[1]

@@ -18,7 +18,7 @@ from typing import Any, Protocol, TextIO
 from mdl.errors import MdlError
 from mdl.sweeps.claims import stands
 from mdl.sweeps.cost_model import Spent, Work
-from mdl.sweeps.device_shares import DeviceShares
+from mdl.sweeps.device_shares import DeviceShares, Share
 from mdl.sweeps.kept_memory import KEEPING
 from mdl.sweeps.seen_cohorts import remember
 
@@ -188,16 +188,16 @@ class Pool:
             if worker is None or worker.poll() is not None:
                 worker = self._start(lane, log)
             listener.started(job)
-            share_until_now = self._shares.begin(lane.gpus)
-            outcome = _ask(worker, job, listener)
-            share = share_until_now()
+            share = self._shares.of(lane.gpus)
+            outcome = _ask(worker, job, listener, share)
+            share.end()
             if outcome.result.get("fatal"):
                 self._fatal = outcome.error
                 return
             if not self._stopping:
                 listener.outcome(outcome)
             if job.work and (spent := outcome.result.get("spent")):
-                remember(job.work, Spent(**spent), share=share, on_gpu=bool(lane.gpus))
+                remember(job.work, Spent(**spent), share=share.average, on_gpu=bool(lane.gpus))
         if worker is not None:
             self._end(worker)
         for thread in self._threads(lane.parts, log, listener):
@@ -231,7 +231,8 @@ class Pool:
             self._workers.discard(worker)
 
 
-def _ask(worker: subprocess.Popen[str], job: Job, listener: Listener) -> Outcome:
+def _ask(worker: subprocess.Popen[str], job: Job, listener: Listener, share: Share) -> Outcome:
+    """`share` begins with the first step: until then the job leaves its device to others."""
     assert worker.stdin is not None  # noqa: S101 - both are pipes
     assert worker.stdout is not None  # noqa: S101
     with contextlib.suppress(OSError):  # a dead worker is noticed below
@@ -240,6 +241,7 @@ def _ask(worker: subprocess.Popen[str], job: Job, listener: Listener) -> Outcome
     for line in worker.stdout:
         event = json.loads(line)
         if event["event"] == "progress":
+            share.begin()
             listener.progress(job, event["phase"], event["done"] / max(1, event["total"]))
         elif event["event"] == "stage":
             listener.stage(job, event["name"])

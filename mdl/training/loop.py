@@ -95,6 +95,9 @@ def fit(
         finally:
             module.let_go()
         ranks.part()  # also where nothing was left to train
+        if progress:
+            machine.wait()
+            progress(trainer.global_step)  # before the state is saved, which is no step
         if trainer.global_step < until and not bool((module.first_bad_step >= 0).all()):
             raise MdlError(f"training stopped at step {trainer.global_step} of {until}")
         if until < module.recipe.steps:

@@ -21,14 +21,16 @@ from mdl.errors import Terminated
 from mdl.sweeps import claims
 from mdl.sweeps.backends.registry import Ended, Request, register_backend
 from mdl.sweeps.cohort_parts import forget_parts
+from mdl.sweeps.cost_model import Spent
 from mdl.sweeps.driver_status import DriverStatus
 from mdl.sweeps.hardware import count_gpus, n_cores, this_machine
 from mdl.sweeps.jobs import baseline_jobs, cohort_job, left_of
 from mdl.sweeps.layout import Layout, advice_on_memory, auto_per_gpu, most_per_gpu
 from mdl.sweeps.manifest import open_corpora, write_manifest
 from mdl.sweeps.messages import say
-from mdl.sweeps.plan import Plan
+from mdl.sweeps.plan import Plan, at_most
 from mdl.sweeps.progress import Display
+from mdl.sweeps.schedule import Place, end_of
 from mdl.sweeps.seen_cohorts import cost_model
 from mdl.sweeps.wait_for_others import WaitForOthers
 from mdl.sweeps.worker_pool import ON_A_CORE, SINGLE_THREADED, Job, Lane, Pool
@@ -94,7 +96,7 @@ def run_sweep(
     whole_cohorts = left_of(plan, plan.cohorts if with_cohorts else (), retry_failed=retry_failed)
     places = _places(whole_cohorts, n_workers=n_workers, per_gpu=per_gpu, wait=wait, until=until)
     on_gpu = count_gpus() > 0
-    layout = Layout(plan, corpora, cost_model(on_gpu=on_gpu), _devices(places))
+    layout = Layout(plan, corpora, cost_model(on_gpu=on_gpu), _training_places(places, whole_cohorts))
     left = layout.cut(whole_cohorts, keep=True)
     how = {"retry_failed": retry_failed, "on_gpu": on_gpu}
     jobs = [cohort_job(plan, c, command, corpora, seconds=layout.seconds(c).at_work, **how) for c in left]
@@ -123,10 +125,9 @@ def foretell(request: Request, options: LocalOptions) -> str:
     seconds, source = foretold_seconds(request, options)
     if not seconds:
         return "nothing is left to do\n"
-    n = len(_devices(_places([], n_workers=options.workers, per_gpu=options.per_gpu or 1)))
-    where = counted(count_gpus(), "GPU") if count_gpus() else counted(n, "core")
+    where = counted(count_gpus(), "GPU") if count_gpus() else counted(options.workers or n_cores(), "core")
     where += f" ({this_machine(on_gpu=count_gpus() > 0)})"
-    told = f"here, on {where}: about {format_seconds(seconds)}, foretold {source}\n"
+    told = f"here, on {where}: {at_most(request.plan) or 'about '}{format_seconds(seconds)}, foretold {source}\n"
     advice = advice_on_memory(request.plan)
     return f"{advice}\n{told}" if advice else told
 
@@ -139,11 +140,15 @@ def foretold_seconds(request: Request, options: LocalOptions) -> tuple[float, st
     left = left_of(plan, cohorts, retry_failed=request.retry_failed)
     places = _places(left, n_workers=options.workers, per_gpu=options.per_gpu)
     model = cost_model(on_gpu=on_gpu)
-    layout = Layout(plan, corpora, model, _devices(places))
+    layout = Layout(plan, corpora, model, _training_places(places, left))
     known = replace(plan, cohorts=tuple(cohorts))
     coders = [job.seconds for job in baseline_jobs(known, corpora)] if request.with_baselines else []
-    beside = [] if on_gpu else coders  # beside a GPU other processes do them
-    return layout.end_seconds(layout.cut(left, keep=False), beside), model.source
+    cohorts = layout.cut(left, keep=False)
+    if not on_gpu:
+        return layout.end_seconds(cohorts, coders), model.source
+    beside = [Spent(start=0.0, training=0.0, measuring=seconds) for seconds in sorted(coders, reverse=True)]
+    coded = end_of(beside, [Place((str(i),)) for i in range(_n_coders())])
+    return max(layout.end_seconds(cohorts), coded), model.source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,17 +178,22 @@ def _places(
     )
 
 
-def _devices(places: _Places) -> list[int]:
-    """The device of each lane that trains: a GPU, or a core of its own."""
+def _training_places(places: _Places, cohorts: Sequence[Cohort]) -> list[Place]:
+    """As `_lanes` for these cohorts: on a GPU, on several, or each on a core of its own."""
     n_gpus = count_gpus()
     if not n_gpus:
-        return list(range(places.n_workers or n_cores()))
-    return (list(range(n_gpus)) * places.per_gpu)[: places.n_workers]
+        return [Place((str(i),)) for i in range(places.n_workers or n_cores())]
+    widths = {min(cohort.execution.n_devices, n_gpus) for cohort in cohorts}
+    return [_place(lane) for lane in _lanes(places, len(cohorts), widths) if "cohort" in lane.kinds]
+
+
+def _place(lane: Lane) -> Place:
+    return Place(tuple(lane.gpus), tuple(map(_place, lane.parts)))
 
 
 def _run_jobs(plan: Plan, jobs: list[Job], console: Console, places: _Places) -> Ended:
     """Rounds of all that is left and that no other process works on, until nothing is."""
-    ended, waiting, jobs = Ended(), WaitForOthers(console), _fitting(jobs)
+    ended, waiting = Ended(), WaitForOthers(console)
     while jobs:
         live = {key: claim for key, claim in claims.latest(plan.paths).items() if not claim.is_stale}
         free = [job for job in jobs if any(key not in live for key in job.open)]
@@ -209,12 +219,6 @@ def _run_jobs(plan: Plan, jobs: list[Job], console: Console, places: _Places) ->
     return ended
 
 
-def _fitting(jobs: list[Job]) -> list[Job]:
-    """The same, none asking for more GPUs than there are: it then trains on fewer, and on a CPU in one lane."""
-    at_most = max(1, count_gpus())
-    return [replace(job, n_devices=min(job.n_devices, at_most)) for job in jobs]
-
-
 def _lanes(places: _Places, n_jobs: int, widths: AbstractSet[int] = frozenset({1})) -> list[Lane]:
     """One process a GPU for cohorts and some for baselines beside; without a GPU one single-threaded process a core.
 
@@ -228,7 +232,12 @@ def _lanes(places: _Places, n_jobs: int, widths: AbstractSet[int] = frozenset({1
     n_lanes = places.n_workers or n_gpus * places.per_gpu
     gpus = _split(devices, sorted(widths - {1}, reverse=True))
     gpus += _split(devices * (places.per_gpu - 1), [])
-    return gpus[:n_lanes] + [Lane(frozenset({"baseline"}), ON_A_CORE)] * max(1, min(8, cores // 2))
+    return gpus[:n_lanes] + [Lane(frozenset({"baseline"}), ON_A_CORE)] * _n_coders()
+
+
+def _n_coders() -> int:
+    """Processes of classical coders beside GPUs."""
+    return max(1, min(8, n_cores() // 2))
 
 
 def _split(devices: Sequence[str], widths: Sequence[int]) -> list[Lane]:

@@ -9,20 +9,26 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from mdl.models import Shape, forward_flops_per_byte, parse_size
-from mdl.sweeps import speed_trial
+from mdl.records import RunPaths, read_ending
+from mdl.sweeps import Plan, open_corpora, speed_trial, worker
 from mdl.sweeps.cost_model import H100, USUAL_CORE, CostModel, Rule, Spent, Work, core
-from mdl.sweeps.device_shares import DeviceShares
+from mdl.sweeps.device_shares import DeviceShares, Share
+from mdl.sweeps.jobs import cohort_job
 from mdl.sweeps.phase_clock import PhaseClock
 from mdl.sweeps.seen_cohorts import cost_model, remember
+from mdl.training import WandbServer
 from tests.command import write_sweep
+from tests.mdl.training.test_trunk import grid
 
 SHAPES = st.builds(
     lambda steps, each, coded, flops: Work(
@@ -108,6 +114,20 @@ def test_a_cohort_is_remembered_by_the_pace_of_its_later_steps(
     assert capsys.readouterr().err.count("a cohort (process") == 8, "each change of phase is in the log"
 
 
+def test_what_passes_at_a_step_is_none_of_the_pace(
+    clock_at: Callable[[float], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After the last one the state is saved: 3 s, where twenty steps take 2."""
+    clock = PhaseClock("a cohort", 0.0)
+    for at, done in ((4.0, 1), (4.5, 5), (5.0, 10), (6.0, 20), (9.0, 20)):
+        clock_at(at)
+        clock("training", done, 20)
+    clock("measuring")
+    clock_at(10.0)
+    assert clock.spent().training == pytest.approx(2.0)
+    assert "training" in capsys.readouterr().err
+
+
 def test_of_a_few_steps_no_pace_is_known(clock_at: Callable[[float], None]) -> None:
     """And so no training: two steps of seven members once foretold 28 minutes for a grid of four."""
     clock = PhaseClock("a cohort", 0.0)
@@ -127,16 +147,79 @@ def test_a_cohort_has_an_nth_of_a_device_while_n_are_there(clock_at: Callable[[f
     """Work of 60 s beside two others for the first 30 s ends after 80, and is remembered as 60."""
     clock_at(0.0)
     shares = DeviceShares()
-    ends = [shares.begin(["0"]) for _ in range(3)]
-    elsewhere = shares.begin(["1"])
+
+    def begin(*devices: str) -> Share:
+        share = shares.of(devices)
+        share.begin()
+        return share
+
+    def average(share: Share) -> float:
+        share.end()
+        return share.average
+
+    three, elsewhere = [begin("0") for _ in range(3)], begin("1")
     clock_at(30.0)
-    assert (ends.pop()(), ends.pop()()) == (pytest.approx(1 / 3), pytest.approx(1 / 3))
+    assert (average(three.pop()), average(three.pop())) == (pytest.approx(1 / 3), pytest.approx(1 / 3))
     clock_at(80.0)
-    assert ends.pop()() * 80.0 == pytest.approx(60.0)
-    both = shares.begin(["0", "1"])
+    assert average(three.pop()) * 80.0 == pytest.approx(60.0)
+    both = begin("0", "1")
     clock_at(160.0)
-    assert (both(), elsewhere()) == (pytest.approx(1 / 2), pytest.approx(3 / 4))
-    assert shares.begin([])() == 1.0, "a core is one's own"
+    assert (average(both), average(elsewhere)) == (pytest.approx(1 / 2), pytest.approx(3 / 4))
+    assert average(begin()) == 1.0, "a core is one's own"
+
+
+def test_a_cohort_takes_a_share_from_its_first_step_on(clock_at: Callable[[float], None]) -> None:
+    """Beside one that trains for 80 s another one's 40 s of imports leave it the device; both then have half."""
+    clock_at(0.0)
+    shares = DeviceShares()
+    one, other, none = (shares.of(["0"]) for _ in range(3))
+    one.begin()
+    clock_at(40.0)
+    other.begin()
+    clock_at(60.0)
+    other.begin()  # told of every progress
+    clock_at(80.0)
+    for share in (one, other, none):
+        share.end()
+    assert (one.average, other.average, none.average) == (pytest.approx(3 / 4), pytest.approx(1 / 2), 1.0)
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"\xff", b"[" * 10**5, b"null", b'{"work": {}, "spent": {}}'])
+def test_a_damaged_note_of_what_a_cohort_took_is_none(content: bytes) -> None:
+    work = Work(n_steps=100, n_bytes=10**6, measured_bytes=10**5, flops_per_byte=1e4)
+    remember(work, Spent(start=1.0, training=100.0, measuring=1.0), share=1.0, on_gpu=False)
+    (note,) = (Path(os.environ["MDL_CACHE"]) / "cohorts-alone").glob("*/*.json")
+    sound = note.read_bytes()
+    assert len(cost_model(on_gpu=False).seen) == 1
+    damaged = [sound.replace(b"100.0", value) for value in (b"null", b'"1"', b"NaN", b"Infinity", b"-1", b"true")]
+    for bad in (content, *damaged):
+        note.write_bytes(bad)
+        assert cost_model(on_gpu=False).seen == ()
+
+
+def test_work_on_several_devices_is_foretold_by_what_ran_on_as_many_or_fewer() -> None:
+    """Of a machine three times as slow as the rule: what took 300 s on four GPUs takes some 1,150 s on one."""
+    alone = Work(n_steps=1000, n_bytes=10**9, measured_bytes=10**8, flops_per_byte=1e7)
+    wide = replace(alone, n_devices=4)
+    taken = H100.seconds(wide)
+    slow = Spent(start=5.0, training=3 * taken.training, measuring=3 * taken.measuring)
+    model = CostModel(H100, ((wide, slow),))
+    assert model.seconds(wide).training == pytest.approx(slow.training, rel=0.1)
+    assert 3.5 < model.seconds(alone).training / model.seconds(wide).training < 4
+
+
+@pytest.mark.parametrize(("more", "expected"), [({}, True), ({"steps": "auto(10, 40)", "until": 0.5}, False)])
+def test_a_cohort_that_left_budgets_out_is_not_remembered_as_one_that_did_not(
+    more: dict[str, Any], expected: bool, text_file: Path, tmp_path: Path
+) -> None:
+    cohort = grid(text_file, **{"steps": (10, 20), "price": 0.01, **more})
+    plan = Plan("s", RunPaths(tmp_path / "s"), (cohort,))
+    job = cohort_job(plan, cohort, "", open_corpora(plan, Console(quiet=True)))
+    answer = worker._cohort(job.request, lambda event, **fields: None, WandbServer())
+    assert (answer["spent"] is not None) == expected
+    assert answer["n_cells"] == len(cohort.cells)
+    left_out = [r for r in map(plan.paths.record, cohort.run_ids) if read_ending(r)[0] == "needless"]
+    assert bool(left_out) != expected
 
 
 @pytest.mark.slow
@@ -155,7 +238,7 @@ def test_every_cohort_that_trains_as_one_is_remembered(tmp_path: Path, text_file
                 break
             time.sleep(0.05)
         assert driver.wait(300) == (143 if stop else 0)
-        notes = (tmp_path / cache / "cohort-seconds").glob("*/*.json")
+        notes = (tmp_path / cache / "cohorts-alone").glob("*/*.json")
         return [json.loads(note.read_bytes())["spent"] for note in notes]
 
     spent = sweep("runs", "cache")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
+from mdl.sweeps import jobs
 from mdl.sweeps.backends import local
 from mdl.sweeps.backends.local import _lanes, _Places
+from mdl.sweeps.grid import cohorts_of, grid_cells
 from mdl.sweeps.progress import Display
 from mdl.sweeps.worker_pool import Job, Lane, Outcome, Pool
 
@@ -49,20 +52,21 @@ def test_a_cohort_too_large_for_one_gpu_gets_as_many_as_it_asks_for_and_then_the
     assert sorted(all_of(_lanes(places(), 100, {1, 2}))) == [*singles, (2, "0,1"), (2, "2,3")]
     assert sorted(all_of(_lanes(places(), 100, {2, 4}))) == [*singles, (2, "0,1"), (2, "2,3"), (4, "0,1,2,3")]
     assert all_of(_lanes(places(), 100, {5}))[0] == (5, "0,1,2,3,4")
-    jobs = [Job("a", {"kind": "cohort"}, 1.0, n_devices=n) for n in (1, 4, 64)]
-    assert [job.n_devices for job in local._fitting(jobs)] == [1, 4, 5]
-    monkeypatch.setattr(local, "count_gpus", lambda: 0)
-    assert [job.n_devices for job in local._fitting(jobs)] == [1, 1, 1]
+    wide = [cohorts_of(grid_cells({"size": ("8x1",), "devices": (n,), "batch_windows": (64,)}))[0] for n in (1, 4, 64)]
+    corpora = {wide[0].cells[0].config.corpus.spec(): SimpleNamespace(train=bytes(10**6), heldout=bytes(10**5))}
+    for n_gpus, expected in ((5, [1, 4, 5]), (0, [1, 1, 1])):
+        monkeypatch.setattr(jobs, "count_gpus", lambda n=n_gpus: n)
+        assert [jobs.cohort_work(cohort, corpora).n_devices for cohort in wide] == expected  # type: ignore[arg-type]
 
 
 def test_a_wide_lane_does_its_own_jobs_and_then_falls_into_single_ones(tmp_path: Path) -> None:
     """Jobs that end at once, in an error: all of them are taken by someone."""
-    jobs = [Job(f"{n}-{i}", {"kind": "cohort", "configs": [{}]}, 1.0, n_devices=n) for n in (1, 2) for i in range(2)]
+    asked = [Job(f"{n}-{i}", {"kind": "cohort", "configs": [{}]}, 1.0, n_devices=n) for n in (1, 2) for i in range(2)]
     cohort = frozenset({"cohort"})
     console = Console(width=200, file=(tmp_path / "out").open("w"))
     lanes = [Lane(cohort, n_devices=2, parts=(Lane(cohort), Lane(cohort)))]
-    with Display(jobs, lanes, console, (0, 4)) as display:
-        Pool(lanes, tmp_path / "log.txt").run(jobs, display)
+    with Display(asked, lanes, console, (0, 4)) as display:
+        Pool(lanes, tmp_path / "log.txt").run(asked, display)
     console.file.close()
     assert [job.name for job in display.given_up[:2]] == ["2-0", "2-1"]
     assert sorted(job.name for job in display.given_up) == ["1-0", "1-1", "2-0", "2-1"]

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,18 +20,21 @@ from rich.console import Console
 from mdl.config import Cohort
 from mdl.models import Shape, parse_size, training_bytes
 from mdl.records import RunPaths
-from mdl.sweeps import layout
+from mdl.sweeps import jobs, layout
 from mdl.sweeps.backends import local
 from mdl.sweeps.backends.registry import Ended, Request
+from mdl.sweeps.claims import Claims
 from mdl.sweeps.cohort_parts import forget_parts, keep_parts, parts_of
-from mdl.sweeps.cost_model import Spent, Work
+from mdl.sweeps.cost_model import H100, CostModel, Spent, Work
 from mdl.sweeps.grid import cohorts_of, grid_cells
 from mdl.sweeps.hardware import Gpu
-from mdl.sweeps.layout import advice_on_memory, auto_per_gpu
+from mdl.sweeps.jobs import left_of
+from mdl.sweeps.layout import Layout, advice_on_memory, auto_per_gpu
 from mdl.sweeps.plan import Plan
-from mdl.sweeps.schedule import cut, end_of
+from mdl.sweeps.schedule import Place, cut, end_of
 from mdl.sweeps.seen_cohorts import remember
 from mdl.sweeps.status import status
+from mdl.sweeps.worker_pool import Job
 from tests.command import leftovers, mdl, records, write_sweep
 
 WORKS = st.lists(
@@ -43,9 +47,14 @@ WORKS = st.lists(
 DEVICES = st.lists(st.integers(0, 2), min_size=1, max_size=6)
 
 
+def on(*devices: int) -> list[Place]:
+    """A lane on each."""
+    return [Place((str(device),)) for device in devices]
+
+
 @given(WORKS, DEVICES)
 def test_the_end_is_not_before_any_job_and_not_after_all_in_a_row(works: list[Spent], devices: list[int]) -> None:
-    end, whole = end_of(works, devices), sum(one.start + one.at_work for one in works)
+    end, whole = end_of(works, on(*devices)), sum(one.start + one.at_work for one in works)
     longest = max((one.start + one.at_work for one in works), default=0.0)
     busy = sum(one.at_work for one in works) / len(set(devices))
     assert max(longest, busy) - 1e-9 <= end <= whole + 1e-9
@@ -53,9 +62,18 @@ def test_the_end_is_not_before_any_job_and_not_after_all_in_a_row(works: list[Sp
 
 def test_lanes_of_one_gpu_share_it_and_wait_for_their_first_steps_side_by_side() -> None:
     one = Spent(start=2.0, training=3.0, measuring=1.0)
-    assert end_of([one, one], [0]) == pytest.approx(12)
-    assert end_of([one, one], [0, 0]) == pytest.approx(10)
-    assert end_of([one, one], [0, 1]) == pytest.approx(6)
+    assert end_of([one, one], on(0)) == pytest.approx(12)
+    assert end_of([one, one], on(0, 0)) == pytest.approx(10)
+    assert end_of([one, one], on(0, 1)) == pytest.approx(6)
+
+
+def test_what_wants_several_devices_has_all_of_them_before_others_have_each() -> None:
+    """Two cohorts on both GPUs run one after the other, then single ones side by side; a lane more shares its GPU."""
+    wide, one = (Spent(start=2.0, training=seconds, measuring=1.0) for seconds in (9.0, 3.0))
+    both = Place(("0", "1"), tuple(on(0, 1)))
+    assert end_of([wide, one, wide, one], [both], [2, 1, 2, 1]) == pytest.approx(12 + 12 + 6)
+    assert end_of([wide], [both, *on(0, 1)], [2]) == pytest.approx(12)
+    assert end_of([wide, one], [both, *on(0)], [2, 1]) == pytest.approx(2 + 4 * 2 + 6), "until one of them is done"
 
 
 def cohorts(**more: Any) -> list[Cohort]:
@@ -71,9 +89,10 @@ def like(cohort: Cohort) -> Spent:
 @given(DEVICES)
 def test_a_cut_keeps_every_cell_and_never_delays_the_end(devices: list[int]) -> None:
     whole = cohorts()
-    parts = cut(whole, like, devices, lambda cohort: True)
+    places = on(*devices)
+    parts = cut(whole, like, places, lambda cohort: True)
     assert sorted(i for part in parts for i in part.run_ids) == sorted(i for one in whole for i in one.run_ids)
-    before, after = (end_of([like(one) for one in some], devices) for some in (sorted_(whole), parts))
+    before, after = (end_of([like(one) for one in some], places) for some in (sorted_(whole), parts))
     assert after <= before
     assert [like(one).at_work for one in parts] == sorted((like(one).at_work for one in parts), reverse=True)
     if len(parts) > len(whole):
@@ -85,9 +104,9 @@ def sorted_(some: list[Cohort]) -> list[Cohort]:
 
 
 def test_the_longest_cohort_is_cut_for_two_gpus_and_none_is_for_one() -> None:
-    assert len(cut(cohorts(), like, [0], lambda cohort: True)) == 3
-    assert [len(one.members) for one in cut(cohorts(), like, [0, 1], lambda cohort: True)][:2] == [2, 2]
-    assert len(cut(cohorts(), like, [0, 1], lambda cohort: False)) == 3
+    assert len(cut(cohorts(), like, on(0), lambda cohort: True)) == 3
+    assert [len(one.members) for one in cut(cohorts(), like, on(0, 1), lambda cohort: True)][:2] == [2, 2]
+    assert len(cut(cohorts(), like, on(0, 1), lambda cohort: False)) == 3
 
 
 @given(st.integers(1, 3))
@@ -97,8 +116,8 @@ def test_no_cohort_is_cut_for_lanes_of_one_device_whatever_its_parts_would_take(
     def less_alone(cohort: Cohort) -> Spent:
         return Spent(start=5.0, training=100.0 * len(cohort.members) ** 1.5, measuring=10.0)
 
-    assert len(cut(cohorts(), less_alone, [0] * n_lanes, lambda cohort: True)) == 3
-    assert len(cut(cohorts(), less_alone, [0] * n_lanes + [1], lambda cohort: True)) > 3
+    assert len(cut(cohorts(), less_alone, on(*[0] * n_lanes), lambda cohort: True)) == 3
+    assert len(cut(cohorts(), less_alone, on(*[0] * n_lanes, 1), lambda cohort: True)) > 3
 
 
 def test_as_many_cohorts_share_a_gpu_as_its_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,6 +171,87 @@ def test_advice_stands_before_the_time_in_a_dry_run_and_at_the_start(
     assert lines[1].startswith("here, on ")
     local.LocalBackend().run(request, local.LocalOptions())
     assert told.getvalue().strip() == "advice on small"
+
+
+@pytest.mark.parametrize(("until", "expected"), [(0, "about "), (0.01, "at most ")])
+def test_what_budgets_may_be_left_out_of_takes_at_most_so_long(
+    until: float, expected: str, tmp_path: Path, text_file: Path
+) -> None:
+    write_sweep(tmp_path, text_file, (60, 120), f"  train.until: {{value: {until}}}")
+    request = Request(
+        file=tmp_path / "small.yaml", runs=tmp_path, command="", with_baselines=False, retry_failed=False,
+        console=Console(quiet=True),
+    )  # fmt: skip
+    assert f"): {expected}" in local.foretell(request, local.LocalOptions())
+
+
+@pytest.fixture
+def two_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
+    """A sweep whose cohort it pays to cut for them."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    for module in (layout, local, jobs):
+        monkeypatch.setattr(module, "count_gpus", lambda: 2)
+    settings = {"size": ("64x4",), "subset_bytes": ("1MB", "2MB", "3MB"), "steps": (10**5,)}
+    return Plan("s", RunPaths(tmp_path / "s"), tuple(cohorts_of(grid_cells(settings))))
+
+
+def laid_out(plan: Plan) -> tuple[Layout, list[Cohort]]:
+    corpora = {plan.cells[0].config.corpus.spec(): SimpleNamespace(train=bytes(10**7), heldout=bytes(10**5))}
+    made = Layout(plan, corpora, CostModel(H100), on(0, 1))  # type: ignore[arg-type]
+    return made, made.cut(left_of(plan, plan.cohorts), keep=True)
+
+
+def test_a_cohort_that_another_process_has_claimed_is_not_cut(two_gpus: Plan) -> None:
+    plan, run_id = two_gpus, two_gpus.cells[1].run_id
+    with Claims(plan.paths, "another one") as theirs:
+        assert theirs.take({run_id: plan.paths.record(run_id)}) == [run_id]
+        assert laid_out(plan)[1] == list(plan.cohorts)
+        assert not plan.paths.split(plan.cohorts[0].cohort_id).exists()
+    parts = laid_out(plan)[1]
+    assert len(parts) == 2
+    assert parts_of(plan.cohorts[0], plan.paths) == parts
+    assert laid_out(plan)[1] == parts, "and not cut again"
+
+
+def test_of_two_that_cut_a_cohort_at_once_both_train_the_parts_of_the_first(
+    two_gpus: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (whole,) = two_gpus.cohorts
+    theirs = [whole.only(set(whole.run_ids[:2])), whole.only(set(whole.run_ids[2:]))]
+    keep = layout.keep_parts
+
+    def second(cohort: Cohort, parts: list[Cohort], paths: RunPaths) -> Any:
+        assert parts != theirs
+        keep(cohort, theirs, paths)
+        return keep(cohort, parts, paths)
+
+    monkeypatch.setattr(layout, "keep_parts", second)
+    assert laid_out(two_gpus)[1] == theirs
+
+
+def test_coders_beside_gpus_are_foretold_where_they_take_longer(
+    two_gpus: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eight of 1,000 s in two processes; of less it is the training that tells."""
+    spec = two_gpus.cells[0].config.corpus.spec()
+    corpora = {spec: SimpleNamespace(train=bytes(10**7), heldout=bytes(10**5))}
+    monkeypatch.setattr(local, "open_corpora", lambda *_, **__: corpora)
+    monkeypatch.setattr(local, "n_cores", lambda: 4)
+
+    def foretold(coder_seconds: float, with_baselines: bool = True) -> float:
+        coders = [Job(f"{i}", {"kind": "baseline"}, 1.0, seconds=coder_seconds) for i in range(8)]
+        monkeypatch.setattr(local, "baseline_jobs", lambda *_: coders)
+        request = Request(
+            file=Path("s.yaml"), runs=Path(), command="", with_baselines=with_baselines, retry_failed=False,
+            console=Console(quiet=True),
+        )  # fmt: skip
+        object.__setattr__(request, "plan", two_gpus)
+        return local.foretold_seconds(request, local.LocalOptions())[0]
+
+    training = foretold(1000, with_baselines=False)
+    assert 20 < training < 4000
+    assert foretold(1000) == 4000
+    assert foretold(1) == training
 
 
 def test_a_cut_is_written_down_and_what_it_leaves_out_is_a_part_too(tmp_path: Path) -> None:
