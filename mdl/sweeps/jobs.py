@@ -98,10 +98,13 @@ def cohort_work(cohort: Cohort, corpora: Mapping[CorpusSpec, Corpus]) -> Work:
 
 
 def work_left(cohort: Cohort, corpora: Mapping[CorpusSpec, Corpus], paths: RunPaths) -> Work:
-    """The same without the steps that its states have behind them, and without what is recorded."""
-    work, left = cohort_work(cohort, corpora), open_cells(cohort, paths)
-    taken = sum(len(part.members) * (steps_taken(part, paths) or 0) for part in cohort.parts)
-    share = 1 - taken / sum(len(part.members) * part.trained_steps for part in cohort.parts)
+    """The same of one that is under way, without the steps that its states have behind them and what is recorded."""
+    work = cohort_work(cohort, corpora)
+    if not any(paths.checkpoint(state).exists() for state in cohort.state_ids):
+        return work
+    left, parts = open_cells(cohort, paths), cohort.parts
+    taken = sum(len(part.members) * (steps_taken(part, paths) or 0) for part in parts)
+    share = max(0.0, 1 - taken / sum(len(part.members) * part.trained_steps for part in parts))
     return replace(
         work,
         n_steps=round(work.n_steps * share),

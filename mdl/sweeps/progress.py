@@ -164,7 +164,7 @@ class Display:
         said = _UNKNOWN if left is None else f"about {format_seconds(left)} left"
         if self.console.is_terminal:
             self._bars.update(self._all, completed=self._share, description=self._cells(), left=said)
-        else:
+        elif running:
             self._line(f"{100 * self._share:.0f} %, {self._cells()}, {said}: {', '.join(running)}")
         if self._telling:
             self._telling(running, left, n_open)
