@@ -28,10 +28,12 @@ def parts_of(cohort: Cohort, paths: RunPaths) -> list[Cohort]:
 
 
 def _goes_on_whole(cohort: Cohort, parts: Sequence[Cohort], paths: RunPaths) -> bool:
-    """Whether another process had begun it whole before it was cut, and no part has come as far as a state."""
+    """Whether another process had begun it whole before it was cut, and no part is done or has a state."""
     left = open_cells(cohort, paths)
-    if any(under_way(part, left & set(part.run_ids), paths) for part in parts):
-        return False
+    for part in parts:
+        own = left & set(part.run_ids)
+        if not own or under_way(part, own, paths):
+            return False
     return under_way(cohort, left, paths) is not None
 
 
@@ -44,13 +46,14 @@ def keep_parts(cohort: Cohort, parts: Sequence[Cohort], paths: RunPaths) -> Sequ
 
 
 def forget_parts(cohorts: Sequence[Cohort], paths: RunPaths) -> None:
-    """Of cohorts whose cells are all recorded; and the state of one that had been begun whole."""
+    """Of cohorts whose cells are all recorded; and states of one that was begun both whole and in parts."""
     there = {path.name for path in paths.cohorts.glob("*.split.json")}
     for cohort in cohorts:
         path = paths.split(cohort.cohort_id) if there else None
         if path and path.name in there and all(paths.record(run_id).exists() for run_id in cohort.run_ids):
+            states = [state for one in (cohort, *parts_of(cohort, paths)) for state in one.state_ids]
             remove_own(path)
-            paths.forget_checkpoints(*cohort.state_ids)
+            paths.forget_checkpoints(*states)
 
 
 def _read(cohort: Cohort, paths: RunPaths) -> list[list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from functools import cache
 from pathlib import Path
@@ -9,21 +10,39 @@ from pathlib import Path
 from mdl.config import Cohort
 from mdl.records import RunPaths
 
+_MOST_PAUSES = 64
+
 
 def under_way(cohort: Cohort, left: AbstractSet[str], paths: RunPaths) -> Cohort | None:
     """Those of its cells whose training, together, has left a state; `left`, run ids, is what is still to be done.
 
     They are the ones that were not recorded when that training began: what is left, and what has been recorded since.
     """
-    if not left:
+    states = _states(cohort, paths) if left else set()
+    if not states:
         return None
-    recorded = [run_id for run_id in cohort.run_ids if run_id not in left]
-    recorded.sort(key=lambda run_id: _written(paths.record(run_id)))
-    for n_before in range(len(recorded) + 1):
+    written = {run_id: _written(paths.record(run_id)) for run_id in cohort.run_ids if run_id not in left}
+    recorded = sorted(written, key=lambda run_id: written[run_id])
+    for n_before in _pauses([written[run_id] for run_id in recorded]):
         together = cohort.only({*left, *recorded[n_before:]})
-        if any(paths.checkpoint(one.cohort_id).exists() for one in (together, *together.parts)):
+        if any(one.cohort_id in states for one in (together, *together.parts) if left & set(one.run_ids)):
             return together
     return None
+
+
+def _states(cohort: Cohort, paths: RunPaths) -> set[str]:
+    """Of models of this shape."""
+    names = paths.cohorts.glob("*.ckpt")
+    return {path.stem for path in names if path.name.startswith(f"{cohort.shape.label}-")}
+
+
+def _pauses(times: Sequence[int]) -> list[int]:
+    """How many records may have been there when a training began: none, all, or those before one of the longest pauses.
+
+    `times` rise. Of very many only some are tried: cells of one budget are recorded one right after the other.
+    """
+    inside = sorted(range(1, len(times)), key=lambda n: times[n - 1] - times[n])[:_MOST_PAUSES]
+    return sorted({0, len(times), *inside})
 
 
 def open_cells(cohort: Cohort, paths: RunPaths) -> set[str]:

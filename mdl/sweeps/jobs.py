@@ -21,6 +21,8 @@ from mdl.sweeps.time_left import usual_coder_seconds
 from mdl.sweeps.worker_pool import Job
 from mdl.units import format_bytes
 
+_MOST_READ_BYTES = 1 << 28
+
 
 def left_of(plan: Plan, cohorts: Sequence[Cohort], *, retry_failed: bool = False) -> list[Cohort]:
     """What is left of cohorts, of one that was cut before in its parts."""
@@ -98,9 +100,12 @@ def cohort_work(cohort: Cohort, corpora: Mapping[CorpusSpec, Corpus]) -> Work:
 
 
 def work_left(cohort: Cohort, corpora: Mapping[CorpusSpec, Corpus], paths: RunPaths) -> Work:
-    """The same of one that is under way, without the steps that its states have behind them and what is recorded."""
-    work = cohort_work(cohort, corpora)
-    if not any(paths.checkpoint(state).exists() for state in cohort.state_ids):
+    """The same of one that is under way, without the steps that its states have behind them and what is recorded.
+
+    All of it where the states are so large that to read them would take longer than it is worth.
+    """
+    work, states = cohort_work(cohort, corpora), [paths.checkpoint(state) for state in set(cohort.state_ids)]
+    if not 0 < sum(state.stat().st_size for state in states if state.exists()) < _MOST_READ_BYTES:
         return work
     left, parts = open_cells(cohort, paths), cohort.parts
     taken = sum(len(part.members) * (steps_taken(part, paths) or 0) for part in parts)

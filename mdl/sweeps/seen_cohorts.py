@@ -27,7 +27,9 @@ def cost_model(*, on_gpu: bool) -> CostModel:
     seen = []
     paths = sorted(_folder(kind).glob("*.json"), key=_age)[:_MOST_READ]
     for path in paths:
-        with contextlib.suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
+        with contextlib.suppress(
+            OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError
+        ):
             content = json.loads(path.read_bytes())
             work, spent = Work(**_numbers(content["work"])), Spent(**_numbers(content["spent"]))
             seen.append((work, spent))
@@ -56,7 +58,7 @@ def try_core_once(cohort: Cohort) -> None:
 
 def _numbers(content: dict[str, Any]) -> dict[str, Any]:
     """The same. ValueError where one is no number of seconds, bytes or operations."""
-    if not all(type(value) in (int, float) and 0 <= value < math.inf for value in content.values()):
+    if not all(type(value) in (int, float) and 0 <= float(value) < math.inf for value in content.values()):
         raise ValueError
     return content
 

@@ -10,7 +10,9 @@ import pytest
 from mdl.config import Cohort
 from mdl.data import Corpus, CorpusSpec, open_corpus
 from mdl.records import RunPaths
+from mdl.sweeps import in_flight
 from mdl.sweeps.cohort_parts import forget_parts, keep_parts, parts_of
+from mdl.sweeps.grid import cohorts_of, grid_cells
 from mdl.sweeps.in_flight import open_cells, steps_taken, under_way
 from mdl.sweeps.jobs import cohort_work, missing, work_left
 from mdl.training import checkpoint_step, run_cohort
@@ -68,6 +70,48 @@ def test_an_extended_sweep_that_is_stopped_loses_no_step_of_its_trunk(
     assert not paths.cohorts.exists()
 
 
+def test_a_part_that_is_done_hides_no_other_one_that_is_under_way(
+    text_file: Path, tmp_path: Path, stop_at: dict[str, int]
+) -> None:
+    """Of two members of different budgets; the shortest budget of the one under way was recorded before."""
+    cohort = grid(text_file, steps=(10, 20, 40, 80), checkpoint_seconds=1e-9)
+    small, large = sorted({cell.config.subset_bytes for cell in cohort.cells})
+    paths = RunPaths(tmp_path)
+    for earlier in (of(cohort, small, 10, 20), of(cohort, large, 10)):
+        run_cohort(cohort.only(earlier), "s", paths)
+    left = missing(cohort, paths)
+    assert left is not None
+    first, second = left.parts
+    stop_at["taken"], stop_at["at"] = 0, first.trained_steps + 30
+    with pytest.raises(SystemExit):
+        run_cohort(left, "s", paths)
+    again = missing(cohort, paths)
+    assert again is not None
+    assert (steps_taken(second, paths) or 0) >= 29
+    taken = stop_at["taken"]
+    run_cohort(again, "s", paths)
+    assert stop_at["taken"] - taken <= second.trained_steps - 29
+    assert not paths.cohorts.exists()
+
+
+def test_of_a_thousand_cells_what_is_under_way_is_found_at_the_longest_pauses(tmp_path: Path) -> None:
+    """Cells of a budget are recorded one right after the other."""
+    settings = {"size": ("4x1",), "seed": tuple(range(300)), "steps": STEPS, "context_bytes": (64,)}
+    (cohort,) = cohorts_of(grid_cells(settings))
+    paths, order = RunPaths(tmp_path), [run_id for branch in cohort.branches for run_id in branch.run_ids]
+    for n, run_id in enumerate(order[:600]):
+        paths.record(run_id).parent.mkdir()
+        paths.record(run_id).touch()
+        os.utime(paths.record(run_id), ns=(n, n + 10**9 * (n >= 300)))
+    left = set(order[600:])
+    together = cohort.only(set(order[300:]))
+    paths.cohorts.mkdir()
+    paths.checkpoint("8x1-00000000").touch()
+    assert under_way(cohort, left, paths) is None
+    paths.checkpoint(together.cohort_id).touch()
+    assert under_way(cohort, left, paths) == together
+
+
 def test_what_was_recorded_before_it_began_is_no_part_of_it(text_file: Path, tmp_path: Path) -> None:
     cohort, paths = grid(text_file, steps=STEPS), RunPaths(tmp_path)
     earlier, later, *left = cohort.run_ids
@@ -123,7 +167,20 @@ def test_a_cohort_that_another_process_had_begun_whole_goes_on_whole(
         run_cohort(cohort.halves[0], "s", paths)
     assert (checkpoint_step(paths.checkpoint(cohort.cohort_id)) or 0) > 0
     assert parts_of(cohort, paths) == list(cohort.halves)
-    for part in cohort.halves:
-        run_cohort(part, "s", paths)
+    run_cohort(cohort.halves[0], "s", paths)
+    assert parts_of(cohort, paths) == list(cohort.halves), "one of them is recorded"
+    paths.checkpoint(cohort.halves[0].cohort_id).touch()  # by one who was superseded
+    run_cohort(cohort.halves[1], "s", paths)
     forget_parts([cohort], paths)
     assert not paths.cohorts.exists()
+
+
+def test_states_too_large_to_be_read_count_as_none(
+    text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, corpora: dict[CorpusSpec, Corpus]
+) -> None:
+    cohort, paths = grid(text_file, steps=40), RunPaths(tmp_path)
+    paths.cohorts.mkdir()
+    with paths.checkpoint(cohort.cohort_id).open("wb") as state:
+        state.truncate(1 << 33)  # a hole
+    monkeypatch.setattr(in_flight, "_read_step", None)
+    assert work_left(cohort, corpora, paths) == cohort_work(cohort, corpora)
