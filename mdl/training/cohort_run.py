@@ -59,7 +59,7 @@ def run_cohort(
                 records += _run_budget(branch, trunk, sweep=sweep, command=command, watch=watch, server=server)
             paths.forget_checkpoints(branch.cohort_id)
             trunk = _go_on(trunk, branch, check, records)
-        paths.forget_checkpoints(part.cohort_id)
+        paths.forget_checkpoints(*part.state_ids if part.cells else ())
     paths.forget_checkpoints(*cohort.state_ids)
     return records
 
