@@ -45,14 +45,12 @@ def keep_parts(cohort: Cohort, parts: Sequence[Cohort], paths: RunPaths) -> Sequ
     return parts if ours else parts_of(cohort, paths)
 
 
-def forget_parts(cohorts: Sequence[Cohort], paths: RunPaths) -> None:
-    """Of cohorts whose cells are all recorded; and states of one that was begun both whole and in parts."""
-    there = {path.name for path in paths.cohorts.glob("*.split.json")}
-    for cohort in cohorts:
-        path = paths.split(cohort.cohort_id) if there else None
-        if path and path.name in there and all(paths.record(run_id).exists() for run_id in cohort.run_ids):
+def forget_states(cohorts: Sequence[Cohort], paths: RunPaths) -> None:
+    """Of cohorts whose cells are all recorded, whole or in parts: who was killed right after a record left them."""
+    for cohort in cohorts if paths.cohorts.is_dir() else ():
+        if not open_cells(cohort, paths):
             states = [state for one in (cohort, *parts_of(cohort, paths)) for state in one.state_ids]
-            remove_own(path)
+            remove_own(paths.split(cohort.cohort_id))
             paths.forget_checkpoints(*states)
 
 

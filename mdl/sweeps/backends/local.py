@@ -20,7 +20,7 @@ from mdl.config import Cohort
 from mdl.errors import Terminated
 from mdl.sweeps import claims
 from mdl.sweeps.backends.registry import Ended, Request, register_backend
-from mdl.sweeps.cohort_parts import forget_parts
+from mdl.sweeps.cohort_parts import forget_states
 from mdl.sweeps.cost_model import Spent
 from mdl.sweeps.driver_status import DriverStatus
 from mdl.sweeps.hardware import count_gpus, n_cores, this_machine
@@ -115,7 +115,7 @@ def run_sweep(
         say(console, why)
     with _terminate_as_interrupt():
         ended = _run_jobs(plan, jobs, console, places)
-    forget_parts(plan.cohorts, plan.paths)
+    forget_states(plan.cohorts, plan.paths)
     claims.tidy(plan.paths)
     return ended
 

@@ -11,7 +11,7 @@ from mdl.config import Cohort
 from mdl.data import Corpus, CorpusSpec, open_corpus
 from mdl.records import RunPaths
 from mdl.sweeps import in_flight
-from mdl.sweeps.cohort_parts import forget_parts, keep_parts, parts_of
+from mdl.sweeps.cohort_parts import forget_states, keep_parts, parts_of
 from mdl.sweeps.grid import cohorts_of, grid_cells
 from mdl.sweeps.in_flight import open_cells, steps_taken, under_way
 from mdl.sweeps.jobs import cohort_work, missing, work_left
@@ -171,7 +171,23 @@ def test_a_cohort_that_another_process_had_begun_whole_goes_on_whole(
     assert parts_of(cohort, paths) == list(cohort.halves), "one of them is recorded"
     paths.checkpoint(cohort.halves[0].cohort_id).touch()  # by one who was superseded
     run_cohort(cohort.halves[1], "s", paths)
-    forget_parts([cohort], paths)
+    forget_states([cohort], paths)
+    assert not paths.cohorts.exists()
+
+
+def test_a_state_whose_cells_are_all_recorded_goes_when_a_sweep_ends(text_file: Path, tmp_path: Path) -> None:
+    """Its process was killed between the last record and the removal."""
+    cohort, paths = grid(text_file, steps=STEPS), RunPaths(tmp_path)
+    paths.cohorts.mkdir()
+    states = [paths.checkpoint(one.cohort_id) for one in (cohort, *cohort.branches)]
+    for state in states:
+        state.touch()
+    for run_id in cohort.run_ids:
+        assert all(state.exists() for state in states)
+        forget_states([cohort], paths)
+        paths.record(run_id).parent.mkdir()
+        paths.record(run_id).touch()
+    forget_states([cohort], paths)
     assert not paths.cohorts.exists()
 
 

@@ -24,7 +24,7 @@ from mdl.sweeps import jobs, layout
 from mdl.sweeps.backends import local
 from mdl.sweeps.backends.registry import Ended, Request
 from mdl.sweeps.claims import Claims
-from mdl.sweeps.cohort_parts import forget_parts, keep_parts, parts_of
+from mdl.sweeps.cohort_parts import forget_states, keep_parts, parts_of
 from mdl.sweeps.cost_model import H100, CostModel, Spent, Work
 from mdl.sweeps.grid import cohorts_of, grid_cells
 from mdl.sweeps.hardware import Gpu
@@ -266,7 +266,7 @@ def test_a_cut_is_written_down_and_what_it_leaves_out_is_a_part_too(tmp_path: Pa
     for damaged in (b"", b"[[1]]", b"{}", b"[" * 10**5, json.dumps([whole.run_ids, whole.run_ids]).encode()):
         paths.split(whole.cohort_id).write_bytes(damaged)
         assert parts_of(whole, paths) == [whole]
-    forget_parts([whole], paths)
+    forget_states([whole], paths)
     assert paths.split(whole.cohort_id).exists(), "its cells are not recorded"
 
 
