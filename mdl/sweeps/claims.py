@@ -67,6 +67,11 @@ def latest(paths: RunPaths) -> dict[str, Claim]:
     return {claim.key: claim for claim in read if claim}
 
 
+def live(paths: RunPaths) -> dict[str, Claim]:
+    """Of these the ones whose holder works on the key."""
+    return {key: claim for key, claim in latest(paths).items() if not claim.is_stale}
+
+
 def server_clock(folder: Path) -> float:
     """The file server's time, seconds, where files of `folder` lie: this host's clock may differ."""
     probe = temporary_beside(folder / f"clock.{threading.get_ident()}")

@@ -10,7 +10,7 @@ from pathlib import Path
 from mdl.config import Cohort
 from mdl.records import RunPaths
 
-_MOST_PAUSES = 64
+_MOST_PAUSES = 64  # between records that are tried: each takes as long as the cohort has cells
 
 
 def under_way(cohort: Cohort, left: AbstractSet[str], paths: RunPaths) -> Cohort | None:

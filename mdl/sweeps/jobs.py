@@ -21,7 +21,7 @@ from mdl.sweeps.time_left import usual_coder_seconds
 from mdl.sweeps.worker_pool import Job
 from mdl.units import format_bytes
 
-_MOST_READ_BYTES = 1 << 28
+_MOST_READ_BYTES = 1 << 28  # of a cohort's states: some second
 
 
 def left_of(plan: Plan, cohorts: Sequence[Cohort], *, retry_failed: bool = False) -> list[Cohort]:

@@ -80,7 +80,7 @@ class Layout:
     ) -> None:
         """`places`: where cohorts train."""
         self._plan, self._places = plan, places
-        self._claimed = {key for key, claim in claims.latest(plan.paths).items() if not claim.is_stale}
+        self._claimed = claims.live(plan.paths).keys()
         self._whole = {run_id: cohort for cohort in plan.cohorts for run_id in cohort.run_ids}
 
         @cache

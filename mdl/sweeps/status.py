@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from mdl.errors import MdlError
 from mdl.records import RunPaths, read_ending, read_manifest
-from mdl.sweeps.claims import Claim, latest
+from mdl.sweeps.claims import Claim, latest, live
 from mdl.sweeps.cohort_parts import parts_of
 from mdl.sweeps.driver_status import Driver, drivers
 from mdl.sweeps.in_flight import step_of, steps_taken, under_way
@@ -87,7 +87,7 @@ def folder_status(paths: RunPaths) -> Status:
 
 def _ended(name: str, paths: RunPaths, run_ids: Iterable[str]) -> Status:
     """Every cell in its state."""
-    claims = {key: claim for key, claim in latest(paths).items() if not claim.is_stale}
+    claims = live(paths)
     done, left, needless, failed, running = [], [], [], {}, {}
     there = {path.name for path in paths.root.iterdir()} if paths.root.is_dir() else set()
     for run_id in dict.fromkeys(run_ids):

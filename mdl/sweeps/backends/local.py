@@ -21,7 +21,6 @@ from mdl.errors import Terminated
 from mdl.sweeps import claims
 from mdl.sweeps.backends.registry import Ended, Request, register_backend
 from mdl.sweeps.cohort_parts import forget_states
-from mdl.sweeps.cost_model import Spent
 from mdl.sweeps.driver_status import DriverStatus
 from mdl.sweeps.hardware import count_gpus, n_cores, this_machine
 from mdl.sweeps.jobs import baseline_jobs, cohort_job, left_of
@@ -30,7 +29,7 @@ from mdl.sweeps.manifest import open_corpora, write_manifest
 from mdl.sweeps.messages import say
 from mdl.sweeps.plan import Plan, at_most
 from mdl.sweeps.progress import Display
-from mdl.sweeps.schedule import Place, end_of
+from mdl.sweeps.schedule import Place, makespan
 from mdl.sweeps.seen_cohorts import cost_model
 from mdl.sweeps.wait_for_others import WaitForOthers
 from mdl.sweeps.worker_pool import ON_A_CORE, SINGLE_THREADED, Job, Lane, Pool
@@ -146,8 +145,7 @@ def foretold_seconds(request: Request, options: LocalOptions) -> tuple[float, st
     cohorts = layout.cut(left, keep=False)
     if not on_gpu:
         return layout.end_seconds(cohorts, coders), model.source
-    beside = [Spent(start=0.0, training=0.0, measuring=seconds) for seconds in sorted(coders, reverse=True)]
-    coded = end_of(beside, [Place((str(i),)) for i in range(_n_coders())])
+    coded = makespan(sorted(coders, reverse=True), _n_coders())
     return max(layout.end_seconds(cohorts), coded), model.source
 
 
@@ -195,7 +193,7 @@ def _run_jobs(plan: Plan, jobs: list[Job], console: Console, places: _Places) ->
     """Rounds of all that is left and that no other process works on, until nothing is."""
     ended, waiting = Ended(), WaitForOthers(console)
     while jobs:
-        live = {key: claim for key, claim in claims.latest(plan.paths).items() if not claim.is_stale}
+        live = claims.live(plan.paths)
         free = [job for job in jobs if any(key not in live for key in job.open)]
         if free:
             lanes = _lanes(places, len(free), {job.n_devices for job in free})

@@ -29,7 +29,7 @@ from mdl.plugins import environment
 from mdl.records import RunPaths
 from mdl.storage import digest, write_atomically
 from mdl.sweeps.backends.registry import Incarnation, Request, register_backend
-from mdl.sweeps.claims import latest
+from mdl.sweeps.claims import live
 from mdl.sweeps.jobs import left_of
 from mdl.sweeps.manifest import open_corpora, write_manifest
 from mdl.sweeps.plan import Plan
@@ -74,7 +74,7 @@ def prepare(
 
     `only_shown`: the queue need not answer.
     """
-    busy = {key for key, claim in latest(plan.paths).items() if not claim.is_stale}
+    busy = set(live(plan.paths))
     try:
         busy |= _queued(plan)
     except MdlError:
