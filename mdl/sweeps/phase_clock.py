@@ -55,4 +55,4 @@ class PhaseClock:
         if self._steady_steps <= 0:
             return Spent(start=start, training=0.0, measuring=measuring)
         training = self._steady_seconds / self._steady_steps * self._total
-        return Spent(start=max(0.0, start + trained - training), training=training, measuring=measuring)
+        return Spent(start=start + max(0.0, trained - training), training=training, measuring=measuring)

@@ -225,10 +225,11 @@ def test_a_cohort_that_left_budgets_out_is_not_remembered_as_one_that_did_not(
 @pytest.mark.slow
 def test_every_cohort_that_trains_as_one_is_remembered(tmp_path: Path, text_file: Path) -> None:
     """Of two budgets, too; not one that was stopped and goes on."""
-    write_sweep(tmp_path, text_file, steps=(600, 1200))
+    write_sweep(tmp_path, text_file, steps=(1000, 2000))
 
     def sweep(runs: str, cache: str, stop: bool = False) -> list[dict[str, Any]]:
         command = [sys.executable, "-m", "mdl.cli", "sweep", "small.yaml", "--no-baselines", "--runs", runs]
+        command += ["--workers", "1"]  # no cohort is cut
         environment = {**os.environ, "MDL_CACHE": str(tmp_path / cache)}
         driver = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL)
         log = tmp_path / runs / "small" / "log.txt"
@@ -243,7 +244,6 @@ def test_every_cohort_that_trains_as_one_is_remembered(tmp_path: Path, text_file
 
     spent = sweep("runs", "cache")
     assert len(spent) == 3
-    assert all(one["measuring"] > 0 for one in spent)
-    assert max(one["training"] for one in spent) > 0, "of the widest enough steps were heard"
+    assert all(min(one.values()) > 0 for one in spent)
     assert sweep("stopped", "other", stop=True) == []
     assert len(sweep("stopped", "other")) < 3
