@@ -28,6 +28,7 @@ _TYPES = {
     torch.float16: "*fp16",
     torch.uint8: "*u8",
     torch.int32: "*i32",
+    torch.int64: "*i64",
 }
 _WINDOWS = 8000  # of 256 bytes, of three members
 Launch = tuple[JITFunction, tuple[Any, ...], dict[str, Any], tuple[int, ...]]
@@ -57,7 +58,7 @@ def compiled(launch: Launch) -> tuple[str, str]:
     constants: dict[tuple[int], Any] = {}
     aligned: dict[tuple[int], Any] = {}
     for i, (parameter, argument) in enumerate(zip(kernel.params, arguments, strict=True)):
-        if parameter.is_constexpr:
+        if parameter.is_constexpr or argument is None:
             signature[parameter.name], constants[(i,)] = "constexpr", argument
         elif isinstance(argument, torch.Tensor):
             signature[parameter.name], aligned[(i,)] = _TYPES[argument.dtype], [["tt.divisibility", 16]]

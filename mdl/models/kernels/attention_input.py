@@ -42,17 +42,21 @@ def _columns(part, n, C: tl.constexpr, BN: tl.constexpr):
 @triton.jit
 def _first_half_forward(
     x, gain, weight, cos, sin, out, n_rows, T, stride,
-    C: tl.constexpr, BC: tl.constexpr, half: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
+    C: tl.constexpr, BC: tl.constexpr, half: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, wide: tl.constexpr,
 ):  # fmt: skip
     m = tl.program_id(1)
+    low = weight.dtype.element_ty
     rows, columns = tl.program_id(0) * BM + tl.arange(0, BM), tl.arange(0, BC)
-    unit, _ = over_rms(load_rows(x, m, rows, columns, n_rows, C), C)
-    normed = (unit * load_gains(gain, m, columns, C)[None, :]).to(weight.dtype.element_ty)
+    own = load_rows(x, m, rows, columns, n_rows, C)
+    if wide:  # plus a product that is 0: a sum of products is kept where the next one takes it from, in registers
+        own = tl.dot(tl.zeros((BM, 16), low), tl.zeros((16, BC), low), own)
+    unit, _ = over_rms(own, C)
+    normed = (unit * load_gains(gain, m, columns, C)[None, :]).to(low)
     c, s = angles(cos, rows % T, 0, half, BN), angles(sin, rows % T, 0, half, BN)
     for part in tl.static_range(3):
         for n in range(0, C, BN):
             some, column = _columns(part, n, C, BN)
-            product = tl.dot(normed, matrix_of(weight, m, columns, column, C, 3 * C))
+            product = tl.dot(normed, matrix_of(weight, m, columns, column, C, 3 * C, C == BC))
             if part < 2:
                 if (BN // 2) % half != 0:  # else all turns have the same angles
                     c, s = angles(cos, rows % T, n, half, BN), angles(sin, rows % T, n, half, BN)
@@ -79,7 +83,7 @@ def _first_half_backward(
                 if (BN // 2) % half != 0:
                     c, s = angles(cos, rows % T, n, half, BN), angles(sin, rows % T, n, half, BN)
                 change = turned(change.to(tl.float32), c, -s, BM, BN).to(dtype)
-            dnormed = tl.dot(change, tl.trans(matrix_of(weight, m, columns, column, C, 3 * C)), dnormed)
+            dnormed = tl.dot(change, tl.trans(matrix_of(weight, m, columns, column, C, 3 * C, C == BC)), dnormed)
             store_rows(dqkv, m, rows, column, n_rows, 3 * C, change)
     gains = load_gains(gain, m, columns, C)
     unit, inverse = over_rms(load_rows(x, m, rows, columns, n_rows, C), C)
@@ -90,7 +94,7 @@ def _first_half_backward(
 
 
 # By padded width: rows a block, columns a turn, warps, stages; forward and backward.
-_FORWARD = {16: (128, 16, 4, 2), 32: (64, 32, 4, 2), 64: (64, 64, 4, 3), 128: (64, 64, 4, 3), 256: (64, 32, 4, 3)}
+_FORWARD = {16: (128, 16, 4, 2), 32: (64, 32, 4, 2), 64: (64, 64, 4, 3), 128: (64, 64, 4, 3), 256: (64, 64, 4, 3)}
 _BACKWARD = {16: (128, 16, 4, 2), 32: (64, 32, 4, 2), 64: (128, 64, 8, 2), 128: (64, 64, 4, 3), 256: (64, 64, 8, 3)}
 
 
@@ -119,8 +123,9 @@ class _FirstHalf(torch.autograd.Function):
         BM, BN, warps, stages = _FORWARD[BC]
         out = x.new_empty(3, M, B, T, C, dtype=dtype)
         _first_half_forward[row_blocks(B * T, BM, M)](
-            x, gain, low, cos, sin, out, B * T, T, x.numel(), C, BC, half, BM, BN, num_warps=warps, num_stages=stages
-        )
+            x, gain, low, cos, sin, out, B * T, T, x.numel(), C, BC, half, BM, BN, BC == 256,
+            num_warps=warps, num_stages=stages,
+        )  # fmt: skip
         ctx.save_for_backward(x, gain, low, cos, sin)
         return x.view_as(x), out[0], out[1], out[2]
 
