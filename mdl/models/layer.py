@@ -44,8 +44,19 @@ def before_attention(
 
 def after_attention(x: Tensor, mixed: Tensor, out: Tensor, gain: Tensor, up: Tensor, down: Tensor) -> Tensor:
     """The residual stream (M, B, T, C) after attention's output `mixed`, of the same form, and the GELU network."""
+    x, units = hidden_units(x, mixed, out, gain=gain, up=up)
+    return plus_network(x, F.gelu(units), down)
+
+
+def hidden_units(x: Tensor, mixed: Tensor, out: Tensor, gain: Tensor, up: Tensor) -> tuple[Tensor, Tensor]:
+    """The residual stream (M, B, T, C) after attention's output, and the network's units (M, B, T, 4 C) before GELU."""
     x = x + linear(mixed, out)
-    return x + linear(F.gelu(linear(scaled(rms_normalised(x), gain), up)), down)
+    return x, linear(scaled(rms_normalised(x), gain), up)
+
+
+def plus_network(x: Tensor, active: Tensor, down: Tensor) -> Tensor:
+    """The residual stream (M, B, T, C) and what its network makes of its active units (M, B, T, 4 C)."""
+    return x + linear(active, down)
 
 
 def scaled(x: Tensor, gain: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from triton.compiler.errors import CompilationError
 from triton.runtime.errors import OutOfResources
 
 from mdl.models import block_2
+from mdl.models.kernels.activation import activated
 from mdl.models.kernels.attention import attention
 from mdl.models.kernels.attention_input import first_half
 from mdl.models.kernels.attention_output_mlp import second_half
@@ -25,7 +26,7 @@ from mdl.models.kernels.block_2 import heads, smeared
 from mdl.models.kernels.embedding import embedded
 from mdl.models.kernels.limits import MOST_NARROW, MOST_VOCABULARY, MOST_WIDTH
 from mdl.models.kernels.output_head import measured_nats, nats
-from mdl.models.layer import after_attention, before_attention
+from mdl.models.layer import after_attention, before_attention, hidden_units, plus_network
 from mdl.models.shape import Shape
 from mdl.models.transformer import Parts, compiled, compiled_for_any_windows
 
@@ -94,7 +95,7 @@ def pieces(shape: Shape, dtype: torch.dtype, *, trained: bool) -> Pieces:
         embed=plain.embed,
         first=piece("first", _wide_first, block=1),
         attention=attention,
-        second=piece("second", after_attention),
+        second=own.get("second") or (_wide_second(own["activated"]) if trained else compile_it(after_attention)),
         byte_nats=plain.byte_nats,
         smear=piece("smear", block_2.smeared, block=2),
         first_2=piece("heads", first_2, block=2),
@@ -102,7 +103,7 @@ def pieces(shape: Shape, dtype: torch.dtype, *, trained: bool) -> Pieces:
 
 
 def _kernels(shape: Shape, dtype: torch.dtype, *, trained: bool) -> dict[str, Callable[..., Any]]:
-    """The pieces that have kernels for the shape, by their names in `Pieces`."""
+    """The pieces that have kernels for the shape, by their names in `Pieces`; or `activated`, a part of the second."""
 
     def first(x: Tensor, gain: Tensor, qkv: Tensor, cos: Tensor, sin: Tensor, _: int) -> tuple[Tensor, ...]:
         return first_half(x, gain, qkv, cos, sin, dtype)
@@ -123,6 +124,8 @@ def _kernels(shape: Shape, dtype: torch.dtype, *, trained: bool) -> dict[str, Ca
         own |= {"first": first} if shape.block == 1 else {"smear": smeared, "heads": heads_2}
     if shape.width <= (MOST_NARROW if trained else MOST_WIDTH):
         own["second"] = second_half
+    elif trained:
+        own["activated"] = activated
     if shape.width <= MOST_WIDTH and shape.vocabulary <= MOST_VOCABULARY:
         own |= {"embed": embedded, "byte_nats": byte_nats if trained else measured_nats}
     return own
@@ -131,6 +134,17 @@ def _kernels(shape: Shape, dtype: torch.dtype, *, trained: bool) -> dict[str, Ca
 def _wide_first(x: Tensor, gain: Tensor, qkv: Tensor, cos: Tensor, sin: Tensor, n_heads: int) -> tuple[Tensor, ...]:
     """What `first_half` gives, from the plain model's functions."""
     return x, *_heads_joined(before_attention(x, gain, qkv, cos, sin, n_heads), x)
+
+
+def _wide_second(activated: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
+    """`after_attention` in training. One graph would make GELU's result again on the way back, and write it there."""
+    before, after = compiled(hidden_units), compiled(plus_network)
+
+    def second(x: Tensor, mixed: Tensor, out: Tensor, gain: Tensor, up: Tensor, down: Tensor) -> Tensor:
+        x, units = before(x, mixed, out, gain, up)
+        return after(x, activated(units), down)
+
+    return second
 
 
 def _first_2(
@@ -175,6 +189,7 @@ def work(shape: Shape, dtype: torch.dtype, device: str, *, trained: bool) -> boo
         "attention": (low, low, low, shape.n_heads),
         "smear": (x, gain),
         "heads": (x, low, layer_2),
+        "activated": (given(1, 1, T, 4 * C, of=dtype),),
         "second": (x, low, given(1, C, C), gain, given(1, C, 4 * C), given(1, 4 * C, C)),
         "byte_nats": (x, given(1, V, C), symbols),
     }

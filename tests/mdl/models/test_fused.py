@@ -175,6 +175,31 @@ def test_a_wide_second_half_is_measured_as_the_plain_one(width: int) -> None:
         assert difference(second_half(x, mixed.to(DTYPE), out, gain, up, down).double(), plain) < TOLERANCE / 10
 
 
+@pytest.mark.parametrize("trained", [pytest.param(True, marks=pytest.mark.slow), False])
+@pytest.mark.parametrize(("size", "block"), [("200x1h5", 1), ("256x1", 1), ("512x1", 2)])  # no power of two; one
+def test_the_kernels_of_wide_models_are_right(
+    size: str, block: int, trained: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their first half on the way there and, in training, on the way back, and GELU, beside what torch compiles."""
+    if not ON_GPU:
+        monkeypatch.setattr(torch, "compile", lambda part, **_: part)
+    model, generator = stacked(size, 70, 2, block=block), torch.Generator().manual_seed(0)
+    symbols = torch.randint(0, 256, (2, 1, 70), generator=generator).to(torch.uint8).to(DEVICE)
+    share = torch.rand(2, 1, 70, generator=generator).to(DEVICE)
+    plain = outcome(model, symbols, share, Parts())
+    parts = pieces(model.shape, DTYPE, trained=trained).parts()
+    if not trained:
+        with torch.no_grad():
+            assert difference(model.nats(symbols, parts), plain[0]) < TOLERANCE / 10
+        return
+    with torch.autocast(DEVICE, DTYPE, enabled=ON_GPU):
+        fused = outcome(model, symbols, share, parts)
+    assert difference(fused[0], plain[0]) < TOLERANCE / 10
+    assert {name: difference(own, plain[1][name]) for name, own in fused[1].items()} == pytest.approx(
+        dict.fromkeys(plain[1], 0), abs=TOLERANCE
+    )
+
+
 def test_measuring_has_the_head_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its fused head where there is one, else the plain one, never one of 16 bits or one that is compiled."""
     monkeypatch.setattr(torch, "compile", lambda part, **_: part)
@@ -253,11 +278,12 @@ def test_wide_models_keep_the_plain_parts(trained: bool, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(torch, "compile", compile_)
     wide = pieces(Shape(512, 1, 16, context_tokens=64), DTYPE, trained=trained)
-    assert {"_wide_first", "after_attention"} <= set(compiled)
+    second = {"hidden_units", "plus_network"} if trained else {"after_attention"}
+    assert {"_wide_first", *second} <= set(compiled)
     assert ({"embedded", "byte_nats"} <= set(compiled)) == trained, "measuring has these but once a call"
     compiled.clear()
     pieces(Shape(512, 1, 16, context_tokens=64, block=2), DTYPE, trained=trained)
-    assert {"smeared", "first_2", "after_attention"} <= set(compiled)
+    assert {"smeared", "first_2", *second} <= set(compiled)
     assert wide.attention.__module__ == "mdl.models.kernels.attention"
 
 
