@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from mdl.models import block_2
@@ -160,7 +160,8 @@ def layer_shapes(shape: Shape, layer: int) -> dict[str, tuple[int, ...]]:
 def stack(shape: Shape, members: Sequence[Mapping[str, Tensor]]) -> StackedTransformer:
     """A stacked model of given members' weights (see `StackedTransformer.member`)."""
     with torch.device("meta"):
-        model = StackedTransformer(shape, [0] * len(members))
-    model.load_state_dict({name: torch.stack([m[name] for m in members]) for name in members[0]}, assign=True)
+        model = StackedTransformer(shape, [0])  # one, whatever there will be: first weights are drawn there, too
+    for name in dict(model.named_parameters()):
+        model.register_parameter(name, nn.Parameter(torch.stack([m[name] for m in members])))
     model.cos, model.sin = rotary_tables(shape, torch.float32)
     return model

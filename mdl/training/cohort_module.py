@@ -75,9 +75,7 @@ class CohortModule(pl.LightningModule):
         self._resident: Tensor | None = None  # the corpus on the device, as far as any member reads
         self._recorded: RecordedStep | None = None
         self.curve: list[tuple[int, list[float]]] = []  # (step, held-out sample's bits a member)
-        self._trained_bits: dict[
-            int, list[float]
-        ] = {}  # of looks: bits a byte a member in training since the one before
+        self._trained_bits: dict[int, list[float]] = {}  # of looks: a member's bits a byte in training since the last
         self._began, self._seconds_before = time.monotonic(), 0.0
         self._branchings: list[tuple[int, float]] = []  # of the trunk that this is or was: steps and seconds
         self._kept: list[str] | None = None  # members of a trunk that others have left (`checkpoint.keep_members`)
@@ -165,8 +163,7 @@ class CohortModule(pl.LightningModule):
             self._scaled_step(optimizer.step)
 
     def _optimizer(self) -> torch.optim.Optimizer:
-        optimizers = self.trainer.optimizers
-        return optimizers[0]
+        return self.trainer.optimizers[0]
 
     def on_train_start(self) -> None:
         """A resumed run counts on, and a branch by its own schedule; a recorded step reads its rate from the device."""
@@ -238,13 +235,11 @@ class CohortModule(pl.LightningModule):
 
     def after_step(self) -> None:
         """Look at the held-out sample now and then, and at the end; stop when nobody is left to train."""
-        step = self.global_step
-        if step % self.recipe.evaluate_every == 0 or step == self.recipe.steps:
-            self._look(step)
-            if bool((self.first_bad_step >= 0).all()):
-                self.trainer.should_stop = True
+        if self.global_step % self.recipe.evaluate_every == 0 or self.global_step == self.recipe.steps:
+            self.trainer.should_stop |= not self._look(self.global_step)
 
-    def _look(self, step: int) -> None:
+    def _look(self, step: int) -> bool:
+        """Is anybody left to train?"""
         self.model.eval()
         with self.rounded.weights():
             parts = measuring_parts(self.model, self.heldout_windows.size)
@@ -252,14 +247,19 @@ class CohortModule(pl.LightningModule):
         self.model.train()
         better = (bits < self.best_bits) & self.rounded.may_be_best(step)  # never true for NaN
         self.best_bits = torch.where(better, bits, self.best_bits)
-        self.best_step[better] = step
+        self.best_step = torch.where(better, step, self.best_step)
         for name, weight in self.model.weights().items():
-            getattr(self, f"best_{name}")[better] = weight.detach()[better]
+            best = getattr(self, f"best_{name}")
+            best.copy_(torch.where(better.view(-1, *[1] * (weight.ndim - 1)), weight.detach(), best))
         steps_since = step - (self.curve[-1][0] if self.curve else 0)
-        self._trained_bits[step] = (self._nats_since_look / max(1, steps_since) / np.log(2)).tolist()
+        trained = self._nats_since_look / max(1, steps_since) / np.log(2)
+        # In one transfer: who reads one of the device's numbers waits for all that it was given.
+        told = torch.stack([bits, trained.double(), self.first_bad_step.double()]).tolist()
         self._nats_since_look.zero_()
-        self.curve.append((step, bits.tolist()))
-        self._log_members(*self.curve[-1])
+        self.curve.append((step, told[0]))
+        self._trained_bits[step] = told[1]
+        self._log_members(step, told[0])
+        return any(first_bad < 0 for first_bad in told[2])
 
     def _log_members(self, step: int, bits: Sequence[float]) -> None:
         """Each member's curve goes to its own logger; one that starts now is told what a checkpoint brought, too."""
