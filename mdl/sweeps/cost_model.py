@@ -46,6 +46,9 @@ class Spent:
         return self.training + self.measuring
 
 
+NOTHING = Spent(start=0.0, training=0.0, measuring=0.0)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Rule:
     """The constants of a kind of machine, in seconds."""

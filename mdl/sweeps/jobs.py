@@ -13,7 +13,7 @@ from mdl.evaluation import CHUNKED_SAMPLE_BYTES, BaselineJob, baseline_path, bas
 from mdl.quantization import coded_bytes
 from mdl.records import RunPaths, is_needless, read_baseline, read_cell, read_ending
 from mdl.sweeps.cohort_parts import parts_of
-from mdl.sweeps.cost_model import H100, USUAL_CORE, Work
+from mdl.sweeps.cost_model import H100, NOTHING, USUAL_CORE, Spent, Work
 from mdl.sweeps.hardware import count_gpus
 from mdl.sweeps.in_flight import open_cells, steps_taken, under_way
 from mdl.sweeps.plan import Plan, work_of
@@ -53,7 +53,7 @@ def cohort_job(
     command: str,
     corpora: Mapping[CorpusSpec, Corpus],
     *,
-    seconds: float = 0.0,
+    foretold: Spent = NOTHING,
     retry_failed: bool = False,
     on_gpu: bool = False,
 ) -> Job:
@@ -86,7 +86,7 @@ def cohort_job(
         records=records,
         n_devices=work.n_devices,
         measuring_cost=measuring,
-        seconds=seconds,
+        foretold=foretold,
     )
 
 
@@ -142,7 +142,8 @@ def baseline_jobs(plan: Plan, corpora: dict[CorpusSpec, Corpus]) -> list[Job]:
                 request = {"kind": "baseline", "corpus": asdict(spec), "job": asdict(job), "root": str(plan.paths.root)}
                 name = f"{job.coder} {format_bytes(job.subset_bytes)}"
                 cost = _baseline_cost(job)
-                jobs[path] = Job(name, request, cost, records={path.stem: path}, seconds=usual_coder_seconds(cost))
+                foretold = replace(NOTHING, measuring=usual_coder_seconds(cost))
+                jobs[path] = Job(name, request, cost, records={path.stem: path}, foretold=foretold)
     return list(jobs.values())
 
 

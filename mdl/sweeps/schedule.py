@@ -1,14 +1,15 @@
-"""Which cohorts are cut in two so that all of them end sooner: longest first on the lanes there are, simulated.
+"""Who trains where, and which cohorts are cut in two so that all end sooner: longest first on the lanes, simulated.
 
 Members are independent, so a cohort may be cut anywhere between them. Lanes of one GPU share it: what happens before
-the first step goes on side by side, and of n that train each gets an n-th.
+the first step goes on side by side, and of n that train each gets an n-th. So a free lane is no reason to begin a
+cohort beside the longest one, where another GPU would end it sooner.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mdl.config import Cohort
@@ -35,18 +36,42 @@ class _Running:
     work: float  # of its devices, alone
 
 
-def end_of(works: Sequence[Spent], places: Sequence[Place], wants: Sequence[int] = ()) -> float:
-    """When all are done, in seconds: whatever place is free takes the next of `works` that wants as many devices.
+def turn(device: str, waiting: Iterable[float], loads: Mapping[str, float]) -> int | None:
+    """Which of those that wait a free lane of a device takes now; None: none, other devices end them all sooner.
 
-    `wants`: how many each does; none: one.
+    `waiting`: seconds each, in the order in which they begin. `loads`: of every device the seconds of work that is
+    left of what it has begun. One after another is meant for the device with the least work.
+    """
+    if loads[device] <= min(loads.values()):
+        return 0 if next(iter(waiting), None) is not None else None
+    waiting, ahead = list(waiting), sum(max(0.0, loads[device] - left) for left in loads.values())
+    if sum(waiting) <= ahead:
+        return None
+    idlest = [(left, each != device, each) for each, left in loads.items()]
+    heapq.heapify(idlest)
+    for i, seconds in enumerate(waiting):
+        left, is_other, each = idlest[0]
+        if each == device:
+            return i
+        heapq.heapreplace(idlest, (left + seconds, is_other, each))
+    return None
+
+
+def end_of(works: Sequence[Spent], places: Sequence[Place], wants: Sequence[int] = ()) -> float:
+    """When all are done, in seconds: a place that is free takes the next of `works` whose `turn` it is.
+
+    One of several devices takes the next that wants as many. `wants`: how many each does; none: one.
     """
     wants = wants or [1] * len(works)
     devices = [device for place in places for device in place.devices]
     if len(set(devices)) == len(devices) == len(places):
         return makespan((spent.start + spent.at_work for spent in works), len(places))
-    waiting, free, running, now = list(zip(works, wants, strict=True)), list(places), list[_Running](), 0.0
-    while waiting or running:
-        running += _begun(waiting, free)
+    waiting: dict[int, list[Spent]] = {}  # by the devices that each wants
+    for spent, wanted in zip(works, wants, strict=True):
+        waiting.setdefault(wanted, []).append(spent)
+    free, running, now = list(places), list[_Running](), 0.0
+    while any(waiting.values()) or running:
+        running += _begun(waiting, free, running)
         busy = Counter(device for one in running if one.start <= 0 for device in one.place.devices)
         shared = [max(busy[device] for device in one.place.devices) for one in running]
         ends = [one.start if one.start > 0 else one.work * n for one, n in zip(running, shared, strict=True)]
@@ -70,21 +95,51 @@ def makespan(seconds: Iterable[float], n_places: int) -> float:
     return max(free)
 
 
-def _begun(waiting: list[tuple[Spent, int]], free: list[Place]) -> list[_Running]:
-    """What begins now, taken out of both."""
-    begun, idle = list[_Running](), list[Place]()
-    while free:
-        place = free.pop(0)
-        i = next((i for i, (_, wanted) in enumerate(waiting) if wanted == len(place.devices)), None)
-        if i is not None:
-            spent, _ = waiting.pop(i)
+def _begun(waiting: dict[int, list[Spent]], free: list[Place], running: Sequence[_Running]) -> list[_Running]:
+    """What begins now, taken out of the first two. Places of several devices first, then the least laden."""
+    begun = list[_Running]()
+    while place := next((each for each in free if len(each.devices) > 1 and _fits(each, waiting)), None):
+        free.remove(place)
+        if wide := waiting.get(len(place.devices)):
+            spent = wide.pop(0)
             begun.append(_Running(place, spent.start, spent.at_work))
-        elif place.parts:
-            free += place.parts
         else:
-            idle.append(place)
-    free += idle
+            free += place.parts
+    fit, singles = waiting.get(1, []), [place for place in free if len(place.devices) == 1]
+    lanes = [*singles, *(one.place for one in running if len(one.place.devices) == 1)]
+    n_lanes = Counter(place.devices[0] for place in lanes)
+    loads = _loads(n_lanes, [*running, *begun])
+    while singles and fit:
+        place = min(singles, key=lambda each: loads[each.devices[0]])
+        (device,) = place.devices
+        chosen = turn(device, (weight(spent, n_lanes[device]) for spent in fit), loads)
+        if chosen is None:
+            break  # nor is it the turn of any that has more to do
+        spent = fit.pop(chosen)
+        begun.append(_Running(place, spent.start, spent.at_work))
+        loads[device] += weight(spent, n_lanes[device])
+        singles.remove(place)
+        free.remove(place)
     return begun
+
+
+def _fits(place: Place, waiting: Mapping[int, Sequence[Spent]]) -> bool:
+    """Can something be done with a place of several devices: a job of its width begun, or itself split?"""
+    return bool(waiting.get(len(place.devices)) or place.parts)
+
+
+def weight(spent: Spent, n_lanes: int) -> float:
+    """Seconds that a cohort is worth on a device where so many pass their starts side by side."""
+    return spent.at_work + spent.start / n_lanes
+
+
+def _loads(n_lanes: Mapping[str, int], running: Sequence[_Running]) -> dict[str, float]:
+    """Of every device that has lanes of its own, the seconds that are left there."""
+    loads = dict.fromkeys(n_lanes, 0.0)
+    for one in running:
+        for device in set(one.place.devices) & loads.keys():
+            loads[device] += one.work + one.start / n_lanes[device]
+    return loads
 
 
 def longest_first(cohorts: Sequence[Cohort], seconds: SecondsOf) -> list[Cohort]:

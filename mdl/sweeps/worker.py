@@ -59,14 +59,13 @@ def main() -> None:
     def emit(event: str, **fields: Any) -> None:
         print(json.dumps({"event": event, **fields}), file=events, flush=True)
 
-    problem, began, server = _plugins_problem(), _BEGAN, WandbServer()
+    problem, server = _plugins_problem(), WandbServer()
     while (job := jobs.get()) is not None:
         if problem:
             emit("error", message=problem)
         else:
-            _serve(job | {"began": began}, emit, server)
+            _serve(job, emit, server)
             hand_back()
-        began = time.monotonic()
 
 
 def _plugins_problem() -> str:
@@ -79,12 +78,14 @@ def _plugins_problem() -> str:
 
 
 def _listen(source: TextIO, jobs: queue.Queue[dict[str, Any] | None]) -> None:
+    began = _BEGAN  # of the first job: with this process; of others when they come, however long none did
     for line in source:
         job = json.loads(line)
         if job == "end":
             jobs.put(None)
             return
-        jobs.put(job)
+        jobs.put(job | {"began": began or time.monotonic()})
+        began = 0.0
     os._exit(1)
 
 

@@ -98,7 +98,7 @@ def run_sweep(
     layout = Layout(plan, corpora, cost_model(on_gpu=on_gpu), _training_places(places, whole_cohorts))
     left = layout.cut(whole_cohorts, keep=True)
     how = {"retry_failed": retry_failed, "on_gpu": on_gpu}
-    jobs = [cohort_job(plan, c, command, corpora, seconds=layout.seconds(c).at_work, **how) for c in left]
+    jobs = [cohort_job(plan, c, command, corpora, foretold=layout.seconds(c), **how) for c in left]
     n_left = sum(len(job.open) for job in jobs)
     if with_baselines:
         jobs += baseline_jobs(plan, corpora)
@@ -141,7 +141,7 @@ def foretold_seconds(request: Request, options: LocalOptions) -> tuple[float, st
     model = cost_model(on_gpu=on_gpu)
     layout = Layout(plan, corpora, model, _training_places(places, left))
     known = replace(plan, cohorts=tuple(cohorts))
-    coders = [job.seconds for job in baseline_jobs(known, corpora)] if request.with_baselines else []
+    coders = [job.foretold.at_work for job in baseline_jobs(known, corpora)] if request.with_baselines else []
     cohorts = layout.cut(left, keep=False)
     if not on_gpu:
         return layout.end_seconds(cohorts, coders), model.source

@@ -30,11 +30,13 @@ from mdl.sweeps.grid import cohorts_of, grid_cells
 from mdl.sweeps.hardware import Gpu
 from mdl.sweeps.jobs import left_of
 from mdl.sweeps.layout import Layout, advice_on_memory, auto_per_gpu
+from mdl.sweeps.manifest import open_corpora
 from mdl.sweeps.plan import Plan
-from mdl.sweeps.schedule import Place, cut, end_of
+from mdl.sweeps.progress import Display
+from mdl.sweeps.schedule import Place, cut, end_of, turn
 from mdl.sweeps.seen_cohorts import remember
 from mdl.sweeps.status import status
-from mdl.sweeps.worker_pool import Job
+from mdl.sweeps.worker_pool import SINGLE_THREADED, Job, Lane, Pool
 from tests.command import leftovers, mdl, records, write_sweep
 
 WORKS = st.lists(
@@ -74,6 +76,61 @@ def test_what_wants_several_devices_has_all_of_them_before_others_have_each() ->
     assert end_of([wide, one, wide, one], [both], [2, 1, 2, 1]) == pytest.approx(12 + 12 + 6)
     assert end_of([wide], [both, *on(0, 1)], [2]) == pytest.approx(12)
     assert end_of([wide, one], [both, *on(0)], [2, 1]) == pytest.approx(2 + 4 * 2 + 6), "until one of them is done"
+
+
+SECONDS = st.sampled_from([0.0, 0.5, 1.0, 3.0, 20.0])
+
+
+@given(st.lists(SECONDS, max_size=8), st.dictionaries(st.sampled_from("abcd"), SECONDS, min_size=1))
+def test_what_waits_is_for_the_device_with_the_least_to_do_which_never_waits(
+    waiting: list[float], loads: dict[str, float]
+) -> None:
+    """Of the others one takes the first that would end sooner there, after all that comes before is shared out."""
+    turns = {device: turn(device, waiting, loads) for device in loads}
+    idlest = min(loads.values())
+    assert all(turns[device] == (0 if waiting else None) for device, left in loads.items() if left == idlest)
+    for device, i in turns.items():
+        if i is not None and loads[device] > idlest:
+            assert loads[device] <= min(loads.values()) + sum(waiting[:i])
+
+
+def test_the_longest_has_its_gpu_for_itself_where_the_others_end_as_soon_on_the_second() -> None:
+    def one(seconds: float) -> Spent:
+        return Spent(start=1.0, training=seconds, measuring=0.0)
+
+    works = [one(100), one(40), one(20), one(20), one(20)]
+    assert end_of(works, on(0, 1, 0, 1)) == pytest.approx(101), "a place beside the longest is free from the start"
+    assert end_of(works, on(0, 0)) == pytest.approx(201, abs=2)
+
+
+@pytest.mark.slow
+def test_a_free_lane_beside_the_longest_cohort_takes_nothing_that_another_gpu_ends_sooner(
+    tmp_path: Path, text_file: Path
+) -> None:
+    """Two lanes a device, real processes: three short cohorts go through those of the second."""
+
+    def of(size: str, steps: int) -> Cohort:
+        settings: dict[str, tuple[Any, ...]] = {
+            "size": (size,), "steps": (steps,), "source": (f"file:{text_file}",), "subset_bytes": ("10KB",),
+            "context_bytes": (64,), "heldout_bytes": ("5KB",), "reach_ratio": (1,),
+        }  # fmt: skip
+        (cohort,) = cohorts_of(grid_cells(settings))
+        return cohort
+
+    long, *short = of("16x1", 1500), of("4x1", 50), of("6x1", 50), of("8x1", 50)
+    plan = Plan("s", RunPaths(tmp_path / "s"), (long, *short))
+    corpora = open_corpora(plan, Console(quiet=True))
+    foretold = {c: Spent(start=1.0, training=100.0 if c is long else 5.0, measuring=0.0) for c in plan.cohorts}
+    work = [jobs.cohort_job(plan, cohort, "", corpora, foretold=spent) for cohort, spent in foretold.items()]
+    lanes = [Lane(frozenset({"cohort"}), SINGLE_THREADED | {"CUDA_VISIBLE_DEVICES": gpu}) for gpu in "0101"]
+    log = tmp_path / "log.txt"
+    with Display(work, lanes, Console(quiet=True), (0, 4)) as display:
+        Pool(lanes, log).run(work, display)
+    assert len(records(plan.paths.root)) == 4
+    began = [line for line in log.read_text().splitlines() if line.endswith(": training")]
+    assert {line.split(" ")[1].split("-")[0]: line[line.index("GPU") :][4] for line in began} == {
+        "16x1": "0", "4x1": "1", "6x1": "1", "8x1": "1",
+    }  # fmt: skip
 
 
 def cohorts(**more: Any) -> list[Cohort]:
@@ -239,7 +296,8 @@ def test_coders_beside_gpus_are_foretold_where_they_take_longer(
     monkeypatch.setattr(local, "n_cores", lambda: 4)
 
     def foretold(coder_seconds: float, with_baselines: bool = True) -> float:
-        coders = [Job(f"{i}", {"kind": "baseline"}, 1.0, seconds=coder_seconds) for i in range(8)]
+        each = Spent(start=0.0, training=0.0, measuring=coder_seconds)
+        coders = [Job(f"{i}", {"kind": "baseline"}, 1.0, foretold=each) for i in range(8)]
         monkeypatch.setattr(local, "baseline_jobs", lambda *_: coders)
         request = Request(
             file=Path("s.yaml"), runs=Path(), command="", with_baselines=with_baselines, retry_failed=False,
