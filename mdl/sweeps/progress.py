@@ -49,6 +49,7 @@ class Display:
         self._over = threading.Event()
         self._clock = threading.Thread(target=self._tick, daemon=True)
         self._running: dict[int, str] = {}  # what runs, by id(job), as below: two cohorts may have one name
+        self._noted: set[str] = set()
         self._tasks: dict[int, TaskID] = {}
         self._started = self._told = time.monotonic()
         self._share = 0.0
@@ -108,8 +109,12 @@ class Display:
         self._tell_all()
 
     def note(self, job: Job, message: str) -> None:
-        """A job has something to say."""
-        say(self.console, f"{job.name}: {message}", "yellow")
+        """A job has something to say; what another one has said, such as the other part of its cohort, is known."""
+        with self._lock:
+            is_known = message in self._noted
+            self._noted.add(message)
+        if not is_known:
+            say(self.console, f"{job.name}: {message}", "yellow")
 
     def outcome(self, outcome: Outcome) -> None:
         """A job has ended."""

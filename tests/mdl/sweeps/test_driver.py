@@ -139,3 +139,16 @@ def test_the_display_tells_cells_share_time_left_and_what_runs(tmp_path: Path, m
     assert "8x1 ×4: something" in text
     assert "failed: x: why" in text
     assert (display.n_made, display.failures, display.given_up) == (4, 2, [second])
+
+
+def test_what_both_parts_of_a_cohort_have_to_say_is_said_once(tmp_path: Path) -> None:
+    jobs = [Job("own-8x1 ×1", {"kind": "cohort"}, 1.0) for _ in range(2)]
+    console = Console(record=True, width=200, file=(tmp_path / "out").open("w"))
+    with Display(jobs, [Lane(frozenset({"cohort"}))], console, (0, 2)) as display:
+        for job in jobs:
+            display.note(job, "members train one after another")
+        display.note(jobs[1], "out of memory")
+    console.file.close()
+    told = (tmp_path / "out").read_text()
+    assert told.count("own-8x1 ×1: members train one after another") == 1
+    assert "out of memory" in told
