@@ -60,6 +60,36 @@ def difference(one: Tensor, other: Tensor) -> float:
     return float((one - other).norm() / other.norm())
 
 
+def assert_right(
+    size: str,
+    context: int,
+    *,
+    n_windows: int = 3,
+    vocabulary: int = 256,
+    block: int = 1,
+    trained: bool = True,
+    autocast: bool = False,
+    tolerance: float = TOLERANCE,
+) -> None:
+    """Nats and, in training, gradients of two members by kernels, and what is compiled, are the plain model's."""
+    model, generator = stacked(size, context, 2, vocabulary, block), torch.Generator().manual_seed(0)
+    dtype = torch.uint8 if vocabulary == 256 else torch.int32
+    symbols = torch.randint(0, vocabulary, (2, n_windows, context), generator=generator).to(dtype).to(DEVICE)
+    share = torch.rand(2, n_windows, context, generator=generator).to(DEVICE)
+    plain = outcome(model, symbols, share, Parts())
+    parts = pieces(model.shape, DTYPE, trained=trained).parts()
+    if not trained:
+        with torch.no_grad():
+            assert difference(model.nats(symbols, parts), plain[0]) < TOLERANCE / 10
+        return
+    with torch.autocast(DEVICE, DTYPE, enabled=autocast and ON_GPU):
+        fused = outcome(model, symbols, share, parts)
+    assert difference(fused[0], plain[0]) < TOLERANCE / 10
+    assert {name: difference(own, plain[1][name]) for name, own in fused[1].items()} == pytest.approx(
+        dict.fromkeys(plain[1], 0), abs=tolerance
+    )
+
+
 @triton.jit
 def _gelu_and_normal(x, out, N: tl.constexpr):
     places = tl.arange(0, N)
@@ -96,17 +126,7 @@ def test_gelu_is_right_to_a_millionth_however_large_its_input(most: float) -> No
     ],
 )
 def test_nats_and_gradients_are_the_plain_models(size: str, context: int, vocabulary: int) -> None:
-    model = stacked(size, context, 2, vocabulary)
-    generator = torch.Generator().manual_seed(0)
-    dtype = torch.uint8 if vocabulary == 256 else torch.int32
-    symbols = torch.randint(0, vocabulary, (2, 3, context), generator=generator).to(dtype).to(DEVICE)
-    share = torch.rand(2, 3, context, generator=generator).to(DEVICE)
-    plain = outcome(model, symbols, share, Parts())
-    fused = outcome(model, symbols, share, pieces(model.shape, DTYPE, trained=True).parts())
-    assert difference(fused[0], plain[0]) < TOLERANCE / 10
-    assert {name: difference(own, plain[1][name]) for name, own in fused[1].items()} == pytest.approx(
-        dict.fromkeys(plain[1], 0), abs=TOLERANCE
-    )
+    assert_right(size, context, vocabulary=vocabulary)
 
 
 @pytest.mark.parametrize("trained", [True, False])
@@ -122,22 +142,8 @@ def test_the_second_block_too(size: str, context: int, trained: bool, monkeypatc
     """Its first half by torch's compiler where there is a GPU, else as it is, all else by the kernels."""
     if not ON_GPU:
         monkeypatch.setattr(torch, "compile", lambda part, **_: part)
-    model = stacked(size, context, 2, block=2)
-    generator = torch.Generator().manual_seed(0)
-    symbols = torch.randint(0, 256, (2, 3, context), generator=generator).to(torch.uint8).to(DEVICE)
-    share = torch.rand(2, 3, context, generator=generator).to(DEVICE)
-    plain = outcome(model, symbols, share, Parts())
-    parts = pieces(model.shape, DTYPE, trained=trained).parts()
-    if not trained:
-        with torch.no_grad():
-            assert difference(model.nats(symbols, parts), plain[0]) < TOLERANCE / 10
-        return
-    fused = outcome(model, symbols, share, parts)
-    assert difference(fused[0], plain[0]) < TOLERANCE / 10
-    assert {name: difference(own, plain[1][name]) for name, own in fused[1].items()} == pytest.approx(
-        dict.fromkeys(plain[1], 0),
-        abs=5 * TOLERANCE,  # a value mix is one number: a sum of terms that nearly cancel
-    )
+    # Five times as far off: a value mix is one number, a sum of terms that nearly cancel.
+    assert_right(size, context, block=2, trained=trained, tolerance=5 * TOLERANCE)
 
 
 @pytest.mark.parametrize(
@@ -183,21 +189,7 @@ def test_the_kernels_of_wide_models_are_right(
     """Their first half on the way there and, in training, on the way back, and GELU, beside what torch compiles."""
     if not ON_GPU:
         monkeypatch.setattr(torch, "compile", lambda part, **_: part)
-    model, generator = stacked(size, 70, 2, block=block), torch.Generator().manual_seed(0)
-    symbols = torch.randint(0, 256, (2, 1, 70), generator=generator).to(torch.uint8).to(DEVICE)
-    share = torch.rand(2, 1, 70, generator=generator).to(DEVICE)
-    plain = outcome(model, symbols, share, Parts())
-    parts = pieces(model.shape, DTYPE, trained=trained).parts()
-    if not trained:
-        with torch.no_grad():
-            assert difference(model.nats(symbols, parts), plain[0]) < TOLERANCE / 10
-        return
-    with torch.autocast(DEVICE, DTYPE, enabled=ON_GPU):
-        fused = outcome(model, symbols, share, parts)
-    assert difference(fused[0], plain[0]) < TOLERANCE / 10
-    assert {name: difference(own, plain[1][name]) for name, own in fused[1].items()} == pytest.approx(
-        dict.fromkeys(plain[1], 0), abs=TOLERANCE
-    )
+    assert_right(size, 70, n_windows=1, block=block, trained=trained, autocast=True)
 
 
 def test_measuring_has_the_head_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
